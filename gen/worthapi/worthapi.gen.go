@@ -275,7 +275,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadRequestResponseHeaders struct {
-	XRequestID *string
+	PreferenceApplied *string
+	XRequestID        *string
 }
 type BadRequestJSONResponse struct {
 	Body Error
@@ -406,6 +407,9 @@ func (response UpdateCustomerUser400JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -637,51 +641,54 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"3Fp7c+O2Ef8qO2hmLmkpWX5dOs50pj4/pkrufDc+O+40dSOIXInIkYACgJZVj757ZxekSEm0LPecpM0f",
-	"d5YoLLDPH/bBBxGbfGI0au/E0YNIUSZo+eOJjFM8Mdpbk9H3BF1s1cQro8WROM6mcuZgMLHqTnqMQJtO",
-	"TBSDLhxrkEmiaCWYEZxaOTa51F0RCYs/F8piIo68LTASLk4xl7S9n01QHAnnrdJjMZ9HoqI7SaUeE8kq",
-	"D1cpQo75EK0Dn0oPPlUOplZ5hDgQReBwIq30mMBwBrHJc+m+AcwnfgZqBMpXK0Ebnyo9fnH2+2Nt7FPs",
-	"mxH4FGFoklkQZYoWQQXSR4SQQ4fakxQ+pdVMoo3GLryZeSx1IvkhePMJNclqZezpRHo+QRuj9h3UsUkw",
-	"6cKxh9w4D/t7oGWOzJcsn70+aJKjjFPeI1POE4s+RQ2Dbre72QE2aezsSo7b1eS8NXoMdzJTifTGVvoq",
-	"HNpXDiYWWRV3aJ0y+sVM+MHiCC3qGI8nk0y1GXGQSp1kSo//QnSxH8CUjUHc0VHo/CsHYSOQ7hMmMDKW",
-	"/O7Ly/MT+HrvoPfVf62wy3BA/7Rda/X5igwkyQNG1uQrzJmphr93yr06/SR4lPSQSge74A2ZPkNPdo8g",
-	"UWPl6a/h/6VL0YHUCRSakCM2Ft1nCOTt7Hjk0a5L9BFjoxNH/Eyl8jDEkSFF25nSY5Bjqbazr9Iex2j5",
-	"vJubm+OCPNerWHpsV6OsV5A4vCFGIB2QBV9/fdgjw7rnOdc8EhTSOfoSbvujd9LH6ToLZ9orPwMvx47O",
-	"pCCBsbxjF8tboSECY2Hwx0EX+iMGhDJcclBuQ9hwDIPUboqWVh7s7rFhS2CEEls9bg4wRUyHe0REgmBE",
-	"HIn+qBPE2ybg1nVwo3wK66FWhxDIEkpL9DRFlsBwgaDEu4SDXg+Udh5l8nwJStaesKlFNzHaIZv0jUzK",
-	"qKJvsdEeNX+UhCbBnXZ+ciThQ2PbiTUTtF6FTRLp+ekXFkfiSPxhp76wdwKN2zmz1thTWjiPBNKXE5Ow",
-	"N+O9zCcZcXl2eflj/+Lq7PLi+O2PH88uvz+7FNGqCJHI0Tk5XqWlLcHEcWHJuVvInJe+cC3wOJIqG8AQ",
-	"MzOFw14vggHzNwhAdNjrgWGdr/tCHUs/VNvX7DXFjIKObhebmOFPGHsRifvO2HTKhyxDMNIyi33N1wpU",
-	"poqaSVATFx+zQrl8p0ZjPuUk2PvKmLfSBo1u7QJPGrtNkKsqgSDczhkbU6lh7/A1fKfedF9MsHNjhypJ",
-	"UP+PePX5+8s3/dPTs4ut/bmW4Pflyk25XsbWfe3Rapl9RHuHNhz8/41llUQQRIIg0+8N0tplfBmf+GA5",
-	"E+Or81yqLKTFvzy2UdZSYtsdJmDKZBbv0M6qHCZc/1W2EYqYLrzX2QxklfLClLKJxRqHXCqpzVnry6iO",
-	"7KFivNbyTqpMDrNf6VogbxpKhxBLrQ3lzmCpgqPCzVjwxkAu9SzUztbBVGrKKCkfdDIPqu/CRZkITmWd",
-	"CS6rhvP3ziKB36yZRao/jz5Hp9eaEnRj1b+f6Yi/HDZdXxxfX/3t/WX/H2enWwPTkhy/LzxaEa3hMDc3",
-	"N53VCmyT7VcLts91HVdMJsZ6TN5houQVy/Fr5WmvHJQ5YocOphqFYvPbj+8vOCpVqMDlYtWZjk2i9Pil",
-	"8GheFTO8zeJyXyk/GV7ZFSJQGiS4VE4wAO1IeQdD49Pw9cZYn0Ji4iKnU7swILfpMrEbcBH2OMK+ZDgu",
-	"uzp5qbFUzR3tL0dfW0OOf+TO1zL3PxmlMQmXxz9FxP+oKgrlNSnCTFvirHH43stHcWP33ReJ6HkkarWu",
-	"gSTTX3BBvFaipypO4ZPSCamDF4Z+rHLdNjgLam3xN0l3stLjDMtdyl5feXtXzdu6zRZWldEjh6bwi24A",
-	"V/Mec/eUK50rzJIyYhfMSmvlbA0oax0shGjTYmPHNTWO6Ld2/5tIn1YSBxkicEWcgnQwcMXQmgy7sUlw",
-	"EG7uFDnJqUgWPaUnXGUpCjY47IrsgfGaeF1wcnGMC6v87CM3yljgIUqLlpC7/nZubC69OBLf3lxVbRXa",
-	"Kfxas596PwkwqvTItEwiPvQXkBM6dCNjgc6CMt2ivZTnS3blcZk1iiOx2+11e2Q3M0EtJ0ocif1ur7tP",
-	"wCR9ylLsxIXzJiccfag+9k/nO5QduZ0H+tM/nbO521t515NE+jKRTdBLlTlmVoKbYKxGKoZqX7IfuQxL",
-	"RLguCiY+KX+/dqyjZg/xhzZ/qvZ75eD6un9KuXCJ3VXALJZUPsSjglcUuGBxVLgK9A56+4vuGOmk7o3V",
-	"ynheg/3hkSx/weyxnoWUEzOHoYnHymMBEoNBBLxXzj/CWjDKc9lqg4pa1TtVr3aLpWXbcH4bOEDn35hk",
-	"9qwkI1f6QwM+dlevSsylapnQndFjum0tOtccmIhIjKrYC7SRyOX9W9Rjis+9wwP2eSohxZH41/1fZ1+0",
-	"gkmd+LXcs/S53KSzgBqRF46LD6kBO03+KPJGyjr/o269Xc7ptyWkKyVZYvzwCczL5KMHvJWfuT9d7rkZ",
-	"qqxl83f8HHTBHepHD3h9sGH/gw3JA4EBhB/hy+OTq/73Z3Q59C/C56/optJFTggenohIVD82MLxxKC3v",
-	"3EnLBTTTxV7dEWT2tQwfbxs+0CmjjRj5WKUdC9ZfE+vh6moZ64QfKjzkGWSGZI0ysxqoZMBziAFfe4xb",
-	"iAmVrvSUs0/2K7beomQtD/wGBpkcYjao8C4z5hMmIP16zhmX2eMyg5QugcVyWEJgxGeU8rRkNqrlar/W",
-	"6ucCQSW0xUihZdx/YiNmvM1Vh5iRfZvu+ug28w01W2W20gaX1bSzabzDrXYgw38ImLhe8HBKV45naH1C",
-	"6sxkXI2oOav4hsUwPkXryJdnK55Q0i8QBD5pM9XA4+5rHb5U0/QhOpUsreFRdTUMIrcJY2sqaKoapFMO",
-	"6rvwrmbVQc5NIryXsc9mEXeRJsjztpKj+poMDukMH3b9p16P503g8d5T6RTGDNdX550/R6DRsS8NcWZ0",
-	"Avth1CZDA9/coV307eF4qXFF6e1q2WhRJpQgUum4PoZcHUvt9Xpb3D+LxsRDnSoGoKkyl5CQJJSexujc",
-	"qMiymahBSpTPxTx6tOmyXRLaBL7PKH9ut4qEkud1L37/3XLZze/HdBovyGyqu5depmm8HNJpvNyyiX71",
-	"XZjmFo0XTLbZolreeOFiExmvWXoXotN4GWIT5frbE5/XrTkIfttGsfDvncbMlUl2nyZZ6k4x0f7TRPWo",
-	"hSkOnhdRVXejUU+LKrN3xxO1qEQbXQ3Rv/j++C3nsnVAVkRlTbGUETdjcURp3oZATJ4u9zdU8L9Rib2h",
-	"5bOpwN2QSFVvtXEz5rftmV4YD+em0MmLDR8Odvee9uuW4Q6TbhESqwNvpjvcJv5aurDzSBxuE+9tA0qm",
-	"3YLhlmlMs3/BFXWzc/HDLZVxrshzaWd1Ob+IQb4d38yAY9TLMSfOi7AWt6Hjyow+Vq7zkIZ7QMqFduor",
-	"F97LSY3jmn1mCssdtcJm4kjsEHbtyInaudsV89v5fwIAAP//",
+	"3DrrctvG1a9yZr/M2E5AirrZ+ejpJNRtysSWPbIUdWoq4RI4JDYGdpndhSRWwxn1bx+hf/oIfaa6L9I5",
+	"uwABkhBF1UrSJDORQWDP2XO/7d6wUKVjJVFaw9o3LEYeoXaP+zyMcV9Jq1VCvyM0oRZjK5RkbdZJrvjE",
+	"QH+sxSW3GIBUjZAg+k3oSOBRJGglqCEcaD5SKZdNFjCNP2VCY8TaVmcYMBPGmHJCbydjZG1mrBZyxKbT",
+	"gBVw+zGXIwJZpOE0RkgxHaA2YGNuwcbCwJUWFiH0QAEYHHPNLUYwmECo0pSbl4Dp2E5ADEHYYiVIZWMh",
+	"R49Ofncklb6PfDUEGyMMVDTxrFyhRhAe9A4m+MCgtMSFjWm1A5FKYhP2JhZzmXD3Eqz6gJJ41Ty0tCO9",
+	"H6MOUdoGylBFGDWhYyFVxsL2FkieoqOL5++e71TBkYexw5EIY4lEG6OEfrPZXG0AqyR2eMpH9WIyVis5",
+	"gkueiIhbpQt5ZQb1EwNjjU4Ul6iNUPLRVPhW4xA1yhA743Ei6pTYj7mMEiFHfyC40PbhyimDqKOt0Ngn",
+	"Bjwi4OYDRjBUmuzu6cnRPrzY2mk9+68FduI36B7US63cX5CCOFnAUKt0gTh1JeFPjRxXoxt5i+IWYm5g",
+	"E6wi1SdoSe8BRGIkLP2r3F9uYjTAZQSZpMgRKo3mExiyetIZWtTLHL3DUMnIED1XXFgY4FCRoPVEyBHw",
+	"ERfr6VdIiyPUbr/z8/NORpZrRcgt1ouRlyuIHYcQA+AGSIPPX+y2SLHmYcY1DRi5dIo2D7fd4Wtuw3iZ",
+	"hENphZ2A5SNDe5KTwIhfOhNLa0NDAEpD//N+E7pDFxByd0lBmBVu43wYuDRXqGnlzuaWU2weGCGPrRZX",
+	"O5ggon0eYQGjMMLarDtsePbWcbhlGZwLG8Oyq5UuBDwPpXn0VFkSwWAWQYl2DjutFghpLPLo4RzkpN2j",
+	"U41mrKRBp9I9HuVeRb9CJS1K98gpmnhz2vjREIc3FbRjrcaorfBIIm7d2880Dlmb/d9GmbA3PIzZONRa",
+	"6QNaOA0Y0o99FTlrxmuejhOi8vDk5Ifu8enhyXHn1Q/vDk++OzxhwSILAUvRGD5ahCWUoMIw02TcNWDG",
+	"cpuZmvA45CLpwwATdQW7rVYAfUdf3wei3VYLlJP5si2UvvS+QF+SV2Uz8DK6mCFRgx8xtCxg142RauQv",
+	"HQ9eSfMkdqVLK1CoKqgWQWUGaFRSQJ0ucqCN5ZwxDVg1vN6HoAzqjth9bzanSr3i2itmbUu612bq5HFa",
+	"1CEU/lMXYmMuYWv3OXwr9prz8vkExo6UHogoQvk/4hxHb072ugcHh8dru0XJwe/LI6p8PY6uu9Kiljx5",
+	"h/oStd/4tx0SC47AswSep99bZKzn8XFs4q12BZ3LwEdcJD60/vyxjYqfPLZdYgQqr4nxEvWkKIV8FVEU",
+	"Lb4XasIbmUyAF5UzXFFRMltj0HVcYnXx+ziiI32IEM8kv+Qi4YPkF0oLZE0DbhBCLqWiEhw0NYLU/ykN",
+	"VilIuZz4FlwbuOKSClMqKw1PveibcJzXk1e8LCjnRePagMasD1gtmVnH8Gl59kxSna+0+MsDDfHni01n",
+	"x52z0z++Oen++fBg7cA0x8fvKx4tsFYxmPPz88ZiI7dK94t936eajsnGY6UtRq8xEvzU8fFL1WlPDOQ1",
+	"YoM2plaHfPObd2+OnVcK38jz2apDGapIyNFjxaNp0RM5NLPkvtDFuvDqTCEAIYGDifkYfaAdCmtgoGzs",
+	"f54rbWOIVJiltGsT+mQ2TQds+q6XuzvCPqY7zps6WanS1BS2t+e9r26u5z66Ado89T8qITHyyaPHAvc/",
+	"NVe+SydBqKsaP6tsvvX4XlzBvvkoHj0NWCnWpSDp4I9dX73U6ccijOGDkBGJwy30Y11hmnXhzIu1xt44",
+	"5WQhRwnmWPKRYZ69ixlwOa3zq3Lv4QOV2dlQwQ0FLKbmPlM6EphEucfOiOVa88lSoCxlMGOiTooVjEti",
+	"HNK3evsbcxsXHHseAjBZGAM30DfZQKsEm6GKsO8zd4yuyClAZqOpe0xlzgtWGOwC757wEniZcTJxDDMt",
+	"7OSdm7c5hgfINWqK3OWvI6VTblmbfXN+WkxnCJP/WpIfWzv2YVTIoao50HjbnYUcP+gbKg20F+TlFuES",
+	"1iXZhdd51cjabLPZarZIb2qMko8Fa7PtZqu5TYGJ29hxsRFmxqqU4uhN8dg9mG5QdWQ2buif7sHUqbt+",
+	"Ing2jrjNC9kILReJccRyMGMMxVCEUOAl/ZHJOI4orrPMAe/n38+Mk1F1FPm+zp4KfE8MnJ11D6gWzmN3",
+	"4TCzJYUNuROHJ+S4oHGYmSLo7bS2Z0M2kkk5YiuF8bA5/c0dVf6M2I6c+JITE4N+FuiE5xiIFHoW8FoY",
+	"ewdpXikPJasuVJSi3ihGvmsszaeP0wtPARq7p6LJg4qMVMi3lfCxuZgqMeWi5qDvkF5TttVoTPXchQVs",
+	"WPiehw1Yyq9foRyRf27t7jibpxaStdn377/v9a5brUavd73V6rGnz4L2y17Wam2H7i9+3eu977n/Lnq9",
+	"6xdHtLDT+tffbz/e3jY+3v6tl221tr50f///4+0/P/71H/++vb344usq3qNe73q7Q487rV7venePHp/T",
+	"44u9NfE9/ard+OKRcT77/OlX7V6v+Zsg9dnnn9XG/LI+rymH6DnXdWOWEViaGdcjcgnYqJoRBcih0Mb+",
+	"IGuLgCP6NpeQcoObs6/de1JTwu/c4BX/RPxUg6VqIJIa5K/de5CZO4+4c4PnOyvw76yo8Shmg/8ITzv7",
+	"p93vDimHd4/98zMqKGSWUqL1b1jAio+VVFvZlJY3Lrl2cw4HF1pxSZmtK7l/vKjYQCMPikTIu6I6nJH+",
+	"nEj3FUbNIZ7/UKQtd+KcIGkjL4D7Iuq7U6e+q05cekGMMArcW9ckOLty2ptNFvINX0I/4QNM+kVaSpT6",
+	"gBFwu9wahHmRP08gVbWgMT8ao5zh9sj5qSlARU0FdibFTxmCiAjFUKB26fkeRI7wOlMdYEL6rZrrnWim",
+	"K1rrQm25Dk6Kc4qq8nbXwkCKf+tT13Jf6irv/DCO1kckzoSHxYUEV/y9dGwoG6M2ZMuTBUvI4WcRBD5I",
+	"dSXBXW44k/5HcXdigEZEc2vcxYTi6I/Mxl9SoL6zaBUb+bWMJrwuSTWQulkeXvPQJpPADfvG6E5Xc4rK",
+	"asYbpFFus7MvWi13uggWry11uP5Q6ez0qPFlABKNs6UBTpSMYNsfrHJ/zqIuUc+OV6AzN1+kLmSxu9fI",
+	"I6rjqcNfPnRePITcarXWKBNm86ObsqL3gaYoMH3dGFEXEaIxwyxJJqwMUix/z6bBnbOx9XqFauD7hC71",
+	"Yi1PyGletuI3385PR9xtqEblOtSq8cjc1anKVaBG5SrTKvjFm09VFJXrROugKJZXrtesAnNr5m6+/Frn",
+	"njvebusgZva9UTlhdyCb94PMDREd0Pb9QOWJmIPYeZhHFUOoytiDFQ2Y6YzFbGBQGT6x7vF3nVeu5Sgd",
+	"sgDKW7+5xqXqi0Oqxlc4YnT/VGbFoOXnm4TUDUBWDORWjR9W1E/F1UU3Kvt1J9rHysKRymT0aEdDO5tb",
+	"95tzzdGbA13DExavIzi43XXcrmZGPg3Y7jpuXnd87GDXILjmrKw6XXLzjupc6f0FNdkmS1OuJ+WwZeZ6",
+	"LinuTcC5puUjVy/PvJld+Hm4I/SuYYo7QnMTOmH8sPuJ8ZevYmXcRGWiMu3mnZlOWJttUMja4GOxcbnJ",
+	"phfT/wQAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

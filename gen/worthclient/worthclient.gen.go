@@ -434,7 +434,8 @@ type UpdateCustomerUserResponse200Headers struct {
 
 // UpdateCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for UpdateCustomerUser
 type UpdateCustomerUserResponse400Headers struct {
-	XRequestID *string
+	PreferenceApplied *string
+	XRequestID        *string
 }
 
 // UpdateCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for UpdateCustomerUser
@@ -767,6 +768,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers200 = &headers
 	case rsp.StatusCode == 400:
 		var headers UpdateCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

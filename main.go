@@ -1,0 +1,248 @@
+// Command dragoman serves one user directory in the API dialects of two vendors. This file is its command line: it
+// turns flags and variables into a configuration and hands that on.
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+type commandLine struct {
+	Serve   serveCommand   `cmd:"" help:"Serve the directory."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
+	Token   tokenCommand   `cmd:"" help:"Print a signed token, alone on standard output."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c commandLine
+	k := kong.Parse(&c,
+		kong.Name("dragoman"),
+		kong.Description("A user directory that speaks Worth's and Testinium's APIs.\n\n"+
+			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. Start with `dragoman serve --dev`."),
+		kong.DefaultEnvars("DRAGOMAN"),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	k.FatalIfErrorf(k.Run())
+}
+
+type databaseFlag struct {
+	Database string `default:"sqlite:dragoman.db" placeholder:"URL" help:"Where the directory is kept: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
+}
+
+type tokenFlags struct {
+	JWTSecret string `name:"jwt-secret" placeholder:"TEXT" help:"The secret that HS256 tokens are signed with, at least 32 bytes. Better given by its variable, as others on the machine can read a command line."`
+	Issuer    string `placeholder:"TEXT" help:"The iss claim that tokens must have."`
+	Audience  string `placeholder:"TEXT" help:"The aud claim that tokens must have."`
+}
+
+type claimFlags struct {
+	ClaimUserID      string `name:"claim-user-id" default:"custom:id" help:"The claim that holds the caller's own user UUID (${default})."`
+	ClaimCustomers   string `default:"customer_id" help:"The claim that holds the caller's customers (${default})."`
+	ClaimPermissions string `default:"permissions" help:"The claim that holds the caller's permissions (${default})."`
+	ClaimAuthorities string `default:"authorities" help:"The claim that holds the caller's roles (${default})."`
+}
+
+type timeoutFlags struct {
+	ReadHeaderTimeout time.Duration `default:"5s" help:"For reading a request's header (${default})."`
+	ReadTimeout       time.Duration `default:"15s" help:"For reading a whole request (${default})."`
+	WriteTimeout      time.Duration `default:"30s" help:"For writing an answer (${default})."`
+	IdleTimeout       time.Duration `default:"2m" help:"For a connection between two requests (${default})."`
+	RequestTimeout    time.Duration `default:"10s" help:"For the work on a request; then the answer is 503 (${default})."`
+	ShutdownTimeout   time.Duration `default:"20s" help:"For requests under way when the server is told to stop (${default})."`
+}
+
+type serveCommand struct {
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
+	databaseFlag
+	SecretKey string `placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
+	tokenFlags
+	JWTPublicKeyFile string `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
+	claimFlags
+	timeoutFlags
+	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default})."`
+	Dev       bool   `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
+}
+
+// Run serves until a signal comes.
+func (c *serveCommand) Run(ctx context.Context) error {
+	if c.Dev {
+		if err := c.prepareDev(); err != nil {
+			return err
+		}
+	}
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	s, err := server.New(ctx, config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serve(ctx, s), s.Close())
+}
+
+func (c *serveCommand) serve(ctx context.Context, s *server.Server) error {
+	if c.Dev {
+		if err := s.Store().SeedSandbox(ctx); err != nil {
+			return err
+		}
+	}
+	l, err := s.Listen()
+	if err != nil {
+		return err
+	}
+	if c.Dev && c.JWTSecret != "" {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), []byte(c.JWTSecret), c.Issuer, c.Audience, time.Now()); err != nil {
+			return err
+		}
+	}
+	return s.Serve(ctx, l)
+}
+
+// prepareDev fills in the keys that were not given.
+func (c *serveCommand) prepareDev() (err error) {
+	if err := dev.CheckLoopback(c.Listen); err != nil {
+		return err
+	}
+	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" {
+		if c.JWTSecret, err = dev.MakeJWTSecret(); err != nil {
+			return err
+		}
+	}
+	if c.SecretKey == "" {
+		c.SecretKey, err = dev.MakeSecretKey()
+	}
+	return err
+}
+
+func (c *serveCommand) config() (server.Config, error) {
+	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" {
+		return server.Config{}, errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET or DRAGOMAN_JWT_PUBLIC_KEY_FILE, or try `dragoman serve --dev`")
+	}
+	if c.SecretKey == "" {
+		return server.Config{}, errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`")
+	}
+	secretKey, err := base64.StdEncoding.DecodeString(c.SecretKey)
+	if err != nil || len(secretKey) != 32 {
+		return server.Config{}, errors.New("DRAGOMAN_SECRET_KEY is not 32 bytes in base64: make one with `openssl rand -base64 32`")
+	}
+	var publicKey []byte
+	if c.JWTPublicKeyFile != "" {
+		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
+			return server.Config{}, fmt.Errorf("read the public key: %w", err)
+		}
+	}
+	return server.Config{
+		Listen:    c.Listen,
+		Database:  c.Database,
+		SecretKey: secretKey,
+		Auth: auth.Config{
+			Secret:       []byte(c.JWTSecret),
+			PublicKeyPEM: publicKey,
+			Issuer:       c.Issuer,
+			Audience:     c.Audience,
+			Claims: auth.ClaimNames{
+				UserID: c.ClaimUserID, Customers: c.ClaimCustomers, Permissions: c.ClaimPermissions, Authorities: c.ClaimAuthorities,
+			},
+		},
+		Timeouts: server.Timeouts{
+			ReadHeader: c.ReadHeaderTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout,
+			Idle: c.IdleTimeout, Request: c.RequestTimeout, Shutdown: c.ShutdownTimeout,
+		},
+		Log: c.logger(),
+	}, nil
+}
+
+func (c *serveCommand) logger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+type migrateCommand struct{ databaseFlag }
+
+// Run applies what is not applied yet.
+func (c *migrateCommand) Run(ctx context.Context) error {
+	applied, err := store.Migrate(ctx, c.Database)
+	if err != nil {
+		return err
+	}
+	for _, name := range applied {
+		fmt.Println("applied", name)
+	}
+	if len(applied) == 0 {
+		fmt.Println("nothing to apply: the database is up to date")
+	}
+	return nil
+}
+
+type tokenCommand struct {
+	tokenFlags
+	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
+	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. A token with ROLE_ADMIN and no customer is for all."`
+	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
+	Authority  []string      `placeholder:"ROLE" help:"A role of the caller, such as ROLE_COMPANY_ADMIN; repeat it for several."`
+	Expires    time.Duration `default:"1h" help:"How long the token is good (${default})."`
+	Dev        bool          `help:"Sign with the key that 'dragoman serve --dev' keeps in .dragoman/, even if another is configured."`
+}
+
+// Run prints one token.
+func (c *tokenCommand) Run() error {
+	secret, err := c.secret()
+	if err != nil {
+		return err
+	}
+	permissions := make([]auth.Permission, len(c.Permission))
+	for i, p := range c.Permission {
+		permissions[i] = auth.Permission(p)
+	}
+	token, err := auth.Sign([]byte(secret), auth.Claims{
+		Subject:     c.Subject,
+		Customers:   c.Customer,
+		Permissions: permissions,
+		Authorities: c.Authority,
+		Issuer:      c.Issuer,
+		Audience:    c.Audience,
+		Expires:     c.Expires,
+	}, time.Now())
+	if err != nil {
+		return err
+	}
+	fmt.Println(token)
+	return nil
+}
+
+func (c *tokenCommand) secret() (string, error) {
+	if c.JWTSecret != "" && !c.Dev {
+		return c.JWTSecret, nil
+	}
+	secret, err := dev.JWTSecret()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("no key to sign with: set DRAGOMAN_JWT_SECRET, or run `dragoman serve --dev` in this directory first")
+	}
+	return secret, err
+}

@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	minSecretBytes = 32   // RFC 7518, section 3.2: a key of at least the hash's size
+	minRSABits     = 2048 // RFC 7518, section 3.3
+)
+
+// checkSecret refuses a secret that anyone could guess or already knows.
+func checkSecret(secret []byte) error {
+	if len(secret) < minSecretBytes {
+		return fmt.Errorf("the secret has %d bytes and needs at least %d", len(secret), minSecretBytes)
+	}
+	// The public key, given as the secret by mistake, would let everybody who knows it sign tokens.
+	if bytes.Contains(secret, []byte("-----BEGIN ")) {
+		return errors.New("the secret is a PEM file, where random bytes are expected")
+	}
+	return nil
+}
+
+// parsePublicKey reads the one public key in a PEM file and returns it with the one algorithm that tokens signed by its
+// private half may have. Of a certificate only the key is used: its names, dates and issuer mean nothing here.
+func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
+	block, rest := pem.Decode(file)
+	if block == nil {
+		return nil, nil, errors.New("the public key file holds no PEM block")
+	}
+	if more, _ := pem.Decode(rest); more != nil {
+		return nil, nil, errors.New("the public key file holds more than one PEM block, and which of them is meant is not clear")
+	}
+
+	var key any
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "CERTIFICATE":
+		var certificate *x509.Certificate
+		if certificate, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = certificate.PublicKey
+		}
+	case "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY":
+		return nil, nil, errors.New("the public key file holds a private key, which this server must not have")
+	default:
+		return nil, nil, errors.New("the public key file must hold a PUBLIC KEY, an RSA PUBLIC KEY or a CERTIFICATE")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the public key file: %w", err)
+	}
+
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minRSABits {
+			return nil, nil, fmt.Errorf("the RSA public key has %d bits and needs at least %d", bits, minRSABits)
+		}
+		return jwt.SigningMethodRS256, key, nil
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return nil, nil, fmt.Errorf("the ECDSA public key is on the curve %s and must be on P-256", key.Curve.Params().Name)
+		}
+		return jwt.SigningMethodES256, key, nil
+	case ed25519.PublicKey:
+		return jwt.SigningMethodEdDSA, key, nil
+	}
+	return nil, nil, errors.New("the public key must be an RSA, an ECDSA P-256 or an Ed25519 key")
+}

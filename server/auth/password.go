@@ -1,0 +1,170 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"golang.org/x/crypto/argon2"
+)
+
+// passwordParams are OWASP's for argon2id (Password Storage Cheat Sheet: 19 MiB, 2 iterations, 1 lane).
+var passwordParams = argon2id.Params{
+	Memory:      19 * 1024, // KiB
+	Iterations:  2,
+	Parallelism: 1,
+	SaltLength:  16,
+	KeyLength:   32,
+}
+
+// Passwords hashes and checks users' passwords with argon2id (RFC 9106). A hash carries its salt and parameters in the PHC string
+// format, "$argon2id$v=19$m=...". Passwords are bytes: what a client sends is neither trimmed nor normalized.
+//
+// As every computation takes a core and 19 MiB, no more run at once than Go uses CPUs; others wait, as long as their context
+// lets them. So a process has one Passwords. It is safe for concurrent use.
+type Passwords struct {
+	params argon2id.Params
+	slots  chan struct{}
+	dummy  string // a hash that costs what another costs, for users without a password
+}
+
+// NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
+// 32-byte key.
+func NewPasswords() *Passwords { return newPasswords(passwordParams) }
+
+// NewCheapPasswords returns Passwords with the smallest parameters that argon2id has. It is for tests, which would otherwise spend
+// their time here; its hashes protect nobody.
+func NewCheapPasswords() *Passwords {
+	params := passwordParams
+	params.Memory, params.Iterations = 8, 1
+	return newPasswords(params)
+}
+
+func newPasswords(params argon2id.Params) *Passwords {
+	// Any salt and key will do, because nobody is told whether they match.
+	salt, key := make([]byte, params.SaltLength), make([]byte, params.KeyLength)
+	return &Passwords{
+		params: params,
+		// Unlike NumCPU, GOMAXPROCS heeds a container's CPU limit, which its memory limit tends to go with.
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		dummy: fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, params.Memory, params.Iterations, params.Parallelism,
+			base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)),
+	}
+}
+
+// Hash returns the argon2id hash of a password under a new random salt. It does not judge the password; see [PasswordProblem]. Its
+// only error is the context's, whose end it notices while it waits, not while it computes.
+func (p *Passwords) Hash(ctx context.Context, plain string) (string, error) {
+	release, err := p.acquire(ctx)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	defer release()
+
+	hash, err := argon2id.CreateHash(plain, &p.params)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// Verify reports whether hash is one of the password. A nil hash, of a user who has no password, is never one, and takes
+// as long to refuse as a wrong password does (a hash made with other parameters takes the time that those cost). It returns
+// an error if the context ends while it waits, or if the hash is none, or one too weak or too expensive to be ours.
+func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
+	release, err := p.acquire(ctx)
+	if err != nil {
+		return false, fmt.Errorf("checking a password: %w", err)
+	}
+	defer release()
+
+	against := p.dummy
+	if hash != nil {
+		against = *hash
+	}
+	if err := checkHash(against); err != nil {
+		return false, fmt.Errorf("checking a password: %w", err)
+	}
+	match, err := argon2id.ComparePasswordAndHash(plain, against)
+	if err != nil {
+		return false, fmt.Errorf("checking a password: %w", err)
+	}
+	return match && hash != nil, nil
+}
+
+// acquire waits until one more computation may run, or the context ends.
+func (p *Passwords) acquire(ctx context.Context) (release func(), err error) {
+	// A select picks at random where both are possible.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return func() { <-p.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// checkHash refuses a stored hash that argon2id.ComparePasswordAndHash (1.0.0) would believe: with an empty key every
+// password matches, with no iterations or lanes it panics, and with the parameters' maxima it takes terabytes.
+func checkHash(hash string) error {
+	params, _, _, err := argon2id.DecodeHash(hash)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the stored hash: %w", err)
+	case params.KeyLength < 16 || params.SaltLength < 8 || params.Iterations < 1 || params.Parallelism < 1:
+		return errors.New("the stored hash is too weak")
+	case params.KeyLength > 64 || params.SaltLength > 64 || params.Iterations > 16 || params.Parallelism > 16 || params.Memory > 256*1024:
+		return errors.New("the stored hash is too expensive to check")
+	}
+	return nil
+}
+
+// PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or ""
+// if nothing is (semantics.md, "PUT"). It must have
+//
+//   - 8 to 128 characters, that is Unicode code points, as JSON Schema counts them;
+//   - a lower-case and an upper-case letter of any script, since the rule confines to ASCII the symbol only;
+//   - a symbol: printable ASCII that is neither a letter, a digit nor the space.
+func PasswordProblem(plain string) string {
+	var lower, upper, symbol bool
+	for _, r := range plain {
+		switch {
+		case unicode.IsLower(r):
+			lower = true
+		case unicode.IsUpper(r):
+			upper = true
+		case r > ' ' && r < unicode.MaxASCII && !unicode.IsDigit(r):
+			symbol = true
+		}
+	}
+
+	var missing []string
+	if n := utf8.RuneCountInString(plain); n < 8 || n > 128 {
+		missing = append(missing, "8 to 128 characters")
+	}
+	if !lower {
+		missing = append(missing, "a lower-case letter")
+	}
+	if !upper {
+		missing = append(missing, "an upper-case letter")
+	}
+	if !symbol {
+		missing = append(missing, "an ASCII symbol")
+	}
+	switch last := len(missing) - 1; last {
+	case -1:
+		return ""
+	case 0:
+		return "must have " + missing[0]
+	default:
+		return "must have " + strings.Join(missing[:last], ", ") + " and " + missing[last]
+	}
+}

@@ -1,0 +1,59 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Permission is a right over the users of a customer, by the code that Worth gives it. Codes other than the three below may
+// stand in a token and permit nothing.
+type Permission string
+
+// The permissions that this server asks for (semantics.md, "Who may do what").
+const (
+	PermissionRead   Permission = "customer_user:read"   // see users
+	PermissionWrite  Permission = "customer_user:write"  // change them
+	PermissionCreate Permission = "customer_user:create" // add them
+)
+
+// Principal is who calls, as a verified token describes them. Only [Verifier.Verify] makes one; the zero Principal may do
+// nothing. What a principal may do is asked of a [Policy].
+type Principal struct {
+	// Subject is the token's sub claim, never empty: how the issuer calls the caller.
+	Subject string
+
+	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
+	customers        []customerKey
+	namesCustomers   bool // whether the claim is there; where it is empty, it names no customer
+	permissions      []string
+	authorities      []string
+	namesAuthorities bool
+}
+
+// customerKey is how a token names a customer: by its UUID or its Long, never both.
+type customerKey struct {
+	id   int64
+	uuid uuid.UUID
+}
+
+// Actor returns the UUID to record as who made a change: the token's user id claim, else a sub that is a UUID, else nil
+// (semantics.md, "One user": created_by and updated_by).
+func (p Principal) Actor() *uuid.UUID {
+	id := p.userID
+	if id == uuid.Nil {
+		id, _ = ParseUUID(p.Subject)
+	}
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}
+
+func (p Principal) hasAuthority(role string) bool { return slices.Contains(p.authorities, role) }
+
+func (p Principal) hasPermission(perm Permission) bool {
+	return slices.Contains(p.permissions, string(perm))
+}
+
+func (p Principal) names(key customerKey) bool { return slices.Contains(p.customers, key) }

@@ -1,0 +1,142 @@
+// Package dev is what `dragoman serve --dev` adds for somebody trying the server out: keys kept in the working
+// directory, and calls ready to paste. It knows the sandbox directory that the store invents; it serves nothing itself.
+package dev
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/google/uuid"
+)
+
+// Directory is where the keys are kept, below the working directory.
+const Directory = ".dragoman"
+
+// The files of Directory. Each holds 32 random bytes in base64.
+const (
+	jwtSecretFile = "jwt-secret"
+	secretKeyFile = "secret-key"
+)
+
+// JWTSecret gives the kept secret that signs tokens; fs.ErrNotExist if there is none.
+func JWTSecret() (string, error) { return read(jwtSecretFile) }
+
+// MakeJWTSecret gives the kept secret that signs tokens, and makes one if there is none.
+func MakeJWTSecret() (string, error) { return readOrMake(jwtSecretFile) }
+
+// MakeSecretKey gives the kept key that seals secrets at rest, in base64, and makes one if there is none.
+func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
+
+func read(name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(Directory, name))
+	if err != nil {
+		return "", fmt.Errorf("read development key: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func readOrMake(name string) (string, error) {
+	key, err := read(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if err := os.MkdirAll(Directory, 0o700); err != nil {
+		return "", fmt.Errorf("make development key: %w", err)
+	}
+	random := make([]byte, 32)
+	rand.Read(random)
+	key = base64.StdEncoding.EncodeToString(random)
+	// O_EXCL: of two servers started at once, one makes the key.
+	f, err := os.OpenFile(filepath.Join(Directory, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return read(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make development key: %w", err)
+	}
+	_, err = f.WriteString(key + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("make development key: %w", err)
+	}
+	return key, nil
+}
+
+// ErrNotLoopback: the development mode was asked to listen where others could reach it.
+var ErrNotLoopback = errors.New("--dev listens on a loopback address only, such as 127.0.0.1:8080")
+
+// CheckLoopback refuses a listening address that is not of this machine alone.
+func CheckLoopback(listen string) error {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotLoopback, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return ErrNotLoopback
+	}
+	return nil
+}
+
+// administrator is Grace Hopper, who administers the sandbox's customer.
+const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+
+// TokenLifetime is how long the printed token is good.
+const TokenLifetime = 24 * time.Hour
+
+// Greet prints where the server is, a token for the sandbox's customer, and both documented calls. Issuer and audience
+// are the server's, empty if it asks for none.
+func Greet(w io.Writer, address string, secret []byte, issuer, audience string, now time.Time) error {
+	caller := uuid.MustParse(administrator)
+	token, err := auth.Sign(secret, auth.Claims{
+		Subject:     caller.String(),
+		UserID:      &caller,
+		Customers:   []string{"3393"},
+		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
+		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
+		Issuer:      issuer,
+		Audience:    audience,
+		Expires:     TokenLifetime,
+	}, now)
+	if err != nil {
+		return fmt.Errorf("sign the sandbox's token: %w", err)
+	}
+	if err := greeting.Execute(w, map[string]string{"Address": address, "Token": token}); err != nil {
+		return fmt.Errorf("print the greeting: %w", err)
+	}
+	return nil
+}
+
+var greeting = template.Must(template.New("greeting").Parse(`Dragoman is listening on http://{{.Address}}, with an invented directory.
+
+  Worth      http://{{.Address}}/auth/api/v1
+  Testinium  http://{{.Address}}/account/api/v1
+
+A token of customer 3393 "Sandbox", good for a day:
+
+TOKEN='{{.Token}}'
+
+Worth's update, partial:
+
+curl --request PATCH 'http://{{.Address}}/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users/94520740-d63c-4e02-85ca-c4e138801e73' \
+--header "Authorization: Bearer $TOKEN" \
+--header 'Content-Type: application/json' \
+--data '{"first_name":"Augusta Ada","mobile":"+44 20 7946 0000"}'
+
+Testinium's update, the whole object:
+
+curl --location --request PUT 'http://{{.Address}}/account/api/v1/customers/3393/users/6860' \
+--header "Authorization: Bearer $TOKEN" \
+--header 'current-company-id: 5251' \
+--data '{"name":"Ada","surname":"Lovelace","username":"adalovelace","email":"ada.lovelace@example.com","enabled":false,"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER"}]}'
+
+`))

@@ -1,0 +1,158 @@
+package dialect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Call is a request that has passed every stage: who calls, about which customer, and what they sent.
+type Call struct {
+	Principal auth.Principal
+	Customer  store.Customer // the zero value if the token names a customer that the directory does not have
+	Company   store.Company  // the zero value in a dialect without companies
+	Body      map[string]any // the body's members exactly as sent, for what the generated type cannot tell: null or absent
+
+	dialect *Dialect
+	ifMatch entityTags
+	strict  bool
+	unknown []string
+	changed []string
+}
+
+type callKey struct{}
+
+// CallFrom gives the call of a handler's context. Only a handler behind Mount's stages may ask.
+func CallFrom(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }
+
+// readPreferences takes from the parameters what every dialect honours alike, and gives what is wrong with it.
+func (c *Call) readPreferences(p Parameters) []FieldError {
+	if header, ok := p[headerPrefer].(string); ok {
+		c.strict = prefersStrict(header)
+	}
+	if header, ok := p[headerIfMatch].(string); ok {
+		if c.ifMatch, ok = parseEntityTags(header); !ok {
+			return []FieldError{{
+				Field: headerIfMatch, Message: headerIfMatch + " must be * or entity tags in double quotes",
+			}}
+		}
+	}
+	return nil
+}
+
+// Edit is what a dialect's write does to a user.
+type Edit struct {
+	// Apply edits u, and gives an error if a rule of the directory is against it: a *RuleError. It must be pure, as it
+	// runs again when another writer was first.
+	Apply func(u *store.User) error
+	// Ignored gives the server-owned members of the body whose value is not the one that the answer for u will show;
+	// nil for a dialect that has none.
+	Ignored func(u *store.User) []string
+	// UsernameFollowsEmail is store.Change's.
+	UsernameFollowsEmail bool
+}
+
+// Written is the headers of a write's answer.
+type Written struct {
+	ETag         string
+	CacheControl string
+	Changed      string  // Dragoman-Changed
+	Ignored      *string // Dragoman-Ignored; nil if nothing was
+}
+
+// UpdateUser writes edit to the user of key in one step: in the very transaction that writes it, the user is held
+// against If-Match, then against what the caller's rank allows, then against the dialect's own rules, in this order
+// of refusals.
+func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
+	s := c.dialect.service
+	ignored := c.unknown
+	user, changed, err := s.Store.UpdateUser(ctx, key, store.Change{
+		Actor:                c.Principal.Actor(),
+		UsernameFollowsEmail: edit.UsernameFollowsEmail,
+		Edit: func(u *store.User) error {
+			before := *u
+			if !c.ifMatch.match(u.Version) {
+				return errPreconditionFailed
+			}
+			refused := edit.Apply(u)
+			if err := s.Policy.CheckWrite(c.Principal, &before, u); err != nil {
+				return err
+			}
+			if edit.Ignored == nil {
+				return refused
+			}
+			owned := edit.Ignored(&before)
+			ignored = slices.Sorted(slices.Values(slices.Concat(c.unknown, owned)))
+			if c.strict && len(owned) > 0 {
+				return joinRules(refused, &RuleError{Fields: ignoredErrors(owned)})
+			}
+			return refused
+		},
+	})
+	if err != nil {
+		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
+	}
+	c.changed = c.dialect.names(changed)
+	return user, c.written(user, ignored), nil
+}
+
+func (c *Call) written(u store.User, ignored []string) Written {
+	w := Written{ETag: ETag(u.Version), CacheControl: CacheControl, Changed: listNames(c.changed)}
+	if len(ignored) > 0 {
+		list := listNames(ignored)
+		w.Ignored = &list
+	}
+	return w
+}
+
+// CacheControl is what answers about users say: they are for one caller, who must ask again each time.
+const CacheControl = "private, no-cache"
+
+// Manages tells whether the caller manages others: it sees access tokens, and sets passwords without the present one.
+func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Principal) }
+
+// Unknown gives the paths of the members that the document does not name.
+func (c *Call) Unknown() []string { return c.unknown }
+
+// NamesKnownMember tells whether at least one member of the body is one that the document names.
+func (c *Call) NamesKnownMember() bool {
+	for name := range c.Body {
+		if !slices.Contains(c.unknown, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// names gives the dialect's names of fields, each once, without those that it cannot name.
+func (d *Dialect) names(fields []store.Field) []string {
+	var names []string
+	for _, f := range fields {
+		if name := d.FieldName(f); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func ignoredErrors(members []string) []FieldError {
+	var all []FieldError
+	for _, m := range members {
+		all = append(all, FieldError{Field: m, Message: m + " would be ignored"})
+	}
+	return all
+}
+
+// joinRules makes one error of a dialect's refusal and another.
+func joinRules(refused error, more *RuleError) error {
+	if rule, ok := refused.(*RuleError); ok {
+		return &RuleError{Fields: slices.Concat(rule.Fields, more.Fields)}
+	}
+	if refused != nil {
+		return refused
+	}
+	return more
+}

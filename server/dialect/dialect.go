@@ -1,0 +1,127 @@
+// Package dialect is what every dialect does alike, whatever its vendor: it mounts a document's operations on the
+// router, and takes each request through the same stages in the same order (token, path and headers, tenant and
+// permission, body), so that a handler is only reached by a request it may answer; it runs a write under its
+// preconditions; and it turns whatever error comes out into one problem that the dialect then puts in its own words.
+//
+// It knows Echo and OpenAPI. It knows no vendor: no path, member or sentence of an API stands here. Those are in the
+// packages beside it, one a dialect.
+package dialect
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// Service is what the dialects work with: the one directory behind them all, and who may do what in it.
+type Service struct {
+	Store     *store.Store
+	Verifier  *auth.Verifier
+	Policy    auth.Policy
+	Passwords *auth.Passwords
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Dialect is one vendor's API: its document, and its words for what the stages find.
+type Dialect struct {
+	// Name is the dialect's short name, as logs show it.
+	Name string
+	// Document is the API. Its first server's path is where the API is mounted.
+	Document *openapi3.T
+	// Permissions says which permission each operation needs, by operationId. An operation that is in the document and
+	// not here cannot be mounted.
+	Permissions map[string]auth.Permission
+	// Tenant reads which customer, and in which company's name, a request is about.
+	Tenant func(Parameters) Tenant
+	// Checks hold a body against what the document can only say in words, by operationId. An operation without an entry
+	// has nothing of the kind.
+	Checks map[string]Check
+	// MediaTypes are read as JSON beside application/json and an absent Content-Type.
+	MediaTypes []string
+	// ContentType is what JSON answers say they are.
+	ContentType string
+	// FieldName is the dialect's name of a model's field, or "" where it has none.
+	FieldName func(store.Field) string
+	// TakenMessage is the sentence for an e-mail or a username that another user has.
+	TakenMessage func(store.Field) string
+	// Render gives the body of an error's answer. The operation is the operationId, or "" where no operation was found.
+	Render func(p Problem, operation string, r *http.Request) any
+
+	service    *Service
+	operations map[string]*operation
+}
+
+// Tenant is the customer that a request is about, by the one of its two ids that the dialect uses. Its zero value is no
+// customer at all.
+type Tenant struct {
+	ID      int64
+	UUID    uuid.UUID
+	Company *int64 // the company the caller acts in; nil in a dialect that has none
+}
+
+func (t Tenant) key() store.CustomerKey {
+	if t.UUID != uuid.Nil {
+		return store.CustomerByUUID(t.UUID)
+	}
+	return store.CustomerByID(t.ID)
+}
+
+// coveredBy tells whether a token names the tenant, or all. It is asked where the directory has no such customer.
+func (t Tenant) coveredBy(p auth.Policy, who auth.Principal) bool {
+	if t.UUID != uuid.Nil {
+		return p.CoversUUID(who, t.UUID)
+	}
+	return p.CoversID(who, t.ID)
+}
+
+// Parameters are a request's path and header parameters as the document types them: string or int64, by their names.
+// An optional parameter that was not sent is absent.
+type Parameters map[string]any
+
+// Check gives what is wrong with the body of a call, by its members as sent. It must pass over members that are absent or of
+// another type than the document says: those are told already.
+type Check func(c *Call, p Parameters) []FieldError
+
+// Mount checks that the dialect is whole, and gives the stages for each operation by its operationId, as generated
+// registration takes them. It must be called before anything is served.
+func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
+	d.service = s
+	d.operations = map[string]*operation{}
+	stages := map[string][]echo.MiddlewareFunc{}
+	for path, item := range d.Document.Paths.Map() {
+		for method, o := range item.Operations() {
+			permission, ok := d.Permissions[o.OperationID]
+			if !ok {
+				return nil, fmt.Errorf("mount %s: no permission is named for %s %s", d.Name, method, path)
+			}
+			op := newOperation(d, item, o, permission)
+			d.operations[o.OperationID] = op
+			stages[o.OperationID] = []echo.MiddlewareFunc{op.serve}
+		}
+	}
+	return stages, nil
+}
+
+// BasePath is where the dialect's paths begin.
+func (d *Dialect) BasePath() string {
+	u, err := url.Parse(d.Document.Servers[0].URL)
+	if err != nil {
+		return d.Document.Servers[0].URL
+	}
+	return u.Path
+}
+
+// Serves tells whether path is one of the dialect's own, so that its errors are in the dialect's words.
+func (d *Dialect) Serves(path string) bool {
+	return path == d.BasePath() || strings.HasPrefix(path, d.BasePath()+"/")
+}

@@ -1,0 +1,165 @@
+package dialect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
+)
+
+// Kind is what is wrong with a request, before any dialect has put it in its own words.
+type Kind int
+
+// The kinds of error. Each has one status, the same in every dialect.
+const (
+	Internal             Kind = iota // 500: a fault of the server's; nothing more is told
+	Invalid                          // 400: the path, a header or the body is not what the document asks
+	Refused                          // 400: the request is well formed, but a rule of the directory is against it
+	Unauthenticated                  // 401: no token, or none that can be believed
+	TokenExpired                     // 401: the token was good once
+	Forbidden                        // 403: the caller may not do this
+	UserNotFound                     // 404: the customer has no such user
+	RouteNotFound                    // 404: there is no such path
+	MethodNotAllowed                 // 405: the path has no such method
+	PreconditionFailed               // 412: the user has moved on from If-Match
+	ContentTooLarge                  // 413: the body is over its limit
+	UnsupportedMediaType             // 415: the body is not declared as JSON
+	Unavailable                      // 503: the database cannot be reached, or is too busy
+)
+
+var statuses = map[Kind]int{
+	Internal:             http.StatusInternalServerError,
+	Invalid:              http.StatusBadRequest,
+	Refused:              http.StatusBadRequest,
+	Unauthenticated:      http.StatusUnauthorized,
+	TokenExpired:         http.StatusUnauthorized,
+	Forbidden:            http.StatusForbidden,
+	UserNotFound:         http.StatusNotFound,
+	RouteNotFound:        http.StatusNotFound,
+	MethodNotAllowed:     http.StatusMethodNotAllowed,
+	PreconditionFailed:   http.StatusPreconditionFailed,
+	ContentTooLarge:      http.StatusRequestEntityTooLarge,
+	UnsupportedMediaType: http.StatusUnsupportedMediaType,
+	Unavailable:          http.StatusServiceUnavailable,
+}
+
+// Problem is an error on its way to the client: what a dialect's renderer is given.
+type Problem struct {
+	Kind   Kind
+	Status int
+	Fields []FieldError // each single error, in the dialect's names; empty where the error is about no member
+}
+
+// FieldError is one thing wrong with one member or parameter. Field is its path in the dialect's own names, such as
+// "subrole.code", and is empty for the body as a whole; Message is a sentence that stands alone.
+type FieldError struct {
+	Field   string
+	Message string
+}
+
+// InvalidError is a request that is not what the document asks: a 400.
+type InvalidError struct{ Fields []FieldError }
+
+func (e *InvalidError) Error() string { return "invalid request: " + messages(e.Fields) }
+
+// RuleError is a well-formed request that a rule of the directory is against: a 400.
+type RuleError struct{ Fields []FieldError }
+
+func (e *RuleError) Error() string { return "refused by a rule: " + messages(e.Fields) }
+
+// Unwrap makes the store, which looks for further refusals beside a *store.FieldErrors, look for them beside this too.
+func (e *RuleError) Unwrap() error { return &store.FieldErrors{} }
+
+func messages(fields []FieldError) string { return strings.Join(Messages(fields), ", ") }
+
+// Messages gives the fields' messages.
+func Messages(fields []FieldError) []string {
+	all := make([]string, len(fields))
+	for i, f := range fields {
+		all[i] = f.Message
+	}
+	return all
+}
+
+var (
+	errPreconditionFailed   = errors.New("the user has moved on from If-Match")
+	errContentTooLarge      = errors.New("the body is too large")
+	errUnsupportedMediaType = errors.New("the body is not declared as JSON")
+)
+
+// classify is the one place that says which kind of problem an error is. What it does not know is Internal.
+func (d *Dialect) classify(err error) Problem {
+	p := Problem{Kind: kindOf(err)}
+	p.Status = statuses[p.Kind]
+	switch p.Kind {
+	case Invalid, Refused:
+		p.Fields = d.fieldErrors(err)
+	}
+	return p
+}
+
+func kindOf(err error) Kind {
+	var invalid *InvalidError
+	var rule *RuleError
+	var fields *store.FieldErrors
+	var routing *echo.HTTPError
+	switch {
+	case errors.Is(err, auth.ErrTokenExpired):
+		return TokenExpired
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return Unauthenticated
+	case errors.Is(err, auth.ErrForbidden):
+		return Forbidden
+	case errors.As(err, &invalid):
+		return Invalid
+	case errors.As(err, &rule), errors.As(err, &fields), errors.Is(err, store.ErrConflict):
+		return Refused
+	case errors.Is(err, store.ErrNotFound):
+		return UserNotFound
+	case errors.Is(err, errPreconditionFailed):
+		return PreconditionFailed
+	case errors.Is(err, errContentTooLarge):
+		return ContentTooLarge
+	case errors.Is(err, errUnsupportedMediaType):
+		return UnsupportedMediaType
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return Unavailable
+	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
+		return RouteNotFound
+	case errors.As(err, &routing) && routing.Code == http.StatusMethodNotAllowed:
+		return MethodNotAllowed
+	}
+	return Internal
+}
+
+// fieldErrors collects every single error below err: the dialect's own and, renamed, the model's.
+func (d *Dialect) fieldErrors(err error) []FieldError {
+	var all []FieldError
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		all = append(all, invalid.Fields...)
+	}
+	var rule *RuleError
+	if errors.As(err, &rule) {
+		all = append(all, rule.Fields...)
+	}
+	var fields *store.FieldErrors
+	if errors.As(err, &fields) {
+		for _, f := range *fields {
+			name := d.FieldName(f.Field)
+			all = append(all, FieldError{Field: name, Message: name + " " + f.Reason})
+		}
+	}
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) {
+		for _, f := range conflict.Fields {
+			all = append(all, FieldError{Field: d.FieldName(f), Message: d.TakenMessage(f)})
+		}
+	}
+	return all
+}

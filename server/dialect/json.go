@@ -1,0 +1,172 @@
+package dialect
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxDepth is how deep objects and arrays of a body may be nested.
+const maxDepth = 32
+
+// decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,
+// arrays []any, integers int64, all other numbers float64. Member names match exactly; a repeated member, invalid
+// UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth and anything behind the value are an *InvalidError
+// that names the member where one can be named (semantics.md, "JSON"; RFC 8259 leaves each of them open).
+func decodeJSON(body []byte) (any, error) {
+	d := jsonDecoder{jsontext.NewDecoder(bytes.NewReader(body))}
+	value, err := d.value()
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, invalidBody("the body must end after its JSON value")
+	}
+	return value, nil
+}
+
+type jsonDecoder struct{ *jsontext.Decoder }
+
+var (
+	errTooDeep = errors.New("nested too deep")
+	errNUL     = errors.New("text holds U+0000")
+)
+
+func (d jsonDecoder) value() (any, error) {
+	token, err := d.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch token.Kind() {
+	case '{':
+		return d.object()
+	case '[':
+		return d.array()
+	case '"':
+		return text(token)
+	case '0':
+		return number(token.String()), nil
+	case 't', 'f':
+		return token.Bool(), nil
+	default:
+		return nil, nil
+	}
+}
+
+func (d jsonDecoder) object() (any, error) {
+	if d.StackDepth() > maxDepth {
+		return nil, errTooDeep
+	}
+	members := map[string]any{}
+	for d.PeekKind() != '}' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name, err := text(token)
+		if err != nil {
+			return nil, err
+		}
+		if members[name], err = d.value(); err != nil {
+			return nil, err
+		}
+	}
+	_, err := d.ReadToken()
+	return members, err
+}
+
+func (d jsonDecoder) array() (any, error) {
+	if d.StackDepth() > maxDepth {
+		return nil, errTooDeep
+	}
+	items := []any{}
+	for d.PeekKind() != ']' {
+		item, err := d.value()
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	_, err := d.ReadToken()
+	return items, err
+}
+
+func text(token jsontext.Token) (string, error) {
+	s := token.String()
+	// Postgres cannot store U+0000, so neither engine is given it.
+	if strings.IndexByte(s, 0) >= 0 {
+		return "", errNUL
+	}
+	return s, nil
+}
+
+// number is the int64 that the literal stands for, 6860.0 and 6.86e3 included, or else a float64 that is no integer.
+func number(literal string) any {
+	digits, fraction, _ := strings.Cut(literal, ".")
+	exact := !strings.ContainsAny(literal, "eE")
+	if exact && strings.Trim(fraction, "0") == "" {
+		if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
+			return n
+		}
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return math.Copysign(math.MaxFloat64, f)
+	}
+	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return f
+	}
+	if exact {
+		// Only rounding made this an integer: the literal has a fraction.
+		return math.Nextafter(f, f+1)
+	}
+	return int64(f)
+}
+
+// explain says in plain words, and without the body's text, what is wrong with it and where.
+func (d jsonDecoder) explain(err error) error {
+	field := memberPath(d.StackPointer())
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		if errors.As(err, &syntax) {
+			field = memberPath(syntax.JSONPointer)
+		}
+		return &InvalidError{Fields: []FieldError{{Field: field, Message: field + " is repeated"}}}
+	case errors.Is(err, errNUL):
+		return &InvalidError{Fields: []FieldError{{Field: field, Message: subject(field) + " must not contain U+0000"}}}
+	case errors.Is(err, errTooDeep):
+		return invalidBody(fmt.Sprintf("the body must not be nested deeper than %d", maxDepth))
+	case errors.Is(err, io.EOF) && d.InputOffset() == 0:
+		return invalidBody("the body is required")
+	default:
+		return invalidBody(fmt.Sprintf("the body is not valid JSON, at byte %d", d.InputOffset()))
+	}
+}
+
+func invalidBody(message string) error {
+	return &InvalidError{Fields: []FieldError{{Message: message}}}
+}
+
+func memberPath(p jsontext.Pointer) string {
+	var parts []string
+	for part := range p.Tokens() {
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ".")
+}
+
+// writeJSON gives v's JSON. It is the one encoder of the answers that are not generated.
+func writeJSON(w io.Writer, v any) error {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package dialect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+)
+
+// maxBody is how many bytes a request's body may have.
+const maxBody = 256 << 10
+
+// The headers that the stages read for every dialect. A document declares those that its operation honours.
+const (
+	headerIfMatch           = "If-Match"
+	headerPrefer            = "Prefer"
+	headerPreferenceApplied = "Preference-Applied"
+	handlingStrict          = "handling=strict"
+)
+
+// operation is one operation of a document, ready to be served.
+type operation struct {
+	dialect    *Dialect
+	id         string
+	permission auth.Permission
+	check      Check // nil where the document says it all
+	parameters []*openapi3.Parameter
+	body       *openapi3.Schema // nil where the operation takes none
+}
+
+func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) *operation {
+	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID]}
+	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
+		op.parameters = append(op.parameters, p.Value)
+	}
+	if o.RequestBody != nil {
+		op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
+	}
+	return op
+}
+
+// serve takes a request through the stages. Their order is the order of refusals (semantics.md, "Who may do what").
+func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Set(operationKey, op.id)
+		call, parameters, err := op.admit(c)
+		if err != nil {
+			return err
+		}
+		if op.body != nil {
+			if err := op.readBody(c, call, parameters); err != nil {
+				return err
+			}
+		}
+		c.Response().Before(func() {
+			// The generated answers know the media type that the document names, and no charset.
+			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
+				h.Set(echo.HeaderContentType, op.dialect.ContentType)
+			}
+		})
+		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), callKey{}, call)))
+		return next(c)
+	}
+}
+
+// operationKey is where Echo's context keeps the operationId for the renderer and the log.
+const operationKey = "dragoman.operation"
+
+// admit is the stages before the body: who calls, about what, and whether they may.
+func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
+	r := c.Request()
+	principal, err := op.dialect.service.Verifier.Verify(r.Header.Values(echo.HeaderAuthorization))
+	if err != nil {
+		return nil, nil, err
+	}
+	call := &Call{Principal: principal, dialect: op.dialect}
+	c.Set(callerKey, call)
+	parameters, wrong := op.readParameters(c)
+	wrong = append(wrong, call.readPreferences(parameters)...)
+	if len(wrong) > 0 {
+		return nil, nil, &InvalidError{Fields: wrong}
+	}
+	if err := op.authorize(r.Context(), call, op.dialect.Tenant(parameters)); err != nil {
+		return nil, nil, err
+	}
+	if call.strict {
+		c.Response().Header().Set(headerPreferenceApplied, handlingStrict)
+	}
+	return call, parameters, nil
+}
+
+// callerKey is where Echo's context keeps the call for the request's log line.
+const callerKey = "dragoman.call"
+
+// readParameters reads and checks every path and header parameter, and gives all that is wrong with them. A header that
+// came in several lines is made one, which is what it means (RFC 9110, section 5.3).
+func (op *operation) readParameters(c echo.Context) (parameters Parameters, wrong []FieldError) {
+	parameters = Parameters{}
+	for _, p := range op.parameters {
+		raw, given, once := parameterText(c, p)
+		switch {
+		case !given && p.Required:
+			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " is required"})
+			continue
+		case !given:
+			continue
+		case !once && p.Schema.Value.Type.Is("integer"):
+			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be given once"})
+			continue
+		}
+		value, ok := parameterValue(p.Schema.Value, raw)
+		if !ok {
+			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + typeName(p.Schema.Value)})
+			continue
+		}
+		wrong = append(wrong, validate(p.Schema.Value, value, p.Name)...)
+		parameters[p.Name] = value
+	}
+	return parameters, wrong
+}
+
+func parameterText(c echo.Context, p *openapi3.Parameter) (text string, given, once bool) {
+	r := c.Request()
+	switch p.In {
+	case openapi3.ParameterInPath:
+		text = c.Param(p.Name)
+		if r.URL.RawPath != "" {
+			// Echo routes by the escaped path where it differs, and leaves its parameters escaped.
+			if unescaped, err := url.PathUnescape(text); err == nil {
+				text = unescaped
+			}
+		}
+		return text, true, true
+	default:
+		lines := r.Header.Values(p.Name)
+		text = strings.Join(lines, ", ")
+		if len(lines) > 1 {
+			r.Header.Set(p.Name, text)
+		}
+		return text, len(lines) > 0, len(lines) <= 1
+	}
+}
+
+func parameterValue(schema *openapi3.Schema, raw string) (any, bool) {
+	if !schema.Type.Is("integer") {
+		return raw, true
+	}
+	// ParseInt alone would take a sign that no Long is written with.
+	if strings.HasPrefix(raw, "+") {
+		return nil, false
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	return n, err == nil
+}
+
+// authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.
+func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) error {
+	s := op.dialect.service
+	customer, err := s.Store.FindCustomer(ctx, tenant.key())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if !tenant.coveredBy(s.Policy, call.Principal) {
+			return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
+		}
+	case err != nil:
+		return err
+	case !s.Policy.Covers(call.Principal, customer):
+		return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
+	}
+	call.Customer = customer
+	if tenant.Company != nil {
+		call.Company, err = s.Store.FindCompany(ctx, customer.ID, *tenant.Company)
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("%w: the company is not one of the customer's", auth.ErrForbidden)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !s.Policy.Permits(call.Principal, op.permission) {
+		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)
+	}
+	return nil
+}
+
+// readBody reads the body once, strictly, holds it against the document, and leaves the very value that was checked
+// for the generated handler to take.
+func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters) error {
+	r := c.Request()
+	if err := op.checkMediaType(r.Header); err != nil {
+		return err
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return errContentTooLarge
+	case err != nil:
+		return invalidBody("the body could not be read to its end")
+	}
+	value, err := decodeJSON(raw)
+	if err != nil {
+		return err
+	}
+	wrong := validate(op.body, value, "")
+	call.Body, _ = value.(map[string]any)
+	call.unknown = unknownMembers(op.body, value, "")
+	if op.check != nil {
+		wrong = addUntold(wrong, op.check(call, parameters))
+	}
+	if call.strict {
+		wrong = addUntold(wrong, ignoredErrors(call.unknown))
+	}
+	if len(wrong) > 0 {
+		return &InvalidError{Fields: wrong}
+	}
+	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	r.Body = checkedBody{value}
+	return nil
+}
+
+// addUntold adds to told what more is wrong, but for members that told is already about, whole or in part.
+func addUntold(told, more []FieldError) []FieldError {
+	all := told
+	for _, m := range more {
+		about := func(f FieldError) bool { return f.Field == m.Field || strings.HasPrefix(f.Field, m.Field+".") }
+		if !slices.ContainsFunc(told, about) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func (op *operation) checkMediaType(h http.Header) error {
+	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fmt.Errorf("%w: its Content-Encoding is %q", errUnsupportedMediaType, encoding)
+	}
+	contentType := h.Get(echo.HeaderContentType)
+	if contentType == "" {
+		return nil
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	known := mediaType == echo.MIMEApplicationJSON || slices.Contains(op.dialect.MediaTypes, mediaType)
+	charset := parameters["charset"]
+	if err != nil || !known || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return fmt.Errorf("%w: its Content-Type is %q", errUnsupportedMediaType, contentType)
+	}
+	return nil
+}
+
+// checkedBody hands the decoded and validated value to oapi-codegen's strict handler (2.8), which asks a body for it
+// before it decodes by itself. Nothing is left to read, so that a second, laxer decode fails.
+type checkedBody struct{ value any }
+
+func (b checkedBody) ValidatedValue() any      { return b.value }
+func (b checkedBody) Read([]byte) (int, error) { return 0, errBodyTaken }
+func (b checkedBody) Close() error             { return nil }
+
+var errBodyTaken = errors.New("the body was already decoded")

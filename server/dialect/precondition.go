@@ -1,0 +1,108 @@
+package dialect
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// entityTags is what an If-Match header holds (RFC 9110, section 13.1.1). The zero value is no header: it matches all.
+type entityTags struct {
+	present bool
+	any     bool // the header was *
+	strong  []string
+}
+
+// parseEntityTags reads a list of entity tags. Weak ones are legal and never match, since If-Match compares strongly.
+func parseEntityTags(header string) (entityTags, bool) {
+	tags := entityTags{present: true}
+	rest := strings.Trim(header, blanks)
+	if rest == "*" {
+		tags.any = true
+		return tags, true
+	}
+	for {
+		opaque, behind, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(rest, "W/"), `"`), `"`)
+		if !ok || !strings.HasPrefix(strings.TrimPrefix(rest, "W/"), `"`) || strings.ContainsAny(opaque, blanks) {
+			return entityTags{}, false
+		}
+		if !strings.HasPrefix(rest, "W/") {
+			tags.strong = append(tags.strong, opaque)
+		}
+		behind = strings.TrimLeft(behind, blanks)
+		if rest = strings.TrimLeft(behind, blanks+","); rest == "" {
+			return tags, true
+		}
+		if !strings.HasPrefix(behind, ",") {
+			return entityTags{}, false
+		}
+	}
+}
+
+const blanks = " \t"
+
+func (t entityTags) match(version int64) bool {
+	return !t.present || t.any || slices.Contains(t.strong, strconv.FormatInt(version, 10))
+}
+
+// ETag is the strong validator of a user's version, as every answer about a user carries it.
+func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// prefersStrict tells whether a Prefer header asks for handling=strict. Where a preference is repeated, the first
+// counts (RFC 7240, section 2).
+func prefersStrict(header string) bool {
+	for preference := range strings.SplitSeq(header, ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "handling") {
+			return strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "strict")
+		}
+	}
+	return false
+}
+
+// The bounds of a list of names in a header: the names are the client's, so neither their number nor their length may
+// be.
+const (
+	maxListedNames = 32
+	maxNameLength  = 64
+)
+
+// listNames gives names as a header's value: at most maxListedNames of at most maxNameLength characters each, then
+// "...". Bytes that are no token characters (RFC 9110, section 5.6.2) are percent-encoded.
+func listNames(names []string) string {
+	cut := len(names) > maxListedNames
+	if cut {
+		names = names[:maxListedNames]
+	}
+	listed := make([]string, 0, len(names)+1)
+	for _, name := range names {
+		if runes := []rune(name); len(runes) > maxNameLength {
+			name = string(runes[:maxNameLength])
+		}
+		listed = append(listed, percentEncode(name))
+	}
+	if cut {
+		listed = append(listed, "...")
+	}
+	return strings.Join(listed, ", ")
+}
+
+func percentEncode(name string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(name) {
+		if c := name[i]; isTokenByte(c) {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// newEcho builds the router with everything mounted on it.
+func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	f := &front{Config: c}
+	for _, mount := range dialects {
+		d, err := mount(e, service)
+		if err != nil {
+			return nil, err
+		}
+		f.dialects = append(f.dialects, d)
+	}
+	e.HTTPErrorHandler = f.renderError
+	e.Use(f.identify, f.observe, f.recover, f.limitTime)
+	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
+	e.GET("/readyz", func(c echo.Context) error {
+		if err := service.Store.Ping(c.Request().Context()); err != nil {
+			f.Log.Warn("not ready", "error", err)
+			return c.String(http.StatusServiceUnavailable, "the database does not answer\n")
+		}
+		return c.String(http.StatusOK, "ok\n")
+	})
+	return e, nil
+}
+
+// front is what stands before every dialect.
+type front struct {
+	Config
+	dialects []*dialect.Dialect
+}
+
+// saneRequestID is what a client's own request id may look like; any other is replaced.
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// identify gives every answer an X-Request-Id: the request's own if it is sane.
+func (f *front) identify(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Request().Header.Get(echo.HeaderXRequestID)
+		if !saneRequestID.MatchString(id) {
+			id = uuid.NewString()
+		}
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+		return next(c)
+	}
+}
+
+// observe writes one line a request, without any value that a client sent but the sane request id: the route, not the
+// path.
+func (f *front) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		err := next(c)
+		if err != nil {
+			// Rendered here, so that the line tells the status that the client saw.
+			c.Error(err)
+		}
+		attributes := []slog.Attr{
+			slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
+			slog.String("method", c.Request().Method),
+			slog.String("route", c.Path()),
+			slog.Int("status", c.Response().Status),
+			slog.Duration("duration", time.Since(start)),
+			slog.Int64("bytes", c.Response().Size),
+		}
+		level := slog.LevelInfo
+		if c.Response().Status >= http.StatusInternalServerError && err != nil {
+			level = slog.LevelError
+			attributes = append(attributes, slog.String("error", err.Error()))
+		}
+		f.Log.LogAttrs(c.Request().Context(), level, "request", attributes...)
+		return nil
+	}
+}
+
+// errPanic is a handler that panicked.
+var errPanic = errors.New("panic")
+
+// recover makes an error of a panic, which is then answered and logged as any other.
+func (f *front) recover(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
+			}
+		}()
+		return next(c)
+	}
+}
+
+// limitTime ends the work on a request when its time is over.
+func (f *front) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if f.Timeouts.Request == 0 {
+			return next(c)
+		}
+		ctx, cancel := context.WithTimeout(c.Request().Context(), f.Timeouts.Request)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
+// renderError answers in the words of the dialect whose path it is.
+func (f *front) renderError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	if rendered := f.render(err, c); rendered != nil {
+		f.Log.Warn("write answer", "request_id", c.Response().Header().Get(echo.HeaderXRequestID), "error", rendered)
+	}
+}
+
+func (f *front) render(err error, c echo.Context) error {
+	for _, d := range f.dialects {
+		if d.Serves(c.Request().URL.Path) {
+			return d.RenderError(c, err)
+		}
+	}
+	status := http.StatusInternalServerError
+	var routing *echo.HTTPError
+	if errors.As(err, &routing) {
+		status = routing.Code
+	}
+	return c.String(status, http.StatusText(status)+"\n")
+}

@@ -1,0 +1,137 @@
+// Package server is the HTTP server: it opens the directory, mounts the dialects, and stands around every request with
+// what all of them share (request id, log line, recovery from a panic, time-outs, health). It knows which dialects there
+// are and nothing of what they say.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/testinium"
+	"github.com/dragoman-id/dragoman/server/worth"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
+)
+
+// dialects are all that this server speaks. A new one is a package and a line here.
+var dialects = []func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error){
+	worth.Mount,
+	testinium.Mount,
+}
+
+// Config is what a server needs to know. The zero value of a time-out means none.
+type Config struct {
+	Listen    string // host:port; port 0 takes a free one
+	Database  string // sqlite:PATH or postgres://...
+	SecretKey []byte // 32 bytes: seals access tokens and VCS passwords at rest
+	Auth      auth.Config
+	Timeouts  Timeouts
+	Passwords *auth.Passwords  // nil: auth.NewPasswords()
+	Now       func() time.Time // nil: time.Now
+	Log       *slog.Logger     // nil: slog.Default()
+}
+
+// Timeouts bound how long a client, the database and a shutdown may take.
+type Timeouts struct {
+	ReadHeader time.Duration // for a request's header
+	Read       time.Duration // for a whole request
+	Write      time.Duration // for a whole answer
+	Idle       time.Duration // between two requests of one connection
+	Request    time.Duration // for the work between them; then the answer is 503
+	Shutdown   time.Duration // for requests under way when the server is told to stop
+}
+
+// Server is a directory that can be served. Close it when it is no longer.
+type Server struct {
+	store *store.Store
+	echo  *echo.Echo
+	c     Config
+}
+
+// New opens the directory, migrates it, and mounts every dialect. It does not listen yet.
+func New(ctx context.Context, c Config) (*Server, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Passwords == nil {
+		c.Passwords = auth.NewPasswords()
+	}
+	c.Auth.Now = c.Now
+	verifier, err := auth.NewVerifier(c.Auth)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, store.Config{URL: c.Database, SecretKey: c.SecretKey, Now: c.Now})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	e, err := newEcho(c, &dialect.Service{
+		Store:     s,
+		Verifier:  verifier,
+		Policy:    auth.Policy{Roles: s.Catalogue()},
+		Passwords: c.Passwords,
+		Now:       c.Now,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return &Server{store: s, echo: e, c: c}, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Store is the directory being served.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Close closes the directory.
+func (s *Server) Close() error { return s.store.Close() }
+
+// Listen takes the configured address. Port 0 takes a free one, which the listener tells.
+func (s *Server) Listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", s.c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers requests on l until ctx is done, then lets those under way finish within the shutdown's time-out. It
+// gives nil after such an orderly end.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: s.c.Timeouts.ReadHeader,
+		ReadTimeout:       s.c.Timeouts.Read,
+		WriteTimeout:      s.c.Timeouts.Write,
+		IdleTimeout:       s.c.Timeouts.Idle,
+		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(l) }()
+	s.c.Log.Info("listening", "address", l.Addr().String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.c.Log.Info("stopping, requests under way may finish", "within", s.c.Timeouts.Shutdown.String())
+	// The caller's context is done; what is under way gets its own.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.Timeouts.Shutdown)
+	defer cancel()
+	if err := h.Shutdown(drain); err != nil {
+		return fmt.Errorf("stop: %w", errors.Join(err, h.Close()))
+	}
+	s.c.Log.Info("stopped")
+	return nil
+}

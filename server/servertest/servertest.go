@@ -1,0 +1,204 @@
+// Package servertest runs tests against a real server over real HTTP, on each engine, and holds every answer that any of
+// them gets against the document that the server serves. It is for tests only.
+package servertest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/gen/worthclient"
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+	"github.com/google/uuid"
+)
+
+// Secret signs the tests' tokens.
+var Secret = []byte("servertest's secret of more than 32 bytes")
+
+// The sandbox's people and customers, as store.SeedSandbox makes them.
+const (
+	Sandbox   = 3393
+	Elsewhere = 3394
+	Company   = 5251
+	Ada       = 6860
+	Grace     = 6861
+	Alan      = 7001
+)
+
+// The same by their UUIDs.
+var (
+	SandboxUUID   = uuid.MustParse("2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1")
+	ElsewhereUUID = uuid.MustParse("1189b832-9e28-409a-a655-28d9e04eb022")
+	AdaUUID       = uuid.MustParse("94520740-d63c-4e02-85ca-c4e138801e73")
+	GraceUUID     = uuid.MustParse("0cfecc31-e3f4-4fce-9a27-f36ea6256a10")
+	AlanUUID      = uuid.MustParse("8a478ed9-f872-4291-9457-054f8be4c78a")
+)
+
+// Manager is the claims of a caller who may do everything a customer's own administrator may, in the sandbox.
+func Manager() auth.Claims {
+	return auth.Claims{
+		Subject:     GraceUUID.String(),
+		UserID:      &GraceUUID,
+		Customers:   []string{"3393"},
+		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
+		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
+		Expires:     time.Hour,
+	}
+}
+
+// Server is a server under test with the sandbox in its directory.
+type Server struct {
+	URL   string // http://127.0.0.1:port
+	Store *store.Store
+	HTTP  *http.Client // checks every answer
+	t     testing.TB
+}
+
+// Each runs f against a server of its own on each engine, in parallel, as storetest.Each does.
+func Each(t *testing.T, f func(t *testing.T, s *Server)) {
+	t.Helper()
+	storetest.EachURL(t, func(t *testing.T, url string) { f(t, start(t, server.Config{Database: url})) })
+}
+
+// Start runs a server on SQLite, for tests of what the engine has no part in.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	return StartWith(t, server.Config{})
+}
+
+// StartWith is Start with a configuration of the test's own. What it leaves empty is filled in.
+func StartWith(t testing.TB, c server.Config) *Server {
+	t.Helper()
+	if c.Database == "" {
+		c.Database = "sqlite:" + t.TempDir() + "/dragoman.db"
+	}
+	return start(t, c)
+}
+
+func start(t testing.TB, c server.Config) *Server {
+	t.Helper()
+	c.SecretKey = storetest.Key
+	if c.Auth.Secret == nil && c.Auth.PublicKeyPEM == nil {
+		c.Auth.Secret = Secret
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Passwords == nil {
+		c.Passwords = auth.NewCheapPasswords()
+	}
+	s, err := server.New(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Directory(t, s.Store())
+	h := httptest.NewServer(s)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		h.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Server{
+		URL:   h.URL,
+		Store: s.Store(),
+		HTTP:  &http.Client{Transport: newChecker(t, h.URL, transport)},
+		t:     t,
+	}
+}
+
+// Token signs claims, good from now.
+func (s *Server) Token(c auth.Claims) string {
+	s.t.Helper()
+	token, err := auth.Sign(Secret, c, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return token
+}
+
+// Worth is the Worth SDK for a caller.
+func (s *Server) Worth(c auth.Claims) *worthclient.ClientWithResponses {
+	s.t.Helper()
+	sdk, err := worthclient.NewClientWithResponses(s.URL+"/auth/api/v1",
+		worthclient.WithHTTPClient(s.HTTP), worthclient.WithRequestEditorFn(s.authorize(c)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sdk
+}
+
+// Testinium is the Testinium SDK for a caller.
+func (s *Server) Testinium(c auth.Claims) *testiniumclient.ClientWithResponses {
+	s.t.Helper()
+	sdk, err := testiniumclient.NewClientWithResponses(s.URL+"/account/api/v1",
+		testiniumclient.WithHTTPClient(s.HTTP), testiniumclient.WithRequestEditorFn(s.authorize(c)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sdk
+}
+
+func (s *Server) authorize(c auth.Claims) func(context.Context, *http.Request) error {
+	token := s.Token(c)
+	return func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Authorization", "Bearer "+token)
+		return nil
+	}
+}
+
+// Request is a request that no SDK would send. Header values of "" remove what would be sent.
+type Request struct {
+	Method, Path string // the path as it goes over the wire
+	Header       http.Header
+	Body         string
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Decode reads the answer's JSON into v.
+func (a Answer) Decode(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.Body), v); err != nil {
+		t.Fatalf("decode %q: %v", a.Body, err)
+	}
+}
+
+// Send sends r as it is: without a Content-Type unless r has one.
+func (s *Server) Send(r Request) Answer {
+	s.t.Helper()
+	request, err := http.NewRequest(r.Method, s.URL+r.Path, strings.NewReader(r.Body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for name, values := range r.Header {
+		request.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	response, err := s.HTTP.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return Answer{Status: response.StatusCode, Header: response.Header, Body: string(body)}
+}

@@ -1,0 +1,168 @@
+package testinium
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// checkUpdate checks what the document says in words: ids equal to the path's, roles by their names, passwords.
+func checkUpdate(roles *store.Catalogue) dialect.Check {
+	return func(c *dialect.Call, p dialect.Parameters) []dialect.FieldError {
+		var wrong []dialect.FieldError
+		if id, ok := c.Body["entityId"].(int64); ok && id != p["userId"] {
+			wrong = append(wrong, dialect.FieldError{Field: "entityId", Message: "entityId must be null or the path's userId"})
+		}
+		if id, ok := c.Body["customer"].(int64); ok && id != p["id"] {
+			wrong = append(wrong, dialect.FieldError{Field: "customer", Message: "customer must be null or the path's id"})
+		}
+		authorities, _ := c.Body["authorities"].([]any)
+		for i, a := range authorities {
+			authority, _ := a.(map[string]any)
+			name, ok := authority["name"].(string)
+			if _, known := roles.ByName(name); ok && !known {
+				field := "authorities." + strconv.Itoa(i) + ".name"
+				wrong = append(wrong, dialect.FieldError{Field: field, Message: fmt.Sprintf("%s is not a role: %s", field, excerpt(name))})
+			}
+		}
+		return append(wrong, passwordErrors(c.Body)...)
+	}
+}
+
+// maxShown is how much of a client's own text a message repeats, in characters.
+const maxShown = 64
+
+func excerpt(text string) string {
+	if runes := []rune(text); len(runes) > maxShown {
+		return strconv.Quote(string(runes[:maxShown])) + "..."
+	}
+	return strconv.Quote(text)
+}
+
+// applyPut replaces what the dialect can name, but for passwords, which newPassword sets. The mobile number and
+// whatever else has no name here stays. The update has passed checkUpdate.
+func applyPut(u *store.User, p *testiniumapi.UserUpdate, roles *store.Catalogue) {
+	u.FirstName = p.Name
+	u.LastName = p.Surname
+	u.Username = p.Username
+	u.Email = p.Email
+	u.Status = statusAfter(u.Status, p.Enabled)
+	u.AccountNonExpired = p.AccountNonExpired
+	u.AccountNonLocked = p.AccountNonLocked
+	u.CredentialNonExpired = p.CredentialNonExpired
+	u.Roles = 0
+	for _, a := range p.Authorities {
+		role, _ := roles.ByName(a.Name)
+		u.Roles = u.Roles.Union(store.Roles(role.ID))
+	}
+	if p.VcsPassword != nil {
+		u.VCSPassword = p.VcsPassword
+	}
+}
+
+// statusAfter keeps an invited user invited: enabled false is what a GET shows of them.
+func statusAfter(present store.Status, enabled bool) store.Status {
+	switch {
+	case enabled:
+		return store.StatusActive
+	case present == store.StatusInvited:
+		return store.StatusInvited
+	default:
+		return store.StatusInactive
+	}
+}
+
+// toAPIUser is the user object of get-one and of the update: companyName is null there.
+func toAPIUser(u store.User, roles *store.Catalogue, withAccessToken bool) testiniumapi.User {
+	shown := testiniumapi.User{
+		EntityID:             u.ID,
+		Name:                 u.FirstName,
+		Surname:              u.LastName,
+		Username:             u.Username,
+		Email:                u.Email,
+		Enabled:              u.Status == store.StatusActive,
+		AccountNonExpired:    u.AccountNonExpired,
+		AccountNonLocked:     u.AccountNonLocked,
+		CredentialNonExpired: u.CredentialNonExpired,
+		CreatedDate:          u.CreatedAt.UnixMilli(),
+		Customer:             u.CustomerID,
+		Authorities:          []testiniumapi.Authority{},
+	}
+	if withAccessToken {
+		shown.AccessToken = &u.AccessToken
+	}
+	if u.LastPasswordResetAt != nil {
+		at := u.LastPasswordResetAt.UnixMilli()
+		shown.LastPasswordResetDate = &at
+	}
+	for _, role := range roles.In(u.Roles) {
+		shown.Authorities = append(shown.Authorities, testiniumapi.Authority{EntityID: role.ID, Name: role.Name})
+	}
+	return shown
+}
+
+// ignoredMembers gives the server-owned members of a body whose value is not the one that a GET shows. A list shows
+// the company's name where get-one shows null, and both may be sent back.
+func ignoredMembers(body map[string]any, shown testiniumapi.User, company string) []string {
+	owned := []struct {
+		member string
+		shown  any
+	}{
+		{"accessToken", value(shown.AccessToken)},
+		{"companyName", nil},
+		{"createdDate", shown.CreatedDate},
+		{"lastPasswordResetDate", value(shown.LastPasswordResetDate)},
+		{"resetPasswordToken", nil},
+		{"userType", nil},
+		{"verificationToken", nil},
+	}
+	var ignored []string
+	for _, o := range owned {
+		sent, ok := body[o.member]
+		if !ok || same(sent, o.shown) || o.member == "companyName" && same(sent, company) {
+			continue
+		}
+		ignored = append(ignored, o.member)
+	}
+	return ignored
+}
+
+// same compares a decoded JSON value with a scalar. Objects and arrays are never the same as one.
+func same(sent, shown any) bool {
+	switch sent.(type) {
+	case nil, string, bool, int64, float64:
+		return sent == shown
+	}
+	return false
+}
+
+func value[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
+}
+
+// fieldNames is what this dialect calls the model's fields. Those it cannot name are absent.
+var fieldNames = map[store.Field]string{
+	store.FieldFirstName:            "name",
+	store.FieldLastName:             "surname",
+	store.FieldUsername:             "username",
+	store.FieldEmail:                "email",
+	store.FieldRoles:                "authorities",
+	store.FieldStatus:               "enabled",
+	store.FieldAccountNonExpired:    "accountNonExpired",
+	store.FieldAccountNonLocked:     "accountNonLocked",
+	store.FieldCredentialNonExpired: "credentialNonExpired",
+	store.FieldPasswordHash:         "newPassword",
+	store.FieldLastPasswordResetAt:  "lastPasswordResetDate",
+	store.FieldAccessToken:          "accessToken",
+	store.FieldVCSPassword:          "vcsPassword",
+}
+
+func fieldName(f store.Field) string { return fieldNames[f] }
+
+func takenMessage(f store.Field) string { return fieldName(f) + " is already taken by another user" }

@@ -1,0 +1,49 @@
+package testinium
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/server/dialect"
+)
+
+// words are the code and the sentence of one kind of error. The documented kinds have the documented words; the others
+// follow their manner and are Dragoman's.
+type words struct{ code, description string }
+
+var wordsOf = map[dialect.Kind]words{
+	dialect.Internal:             {"INTERNAL_SERVER_ERROR", "An unexpected error occurred on the server side."},
+	dialect.Invalid:              {"INVALID_REQUEST", "The request was malformed or contained errors."},
+	dialect.Refused:              {"INVALID_REQUEST", "The request was malformed or contained errors."},
+	dialect.Unauthenticated:      {"UNAUTHORIZED", "Missing or invalid authentication token."},
+	dialect.TokenExpired:         {"UNAUTHORIZED", "Missing or invalid authentication token."},
+	dialect.Forbidden:            {"ACCESS_DENIED", "The user lacks permission to update this information."},
+	dialect.UserNotFound:         {"USER_NOT_FOUND", "No user was found for the specified `userId`."},
+	dialect.RouteNotFound:        {"NOT_FOUND", "There is no such path."},
+	dialect.MethodNotAllowed:     {"METHOD_NOT_ALLOWED", "The path does not support this method."},
+	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "The user has changed since the version that If-Match names."},
+	dialect.ContentTooLarge:      {"PAYLOAD_TOO_LARGE", "The request body is too large."},
+	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "The request body must be JSON."},
+	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "The service cannot answer at the moment. Try again later."},
+}
+
+// renderer gives every error's body: the shape that clients of Spring services read.
+func renderer(now func() time.Time) func(dialect.Problem, string, *http.Request) any {
+	return func(p dialect.Problem, _ string, r *http.Request) any {
+		w := wordsOf[p.Kind]
+		e := testiniumapi.Error{
+			Timestamp:   now().UnixMilli(),
+			Status:      int32(p.Status),
+			Error:       http.StatusText(p.Status),
+			Message:     w.code,
+			Description: w.description,
+			Path:        r.URL.Path,
+			Errors:      []testiniumapi.FieldError{},
+		}
+		for _, f := range p.Fields {
+			e.Errors = append(e.Errors, testiniumapi.FieldError{Field: f.Field, Message: f.Message})
+		}
+		return e
+	}
+}

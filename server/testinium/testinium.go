@@ -1,0 +1,121 @@
+// Package testinium is the Testinium dialect: Longs, camelCase, full-object replacement, the current-company-id header.
+// It translates between gen/testiniumapi and the model and gives errors Testinium's words. It knows neither HTTP nor
+// SQL, and no other dialect.
+//
+// What the two vocabularies call the same thing:
+//
+//	model                              Testinium
+//	User.ID                            userId (path), entityId
+//	Customer.ID                        id (path), customer
+//	Company                            current-company-id (header)
+//	FirstName, LastName                name, surname
+//	Username                           username
+//	Email                              email
+//	Roles                              authorities (all of them)
+//	Status                             enabled (ACTIVE or not)
+//	AccountNonExpired                  accountNonExpired
+//	AccountNonLocked                   accountNonLocked
+//	CredentialNonExpired               credentialNonExpired
+//	PasswordHash                       newPassword, password (write only)
+//	LastPasswordResetAt                lastPasswordResetDate (answers only)
+//	AccessToken                        accessToken (answers only, from rank 2)
+//	VCSPassword                        vcsPassword (write only)
+//	CreatedAt                          createdDate (answers only)
+//	Version                            ETag
+//	Mobile, EmailVerified, FirstLogin, -
+//	ExternalAuthID
+package testinium
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
+)
+
+// Mount serves the dialect's operations on e, below the base path of its document.
+func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
+	document, err := testiniumapi.GetSpec()
+	if err != nil {
+		return nil, fmt.Errorf("read testinium's document: %w", err)
+	}
+	d := &dialect.Dialect{
+		Name:         "testinium",
+		Document:     document,
+		Permissions:  map[string]auth.Permission{"updateUser": auth.PermissionWrite},
+		Tenant:       tenant,
+		Checks:       map[string]dialect.Check{"updateUser": checkUpdate(s.Store.Catalogue())},
+		MediaTypes:   []string{echo.MIMEApplicationForm}, // curl's default, as in the documented call
+		ContentType:  echo.MIMEApplicationJSON,
+		FieldName:    fieldName,
+		TakenMessage: takenMessage,
+		Render:       renderer(s.Now),
+	}
+	stages, err := d.Mount(s)
+	if err != nil {
+		return nil, err
+	}
+	h := testiniumapi.NewStrictHandler(&handler{store: s.Store, passwords: s.Passwords, now: s.Now}, nil)
+	testiniumapi.RegisterHandlersWithOptions(e, h, testiniumapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
+	return d, nil
+}
+
+func tenant(p dialect.Parameters) dialect.Tenant {
+	company := p["current-company-id"].(int64)
+	return dialect.Tenant{ID: p["id"].(int64), Company: &company}
+}
+
+type handler struct {
+	store     *store.Store
+	passwords *auth.Passwords
+	now       func() time.Time
+}
+
+// UpdateUser replaces everything about the user that the dialect can name.
+func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserRequestObject) (testiniumapi.UpdateUserResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	user, written, err := h.put(ctx, call, store.UserByID(call.Customer.ID, r.UserID), r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return testiniumapi.UpdateUser200JSONResponse{
+		Body: toAPIUser(user, h.store.Catalogue(), call.Manages()),
+		Headers: testiniumapi.UpdateUser200ResponseHeaders{
+			ETag:            written.ETag,
+			CacheControl:    written.CacheControl,
+			DragomanChanged: written.Changed,
+			DragomanIgnored: written.Ignored,
+		},
+	}, nil
+}
+
+// put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds
+// only if the stored hash is still the one that the present password was held against.
+func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey, body *testiniumapi.UserUpdate) (store.User, dialect.Written, error) {
+	for range maxPasswordAttempts {
+		secret, err := h.newPassword(ctx, call, key, body)
+		if err != nil {
+			return store.User{}, dialect.Written{}, err
+		}
+		moved := false
+		user, written, err := call.UpdateUser(ctx, key, dialect.Edit{
+			Apply: func(u *store.User) error {
+				applyPut(u, body, h.store.Catalogue())
+				moved = secret.moved(u)
+				return secret.apply(u)
+			},
+			Ignored: func(u *store.User) []string {
+				return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.Manages()), call.Company.Name)
+			},
+		})
+		if !moved {
+			return user, written, err
+		}
+	}
+	return store.User{}, dialect.Written{}, store.ErrBusy
+}

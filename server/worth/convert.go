@@ -1,0 +1,112 @@
+package worth
+
+import (
+	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// checkPatch checks what the document says in words: that the body has a member that the operation knows, and that its
+// subrole is one of the catalogue's.
+func checkPatch(roles *store.Catalogue) dialect.Check {
+	return func(c *dialect.Call, _ dialect.Parameters) []dialect.FieldError {
+		var wrong []dialect.FieldError
+		if !c.NamesKnownMember() {
+			for _, name := range c.Unknown() {
+				wrong = append(wrong, dialect.FieldError{Field: name, Message: name + " is not a member that can be updated"})
+			}
+		}
+		if subrole, ok := c.Body["subrole"].(map[string]any); ok {
+			_, problems := findSubrole(roles, text(subrole["id"]), text(subrole["code"]))
+			wrong = append(wrong, problems...)
+		}
+		return wrong
+	}
+}
+
+// findSubrole resolves a subrole by its id and its code, which must agree where both are given. The label is not looked
+// at. It also gives what is wrong with the two, by their paths.
+func findSubrole(roles *store.Catalogue, id, code *string) (role store.Role, wrong []dialect.FieldError) {
+	if id == nil && code == nil {
+		return role, []dialect.FieldError{{Field: "subrole", Message: "subrole must have an id or a code"}}
+	}
+	var byID, byCode store.Role
+	var found bool
+	if code != nil {
+		if byCode, found = roles.BySubroleCode(*code); !found {
+			wrong = append(wrong, dialect.FieldError{Field: "subrole.code", Message: "subrole.code is not the code of a subrole"})
+		}
+		role = byCode
+	}
+	if id != nil {
+		u, _ := auth.ParseUUID(*id)
+		if byID, found = roles.BySubroleUUID(u); !found {
+			wrong = append(wrong, dialect.FieldError{Field: "subrole.id", Message: "subrole.id is not the id of a subrole"})
+		}
+		role = byID
+	}
+	if wrong == nil && id != nil && code != nil && byID.ID != byCode.ID {
+		wrong = append(wrong, dialect.FieldError{Field: "subrole", Message: "subrole.id and subrole.code must name the same subrole"})
+	}
+	return role, wrong
+}
+
+func text(member any) *string {
+	if s, ok := member.(string); ok {
+		return &s
+	}
+	return nil
+}
+
+// applyPatch replaces the fields that the patch names and no other. The patch has passed checkPatch.
+func applyPatch(u *store.User, p *worthapi.UserPatch, roles *store.Catalogue) {
+	if p.FirstName != nil {
+		u.FirstName = *p.FirstName
+	}
+	if p.LastName != nil {
+		u.LastName = *p.LastName
+	}
+	if p.Email != nil {
+		u.Email = *p.Email
+	}
+	if p.Mobile != nil {
+		u.Mobile = p.Mobile
+	}
+	if p.Status != nil {
+		u.Status = store.Status(*p.Status)
+	}
+	if p.Subrole != nil {
+		role, _ := findSubrole(roles, p.Subrole.ID, p.Subrole.Code)
+		applySubrole(u, role, roles)
+	}
+}
+
+// applySubrole makes role the user's subrole. Roles without a subrole stay; the others give way to the named one and
+// those that it implies. The present subrole changes nothing, whatever other roles the user holds.
+func applySubrole(u *store.User, role store.Role, roles *store.Catalogue) {
+	if present, ok := roles.Subrole(u.Roles); ok && present.ID == role.ID {
+		return
+	}
+	u.Roles = u.Roles.Minus(roles.WithSubrole()).Union(store.Roles(role.ID)).Union(role.Implies)
+}
+
+// fieldNames is what this dialect calls the model's fields. Those it cannot name are absent.
+var fieldNames = map[store.Field]string{
+	store.FieldFirstName:      "first_name",
+	store.FieldLastName:       "last_name",
+	store.FieldEmail:          "email",
+	store.FieldMobile:         "mobile",
+	store.FieldRoles:          "subrole",
+	store.FieldStatus:         "status",
+	store.FieldEmailVerified:  "is_email_verified",
+	store.FieldFirstLogin:     "is_first_login",
+	store.FieldExternalAuthID: "ext_auth_ref_id",
+}
+
+func fieldName(f store.Field) string { return fieldNames[f] }
+
+// takenMessage is the sentence that Worth documents for its create operation.
+func takenMessage(store.Field) string {
+	return "Another customer user exists with the same email."
+}

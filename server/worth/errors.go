@@ -1,0 +1,50 @@
+package worth
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/dragoman-id/dragoman/server/dialect"
+)
+
+// words are how Worth names one kind of error. Where its update page and its error guide differ, the page has the word;
+// where both are silent, the words follow their manner and are Dragoman's.
+type words struct{ code, name, message string }
+
+var wordsOf = map[dialect.Kind]words{
+	dialect.Internal:             {"ERR_INTERNAL_SERVER", "InternalServerError", "Internal Server Error"},
+	dialect.Invalid:              {"INVALID", "ValidationMiddlewareError", ""},
+	dialect.Refused:              {"INVALID", "CustomersApiError", ""},
+	dialect.Unauthenticated:      {"ERR_UNAUTHORIZED", "AuthenticationMiddlewareError", "Unauthorized"},
+	dialect.TokenExpired:         {"ERR_UNAUTHORIZED", "TokenExpiredError", "Unauthorized"},
+	dialect.Forbidden:            {"ERR_FORBIDDEN", "AccessMiddlewareError", "Forbidden"},
+	dialect.UserNotFound:         {"INVALID", "CustomersApiError", "Customer user does not exist"},
+	dialect.RouteNotFound:        {"NOT_FOUND", "RouteNotFoundError", "Not Found"},
+	dialect.MethodNotAllowed:     {"NOT_ALLOWED", "MethodNotAllowedError", "Method Not Allowed"},
+	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "PreconditionFailedError", "Precondition Failed"},
+	dialect.ContentTooLarge:      {"CONTENT_TOO_LARGE", "ContentTooLargeError", "Content Too Large"},
+	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "UnsupportedMediaTypeError", "Unsupported Media Type"},
+	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "ServiceUnavailableError", "Service Unavailable"},
+}
+
+// render is every error's body: the envelope that fits both shapes that Worth documents.
+func render(p dialect.Problem, _ string, _ *http.Request) any {
+	w := wordsOf[p.Kind]
+	e := worthapi.Error{
+		Status:    "fail",
+		Message:   w.message,
+		ErrorCode: w.code,
+		Data:      worthapi.ErrorData{ErrorName: w.name, Errors: []worthapi.FieldError{}},
+	}
+	if p.Status >= http.StatusInternalServerError {
+		e.Status = "error"
+	}
+	for _, f := range p.Fields {
+		e.Data.Errors = append(e.Data.Errors, worthapi.FieldError{Field: f.Field, Message: f.Message})
+	}
+	if len(p.Fields) > 0 {
+		e.Message = strings.Join(dialect.Messages(p.Fields), ", ")
+	}
+	return e
+}

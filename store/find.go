@@ -1,0 +1,81 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another customer's.
+func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
+	return s.loadUser(ctx, s.read.WithContext(ctx), key)
+}
+
+func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey) (User, error) {
+	var u User
+	err := take(ctx, db, &u, "finding user", map[string]any{"customer_id": key.customerID, key.column: key.value})
+	if err != nil {
+		return User{}, err
+	}
+	if err := s.keys.openSecrets(&u); err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// take reads the one row with these values into row, or returns ErrNotFound. The zero values of keys name the column "",
+// which is nobody's.
+func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[string]any) error {
+	if _, zero := where[""]; zero {
+		return fmt.Errorf("%s: %w", doing, ErrNotFound)
+	}
+	err := db.Where(where).Take(row).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return fmt.Errorf("%s: %w", doing, ErrNotFound)
+	}
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	return nil
+}
+
+// holding makes a query of tx wait for the rows it finds, and keep other writers from them until tx ends. SQLite needs no such clause
+// and gets none: there, a transaction of the writing pool holds the whole database from its beginning.
+func holding(tx *gorm.DB) *gorm.DB {
+	return tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
+}
+
+// unique are the fields whose values no two users share, whichever their customers, and the columns that see to it.
+var unique = []struct {
+	field  Field
+	column string
+	value  func(*User) any
+}{
+	{FieldID, "id", func(u *User) any { return u.ID }},
+	{FieldUUID, "uuid", func(u *User) any { return u.UUID }},
+	{FieldUsername, "username_fold", func(u *User) any { return u.UsernameFold }},
+	{FieldEmail, "email_fold", func(u *User) any { return u.EmailFold }},
+}
+
+// taken returns which of these fields of u hold a value that a user has whose id is not self.
+func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field) ([]Field, error) {
+	var others []Field
+	for _, q := range unique {
+		if !slices.Contains(among, q.field) {
+			continue
+		}
+		var n int64
+		err := db.Model(&User{}).Where(q.column+" = ? AND id <> ?", q.value(u), self).Count(&n).Error
+		if err != nil {
+			return nil, databaseError(ctx, fmt.Sprintf("asking whether %s is taken", q.field), err)
+		}
+		if n > 0 {
+			others = append(others, q.field)
+		}
+	}
+	return others, nil
+}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// maxPostgresConns is how many connections a store opens at most: well below the server's default of 100, and more than a
+// server of that size runs at once.
+const maxPostgresConns = 16
+
+func openPostgres(ctx context.Context, url string) (*database, error) {
+	config, err := pgx.ParseConfig(url) // its error hides the password
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(maxPostgresConns)
+	db.SetMaxIdleConns(maxPostgresConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
+	}
+	return &database{
+		read:      db,
+		write:     db,
+		dialector: func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
+		migrate:   func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
+		reserveID: reservePostgresID,
+	}, nil
+}
+
+func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {
+	var schema sql.NullString
+	if err := db.QueryRowContext(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
+		return nil, databaseError(ctx, "asking for the schema", err)
+	}
+	if !schema.Valid {
+		return nil, errors.New("no schema of the search_path exists in the database")
+	}
+	// Advisory locks are the database's, while directories in different schemas need not wait for each other. The period is goose's
+	// shortest: it asks again rather than wait inside a statement, which would hold up CREATE INDEX CONCURRENTLY.
+	locker, err := lock.NewPostgresSessionLocker(
+		lock.WithLockID(lock.DefaultLockID^int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32),
+		lock.WithLockTimeout(1, 300),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the lock for migrations: %w", err)
+	}
+	return migrate(ctx, goose.DialectPostgres, db, goose.WithSessionLocker(locker))
+}
+
+// reservePostgresID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity column.
+//
+// Moving a sequence is no transactional thing: a generated id, or another's move, between reading and writing it would be taken back,
+// and generated a second time. So it is done under a lock that keeps other inserts out, taken before the transaction inserts anything
+// itself; a sequence that is already past id needs none of it.
+func reservePostgresID(tx *gorm.DB, table string, id int64) error {
+	sequence := table + "_id_seq"
+	behind := func() (behind bool, err error) {
+		err = tx.Raw("SELECT last_value < ? OR NOT is_called FROM "+sequence, id).Row().Scan(&behind)
+		return behind, err
+	}
+	if b, err := behind(); err != nil || !b {
+		return err
+	}
+	if err := tx.Exec("LOCK TABLE " + table + " IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
+		return err
+	}
+	if b, err := behind(); err != nil || !b {
+		return err
+	}
+	return tx.Exec("SELECT setval('"+sequence+"', ?)", id).Error
+}
+
+// postgresKind returns the kind of an error of Postgres's, nil if it has none or is no error of Postgres's.
+// The codes are those of PostgreSQL's documentation, appendix A.
+func postgresKind(err error) error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return ErrUnavailable
+	}
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || len(e.Code) != 5 {
+		return nil
+	}
+	switch e.Code {
+	case "40001", "40P01", "55P03": // serialization failure, deadlock, lock not available
+		return ErrBusy
+	case "57014", "25006": // canceled, as by statement_timeout; read-only, as a standby is
+		return ErrUnavailable
+	}
+	switch e.Code[:2] {
+	case "08", "53", "57": // connection, insufficient resources, operator intervention
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// postgresOvertook reports whether Postgres undid a transaction for the sake of another and expects it to be tried again.
+func postgresOvertook(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// keyring seals and opens secrets with AES-256-GCM. It seals with one key and opens with any it holds.
+//
+// A sealed value is the text KEYID.BASE64URL, the latter of a random nonce of 12 bytes and the ciphertext with its tag, without
+// padding. The user, the column and the key's id are authenticated with it, so a value that was moved to another place in the
+// database does not open there.
+type keyring struct {
+	sealing string
+	keys    map[string]cipher.AEAD
+}
+
+// newKeyring returns a keyring that seals with key.
+func newKeyring(key []byte) (*keyring, error) {
+	if len(key) != 32 {
+		return nil, fmt.Errorf("the secret key has %d bytes, not 32", len(key))
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("secret key: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("secret key: %w", err)
+	}
+	id := keyID(key)
+	return &keyring{sealing: id, keys: map[string]cipher.AEAD{id: aead}}, nil
+}
+
+// keyID names a key without telling anything of use about it.
+func keyID(key []byte) string {
+	sum := sha256.Sum256(append([]byte("dragoman secret key id\x00"), key...))
+	return hex.EncodeToString(sum[:4])
+}
+
+// seal returns text sealed for one column of one user.
+func (k *keyring) seal(user uuid.UUID, column, text string) string {
+	sealed := k.keys[k.sealing].Seal(nil, nil, []byte(text), sealedPlace(user, column, k.sealing))
+	return k.sealing + "." + base64.RawURLEncoding.EncodeToString(sealed)
+}
+
+// open returns the text that was sealed for this column of this user. Anything else is an error that says nothing of the text.
+func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
+	id, encoded, ok := strings.Cut(sealed, ".")
+	if !ok {
+		return "", errors.New("no sealed value")
+	}
+	aead, ok := k.keys[id]
+	if !ok {
+		return "", fmt.Errorf("sealed with key %q, which is not the one configured", id)
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return "", fmt.Errorf("no sealed value: %w", err)
+	}
+	text, err := aead.Open(nil, nil, raw, sealedPlace(user, column, id))
+	if err != nil {
+		return "", errors.New("damaged, or sealed for another user or column")
+	}
+	return string(text), nil
+}
+
+// sealedPlace is the additional data of a sealed value: every part but the last of fixed length or preceded by its length.
+func sealedPlace(user uuid.UUID, column, keyID string) []byte {
+	place := []byte("dragoman sealed value\x00")
+	place = append(place, user[:]...)
+	for _, part := range []string{column, keyID} {
+		place = binary.BigEndian.AppendUint32(place, uint32(len(part)))
+		place = append(place, part...)
+	}
+	return place
+}
+
+// The columns of sealed values, as their values are bound to them. Renaming a column does not change these.
+const (
+	sealedAccessToken = "access_token"
+	sealedVCSPassword = "vcs_password"
+)
+
+// openSecrets sets the secrets of a loaded user from its sealed columns.
+func (k *keyring) openSecrets(u *User) error {
+	var err error
+	if u.AccessToken, err = k.open(u.UUID, sealedAccessToken, u.AccessTokenSealed); err != nil {
+		return fmt.Errorf("opening access token of user %d: %w", u.ID, err)
+	}
+	u.VCSPassword = nil
+	if u.VCSPasswordSealed != nil {
+		text, err := k.open(u.UUID, sealedVCSPassword, *u.VCSPasswordSealed)
+		if err != nil {
+			return fmt.Errorf("opening VCS password of user %d: %w", u.ID, err)
+		}
+		u.VCSPassword = &text
+	}
+	return nil
+}
+
+// sealSecrets sets the sealed columns of a user from its secrets. Those that are as in before keep their sealed value.
+func (k *keyring) sealSecrets(before, u *User) {
+	u.AccessTokenSealed = before.AccessTokenSealed
+	if u.AccessToken != before.AccessToken {
+		u.AccessTokenSealed = k.seal(u.UUID, sealedAccessToken, u.AccessToken)
+	}
+	switch {
+	case u.VCSPassword == nil:
+		u.VCSPasswordSealed = nil
+	case equal(u.VCSPassword, before.VCSPassword):
+		u.VCSPasswordSealed = before.VCSPasswordSealed
+	default:
+		sealed := k.seal(u.UUID, sealedVCSPassword, *u.VCSPassword)
+		u.VCSPasswordSealed = &sealed
+	}
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	gosqlite "github.com/glebarez/go-sqlite"
+	"github.com/glebarez/sqlite"
+	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// busyTimeout is how long a statement waits, in milliseconds, for another process to release the database. Writers of
+// this process do not come to that: they queue for the one writing connection.
+const busyTimeout = 10_000
+
+// openSQLite opens the database file at path, and creates it, readable by its owner only, if there is none.
+//
+// SQLite keeps its log beside the file in path-wal and path-shm; path-lock is ours and has no content, see lockSQLite.
+func openSQLite(ctx context.Context, path string) (*database, error) {
+	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("database %q: sqlite: wants the path of a file", path)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
+	}
+	write, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "immediate",
+		"synchronous(FULL)", "foreign_keys(1)"))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "deferred",
+		"query_only(1)"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
+	}
+	readers := max(4, runtime.NumCPU())
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return &database{
+		read:      read,
+		write:     write,
+		dialector: func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
+		migrate:   func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
+	}, nil
+}
+
+// sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark.
+func sqliteDSN(path, txlock string, pragmas ...string) string {
+	q := url.Values{"_txlock": {txlock}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout)}}
+	q["_pragma"] = append(q["_pragma"], pragmas...)
+	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
+	return file.String()
+}
+
+// creating serializes createPrivate: to close a file drops all locks that this process holds on it, SQLite's included, so
+// nothing here may open a database between its creation and the close.
+var creating sync.Mutex
+
+// createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here because
+// SQLite's own would follow the umask; it gives the files of its log the database's.
+func createPrivate(path string) error {
+	creating.Lock()
+	defer creating.Unlock()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []string, err error) {
+	unlock, err := lockSQLite(ctx, path+"-lock")
+	if err != nil {
+		return nil, fmt.Errorf("waiting for other migrations of %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	// The mode is the file's, not the connection's, and switching it does not wait for other connections, so it has its place
+	// under the lock. Nothing happens if it is set already.
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return nil, databaseError(ctx, fmt.Sprintf("opening %s", path), err)
+	}
+	if mode != "wal" {
+		return nil, fmt.Errorf("opening %s: the file system allows no write-ahead log: journal mode is %q", path, mode)
+	}
+	return migrate(ctx, goose.DialectSQLite3, db)
+}
+
+// lockSQLite waits for an exclusive lock that ends with unlock, or with the process. goose has none for SQLite, and no
+// lock of the database itself can be held while goose begins transactions of its own. The lock file is a database too: SQLite's
+// locks are the ones at hand that work on every system and die with their process. It stays, as removing it would let two wait
+// for different files of one name.
+func lockSQLite(ctx context.Context, path string) (unlock func() error, err error) {
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive", "busy_timeout(1000)"))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return func() error { return errors.Join(tx.Rollback(), db.Close()) }, nil
+		}
+		// The driver does not stop waiting when the context ends, so the wait is cut into pieces.
+		if ctx.Err() == nil && errors.Is(sqliteKind(err), ErrBusy) {
+			continue
+		}
+		return nil, errors.Join(databaseError(ctx, "locking", err), db.Close())
+	}
+}
+
+// sqliteKind returns the kind of an error of SQLite's, nil if it has none or is no error of SQLite's.
+func sqliteKind(err error) error {
+	var e *gosqlite.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Code() & 0xff { // the rest is the extended part
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return ErrBusy
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL:
+		return ErrUnavailable
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Config is what a store needs to know.
+type Config struct {
+	// URL names the database: "sqlite:" and the path of a file, which is created if absent, or a "postgres://" or
+	// "postgresql://" connection URL.
+	URL string
+	// SecretKey is the key of 32 bytes that seals secrets at rest. A database can be read only with the key that it was
+	// written with.
+	SecretKey []byte
+	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is an open user directory. Its methods may be called by many goroutines at once.
+type Store struct {
+	db          *database
+	read, write *gorm.DB // over db.read and db.write
+	catalogue   *Catalogue
+	keys        *keyring
+	now         func() time.Time
+}
+
+// database is an opened engine: everything in which the two differ.
+type database struct {
+	// On SQLite write has a single connection and read has the others; on Postgres they are the same pool.
+	read, write *sql.DB
+	dialector   func(*sql.DB) gorm.Dialector
+	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
+	// processes at once.
+	migrate func(context.Context) ([]string, error)
+	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted. Nil where the
+	// engine sees to that itself.
+	reserveID func(tx *gorm.DB, table string, id int64) error
+}
+
+func openDatabase(ctx context.Context, url string) (*database, error) {
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		return openSQLite(ctx, path)
+	}
+	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return openPostgres(ctx, url)
+	}
+	// The URL may hold a password: it is not repeated.
+	return nil, errors.New("database URL must begin with sqlite:, postgres:// or postgresql://")
+}
+
+func (d *database) close() error {
+	if d.read == d.write {
+		return d.write.Close()
+	}
+	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it.
+	return errors.Join(d.read.Close(), d.write.Close())
+}
+
+// Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may do so at
+// the same moment. The error is ErrUnavailable when the database cannot be reached.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	keys, err := newKeyring(c.SecretKey)
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	d, err := openDatabase(ctx, c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	s, err := newStore(ctx, d, keys, c.Now)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening store: %w", err), d.close())
+	}
+	return s, nil
+}
+
+func newStore(ctx context.Context, d *database, keys *keyring, now func() time.Time) (*Store, error) {
+	if now == nil {
+		now = time.Now
+	}
+	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }}
+	if _, err := d.migrate(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.write, err = d.session(d.write); err != nil {
+		return nil, err
+	}
+	if s.read = s.write; d.read != d.write {
+		if s.read, err = d.session(d.read); err != nil {
+			return nil, err
+		}
+	}
+	var roles []Role
+	if err := s.read.WithContext(ctx).Order("id").Find(&roles).Error; err != nil {
+		return nil, databaseError(ctx, "reading the catalogue of roles", err)
+	}
+	s.catalogue = newCatalogue(roles)
+	return s, nil
+}
+
+func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
+	return gorm.Open(d.dialector(pool), &gorm.Config{
+		Logger:         logger.Discard, // it would log values
+		TranslateError: true,
+		// Statements are single, or in a transaction that this package began.
+		SkipDefaultTransaction: true,
+		// Naming the columns keeps a running program's prepared statements valid while a newer one adds a column.
+		QueryFields: true,
+		// gorm's ping knows no context.
+		DisableAutomaticPing: true,
+	})
+}
+
+// Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
+// in order; none if the schema was up to date.
+func Migrate(ctx context.Context, url string) (applied []string, err error) {
+	d, err := openDatabase(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("migrating: %w", err)
+	}
+	applied, err = d.migrate(ctx)
+	if err := errors.Join(err, d.close()); err != nil {
+		return applied, fmt.Errorf("migrating: %w", err)
+	}
+	return applied, nil
+}
+
+// Close waits for running statements and closes the database. The store cannot be used afterwards.
+func (s *Store) Close() error {
+	if err := s.db.close(); err != nil {
+		return fmt.Errorf("closing store: %w", err)
+	}
+	return nil
+}
+
+// Ping returns nil if the database answers a query, else ErrUnavailable or what was wrong.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return databaseError(ctx, "asking the database for a sign of life", err)
+	}
+	return nil
+}
+
+// Catalogue returns the roles as they stood when the store was opened.
+func (s *Store) Catalogue() *Catalogue { return s.catalogue }
+
+// transaction runs fn in a transaction of the writing pool, which is committed if fn returns nil. The error of fn is returned as
+// it is.
+func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	var failed error
+	err := s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		failed = fn(tx)
+		return failed
+		// A server may be configured for another isolation; under a stricter one, a row that was waited for could not be
+		// read as it now is.
+	}, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if failed != nil || err == nil {
+		return failed
+	}
+	return databaseError(ctx, "running the transaction", err)
+}

@@ -1,0 +1,104 @@
+// Package storetest runs tests against real stores: each test on SQLite, in a directory of its own, and on Postgres, in a schema of
+// its own. It also makes users: the sandbox's, and generated ones for laws. It is for tests only.
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// DSNVariable names the environment variable that holds the URL of the Postgres to test with, postgres://...; the user must be
+// allowed to create schemas.
+const DSNVariable = "TEST_POSTGRES_DSN"
+
+// Key is a secret key for stores of tests.
+var Key = []byte("storetest key: 32 bytes, no more")
+
+// Each runs f as the parallel subtests "sqlite" and "postgres", with an empty store that is closed after f.
+//
+// Without TEST_POSTGRES_DSN the subtest "postgres" is skipped; if CI is true it fails instead.
+func Each(t *testing.T, f func(t *testing.T, s *store.Store)) {
+	t.Helper()
+	EachURL(t, func(t *testing.T, url string) { f(t, Open(t, url)) })
+}
+
+// EachURL is Each with the URL of an empty database that nobody has opened yet. Whatever f opens it must close.
+func EachURL(t *testing.T, f func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		f(t, "sqlite:"+filepath.Join(t.TempDir(), "dragoman.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		f(t, postgresURL(t))
+	})
+}
+
+// Open opens the store at url with Key, and closes it when the test ends.
+func Open(t testing.TB, url string) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Directory fills an empty store with the sandbox of store.SeedSandbox.
+func Directory(t testing.TB, s *store.Store) {
+	t.Helper()
+	if err := s.SeedSandbox(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// postgresURL creates a schema for one test, drops it when the test ends, and returns a URL that leads into it.
+func postgresURL(t *testing.T) string {
+	t.Helper()
+	dsn := os.Getenv(DSNVariable)
+	if dsn == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not set, and CI is true", DSNVariable)
+		}
+		t.Skipf("%s is not set", DSNVariable)
+	}
+	u, err := url.Parse(dsn)
+	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+		t.Fatalf("%s is no postgres:// URL", DSNVariable)
+	}
+	schema := "test_" + strings.ToLower(rand.Text())
+	run(t, dsn, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func run(t *testing.T, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}

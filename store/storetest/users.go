@@ -1,0 +1,100 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// catalogueIDs are the roles of the first migration.
+var catalogueIDs = []int64{1, 2, 3, 4, 5, 11, 12}
+
+// UserGen generates users as a store returns them: every field within the model's rules and normalized, text in many scripts, each
+// optional field now nil and now not. Nothing is sealed. E-mails and usernames may collide with other users'.
+func UserGen() *rapid.Generator[store.User] {
+	return rapid.Custom(func(t *rapid.T) store.User {
+		created := timeGen().Draw(t, "CreatedAt")
+		u := store.User{
+			ID:                   rapid.Int64Range(1, 1<<53-1).Draw(t, "ID"),
+			UUID:                 uuidGen().Draw(t, "UUID"),
+			CustomerID:           rapid.Int64Range(1, 1<<53-1).Draw(t, "CustomerID"),
+			FirstName:            textGen(0, store.MaxNameLength).Draw(t, "FirstName"),
+			LastName:             textGen(0, store.MaxNameLength).Draw(t, "LastName"),
+			Username:             UsernameGen().Draw(t, "Username"),
+			Email:                EmailGen().Draw(t, "Email"),
+			Mobile:               maybe(textGen(1, store.MaxMobileLength)).Draw(t, "Mobile"),
+			Roles:                rolesGen().Draw(t, "Roles"),
+			Status:               rapid.SampledFrom([]store.Status{store.StatusInvited, store.StatusActive, store.StatusInactive}).Draw(t, "Status"),
+			AccountNonExpired:    rapid.Bool().Draw(t, "AccountNonExpired"),
+			AccountNonLocked:     rapid.Bool().Draw(t, "AccountNonLocked"),
+			CredentialNonExpired: rapid.Bool().Draw(t, "CredentialNonExpired"),
+			PasswordHash:         maybe(rapid.StringMatching(`\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}`)).Draw(t, "PasswordHash"),
+			LastPasswordResetAt:  maybe(timeGen()).Draw(t, "LastPasswordResetAt"),
+			AccessToken:          rapid.StringMatching(`[0-9a-f]{32}`).Draw(t, "AccessToken"),
+			VCSPassword:          maybe(textGen(1, 200)).Draw(t, "VCSPassword"),
+			EmailVerified:        rapid.Bool().Draw(t, "EmailVerified"),
+			FirstLogin:           rapid.Bool().Draw(t, "FirstLogin"),
+			ExternalAuthID:       maybe(uuidGen()).Draw(t, "ExternalAuthID"),
+			CreatedAt:            created,
+			CreatedBy:            maybe(uuidGen()).Draw(t, "CreatedBy"),
+			UpdatedAt:            created.Add(time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "age")) * time.Millisecond),
+			UpdatedBy:            maybe(uuidGen()).Draw(t, "UpdatedBy"),
+			Version:              rapid.Int64Range(1, 1<<31).Draw(t, "Version"),
+		}
+		if rapid.IntRange(0, 3).Draw(t, "named by e-mail") == 0 {
+			u.Username = u.Email
+		}
+		u.UsernameFold, u.EmailFold = store.Fold(u.Username), store.Fold(u.Email)
+		return u
+	})
+}
+
+// EmailGen generates valid e-mails, some of them beyond ASCII, all within the model's length.
+func EmailGen() *rapid.Generator[string] {
+	return rapid.Custom(func(t *rapid.T) string {
+		wide := rapid.RuneFrom(nil, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han).
+			Filter(func(r rune) bool { return r > 0xFF })
+		local := rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019.!#$%&'*+/=?^_`{|}~-")), wide)
+		label := rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019")), wide), 1, 20, -1)
+		return fmt.Sprintf("%s@%s",
+			rapid.StringOfN(local, 1, 60, -1).Draw(t, "local"),
+			strings.Join(rapid.SliceOfN(label, 1, 4).Draw(t, "labels"), "."))
+	})
+}
+
+// UsernameGen generates valid usernames of any length that the model allows.
+func UsernameGen() *rapid.Generator[string] {
+	return rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r != 0 && !unicode.IsSpace(r) }),
+		1, store.MaxUsernameLength, -1)
+}
+
+func textGen(minLength, maxLength int) *rapid.Generator[string] {
+	return rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r != 0 }), minLength, maxLength, -1)
+}
+
+func timeGen() *rapid.Generator[time.Time] {
+	return rapid.Map(rapid.Int64Range(0, 4e12), func(ms int64) time.Time { return time.UnixMilli(ms).UTC() })
+}
+
+func uuidGen() *rapid.Generator[uuid.UUID] {
+	return rapid.Map(rapid.SliceOfN(rapid.Byte(), 16, 16), func(b []byte) uuid.UUID {
+		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+		return uuid.UUID(b)
+	})
+}
+
+func rolesGen() *rapid.Generator[store.RoleSet] {
+	return rapid.Map(rapid.SliceOfDistinct(rapid.SampledFrom(catalogueIDs), rapid.ID[int64]),
+		func(ids []int64) store.RoleSet { return store.Roles(ids...) })
+}
+
+// maybe generates nil, or a pointer to what g generates.
+func maybe[T any](g *rapid.Generator[T]) *rapid.Generator[*T] {
+	return rapid.Ptr(g, true)
+}

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// Change says what to do to a user, and on whose behalf.
+type Change struct {
+	// Edit changes the user it is given, a copy of the stored one. It must be pure: it is called again, with the user as it
+	// then is, when another writer was first, and at worst while the database is held. When it returns an error nothing is written,
+	// and UpdateUser returns that error, alone or joined with others.
+	//
+	// What the store keeps itself is put back after Edit and cannot be changed by it: ID, UUID, CustomerID, the folded and the sealed
+	// columns, CreatedAt, CreatedBy, UpdatedAt, UpdatedBy, Version.
+	Edit func(u *User) error
+	// Actor becomes UpdatedBy, if anything changes. Nil means unknown.
+	Actor *uuid.UUID
+	// UsernameFollowsEmail keeps the username of a user who signs in by e-mail: if it was the e-mail byte for byte, and
+	// Edit changes the e-mail and not the username, then the username becomes the new e-mail; unless another user has
+	// that name, ignoring case, then it stays.
+	UsernameFollowsEmail bool
+}
+
+// maxAttempts is how often UpdateUser tries. After the first it holds the row, so that only a writer of another user's row who takes
+// the same e-mail or username can still come in between.
+const maxAttempts = 4
+
+// UpdateUser changes one user in one step: whatever other writers do at the same time, the user that Edit was given is the
+// one that its result replaces. It returns the user as it then is and the fields that changed, in declaration order. If none did,
+// nothing is written, and the user keeps its version and the time of its last write.
+//
+// Beyond Edit the model sees to this: an e-mail that changes in more than its case is no longer verified; empty text in
+// Mobile and VCSPassword means nil; bounds and syntax of every field.
+//
+// The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid; a
+// *[ConflictError] when its e-mail, its username or both are another user's; ErrBusy; ErrUnavailable; or what Edit
+// returned. When a *FieldErrors is found in Edit's error, or by the store, the edited user's new e-mail and username are still
+// looked up, as far as they are valid, and if they are taken the error is both: errors.As finds the *FieldErrors and the
+// *ConflictError in it, so that one answer can tell all that is wrong.
+func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
+	for attempt := range maxAttempts {
+		if attempt == 0 {
+			db := s.read.WithContext(ctx)
+			after, changed, err = s.updateUser(ctx, db, db, s.write.WithContext(ctx), key, c)
+		} else {
+			err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
+				after, changed, err = s.updateUser(ctx, holding(tx), tx, tx, key, c)
+				return err
+			})
+		}
+		var d *duplicate
+		if errors.As(err, &d) {
+			// Asked only now, because Postgres answers nothing more in a transaction that failed.
+			err = s.conflict(ctx, d)
+		}
+		if err == nil {
+			return after, changed, nil
+		}
+		if !errors.Is(err, errOvertaken) && !postgresOvertook(err) {
+			return User{}, nil, err
+		}
+	}
+	return User{}, nil, fmt.Errorf("updating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
+}
+
+// errOvertaken: another writer was first; what was decided no longer holds, and nothing was written.
+var errOvertaken = errors.New("overtaken by another writer")
+
+// duplicate: the database refused a user because a unique value of it is another's.
+type duplicate struct {
+	user     User
+	followed bool // the username was set by UsernameFollowsEmail
+	cause    error
+}
+
+func (d *duplicate) Error() string { return fmt.Sprintf("user %d: %v", d.user.ID, d.cause) }
+
+// conflict says which values it was that the database refused. If nobody has them, or not any longer, or if the only one
+// is a username that need not be, the answer is errOvertaken: the next attempt sees what is there now.
+func (s *Store) conflict(ctx context.Context, d *duplicate) error {
+	among := []Field{FieldEmail, FieldUsername}
+	if d.followed {
+		among = []Field{FieldEmail}
+	}
+	fields, err := taken(ctx, s.read.WithContext(ctx), d.user.ID, &d.user, among...)
+	if err != nil {
+		return err
+	}
+	if len(fields) == 0 {
+		return errOvertaken
+	}
+	return fmt.Errorf("updating user: %w", &ConflictError{fields})
+}
+
+// updateUser is one attempt: it loads the user with load, asks about others with ask and writes with write.
+func (s *Store) updateUser(ctx context.Context, load, ask, write *gorm.DB, key UserKey, c Change) (User, []Field, error) {
+	before, err := s.loadUser(ctx, load, key)
+	if err != nil {
+		return User{}, nil, err
+	}
+	after := before.clone()
+	refused := c.Edit(&after)
+	keepBookkeeping(&before, &after)
+	normalize(&after)
+	invalid := s.catalogue.validate(&after)
+	if refused != nil {
+		return User{}, nil, s.refusal(ctx, ask, &before, &after, refused, invalid)
+	}
+	if len(invalid) > 0 {
+		refused := fmt.Errorf("updating user: %w", &invalid)
+		return User{}, nil, s.refusal(ctx, ask, &before, &after, refused, invalid)
+	}
+	if after.EmailFold != before.EmailFold {
+		after.EmailVerified = false
+	}
+	followed := false
+	if c.UsernameFollowsEmail {
+		if followed, err = followEmail(ctx, ask, &before, &after); err != nil {
+			return User{}, nil, err
+		}
+	}
+	changed := Diff(&before, &after)
+	if len(changed) == 0 {
+		return before, nil, nil
+	}
+	s.keys.sealSecrets(&before, &after)
+	after.Version++
+	after.UpdatedAt, after.UpdatedBy = s.now(), c.Actor
+	if err := swap(ctx, write, &before, &after); err != nil {
+		if errors.Is(err, gorm.ErrDuplicatedKey) {
+			err = &duplicate{after, followed, err}
+		}
+		return User{}, nil, err
+	}
+	return after, changed, nil
+}
+
+// refusal returns refused, joined with the conflicts of the edited user if refused has *FieldErrors in it.
+func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, refused error, invalid FieldErrors) error {
+	var fields *FieldErrors
+	if !errors.As(refused, &fields) {
+		return refused
+	}
+	var among []Field
+	for _, f := range []Field{FieldUsername, FieldEmail} {
+		wrong := func(e FieldError) bool { return e.Field == f }
+		if !slices.ContainsFunc(invalid, wrong) && !slices.ContainsFunc(*fields, wrong) {
+			among = append(among, f)
+		}
+	}
+	conflicts, err := taken(ctx, db, before.ID, after, among...)
+	if err != nil {
+		return err
+	}
+	if len(conflicts) == 0 {
+		return refused
+	}
+	return errors.Join(refused, &ConflictError{conflicts})
+}
+
+// keepBookkeeping puts back what an Edit cannot change.
+func keepBookkeeping(before, after *User) {
+	after.ID, after.UUID, after.CustomerID = before.ID, before.UUID, before.CustomerID
+	after.AccessTokenSealed, after.VCSPasswordSealed = before.AccessTokenSealed, before.VCSPasswordSealed
+	after.CreatedAt, after.CreatedBy = before.CreatedAt, before.CreatedBy
+	after.UpdatedAt, after.UpdatedBy = before.UpdatedAt, before.UpdatedBy
+	after.Version = before.Version
+}
+
+// followEmail carries out Change.UsernameFollowsEmail and reports whether the username followed.
+func followEmail(ctx context.Context, db *gorm.DB, before, after *User) (bool, error) {
+	if before.Username != before.Email || after.Username != before.Username || after.Email == before.Email {
+		return false, nil
+	}
+	// An e-mail that is valid is a valid username as well.
+	named := *after
+	named.Username, named.UsernameFold = after.Email, after.EmailFold
+	others, err := taken(ctx, db, after.ID, &named, FieldUsername)
+	if err != nil || len(others) > 0 {
+		return false, err
+	}
+	*after = named
+	return true, nil
+}
+
+// writtenColumns are the columns of a user that a write may change.
+var writtenColumns = []string{
+	"first_name", "last_name", "username", "username_fold", "email", "email_fold", "mobile", "roles", "status",
+	"account_non_expired", "account_non_locked", "credential_non_expired", "password_hash", "last_password_reset_at",
+	"access_token_sealed", "vcs_password_sealed", "email_verified", "first_login", "external_auth_id",
+	"updated_at", "updated_by", "version",
+}
+
+// swap replaces before by after, if before is still what is stored, else it returns errOvertaken.
+func swap(ctx context.Context, db *gorm.DB, before, after *User) error {
+	result := db.Model(&User{}).
+		Where("id = ? AND customer_id = ? AND version = ?", before.ID, before.CustomerID, before.Version).
+		Select(writtenColumns).
+		Updates(after)
+	err := result.Error
+	if err == nil {
+		// When the context ends before the statement begins, go-sqlite 1.23 skips it and reports the success of the
+		// connection's previous one.
+		err = ctx.Err()
+	}
+	if err != nil {
+		return databaseError(ctx, "updating user", err)
+	}
+	if result.RowsAffected == 0 {
+		return errOvertaken
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Status is where a user stands in its life.
+type Status string
+
+// The statuses. An invited user has not signed in yet.
+const (
+	StatusInvited  Status = "INVITED"
+	StatusActive   Status = "ACTIVE"
+	StatusInactive Status = "INACTIVE"
+)
+
+// User is one user of one customer.
+//
+// Text is any Unicode but U+0000. Times are UTC with the precision of a millisecond. What the zero value of a pointer
+// means is said at the field; nil is stored as NULL.
+type User struct {
+	ID         int64 // positive and below 2^53, so that JavaScript clients keep it
+	UUID       uuid.UUID
+	CustomerID int64
+
+	FirstName, LastName    string
+	Username, UsernameFold string  // as sent, and folded by [Fold]: unique over the platform
+	Email, EmailFold       string  // as sent, and folded by [Fold]: unique over the platform
+	Mobile                 *string // nil: none; the empty string is stored as nil
+
+	Roles  RoleSet
+	Status Status
+
+	// For all three, true means that nothing is wrong with the account.
+	AccountNonExpired, AccountNonLocked, CredentialNonExpired bool
+
+	PasswordHash        *string    // nil: the user has no password
+	LastPasswordResetAt *time.Time `gorm:"serializer:epochms"` // nil: never
+
+	// The secrets, in the clear. They have no column: the store seals them into the columns below before a write and opens
+	// them after a read.
+	AccessToken string  `gorm:"-"` // 32 lower-case hexadecimal digits
+	VCSPassword *string `gorm:"-"` // nil: none; the empty string is stored as nil
+
+	AccessTokenSealed string
+	VCSPasswordSealed *string
+
+	EmailVerified, FirstLogin bool
+	ExternalAuthID            *uuid.UUID // the user's id at an external identity provider; nil: none
+
+	CreatedAt time.Time  `gorm:"serializer:epochms;autoCreateTime:false"`
+	CreatedBy *uuid.UUID // nil: unknown
+	UpdatedAt time.Time  `gorm:"serializer:epochms;autoUpdateTime:false"`
+	UpdatedBy *uuid.UUID // nil: unknown
+
+	Version int64 // 1 on creation, one more with every write that changed something
+}
+
+// clone returns a copy that shares no memory with u.
+func (u *User) clone() User {
+	c := *u
+	c.Mobile = clone(u.Mobile)
+	c.PasswordHash = clone(u.PasswordHash)
+	c.LastPasswordResetAt = clone(u.LastPasswordResetAt)
+	c.VCSPassword = clone(u.VCSPassword)
+	c.VCSPasswordSealed = clone(u.VCSPasswordSealed)
+	c.ExternalAuthID = clone(u.ExternalAuthID)
+	c.CreatedBy = clone(u.CreatedBy)
+	c.UpdatedBy = clone(u.UpdatedBy)
+	return c
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
+// UserKey names one user of one customer. Build it with [UserByID] or [UserByUUID]; the zero value names none.
+type UserKey struct {
+	customerID int64
+	column     string
+	value      any
+}
+
+// UserByID is the key of the customer's user with this id.
+func UserByID(customerID, id int64) UserKey { return UserKey{customerID, "id", id} }
+
+// UserByUUID is the key of the customer's user with this UUID.
+func UserByUUID(customerID int64, id uuid.UUID) UserKey { return UserKey{customerID, "uuid", id} }
