@@ -1,8 +1,11 @@
-# Everything here needs only Go. `make help` lists the targets.
+# Everything here needs Go and what any Unix has. `make help` lists the targets.
 GO ?= go
+# Where `make generate` writes.
+GEN ?= gen
+# Further flags for `go test`, such as -race.
 TESTFLAGS ?=
 
-.PHONY: help run test build generate check-generated lint
+.PHONY: help run test build generate check-generated lint check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -16,20 +19,26 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 build: ## Build the program into ./dragoman
 	CGO_ENABLED=0 $(GO) build -trimpath -o dragoman .
 
+# openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on.
 generate: ## Make gen/ anew from openapi/
-	rm -rf gen
-	mkdir -p $(foreach p,worthapi worthclient testiniumapi testiniumclient,gen/$(p))
-	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config openapi/worthapi.cfg.yaml openapi/worth.yaml
-	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config openapi/worthclient.cfg.yaml openapi/worth.yaml
-	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config openapi/testiniumapi.cfg.yaml openapi/testinium.yaml
-	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config openapi/testiniumclient.cfg.yaml openapi/testinium.yaml
+	rm -rf "$(GEN)"
+	@set -e; for config in openapi/*.cfg.yaml; do \
+		package=$$(basename "$$config" .cfg.yaml); \
+		document=$${package%client}; document=$${document%api}; \
+		mkdir -p "$(GEN)/$$package"; \
+		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
+			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "openapi/$$document.yaml"); \
+	done
 
 check-generated: ## Fail when gen/ is not what openapi/ yields
-	$(MAKE) generate
-	git diff --exit-code -- gen
-	test -z "$$(git status --porcelain -- gen)"
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" && \
+	{ diff -rq gen "$$fresh/gen" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
 
 lint: ## gofmt, vet and staticcheck
-	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	@unformatted=$$(gofmt -l .) && \
+	{ test -z "$$unformatted" || { echo "not as gofmt has them:" $$unformatted >&2; exit 1; }; }
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
+
+check: lint check-generated test ## All of the above that can fail

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,11 +79,14 @@ func (f *front) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.Int64("bytes", c.Response().Size),
 		}
 		level := slog.LevelInfo
-		if c.Response().Status >= http.StatusInternalServerError && err != nil {
+		if err != nil && (c.Response().Status >= http.StatusInternalServerError || errors.Is(err, dialect.ErrBrokenOff)) {
 			level = slog.LevelError
 			attributes = append(attributes, slog.String("error", err.Error()))
 		}
 		f.Log.LogAttrs(c.Request().Context(), level, "request", attributes...)
+		if errors.Is(err, dialect.ErrBrokenOff) {
+			panic(http.ErrAbortHandler)
+		}
 		return nil
 	}
 }
@@ -113,8 +115,8 @@ func (f *front) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
 		if f.Timeouts.Request == 0 {
 			return next(c)
 		}
-		ctx, cancel := context.WithTimeout(c.Request().Context(), f.Timeouts.Request)
-		defer cancel()
+		ctx, stop := dialect.LimitTime(c.Request().Context(), f.Timeouts.Request)
+		defer stop()
 		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}

@@ -82,13 +82,16 @@ func kindOf(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ErrUnavailable
+	}
 	if kind := postgresKind(err); kind != nil {
 		return kind
 	}
 	if kind := sqliteKind(err); kind != nil {
 		return kind
 	}
-	var network net.Error // context.DeadlineExceeded is one
+	var network net.Error
 	if errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {

@@ -45,8 +45,21 @@ var (
 )
 
 // Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It is
-// Unicode's default case folding, the same on every engine and in every locale; it does not normalize.
-func Fold(s string) string { return cases.Fold().String(s) }
+// Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored: what
+// this returns for a text may never change.
+func Fold(s string) string { return strings.Map(foldCherokee, cases.Fold().String(s)) }
+
+// foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds small letters
+// to capital ones.
+func foldCherokee(r rune) rune {
+	switch {
+	case 0xAB70 <= r && r <= 0xABBF:
+		return r - 0xAB70 + 0x13A0
+	case 0x13F8 <= r && r <= 0x13FD:
+		return r - 0x13F8 + 0x13F0
+	}
+	return r
+}
 
 // normalize brings a user into the one form that the model has for it.
 func normalize(u *User) {
@@ -61,6 +74,7 @@ func normalize(u *User) {
 		u.LastPasswordResetAt = &at
 	}
 	u.CreatedAt, u.UpdatedAt = inMillis(u.CreatedAt), inMillis(u.UpdatedAt)
+	u.FirstNameFold, u.LastNameFold = Fold(u.FirstName), Fold(u.LastName)
 	u.UsernameFold, u.EmailFold = Fold(u.Username), Fold(u.Email)
 }
 

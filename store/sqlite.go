@@ -114,7 +114,7 @@ func lockSQLite(ctx context.Context, path string) (unlock func() error, err erro
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive", "busy_timeout(1000)"))
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive", "busy_timeout(100)"))
 	if err != nil {
 		return nil, err
 	}

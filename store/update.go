@@ -36,7 +36,7 @@ const maxAttempts = 4
 // nothing is written, and the user keeps its version and the time of its last write.
 //
 // Beyond Edit the model sees to this: an e-mail that changes in more than its case is no longer verified; empty text in
-// Mobile and VCSPassword means nil; bounds and syntax of every field.
+// Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
 // The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid; a
 // *[ConflictError] when its e-mail, its username or both are another user's; ErrBusy; ErrUnavailable; or what Edit
@@ -108,12 +108,15 @@ func (s *Store) updateUser(ctx context.Context, load, ask, write *gorm.DB, key U
 	refused := c.Edit(&after)
 	keepBookkeeping(&before, &after)
 	normalize(&after)
-	invalid := s.catalogue.validate(&after)
-	if refused != nil {
-		return User{}, nil, s.refusal(ctx, ask, &before, &after, refused, invalid)
+	edited := Diff(&before, &after)
+	// What an older program, or a newer one with more roles, stored is not held against an edit that leaves it alone.
+	invalid := slices.DeleteFunc(s.catalogue.validate(&after), func(e FieldError) bool {
+		return !slices.Contains(edited, e.Field)
+	})
+	if refused == nil && len(invalid) > 0 {
+		refused = fmt.Errorf("updating user: %w", &invalid)
 	}
-	if len(invalid) > 0 {
-		refused := fmt.Errorf("updating user: %w", &invalid)
+	if refused != nil {
 		return User{}, nil, s.refusal(ctx, ask, &before, &after, refused, invalid)
 	}
 	if after.EmailFold != before.EmailFold {
@@ -191,7 +194,8 @@ func followEmail(ctx context.Context, db *gorm.DB, before, after *User) (bool, e
 
 // writtenColumns are the columns of a user that a write may change.
 var writtenColumns = []string{
-	"first_name", "last_name", "username", "username_fold", "email", "email_fold", "mobile", "roles", "status",
+	"first_name", "first_name_fold", "last_name", "last_name_fold", "username", "username_fold", "email", "email_fold",
+	"mobile", "roles", "status",
 	"account_non_expired", "account_non_locked", "credential_non_expired", "password_hash", "last_password_reset_at",
 	"access_token_sealed", "vcs_password_sealed", "email_verified", "first_login", "external_auth_id",
 	"updated_at", "updated_by", "version",

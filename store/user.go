@@ -25,10 +25,11 @@ type User struct {
 	UUID       uuid.UUID
 	CustomerID int64
 
-	FirstName, LastName    string
-	Username, UsernameFold string  // as sent, and folded by [Fold]: unique over the platform
-	Email, EmailFold       string  // as sent, and folded by [Fold]: unique over the platform
-	Mobile                 *string // nil: none; the empty string is stored as nil
+	FirstName, FirstNameFold string // as sent, and folded by [Fold], to search and sort by
+	LastName, LastNameFold   string
+	Username, UsernameFold   string  // as sent, and folded by [Fold]: unique over the platform
+	Email, EmailFold         string  // as sent, and folded by [Fold]: unique over the platform
+	Mobile                   *string // nil: none; the empty string is stored as nil
 
 	Roles  RoleSet
 	Status Status

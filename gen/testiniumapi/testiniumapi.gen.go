@@ -104,7 +104,7 @@ type User struct {
 	// AccessToken The key by which the product identifies the user, issued by the server. Null to callers below rank 2, which is a rule of Dragoman.
 	AccessToken *string `json:"accessToken"`
 
-	// CompanyName Always null in this answer.
+	// CompanyName The name of the company that the caller is acting in, in the list; null in other answers.
 	CompanyName *string `json:"companyName"`
 
 	// Enabled Whether the user is active.
@@ -206,17 +206,26 @@ type CustomerID = int64
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
 // UserID defines model for UserID.
 type UserID = int64
 
+// AccessUnauthorized Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
+type AccessUnauthorized = Error
+
 // BadRequest Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type BadRequest = Error
 
 // ContentTooLarge Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type ContentTooLarge = Error
+
+// CustomerNotFound Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
+type CustomerNotFound = Error
 
 // Forbidden Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type Forbidden = Error
@@ -239,6 +248,21 @@ type Unauthorized = Error
 // UnsupportedMediaType Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type UnsupportedMediaType = Error
 
+// ListUsersParams defines parameters for ListUsers.
+type ListUsersParams struct {
+	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
+	CurrentCompanyID CurrentCompanyID `json:"current-company-id"`
+}
+
+// GetUserParams defines parameters for GetUser.
+type GetUserParams struct {
+	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
+	CurrentCompanyID CurrentCompanyID `json:"current-company-id"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // UpdateUserParams defines parameters for UpdateUser.
 type UpdateUserParams struct {
 	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
@@ -256,6 +280,12 @@ type UpdateUserJSONRequestBody = UserUpdate
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListUsers List Users
+	// (GET /customers/{id}/users/)
+	ListUsers(ctx echo.Context, id CustomerID, params ListUsersParams) error
+	// GetUser Get User
+	// (GET /customers/{id}/users/{userId})
+	GetUser(ctx echo.Context, id CustomerID, userID UserID, params GetUserParams) error
 	// UpdateUser Update User
 	// (PUT /customers/{id}/users/{userId})
 	UpdateUser(ctx echo.Context, id CustomerID, userID UserID, params UpdateUserParams) error
@@ -264,6 +294,105 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ListUsers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListUsers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListUsersParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "current-company-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("current-company-id")]; found {
+		var CurrentCompanyID CurrentCompanyID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for current-company-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "current-company-id", valueList[0], &CurrentCompanyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter current-company-id: %s", err))
+		}
+
+		params.CurrentCompanyID = CurrentCompanyID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter current-company-id is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListUsers(ctx, id, params)
+	return err
+}
+
+// GetUser converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "userId" -------------
+	var userID UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUserParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "current-company-id" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("current-company-id")]; found {
+		var CurrentCompanyID CurrentCompanyID
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for current-company-id, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "current-company-id", valueList[0], &CurrentCompanyID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter current-company-id: %s", err))
+		}
+
+		params.CurrentCompanyID = CurrentCompanyID
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter current-company-id is required, but not found"))
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUser(ctx, id, userID, params)
+	return err
 }
 
 // UpdateUser converts echo context to params.
@@ -389,8 +518,19 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
+	router.GET(options.BaseURL+"/customers/:id/users/", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
+	router.GET(options.BaseURL+"/customers/:id/users/:userId", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
 	router.PUT(options.BaseURL+"/customers/:id/users/:userId", wrapper.UpdateUser, options.OperationMiddlewares["updateUser"]...)
 
+}
+
+type AccessUnauthorizedResponseHeaders struct {
+	XRequestID *string
+}
+type AccessUnauthorizedJSONResponse struct {
+	Body Error
+
+	Headers AccessUnauthorizedResponseHeaders
 }
 
 type BadRequestResponseHeaders struct {
@@ -410,6 +550,15 @@ type ContentTooLargeJSONResponse struct {
 	Body Error
 
 	Headers ContentTooLargeResponseHeaders
+}
+
+type CustomerNotFoundResponseHeaders struct {
+	XRequestID *string
+}
+type CustomerNotFoundJSONResponse struct {
+	Body Error
+
+	Headers CustomerNotFoundResponseHeaders
 }
 
 type ForbiddenResponseHeaders struct {
@@ -475,6 +624,317 @@ type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
 
 	Headers UnsupportedMediaTypeResponseHeaders
+}
+
+type ListUsersRequestObject struct {
+	ID     CustomerID `json:"id"`
+	Params ListUsersParams
+}
+
+type ListUsersResponseObject interface {
+	VisitListUsersResponse(w http.ResponseWriter) error
+}
+
+type ListUsers200ResponseHeaders struct {
+	CacheControl string
+	XRequestID   *string
+}
+
+type ListUsers200JSONResponse struct {
+	Body    []User
+	Headers ListUsers200ResponseHeaders
+}
+
+func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListUsers400JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListUsers401JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListUsers403JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers404JSONResponse struct{ CustomerNotFoundJSONResponse }
+
+func (response ListUsers404JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListUsers500JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListUsers503JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRequestObject struct {
+	ID     CustomerID `json:"id"`
+	UserID UserID     `json:"userId"`
+	Params GetUserParams
+}
+
+type GetUserResponseObject interface {
+	VisitGetUserResponse(w http.ResponseWriter) error
+}
+
+type GetUser200ResponseHeaders struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+type GetUser200JSONResponse struct {
+	Body    User
+	Headers GetUser200ResponseHeaders
+}
+
+func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser304ResponseHeaders struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+type GetUser304Response struct {
+	Headers GetUser304ResponseHeaders
+}
+
+func (response GetUser304Response) VisitGetUserResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetUser401JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser403JSONResponse struct{ AccessUnauthorizedJSONResponse }
+
+func (response GetUser403JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response GetUser500JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type UpdateUserRequestObject struct {
@@ -690,6 +1150,12 @@ func (response UpdateUser503JSONResponse) VisitUpdateUserResponse(w http.Respons
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListUsers List Users
+	// (GET /customers/{id}/users/)
+	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
+	// GetUser Get User
+	// (GET /customers/{id}/users/{userId})
+	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
 	// UpdateUser Update User
 	// (PUT /customers/{id}/users/{userId})
 	UpdateUser(ctx context.Context, request UpdateUserRequestObject) (UpdateUserResponseObject, error)
@@ -705,6 +1171,59 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ListUsers operation middleware
+func (sh *strictHandler) ListUsers(ctx echo.Context, id CustomerID, params ListUsersParams) error {
+	var request ListUsersRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUsers(ctx.Request().Context(), request.(ListUsersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUsers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListUsersResponseObject); ok {
+		return validResponse.VisitListUsersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetUser operation middleware
+func (sh *strictHandler) GetUser(ctx echo.Context, id CustomerID, userID UserID, params GetUserParams) error {
+	var request GetUserRequestObject
+
+	request.ID = id
+	request.UserID = userID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUser(ctx.Request().Context(), request.(GetUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetUserResponseObject); ok {
+		return validResponse.VisitGetUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // UpdateUser operation middleware
@@ -762,77 +1281,83 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"5Fv9cttIcn+VLuSqbO+CFEXJX3SlbmmJuuNGlhyJWuXO9EpDoEnMCZjBzgxEMS5WOf/mEfJPHiHPlM2L",
-	"pHoGIEEK/NBK3lTqtrZkSsQM+rt/3dPzxQtkkkqBwmiv9cWLkIWo7McDFkR4IIVRMqbfQ9SB4qnhUngt",
-	"rx2P2UTDdar4LTPog5C1gFZc16EtgIUhpydBDuFQsZFMmKh7vqfwl4wrDL2WURn6ng4iTBhtbyYpei1P",
-	"G8XFyJtOfa9YdxAxMaIlyzT0IoQEkwEqDSZiBkzENYwVNwiBW+SDxpQpZjCEwQQCmSRMvwNMUjMBPgRu",
-	"iidBSBNxMXpy8rsjIdUm8uUQTIQwkOHEsTJGhcDd0hVMsIFGYYgLE9HTdomQAluQiRshxwKkQO0DE6Hd",
-	"XaO6RfVMA301jqRGuGVxhhDy4RAVhnV4PzGYC5PZ3cDIGxQkJMUCQ6TS31NUAQpTQxHIkNa1DSRSG9hr",
-	"gmAJWoZY/rdX++XlyILI7hFzbYg3E6GA63q9vt5y1om602Ojavlqo6QYEZs8ZEaqQtCZtoJIFVoZ3qLS",
-	"XIon0/1HhSRQEWA7TWNepf3riIkw5mL0j7QuMNcwtlok6uhVqM0zDW4jYPoGQxhKRQb7/OzoAF439xsv",
-	"frPAztwLuofVUpu/n5OCGFnAUMlkiTgyo3+p5XvVuqEzRWYgYhp2wUhSfYyG9O5DyEfc0L/S/mQ6Qm1N",
-	"MxMUcgKpUD+CIaMm7aFBdZ+jcwykCDXRM2bcwACHkgStJlyMgI0Y306/XBgcobLvu7y8bGdkuYYHzGC1",
-	"GNn8CWLHbog+MA2kwVevXzZIsfphxjX1PYoFCZoiTmdKoTAHMkmZmKxSaeC+LuIkQsDiGBVwDSwwJAgu",
-	"6tA1kGSaRESho3CWlJnomYYg00YmqN4BbSQp6NByhcNMYwhjbiLYb+wRO5xe63KJ53sUEbyWFzhCazkp",
-	"NR6uZXwoVcKMk/urfc+vUsNBTtIqrjPBf8kQuocFKwUPMyKJtzmJT0BSd/iBmSC6T09HGG4mYNhIkwlQ",
-	"zIIRu7Uen1SGeB+kguvvruvQHdrAnnORkNhXRzEbUoEJPXYK2t9tWj/LExzkOdLg+nhXqcPusObY2yb+",
-	"3ZfBJdnI/cg3j2jA8pSYZ0GZxSFZY54JrbnCfqMBXGiDLHw4Bzlp6+m/0A+wKdICBZcsDZnBOnRDlyQH",
-	"GMsxNH9+ueeDlo6hH9ktO7cbwg1iatWYrDBG2rf7WIOc0nKdSqHRRov3LMwDNv0WSGFQ2I+MEpWLVDt/",
-	"08Ttl9KL/qBw6LW8f9iZw8Ud963e6Sgl81ctSqt78lP7uHt4ddb554vOea8FpdwCY6YhYTFxgCEZOtHC",
-	"uMAQkDa0YbEER+cptVbKqVV05Yt27ifhqe+V89WmDeZZ0jJ34ITVk/KYqRF+e/l9bP/l+LR9eNU7Pb06",
-	"bp/9qeMkaEEipdjEprGICWi+fAX/xN+v9YaSLB8hhCOpBjwMUXx79tsHB53z86vDzkm3c+hYt64Ws+BG",
-	"EwRNuKZ4N/c9VwBw4dyCAN2T8d0VBpVg8bnF0I7m38GBep2zk/bx1Xnn7KfO2VXn7Oz0rEVKzgTepRiY",
-	"wltABja9hkDymGF90DzEpxPCiTRHMhPht+f84rxzdnVy2rs6Or04OWzBiXS6p6gxJBIsGLaMphjwIccQ",
-	"rl3AvH46fj8qCx2tOx0xHuPvwPnHs87B6clht9c9Pbk6anePF2zfuf2t07OF5HiLalKkfpdkiiTtSrE6",
-	"nIp4AmweeSkJz57RaAs+rn+H4EHOwwO8EOyW8ZgN4t8hiJLrdA86Vxcn7Z/a3eP2++M8jIbMsAHThISF",
-	"kBbzKipOqSYl25ISEgK6tp+gNIyZIHezNscSp486nOSgigxzG1RVEqStWWqzomW9HGflzeNy2IWgokQq",
-	"/q+/hy1fnLQven8+Pev+lYz4A4VrMSLhcmEr8uUKyfYalqR0eXlZWy611jG8XJk9Vl46S1OpDIYfMOSs",
-	"Z/HVt5fb+cXHj6dnvc7h1YfOYbd91fvLx1L2f6YhByM1IohQ8bw8kBqt4zsz5q4aZ7MFHRHIcFOf6ync",
-	"fVoAVbtN25mdmdAvqZIpKsMdJA1iZOLEYt4VXUaRxTGRRf+6qOGA8CJw9727mlQE9lt7U99DW291VzTe",
-	"lIzR9jeAu4TJgkBmwtjEyQP0YRzxIHKiNcCEq3fzb93KHP/baED7EYmbEHmJyN1pAfW/rOak6RB8UQB8",
-	"mrOVL/ZL8vs8e50c/A0DQ8Y/E/xZgYYrxGzJ90GhlvGtK0G50daMbOk4mMyqR4y1ZXRJhxEGN1Vtrrz7",
-	"WS/ztD/11ym9agkpNOSalL/lS16uNYFiBeQpiWwsLztLCtVFZ1SYeFJfpbv7xmXlJoeUc61cdRZEtu1z",
-	"ety5ImhT9/wHqFys0u0Mhi6RgNpwwbMEQhlkCbkoBDLM220aKRAEqH0YZAaEtCGlDj2LnV1jQUcsRQcm",
-	"gpjbDeQQzlMitfABTeky9B2coEXFyzC0byOGrxPUmo3wetaDLj1UEGIfLHFw/Q6uXQl4bev91WFq0QYX",
-	"hLDGpaxlrJCcbRkzk+lnlj0tBaSRYs7k14cbS3FF24cRyOJiFGMB1YflPmpxGDHv/rqnisAzkJmZdUVs",
-	"p8BgojelliOOcZjnlxnhTCk2KdP9eup7uYaqZbGk0rklL5X2a6Wzb1uWJtrUa6Zn1m70ilKK1U71Vn/u",
-	"9T7m6lsOxXvNtaG4SULiCWrDkvT+5h94HHOdt5E1J5vdffu6UWvs1hq7vUajZf//64Pj/5KfzymY8VlY",
-	"6lxPi1jBL3pGuflVRYmSLdzLvUP6rlqatHFhq8765uq/zlEkbVNv1ClAXTvUXIp+rnWct6rXKnZ30Q63",
-	"j4yO/PniKvYvdFUnsp3j93YcQ3N3dg7HFAJzoMMeqvkOHnANloT7QYcFAWrdI+BaLcYbnFD6dGjCikTJ",
-	"MAsM8JDS05DjvJfrA9c6c/l3XsTX4SSLYzAy79nrvLOomLiBZgmoMFBZjMtBchk0pcwYVETez58atbes",
-	"Nvz8Za85/cNaBZGGcoR0IkXnLuXVR5oqI2NhQsOQi3LQHEhJGX9h0/2FTY9lNYJ42J4U3EvGuaKF6/rm",
-	"LsUPJsB0gCK06CZHDFsH2jmuXRNnmw1CPO7YYyPQnVmc6+A/CPfuUiALFDKD4WHludQ3CmWv3XutSbP4",
-	"ISZiixrKj1nMVIE/blGEUj3TG5RNCaE40anW9Byl5zovHwA9hME3lOITxuO1Aco+JVag1MsIbQ0xOzPI",
-	"z95uN9n05momZ46HD2SLPDBm2nxkWo+lCs9Qo3mU4dgs4My4yABua9shEWibkmiAgmslsStsvUonb7cp",
-	"oCggCBwXHD5djbnbsLjmqbd9605scKaTFbnlMaWxztRGuZFvkVkVHY8nElq+68bXU0C5DfRWansH3Fi8",
-	"bK1rxG9RwIAFNw9OjauBB9F9i4oP807PEyvlHrCZSb7qtZUG4ld0Bgo9l2ReRLGS6S76h78AaRbT1jy4",
-	"VaGBimS+Iiks5qhSDF8VjRZz+qJlrMJ8F/ZIaEWBzoWrPIicBfDnKrM0ZgESp+D2rMOH8pxZ8eBsoMrC",
-	"xiDAlColKnVnk1vjiBlrlibCCUQyDueHwWO7F/yp0wMdyTEVWUzAACHNjDXg3wA3C5LeFSTU/05wnA8s",
-	"josBiTqc0j5WFQpTNK59EEpbUycWAdsGqKu9Y65tAIlxxOKHQ795Z+1RGHAL9W2Ed1vs8duh2mPAGJUw",
-	"fj6yaDEC/pIxW9SUJoyuuTu9ewwoWABqS211N7khyR3JWApqte8kRQVAkPd6EnZ3jGJkIq/VfLm/WDX9",
-	"3O/fNRq1fv+u2eh7z1/4rXf9rNHYC+xP/KHf/9S3/33u9+9eH9GD7cZ//8fXX79+rf369d/7WbPRfGN/",
-	"vv3163/9+m//+T9fv37+/ofyvkf9/t1emz7uN/r9u5fv6eMr+vj6/Zb7Pf9jq/b9E+/54rvnf2z1+/X/",
-	"F6S++G5tTfuGPudqrc26D14x/8YEYI3sCFgYKtTaW4ftnauwm1IxX2B7OGKxLn2ZABfuK9eAZQK4uOWU",
-	"OewybQhC5H96VGWwnc+VTs0f4XcPqCS2iFFlZL/giS/9RyB920aRKpdICzKRz37XoQ1uPxCIIcHFWI5R",
-	"1Sga5BOsPikqS9PFv9oMw0BPkoGM4Xn7/KDb9UEgt5VesdKOvoKQCnTKAnyxFGB2m298L+Gi+P3N01Uh",
-	"tpGXjwcWTxWwmBUzoOV2kpv/JAxNdkKVGgOBY5BUql9yE8nMQEnKOfTOh0CrGHvyymez/SzVOFtb0Pqa",
-	"Zwu7XapufmP6gRMJF4LbQ5RxxA06s6lKSyWr2a1KUvTjLUXMxqFLV/27Ny+3C6Brg+frNcEzYrf25kCJ",
-	"dG9TNbfGNUnsDqblLhrEyJQGbpatrdHc/wY13Wa1Vx/YbSi/nqqSKoPk+6UQOQIGGaHUczt+blHtAJlC",
-	"Rfh1/ttREft/vOwV07E27dhv57YQGZO6mQUuhrKiy+WGYGAwgYiCox1Smp1IPtOzMyUr81KJniqp3Wkz",
-	"3rEkjVHX4SMzkfYhny/wi0rNLx1nmgi5ct35WV02ax/CZVF+IeXg0mBcKFHbyYi+t+KAse8BF/YYvMSg",
-	"zcfckHmVjlnvzQ4wPdvGvZDM1dXy2olpt96oN8gtZIqCpdxreXv1Rn0vP9GxatqZRYidLzyc7pAV6Z0v",
-	"LmFP7WFOZirijC18S0CkNBBpx+ZYMTQX5EN13ERcUD7I31cwVJ8Pns09m6VUkirODJaGMLV7dnVhnRfV",
-	"IdhplHEkY3xXro753DKKiSx7kOTgECMBwpjZjjAVxJYbAj2eG/20pzyLVyM+VZdv80d2StcHpv7Gp/Oh",
-	"8C2evHclY4s1xb2BLR7NR9inn13UQW3ey3CyxVhS7lh5I2G5CeDi5f1CPv97uRj/tDC1452dHnfg4rxz",
-	"Vu5CtZqzSfbZ3IOlubr4dG/JKzePhawey1skk/khJ7seyKQUOFtDwtWzd7RDVgq5Le84X12OvnbfYltv",
-	"6m85p1XqJlUMa1kXsd+G9zytcME6nCGzpv/j+ekJsFhL63XubH9hlotimh2pCDIVU7jEIctiA9dlhd7V",
-	"xuNxjd5Vy1Sc38K7LrpU+RW8xM534h0LTDzx7QBoalsHxRWLOW5zdwS1tJ568X2jYW9YgME748+G9S56",
-	"R7U3BG61vS80wIkUIew1cwxsx9ItuMmn0d/NriGW40Bxk4MWuSuA9KYiWtbywRx4XoRkXY7JL+7flVq+",
-	"4NBsNJ5sQM8GlQeovHTUtDRFZy/T1kq3adeN0S3cvC3dJK2VbsKuW798cba8Rek26jZbFI+XLlmuW2af",
-	"Wbj/+H91WWPfmUHVipm57JQuw9glu5uXLAzQ2kV7mxfNL03YFfubV8wm7WnBbnPzgopRdbt0C+qW77XY",
-	"dS+3EUXFbOzU915uI/qq+xR27RYEV4yRW6CbJQlTkxkCghwTGDailGUPBbT3eVoGxTaVleHwp8+UohxI",
-	"dInuvuvbqXE7HsN1Gdq6i3eRdM3kiczcJaZMUUbbyRPrDkv5zu2uzYQ5Zata2+4W9X1UNr8i5liafp7+",
-	"bwAAAP//",
+	"5Fz9chs5cn8V1OSqbN8NKYqS/EFX6paWqD1uZEmRqFXuTK8IzjQ5OM0AswBGFONilfNvHiH/5BHyTNm8",
+	"SKoBDDkkhx+yZO9ucnXllcQBpr/7190AP3mBSFLBgWvlNT55EdAQpPnxkAYRHAqupYjx9xBUIFmqmeBe",
+	"w2vGIzpWpJdKdkc1+ISLSoArelXS5ISGIcMniRiQI0mHIqG86vmehJ8zJiH0Glpm4HsqiCChuL0ep+A1",
+	"PKUl40NvMvG9fN1hRPkQlyzS0ImAJJD0QSqiI6qJjpgiI8k0kMAu8omClEqqIST9MQlEklD1lkCS6jFh",
+	"A8J0/iThQkeMD9eSv4pc37uvDEUF/1hRtyytCEMjjSupYFyDtPwWuWoPuZCbuBIDoiMgfRGOLYcjkECY",
+	"XbqCN9pXwDUypyN82izhgkODZPyWixEngoPyCeWh2V2BvAP5TBH8aBQJBeSOxhmQkA0GICGskndjDU7G",
+	"1OxGtLgFjrKTNNBIKv49BRkA1xXggQhxXVOTRChN9uqE0wQMQ9T97eV+cTnQIDJ7xExp5E1HwEmvWq32",
+	"vkgjKOpWhw7L5au0FHyIbLKQaiFzQWfKCCKVYGR4B1IxwZ/Mos8loEB5AM00jVmZ9nsR5WHM+PAfcV2g",
+	"e2RktIjU4atA6WeK2I0IVbcQkoGQaMfPL44Pyav6fu3FFwvswr6gfVQutdn7GSqIogUMpEgWiEMz+peK",
+	"26vSDq0pUk0iqsgu0QJVH4NGvfskZEOm8b/C/EtVBMqYZsYxEgVCgnoEQ1qOmwPjgIscXUIgeKiQnhFl",
+	"mvRhIFDQcsz4kNAhZdvpF/17CNK87/r6upmh5WoWUA3lYqSzJ5AdsyH4hCqCGnz56qCGilUPM66J72Es",
+	"SEDn4TuTErg+FElK+XiVSgP7cR4+gQQ0jkESpggNNAqC8Sppa5JkCkWEoSN3lpTq6JkiQaa0SEC+JbiR",
+	"wKCDyyUMMgUhGTEdkf3aHrLD8LU2xXi+hxHBa3iBJbTiSKmwcC3jAyETqq3cX+57fpkaDh1Jq7jOOPs5",
+	"A9I+ylnJeZgSibzNSHwCktqD91QH0TI9La6ZHhNNhwpNAGMWGdI74/FJaYj3iZCk98delbQHJrA7LhIU",
+	"++ooZkIqoVyNrIL2d+vGz1zeIy51algf70p12B5ULHvr3bE9OBUcvo4gvlgOe7V9Y6Qi04SaVPtF/CNn",
+	"WwnBxu5l/q/RUZbD/yysE+pwgYMCIotDdEkHB4zPkv1ajTCuNNDw4Ww40tbTf6Ue4FiogipphxYf9CEW",
+	"I1L/6WDPJ0pYNn6gd/TSbENuAVKjuWSFH+Ju7cf64gSXq1RwBSZQNoMAlLriGJaFZP9qs3IguAau8UeK",
+	"udoG652/K+T1U+GFf5Aw8BreP+zMgPSO/VTttKQU7pXzsro6bV51/nJ20f5b6+imeXjYurxskI6TF4lp",
+	"cKsQTCVMocViilIAFt4ybllEXOL5RcBezLmrKHOP78wyvaHuHQ3dX74+7+3TH5sn7aObi9Y/X7UuO5Zv",
+	"hx7IiCqS0BhZhBDdG2mhjENIADdUCzzPEFWlAKnWcb6MwSb+Y0R3aIXVEeKEyiF8ffmdN/96ctY8uumc",
+	"nd2cNC++b1kJmhoBEVZiUExEOakfvCT/xN6tjQNPYz95wj0V+lhk/Bt40OHVZefsfevi5vSsc3N8dnV6",
+	"1CCnYprIjSENkBQDj02Zk0LABgxC0sufaoe9p5PBsZB9FobAvz7zNmLcHLVO262jDYEjS0Oqv2bsaGN9",
+	"y2l8acpIS/M3CCKd1sVp8+TmsnXxY+vipnVxcXbRQEPPONynEOg8YhARGIQZEpTHtNwlioXwdEL4doZ/",
+	"dblk9Eb3aw3eJs4nNPZzaaonE1KOKYu/RdI8v2gdnp0etTvts9Ob42b7ZM72bei7s3o2VSncgRznqM+C",
+	"jRyn2m5ElZzxeEzoLPsgBJs+o8D0PJj6BgEUnYcFcMXpHWUx7cffIJGg67QPWzdXp80fm+2T5rsTl0pC",
+	"qmmfKiwGORem7JNAgwhCg7i1ECTBWs902qQiI8rR3YzN0SQHfaeurkDD3KawKAjSlO2Vad2+Xo7TCv9x",
+	"efzXA4AN8h7DNR+icBk3TanFJoFpty1I6fr6urLYbVjH8GJz4rHyUlmaCqkhfA8hox2Ds7++3C6vzs/P",
+	"Ljqto5v3raN286bz1/MCAnqmiANkFSQIa6JZhSwUGMe3ZsxsQ4pOF7R4IMJNHeCncPdJXrDY+sOanR7j",
+	"L6kUKUjNbGkSxED5qal9VvTfeRbHSBb+10YNWxAtt6eFxFKvsTfxPTCVdntF71mKGEyLjzCbMGkQiIxr",
+	"kzhZAD4ZRSyIrGg1ody2fNyndqWr/kw0wP2QxE2VWYHI3Ule8n1azUndVnJ5IfhhxpZb7Bfk93H6OtH/",
+	"OwQajX8q+Iu8IigRsyHfJxKUiO9s84FpZczIdE/642kDBWJlGF3QYQTBbVmn1w0AqkWe9if+OqWXLUGF",
+	"hkyh8rd8ycFaE8hXEJeS0MZc06GgUJUPB7iOx9VVuls2LiM3McCca+SqsiAync+zk9YNQpuq5z9A5XyV",
+	"bqcwdIEEUJpxliUkFEGWoIuSQISu46wAA0EAyif9TBMuXDeoY7Cz7SmpiKZgwUQQM7OBGJDLFEnNfUBh",
+	"ugx9CydwUf4yCM3bkOFeAkrRIfSmY5jCQzkh5sECB723pGfL4J7p9qwOU/M2OCeENS5lLGOF5MzUhOpM",
+	"PTPsKcFJGklqTX59uDEUlzT8KIIsxocx5FB9UBwl5GO62QDEPpUHnr7t2NmemOkYaUjUptRyzCAOXX6Z",
+	"Ek6lpOMi3a8mvuc0VC6LBZXOLHmhvbFWOvuma6+jTeMWfGbtRi8xpRjtlG/1l07n3KlvMRTv1deG4joK",
+	"iSWgNE3S5c3fszhmyk1SFEOb3X3zqlap7VZqu51arWH+/7cHx/8FP59RMOUzt9SZnuaxgp/3Dp35lUWJ",
+	"gi0s5d4BflYuTdw4t1VrfTP19xyKxG2qtSoGqJ5FzYXoZ6cnblqzVrG783a4fWS05M8Wl7F/pcr60E2H",
+	"35txTOq701E0lUCoBR1mruxbeMAUMSQsBx1q+qodBK7lYryFMaZPiyaMSKQIs0ATFmJ6GjCYtfF9wpTK",
+	"bP6dFfFVcprFMdHCja2U6zBLym9JvQBUKJFZDItBchE0pVRrkEjeTx9qlTe0Mvj4aa8++cNaBaGGHEI6",
+	"Fbx1n7Lyqb7M0FgoV2TAeDFo9oXAjD+36f7cpieiHEE8bE8M7gXjXNHAtyMTm+L7Y0JVADw06MYhhq0D",
+	"7QzXromz9RoiHjv5O92IGvSWE0s/h64xwzSCesa/WKBqJz/qQah5F8NgIIFqCI9KB7tfKRC+su81DkHj",
+	"hxiYKYkwu2YxlTl6uQMeCvlMbTAVTCd5j7RcIzOM7yymOEF9CIOvESAklMVrw5t5iq/AuNcRGMXm1OSm",
+	"cLfJIzbXQo45Fj6QLfTfmCp9TpUaCRlegAL9KMMxOcQacp4/7Namv8LBtDRBEwzNpcSusPUynbzZpvzC",
+	"cMJhlHP4dBXqbs2goqfe9o2d+8FUJysy02MKa5XJjXJD30KzyvslTyQ0t+vG12NAuQvUVmp7S5g2aNtY",
+	"15DdASd9Gtw+OLGuhi1I9x1INnB9oidWyhIsmkq+7LWlBuKX9BVyPRdknkexgunO+4c/B4jmk94suJVh",
+	"iRIosCIpzOeoQgxfFY3mEcG8ZaxCjFdmoLQiUTNu6xYkZw462roujWkAyCmxe1bJ++L5zfzB6YlEAzqD",
+	"AFKss7BQnh59HEVUG7PUEYxJJOJwdqRgZPYi37c6REVihCUa5aQPJM20MeAvAKs5SW9zEqr/T1CgT2gc",
+	"5ydrquQM9zGqkJCCts2HUJiKPDH42bRPbeWO8AujRAxDGj8cOM76co9GkBvUtxHebbHHl0O1x4AxLIB8",
+	"d+bXYAT4OaOmJCoc0esxO/t7DCiYA2oLTXl76kegO6Kx5NQq30oKQXngOkUJvT8BPtSR16gf7M/XXD91",
+	"u/e1WqXbva/Xut7zF37jbTer1fYC8y981+1+6Jr/fex2718d44PN2n//x+dfPn+u/PL537tZvVZ/bf59",
+	"88vn//rl3/7zfz5//vin74r7Hne793tN/HG/1u3eH7zDH1/ij6/ebbnf8z83Kn964j1f/PH5nxvdbvV3",
+	"QeqLP66tiF/jz06tlWnvwssPkFJOoIJ2RGgYSlDKW4ftravQ20IrIMf25JjGqvBhQhi3H9n2LeWE8TuG",
+	"mcMsUxohhPvToyqD7XyuMHN/hN89oJLYIkYVkf2cJx74j0D6pgkjpJNIg2Tc3amokiax+xEOECJcjMUI",
+	"ZAWjgTsC7qOisjSd/6vJMJSocdIXMXnevDxst33CgZlKL19pzo4TLiRRKQ3gxUKA2a2/9r2E8fz3109X",
+	"hZg2oDtXmj+Vw2KatySKzSh7gBoxtD3NhwCFw4gILNWv3fHTgpQd9HanqMsYe/LKZ7P9LNQ4W1vQ+ppn",
+	"C7tdqG6+MP2QU0GuODMjmFHENFizKUtLBavZLUtS+M8bjJi1I5uuuvevD7YLoGuD56s1wTOid+bqTYF0",
+	"b1M1t8Y1UewWpjkXDWKgUhGmF62tVt//CjXdZrWXj/s2lF9PVUkVQfJyKYSOAEGGKPXS3N8wqLYPVIJE",
+	"/Dr77TiP/T9cd/KT1SbtmE9nthBpndoTD4wPREmXyx6hIf0xiTA4miNO03nmMzWdSBmZF0r0VAplZ9Vw",
+	"T5M0BlUl51RHyifudIKfV2p+YRiqI2DS9vanddm0fUiu8/ILMAcXjtWFApQ5V9H1Vownux5h3AzRCwya",
+	"fMw0mldhSLt08oCq6Tb2hWiutpZXVky71Vq1hm4hUuA0ZV7D26vWqntuHmTUtDONEDufWDjZQStSO/jJ",
+	"EHRZ8yE2CMLeXpsdMXXUTZvNVla2UmKSsFD504sFKR2i3Bcmh2aQBDxEWILZLqYqeluUputVT7dhmmgh",
+	"iv2XFSNg86bZHQd3/grll+cVGjbyVqJ7mTvtNWCcqYgwZEyTvgR6q1znnXMI3KsGs3KbC6JlxgNzOcOU",
+	"fJgRQZmDiJSMIhGbe0OoY6y5jYEirvLw4SuUrDd/e+lDeYE4e2SncMNn4m/x9MJdqMnHhUsA9VrtQYeX",
+	"tipkzXxtsXQtOdTUKdxAeqasrS2cNTKXcSuF27jrDhvN3dx93CmvfSuXshVT+e0Ubg+YJbubl8ydtjOL",
+	"9jYvmp2wNiv2N69YOpc+8b2DbVgqO9Rs1m5BZslZTpMvsiShcuw1vBP0kdzuNR2ixXv294/4ZHl8+mQL",
+	"isnKOHXGXYFUGqaWvW8Ixvm+su+560Jf5KWb1xRvlD3aqTf7crnvmnn5E/prfm953RrzzON8e896UDk/",
+	"mCSUZnFMTC918RT17LZbfpR6uzOTvwe5/KZiXsnttG2D328r6H0PNuaVhDzfS7OSeGYHDYXGT+H6isMW",
+	"7opD4K5AMB0ZILUU+2bXBGaVFE1TKVLJqIbClRkH0lYPMtwQIyTm7LABN2+L0wg2Q+I5ojLHF2z7yQKw",
+	"EVXL4dhe1Pk/EJFdNN78qLtuauO28aV3IhxvEbJdIeMGN4tDF1ufLg9O3N+Lw48Pc2esvYuzkxa5umxd",
+	"FKd+jfr0/un0lKqhubzZb9/iOuUeDWk1FneAJvOdI7saiKRQqDYGNFYwfUczpIUSt+GduNXFatfsm2/r",
+	"TfwH5DA3vVuVycyn4ZKnza7yXgA1pv/D5dkpobEShbvTcyfvsYY0B2CDTMZYnsKAZrEmvaJC7yuj0aiC",
+	"76pkMnZfG9LLp4LuO0MSk2bgngY6Hvvmuk5qRjX5dehZn8x+qYkSxlOv/lSrmdvQRMO9KdPs1YqrznHl",
+	"tU+4KTOHpA9jwUOyV3c9R3OR0jST3P3Jt9PvTSnGgfzWNS6y31mCb8rTXsUdoybP86SoilnxxfKXO0x+",
+	"LfBSovLi5e0nzN9T4RS+0Wfd+sUvACpuUfj6nG22yB9/IIr49a8X/84LsCIG2d+tb15QcrHQLN2CusWb",
+	"2GbdwTaiKLnJ9JvATDZYr4JNxSakSWXF9uOHj5iibGfHJrpl1zd3/EwPiqliK9F+Q0Yk7PB+LDLbjsgk",
+	"ZrQdl1h3aMp27nZNJnSUraol1OqK1KUzy9Lk4+R/AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

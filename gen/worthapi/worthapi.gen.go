@@ -18,7 +18,29 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
+
+// Defines values for UserState.
+const (
+	UserStateActive   UserState = "ACTIVE"
+	UserStateInactive UserState = "INACTIVE"
+	UserStateInvited  UserState = "INVITED"
+)
+
+// Valid indicates whether the value is a known member of the UserState enum.
+func (e UserState) Valid() bool {
+	switch e {
+	case UserStateActive:
+		return true
+	case UserStateInactive:
+		return true
+	case UserStateInvited:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for UserStatus.
 const (
@@ -36,6 +58,27 @@ func (e UserStatus) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// CompanyDetails The user's customer.
+type CompanyDetails struct {
+	// ID The customer's UUID.
+	ID   openapi_types.UUID `json:"id"`
+	Name string             `json:"name"`
+
+	// ContactNumber Always null.
+	ContactNumber *string `json:"contact_number"`
+
+	// IsActive Always true.
+	IsActive bool `json:"is_active"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt string              `json:"created_at"`
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt string              `json:"updated_at"`
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
 }
 
 // Error Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
@@ -65,11 +108,144 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
+// NewUser defines model for NewUser.
+type NewUser struct {
+	FirstName string  `json:"first_name"`
+	LastName  string  `json:"last_name"`
+	Email     string  `json:"email"`
+	Mobile    *string `json:"mobile,omitempty"`
+
+	// Subrole `id` and `code` must name the same subrole; `label` is not looked at.
+	Subrole NewUserSubrole `json:"subrole"`
+}
+
+// NewUserSubrole `id` and `code` must name the same subrole; `label` is not looked at.
+type NewUserSubrole struct {
+	// ID Unique identifier for the subrole
+	ID string `json:"id"`
+
+	// Code Code representing the subrole
+	Code string `json:"code"`
+
+	// Label Label or name of the subrole
+	Label string `json:"label"`
+}
+
+// RecordSubrole The highest-ranked subrole of the user's; null if they have none.
+type RecordSubrole struct {
+	ID          openapi_types.UUID `json:"id"`
+	Code        string             `json:"code"`
+	DisplayName string             `json:"display_name"`
+	Label       string             `json:"label"`
+
+	// Description The same as the label, since the directory has no other words for it.
+	Description string `json:"description"`
+}
+
+// Subrole defines model for Subrole.
+type Subrole struct {
+	Code        string             `json:"code"`
+	Label       string             `json:"label"`
+	ID          openapi_types.UUID `json:"id"`
+	DisplayName string             `json:"display_name"`
+}
+
+// UserDetails defines model for UserDetails.
+type UserDetails struct {
+	ID              openapi_types.UUID `json:"id"`
+	FirstName       string             `json:"first_name"`
+	LastName        string             `json:"last_name"`
+	Email           string             `json:"email"`
+	Mobile          *string            `json:"mobile"`
+	IsEmailVerified bool               `json:"is_email_verified"`
+
+	// IsFirstLogin True if the user has not yet completed their first login flow.
+	IsFirstLogin bool `json:"is_first_login"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt string `json:"created_at"`
+
+	// CreatedBy The user who created this one; null if it is not known.
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt string `json:"updated_at"`
+
+	// UpdatedBy The user who changed this one last; null if it is not known.
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
+
+	// CompanyDetails The user's customer.
+	CompanyDetails CompanyDetails `json:"company_details"`
+
+	// Status INVITED beside the documented two is Dragoman's extension.
+	Status UserState `json:"status"`
+
+	// Subrole The highest-ranked subrole of the user's; null if they have none.
+	Subrole *UserSubrole `json:"subrole"`
+}
+
+// UserRecord defines model for UserRecord.
+type UserRecord struct {
+	ID              openapi_types.UUID `json:"id"`
+	FirstName       string             `json:"first_name"`
+	LastName        string             `json:"last_name"`
+	Email           string             `json:"email"`
+	Mobile          *string            `json:"mobile"`
+	IsEmailVerified bool               `json:"is_email_verified"`
+
+	// IsFirstLogin True if the user has not yet completed their first login flow.
+	IsFirstLogin bool `json:"is_first_login"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt string `json:"created_at"`
+
+	// CreatedBy The user who created this one; null if it is not known.
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt string `json:"updated_at"`
+
+	// UpdatedBy The user who changed this one last; null if it is not known.
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
+
+	// ExtAuthRefID The user's id at the identity provider; null if there is none.
+	ExtAuthRefID *openapi_types.UUID `json:"ext_auth_ref_id"`
+
+	// Status INVITED beside the documented two is Dragoman's extension.
+	Status UserState `json:"status"`
+
+	// Subrole The highest-ranked subrole of the user's; null if they have none.
+	Subrole *RecordSubrole `json:"subrole"`
+}
+
+// UserState INVITED beside the documented two is Dragoman's extension.
+type UserState string
+
+// UserSubrole The highest-ranked subrole of the user's; null if they have none.
+type UserSubrole struct {
+	ID    openapi_types.UUID `json:"id"`
+	Code  string             `json:"code"`
+	Label string             `json:"label"`
+
+	// RoleID Numeric ID of the parent role. Always 2.
+	RoleID      int    `json:"role_id"`
+	DisplayName string `json:"display_name"`
+}
+
+// CustomerUUID defines model for CustomerUUID.
+type CustomerUUID = openapi_types.UUID
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
+
+// UserUUID defines model for UserUUID.
+type UserUUID = openapi_types.UUID
 
 // BadRequest defines model for BadRequest.
 type BadRequest = Error
@@ -94,6 +270,123 @@ type Unauthorized = Error
 
 // UnsupportedMediaType Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type UnsupportedMediaType = Error
+
+// UserNotFound Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type UserNotFound = Error
+
+// SubrolesAnswer defines parameters for ListCustomerSubroles.
+type SubrolesAnswer struct {
+	Status  string    `json:"status"`
+	Message string    `json:"message"`
+	Data    []Subrole `json:"data"`
+}
+
+// ListCustomerUsersParams defines parameters for ListCustomerUsers.
+type ListCustomerUsersParams struct {
+	// Page The page to show, from 1. One beyond the end is empty.
+	Page *int64 `form:"page,omitempty" json:"page,omitempty"`
+
+	// ItemsPerPage How many records a page has.
+	ItemsPerPage *int64 `form:"itemsPerPage,omitempty" json:"itemsPerPage,omitempty"`
+
+	// Pagination `false` shows all records at once, without regard to page and itemsPerPage; where they are more than 1000, it is a 400.
+	Pagination *bool `form:"pagination,omitempty" json:"pagination,omitempty"`
+
+	// Search A part of the first name, the last name or the e-mail, ignoring case. An addition of Dragoman.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Sort The field to sort by, with `-` before it for descending order; ties and the default are in the order of creation. An addition of Dragoman.
+	Sort *string `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// ID Only users with exactly this id.
+	ID *openapi_types.UUID `form:"id,omitempty" json:"id,omitempty"`
+
+	// FirstName Only users with exactly this first name.
+	FirstName *string `form:"first_name,omitempty" json:"first_name,omitempty"`
+
+	// LastName Only users with exactly this last name.
+	LastName *string `form:"last_name,omitempty" json:"last_name,omitempty"`
+
+	// Email Only users with exactly this e-mail, ignoring case.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Mobile Only users with exactly this mobile number; empty for users without one.
+	Mobile *string `form:"mobile,omitempty" json:"mobile,omitempty"`
+
+	// Status Only users with exactly this status.
+	Status *UserState `form:"status,omitempty" json:"status,omitempty"`
+
+	// SubroleCode Only users with exactly this subrole, by its code.
+	SubroleCode *string `form:"subrole.code,omitempty" json:"subrole.code,omitempty"`
+
+	// SearchFilterID The same as `id`.
+	SearchFilterID *openapi_types.UUID `form:"search_filter[id],omitempty" json:"search_filter[id],omitempty"`
+
+	// SearchFilterFirstName The same as `first_name`.
+	SearchFilterFirstName *string `form:"search_filter[first_name],omitempty" json:"search_filter[first_name],omitempty"`
+
+	// SearchFilterLastName The same as `last_name`.
+	SearchFilterLastName *string `form:"search_filter[last_name],omitempty" json:"search_filter[last_name],omitempty"`
+
+	// SearchFilterEmail The same as `email`.
+	SearchFilterEmail *string `form:"search_filter[email],omitempty" json:"search_filter[email],omitempty"`
+
+	// SearchFilterMobile The same as `mobile`.
+	SearchFilterMobile *string `form:"search_filter[mobile],omitempty" json:"search_filter[mobile],omitempty"`
+
+	// SearchFilterStatus The same as `status`.
+	SearchFilterStatus *UserState `form:"search_filter[status],omitempty" json:"search_filter[status],omitempty"`
+
+	// SearchFilterSubroleCode The same as `subrole.code`.
+	SearchFilterSubroleCode *string `form:"search_filter[subrole.code],omitempty" json:"search_filter[subrole.code],omitempty"`
+}
+
+// UserPage defines parameters for ListCustomerUsers.
+type UserPage struct {
+	Records    []UserRecord `json:"records"`
+	TotalPages int64        `json:"total_pages"`
+
+	// TotalItems How many users the filters find, on all pages, as digits.
+	TotalItems string `json:"total_items"`
+}
+
+// UserListAnswer defines parameters for ListCustomerUsers.
+type UserListAnswer struct {
+	Status  string   `json:"status"`
+	Message string   `json:"message"`
+	Data    UserPage `json:"data"`
+}
+
+// CreateCustomerUserParams defines parameters for CreateCustomerUser.
+type CreateCustomerUserParams struct {
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// CreatedUser defines parameters for CreateCustomerUser.
+type CreatedUser struct {
+	UserID openapi_types.UUID `json:"user_id"`
+}
+
+// CreatedAnswer defines parameters for CreateCustomerUser.
+type CreatedAnswer struct {
+	Status  string      `json:"status"`
+	Message string      `json:"message"`
+	Data    CreatedUser `json:"data"`
+}
+
+// GetCustomerUserParams defines parameters for GetCustomerUser.
+type GetCustomerUserParams struct {
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// UserAnswer defines parameters for GetCustomerUser.
+type UserAnswer struct {
+	Status  string      `json:"status"`
+	Message string      `json:"message"`
+	Data    UserDetails `json:"data"`
+}
 
 // UpdateCustomerUserJSONBody defines parameters for UpdateCustomerUser.
 type UpdateCustomerUserJSONBody = UserPatch
@@ -149,11 +442,26 @@ type Success struct {
 	Message string `json:"message"`
 }
 
+// CreateCustomerUserJSONRequestBody defines body for CreateCustomerUser for application/json ContentType.
+type CreateCustomerUserJSONRequestBody = NewUser
+
 // UpdateCustomerUserJSONRequestBody defines body for UpdateCustomerUser for application/json ContentType.
 type UpdateCustomerUserJSONRequestBody = UpdateCustomerUserJSONBody
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListCustomerSubroles Get Customer Subroles
+	// (GET /customers/{customerID}/subroles)
+	ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID) error
+	// ListCustomerUsers Get Customer Users
+	// (GET /customers/{customerID}/users)
+	ListCustomerUsers(ctx echo.Context, customerID CustomerUUID, params ListCustomerUsersParams) error
+	// CreateCustomerUser Create Customer User
+	// (POST /customers/{customerID}/users)
+	CreateCustomerUser(ctx echo.Context, customerID CustomerUUID, params CreateCustomerUserParams) error
+	// GetCustomerUser Get Customer User By ID
+	// (GET /customers/{customerID}/users/{userID})
+	GetCustomerUser(ctx echo.Context, customerID CustomerUUID, userID UserUUID, params GetCustomerUserParams) error
 	// UpdateCustomerUser Update Customer User By ID
 	// (PATCH /customers/{customerID}/users/{userID})
 	UpdateCustomerUser(ctx echo.Context, customerID string, userID string, params UpdateCustomerUserParams) error
@@ -162,6 +470,253 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ListCustomerSubroles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCustomerSubroles(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customerID" -------------
+	var customerID CustomerUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCustomerSubroles(ctx, customerID)
+	return err
+}
+
+// ListCustomerUsers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCustomerUsers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customerID" -------------
+	var customerID CustomerUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCustomerUsersParams
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", ctx.QueryParams(), &params.Page, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter page: %s", err))
+	}
+
+	// ------------- Optional query parameter "itemsPerPage" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "itemsPerPage", ctx.QueryParams(), &params.ItemsPerPage, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter itemsPerPage: %s", err))
+	}
+
+	// ------------- Optional query parameter "pagination" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pagination", ctx.QueryParams(), &params.Pagination, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pagination: %s", err))
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", ctx.QueryParams(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort: %s", err))
+	}
+
+	// ------------- Optional query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "id", ctx.QueryParams(), &params.ID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Optional query parameter "first_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "first_name", ctx.QueryParams(), &params.FirstName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter first_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "last_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last_name", ctx.QueryParams(), &params.LastName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "email" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "email", ctx.QueryParams(), &params.Email, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter email: %s", err))
+	}
+
+	// ------------- Optional query parameter "mobile" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "mobile", ctx.QueryParams(), &params.Mobile, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter mobile: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "subrole.code" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "subrole.code", ctx.QueryParams(), &params.SubroleCode, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter subrole.code: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[id]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[id]", ctx.QueryParams(), &params.SearchFilterID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[id]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[first_name]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[first_name]", ctx.QueryParams(), &params.SearchFilterFirstName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[first_name]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[last_name]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[last_name]", ctx.QueryParams(), &params.SearchFilterLastName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[last_name]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[email]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[email]", ctx.QueryParams(), &params.SearchFilterEmail, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[email]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[mobile]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[mobile]", ctx.QueryParams(), &params.SearchFilterMobile, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[mobile]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[status]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[status]", ctx.QueryParams(), &params.SearchFilterStatus, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[status]: %s", err))
+	}
+
+	// ------------- Optional query parameter "search_filter[subrole.code]" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search_filter[subrole.code]", ctx.QueryParams(), &params.SearchFilterSubroleCode, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[subrole.code]: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCustomerUsers(ctx, customerID, params)
+	return err
+}
+
+// CreateCustomerUser converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateCustomerUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customerID" -------------
+	var customerID CustomerUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateCustomerUserParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateCustomerUser(ctx, customerID, params)
+	return err
+}
+
+// GetCustomerUser converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCustomerUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "customerID" -------------
+	var customerID CustomerUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
+	}
+
+	// ------------- Path parameter "userID" -------------
+	var userID UserUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userID", ctx.Param("userID"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userID: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCustomerUserParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCustomerUser(ctx, customerID, userID, params)
+	return err
 }
 
 // UpdateCustomerUser converts echo context to params.
@@ -270,7 +825,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
+	router.GET(options.BaseURL+"/customers/:customerID/users/:userID", wrapper.GetCustomerUser, options.OperationMiddlewares["getCustomerUser"]...)
 	router.PATCH(options.BaseURL+"/customers/:customerID/users/:userID", wrapper.UpdateCustomerUser, options.OperationMiddlewares["updateCustomerUser"]...)
+	router.GET(options.BaseURL+"/customers/:customerID/users", wrapper.ListCustomerUsers, options.OperationMiddlewares["listCustomerUsers"]...)
+	router.POST(options.BaseURL+"/customers/:customerID/users", wrapper.CreateCustomerUser, options.OperationMiddlewares["createCustomerUser"]...)
+	router.GET(options.BaseURL+"/customers/:customerID/subroles", wrapper.ListCustomerSubroles, options.OperationMiddlewares["listCustomerSubroles"]...)
 
 }
 
@@ -347,6 +906,607 @@ type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
 
 	Headers UnsupportedMediaTypeResponseHeaders
+}
+
+type UserNotFoundResponseHeaders struct {
+	XRequestID *string
+}
+type UserNotFoundJSONResponse struct {
+	Body Error
+
+	Headers UserNotFoundResponseHeaders
+}
+
+type ListCustomerSubrolesRequestObject struct {
+	CustomerID CustomerUUID `json:"customerID"`
+}
+
+type ListCustomerSubrolesResponseObject interface {
+	VisitListCustomerSubrolesResponse(w http.ResponseWriter) error
+}
+
+type ListCustomerSubroles200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ListCustomerSubroles200JSONResponse struct {
+	Body    SubrolesAnswer
+	Headers ListCustomerSubroles200ResponseHeaders
+}
+
+func (response ListCustomerSubroles200JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListCustomerSubroles400JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCustomerSubroles401JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCustomerSubroles403JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListCustomerSubroles500JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListCustomerSubroles503JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsersRequestObject struct {
+	CustomerID CustomerUUID `json:"customerID"`
+	Params     ListCustomerUsersParams
+}
+
+type ListCustomerUsersResponseObject interface {
+	VisitListCustomerUsersResponse(w http.ResponseWriter) error
+}
+
+type ListCustomerUsers200ResponseHeaders struct {
+	CacheControl string
+	XRequestID   *string
+}
+
+type ListCustomerUsers200JSONResponse struct {
+	Body    UserListAnswer
+	Headers ListCustomerUsers200ResponseHeaders
+}
+
+func (response ListCustomerUsers200JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListCustomerUsers400JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListCustomerUsers401JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListCustomerUsers403JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListCustomerUsers500JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListCustomerUsers503JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUserRequestObject struct {
+	CustomerID CustomerUUID `json:"customerID"`
+	Params     CreateCustomerUserParams
+	Body       *CreateCustomerUserJSONRequestBody
+}
+
+type CreateCustomerUserResponseObject interface {
+	VisitCreateCustomerUserResponse(w http.ResponseWriter) error
+}
+
+type CreateCustomerUser200ResponseHeaders struct {
+	CacheControl      string
+	DragomanIgnored   *string
+	ETag              string
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+type CreateCustomerUser200JSONResponse struct {
+	Body    CreatedAnswer
+	Headers CreateCustomerUser200ResponseHeaders
+}
+
+func (response CreateCustomerUser200JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanIgnored != nil {
+		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response CreateCustomerUser400JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateCustomerUser401JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateCustomerUser403JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser413JSONResponse struct{ ContentTooLargeJSONResponse }
+
+func (response CreateCustomerUser413JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response CreateCustomerUser500JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response CreateCustomerUser503JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUserRequestObject struct {
+	CustomerID CustomerUUID `json:"customerID"`
+	UserID     UserUUID     `json:"userID"`
+	Params     GetCustomerUserParams
+}
+
+type GetCustomerUserResponseObject interface {
+	VisitGetCustomerUserResponse(w http.ResponseWriter) error
+}
+
+type GetCustomerUser200ResponseHeaders struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+type GetCustomerUser200JSONResponse struct {
+	Body    UserAnswer
+	Headers GetCustomerUser200ResponseHeaders
+}
+
+func (response GetCustomerUser200JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser304ResponseHeaders struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+type GetCustomerUser304Response struct {
+	Headers GetCustomerUser304ResponseHeaders
+}
+
+func (response GetCustomerUser304Response) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetCustomerUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetCustomerUser400JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetCustomerUser401JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCustomerUser403JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser404JSONResponse struct{ UserNotFoundJSONResponse }
+
+func (response GetCustomerUser404JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response GetCustomerUser500JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response GetCustomerUser503JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type UpdateCustomerUserRequestObject struct {
@@ -569,6 +1729,18 @@ func (response UpdateCustomerUser503JSONResponse) VisitUpdateCustomerUserRespons
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListCustomerSubroles Get Customer Subroles
+	// (GET /customers/{customerID}/subroles)
+	ListCustomerSubroles(ctx context.Context, request ListCustomerSubrolesRequestObject) (ListCustomerSubrolesResponseObject, error)
+	// ListCustomerUsers Get Customer Users
+	// (GET /customers/{customerID}/users)
+	ListCustomerUsers(ctx context.Context, request ListCustomerUsersRequestObject) (ListCustomerUsersResponseObject, error)
+	// CreateCustomerUser Create Customer User
+	// (POST /customers/{customerID}/users)
+	CreateCustomerUser(ctx context.Context, request CreateCustomerUserRequestObject) (CreateCustomerUserResponseObject, error)
+	// GetCustomerUser Get Customer User By ID
+	// (GET /customers/{customerID}/users/{userID})
+	GetCustomerUser(ctx context.Context, request GetCustomerUserRequestObject) (GetCustomerUserResponseObject, error)
 	// UpdateCustomerUser Update Customer User By ID
 	// (PATCH /customers/{customerID}/users/{userID})
 	UpdateCustomerUser(ctx context.Context, request UpdateCustomerUserRequestObject) (UpdateCustomerUserResponseObject, error)
@@ -584,6 +1756,133 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ListCustomerSubroles operation middleware
+func (sh *strictHandler) ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID) error {
+	var request ListCustomerSubrolesRequestObject
+
+	request.CustomerID = customerID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCustomerSubroles(ctx.Request().Context(), request.(ListCustomerSubrolesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCustomerSubroles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCustomerSubrolesResponseObject); ok {
+		return validResponse.VisitListCustomerSubrolesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListCustomerUsers operation middleware
+func (sh *strictHandler) ListCustomerUsers(ctx echo.Context, customerID CustomerUUID, params ListCustomerUsersParams) error {
+	var request ListCustomerUsersRequestObject
+
+	request.CustomerID = customerID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCustomerUsers(ctx.Request().Context(), request.(ListCustomerUsersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCustomerUsers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCustomerUsersResponseObject); ok {
+		return validResponse.VisitListCustomerUsersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateCustomerUser operation middleware
+func (sh *strictHandler) CreateCustomerUser(ctx echo.Context, customerID CustomerUUID, params CreateCustomerUserParams) error {
+	var request CreateCustomerUserRequestObject
+
+	request.CustomerID = customerID
+	request.Params = params
+
+	var body CreateCustomerUserJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCustomerUser(ctx.Request().Context(), request.(CreateCustomerUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCustomerUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateCustomerUserResponseObject); ok {
+		return validResponse.VisitCreateCustomerUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetCustomerUser operation middleware
+func (sh *strictHandler) GetCustomerUser(ctx echo.Context, customerID CustomerUUID, userID UserUUID, params GetCustomerUserParams) error {
+	var request GetCustomerUserRequestObject
+
+	request.CustomerID = customerID
+	request.UserID = userID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCustomerUser(ctx.Request().Context(), request.(GetCustomerUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCustomerUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetCustomerUserResponseObject); ok {
+		return validResponse.VisitGetCustomerUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // UpdateCustomerUser operation middleware
@@ -641,54 +1940,90 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"3DrrctvG1a9yZr/M2E5AirrZ+ejpJNRtysSWPbIUdWoq4RI4JDYGdpndhSRWwxn1bx+hf/oIfaa6L9I5",
-	"uwABkhBF1UrSJDORQWDP2XO/7d6wUKVjJVFaw9o3LEYeoXaP+zyMcV9Jq1VCvyM0oRZjK5RkbdZJrvjE",
-	"QH+sxSW3GIBUjZAg+k3oSOBRJGglqCEcaD5SKZdNFjCNP2VCY8TaVmcYMBPGmHJCbydjZG1mrBZyxKbT",
-	"gBVw+zGXIwJZpOE0RkgxHaA2YGNuwcbCwJUWFiH0QAEYHHPNLUYwmECo0pSbl4Dp2E5ADEHYYiVIZWMh",
-	"R49Ofncklb6PfDUEGyMMVDTxrFyhRhAe9A4m+MCgtMSFjWm1A5FKYhP2JhZzmXD3Eqz6gJJ41Ty0tCO9",
-	"H6MOUdoGylBFGDWhYyFVxsL2FkieoqOL5++e71TBkYexw5EIY4lEG6OEfrPZXG0AqyR2eMpH9WIyVis5",
-	"gkueiIhbpQt5ZQb1EwNjjU4Ul6iNUPLRVPhW4xA1yhA743Ei6pTYj7mMEiFHfyC40PbhyimDqKOt0Ngn",
-	"Bjwi4OYDRjBUmuzu6cnRPrzY2mk9+68FduI36B7US63cX5CCOFnAUKt0gTh1JeFPjRxXoxt5i+IWYm5g",
-	"E6wi1SdoSe8BRGIkLP2r3F9uYjTAZQSZpMgRKo3mExiyetIZWtTLHL3DUMnIED1XXFgY4FCRoPVEyBHw",
-	"ERfr6VdIiyPUbr/z8/NORpZrRcgt1ouRlyuIHYcQA+AGSIPPX+y2SLHmYcY1DRi5dIo2D7fd4Wtuw3iZ",
-	"hENphZ2A5SNDe5KTwIhfOhNLa0NDAEpD//N+E7pDFxByd0lBmBVu43wYuDRXqGnlzuaWU2weGCGPrRZX",
-	"O5ggon0eYQGjMMLarDtsePbWcbhlGZwLG8Oyq5UuBDwPpXn0VFkSwWAWQYl2DjutFghpLPLo4RzkpN2j",
-	"U41mrKRBp9I9HuVeRb9CJS1K98gpmnhz2vjREIc3FbRjrcaorfBIIm7d2880Dlmb/d9GmbA3PIzZONRa",
-	"6QNaOA0Y0o99FTlrxmuejhOi8vDk5Ifu8enhyXHn1Q/vDk++OzxhwSILAUvRGD5ahCWUoMIw02TcNWDG",
-	"cpuZmvA45CLpwwATdQW7rVYAfUdf3wei3VYLlJP5si2UvvS+QF+SV2Uz8DK6mCFRgx8xtCxg142RauQv",
-	"HQ9eSfMkdqVLK1CoKqgWQWUGaFRSQJ0ucqCN5ZwxDVg1vN6HoAzqjth9bzanSr3i2itmbUu612bq5HFa",
-	"1CEU/lMXYmMuYWv3OXwr9prz8vkExo6UHogoQvk/4hxHb072ugcHh8dru0XJwe/LI6p8PY6uu9Kiljx5",
-	"h/oStd/4tx0SC47AswSep99bZKzn8XFs4q12BZ3LwEdcJD60/vyxjYqfPLZdYgQqr4nxEvWkKIV8FVEU",
-	"Lb4XasIbmUyAF5UzXFFRMltj0HVcYnXx+ziiI32IEM8kv+Qi4YPkF0oLZE0DbhBCLqWiEhw0NYLU/ykN",
-	"VilIuZz4FlwbuOKSClMqKw1PveibcJzXk1e8LCjnRePagMasD1gtmVnH8Gl59kxSna+0+MsDDfHni01n",
-	"x52z0z++Oen++fBg7cA0x8fvKx4tsFYxmPPz88ZiI7dK94t936eajsnGY6UtRq8xEvzU8fFL1WlPDOQ1",
-	"YoM2plaHfPObd2+OnVcK38jz2apDGapIyNFjxaNp0RM5NLPkvtDFuvDqTCEAIYGDifkYfaAdCmtgoGzs",
-	"f54rbWOIVJiltGsT+mQ2TQds+q6XuzvCPqY7zps6WanS1BS2t+e9r26u5z66Ado89T8qITHyyaPHAvc/",
-	"NVe+SydBqKsaP6tsvvX4XlzBvvkoHj0NWCnWpSDp4I9dX73U6ccijOGDkBGJwy30Y11hmnXhzIu1xt44",
-	"5WQhRwnmWPKRYZ69ixlwOa3zq3Lv4QOV2dlQwQ0FLKbmPlM6EphEucfOiOVa88lSoCxlMGOiTooVjEti",
-	"HNK3evsbcxsXHHseAjBZGAM30DfZQKsEm6GKsO8zd4yuyClAZqOpe0xlzgtWGOwC757wEniZcTJxDDMt",
-	"7OSdm7c5hgfINWqK3OWvI6VTblmbfXN+WkxnCJP/WpIfWzv2YVTIoao50HjbnYUcP+gbKg20F+TlFuES",
-	"1iXZhdd51cjabLPZarZIb2qMko8Fa7PtZqu5TYGJ29hxsRFmxqqU4uhN8dg9mG5QdWQ2buif7sHUqbt+",
-	"Ing2jrjNC9kILReJccRyMGMMxVCEUOAl/ZHJOI4orrPMAe/n38+Mk1F1FPm+zp4KfE8MnJ11D6gWzmN3",
-	"4TCzJYUNuROHJ+S4oHGYmSLo7bS2Z0M2kkk5YiuF8bA5/c0dVf6M2I6c+JITE4N+FuiE5xiIFHoW8FoY",
-	"ewdpXikPJasuVJSi3ihGvmsszaeP0wtPARq7p6LJg4qMVMi3lfCxuZgqMeWi5qDvkF5TttVoTPXchQVs",
-	"WPiehw1Yyq9foRyRf27t7jibpxaStdn377/v9a5brUavd73V6rGnz4L2y17Wam2H7i9+3eu977n/Lnq9",
-	"6xdHtLDT+tffbz/e3jY+3v6tl221tr50f///4+0/P/71H/++vb344usq3qNe73q7Q487rV7venePHp/T",
-	"44u9NfE9/ard+OKRcT77/OlX7V6v+Zsg9dnnn9XG/LI+rymH6DnXdWOWEViaGdcjcgnYqJoRBcih0Mb+",
-	"IGuLgCP6NpeQcoObs6/de1JTwu/c4BX/RPxUg6VqIJIa5K/de5CZO4+4c4PnOyvw76yo8Shmg/8ITzv7",
-	"p93vDimHd4/98zMqKGSWUqL1b1jAio+VVFvZlJY3Lrl2cw4HF1pxSZmtK7l/vKjYQCMPikTIu6I6nJH+",
-	"nEj3FUbNIZ7/UKQtd+KcIGkjL4D7Iuq7U6e+q05cekGMMArcW9ckOLty2ptNFvINX0I/4QNM+kVaSpT6",
-	"gBFwu9wahHmRP08gVbWgMT8ao5zh9sj5qSlARU0FdibFTxmCiAjFUKB26fkeRI7wOlMdYEL6rZrrnWim",
-	"K1rrQm25Dk6Kc4qq8nbXwkCKf+tT13Jf6irv/DCO1kckzoSHxYUEV/y9dGwoG6M2ZMuTBUvI4WcRBD5I",
-	"dSXBXW44k/5HcXdigEZEc2vcxYTi6I/Mxl9SoL6zaBUb+bWMJrwuSTWQulkeXvPQJpPADfvG6E5Xc4rK",
-	"asYbpFFus7MvWi13uggWry11uP5Q6ez0qPFlABKNs6UBTpSMYNsfrHJ/zqIuUc+OV6AzN1+kLmSxu9fI",
-	"I6rjqcNfPnRePITcarXWKBNm86ObsqL3gaYoMH3dGFEXEaIxwyxJJqwMUix/z6bBnbOx9XqFauD7hC71",
-	"Yi1PyGletuI3385PR9xtqEblOtSq8cjc1anKVaBG5SrTKvjFm09VFJXrROugKJZXrtesAnNr5m6+/Frn",
-	"njvebusgZva9UTlhdyCb94PMDREd0Pb9QOWJmIPYeZhHFUOoytiDFQ2Y6YzFbGBQGT6x7vF3nVeu5Sgd",
-	"sgDKW7+5xqXqi0Oqxlc4YnT/VGbFoOXnm4TUDUBWDORWjR9W1E/F1UU3Kvt1J9rHysKRymT0aEdDO5tb",
-	"95tzzdGbA13DExavIzi43XXcrmZGPg3Y7jpuXnd87GDXILjmrKw6XXLzjupc6f0FNdkmS1OuJ+WwZeZ6",
-	"LinuTcC5puUjVy/PvJld+Hm4I/SuYYo7QnMTOmH8sPuJ8ZevYmXcRGWiMu3mnZlOWJttUMja4GOxcbnJ",
-	"phfT/wQAAP//",
+	"7H3rchu3kv+roOZ/qmwnQ4q62Qldp3JkXf6HObbs0iXeWktHBGeaHMRDgAFAUVybVd6v+wj7ZR9hn2mz",
+	"L7KFBuZGDocjiVbslFMVm6JwaTQaP/QN7Q9eIIYjwYFr5bU/eBHQECR+3KdBBPuCayli83MIKpBspJng",
+	"Xtvbiyd0qkh3JNk11eATLhqB6dFtkj1OaBgy05KIPjmQdCCGlDc935Pw25hJCL22lmPwPRVEMKRmeD0d",
+	"gdf2lJaMD7zZzPeSfvsR5QPTZZ6GswjIEIY9kIroiGqiI6bIRDINJLCdfKJgRCXVEJLelARiOKTqOYHh",
+	"SE8J6xOmk5aECx0xPqgkfxm5vnfTGIiG+bKh3rNRQyCNNG6MBOMapF1vflWdARdy1apEn+gISE+EU7vC",
+	"CUggzHZdsjbaU8C1WZyOTGvswgWHJnkx1eBYRfFLosV74IYFkgbazGi+H4EMgOsG8ECEEDbJniZDoTTZ",
+	"3iKcDgHpou67pzv57kCDCMeImdKGRB0BJ91ms9m9E2MNxw7P6KCcTUpLwQfkmsYspFrIhF9jBfKRIiMJ",
+	"yIprkIoJvjbBfCOhDxJ4AHujUczKNrEbUR7GjA/+avoFuksmuBmGOjMVKP1IETsQoeo9hKQvpBHHxydH",
+	"++TZ1k7ryZ0ZdmIn6ByUcy2bn5kNokYC+lIM54gTE07+peHGanRCK1FUk4gqskm0MFsfgzb77pOQDZg2",
+	"fwv8k6oIFKE8JGNuACUQEtQ9FqTldK+P52h+RacQCB4qQ8+EMk160BeG0XLK+IDQAWX19tcc0wFInO/t",
+	"27d7YyO5mgVUQzkbadbCLAcHBJ9QRcwOPn222zIbq24nXDPfM0d6CDpB4bHSYgjy/HzZdgauxSNFTKMm",
+	"ec3BbhRTBtQITZsk5wNPvdl/RST0xwpCMmE6IjutbUMuM0OPqI483zPn3Wt7yQidg8rl9IUcUu21vfGY",
+	"hZ5fspWd/iuqg2hxKYdcMz0lmg6U4aE59GRAr/HIDEuhzidCku533Sbp9BHg3PKGZl3LYQAxiVCuJiBN",
+	"y53NLRRUh//EXSEaqgEDmWSvy4xNnX7DLq9anjv9Y8Hh8zDiznzYbu2gFIixERlz5dxp/WZltZhgwW9x",
+	"/W+NJC7iZ4aLhLr70V2JYhyHpJdei2YtlOy0WoRxpYGGt1+GI62a/nNVdSodz/FElh8p0+Kex2lmOquR",
+	"4AoQLF7Q0OG1+SkQXAPHj9TcUxaoNn5VhsgPuWlGUoxAamYHCanGb/8ioe+1vf+3kWmIG7aP2jiUUsgD",
+	"03Dme2B+2Bch4iTc0OEoNlQenpxcdY7PDk+O915enR6e/HJ4srgE3xuCUnQw39cMSUQQjKVhTEk3pake",
+	"q5KLt09Z3CU9iMWE7LZaPukifV17xe22WkTgxi9uaLYP75LhM/Lyy/Qtjy7TQUTvVwh0XgtM1mA3qUhi",
+	"h6PCQpKt8vNad6ZbNHLKRdleuE4bi9rIzPfyF/eqATJ1AYndt2JzJsRLKu3G1JaklTJTxo+zRMM1isUQ",
+	"L++IcrK1+5T8g71oFvlzj4UdCdljYQj8CzkcR69PXnQODg6Pax+LbAV/rhORX9d69rpjjC5O41OQ1yDt",
+	"xF83JCYrInZJxK7pz4aM5Wtcj0y8kWgqoBpwRFlsofXzY5u56B22XUNIhLO24BrkNFHGrCqTqI/Wyjaa",
+	"fDwlNLHJrI6etlGAtjyrNqvWwzqzHyyAc06vKYtpL36ga8FIU48qIAHlxpTpGQOVBhGEqPNqIciQ8qn1",
+	"+UhFJpQbzdgotooOLeub5Nhp9hOaqfZF1qCB2UgtzGrOpLbo/e7Zc24sSCHZv91SED8fNp0f752f/f31",
+	"SedfDw9qA1NhHX8uPJpbWk5g3r5925h3EVTt/bxH4b6io8ajkZAawlcQMnqG63goPe2RIk5HbJiJEzfD",
+	"z6evj/FUMusiommrQx6IkPHB+vDI2F7HQh+JMa9zdlJhzY4LysixtcQSH4vaG7HkysHfK6/97rJ4ZLzj",
+	"12dXR6/Pjw9yIpcNYcH+WGhiacvE3zPijufhfruQH3sdzEwpsu4mMRxRPj0ATVmsKk3bxCVkdrUISWY3",
+	"aKCv+NhY6UtjB3wcx6az+dteKdb+XXStC2nM8/b2zPcCCVRDeEX14rgnR/tke3v7R8I4OT/b9+2FOWRx",
+	"zJT1EprpUqM6pBoamg3Bq5hzNzdnb1pmlNcm/+nM91hYz4mXp7PU+M+Nu2nGVVc00OwalnLbEJdD054Q",
+	"MVCeH2dnlvgmPiyfbGvme+NR+KB78Cw35z334If568N2p0jAnNzmuVoQvIJEFNhRoHPh1pn5XmqJzPn8",
+	"UBdEmPEN5yhRER05N26faUV6Qkf2x7dC6oiEIhgPzalukq7BtKYFrC56v5arg+vUHSrPaU5VKAtv4S8x",
+	"jlSk/lfBeOKNvvB8/F/IxKlpGCEmJUrBnICuWeUonLV1qB+JIBw4/hd3JXc1LfhGIxZE5D3joWEHNrRB",
+	"T6aaZbpXcostyBs1BgTjgxjcKC4y4EyNJEKaBa1sqySi0LNOYuuGRf+mhqFaJUpHDOLQXWwpsVRKOl3Q",
+	"6jIepIso42JuxAU29s3vyuVvRHWUrNiuwSdqHESEKtJV454UMTQDEULXmhkRoEWWdEkjNM1VsJw7BRUC",
+	"O7d2S3jWuWzhxzAxOlCJ8AyNmpGHSPuN7w3pzUvgAx157a3dHd8bUW2sba/t/fPdPy8ublqtxsXFzVbr",
+	"wnv8xG8/vxi3WtsB/gl/u7h4d4H/XV5c3Dw7Mg33Wv/zn59+//Sp8fun/7gYb7W2fsA/f/z903///u//",
+	"9b+fPl1+/7f8uEcXFzfbe+bjTuvi4mb3hfn41Hx89qLmeI9/aje+X/OYT757/FP74qL5VZD65Lu/VEnc",
+	"tvnstrWR6abDsULLmXICDSMM5naQoJQRpD6TSl8l135BRnZXCHdM79LT4PNQ9Fg83+3pTkUvo5u4g7kK",
+	"ZdzROHWtF09XuuD8Evz0nCTTVBy704ySuQuGhV0MJnYRPQiyHqEjdUm44Z+Tbkx7EHcTTI2FeA8hobpM",
+	"nw5L5jI3DJHgonqMD+wcjrQVO1Cmh55z9tsYCAvNcH0GElMSag5qBaIHJalCL83XBkfzGFpjyO1SXS2w",
+	"F6udq2yPTiAQMly6RQb/IzaIjKkkKTc8d7QUs0eeo33i0mimJKLXLoumRN0s367KDSgQVZrbYphFbQAX",
+	"F+ubCzuwkhQyCYEW0sZMuCBCRyDJRMhQuUSS5iqrJmRqFNPp1UqVfzuVl1uZJKk0VBzqig0ukJeMVuRb",
+	"2e7n9v2Wu7J5G57s3J4n27V4sqANFOTdtywqkFnGBQNSORt+nhNo41+FWYMqPJ1zCfwBNvgPCzb4Eif7",
+	"JBLENbRqseCQnWOWZsS8586KuLMd+ePMr1C1KsWmeOPWQOnbOgKQiqtrkAbEw9wkJTb/U9vF0hSLAStD",
+	"I2luhQwbHeZoMgVNjMDE4JzuTBIcieBIpB+LSbXL4dm8GlFtU6ZqQ+192i1Yg1Vijve6dr7ZmqpGQc94",
+	"eL/IZmvBMVJ1MFyea3IwiGH85zkdm5ulyL5S9XIbXCbFC2J6F4+Mn5nr8yBYrfeZjbZ6RQmcfkPDe6Ah",
+	"3OgrOtbRlYT+1TLvqPM4M6MeIwxZHVVPyUiKaxaCLGhr0sUkrLJ2dyne+obWfya0LhoG3/D6a8DreXjI",
+	"IfgqvLbiscDjzvEvnbPDA9IDxUJnTTlfumH2RBi2Ji7zR4rAjQaOzwcMOXw8NOzZ2z/r/HLo+V7nOPcR",
+	"B87Rk2O06di4phITO3CEJK7Q4TT7eM00hN5lsoIv3Yatay3tfi4L0uCMWXbpzXE8HoJkAekc5By3wDVB",
+	"9y5xcbGtHOYlbwDq2qiJUZaQsNIyM2AFwVgyPT3F9wLI7B5QCXJvrKPsp6OEUT+/PUsSkRGW8bcZyZHW",
+	"IxsmZrwvSqJ/bzqpfNuHCn0hiZmLuKQeMxbTmMox97XLTfLa3maz1WyZgyVGwOmIeW1vu9lqbnvoRo5w",
+	"FRtJDFNtfMieC8w2nGRimwHoJd4O18g9TsrHQ40oKxJQTnpABuzaJu8YYcX1dEKv7cVM6SQEf5rMV3xK",
+	"8a78csiabBSeWswu53Krt1qtNWTp1IqT5K6oYpCkbkAhf4veK5S1Mnum4ZLZE6bv4XOCsryF1/9YW/bH",
+	"jt2Ksh7plm3kcuGxy+bqLoV0H+y0vbpTlrs6873dOpSV5aZi3xqzlSTi5UEFxTwPJ+8ujSCr8XBI5dRr",
+	"e/8fNElzVXInRdMBXktpKox3acZddqbxTFYeaHtqRT93ln0yogMgvSn+3SR7pM9iDZIoTXmobPANZfCv",
+	"9lLtEiHtt0BlEF3Z5u9sm8uk0XOi4Bokja23ncYxiUSMrz6mzi+aHvLsbQjijH3MiOE9wzOjCsOAxkbb",
+	"8tGNr4TtkQ2AAET0hAVQDUPnyKL7YZBfHrwcANGCqEhMfBu43rSPvnowFdxmPwLHdzAYxU3fn/w2BjnN",
+	"HqCM7BnPICuEPh3H2mtv5nRJxvXTHQMKjLOh0X42/ZInc/OE/l1MbGamRKXb8nAAxhhZRg5C4xuQb5aS",
+	"tdUqo4veOLpardZtyez2aaygi7xUKDopvZoIHoCfPomSMKAyNIzHhRjpyFP8PIuVT/EBbPaQAQlz+joK",
+	"X8WGMI7SVL7+ghaf2Gclq9oz8qoTpcfaeGYK3wUTkpiUi+7YoKBv308xPiABVbD60dQc8faMFgivjgnO",
+	"ysUbo98o30Jq0ps6y6vb6CZPO5lGHcZ0BR4agvFGe07MZYsbg0q95RruBeP4FTYza0HjY9WL4NJFCqkL",
+	"S8wF0Rs/PWbhx8xm+phaTB/RNvporaWPFr4+ZtbQx8z8eVIe310e000SY0KfZDP7JJ3aJ2A3107uEzu7",
+	"T7Lp7SvdlIR8vg0+IuxBxHhIKGmUbRmmqFuwx32CGxroeOqyUsKlhz30bvHQzSkcySPDMmSspCM7Asvo",
+	"KZi6tSW4SNeRGQNzVm5JXnoil1GXt73vSNxLejfaysFhCZ1pCL2cxp0VNB4ObYrsrQi0gk1szl6St2Tw",
+	"Ietg4NtZvWVUp16MUrKfrqL6le1+S7LtOVyKM6mTo1aycMEblqft1I5zW9qsXugbVY1pRYy1u5TSXLbU",
+	"3aXTaaKYNFd+LSTh8C4Lu9VXUKImsvDy7hhzikMd4UhLNbGUpgw9atKWdbi8B9NyNFZhT4HUFEpqUpq2",
+	"XxOhFThUoBOhpCaN2Pby7riTp28ZBhWIs4hRkzrb+PLO+JKnbinWFMiz6FGTPGdNrQFrcnQuxZ0inflM",
+	"y5rU5rqsSSIL2PN5vD7Fb52JUdsdlAs+znuE5hymWmgaX6WDLjHJLOxb0yDGZ3N9xkOfCI4WkDFvFNYx",
+	"sTVdmquSWuys2K2As4mFtty5upDskrCmOGhxYXXcUYZlzo5clpX+RbnPDL0vmdL13WdYnauRK89V5T8r",
+	"lPK639Ozb7639fjeEvdQmePN90ZClfjV9tFmw/cdzIaK8Cz7GC50iYAjqtREyJBEIKFJDN5iW+v7Z1pB",
+	"3E/qwixE0R9hGSUFPFz0bVmDMe/dur9za0V7V4bFgjKK0wsRTtf20DHJoS99+IlB1bQOG82qrqG5bKub",
+	"EcZTj0HD1XNr4jtIW1mJhgZFbQGbeGo+O0eEtbYXK0PNHuD2MRJzVScYN49vScc6eGYlNXRS8lVAsCP5",
+	"gRB4XmxW9Z+vGpgri1fVDdsUKtb9UVVlvtx7Y2ezRo/5ojjYb7cOeSUvtb+Gy8oeh+J9dcc40cYHW+pq",
+	"tjRg5HKLibDlyzAFphA6WryOBqAf9C5Kq33VaJsv7/aZLIpV9kIuW/tL1nkfCG1vA5X3wLjt1k5FThc6",
+	"/VgcE0xwmK/7kpXNS4q/1Cvq8jXw5QvGfrtjK6bJF5v4Kg0N8mJKsNTgEmujvBDlOWqpVnhdmjQ61ilR",
+	"IwhYnwUV+GxV3GqI/rJrmdaKVubLPJI9PrWFhiBWYKO9yDxcQCjALgFumNJ3rwlZQtbK68hdRQ9icQ0Z",
+	"f5O7sjb9ZQ+U516k5x+m5rMY83mt354yf3vKXPcp81yFwTQCPCdbd3/xPP/I9Z7jF99FFwd/lY9xLp9g",
+	"9QvqJXUx8I6wvySPbVoVEZIkyc1PKjOf75rvfLlEJzxNdMrCswe1LBfaue+TGwqL1cdgdsMlMcy/yTY3",
+	"CUAIoU3xwsIqX8477bW9zV7Te+zZrH7250niMijmfs9qO+zxllq0BbBaiSv5bNqHhp0xDZJ0YUwZem5T",
+	"fHQEEqPr0zlJcP1TBLHPJjAvgMy7+9zbgFybW3kAX2WkKjJEnd7F132s5jiyb7IcRZnikuYcmsnOv2+1",
+	"sIY10XCjfcJc1eDzs6PGDz7hoFCWXM7ftq1hbut2E3ENMq2fS/YKBSTFWC+Ub0tclT+fvj5el1cyV3Mt",
+	"w+/zvC7pco6IGgcBKNUfx/E0XzDNfV+smVY8cQ9q29bLg3Y0P5T/MPePo9TxHybNv7kgv0AzdN1VDOcq",
+	"F3aOf9l72amqW1i0UaqLF9aJNRQqWVUUp/p81aPKHodVFDGrcpdV6E/JP4bUT3JW/riSpesuD+l7O5tb",
+	"q8W5pLbyN9f6EveM86vU99DY0Q2hy/wmWCMZq5oxZQsEPlI22zsSCp0nUzGWmMoxlrHX9jYMZG3QEdu4",
+	"3vRml7P/CwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

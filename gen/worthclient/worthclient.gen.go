@@ -12,9 +12,32 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
+
+// Defines values for UserState.
+const (
+	UserStateActive   UserState = "ACTIVE"
+	UserStateInactive UserState = "INACTIVE"
+	UserStateInvited  UserState = "INVITED"
+)
+
+// Valid indicates whether the value is a known member of the UserState enum.
+func (e UserState) Valid() bool {
+	switch e {
+	case UserStateActive:
+		return true
+	case UserStateInactive:
+		return true
+	case UserStateInvited:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for UserStatus.
 const (
@@ -32,6 +55,27 @@ func (e UserStatus) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// CompanyDetails The user's customer.
+type CompanyDetails struct {
+	// ID The customer's UUID.
+	ID   openapi_types.UUID `json:"id"`
+	Name string             `json:"name"`
+
+	// ContactNumber Always null.
+	ContactNumber *string `json:"contact_number"`
+
+	// IsActive Always true.
+	IsActive bool `json:"is_active"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt time.Time           `json:"created_at"`
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt time.Time           `json:"updated_at"`
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
 }
 
 // Error Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
@@ -61,11 +105,144 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
+// NewUser defines model for NewUser.
+type NewUser struct {
+	FirstName string  `json:"first_name"`
+	LastName  string  `json:"last_name"`
+	Email     string  `json:"email"`
+	Mobile    *string `json:"mobile,omitempty"`
+
+	// Subrole `id` and `code` must name the same subrole; `label` is not looked at.
+	Subrole NewUserSubrole `json:"subrole"`
+}
+
+// NewUserSubrole `id` and `code` must name the same subrole; `label` is not looked at.
+type NewUserSubrole struct {
+	// ID Unique identifier for the subrole
+	ID string `json:"id"`
+
+	// Code Code representing the subrole
+	Code string `json:"code"`
+
+	// Label Label or name of the subrole
+	Label string `json:"label"`
+}
+
+// RecordSubrole The highest-ranked subrole of the user's; null if they have none.
+type RecordSubrole struct {
+	ID          openapi_types.UUID `json:"id"`
+	Code        string             `json:"code"`
+	DisplayName string             `json:"display_name"`
+	Label       string             `json:"label"`
+
+	// Description The same as the label, since the directory has no other words for it.
+	Description string `json:"description"`
+}
+
+// Subrole defines model for Subrole.
+type Subrole struct {
+	Code        string             `json:"code"`
+	Label       string             `json:"label"`
+	ID          openapi_types.UUID `json:"id"`
+	DisplayName string             `json:"display_name"`
+}
+
+// UserDetails defines model for UserDetails.
+type UserDetails struct {
+	ID              openapi_types.UUID `json:"id"`
+	FirstName       string             `json:"first_name"`
+	LastName        string             `json:"last_name"`
+	Email           string             `json:"email"`
+	Mobile          *string            `json:"mobile"`
+	IsEmailVerified bool               `json:"is_email_verified"`
+
+	// IsFirstLogin True if the user has not yet completed their first login flow.
+	IsFirstLogin bool `json:"is_first_login"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy The user who created this one; null if it is not known.
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// UpdatedBy The user who changed this one last; null if it is not known.
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
+
+	// CompanyDetails The user's customer.
+	CompanyDetails CompanyDetails `json:"company_details"`
+
+	// Status INVITED beside the documented two is Dragoman's extension.
+	Status UserState `json:"status"`
+
+	// Subrole The highest-ranked subrole of the user's; null if they have none.
+	Subrole *UserSubrole `json:"subrole"`
+}
+
+// UserRecord defines model for UserRecord.
+type UserRecord struct {
+	ID              openapi_types.UUID `json:"id"`
+	FirstName       string             `json:"first_name"`
+	LastName        string             `json:"last_name"`
+	Email           string             `json:"email"`
+	Mobile          *string            `json:"mobile"`
+	IsEmailVerified bool               `json:"is_email_verified"`
+
+	// IsFirstLogin True if the user has not yet completed their first login flow.
+	IsFirstLogin bool `json:"is_first_login"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy The user who created this one; null if it is not known.
+	CreatedBy *openapi_types.UUID `json:"created_by"`
+
+	// UpdatedAt RFC 3339 in UTC, with milliseconds.
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// UpdatedBy The user who changed this one last; null if it is not known.
+	UpdatedBy *openapi_types.UUID `json:"updated_by"`
+
+	// ExtAuthRefID The user's id at the identity provider; null if there is none.
+	ExtAuthRefID *openapi_types.UUID `json:"ext_auth_ref_id"`
+
+	// Status INVITED beside the documented two is Dragoman's extension.
+	Status UserState `json:"status"`
+
+	// Subrole The highest-ranked subrole of the user's; null if they have none.
+	Subrole *RecordSubrole `json:"subrole"`
+}
+
+// UserState INVITED beside the documented two is Dragoman's extension.
+type UserState string
+
+// UserSubrole The highest-ranked subrole of the user's; null if they have none.
+type UserSubrole struct {
+	ID    openapi_types.UUID `json:"id"`
+	Code  string             `json:"code"`
+	Label string             `json:"label"`
+
+	// RoleID Numeric ID of the parent role. Always 2.
+	RoleID      int    `json:"role_id"`
+	DisplayName string `json:"display_name"`
+}
+
+// CustomerUUID defines model for CustomerUUID.
+type CustomerUUID = openapi_types.UUID
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
+
+// UserUUID defines model for UserUUID.
+type UserUUID = openapi_types.UUID
 
 // BadRequest defines model for BadRequest.
 type BadRequest = Error
@@ -90,6 +267,123 @@ type Unauthorized = Error
 
 // UnsupportedMediaType Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type UnsupportedMediaType = Error
+
+// UserNotFound Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type UserNotFound = Error
+
+// SubrolesAnswer defines parameters for ListCustomerSubroles.
+type SubrolesAnswer struct {
+	Status  string    `json:"status"`
+	Message string    `json:"message"`
+	Data    []Subrole `json:"data"`
+}
+
+// ListCustomerUsersParams defines parameters for ListCustomerUsers.
+type ListCustomerUsersParams struct {
+	// Page The page to show, from 1. One beyond the end is empty.
+	Page *int64 `form:"page,omitempty" json:"page,omitempty"`
+
+	// ItemsPerPage How many records a page has.
+	ItemsPerPage *int64 `form:"itemsPerPage,omitempty" json:"itemsPerPage,omitempty"`
+
+	// Pagination `false` shows all records at once, without regard to page and itemsPerPage; where they are more than 1000, it is a 400.
+	Pagination *bool `form:"pagination,omitempty" json:"pagination,omitempty"`
+
+	// Search A part of the first name, the last name or the e-mail, ignoring case. An addition of Dragoman.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Sort The field to sort by, with `-` before it for descending order; ties and the default are in the order of creation. An addition of Dragoman.
+	Sort *string `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// ID Only users with exactly this id.
+	ID *openapi_types.UUID `form:"id,omitempty" json:"id,omitempty"`
+
+	// FirstName Only users with exactly this first name.
+	FirstName *string `form:"first_name,omitempty" json:"first_name,omitempty"`
+
+	// LastName Only users with exactly this last name.
+	LastName *string `form:"last_name,omitempty" json:"last_name,omitempty"`
+
+	// Email Only users with exactly this e-mail, ignoring case.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Mobile Only users with exactly this mobile number; empty for users without one.
+	Mobile *string `form:"mobile,omitempty" json:"mobile,omitempty"`
+
+	// Status Only users with exactly this status.
+	Status *UserState `form:"status,omitempty" json:"status,omitempty"`
+
+	// SubroleCode Only users with exactly this subrole, by its code.
+	SubroleCode *string `form:"subrole.code,omitempty" json:"subrole.code,omitempty"`
+
+	// SearchFilterID The same as `id`.
+	SearchFilterID *openapi_types.UUID `form:"search_filter[id],omitempty" json:"search_filter[id],omitempty"`
+
+	// SearchFilterFirstName The same as `first_name`.
+	SearchFilterFirstName *string `form:"search_filter[first_name],omitempty" json:"search_filter[first_name],omitempty"`
+
+	// SearchFilterLastName The same as `last_name`.
+	SearchFilterLastName *string `form:"search_filter[last_name],omitempty" json:"search_filter[last_name],omitempty"`
+
+	// SearchFilterEmail The same as `email`.
+	SearchFilterEmail *string `form:"search_filter[email],omitempty" json:"search_filter[email],omitempty"`
+
+	// SearchFilterMobile The same as `mobile`.
+	SearchFilterMobile *string `form:"search_filter[mobile],omitempty" json:"search_filter[mobile],omitempty"`
+
+	// SearchFilterStatus The same as `status`.
+	SearchFilterStatus *UserState `form:"search_filter[status],omitempty" json:"search_filter[status],omitempty"`
+
+	// SearchFilterSubroleCode The same as `subrole.code`.
+	SearchFilterSubroleCode *string `form:"search_filter[subrole.code],omitempty" json:"search_filter[subrole.code],omitempty"`
+}
+
+// UserPage defines parameters for ListCustomerUsers.
+type UserPage struct {
+	Records    []UserRecord `json:"records"`
+	TotalPages int64        `json:"total_pages"`
+
+	// TotalItems How many users the filters find, on all pages, as digits.
+	TotalItems string `json:"total_items"`
+}
+
+// UserListAnswer defines parameters for ListCustomerUsers.
+type UserListAnswer struct {
+	Status  string   `json:"status"`
+	Message string   `json:"message"`
+	Data    UserPage `json:"data"`
+}
+
+// CreateCustomerUserParams defines parameters for CreateCustomerUser.
+type CreateCustomerUserParams struct {
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// CreatedUser defines parameters for CreateCustomerUser.
+type CreatedUser struct {
+	UserID openapi_types.UUID `json:"user_id"`
+}
+
+// CreatedAnswer defines parameters for CreateCustomerUser.
+type CreatedAnswer struct {
+	Status  string      `json:"status"`
+	Message string      `json:"message"`
+	Data    CreatedUser `json:"data"`
+}
+
+// GetCustomerUserParams defines parameters for GetCustomerUser.
+type GetCustomerUserParams struct {
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// UserAnswer defines parameters for GetCustomerUser.
+type UserAnswer struct {
+	Status  string      `json:"status"`
+	Message string      `json:"message"`
+	Data    UserDetails `json:"data"`
+}
 
 // UpdateCustomerUserJSONBody defines parameters for UpdateCustomerUser.
 type UpdateCustomerUserJSONBody = UserPatch
@@ -144,6 +438,9 @@ type Success struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
+
+// CreateCustomerUserJSONRequestBody defines body for CreateCustomerUser for application/json ContentType.
+type CreateCustomerUserJSONRequestBody = NewUser
 
 // UpdateCustomerUserJSONRequestBody defines body for UpdateCustomerUser for application/json ContentType.
 type UpdateCustomerUserJSONRequestBody = UpdateCustomerUserJSONBody
@@ -222,6 +519,45 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// ListCustomerSubroles Get Customer Subroles
+	//
+	// The subroles that a customer's users can be given.
+	//
+	// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
+	ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCustomerUsers Get Customer Users
+	//
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+	//
+	// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
+	ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCustomerUserWithBody Create Customer User
+	//
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+	CreateCustomerUserWithBody(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateCustomerUser Create Customer User
+	//
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+	CreateCustomerUser(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, body CreateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCustomerUser Get Customer User By ID
+	//
+	// Details of one user of a customer.
+	//
+	// Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
+	GetCustomerUser(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UpdateCustomerUserWithBody Update Customer User By ID
 	//
 	// Update user details for a specific customer.
@@ -239,6 +575,95 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /customers/{customerID}/users/{userID} (the `UpdateCustomerUser` operationId).
 	UpdateCustomerUser(ctx context.Context, customerID string, userID string, params *UpdateCustomerUserParams, body UpdateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListCustomerSubroles Get Customer Subroles
+//
+// The subroles that a customer's users can be given.
+//
+// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
+func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCustomerSubrolesRequest(c.Server, customerID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCustomerUsers Get Customer Users
+//
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+//
+// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
+func (c *Client) ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCustomerUsersRequest(c.Server, customerID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCustomerUserWithBody Create Customer User
+//
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+func (c *Client) CreateCustomerUserWithBody(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCustomerUserRequestWithBody(c.Server, customerID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateCustomerUser Create Customer User
+//
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+func (c *Client) CreateCustomerUser(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, body CreateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateCustomerUserRequest(c.Server, customerID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCustomerUser Get Customer User By ID
+//
+// Details of one user of a customer.
+//
+// Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
+func (c *Client) GetCustomerUser(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCustomerUserRequest(c.Server, customerID, userID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // UpdateCustomerUserWithBody Update Customer User By ID
@@ -277,6 +702,435 @@ func (c *Client) UpdateCustomerUser(ctx context.Context, customerID string, user
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListCustomerSubrolesRequest constructs an http.Request for the ListCustomerSubroles method
+func NewListCustomerSubrolesRequest(server string, customerID CustomerUUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/customers/%s/subroles", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListCustomerUsersRequest constructs an http.Request for the ListCustomerUsers method
+func NewListCustomerUsersRequest(server string, customerID CustomerUUID, params *ListCustomerUsersParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/customers/%s/users", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Page != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", *params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ItemsPerPage != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "itemsPerPage", *params.ItemsPerPage, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Pagination != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pagination", *params.Pagination, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.ID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FirstName != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "first_name", *params.FirstName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastName != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_name", *params.LastName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Email != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email", *params.Email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mobile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mobile", *params.Mobile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SubroleCode != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "subrole.code", *params.SubroleCode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[id]", *params.SearchFilterID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterFirstName != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[first_name]", *params.SearchFilterFirstName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterLastName != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[last_name]", *params.SearchFilterLastName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterEmail != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[email]", *params.SearchFilterEmail, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterMobile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[mobile]", *params.SearchFilterMobile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[status]", *params.SearchFilterStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchFilterSubroleCode != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_filter[subrole.code]", *params.SearchFilterSubroleCode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateCustomerUserRequest calls the generic CreateCustomerUser builder with application/json body
+func NewCreateCustomerUserRequest(server string, customerID CustomerUUID, params *CreateCustomerUserParams, body CreateCustomerUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateCustomerUserRequestWithBody(server, customerID, params, "application/json", bodyReader)
+}
+
+// NewCreateCustomerUserRequestWithBody constructs an http.Request for the CreateCustomerUser method, with any body, and a specified content type
+func NewCreateCustomerUserRequestWithBody(server string, customerID CustomerUUID, params *CreateCustomerUserParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/customers/%s/users", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetCustomerUserRequest constructs an http.Request for the GetCustomerUser method
+func NewGetCustomerUserRequest(server string, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "userID", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/customers/%s/users/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
 }
 
 // NewUpdateCustomerUserRequest calls the generic UpdateCustomerUser builder with application/json body
@@ -403,6 +1257,51 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListCustomerSubrolesWithResponse Get Customer Subroles
+	//
+	// The subroles that a customer's users can be given.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
+	ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error)
+
+	// ListCustomerUsersWithResponse Get Customer Users
+	//
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
+	ListCustomerUsersWithResponse(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*ListCustomerUsersResponse, error)
+
+	// CreateCustomerUserWithBodyWithResponse Create Customer User
+	//
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+	CreateCustomerUserWithBodyWithResponse(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCustomerUserResponse, error)
+
+	// CreateCustomerUserWithResponse Create Customer User
+	//
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+	CreateCustomerUserWithResponse(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, body CreateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCustomerUserResponse, error)
+
+	// GetCustomerUserWithResponse Get Customer User By ID
+	//
+	// Details of one user of a customer.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
+	GetCustomerUserWithResponse(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*GetCustomerUserResponse, error)
+
 	// UpdateCustomerUserWithBodyWithResponse Update Customer User By ID
 	//
 	// Update user details for a specific customer.
@@ -420,6 +1319,548 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /customers/{customerID}/users/{userID} (the `UpdateCustomerUser` operationId).
 	UpdateCustomerUserWithResponse(ctx context.Context, customerID string, userID string, params *UpdateCustomerUserParams, body UpdateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateCustomerUserResponse, error)
+}
+
+// ListCustomerSubrolesResponse200Headers the declared response headers of an HTTP 200 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse200Headers struct {
+	XRequestID *string
+}
+
+// ListCustomerSubrolesResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse400Headers struct {
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+// ListCustomerSubrolesResponse401Headers the declared response headers of an HTTP 401 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// ListCustomerSubrolesResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse403Headers struct {
+	XRequestID *string
+}
+
+// ListCustomerSubrolesResponse500Headers the declared response headers of an HTTP 500 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse500Headers struct {
+	XRequestID *string
+}
+
+// ListCustomerSubrolesResponse503Headers the declared response headers of an HTTP 503 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse503Headers struct {
+	RetryAfter int
+	XRequestID *string
+}
+
+type ListCustomerSubrolesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SubrolesAnswer
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCustomerSubrolesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListCustomerSubrolesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListCustomerSubrolesResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListCustomerSubrolesResponse403Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListCustomerSubrolesResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListCustomerSubrolesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON200() *SubrolesAnswer {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCustomerSubrolesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCustomerSubrolesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCustomerSubrolesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCustomerSubrolesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListCustomerUsersResponse200Headers the declared response headers of an HTTP 200 response for ListCustomerUsers
+type ListCustomerUsersResponse200Headers struct {
+	CacheControl string
+	XRequestID   *string
+}
+
+// ListCustomerUsersResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerUsers
+type ListCustomerUsersResponse400Headers struct {
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+// ListCustomerUsersResponse401Headers the declared response headers of an HTTP 401 response for ListCustomerUsers
+type ListCustomerUsersResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// ListCustomerUsersResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerUsers
+type ListCustomerUsersResponse403Headers struct {
+	XRequestID *string
+}
+
+// ListCustomerUsersResponse500Headers the declared response headers of an HTTP 500 response for ListCustomerUsers
+type ListCustomerUsersResponse500Headers struct {
+	XRequestID *string
+}
+
+// ListCustomerUsersResponse503Headers the declared response headers of an HTTP 503 response for ListCustomerUsers
+type ListCustomerUsersResponse503Headers struct {
+	RetryAfter int
+	XRequestID *string
+}
+
+type ListCustomerUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserListAnswer
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCustomerUsersResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListCustomerUsersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListCustomerUsersResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListCustomerUsersResponse403Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListCustomerUsersResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListCustomerUsersResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON200() *UserListAnswer {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCustomerUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCustomerUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCustomerUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCustomerUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateCustomerUserResponse200Headers the declared response headers of an HTTP 200 response for CreateCustomerUser
+type CreateCustomerUserResponse200Headers struct {
+	CacheControl      string
+	DragomanIgnored   *string
+	ETag              string
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+// CreateCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for CreateCustomerUser
+type CreateCustomerUserResponse400Headers struct {
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+// CreateCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for CreateCustomerUser
+type CreateCustomerUserResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// CreateCustomerUserResponse403Headers the declared response headers of an HTTP 403 response for CreateCustomerUser
+type CreateCustomerUserResponse403Headers struct {
+	XRequestID *string
+}
+
+// CreateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for CreateCustomerUser
+type CreateCustomerUserResponse413Headers struct {
+	XRequestID *string
+}
+
+// CreateCustomerUserResponse415Headers the declared response headers of an HTTP 415 response for CreateCustomerUser
+type CreateCustomerUserResponse415Headers struct {
+	XRequestID *string
+}
+
+// CreateCustomerUserResponse500Headers the declared response headers of an HTTP 500 response for CreateCustomerUser
+type CreateCustomerUserResponse500Headers struct {
+	XRequestID *string
+}
+
+// CreateCustomerUserResponse503Headers the declared response headers of an HTTP 503 response for CreateCustomerUser
+type CreateCustomerUserResponse503Headers struct {
+	RetryAfter int
+	XRequestID *string
+}
+
+type CreateCustomerUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreatedAnswer
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *ContentTooLarge
+	// JSON415 the response for an HTTP 415 `application/json` response
+	JSON415 *UnsupportedMediaType
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateCustomerUserResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateCustomerUserResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateCustomerUserResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateCustomerUserResponse403Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateCustomerUserResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateCustomerUserResponse415Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateCustomerUserResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateCustomerUserResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON200() *CreatedAnswer {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON413() *ContentTooLarge {
+	return r.JSON413
+}
+
+// GetJSON415 returns the response for an HTTP 415 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON415() *UnsupportedMediaType {
+	return r.JSON415
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateCustomerUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateCustomerUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateCustomerUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateCustomerUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetCustomerUserResponse200Headers the declared response headers of an HTTP 200 response for GetCustomerUser
+type GetCustomerUserResponse200Headers struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+// GetCustomerUserResponse304Headers the declared response headers of an HTTP 304 response for GetCustomerUser
+type GetCustomerUserResponse304Headers struct {
+	CacheControl string
+	ETag         string
+	XRequestID   *string
+}
+
+// GetCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for GetCustomerUser
+type GetCustomerUserResponse400Headers struct {
+	PreferenceApplied *string
+	XRequestID        *string
+}
+
+// GetCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for GetCustomerUser
+type GetCustomerUserResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      *string
+}
+
+// GetCustomerUserResponse403Headers the declared response headers of an HTTP 403 response for GetCustomerUser
+type GetCustomerUserResponse403Headers struct {
+	XRequestID *string
+}
+
+// GetCustomerUserResponse404Headers the declared response headers of an HTTP 404 response for GetCustomerUser
+type GetCustomerUserResponse404Headers struct {
+	XRequestID *string
+}
+
+// GetCustomerUserResponse500Headers the declared response headers of an HTTP 500 response for GetCustomerUser
+type GetCustomerUserResponse500Headers struct {
+	XRequestID *string
+}
+
+// GetCustomerUserResponse503Headers the declared response headers of an HTTP 503 response for GetCustomerUser
+type GetCustomerUserResponse503Headers struct {
+	RetryAfter int
+	XRequestID *string
+}
+
+type GetCustomerUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserAnswer
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UserNotFound
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCustomerUserResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetCustomerUserResponse304Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetCustomerUserResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetCustomerUserResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetCustomerUserResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetCustomerUserResponse404Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetCustomerUserResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetCustomerUserResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetCustomerUserResponse) GetJSON200() *UserAnswer {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetCustomerUserResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetCustomerUserResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetCustomerUserResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetCustomerUserResponse) GetJSON404() *UserNotFound {
+	return r.JSON404
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetCustomerUserResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetCustomerUserResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetCustomerUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCustomerUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCustomerUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCustomerUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 // UpdateCustomerUserResponse200Headers the declared response headers of an HTTP 200 response for UpdateCustomerUser
@@ -604,6 +2045,81 @@ func (r UpdateCustomerUserResponse) ContentType() string {
 	return ""
 }
 
+// ListCustomerSubrolesWithResponse Get Customer Subroles
+//
+// The subroles that a customer's users can be given.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
+func (c *ClientWithResponses) ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error) {
+	rsp, err := c.ListCustomerSubroles(ctx, customerID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCustomerSubrolesResponse(rsp)
+}
+
+// ListCustomerUsersWithResponse Get Customer Users
+//
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
+func (c *ClientWithResponses) ListCustomerUsersWithResponse(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*ListCustomerUsersResponse, error) {
+	rsp, err := c.ListCustomerUsers(ctx, customerID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCustomerUsersResponse(rsp)
+}
+
+// CreateCustomerUserWithBodyWithResponse Create Customer User
+//
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+func (c *ClientWithResponses) CreateCustomerUserWithBodyWithResponse(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCustomerUserResponse, error) {
+	rsp, err := c.CreateCustomerUserWithBody(ctx, customerID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCustomerUserResponse(rsp)
+}
+
+// CreateCustomerUserWithResponse Create Customer User
+//
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /customers/{customerID}/users (the `CreateCustomerUser` operationId).
+func (c *ClientWithResponses) CreateCustomerUserWithResponse(ctx context.Context, customerID CustomerUUID, params *CreateCustomerUserParams, body CreateCustomerUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCustomerUserResponse, error) {
+	rsp, err := c.CreateCustomerUser(ctx, customerID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateCustomerUserResponse(rsp)
+}
+
+// GetCustomerUserWithResponse Get Customer User By ID
+//
+// Details of one user of a customer.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
+func (c *ClientWithResponses) GetCustomerUserWithResponse(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*GetCustomerUserResponse, error) {
+	rsp, err := c.GetCustomerUser(ctx, customerID, userID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCustomerUserResponse(rsp)
+}
+
 // UpdateCustomerUserWithBodyWithResponse Update Customer User By ID
 //
 // Update user details for a specific customer.
@@ -632,6 +2148,713 @@ func (c *ClientWithResponses) UpdateCustomerUserWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseUpdateCustomerUserResponse(rsp)
+}
+
+// ParseListCustomerSubrolesResponse parses an HTTP response from a ListCustomerSubrolesWithResponse call
+func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrolesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCustomerSubrolesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SubrolesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCustomerSubrolesResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListCustomerSubrolesResponse400Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListCustomerSubrolesResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListCustomerSubrolesResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListCustomerSubrolesResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListCustomerSubrolesResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListCustomerUsersResponse parses an HTTP response from a ListCustomerUsersWithResponse call
+func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCustomerUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserListAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCustomerUsersResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListCustomerUsersResponse400Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListCustomerUsersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListCustomerUsersResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListCustomerUsersResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListCustomerUsersResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateCustomerUserResponse parses an HTTP response from a CreateCustomerUserWithResponse call
+func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateCustomerUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreatedAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest ContentTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateCustomerUserResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("Dragoman-Ignored"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Ignored", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanIgnored = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateCustomerUserResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateCustomerUserResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateCustomerUserResponse413Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateCustomerUserResponse415Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateCustomerUserResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateCustomerUserResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetCustomerUserResponse parses an HTTP response from a GetCustomerUserWithResponse call
+func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCustomerUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UserNotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCustomerUserResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetCustomerUserResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetCustomerUserResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetCustomerUserResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetCustomerUserResponse404Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetCustomerUserResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetCustomerUserResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
 }
 
 // ParseUpdateCustomerUserResponse parses an HTTP response from a UpdateCustomerUserWithResponse call
@@ -732,7 +2955,7 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		}
 		if values := rsp.Header.Values("Dragoman-Changed"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Changed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Changed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanChanged = value

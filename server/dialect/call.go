@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/dragoman-id/dragoman/server/auth"
@@ -16,11 +17,14 @@ type Call struct {
 	Company   store.Company  // the zero value in a dialect without companies
 	Body      map[string]any // the body's members exactly as sent, for what the generated type cannot tell: null or absent
 
-	dialect *Dialect
-	ifMatch entityTags
-	strict  bool
-	unknown []string
-	changed []string
+	dialect     *Dialect
+	ifMatch     entityTags
+	ifNoneMatch entityTags
+	strict      bool
+	unknown     []string
+	changed     []string
+	limit       *TimeLimit // nil if the server has none
+	answer      *http.ResponseController
 }
 
 type callKey struct{}
@@ -33,14 +37,15 @@ func (c *Call) readPreferences(p Parameters) []FieldError {
 	if header, ok := p[headerPrefer].(string); ok {
 		c.strict = prefersStrict(header)
 	}
-	if header, ok := p[headerIfMatch].(string); ok {
-		if c.ifMatch, ok = parseEntityTags(header); !ok {
-			return []FieldError{{
-				Field: headerIfMatch, Message: headerIfMatch + " must be * or entity tags in double quotes",
-			}}
+	var wrong []FieldError
+	for name, tags := range map[string]*entityTags{headerIfMatch: &c.ifMatch, headerIfNoneMatch: &c.ifNoneMatch} {
+		if header, ok := p[name].(string); ok {
+			if *tags, ok = parseEntityTags(header); !ok {
+				wrong = append(wrong, FieldError{Field: name, Message: name + " must be * or entity tags in double quotes"})
+			}
 		}
 	}
-	return nil
+	return wrong
 }
 
 // Edit is what a dialect's write does to a user.
@@ -74,7 +79,7 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 		UsernameFollowsEmail: edit.UsernameFollowsEmail,
 		Edit: func(u *store.User) error {
 			before := *u
-			if !c.ifMatch.match(u.Version) {
+			if !c.ifMatch.allow(u.Version) {
 				return errPreconditionFailed
 			}
 			refused := edit.Apply(u)
@@ -99,13 +104,33 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, c.written(user, ignored), nil
 }
 
+// CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it.
+func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
+	s := c.dialect.service
+	if err := s.Policy.CheckWrite(c.Principal, nil, u); err != nil {
+		return fmt.Errorf("create user: %w", err)
+	}
+	u.CustomerID = c.Customer.ID
+	u.CreatedBy = c.Principal.Actor()
+	u.UpdatedBy = u.CreatedBy
+	if err := s.Store.CreateUser(ctx, u); err != nil {
+		return fmt.Errorf("create user: %w", err)
+	}
+	return nil
+}
+
 func (c *Call) written(u store.User, ignored []string) Written {
 	w := Written{ETag: ETag(u.Version), CacheControl: CacheControl, Changed: listNames(c.changed)}
-	if len(ignored) > 0 {
-		list := listNames(ignored)
-		w.Ignored = &list
-	}
+	w.Ignored = ignoredHeader(ignored)
 	return w
+}
+
+func ignoredHeader(members []string) *string {
+	if len(members) == 0 {
+		return nil
+	}
+	list := listNames(members)
+	return &list
 }
 
 // CacheControl is what answers about users say: they are for one caller, who must ask again each time.
@@ -116,6 +141,12 @@ func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Princi
 
 // Unknown gives the paths of the members that the document does not name.
 func (c *Call) Unknown() []string { return c.unknown }
+
+// Has tells whether the caller has this version of a user already, by If-None-Match: the answer is then 304.
+func (c *Call) Has(version int64) bool { return c.ifNoneMatch.have(version) }
+
+// Ignored gives Dragoman-Ignored for a body of which nothing but unknown members was ignored; nil if there were none.
+func (c *Call) Ignored() *string { return ignoredHeader(c.unknown) }
 
 // NamesKnownMember tells whether at least one member of the body is one that the document names.
 func (c *Call) NamesKnownMember() bool {

@@ -61,6 +61,17 @@ type FieldError struct {
 	Message string
 }
 
+// maxExcerpt is how much of a client's own text a message repeats, in characters.
+const maxExcerpt = 64
+
+// Excerpt gives text for a message: what is longer than 64 characters is cut.
+func Excerpt(text string) string {
+	if runes := []rune(text); len(runes) > maxExcerpt {
+		return string(runes[:maxExcerpt]) + "..."
+	}
+	return text
+}
+
 // InvalidError is a request that is not what the document asks: a 400.
 type InvalidError struct{ Fields []FieldError }
 
@@ -158,7 +169,9 @@ func (d *Dialect) fieldErrors(err error) []FieldError {
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {
 		for _, f := range conflict.Fields {
-			all = append(all, FieldError{Field: d.FieldName(f), Message: d.TakenMessage(f)})
+			if name := d.FieldName(f); name != "" {
+				all = append(all, FieldError{Field: name, Message: d.TakenMessage(f)})
+			}
 		}
 	}
 	return all

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
@@ -24,6 +28,7 @@ const maxBody = 256 << 10
 // The headers that the stages read for every dialect. A document declares those that its operation honours.
 const (
 	headerIfMatch           = "If-Match"
+	headerIfNoneMatch       = "If-None-Match"
 	headerPrefer            = "Prefer"
 	headerPreferenceApplied = "Preference-Applied"
 	handlingStrict          = "handling=strict"
@@ -63,6 +68,7 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
+		call.watchProgress(c.Request().Context(), c.Response())
 		c.Response().Before(func() {
 			// The generated answers know the media type that the document names, and no charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
@@ -103,19 +109,23 @@ func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
 // callerKey is where Echo's context keeps the call for the request's log line.
 const callerKey = "dragoman.call"
 
-// readParameters reads and checks every path and header parameter, and gives all that is wrong with them. A header that
-// came in several lines is made one, which is what it means (RFC 9110, section 5.3).
+// readParameters reads and checks every path, query and header parameter, and gives all that is wrong with them. A
+// header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
 func (op *operation) readParameters(c echo.Context) (parameters Parameters, wrong []FieldError) {
 	parameters = Parameters{}
+	query, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil && op.takesQuery() {
+		wrong = append(wrong, FieldError{Message: "the query is not well formed"})
+	}
 	for _, p := range op.parameters {
-		raw, given, once := parameterText(c, p)
+		raw, given, once := parameterText(c, query, p)
 		switch {
 		case !given && p.Required:
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " is required"})
 			continue
 		case !given:
 			continue
-		case !once && p.Schema.Value.Type.Is("integer"):
+		case !once && !isList(p):
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be given once"})
 			continue
 		}
@@ -127,10 +137,18 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 		wrong = append(wrong, validate(p.Schema.Value, value, p.Name)...)
 		parameters[p.Name] = value
 	}
+	if op.takesQuery() {
+		wrong = append(wrong, op.unknownQuery(query)...)
+	}
 	return parameters, wrong
 }
 
-func parameterText(c echo.Context, p *openapi3.Parameter) (text string, given, once bool) {
+// isList tells whether a parameter is a header whose lines are one list. All that are text are.
+func isList(p *openapi3.Parameter) bool {
+	return p.In == openapi3.ParameterInHeader && p.Schema.Value.Type.Is("string")
+}
+
+func parameterText(c echo.Context, query url.Values, p *openapi3.Parameter) (text string, given, once bool) {
 	r := c.Request()
 	switch p.In {
 	case openapi3.ParameterInPath:
@@ -142,6 +160,9 @@ func parameterText(c echo.Context, p *openapi3.Parameter) (text string, given, o
 			}
 		}
 		return text, true, true
+	case openapi3.ParameterInQuery:
+		values := query[p.Name]
+		return query.Get(p.Name), len(values) > 0, len(values) == 1
 	default:
 		lines := r.Header.Values(p.Name)
 		text = strings.Join(lines, ", ")
@@ -153,15 +174,46 @@ func parameterText(c echo.Context, p *openapi3.Parameter) (text string, given, o
 }
 
 func parameterValue(schema *openapi3.Schema, raw string) (any, bool) {
-	if !schema.Type.Is("integer") {
-		return raw, true
+	switch {
+	case schema.Type.Is("integer"):
+		n, err := strconv.ParseInt(raw, 10, 64)
+		// ParseInt alone would take a sign that no Long is written with.
+		return n, err == nil && !strings.HasPrefix(raw, "+")
+	case schema.Type.Is("boolean"):
+		return raw == "true", raw == "true" || raw == "false"
+	default:
+		return raw, utf8.ValidString(raw) && strings.IndexByte(raw, 0) < 0
 	}
-	// ParseInt alone would take a sign that no Long is written with.
-	if strings.HasPrefix(raw, "+") {
-		return nil, false
+}
+
+// takesQuery tells whether the operation has query parameters. One that has none leaves a query alone.
+func (op *operation) takesQuery() bool {
+	return slices.ContainsFunc(op.parameters, isQuery)
+}
+
+func isQuery(p *openapi3.Parameter) bool { return p.In == openapi3.ParameterInQuery }
+
+// unknownQuery names the query parameters that the operation does not have, each with the nearest that it has.
+func (op *operation) unknownQuery(query url.Values) []FieldError {
+	var wrong []FieldError
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		named := func(p *openapi3.Parameter) bool { return isQuery(p) && p.Name == name }
+		if slices.ContainsFunc(op.parameters, named) {
+			continue
+		}
+		wrong = append(wrong, FieldError{Field: name, Message: fmt.Sprintf("%s is not a parameter, the nearest is %s", Excerpt(name), op.nearestQuery(name))})
 	}
-	n, err := strconv.ParseInt(raw, 10, 64)
-	return n, err == nil
+	return wrong
+}
+
+func (op *operation) nearestQuery(name string) string {
+	nearest, least := "", math.MaxInt
+	for _, p := range op.parameters {
+		if distance := levenshtein.ComputeDistance(Excerpt(name), p.Name); isQuery(p) && distance < least {
+			nearest, least = p.Name, distance
+		}
+	}
+	return nearest
 }
 
 // authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.

@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// entityTags is what an If-Match header holds (RFC 9110, section 13.1.1). The zero value is no header: it matches all.
+// entityTags is what an If-Match or an If-None-Match header holds (RFC 9110, section 13.1). The zero value is no header.
 type entityTags struct {
 	present bool
 	any     bool // the header was *
 	strong  []string
+	weak    []string
 }
 
-// parseEntityTags reads a list of entity tags. Weak ones are legal and never match, since If-Match compares strongly.
+// parseEntityTags reads a list of entity tags.
 func parseEntityTags(header string) (entityTags, bool) {
 	tags := entityTags{present: true}
 	rest := strings.Trim(header, blanks)
@@ -26,7 +27,9 @@ func parseEntityTags(header string) (entityTags, bool) {
 		if !ok || !strings.HasPrefix(strings.TrimPrefix(rest, "W/"), `"`) || strings.ContainsAny(opaque, blanks) {
 			return entityTags{}, false
 		}
-		if !strings.HasPrefix(rest, "W/") {
+		if strings.HasPrefix(rest, "W/") {
+			tags.weak = append(tags.weak, opaque)
+		} else {
 			tags.strong = append(tags.strong, opaque)
 		}
 		behind = strings.TrimLeft(behind, blanks)
@@ -41,8 +44,15 @@ func parseEntityTags(header string) (entityTags, bool) {
 
 const blanks = " \t"
 
-func (t entityTags) match(version int64) bool {
+// allow tells whether If-Match lets a write to this version go on. It compares strongly: a weak tag is never the same.
+func (t entityTags) allow(version int64) bool {
 	return !t.present || t.any || slices.Contains(t.strong, strconv.FormatInt(version, 10))
+}
+
+// have tells whether If-None-Match names this version. It compares weakly.
+func (t entityTags) have(version int64) bool {
+	opaque := strconv.FormatInt(version, 10)
+	return t.any || slices.Contains(t.strong, opaque) || slices.Contains(t.weak, opaque)
 }
 
 // ETag is the strong validator of a user's version, as every answer about a user carries it.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
@@ -18,7 +19,7 @@ const patternMessage = "x-pattern-message"
 // validate holds value against schema and gives all that is wrong with it, one error a member, by the members' paths
 // below path in ascending order.
 func validate(schema *openapi3.Schema, value any, path string) []FieldError {
-	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
+	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat))
 	if err == nil {
 		return nil
 	}
@@ -33,6 +34,16 @@ func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	slices.SortStableFunc(found, func(a, b FieldError) int { return cmp.Compare(a.Field, b.Field) })
 	return found
 }
+
+// uuidFormat checks format: uuid, which kin-openapi leaves unchecked.
+var uuidFormat = openapi3.NewCallbackValidator(func(text string) error {
+	if _, ok := auth.ParseUUID(text); !ok {
+		return errNoUUID
+	}
+	return nil
+})
+
+var errNoUUID = errors.New("not a UUID")
 
 func schemaErrors(err error) []*openapi3.SchemaError {
 	var several openapi3.MultiError
@@ -90,8 +101,12 @@ func predicate(e *openapi3.SchemaError) string {
 
 func typeName(schema *openapi3.Schema) string {
 	switch {
+	case schema.Format == "uuid":
+		return "a UUID"
 	case schema.Type.Is("integer"):
 		return "an integer"
+	case schema.Type.Is("boolean"):
+		return "true or false"
 	case schema.Type.Is("array"):
 		return "an array"
 	case schema.Type.Is("object"):

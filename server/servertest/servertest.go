@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ type Server struct {
 	Store *store.Store
 	HTTP  *http.Client // checks every answer
 	t     testing.TB
+	names atomic.Int64 // how many Unique has given
 }
 
 // Each runs f against a server of its own on each engine, in parallel, as storetest.Each does.

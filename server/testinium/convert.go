@@ -1,7 +1,6 @@
 package testinium
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
@@ -25,21 +24,11 @@ func checkUpdate(roles *store.Catalogue) dialect.Check {
 			name, ok := authority["name"].(string)
 			if _, known := roles.ByName(name); ok && !known {
 				field := "authorities." + strconv.Itoa(i) + ".name"
-				wrong = append(wrong, dialect.FieldError{Field: field, Message: fmt.Sprintf("%s is not a role: %s", field, excerpt(name))})
+				wrong = append(wrong, dialect.FieldError{Field: field, Message: field + " is not a role: " + strconv.Quote(dialect.Excerpt(name))})
 			}
 		}
 		return append(wrong, passwordErrors(c.Body)...)
 	}
-}
-
-// maxShown is how much of a client's own text a message repeats, in characters.
-const maxShown = 64
-
-func excerpt(text string) string {
-	if runes := []rune(text); len(runes) > maxShown {
-		return strconv.Quote(string(runes[:maxShown])) + "..."
-	}
-	return strconv.Quote(text)
 }
 
 // applyPut replaces what the dialect can name, but for passwords, which newPassword sets. The mobile number and

@@ -30,8 +30,11 @@ var wordsOf = map[dialect.Kind]words{
 
 // renderer gives every error's body: the shape that clients of Spring services read.
 func renderer(now func() time.Time) func(dialect.Problem, string, *http.Request) any {
-	return func(p dialect.Problem, _ string, r *http.Request) any {
+	return func(p dialect.Problem, operation string, r *http.Request) any {
 		w := wordsOf[p.Kind]
+		if p.Kind == dialect.Forbidden && operation == "getUser" {
+			w = words{"UNAUTHORIZED_ACCESS", "The user lacks permission to see this information."}
+		}
 		e := testiniumapi.Error{
 			Timestamp:   now().UnixMilli(),
 			Status:      int32(p.Status),

@@ -45,9 +45,13 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		return nil, fmt.Errorf("read testinium's document: %w", err)
 	}
 	d := &dialect.Dialect{
-		Name:         "testinium",
-		Document:     document,
-		Permissions:  map[string]auth.Permission{"updateUser": auth.PermissionWrite},
+		Name:     "testinium",
+		Document: document,
+		Permissions: map[string]auth.Permission{
+			"getUser":    auth.PermissionRead,
+			"listUsers":  auth.PermissionRead,
+			"updateUser": auth.PermissionWrite,
+		},
 		Tenant:       tenant,
 		Checks:       map[string]dialect.Check{"updateUser": checkUpdate(s.Store.Catalogue())},
 		MediaTypes:   []string{echo.MIMEApplicationForm}, // curl's default, as in the documented call
@@ -61,7 +65,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		return nil, err
 	}
 	h := testiniumapi.NewStrictHandler(&handler{store: s.Store, passwords: s.Passwords, now: s.Now}, nil)
-	testiniumapi.RegisterHandlersWithOptions(e, h, testiniumapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
+	testiniumapi.RegisterHandlersWithOptions(dialect.SlashOptional(e), h, testiniumapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
 	return d, nil
 }
 
@@ -74,6 +78,40 @@ type handler struct {
 	store     *store.Store
 	passwords *auth.Passwords
 	now       func() time.Time
+}
+
+// GetUser gives one user.
+func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObject) (testiniumapi.GetUserResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	user, err := h.store.FindUser(ctx, store.UserByID(call.Customer.ID, r.UserID))
+	if err != nil {
+		return nil, err
+	}
+	headers := testiniumapi.GetUser200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl}
+	if call.Has(user.Version) {
+		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders(headers)}, nil
+	}
+	return testiniumapi.GetUser200JSONResponse{
+		Body:    toAPIUser(user, h.store.Catalogue(), call.Manages()),
+		Headers: headers,
+	}, nil
+}
+
+// ListUsers gives all users of a customer, as a stream.
+func (h *handler) ListUsers(ctx context.Context, _ testiniumapi.ListUsersRequestObject) (testiniumapi.ListUsersResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	list := &userList{
+		call:  call,
+		roles: h.store.Catalogue(),
+		next: func(after int64) ([]store.User, error) {
+			return h.store.UsersAfter(ctx, call.Customer.ID, after, batchSize)
+		},
+	}
+	// Read before the answer begins, so that what goes wrong at once is still told in words.
+	if err := list.read(); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // UpdateUser replaces everything about the user that the dialect can name.

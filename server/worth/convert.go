@@ -25,6 +25,38 @@ func checkPatch(roles *store.Catalogue) dialect.Check {
 	}
 }
 
+// checkNewUser checks that a new user's subrole is one of the catalogue's.
+func checkNewUser(roles *store.Catalogue) dialect.Check {
+	return func(c *dialect.Call, _ dialect.Parameters) []dialect.FieldError {
+		subrole, ok := c.Body["subrole"].(map[string]any)
+		if !ok {
+			return nil
+		}
+		_, wrong := findSubrole(roles, text(subrole["id"]), text(subrole["code"]))
+		return wrong
+	}
+}
+
+// fromAPINewUser gives the user that a body describes, who is invited and has never signed in. The body has passed
+// checkNewUser. What the store makes of its own accord (ids, access token) is left to it.
+func fromAPINewUser(body *worthapi.NewUser, roles *store.Catalogue) store.User {
+	role, _ := findSubrole(roles, &body.Subrole.ID, &body.Subrole.Code)
+	u := store.User{
+		FirstName:            body.FirstName,
+		LastName:             body.LastName,
+		Username:             body.Email,
+		Email:                body.Email,
+		Mobile:               body.Mobile,
+		Status:               store.StatusInvited,
+		AccountNonExpired:    true,
+		AccountNonLocked:     true,
+		CredentialNonExpired: true,
+		FirstLogin:           true,
+	}
+	applySubrole(&u, role, roles)
+	return u
+}
+
 // findSubrole resolves a subrole by its id and its code, which must agree where both are given. The label is not looked
 // at. It also gives what is wrong with the two, by their paths.
 func findSubrole(roles *store.Catalogue, id, code *string) (role store.Role, wrong []dialect.FieldError) {

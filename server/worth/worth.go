@@ -22,12 +22,16 @@ package worth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/dragoman-id/dragoman/gen/worthapi"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 )
 
@@ -38,11 +42,14 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		return nil, fmt.Errorf("read worth's document: %w", err)
 	}
 	d := &dialect.Dialect{
-		Name:         "worth",
-		Document:     document,
-		Permissions:  map[string]auth.Permission{"updateCustomerUser": auth.PermissionWrite},
-		Tenant:       tenant,
-		Checks:       map[string]dialect.Check{"updateCustomerUser": checkPatch(s.Store.Catalogue())},
+		Name:        "worth",
+		Document:    document,
+		Permissions: permissions,
+		Tenant:      tenant,
+		Checks: map[string]dialect.Check{
+			"updateCustomerUser": checkPatch(s.Store.Catalogue()),
+			"createCustomerUser": checkNewUser(s.Store.Catalogue()),
+		},
 		ContentType:  "application/json; charset=utf-8",
 		FieldName:    fieldName,
 		TakenMessage: takenMessage,
@@ -52,7 +59,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := worthapi.NewStrictHandler(&handler{roles: s.Store.Catalogue()}, nil)
+	h := worthapi.NewStrictHandler(&handler{store: s.Store, roles: s.Store.Catalogue()}, nil)
 	worthapi.RegisterHandlersWithOptions(e, h, worthapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
 	return d, nil
 }
@@ -63,7 +70,123 @@ func tenant(p dialect.Parameters) dialect.Tenant {
 	return dialect.Tenant{UUID: id}
 }
 
-type handler struct{ roles *store.Catalogue }
+var permissions = map[string]auth.Permission{
+	"createCustomerUser":   auth.PermissionCreate,
+	"getCustomerUser":      auth.PermissionRead,
+	"listCustomerSubroles": auth.PermissionRead,
+	"listCustomerUsers":    auth.PermissionRead,
+	"updateCustomerUser":   auth.PermissionWrite,
+}
+
+type handler struct {
+	store *store.Store
+	roles *store.Catalogue
+}
+
+// checkCustomer gives Worth's documented answer to a customer that the directory does not have. Only a caller whose
+// token names it, or names none, comes this far.
+func checkCustomer(call *dialect.Call) error {
+	if call.Customer.ID != 0 {
+		return nil
+	}
+	return &dialect.RuleError{Fields: []dialect.FieldError{{Field: "customerID", Message: "Customer does not exists"}}}
+}
+
+// GetCustomerUser gives one user.
+func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUserRequestObject) (worthapi.GetCustomerUserResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	user, err := h.store.FindUser(ctx, store.UserByUUID(call.Customer.ID, r.UserID))
+	if err != nil {
+		return nil, err
+	}
+	headers := worthapi.GetCustomerUser200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl}
+	if call.Has(user.Version) {
+		return worthapi.GetCustomerUser304Response{Headers: worthapi.GetCustomerUser304ResponseHeaders(headers)}, nil
+	}
+	return worthapi.GetCustomerUser200JSONResponse{
+		Body:    worthapi.UserAnswer{Status: "success", Message: "Success", Data: toAPIUserDetails(user, call.Customer, h.roles)},
+		Headers: headers,
+	}, nil
+}
+
+// ListCustomerUsers gives one page of a customer's users.
+func (h *handler) ListCustomerUsers(ctx context.Context, r worthapi.ListCustomerUsersRequestObject) (worthapi.ListCustomerUsersResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	if err := checkCustomer(call); err != nil {
+		return nil, err
+	}
+	p := fromAPIPage(r.Params)
+	users, total, err := h.store.ListUsers(ctx, call.Customer.ID, fromAPIQuery(r.Params, h.roles), p.window())
+	if err != nil {
+		return nil, err
+	}
+	if p.whole && total > maxWhole {
+		return nil, &dialect.InvalidError{Fields: []dialect.FieldError{{
+			Field: "pagination", Message: fmt.Sprintf("pagination may be false for at most %d records: ask for pages", maxWhole),
+		}}}
+	}
+	page := worthapi.UserPage{
+		Records:    []worthapi.UserRecord{},
+		TotalPages: p.pages(total),
+		TotalItems: strconv.FormatInt(total, 10),
+	}
+	for _, u := range users {
+		page.Records = append(page.Records, toAPIUserRecord(u, h.roles))
+	}
+	return worthapi.ListCustomerUsers200JSONResponse{
+		Body:    worthapi.UserListAnswer{Status: "success", Message: "Success", Data: page},
+		Headers: worthapi.ListCustomerUsers200ResponseHeaders{CacheControl: dialect.CacheControl},
+	}, nil
+}
+
+// CreateCustomerUser adds an invited user.
+func (h *handler) CreateCustomerUser(ctx context.Context, r worthapi.CreateCustomerUserRequestObject) (worthapi.CreateCustomerUserResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	if err := checkCustomer(call); err != nil {
+		return nil, err
+	}
+	user := fromAPINewUser(r.Body, h.roles)
+	err := call.CreateUser(ctx, &user)
+	if conflict := (*store.ConflictError)(nil); errors.As(err, &conflict) && slices.Equal(conflict.Fields, []store.Field{store.FieldUsername}) {
+		// The e-mail is free, but somebody's username is the same text: the user is then named by the UUID.
+		user.UUID = uuid.New()
+		user.Username = user.UUID.String()
+		err = call.CreateUser(ctx, &user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return worthapi.CreateCustomerUser200JSONResponse{
+		Body: worthapi.CreatedAnswer{Status: "success", Message: "Customer user created.", Data: worthapi.CreatedUser{UserID: user.UUID}},
+		Headers: worthapi.CreateCustomerUser200ResponseHeaders{
+			ETag:            dialect.ETag(user.Version),
+			CacheControl:    dialect.CacheControl,
+			DragomanIgnored: call.Ignored(),
+		},
+	}, nil
+}
+
+// ListCustomerSubroles gives the subroles that a customer's users can be given. The owner's is not offered.
+func (h *handler) ListCustomerSubroles(ctx context.Context, _ worthapi.ListCustomerSubrolesRequestObject) (worthapi.ListCustomerSubrolesResponseObject, error) {
+	if err := checkCustomer(dialect.CallFrom(ctx)); err != nil {
+		return nil, err
+	}
+	answer := worthapi.SubrolesAnswer{
+		Status: "success", Message: "Customer subroles fetched successfully.", Data: []worthapi.Subrole{},
+	}
+	for _, role := range h.roles.In(h.roles.WithSubrole()) {
+		if *role.SubroleCode == subroleNotOffered {
+			continue
+		}
+		answer.Data = append(answer.Data, worthapi.Subrole{
+			Code: *role.SubroleCode, Label: *role.SubroleLabel, ID: *role.SubroleUUID, DisplayName: *role.SubroleLabel,
+		})
+	}
+	return worthapi.ListCustomerSubroles200JSONResponse{Body: answer}, nil
+}
+
+// subroleNotOffered is the subrole that can be held and not chosen.
+const subroleNotOffered = "owner"
 
 // UpdateCustomerUser replaces the fields that the body names.
 func (h *handler) UpdateCustomerUser(ctx context.Context, r worthapi.UpdateCustomerUserRequestObject) (worthapi.UpdateCustomerUserResponseObject, error) {

@@ -50,6 +50,7 @@ func UserGen() *rapid.Generator[store.User] {
 		if rapid.IntRange(0, 3).Draw(t, "named by e-mail") == 0 {
 			u.Username = u.Email
 		}
+		u.FirstNameFold, u.LastNameFold = store.Fold(u.FirstName), store.Fold(u.LastName)
 		u.UsernameFold, u.EmailFold = store.Fold(u.Username), store.Fold(u.Email)
 		return u
 	})

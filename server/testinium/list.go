@@ -1,0 +1,83 @@
+package testinium
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// batchSize is how many users of a list are held at once.
+const batchSize = 500
+
+// userList is the answer of the list operation: an array that is written batch by batch, so that its memory does not grow
+// with the list, and nothing in the database waits for a slow reader.
+type userList struct {
+	call  *dialect.Call
+	roles *store.Catalogue
+	next  func(after int64) ([]store.User, error)
+	batch []store.User
+	last  int64 // the id of the last user read
+}
+
+func (l *userList) read() (err error) {
+	if l.batch, err = l.next(l.last); err != nil {
+		return err
+	}
+	if n := len(l.batch); n > 0 {
+		l.last = l.batch[n-1].ID
+	}
+	return nil
+}
+
+// VisitListUsersResponse writes the answer. Once it has begun it can only be broken off: a client must not take a part
+// for the whole.
+func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", dialect.CacheControl)
+	w.WriteHeader(http.StatusOK)
+	if err := l.write(w); err != nil {
+		return fmt.Errorf("%w: %w", dialect.ErrBrokenOff, err)
+	}
+	return nil
+}
+
+func (l *userList) write(w http.ResponseWriter) error {
+	out := bufio.NewWriter(w)
+	separator := byte('[')
+	for len(l.batch) > 0 {
+		for _, u := range l.batch {
+			shown := toAPIUser(u, l.roles, l.call.Manages())
+			shown.CompanyName = &l.call.Company.Name
+			text, err := json.Marshal(shown)
+			if err != nil {
+				return fmt.Errorf("encode user: %w", err)
+			}
+			if err := out.WriteByte(separator); err != nil {
+				return fmt.Errorf("write list: %w", err)
+			}
+			if _, err := out.Write(text); err != nil {
+				return fmt.Errorf("write list: %w", err)
+			}
+			separator = ','
+		}
+		l.call.Progress()
+		if err := l.read(); err != nil {
+			return err
+		}
+	}
+	if separator == '[' {
+		out.WriteByte('[') // its error stays with out and comes from Flush
+	}
+	out.WriteString("]\n")
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write list: %w", err)
+	}
+	return nil
+}
+
+var _ testiniumapi.ListUsersResponseObject = (*userList)(nil)

@@ -1,0 +1,121 @@
+package store_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
+	t.Parallel()
+	// Nothing listens on the discard port.
+	_, err := store.Open(context.Background(), store.Config{URL: "postgres://u@127.0.0.1:9/d", SecretKey: storetest.Key})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnEndedContext(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		late, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+		defer cancel()
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		for _, ctx := range []context.Context{late, gone} {
+			calls := map[string]error{
+				"Ping":           s.Ping(ctx),
+				"CreateCustomer": s.CreateCustomer(ctx, &store.Customer{Name: "x"}),
+			}
+			_, calls["FindUser"] = s.FindUser(ctx, ada)
+			_, _, calls["UpdateUser"] = s.UpdateUser(ctx, ada, store.Change{Edit: func(u *store.User) error { u.FirstName = "x"; return nil }})
+			for call, err := range calls {
+				if !errors.Is(err, ctx.Err()) || errors.Is(err, store.ErrUnavailable) != (ctx == late) {
+					t.Errorf("%s, %v: %v", call, ctx.Err(), err)
+				}
+			}
+		}
+		if u := find(t, s, ada); u.Version != 1 {
+			t.Errorf("version %d", u.Version)
+		}
+	})
+}
+
+func TestWaitingForAMigrationEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "d")
+	unlock, err := store.LockSQLite(context.Background(), file+"-lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := store.Migrate(ctx, "sqlite:"+file); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Migrate(context.Background(), "sqlite:"+file); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKindsOfDatabaseErrors(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s := storetest.Open(t, url)
+		if strings.HasPrefix(url, "sqlite:") {
+			kindsOfSQLite(t, s, storetest.Open(t, url))
+		} else {
+			kindsOfPostgres(t, s)
+		}
+	})
+}
+
+func kindsOfSQLite(t *testing.T, a, b *store.Store) {
+	_, db := a.Pools()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	_, db = b.Pools()
+	if _, err := db.Exec("PRAGMA busy_timeout = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CreateCustomer(context.Background(), &store.Customer{}); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("a held database: %v", err)
+	}
+}
+
+func kindsOfPostgres(t *testing.T, s *store.Store) {
+	_, db := s.Pools()
+	for statement, want := range map[string]error{
+		"SELECT pg_terminate_backend(pg_backend_pid())": store.ErrUnavailable,
+		"SET statement_timeout = 1; SELECT pg_sleep(5)": store.ErrUnavailable,
+		"BEGIN READ ONLY; DELETE FROM users":            store.ErrUnavailable,
+		"DO $$BEGIN RAISE SQLSTATE '40001'; END$$":      store.ErrBusy,
+		"SELECT 1/0": nil,
+	} {
+		conn, err := db.Conn(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.ExecContext(context.Background(), statement)
+		if got := store.KindOf(err); err == nil || got != want {
+			t.Errorf("%s: %v is of kind %v", statement, err, got)
+		}
+		// What was set must not stay in the pool.
+		conn.Raw(func(any) error { return driver.ErrBadConn })
+		conn.Close()
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Query says which of a customer's users a list shows, and in which order. The zero value shows all by ascending ID, which
+// is the order of their creation.
+type Query struct {
+	Filters    []Filter // all must hold
+	Sort       SortField
+	Descending bool // also turns the order of users that are equal in Sort
+}
+
+// Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0.
+type Window struct{ Offset, Limit int64 }
+
+// SortField is a field to sort by. Text is compared by its code points, names and e-mails without regard to case, on either
+// engine alike. Users without a value come before all others.
+type SortField string
+
+// The fields to sort by. They are SQL, which no client's text ever becomes.
+const (
+	SortByID        SortField = "id"
+	SortByUUID      SortField = "uuid"
+	SortByFirstName SortField = "first_name_fold"
+	SortByLastName  SortField = "last_name_fold"
+	SortByEmail     SortField = "email_fold"
+	SortByMobile    SortField = "coalesce(mobile, '')"
+	SortByStatus    SortField = "status"
+	SortByCreatedAt SortField = "created_at"
+	SortByUpdatedAt SortField = "updated_at"
+)
+
+// Filter is a condition on users. It is made by the functions below.
+type Filter struct {
+	condition string
+	values    []any
+}
+
+// HasUUID finds the one user with this UUID.
+func HasUUID(id uuid.UUID) Filter { return Filter{"uuid = ?", []any{id}} }
+
+// HasStatus finds users of this status.
+func HasStatus(s Status) Filter { return Filter{"status = ?", []any{s}} }
+
+// HasFirstName finds users with exactly this first name.
+func HasFirstName(name string) Filter { return Filter{"first_name = ?", []any{name}} }
+
+// HasLastName finds users with exactly this last name.
+func HasLastName(name string) Filter { return Filter{"last_name = ?", []any{name}} }
+
+// HasEmail finds the user with this e-mail, ignoring case.
+func HasEmail(email string) Filter { return Filter{"email_fold = ?", []any{Fold(email)}} }
+
+// HasMobile finds users with exactly this mobile number; the empty text finds those without one.
+func HasMobile(mobile string) Filter { return Filter{"coalesce(mobile, '') = ?", []any{mobile}} }
+
+// HasSubrole finds users whose highest-ranked role with a subrole is role, as [Catalogue.Subrole] tells it.
+func HasSubrole(role Role, among *Catalogue) Filter {
+	var higher RoleSet
+	for _, r := range among.In(among.WithSubrole()) {
+		if best, _ := among.Subrole(Roles(role.ID, r.ID)); best.ID == r.ID && r.ID != role.ID {
+			higher = higher.Union(Roles(r.ID))
+		}
+	}
+	return Filter{"(roles & ?) <> 0 AND (roles & ?) = 0", []any{int64(Roles(role.ID)), int64(higher)}}
+}
+
+// Mentions finds users who have text as a part of their first name, their last name or their e-mail, ignoring case.
+func Mentions(text string) Filter {
+	part := "%" + escapeLike.Replace(Fold(text)) + "%"
+	return Filter{
+		`(first_name_fold LIKE ? ESCAPE '\' OR last_name_fold LIKE ? ESCAPE '\' OR email_fold LIKE ? ESCAPE '\')`,
+		[]any{part, part, part},
+	}
+}
+
+var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// Nobody finds no user.
+func Nobody() Filter { return Filter{"1 = 0", nil} }
+
+// ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
+// that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
+func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
+	found := s.read.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
+	for _, f := range q.Filters {
+		found = found.Where(f.condition, f.values...)
+	}
+	found = found.Session(&gorm.Session{})
+	if err := found.Count(&total).Error; err != nil {
+		return nil, 0, databaseError(ctx, "counting users", err)
+	}
+	if w.Offset >= total || w.Limit <= 0 {
+		return nil, total, nil
+	}
+	offset, limit, backwards := w.Offset, min(w.Limit, total-w.Offset), false
+	if offset > total/2 {
+		// From the end it is not as far.
+		offset, backwards = total-offset-limit, true
+	}
+	descending := q.Descending != backwards
+	// The ids alone can be had from an index; only the window's own rows are then read.
+	ids := order(found.Select("id"), q.Sort, descending).Offset(int(offset)).Limit(int(limit))
+	rows := order(s.read.WithContext(ctx).Where("customer_id = ? AND id IN (?)", customerID, ids), q.Sort, descending)
+	if err := rows.Find(&users).Error; err != nil {
+		return nil, 0, databaseError(ctx, "listing users", err)
+	}
+	if backwards {
+		slices.Reverse(users)
+	}
+	return users, total, s.openAll(users)
+}
+
+func order(db *gorm.DB, by SortField, descending bool) *gorm.DB {
+	if by != "" && by != SortByID {
+		db = db.Order(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: clause.Column{Name: string(by), Raw: true}, Desc: descending}}})
+	}
+	return db.Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}, Desc: descending})
+}
+
+func (s *Store) openAll(users []User) error {
+	for i := range users {
+		if err := s.keys.openSecrets(&users[i]); err != nil {
+			return fmt.Errorf("listing users: %w", err)
+		}
+	}
+	return nil
+}
+
+// UsersAfter returns up to limit users of a customer by ascending ID, from the first whose ID is above after. Reading a
+// long list this way holds nothing in the database between two calls, however slowly they come: what is changed in between
+// is seen as it then is, and nobody is seen twice.
+func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
+	var users []User
+	err := s.read.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
+	if err != nil {
+		return nil, databaseError(ctx, "listing users", err)
+	}
+	return users, s.openAll(users)
+}

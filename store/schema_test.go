@@ -1,0 +1,211 @@
+package store_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+func TestEveryModelFieldHasItsColumnAndTheReverse(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		for _, model := range []any{&store.User{}, &store.Customer{}, &store.Company{}, &store.Role{}} {
+			schema, err := s.Schema(model)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.Sorted(slices.Values(schema.DBNames))
+			_, write := s.Pools()
+			rows, err := write.Query("SELECT * FROM " + schema.Table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			columns, err := rows.Columns()
+			rows.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(columns)
+			if !slices.Equal(columns, want) {
+				t.Errorf("%s has columns\n%v, the model\n%v", schema.Table, columns, want)
+			}
+		}
+	})
+}
+
+func TestAWriteWritesEveryColumnButIdentityAndCreation(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		schema, err := s.Schema(&store.User{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := append([]string{"id", "uuid", "customer_id", "created_at", "created_by"}, store.WrittenColumns...)
+		slices.Sort(got)
+		if want := slices.Sorted(slices.Values(schema.DBNames)); !slices.Equal(got, want) {
+			t.Errorf("columns\n%v, written or exempt\n%v", want, got)
+		}
+	})
+}
+
+func TestMigrationsHaveTwins(t *testing.T) {
+	t.Parallel()
+	names := func(dir string) (names []string) {
+		entries, err := fs.ReadDir(store.Migrations, path.Join("migrations", dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if a, b := names("sqlite"), names("postgres"); !slices.Equal(a, b) {
+		t.Errorf("sqlite has %v, postgres %v", a, b)
+	}
+}
+
+func TestMigrateTellsWhatItApplied(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		applied, err := store.Migrate(context.Background(), url)
+		if err != nil || !slices.Equal(applied, []string{"00001_directory.sql"}) {
+			t.Errorf("first: %v, %v", applied, err)
+		}
+		applied, err = store.Migrate(context.Background(), url)
+		if err != nil || len(applied) > 0 {
+			t.Errorf("second: %v, %v", applied, err)
+		}
+	})
+}
+
+func TestSeveralMayOpenANewDatabaseAtOnce(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				s, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: storetest.Key})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer s.Close()
+				if err := s.SeedSandbox(context.Background()); err != nil {
+					t.Error(err)
+				}
+				if n := len(s.Catalogue().All()); n != 7 {
+					t.Errorf("%d roles", n)
+				}
+			})
+		}
+		wg.Wait()
+		if n, err := storetest.Open(t, url).CountCustomers(context.Background()); n != 2 || err != nil {
+			t.Errorf("%d customers, %v", n, err)
+		}
+	})
+}
+
+func TestTheSQLiteThatRunsHasNoWALResetBug(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	_, db := s.Pools()
+	var version string
+	if err := db.QueryRow("SELECT sqlite_version()").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, part := range strings.Split(version, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, n)
+	}
+	if slices.Compare(got, []int{3, 51, 3}) < 0 {
+		t.Errorf("SQLite %s is older than 3.51.3", version)
+	}
+}
+
+func TestSQLiteIsSetUpForDurability(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	read, write := s.Pools()
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000",
+	} {
+		var got string
+		if err := write.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, %v, want %s", pragma, got, err, want)
+		}
+	}
+	if _, err := read.Exec("DELETE FROM users"); err == nil {
+		t.Error("a reading connection wrote")
+	}
+}
+
+func TestSQLitePathsMayHoldAnything(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"a b", "what?.db", "a#b", "100%", "a%20b", "a&_pragma=foreign_keys(0)", "a+b", "ü", "file:x", "a;b='c\"", "?x", "a?_txlock=deferred",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, name)
+			s := storetest.Open(t, "sqlite:"+file)
+			storetest.Directory(t, s)
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if !strings.HasPrefix(e.Name(), name) {
+					t.Errorf("made a file %q", e.Name())
+				}
+				if info, err := e.Info(); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+					t.Errorf("%q has mode %v, %v", e.Name(), info.Mode(), err)
+				}
+			}
+			_, write := s.Pools()
+			var keys int
+			if err := write.QueryRow("PRAGMA foreign_keys").Scan(&keys); err != nil || keys != 1 {
+				t.Errorf("foreign keys: %d, %v", keys, err)
+			}
+		})
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, c := range map[string]store.Config{
+		"another scheme":     {URL: "mysql://u:secret@h/d", SecretKey: storetest.Key},
+		"no file":            {URL: "sqlite:", SecretKey: storetest.Key},
+		"memory":             {URL: "sqlite::memory:", SecretKey: storetest.Key},
+		"U+0000":             {URL: "sqlite:" + dir + "/a\x00b", SecretKey: storetest.Key},
+		"no directory":       {URL: "sqlite:" + dir + "/none/d", SecretKey: storetest.Key},
+		"a directory":        {URL: "sqlite:" + dir, SecretKey: storetest.Key},
+		"a short key":        {URL: "sqlite:" + dir + "/d", SecretKey: storetest.Key[:31]},
+		"malformed Postgres": {URL: "postgres://u:secret@h:port/d", SecretKey: storetest.Key},
+	} {
+		s, err := store.Open(context.Background(), c)
+		if err == nil {
+			s.Close()
+			t.Errorf("%s: opened", name)
+		} else if strings.Contains(err.Error(), "secret@") || strings.Contains(err.Error(), ":secret") {
+			t.Errorf("%s: the error tells the password: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"pgregory.net/rapid"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+func TestAWriteChangesWhatItEditsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		actor := uuid.New()
+		before := find(t, s, ada)
+		after, changed, err := s.UpdateUser(context.Background(), ada, store.Change{
+			Actor: &actor,
+			Edit: pure(func(u *store.User) {
+				u.LastName, u.AccountNonLocked = "", false
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []store.Field{store.FieldLastName, store.FieldAccountNonLocked}; !slices.Equal(changed, want) {
+			t.Errorf("changed %v", changed)
+		}
+		want := before
+		want.LastName, want.LastNameFold, want.AccountNonLocked, want.Version, want.UpdatedBy = "", "", false, 2, &actor
+		want.UpdatedAt = after.UpdatedAt
+		if !reflect.DeepEqual(after, want) {
+			t.Errorf("got\n%+v, want\n%+v", after, want)
+		}
+		if stored := find(t, s, ada); !reflect.DeepEqual(stored, after) {
+			t.Errorf("stored\n%+v, returned\n%+v", stored, after)
+		}
+		back, _ := edit(t, s, ada, func(u *store.User) { u.AccountNonLocked = true })
+		if !back.AccountNonLocked || back.Version != 3 || back.UpdatedBy != nil {
+			t.Errorf("%+v", back)
+		}
+	})
+}
+
+// Whatever is edited to whatever, what is stored is what was edited.
+func TestAWriteStoresEveryField(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		version := int64(1)
+		rapid.Check(t, func(t *rapid.T) {
+			u := storetest.UserGen().Draw(t, "user")
+			before, err := s.FindUser(context.Background(), ada)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, changed, err := s.UpdateUser(context.Background(), ada, store.Change{Edit: pure(func(v *store.User) { *v = u })})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(changed, store.Diff(&before, &after)) {
+				t.Fatalf("changed %v", changed)
+			}
+			if len(changed) > 0 {
+				version++
+			}
+			if before.EmailFold != u.EmailFold {
+				u.EmailVerified = false
+			}
+			if d := store.Diff(&u, &after); len(d) > 0 || after.Version != version || after.ID != 6860 {
+				t.Fatalf("%v differ, version %d of %d", d, after.Version, version)
+			}
+			stored, err := s.FindUser(context.Background(), ada)
+			if err != nil || !reflect.DeepEqual(stored, after) {
+				t.Fatalf("stored %+v, %v", stored, err)
+			}
+		})
+	})
+}
+
+func TestAnEditThatChangesNothingWritesNothing(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		secret, empty := "s3cret", ""
+		edit(t, s, ada, func(u *store.User) { u.VCSPassword = &secret })
+		before := find(t, s, ada)
+		actor := uuid.New()
+		after, changed, err := s.UpdateUser(context.Background(), ada, store.Change{
+			Actor:                &actor,
+			UsernameFollowsEmail: true,
+			Edit: pure(func(u *store.User) {
+				same := "s3cret"
+				u.VCSPassword, u.Mobile = &same, &empty
+				u.FirstName = "Ada"
+			}),
+		})
+		if err != nil || len(changed) > 0 {
+			t.Errorf("changed %v, %v", changed, err)
+		}
+		if !reflect.DeepEqual(after, before) || !reflect.DeepEqual(find(t, s, ada), before) {
+			t.Errorf("before\n%+v, after\n%+v", before, after)
+		}
+	})
+}
+
+func TestAnEditCannotChangeBookkeeping(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		before := find(t, s, ada)
+		after, changed := edit(t, s, ada, func(u *store.User) {
+			*u = store.User{
+				FirstName: u.FirstName, LastName: u.LastName, Username: u.Username, Email: u.Email, Roles: u.Roles, Status: u.Status,
+				AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true,
+				AccessToken: u.AccessToken, EmailVerified: true,
+				ID: 1, UUID: uuid.New(), CustomerID: 3394, Version: 77, UsernameFold: "x", EmailFold: "y", AccessTokenSealed: "z",
+			}
+		})
+		if len(changed) > 0 || !reflect.DeepEqual(after, before) {
+			t.Errorf("changed %v, got\n%+v, want\n%+v", changed, after, before)
+		}
+	})
+}
+
+func TestAnEditThatFailsWritesNothing(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		moved := errors.New("the user has moved on")
+		_, _, err := s.UpdateUser(context.Background(), ada, store.Change{Edit: func(u *store.User) error {
+			u.FirstName, u.Email = "x", "grace.hopper@example.com"
+			return fmt.Errorf("edit: %w", moved)
+		}})
+		if !errors.Is(err, moved) || errors.Is(err, store.ErrConflict) {
+			t.Errorf("got %v", err)
+		}
+		if u := find(t, s, ada); u.FirstName != "Ada" || u.Version != 1 {
+			t.Errorf("%+v", u)
+		}
+	})
+}
+
+func TestChangingAnEmailBeyondItsCaseUnverifiesIt(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		u, changed := edit(t, s, ada, func(u *store.User) { u.Email = "Ada.Lovelace@Example.com" })
+		if !u.EmailVerified || u.Email != "Ada.Lovelace@Example.com" || !slices.Equal(changed, []store.Field{store.FieldEmail}) {
+			t.Errorf("case: changed %v: %+v", changed, u)
+		}
+		u, changed = edit(t, s, ada, func(u *store.User) { u.Email = "ada@example.com" })
+		if u.EmailVerified || !slices.Equal(changed, []store.Field{store.FieldEmail, store.FieldEmailVerified}) {
+			t.Errorf("beyond: changed %v: %+v", changed, u)
+		}
+	})
+}
+
+func TestEmptyTextMeansNone(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		mobile, secret, empty := "+44 20", "pw", ""
+		u, changed := edit(t, s, ada, func(u *store.User) { u.Mobile, u.VCSPassword = &mobile, &secret })
+		if *u.Mobile != mobile || *u.VCSPassword != secret || len(changed) != 2 {
+			t.Errorf("set: %v", changed)
+		}
+		edit(t, s, ada, func(u *store.User) { u.Mobile, u.VCSPassword = &empty, &empty })
+		if u := find(t, s, ada); u.Mobile != nil || u.VCSPassword != nil || u.VCSPasswordSealed != nil {
+			t.Errorf("cleared: %+v", u)
+		}
+	})
+}
+
+func TestAnInvalidUserIsRefusedOnBothEngines(t *testing.T) {
+	t.Parallel()
+	long := func(n int) string { return strings.Repeat("ж", n) }
+	ptr := func(s string) *string { return &s }
+	cases := []struct {
+		name string
+		edit func(u *store.User)
+		want store.FieldErrors
+	}{
+		{"names", func(u *store.User) { u.FirstName, u.LastName = long(256), "a\x00" }, store.FieldErrors{
+			{store.FieldFirstName, "must have at most 255 characters"}, {store.FieldLastName, "must not contain U+0000"}}},
+		{"UTF-8", func(u *store.User) { u.FirstName = "\xff" }, store.FieldErrors{{store.FieldFirstName, "must be valid UTF-8"}}},
+		{"username", func(u *store.User) { u.Username = "" }, store.FieldErrors{
+			{store.FieldUsername, "must be one or more characters without white space"}}},
+		{"long", func(u *store.User) { u.Username, u.Email, u.Mobile = long(255), long(250)+"@ж.ж", ptr(long(65)) }, store.FieldErrors{
+			{store.FieldUsername, "must have at most 254 characters"}, {store.FieldMobile, "must have at most 64 characters"}}},
+		{"email", func(u *store.User) { u.Email = "ada" }, store.FieldErrors{{store.FieldEmail, "must be an e-mail address"}}},
+		{"long email", func(u *store.User) { u.Email = long(250) + "@ж.жж" }, store.FieldErrors{
+			{store.FieldEmail, "must have at most 254 characters"}}},
+		{"mobile", func(u *store.User) { u.Mobile = ptr("\x00") }, store.FieldErrors{{store.FieldMobile, "must not contain U+0000"}}},
+		{"roles", func(u *store.User) { u.Roles = store.Roles(3, 6) }, store.FieldErrors{{store.FieldRoles, "must be roles of the catalogue"}}},
+		{"bit 0", func(u *store.User) { u.Roles = 1 }, store.FieldErrors{{store.FieldRoles, "must be roles of the catalogue"}}},
+		{"sign", func(u *store.User) { u.Roles = -1 }, store.FieldErrors{{store.FieldRoles, "must be roles of the catalogue"}}},
+		{"status", func(u *store.User) { u.Status = "active" }, store.FieldErrors{{store.FieldStatus, "must be INVITED, ACTIVE or INACTIVE"}}},
+		{"secrets", func(u *store.User) { u.PasswordHash, u.AccessToken, u.VCSPassword = ptr("\x00"), "F", ptr("\x00") }, store.FieldErrors{
+			{store.FieldPasswordHash, "must not contain U+0000"},
+			{store.FieldAccessToken, "must be 32 lower-case hexadecimal digits"},
+			{store.FieldVCSPassword, "must not contain U+0000"}}},
+	}
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		for _, c := range cases {
+			_, _, err := s.UpdateUser(context.Background(), ada, store.Change{Edit: pure(c.edit)})
+			var fields *store.FieldErrors
+			if !errors.As(err, &fields) || !reflect.DeepEqual(*fields, c.want) {
+				t.Errorf("%s: got %v, want %v", c.name, err, &c.want)
+			}
+		}
+		edit(t, s, ada, func(u *store.User) {
+			u.FirstName, u.LastName, u.Username, u.Email = long(255), "", long(254), long(250)+"@ж.ж"
+			u.Mobile, u.Roles = ptr(long(64)), 0
+		})
+	})
+}
+
+func TestWhatIsStoredIsNotHeldAgainstAnotherEdit(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		_, db := s.Pools()
+		// As a newer program with a role 13 would have left it.
+		if _, err := db.Exec("UPDATE users SET roles = roles + 8192 WHERE id = 6860"); err != nil {
+			t.Fatal(err)
+		}
+		u, changed := edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" })
+		if !u.Roles.Has(13) || !u.Roles.Has(3) || len(changed) != 1 {
+			t.Errorf("changed %v, roles %v", changed, u.Roles.IDs())
+		}
+	})
+}
+
+// beforeFirstUpdate runs f once, when the first UPDATE of users has been decided and is about to be sent.
+func beforeFirstUpdate(t *testing.T, s *store.Store, f func()) {
+	t.Helper()
+	done := false
+	err := s.Gorm().Callback().Update().Before("gorm:update").Register("test", func(*gorm.DB) {
+		if !done {
+			done = true
+			f()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
