@@ -11,12 +11,13 @@ import (
 	"gorm.io/gorm"
 )
 
-// CreateUser stores a new user of u.CustomerID and completes u with what was generated: ID, UUID and AccessToken if they are zero,
-// CreatedAt and UpdatedAt likewise. Those that are set are kept, for seeding and import; an explicit ID is never generated
-// again. Folded and sealed columns are computed, Version becomes 1. Nothing else has a default.
+// CreateUser stores a new user of u.CustomerID and completes u with what was generated: ID, UUID and AccessToken if
+// they are zero, CreatedAt and UpdatedAt likewise. Those that are set are kept, for seeding and import; an explicit ID
+// is never generated again. Folded and sealed columns are computed, Version becomes 1. Nothing else has a default.
 //
-// The error is a *[FieldErrors] when the user is invalid; a *[ConflictError] naming all of FieldID, FieldUUID, FieldUsername
-// and FieldEmail that are another user's; ErrNotFound when there is no such customer; ErrBusy; ErrUnavailable. Then u is as it was.
+// The error is a *[FieldErrors] when the user is invalid; a *[ConflictError] naming all of FieldID, FieldUUID,
+// FieldUsername and FieldEmail that are another user's; ErrNotFound when there is no such customer; ErrBusy;
+// ErrUnavailable. Then u is as it was.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
 	err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, u) })
 	if errors.Is(err, gorm.ErrDuplicatedKey) {

@@ -67,9 +67,9 @@ func countCustomers(ctx context.Context, db *gorm.DB) (n int64, err error) {
 	return n, nil
 }
 
-// CreateCustomer stores a new customer and completes c with what was generated: ID, UUID, CreatedAt and UpdatedAt if they are zero. An
-// explicit ID is never generated again. The error is a *[FieldErrors] when c is invalid; ErrConflict when the ID or the UUID
-// is another's; ErrBusy; ErrUnavailable. Then c is as it was.
+// CreateCustomer stores a new customer and completes c with what was generated: ID, UUID, CreatedAt and UpdatedAt if they
+// are zero. An explicit ID is never generated again. The error is a *[FieldErrors] when c is invalid; ErrConflict when the
+// ID or the UUID is another's; ErrBusy; ErrUnavailable. Then c is as it was.
 func (s *Store) CreateCustomer(ctx context.Context, c *Customer) error {
 	return conflicting("creating customer", s.transaction(ctx, func(tx *gorm.DB) error {
 		return s.createCustomer(ctx, tx, c)
@@ -95,9 +95,9 @@ func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) er
 	return nil
 }
 
-// CreateCompany stores a new company of c.CustomerID and sets its ID if that is zero. An explicit ID is never generated again. The error
-// is a *[FieldErrors] when c is invalid; ErrConflict when the ID is another's; ErrNotFound when there is no such
-// customer; ErrBusy; ErrUnavailable. Then c is as it was.
+// CreateCompany stores a new company of c.CustomerID and sets its ID if that is zero. An explicit ID is never generated
+// again. The error is a *[FieldErrors] when c is invalid; ErrConflict when the ID is another's; ErrNotFound when there is
+// no such customer; ErrBusy; ErrUnavailable. Then c is as it was.
 func (s *Store) CreateCompany(ctx context.Context, c *Company) error {
 	return conflicting("creating company", s.transaction(ctx, func(tx *gorm.DB) error {
 		return s.createCompany(ctx, tx, c)

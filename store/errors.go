@@ -11,22 +11,23 @@ import (
 	"strings"
 )
 
-// The kinds of failure that a caller can act on. Errors of this package are decided with errors.Is and errors.As; any error that
-// is none of these kinds, no *[FieldErrors] and no error of the caller's own Edit, is a fault of the server.
+// The kinds of failure that a caller can act on. Errors of this package are decided with errors.Is and errors.As; any
+// error that is none of these kinds, no *[FieldErrors] and no error of the caller's own Edit, is a fault of the server.
 var (
 	// ErrNotFound: no such row, or it belongs to another customer.
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: a value that must be unique is another's. The error is a *[ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrBusy: other writers were first as often as the store was willing to try. Nothing was written; trying again may work.
+	// ErrBusy: other writers were first as often as the store was willing to try. Nothing was written; trying again may
+	// work.
 	ErrBusy = errors.New("busy")
 	// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.
 	// Whether a write took place is then unknown.
 	ErrUnavailable = errors.New("database unavailable")
 )
 
-// ConflictError says which fields hold values that another user has, in declaration order. Both e-mail and username may be named.
-// errors.Is(err, ErrConflict) holds for it.
+// ConflictError says which fields hold values that another user has, in declaration order. Both e-mail and username may
+// be named. errors.Is(err, ErrConflict) holds for it.
 type ConflictError struct {
 	Fields []Field
 }
@@ -48,8 +49,8 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // FieldError says what is wrong with the value of one field.
 type FieldError struct {
 	Field Field
-	// Reason is a predicate about the field, such as "must have at most 255 characters". It does not repeat the field's name
-	// nor its value, so that it can be shown to a client under the client's own name for the field.
+	// Reason is a predicate about the field, such as "must have at most 255 characters". It does not repeat the field's
+	// name nor its value, so that it can be shown to a client under the client's own name for the field.
 	Reason string
 }
 
@@ -64,7 +65,8 @@ func (e *FieldErrors) Error() string {
 	return strings.Join(lines, ", ")
 }
 
-// databaseError wraps an error of a statement that ran under ctx with what was being done and, if it is of one, with its kind.
+// databaseError wraps an error of a statement that ran under ctx with what was being done and, if it is of one, with
+// its kind.
 func databaseError(ctx context.Context, doing string, err error) error {
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		// SQLite only says "interrupted".
@@ -76,8 +78,8 @@ func databaseError(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil. A context that was canceled is neither: nobody waits
-// for the answer.
+// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil. A context that was canceled is neither:
+// nobody waits for the answer.
 func kindOf(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return nil

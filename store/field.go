@@ -57,8 +57,8 @@ var fields = []struct {
 	{FieldExternalAuthID, func(a, b *User) bool { return equal(a.ExternalAuthID, b.ExternalAuthID) }},
 }
 
-// Diff returns the fields in which two users differ, in declaration order. Bookkeeping (ids, folded columns, sealed secrets,
-// creation, last write, version) is not looked at; times are compared by the millisecond.
+// Diff returns the fields in which two users differ, in declaration order. Bookkeeping (ids, folded columns, sealed
+// secrets, creation, last write, version) is not looked at; times are compared by the millisecond.
 func Diff(before, after *User) []Field {
 	var changed []Field
 	for _, f := range fields {

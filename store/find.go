@@ -10,7 +10,8 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another customer's.
+// FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another
+// customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	return s.loadUser(ctx, s.read.WithContext(ctx), key)
 }
@@ -43,8 +44,8 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 	return nil
 }
 
-// holding makes a query of tx wait for the rows it finds, and keep other writers from them until tx ends. SQLite needs no such clause
-// and gets none: there, a transaction of the writing pool holds the whole database from its beginning.
+// holding makes a query of tx wait for the rows it finds, and keep other writers from them until tx ends. SQLite needs no
+// such clause and gets none: there, a transaction of the writing pool holds the whole database from its beginning.
 func holding(tx *gorm.DB) *gorm.DB {
 	return tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// A migration is never edited once it is released, and there is none without its twin of the same number and name for the other
-// engine. They go forward only.
+// A migration is never edited once it is released, and there is none without its twin of the same number and name for
+// the other engine. They go forward only.
 //
 //go:embed migrations
 var migrations embed.FS

@@ -50,8 +50,8 @@ func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {
 	if !schema.Valid {
 		return nil, errors.New("no schema of the search_path exists in the database")
 	}
-	// Advisory locks are the database's, while directories in different schemas need not wait for each other. The period is goose's
-	// shortest: it asks again rather than wait inside a statement, which would hold up CREATE INDEX CONCURRENTLY.
+	// Advisory locks are the database's, while directories in different schemas need not wait for each other. The period is
+	// goose's shortest: it asks again rather than wait inside a statement, which would hold up CREATE INDEX CONCURRENTLY.
 	locker, err := lock.NewPostgresSessionLocker(
 		lock.WithLockID(lock.DefaultLockID^int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32),
 		lock.WithLockTimeout(1, 300),
@@ -62,11 +62,12 @@ func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {
 	return migrate(ctx, goose.DialectPostgres, db, goose.WithSessionLocker(locker))
 }
 
-// reservePostgresID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity column.
+// reservePostgresID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity
+// column.
 //
-// Moving a sequence is no transactional thing: a generated id, or another's move, between reading and writing it would be taken back,
-// and generated a second time. So it is done under a lock that keeps other inserts out, taken before the transaction inserts anything
-// itself; a sequence that is already past id needs none of it.
+// To move a sequence is no transactional thing: if another id were generated, or another move made, between reading and
+// writing it, that would be taken back, and the id generated a second time. So it is done under a lock that keeps other
+// inserts out. A sequence that is already past id needs none of it.
 func reservePostgresID(tx *gorm.DB, table string, id int64) error {
 	sequence := table + "_id_seq"
 	behind := func() (behind bool, err error) {

@@ -10,12 +10,12 @@ import (
 // maxRoleID is the highest id a role can have: a RoleSet is kept in one signed 64-bit column, and bit 0 stays unused.
 const maxRoleID = 62
 
-// RoleSet is a set of roles: bit n stands for the role whose ID is n, from 1 to 62. Its zero value is the empty set, and sets
-// are compared with ==.
+// RoleSet is a set of roles: bit n stands for the role whose ID is n, from 1 to 62. Its zero value is the empty set,
+// and sets are compared with ==.
 type RoleSet int64
 
-// Roles returns the set of the roles with these ids. It panics if an id is not between 1 and 62: ids come from the catalogue
-// or from the program, never from a client.
+// Roles returns the set of the roles with these ids. It panics if an id is not between 1 and 62: ids come from the
+// catalogue or from the program, never from a client.
 func Roles(ids ...int64) RoleSet {
 	var s RoleSet
 	for _, id := range ids {
@@ -47,8 +47,8 @@ func (s RoleSet) IDs() []int64 {
 	return ids
 }
 
-// Role is one entry of the catalogue. A role may have a subrole, the name by which Worth's dialect knows it: then SubroleUUID,
-// SubroleCode and SubroleLabel are all set, else all nil.
+// Role is one entry of the catalogue. A role may have a subrole, the name by which Worth's dialect knows it: then
+// SubroleUUID, SubroleCode and SubroleLabel are all set, else all nil.
 type Role struct {
 	ID   int64
 	Name string
@@ -131,8 +131,8 @@ func (c *Catalogue) Rank(s RoleSet) int {
 	return rank
 }
 
-// Subrole returns the highest-ranked role of the set that has a subrole, and whether there is one. Of equal ranks the lowest
-// ID is taken.
+// Subrole returns the highest-ranked role of the set that has a subrole, and whether there is one. Of equal ranks the
+// lowest ID is taken.
 func (c *Catalogue) Subrole(s RoleSet) (Role, bool) {
 	var best Role
 	found := false

@@ -21,12 +21,13 @@ const (
 // maxID is the highest id of a row: JavaScript's numbers hold no greater integer exactly.
 const maxID = 1<<53 - 1
 
-// EmailPattern and UsernamePattern say what an e-mail and a username look like. They mean the same to RE2 and to ECMAScript
-// without the u flag, so that the documents can repeat them: every class that reaches beyond ASCII is negated, since ECMAScript
-// sees a character above U+FFFF as two, and nothing is counted. Characters above U+00FF stand for themselves.
+// EmailPattern and UsernamePattern say what an e-mail and a username look like. They mean the same to RE2 and to
+// ECMAScript without the u flag, so that the documents can repeat them: every class that reaches beyond ASCII is
+// negated, since ECMAScript sees a character above U+FFFF as two, and nothing is counted. Characters above U+00FF stand
+// for themselves.
 const (
-	// EmailPattern is the syntax that HTML gives to e-mail addresses, local@domain, widened to characters beyond ASCII in both parts
-	// other than controls and white space. Unlike there, the length of a domain's label is not bounded.
+	// EmailPattern is the syntax that HTML gives to e-mail addresses, local@domain, widened to characters beyond ASCII
+	// in both parts other than controls and white space. Unlike there, the length of a domain's label is not bounded.
 	EmailPattern = `^[^\x00-\x20"(),:;<>@\[\\\]\x7F-\xA0` + wideSpaces + `]+@` + emailLabel + `(?:\.` + emailLabel + `)*$`
 	// UsernamePattern is one or more characters that are neither Unicode white space nor U+0000.
 	UsernamePattern = `^[^\x00\x09-\x0D\x20\x85\xA0` + wideSpaces + `]+$`
@@ -44,13 +45,13 @@ var (
 	accessTokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
-// Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It is
-// Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored: what
-// this returns for a text may never change.
+// Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It
+// is Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored:
+// what this returns for a text may never change.
 func Fold(s string) string { return strings.Map(foldCherokee, cases.Fold().String(s)) }
 
-// foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds small letters
-// to capital ones.
+// foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds
+// small letters to capital ones.
 func foldCherokee(r rune) rune {
 	switch {
 	case 0xAB70 <= r && r <= 0xABBF:

@@ -58,8 +58,8 @@ func TestNoPatternAcceptsWhiteSpaceOrControls(t *testing.T) {
 	}
 }
 
-// RE2 and ECMAScript without the u flag agree on escapes of the form \xNN and of punctuation, on negated classes, and on little else
-// beyond ASCII.
+// RE2 and ECMAScript without the u flag agree on escapes of the form \xNN and of punctuation, on negated classes, and
+// on little else beyond ASCII.
 func TestPatternsAreReadAlikeByBothEngines(t *testing.T) {
 	t.Parallel()
 	for _, p := range []string{store.EmailPattern, store.UsernamePattern} {

@@ -9,8 +9,8 @@ import (
 )
 
 // SeedSandbox fills an empty directory with invented people to try the server on, always the same ones but for their
-// access tokens: customer 3393 "Sandbox" with users 6860 (Ada Lovelace) and 6861 (Grace Hopper, company admin), and customer
-// 3394 "Elsewhere" with user 7001 (Alan Turing, company admin). If there is any customer, it does nothing.
+// access tokens: customer 3393 "Sandbox" with users 6860 (Ada Lovelace) and 6861 (Grace Hopper, company admin), and
+// customer 3394 "Elsewhere" with user 7001 (Alan Turing, company admin). If there is any customer, it does nothing.
 func (s *Store) SeedSandbox(ctx context.Context) error {
 	n, err := s.CountCustomers(ctx)
 	if err != nil || n > 0 {

@@ -16,9 +16,9 @@ import (
 
 // keyring seals and opens secrets with AES-256-GCM. It seals with one key and opens with any it holds.
 //
-// A sealed value is the text KEYID.BASE64URL, the latter of a random nonce of 12 bytes and the ciphertext with its tag, without
-// padding. The user, the column and the key's id are authenticated with it, so a value that was moved to another place in the
-// database does not open there.
+// A sealed value is the text KEYID.BASE64URL, the latter of a random nonce of 12 bytes and the ciphertext with its tag,
+// without padding. The user, the column and the key's id are authenticated with it, so a value that was moved to
+// another place in the database does not open there.
 type keyring struct {
 	sealing string
 	keys    map[string]cipher.AEAD
@@ -53,7 +53,8 @@ func (k *keyring) seal(user uuid.UUID, column, text string) string {
 	return k.sealing + "." + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// open returns the text that was sealed for this column of this user. Anything else is an error that says nothing of the text.
+// open returns the text that was sealed for this column of this user. Anything else is an error that says nothing of
+// the text.
 func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
 	id, encoded, ok := strings.Cut(sealed, ".")
 	if !ok {

@@ -72,8 +72,8 @@ func sqliteDSN(path, txlock string, pragmas ...string) string {
 // nothing here may open a database between its creation and the close.
 var creating sync.Mutex
 
-// createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here because
-// SQLite's own would follow the umask; it gives the files of its log the database's.
+// createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here
+// because SQLite's own would follow the umask; it gives the files of its log the database's.
 func createPrivate(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
@@ -94,8 +94,8 @@ func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []stri
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	// The mode is the file's, not the connection's, and switching it does not wait for other connections, so it has its place
-	// under the lock. Nothing happens if it is set already.
+	// The mode is the file's, not the connection's, and switching it does not wait for other connections, so it has its
+	// place under the lock. Nothing happens if it is set already.
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return nil, databaseError(ctx, fmt.Sprintf("opening %s", path), err)
@@ -107,9 +107,9 @@ func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []stri
 }
 
 // lockSQLite waits for an exclusive lock that ends with unlock, or with the process. goose has none for SQLite, and no
-// lock of the database itself can be held while goose begins transactions of its own. The lock file is a database too: SQLite's
-// locks are the ones at hand that work on every system and die with their process. It stays, as removing it would let two wait
-// for different files of one name.
+// lock of the database itself can be held while goose begins transactions of its own. The lock file is a database too:
+// SQLite's locks are the ones at hand that work on every system and die with their process. It stays, as removing it
+// would let two wait for different files of one name.
 func lockSQLite(ctx context.Context, path string) (unlock func() error, err error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err

@@ -65,8 +65,8 @@ func (d *database) close() error {
 	return errors.Join(d.read.Close(), d.write.Close())
 }
 
-// Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may do so at
-// the same moment. The error is ErrUnavailable when the database cannot be reached.
+// Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
+// do so at the same moment. The error is ErrUnavailable when the database cannot be reached.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	keys, err := newKeyring(c.SecretKey)
 	if err != nil {
@@ -155,8 +155,8 @@ func (s *Store) Ping(ctx context.Context) error {
 // Catalogue returns the roles as they stood when the store was opened.
 func (s *Store) Catalogue() *Catalogue { return s.catalogue }
 
-// transaction runs fn in a transaction of the writing pool, which is committed if fn returns nil. The error of fn is returned as
-// it is.
+// transaction runs fn in a transaction of the writing pool, which is committed if fn returns nil. The error of fn is
+// returned as it is.
 func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	var failed error
 	err := s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {

@@ -12,12 +12,12 @@ import (
 
 // Change says what to do to a user, and on whose behalf.
 type Change struct {
-	// Edit changes the user it is given, a copy of the stored one. It must be pure: it is called again, with the user as it
-	// then is, when another writer was first, and at worst while the database is held. When it returns an error nothing is written,
-	// and UpdateUser returns that error, alone or joined with others.
+	// Edit changes the user it is given, a copy of the stored one. It must be pure and must not use the store: it is called
+	// again, with the user as it then is, when another writer was first, and then while the row, on SQLite the database, is
+	// held. When it returns an error nothing is written, and UpdateUser returns that error, alone or joined with others.
 	//
-	// What the store keeps itself is put back after Edit and cannot be changed by it: ID, UUID, CustomerID, the folded and the sealed
-	// columns, CreatedAt, CreatedBy, UpdatedAt, UpdatedBy, Version.
+	// What the store keeps itself is put back after Edit and cannot be changed by it: ID, UUID, CustomerID, the folded and
+	// the sealed columns, CreatedAt, CreatedBy, UpdatedAt, UpdatedBy, Version.
 	Edit func(u *User) error
 	// Actor becomes UpdatedBy, if anything changes. Nil means unknown.
 	Actor *uuid.UUID
@@ -27,22 +27,22 @@ type Change struct {
 	UsernameFollowsEmail bool
 }
 
-// maxAttempts is how often UpdateUser tries. After the first it holds the row, so that only a writer of another user's row who takes
-// the same e-mail or username can still come in between.
+// maxAttempts is how often UpdateUser tries. After the first it holds the row, so that only a writer of another user's row
+// who takes the same e-mail or username can still come in between.
 const maxAttempts = 4
 
-// UpdateUser changes one user in one step: whatever other writers do at the same time, the user that Edit was given is the
-// one that its result replaces. It returns the user as it then is and the fields that changed, in declaration order. If none did,
-// nothing is written, and the user keeps its version and the time of its last write.
+// UpdateUser changes one user in one step: whatever other writers do at the same time, the user that Edit was given is
+// the one that its result replaces. It returns the user as it then is and the fields that changed, in declaration
+// order. If none did, nothing is written, and the user keeps its version and the time of its last write.
 //
 // Beyond Edit the model sees to this: an e-mail that changes in more than its case is no longer verified; empty text in
 // Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
 // The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid; a
 // *[ConflictError] when its e-mail, its username or both are another user's; ErrBusy; ErrUnavailable; or what Edit
-// returned. When a *FieldErrors is found in Edit's error, or by the store, the edited user's new e-mail and username are still
-// looked up, as far as they are valid, and if they are taken the error is both: errors.As finds the *FieldErrors and the
-// *ConflictError in it, so that one answer can tell all that is wrong.
+// returned. When a *FieldErrors is found in Edit's error, or by the store, the edited user's new e-mail and username
+// are still looked up, as far as they are valid, and if they are taken the error is both: errors.As finds the
+// *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	for attempt := range maxAttempts {
 		if attempt == 0 {

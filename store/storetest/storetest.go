@@ -1,5 +1,5 @@
-// Package storetest runs tests against real stores: each test on SQLite, in a directory of its own, and on Postgres, in a schema of
-// its own. It also makes users: the sandbox's, and generated ones for laws. It is for tests only.
+// Package storetest runs tests against real stores: each test on SQLite, in a directory of its own, and on Postgres, in
+// a schema of its own. It also makes users: the sandbox's, and generated ones for laws. It is for tests only.
 package storetest
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// DSNVariable names the environment variable that holds the URL of the Postgres to test with, postgres://...; the user must be
-// allowed to create schemas.
+// DSNVariable names the environment variable that holds the URL of the Postgres to test with, postgres://...; the user
+// must be allowed to create schemas.
 const DSNVariable = "TEST_POSTGRES_DSN"
 
 // Key is a secret key for stores of tests.
