@@ -25,6 +25,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the directory."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
 	Token   tokenCommand   `cmd:"" help:"Print a signed token, alone on standard output."`
+	Ready   readyCommand   `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
 }
 
 func main() {
@@ -73,7 +74,9 @@ type serveCommand struct {
 	databaseFlag
 	SecretKey string `placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
 	tokenFlags
-	JWTPublicKeyFile string `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
+	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
+	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"Where the issuer publishes the JSON Web Key Set that RS256, ES256 or EdDSA tokens are verified with: an https URL, or a file. It is read anew while the server runs. Instead of --jwt-public-key-file; needs --issuer and --audience."`
+	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is read anew (${default}). Keys not seen before are looked up sooner."`
 	claimFlags
 	timeoutFlags
 	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
@@ -122,7 +125,7 @@ func (c *serveCommand) prepareDev() (err error) {
 	if err := dev.CheckLoopback(c.Listen); err != nil {
 		return err
 	}
-	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" {
+	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" && c.JWKSURL == "" {
 		if c.JWTSecret, err = dev.MakeJWTSecret(); err != nil {
 			return err
 		}
@@ -134,8 +137,8 @@ func (c *serveCommand) prepareDev() (err error) {
 }
 
 func (c *serveCommand) config() (server.Config, error) {
-	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" {
-		return server.Config{}, errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET or DRAGOMAN_JWT_PUBLIC_KEY_FILE, or try `dragoman serve --dev`")
+	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" && c.JWKSURL == "" {
+		return server.Config{}, errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`")
 	}
 	if c.SecretKey == "" {
 		return server.Config{}, errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`")
@@ -157,6 +160,8 @@ func (c *serveCommand) config() (server.Config, error) {
 		Auth: auth.Config{
 			Secret:       []byte(c.JWTSecret),
 			PublicKeyPEM: publicKey,
+			JWKSURL:      c.JWKSURL,
+			JWKSRefresh:  c.JWKSRefresh,
 			Issuer:       c.Issuer,
 			Audience:     c.Audience,
 			Claims: auth.ClaimNames{
@@ -246,3 +251,10 @@ func (c *tokenCommand) secret() (string, error) {
 	}
 	return secret, err
 }
+
+type readyCommand struct {
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
+}
+
+// Run asks once.
+func (c *readyCommand) Run(ctx context.Context) error { return server.CheckReady(ctx, c.Listen) }

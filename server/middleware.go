@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -18,7 +20,11 @@ import (
 func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	f := &front{Config: c}
+	addresses, err := newLimiter(c, "address", c.Limits.Address)
+	if err != nil {
+		return nil, err
+	}
+	f := &front{Config: c, addresses: addresses}
 	for _, mount := range dialects {
 		d, err := mount(e, service)
 		if err != nil {
@@ -26,13 +32,31 @@ func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 		}
 		f.dialects = append(f.dialects, d)
 	}
+	// Echo (4.16) lets a path's last parameter run over slashes, unless there is a route below it.
+	for _, r := range e.Routes() {
+		if strings.HasPrefix(path.Base(r.Path), ":") {
+			e.RouteNotFound(r.Path+"/*", echo.NotFoundHandler)
+		}
+	}
 	e.HTTPErrorHandler = f.renderError
-	e.Use(f.identify, f.observe, f.recover, f.limitTime)
-	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	e.GET("/readyz", func(c echo.Context) error {
+	e.Use(f.identify, f.observe, f.recover, f.secure)
+	if len(c.CORS) > 0 {
+		cors, err := newCORS(c.CORS, f.dialects)
+		if err != nil {
+			return nil, err
+		}
+		e.Use(cors)
+	}
+	e.Use(f.limitAddress, f.limitTime)
+	e.GET(healthPath, func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
+	e.GET(readyPath, func(c echo.Context) error {
 		if err := service.Store.Ping(c.Request().Context()); err != nil {
 			f.Log.Warn("not ready", "error", err)
 			return c.String(http.StatusServiceUnavailable, "the database does not answer\n")
+		}
+		if err := service.Verifier.Ready(); err != nil {
+			f.Log.Warn("not ready", "error", err)
+			return c.String(http.StatusServiceUnavailable, "the keys to verify tokens with could not be read yet\n")
 		}
 		return c.String(http.StatusOK, "ok\n")
 	})
@@ -42,7 +66,8 @@ func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 // front is what stands before every dialect.
 type front struct {
 	Config
-	dialects []*dialect.Dialect
+	dialects  []*dialect.Dialect
+	addresses *dialect.Limiter
 }
 
 // saneRequestID is what a client's own request id may look like; any other is replaced.
@@ -140,8 +165,13 @@ func (f *front) render(err error, c echo.Context) error {
 	}
 	status := http.StatusInternalServerError
 	var routing *echo.HTTPError
-	if errors.As(err, &routing) {
+	var limited *dialect.RateLimitedError
+	switch {
+	case errors.As(err, &routing):
 		status = routing.Code
+	case errors.As(err, &limited):
+		status = http.StatusTooManyRequests
+		c.Response().Header().Set(echo.HeaderRetryAfter, dialect.RetryAfter(err))
 	}
 	return c.String(status, http.StatusText(status)+"\n")
 }

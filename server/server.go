@@ -5,6 +5,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/directory"
 	"github.com/dragoman-id/dragoman/server/testinium"
 	"github.com/dragoman-id/dragoman/server/worth"
 	"github.com/dragoman-id/dragoman/store"
@@ -24,6 +26,7 @@ import (
 var dialects = []func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error){
 	worth.Mount,
 	testinium.Mount,
+	directory.Mount,
 }
 
 // Config is what a server needs to know. The zero value of a time-out means none.
@@ -33,6 +36,9 @@ type Config struct {
 	SecretKey []byte // 32 bytes: seals access tokens and VCS passwords at rest
 	Auth      auth.Config
 	Timeouts  Timeouts
+	Limits    Limits
+	TLS       TLS
+	CORS      []string         // the origins whose scripts may use the server, such as https://app.example.com
 	Passwords *auth.Passwords  // nil: auth.NewPasswords()
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default()
@@ -48,11 +54,16 @@ type Timeouts struct {
 	Shutdown   time.Duration // for requests under way when the server is told to stop
 }
 
+// maxHeader is how many bytes the header of a request may have, give or take 4 KiB. The longest token is 8 KiB.
+const maxHeader = 64 << 10
+
 // Server is a directory that can be served. Close it when it is no longer.
 type Server struct {
-	store *store.Store
-	echo  *echo.Echo
-	c     Config
+	store    *store.Store
+	verifier *auth.Verifier
+	echo     *echo.Echo
+	tls      *tls.Config // nil: plain HTTP
+	c        Config
 }
 
 // New opens the directory, migrates it, and mounts every dialect. It does not listen yet.
@@ -66,13 +77,22 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Passwords == nil {
 		c.Passwords = auth.NewPasswords()
 	}
-	c.Auth.Now = c.Now
+	limiter, err := newLimiter(c, "principal", c.Limits.Principal)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := c.TLS.config(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	c.Auth.Now, c.Auth.Log = c.Now, c.Log
 	verifier, err := auth.NewVerifier(c.Auth)
 	if err != nil {
 		return nil, err
 	}
 	s, err := store.Open(ctx, store.Config{URL: c.Database, SecretKey: c.SecretKey, Now: c.Now})
 	if err != nil {
+		verifier.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	e, err := newEcho(c, &dialect.Service{
@@ -80,12 +100,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Verifier:  verifier,
 		Policy:    auth.Policy{Roles: s.Catalogue()},
 		Passwords: c.Passwords,
+		Limiter:   limiter,
 		Now:       c.Now,
 	})
 	if err != nil {
+		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Server{store: s, echo: e, c: c}, nil
+	return &Server{store: s, verifier: verifier, echo: e, tls: tlsConfig, c: c}, nil
 }
 
 // ServeHTTP answers one request.
@@ -94,8 +116,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // Store is the directory being served.
 func (s *Server) Store() *store.Store { return s.store }
 
-// Close closes the directory.
-func (s *Server) Close() error { return s.store.Close() }
+// Close ends what the server does in the background and closes the directory.
+func (s *Server) Close() error {
+	s.verifier.Close()
+	return s.store.Close()
+}
 
 // Listen takes the configured address. Port 0 takes a free one, which the listener tells.
 func (s *Server) Listen() (net.Listener, error) {
@@ -115,11 +140,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadTimeout:       s.c.Timeouts.Read,
 		WriteTimeout:      s.c.Timeouts.Write,
 		IdleTimeout:       s.c.Timeouts.Idle,
+		MaxHeaderBytes:    maxHeader,
+		TLSConfig:         s.tls,
 		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
-	s.c.Log.Info("listening", "address", l.Addr().String())
+	go func() { failed <- s.serve(h, l) }()
+	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
@@ -134,4 +161,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	s.c.Log.Info("stopped")
 	return nil
+}
+
+// serve speaks HTTP/1.1 and, over TLS, HTTP/2.
+func (s *Server) serve(h *http.Server, l net.Listener) error {
+	if s.tls == nil {
+		return h.Serve(l)
+	}
+	return h.ServeTLS(l, "", "")
 }

@@ -171,7 +171,7 @@ func TestUsernameStaysWhenItIsTakenInTheLastMoment(t *testing.T) {
 		lin := newUser("lin")
 		lin.Username = lin.Email
 		linKey := key(create(t, s, lin))
-		beforeFirstUpdate(t, s, func() {
+		afterNameWasFree(t, s, func() {
 			squatter := newUser("squatter")
 			squatter.Username = "LIN2@example.com"
 			create(t, s, squatter)
@@ -190,7 +190,7 @@ func TestAnEmailTakenInTheLastMomentIsAConflict(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
-		beforeFirstUpdate(t, s, func() {
+		afterNameWasFree(t, s, func() {
 			thief := newUser("thief")
 			thief.Email = "ADA@example.com"
 			thief.Username = thief.Email

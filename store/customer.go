@@ -67,13 +67,42 @@ func countCustomers(ctx context.Context, db *gorm.DB) (n int64, err error) {
 	return n, nil
 }
 
-// CreateCustomer stores a new customer and completes c with what was generated: ID, UUID, CreatedAt and UpdatedAt if they
-// are zero. An explicit ID is never generated again. The error is a *[FieldErrors] when c is invalid; ErrConflict when the
-// ID or the UUID is another's; ErrBusy; ErrUnavailable. Then c is as it was.
-func (s *Store) CreateCustomer(ctx context.Context, c *Customer) error {
-	return conflicting("creating customer", s.transaction(ctx, func(tx *gorm.DB) error {
-		return s.createCustomer(ctx, tx, c)
-	}))
+// CustomersAfter returns up to limit customers by ascending ID, from the first whose ID is above after.
+func (s *Store) CustomersAfter(ctx context.Context, after int64, limit int) ([]Customer, error) {
+	var customers []Customer
+	if err := s.read.WithContext(ctx).Where("id > ?", after).Order("id").Limit(limit).Find(&customers).Error; err != nil {
+		return nil, databaseError(ctx, "listing customers", err)
+	}
+	return customers, nil
+}
+
+// CreateCustomer stores a new customer and its companies, all or none of them. It completes c with what was generated: ID,
+// UUID, CreatedAt and UpdatedAt if they are zero; a company's ID likewise, and its CustomerID. An explicit ID is never
+// generated again. The error is a *[FieldErrors] when something is invalid; ErrConflict when an ID or the UUID is another's;
+// ErrBusy; ErrUnavailable. Then c and the companies are as they were.
+func (s *Store) CreateCustomer(ctx context.Context, c *Customer, companies ...*Company) error {
+	customer, its := *c, make([]Company, len(companies))
+	err := s.transaction(ctx, func(tx *gorm.DB) error {
+		if err := s.createCustomer(ctx, tx, &customer); err != nil {
+			return conflicting("creating customer", err)
+		}
+		for i := range its {
+			its[i] = *companies[i]
+			its[i].CustomerID = customer.ID
+			if err := s.createCompany(ctx, tx, &its[i]); err != nil {
+				return conflicting("creating company", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*c = customer
+	for i := range its {
+		*companies[i] = its[i]
+	}
+	return nil
 }
 
 func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) error {

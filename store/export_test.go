@@ -19,8 +19,8 @@ var (
 // Pools returns the reading and the writing pool.
 func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 
-// Gorm returns the writing gorm.DB, to put callbacks into.
-func (s *Store) Gorm() *gorm.DB { return s.write }
+// Gorm returns the reading gorm.DB, to put callbacks into.
+func (s *Store) Gorm() *gorm.DB { return s.read }
 
 // Schema returns what gorm makes of a model's type.
 func (s *Store) Schema(model any) (*schema.Schema, error) {
@@ -28,3 +28,9 @@ func (s *Store) Schema(model any) (*schema.Schema, error) {
 	err := stmt.Parse(model)
 	return stmt.Schema, err
 }
+
+// FieldNames are the fields that a write can change.
+var FieldNames = fieldNames
+
+// IsRecorded tells whether the history can tell a field.
+func IsRecorded(f Field) bool { return recorded[f].get != nil }

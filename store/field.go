@@ -29,6 +29,9 @@ const (
 	FieldID   Field = "ID"
 	FieldUUID Field = "UUID"
 	FieldName Field = "Name" // of a customer or a company
+
+	FieldCustomer Field = "Customer"
+	FieldVersion  Field = "Version"
 )
 
 // fields is every field that a write can change, in declaration order, and how to tell that two users agree in it.

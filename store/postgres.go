@@ -34,11 +34,13 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
 	}
 	return &database{
-		read:      db,
-		write:     db,
-		dialector: func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
-		migrate:   func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
-		reserveID: reservePostgresID,
+		read:        db,
+		write:       db,
+		dialector:   func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
+		migrate:     func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
+		reserveID:   reservePostgresID,
+		generateIDs: generatePostgresIDs,
+		lockFeed:    lockPostgresFeed,
 	}, nil
 }
 
@@ -86,6 +88,24 @@ func reservePostgresID(tx *gorm.DB, table string, id int64) error {
 	return tx.Exec("SELECT setval('"+sequence+"', ?)", id).Error
 }
 
+// generatePostgresIDs takes ids from the sequence of table's ids.
+func generatePostgresIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
+	rows, err := tx.Raw("SELECT nextval('"+table+"_id_seq') FROM generate_series(1, ?)", n).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ids := make([]int64, 0, n)
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
 // postgresKind returns the kind of an error of Postgres's, nil if it has none or is no error of Postgres's.
 // The codes are those of PostgreSQL's documentation, appendix A.
 func postgresKind(err error) error {
@@ -108,6 +128,11 @@ func postgresKind(err error) error {
 		return ErrUnavailable
 	}
 	return nil
+}
+
+// lockPostgresFeed takes an advisory lock of this schema's own.
+func lockPostgresFeed(tx *gorm.DB) error {
+	return tx.Exec("SELECT pg_advisory_xact_lock(hashtext('dragoman.feed'), hashtext(current_schema()))").Error
 }
 
 // postgresOvertook reports whether Postgres undid a transaction for the sake of another and expects it to be tried again.

@@ -20,7 +20,7 @@ import (
 func TestEveryModelFieldHasItsColumnAndTheReverse(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		for _, model := range []any{&store.User{}, &store.Customer{}, &store.Company{}, &store.Role{}} {
+		for _, model := range []any{&store.User{}, &store.Customer{}, &store.Company{}, &store.Role{}, &store.UserChange{}} {
 			schema, err := s.Schema(model)
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +80,7 @@ func TestMigrateTellsWhatItApplied(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		applied, err := store.Migrate(context.Background(), url)
-		if err != nil || !slices.Equal(applied, []string{"00001_directory.sql"}) {
+		if err != nil || !slices.Equal(applied, []string{"00001_directory.sql", "00002_history.sql"}) {
 			t.Errorf("first: %v, %v", applied, err)
 		}
 		applied, err = store.Migrate(context.Background(), url)

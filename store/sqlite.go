@@ -53,10 +53,12 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	return &database{
-		read:      read,
-		write:     write,
-		dialector: func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
-		migrate:   func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
+		read:        read,
+		write:       write,
+		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
+		migrate:     func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
+		reserveID:   reserveSQLiteID,
+		generateIDs: generateSQLiteIDs,
 	}, nil
 }
 
@@ -129,6 +131,34 @@ func lockSQLite(ctx context.Context, path string) (unlock func() error, err erro
 		}
 		return nil, errors.Join(databaseError(ctx, "locking", err), db.Close())
 	}
+}
+
+// reserveSQLiteID moves the highest id that table is known to have had, which SQLite keeps in sqlite_sequence from the first
+// insert on. That an insert does so itself is of no help to rows that come before it.
+func reserveSQLiteID(tx *gorm.DB, table string, id int64) error {
+	moved := tx.Exec("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", id, table)
+	if moved.Error != nil || moved.RowsAffected > 0 {
+		return moved.Error
+	}
+	return tx.Exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, id).Error
+}
+
+// generateSQLiteIDs returns the next ids that SQLite would generate. As tx keeps every other writer out, and inserting them
+// moves sqlite_sequence, nobody else gets them.
+func generateSQLiteIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
+	var highest int64
+	err := tx.Raw("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", table).Row().Scan(&highest)
+	if err != nil {
+		return nil, err
+	}
+	if highest > maxID-int64(n) {
+		return nil, fmt.Errorf("table %s has no %d ids left above %d", table, n, highest)
+	}
+	ids := make([]int64, n)
+	for k := range ids {
+		ids[k] = highest + 1 + int64(k)
+	}
+	return ids, nil
 }
 
 // sqliteKind returns the kind of an error of SQLite's, nil if it has none or is no error of SQLite's.

@@ -41,9 +41,13 @@ type database struct {
 	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
 	// processes at once.
 	migrate func(context.Context) ([]string, error)
-	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted. Nil where the
-	// engine sees to that itself.
+	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted.
 	reserveID func(tx *gorm.DB, table string, id int64) error
+	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
+	generateIDs func(tx *gorm.DB, table string, n int) ([]int64, error)
+	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
+	// has one writer at a time anyway.
+	lockFeed func(tx *gorm.DB) error
 }
 
 func openDatabase(ctx context.Context, url string) (*database, error) {

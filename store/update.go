@@ -25,6 +25,9 @@ type Change struct {
 	// Edit changes the e-mail and not the username, then the username becomes the new e-mail; unless another user has
 	// that name, ignoring case, then it stays.
 	UsernameFollowsEmail bool
+
+	// restores says that Edit writes an older state back, EmailVerified included.
+	restores bool
 }
 
 // maxAttempts is how often UpdateUser tries. After the first it holds the row, so that only a writer of another user's row
@@ -47,10 +50,10 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 	for attempt := range maxAttempts {
 		if attempt == 0 {
 			db := s.read.WithContext(ctx)
-			after, changed, err = s.updateUser(ctx, db, db, s.write.WithContext(ctx), key, c)
+			after, changed, err = s.updateUser(ctx, updating{load: db, ask: db}, key, c)
 		} else {
 			err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
-				after, changed, err = s.updateUser(ctx, holding(tx), tx, tx, key, c)
+				after, changed, err = s.updateUser(ctx, updating{load: holding(tx), ask: tx, held: tx}, key, c)
 				return err
 			})
 		}
@@ -62,7 +65,7 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 		if err == nil {
 			return after, changed, nil
 		}
-		if !errors.Is(err, errOvertaken) && !postgresOvertook(err) {
+		if !errors.Is(err, errOvertaken) && !errors.Is(err, errMustHold) && !postgresOvertook(err) {
 			return User{}, nil, err
 		}
 	}
@@ -71,6 +74,13 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 
 // errOvertaken: another writer was first; what was decided no longer holds, and nothing was written.
 var errOvertaken = errors.New("overtaken by another writer")
+
+// errMustHold: whether this write may take place can only be told while the user and the customer are held.
+var errMustHold = errors.New("the user must be held")
+
+// updating is the means of one attempt: load finds the user, ask looks for others. Held is the transaction in which all of
+// it takes place, the user being held; it is nil while the attempt only hopes that nobody else comes.
+type updating struct{ load, ask, held *gorm.DB }
 
 // duplicate: the database refused a user because a unique value of it is another's.
 type duplicate struct {
@@ -98,9 +108,9 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 	return fmt.Errorf("updating user: %w", &ConflictError{fields})
 }
 
-// updateUser is one attempt: it loads the user with load, asks about others with ask and writes with write.
-func (s *Store) updateUser(ctx context.Context, load, ask, write *gorm.DB, key UserKey, c Change) (User, []Field, error) {
-	before, err := s.loadUser(ctx, load, key)
+// updateUser is one attempt.
+func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Change) (User, []Field, error) {
+	before, err := s.loadUser(ctx, by.load, key)
 	if err != nil {
 		return User{}, nil, err
 	}
@@ -117,14 +127,19 @@ func (s *Store) updateUser(ctx context.Context, load, ask, write *gorm.DB, key U
 		refused = fmt.Errorf("updating user: %w", &invalid)
 	}
 	if refused != nil {
-		return User{}, nil, s.refusal(ctx, ask, &before, &after, refused, invalid)
+		return User{}, nil, s.refusal(ctx, by.ask, &before, &after, refused, invalid)
 	}
-	if after.EmailFold != before.EmailFold {
+	if resigns(&before, &after) {
+		if err := s.mayResign(ctx, by, &before, &after); err != nil {
+			return User{}, nil, err
+		}
+	}
+	if after.EmailFold != before.EmailFold && !c.restores {
 		after.EmailVerified = false
 	}
 	followed := false
 	if c.UsernameFollowsEmail {
-		if followed, err = followEmail(ctx, ask, &before, &after); err != nil {
+		if followed, err = followEmail(ctx, by.ask, &before, &after); err != nil {
 			return User{}, nil, err
 		}
 	}
@@ -135,13 +150,46 @@ func (s *Store) updateUser(ctx context.Context, load, ask, write *gorm.DB, key U
 	s.keys.sealSecrets(&before, &after)
 	after.Version++
 	after.UpdatedAt, after.UpdatedBy = s.now(), c.Actor
-	if err := swap(ctx, write, &before, &after); err != nil {
-		if errors.Is(err, gorm.ErrDuplicatedKey) {
-			err = &duplicate{after, followed, err}
+	if after.UpdatedAt.Before(before.UpdatedAt) {
+		// The clocks of two servers differ, but a user's history does not go back in time.
+		after.UpdatedAt = before.UpdatedAt
+	}
+	err = s.within(ctx, by.held, func(tx *gorm.DB) error {
+		if err := swap(ctx, tx, &before, &after); err != nil {
+			return err
 		}
+		return record(ctx, tx, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
+	})
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		err = &duplicate{after, followed, err}
+	}
+	if err != nil {
 		return User{}, nil, err
 	}
 	return after, changed, nil
+}
+
+// within runs fn in the transaction tx, or in one of its own if tx is nil.
+func (s *Store) within(ctx context.Context, tx *gorm.DB, fn func(*gorm.DB) error) error {
+	if tx != nil {
+		return fn(tx)
+	}
+	return s.transaction(ctx, fn)
+}
+
+// mayResign refuses to let a customer's last administrator go.
+func (s *Store) mayResign(ctx context.Context, by updating, before, after *User) error {
+	if by.held == nil {
+		return errMustHold
+	}
+	if err := holdCustomer(ctx, by.held, before.CustomerID); err != nil {
+		return err
+	}
+	wrong, err := lastAdministrator(ctx, by.held, before, after)
+	if err != nil || len(wrong) == 0 {
+		return err
+	}
+	return s.refusal(ctx, by.ask, before, after, fmt.Errorf("updating user: %w", &wrong), nil)
 }
 
 // refusal returns refused, joined with the conflicts of the edited user if refused has *FieldErrors in it.

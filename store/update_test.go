@@ -242,12 +242,12 @@ func TestWhatIsStoredIsNotHeldAgainstAnotherEdit(t *testing.T) {
 	})
 }
 
-// beforeFirstUpdate runs f once, when the first UPDATE of users has been decided and is about to be sent.
-func beforeFirstUpdate(t *testing.T, s *store.Store, f func()) {
+// afterNameWasFree runs f once, when an update has asked whether a username is taken and is about to be written.
+func afterNameWasFree(t *testing.T, s *store.Store, f func()) {
 	t.Helper()
 	done := false
-	err := s.Gorm().Callback().Update().Before("gorm:update").Register("test", func(*gorm.DB) {
-		if !done {
+	err := s.Gorm().Callback().Query().After("gorm:query").Register("test", func(db *gorm.DB) {
+		if !done && strings.Contains(db.Statement.SQL.String(), "username_fold = ") {
 			done = true
 			f()
 		}

@@ -242,6 +242,9 @@ type PreconditionFailed = Error
 // ServiceUnavailable Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type ServiceUnavailable = Error
 
+// TooManyRequests Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
+type TooManyRequests = Error
+
 // Unauthorized Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type Unauthorized = Error
 
@@ -607,6 +610,16 @@ type ServiceUnavailableJSONResponse struct {
 	Headers ServiceUnavailableResponseHeaders
 }
 
+type TooManyRequestsResponseHeaders struct {
+	RetryAfter int
+	XRequestID *string
+}
+type TooManyRequestsJSONResponse struct {
+	Body Error
+
+	Headers TooManyRequestsResponseHeaders
+}
+
 type UnauthorizedResponseHeaders struct {
 	WWWAuthenticate string
 	XRequestID      *string
@@ -729,6 +742,24 @@ func (response ListUsers404JSONResponse) VisitListUsersResponse(w http.ResponseW
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListUsers429JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -896,6 +927,24 @@ func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1111,6 +1160,24 @@ func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.Respons
 	return err
 }
 
+type UpdateUser429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response UpdateUser429JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateUser500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -1281,83 +1348,84 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"5Fz9chs5cn8V1OSqbN8NKYqS/EFX6paWqD1uZEmRqFXuTK8IzjQ5OM0AswBGFONilfNvHiH/5BHyTNm8",
-	"SKoBDDkkhx+yZO9ucnXllcQBpr/7190AP3mBSFLBgWvlNT55EdAQpPnxkAYRHAqupYjx9xBUIFmqmeBe",
-	"w2vGIzpWpJdKdkc1+ISLSoArelXS5ISGIcMniRiQI0mHIqG86vmehJ8zJiH0Glpm4HsqiCChuL0ep+A1",
-	"PKUl40NvMvG9fN1hRPkQlyzS0ImAJJD0QSqiI6qJjpgiI8k0kMAu8omClEqqIST9MQlEklD1lkCS6jFh",
-	"A8J0/iThQkeMD9eSv4pc37uvDEUF/1hRtyytCEMjjSupYFyDtPwWuWoPuZCbuBIDoiMgfRGOLYcjkECY",
-	"XbqCN9pXwDUypyN82izhgkODZPyWixEngoPyCeWh2V2BvAP5TBH8aBQJBeSOxhmQkA0GICGskndjDU7G",
-	"1OxGtLgFjrKTNNBIKv49BRkA1xXggQhxXVOTRChN9uqE0wQMQ9T97eV+cTnQIDJ7xExp5E1HwEmvWq32",
-	"vkgjKOpWhw7L5au0FHyIbLKQaiFzQWfKCCKVYGR4B1IxwZ/Mos8loEB5AM00jVmZ9nsR5WHM+PAfcV2g",
-	"e2RktIjU4atA6WeK2I0IVbcQkoGQaMfPL44Pyav6fu3FFwvswr6gfVQutdn7GSqIogUMpEgWiEMz+peK",
-	"26vSDq0pUk0iqsgu0QJVH4NGvfskZEOm8b/C/EtVBMqYZsYxEgVCgnoEQ1qOmwPjgIscXUIgeKiQnhFl",
-	"mvRhIFDQcsz4kNAhZdvpF/17CNK87/r6upmh5WoWUA3lYqSzJ5AdsyH4hCqCGnz56qCGilUPM66J72Es",
-	"SEDn4TuTErg+FElK+XiVSgP7cR4+gQQ0jkESpggNNAqC8Sppa5JkCkWEoSN3lpTq6JkiQaa0SEC+JbiR",
-	"wKCDyyUMMgUhGTEdkf3aHrLD8LU2xXi+hxHBa3iBJbTiSKmwcC3jAyETqq3cX+57fpkaDh1Jq7jOOPs5",
-	"A9I+ylnJeZgSibzNSHwCktqD91QH0TI9La6ZHhNNhwpNAGMWGdI74/FJaYj3iZCk98delbQHJrA7LhIU",
-	"++ooZkIqoVyNrIL2d+vGz1zeIy51algf70p12B5ULHvr3bE9OBUcvo4gvlgOe7V9Y6Qi04SaVPtF/CNn",
-	"WwnBxu5l/q/RUZbD/yysE+pwgYMCIotDdEkHB4zPkv1ajTCuNNDw4Ww40tbTf6Ue4FiogipphxYf9CEW",
-	"I1L/6WDPJ0pYNn6gd/TSbENuAVKjuWSFH+Ju7cf64gSXq1RwBSZQNoMAlLriGJaFZP9qs3IguAau8UeK",
-	"udoG652/K+T1U+GFf5Aw8BreP+zMgPSO/VTttKQU7pXzsro6bV51/nJ20f5b6+imeXjYurxskI6TF4lp",
-	"cKsQTCVMocViilIAFt4ybllEXOL5RcBezLmrKHOP78wyvaHuHQ3dX74+7+3TH5sn7aObi9Y/X7UuO5Zv",
-	"hx7IiCqS0BhZhBDdG2mhjENIADdUCzzPEFWlAKnWcb6MwSb+Y0R3aIXVEeKEyiF8ffmdN/96ctY8uumc",
-	"nd2cNC++b1kJmhoBEVZiUExEOakfvCT/xN6tjQNPYz95wj0V+lhk/Bt40OHVZefsfevi5vSsc3N8dnV6",
-	"1CCnYprIjSENkBQDj02Zk0LABgxC0sufaoe9p5PBsZB9FobAvz7zNmLcHLVO262jDYEjS0Oqv2bsaGN9",
-	"y2l8acpIS/M3CCKd1sVp8+TmsnXxY+vipnVxcXbRQEPPONynEOg8YhARGIQZEpTHtNwlioXwdEL4doZ/",
-	"dblk9Eb3aw3eJs4nNPZzaaonE1KOKYu/RdI8v2gdnp0etTvts9Ob42b7ZM72bei7s3o2VSncgRznqM+C",
-	"jRyn2m5ElZzxeEzoLPsgBJs+o8D0PJj6BgEUnYcFcMXpHWUx7cffIJGg67QPWzdXp80fm+2T5rsTl0pC",
-	"qmmfKiwGORem7JNAgwhCg7i1ECTBWs902qQiI8rR3YzN0SQHfaeurkDD3KawKAjSlO2Vad2+Xo7TCv9x",
-	"efzXA4AN8h7DNR+icBk3TanFJoFpty1I6fr6urLYbVjH8GJz4rHyUlmaCqkhfA8hox2Ds7++3C6vzs/P",
-	"Ljqto5v3raN286bz1/MCAnqmiANkFSQIa6JZhSwUGMe3ZsxsQ4pOF7R4IMJNHeCncPdJXrDY+sOanR7j",
-	"L6kUKUjNbGkSxED5qal9VvTfeRbHSBb+10YNWxAtt6eFxFKvsTfxPTCVdntF71mKGEyLjzCbMGkQiIxr",
-	"kzhZAD4ZRSyIrGg1ody2fNyndqWr/kw0wP2QxE2VWYHI3Ule8n1azUndVnJ5IfhhxpZb7Bfk93H6OtH/",
-	"OwQajX8q+Iu8IigRsyHfJxKUiO9s84FpZczIdE/642kDBWJlGF3QYQTBbVmn1w0AqkWe9if+OqWXLUGF",
-	"hkyh8rd8ycFaE8hXEJeS0MZc06GgUJUPB7iOx9VVuls2LiM3McCca+SqsiAync+zk9YNQpuq5z9A5XyV",
-	"bqcwdIEEUJpxliUkFEGWoIuSQISu46wAA0EAyif9TBMuXDeoY7Cz7SmpiKZgwUQQM7OBGJDLFEnNfUBh",
-	"ugx9CydwUf4yCM3bkOFeAkrRIfSmY5jCQzkh5sECB723pGfL4J7p9qwOU/M2OCeENS5lLGOF5MzUhOpM",
-	"PTPsKcFJGklqTX59uDEUlzT8KIIsxocx5FB9UBwl5GO62QDEPpUHnr7t2NmemOkYaUjUptRyzCAOXX6Z",
-	"Ek6lpOMi3a8mvuc0VC6LBZXOLHmhvbFWOvuma6+jTeMWfGbtRi8xpRjtlG/1l07n3KlvMRTv1deG4joK",
-	"iSWgNE3S5c3fszhmyk1SFEOb3X3zqlap7VZqu51arWH+/7cHx/8FP59RMOUzt9SZnuaxgp/3Dp35lUWJ",
-	"gi0s5d4BflYuTdw4t1VrfTP19xyKxG2qtSoGqJ5FzYXoZ6cnblqzVrG783a4fWS05M8Wl7F/pcr60E2H",
-	"35txTOq701E0lUCoBR1mruxbeMAUMSQsBx1q+qodBK7lYryFMaZPiyaMSKQIs0ATFmJ6GjCYtfF9wpTK",
-	"bP6dFfFVcprFMdHCja2U6zBLym9JvQBUKJFZDItBchE0pVRrkEjeTx9qlTe0Mvj4aa8++cNaBaGGHEI6",
-	"Fbx1n7Lyqb7M0FgoV2TAeDFo9oXAjD+36f7cpieiHEE8bE8M7gXjXNHAtyMTm+L7Y0JVADw06MYhhq0D",
-	"7QzXromz9RoiHjv5O92IGvSWE0s/h64xwzSCesa/WKBqJz/qQah5F8NgIIFqCI9KB7tfKRC+su81DkHj",
-	"hxiYKYkwu2YxlTl6uQMeCvlMbTAVTCd5j7RcIzOM7yymOEF9CIOvESAklMVrw5t5iq/AuNcRGMXm1OSm",
-	"cLfJIzbXQo45Fj6QLfTfmCp9TpUaCRlegAL9KMMxOcQacp4/7Namv8LBtDRBEwzNpcSusPUynbzZpvzC",
-	"cMJhlHP4dBXqbs2goqfe9o2d+8FUJysy02MKa5XJjXJD30KzyvslTyQ0t+vG12NAuQvUVmp7S5g2aNtY",
-	"15DdASd9Gtw+OLGuhi1I9x1INnB9oidWyhIsmkq+7LWlBuKX9BVyPRdknkexgunO+4c/B4jmk94suJVh",
-	"iRIosCIpzOeoQgxfFY3mEcG8ZaxCjFdmoLQiUTNu6xYkZw462roujWkAyCmxe1bJ++L5zfzB6YlEAzqD",
-	"AFKss7BQnh59HEVUG7PUEYxJJOJwdqRgZPYi37c6REVihCUa5aQPJM20MeAvAKs5SW9zEqr/T1CgT2gc",
-	"5ydrquQM9zGqkJCCts2HUJiKPDH42bRPbeWO8AujRAxDGj8cOM76co9GkBvUtxHebbHHl0O1x4AxLIB8",
-	"d+bXYAT4OaOmJCoc0esxO/t7DCiYA2oLTXl76kegO6Kx5NQq30oKQXngOkUJvT8BPtSR16gf7M/XXD91",
-	"u/e1WqXbva/Xut7zF37jbTer1fYC8y981+1+6Jr/fex2718d44PN2n//x+dfPn+u/PL537tZvVZ/bf59",
-	"88vn//rl3/7zfz5//vin74r7Hne793tN/HG/1u3eH7zDH1/ij6/ebbnf8z83Kn964j1f/PH5nxvdbvV3",
-	"QeqLP66tiF/jz06tlWnvwssPkFJOoIJ2RGgYSlDKW4ftravQ20IrIMf25JjGqvBhQhi3H9n2LeWE8TuG",
-	"mcMsUxohhPvToyqD7XyuMHN/hN89oJLYIkYVkf2cJx74j0D6pgkjpJNIg2Tc3amokiax+xEOECJcjMUI",
-	"ZAWjgTsC7qOisjSd/6vJMJSocdIXMXnevDxst33CgZlKL19pzo4TLiRRKQ3gxUKA2a2/9r2E8fz3109X",
-	"hZg2oDtXmj+Vw2KatySKzSh7gBoxtD3NhwCFw4gILNWv3fHTgpQd9HanqMsYe/LKZ7P9LNQ4W1vQ+ppn",
-	"C7tdqG6+MP2QU0GuODMjmFHENFizKUtLBavZLUtS+M8bjJi1I5uuuvevD7YLoGuD56s1wTOid+bqTYF0",
-	"b1M1t8Y1UewWpjkXDWKgUhGmF62tVt//CjXdZrWXj/s2lF9PVUkVQfJyKYSOAEGGKPXS3N8wqLYPVIJE",
-	"/Dr77TiP/T9cd/KT1SbtmE9nthBpndoTD4wPREmXyx6hIf0xiTA4miNO03nmMzWdSBmZF0r0VAplZ9Vw",
-	"T5M0BlUl51RHyifudIKfV2p+YRiqI2DS9vanddm0fUiu8/ILMAcXjtWFApQ5V9H1Vownux5h3AzRCwya",
-	"fMw0mldhSLt08oCq6Tb2hWiutpZXVky71Vq1hm4hUuA0ZV7D26vWqntuHmTUtDONEDufWDjZQStSO/jJ",
-	"EHRZ8yE2CMLeXpsdMXXUTZvNVla2UmKSsFD504sFKR2i3Bcmh2aQBDxEWILZLqYqeluUputVT7dhmmgh",
-	"iv2XFSNg86bZHQd3/grll+cVGjbyVqJ7mTvtNWCcqYgwZEyTvgR6q1znnXMI3KsGs3KbC6JlxgNzOcOU",
-	"fJgRQZmDiJSMIhGbe0OoY6y5jYEirvLw4SuUrDd/e+lDeYE4e2SncMNn4m/x9MJdqMnHhUsA9VrtQYeX",
-	"tipkzXxtsXQtOdTUKdxAeqasrS2cNTKXcSuF27jrDhvN3dx93CmvfSuXshVT+e0Ubg+YJbubl8ydtjOL",
-	"9jYvmp2wNiv2N69YOpc+8b2DbVgqO9Rs1m5BZslZTpMvsiShcuw1vBP0kdzuNR2ixXv294/4ZHl8+mQL",
-	"isnKOHXGXYFUGqaWvW8Ixvm+su+560Jf5KWb1xRvlD3aqTf7crnvmnn5E/prfm953RrzzON8e896UDk/",
-	"mCSUZnFMTC918RT17LZbfpR6uzOTvwe5/KZiXsnttG2D328r6H0PNuaVhDzfS7OSeGYHDYXGT+H6isMW",
-	"7opD4K5AMB0ZILUU+2bXBGaVFE1TKVLJqIbClRkH0lYPMtwQIyTm7LABN2+L0wg2Q+I5ojLHF2z7yQKw",
-	"EVXL4dhe1Pk/EJFdNN78qLtuauO28aV3IhxvEbJdIeMGN4tDF1ufLg9O3N+Lw48Pc2esvYuzkxa5umxd",
-	"FKd+jfr0/un0lKqhubzZb9/iOuUeDWk1FneAJvOdI7saiKRQqDYGNFYwfUczpIUSt+GduNXFatfsm2/r",
-	"TfwH5DA3vVuVycyn4ZKnza7yXgA1pv/D5dkpobEShbvTcyfvsYY0B2CDTMZYnsKAZrEmvaJC7yuj0aiC",
-	"76pkMnZfG9LLp4LuO0MSk2bgngY6Hvvmuk5qRjX5dehZn8x+qYkSxlOv/lSrmdvQRMO9KdPs1YqrznHl",
-	"tU+4KTOHpA9jwUOyV3c9R3OR0jST3P3Jt9PvTSnGgfzWNS6y31mCb8rTXsUdoybP86SoilnxxfKXO0x+",
-	"LfBSovLi5e0nzN9T4RS+0Wfd+sUvACpuUfj6nG22yB9/IIr49a8X/84LsCIG2d+tb15QcrHQLN2CusWb",
-	"2GbdwTaiKLnJ9JvATDZYr4JNxSakSWXF9uOHj5iibGfHJrpl1zd3/EwPiqliK9F+Q0Yk7PB+LDLbjsgk",
-	"ZrQdl1h3aMp27nZNJnSUraol1OqK1KUzy9Lk4+R/AwAA//8=",
+	"3Fzrctu4kn4VFPdUJZmhZFl2bkptnVFseY5mHTtry+OdE2UsiGyJOCYBDgBa1qZUlf27j7B/9hH2mXb2",
+	"RbYaACVKoi6+JHOrKUcSCbBv6P66G+AnLxBJKjhwrbzGJy8CGoI0Hw9oEMGB4FqKGL+HoALJUs0E9xpe",
+	"Mx7RsSK9VLIbqsEnXFQCHNGrkiYnNAwZ3knEgBxKOhQJ5VXP9yT8kjEJodfQMgPfU0EECcXp9TgFr+Ep",
+	"LRkfepOJ7+XjDiLKhzhkkYZOBCSBpA9SER1RTXTEFBlJpoEEdpBPFKRUUg0h6Y9JIJKEqjcEklSPCRsQ",
+	"pvM7CRc6Yny4lvxV5PrebWUoKvhjRV2ztCIMjTSupIJxDdLyW+SqPeRCbuJKDIiOgPRFOLYcjkACYXbo",
+	"Ct5oXwHXyJyO8G4zhAsODZLxay5GnAgOyieUh2Z2BfIG5BNF8NIoEgrIDY0zICEbDEBCWCVvxxqcjKmZ",
+	"jWhxDRxlJ2mgkVT8PQUZANcV4IEIcVxTk0QoTfbqhNMEDEPU/fZivzgcaBCZOWKmNPKmI+CkV61We/fS",
+	"CIq61aHDcvkqLQUfIpsspFrIXNCZMoJIJRgZ3oBUTPBHs+j3ElCgPIBmmsasTPu9iPIwZnz4zzgu0D0y",
+	"MlpE6vBRoPQTRexEhKprCMlASLTjp2dHB+Rlfb/27N4CO7MPaB+WS232fIYKomgBAymSBeLQjP6t4uaq",
+	"tENrilSTiCqyS7RA1cegUe8+CdmQafxXmL9URaCMaWYcPVEgJKgHMKTluDkwC3CRo3MIBA8V0jOiTJM+",
+	"DAQKWo4ZHxI6pGw7/eL6HoI0z7u8vGxmaLmaBVRDuRjp7A5kx0wIPqGKoAZfvHxeQ8WquxnXxPfQFySg",
+	"c/edSQlcH4gkpXy8SqWBvZy7TyABjWOQhClCA42CYLxK2pokmUIRoevIF0tKdfREkSBTWiQg3xCcSKDT",
+	"weESBpmCkIyYjsh+bQ/ZYfhYG2I830OP4DW8wBJacaRUWLiW8YGQCdVW7i/2Pb9MDQeOpFVcZ5z9kgFp",
+	"H+as5DxMiUTeZiQ+AkntwTuqg2iZnhbXTI+JpkOFJoA+iwzpjVnxSamL94mQpPdNr0raA+PYHRcJin21",
+	"FzMulVCuRlZB+7t1s85c3CMudGpY7+9KddgeVCx765dje3AiOHwZQdxbDnu1fWOkItOEmlB7L/6Rs62E",
+	"YH33Mv+XuFCW3f/MrRPqcIGDAiKLQ1ySDg6YNUv2azXCuNJAw7uz4UhbT/+FusPCQhVUSTu0+KAPsRiR",
+	"+s/P93yihGXjB3pDz8005BogNZpLVqxDnK390LU4weEqFVyBcZTNIAClLji6ZSHZv9uoHAiugWv8SDFW",
+	"W2e98w+FvH4qPPAvEgZew/unnRmQ3rFX1U5LSuEeOS+ri5PmRedvp2ftv7cOr5oHB63z8wbpOHmRmAbX",
+	"CsFUwhRaLIYoBWDhLeOWRcQlnl8E7MWYu4oyd/vOLNIb6t7S0P3y5Xlvn/zYPG4fXp21/vWidd6xfDv0",
+	"QEZUkYTGyCKEuLyRFso4hARwQrXA8wxRVQqQah3nyxhs4j9EdAdWWB0hjqkcwpeX3/vmT8enzcOrzunp",
+	"1XHz7PuWlaDJERBhJQbFRJST+vMX5F/Y27V+4HHsJw+4J0IfiYx/hRV0cHHeOX3XOrs6Oe1cHZ1enBw2",
+	"yImYBnJjSAMkxcBjk+akELABg5D08rvaYe/xZHAkZJ+FIfAvz7z1GFeHrZN263CD48jSkOov6TvamN9y",
+	"Gp+bNNLS/BWcSKd1dtI8vjpvnf3YOrtqnZ2dnjXQ0DMOtykEOvcYRAQGYYYE5TFNd4liITyeEL6e4V+c",
+	"Lxm90f1ag7eB8xGN/b002ZNxKUeUxV8jaL4/ax2cnhy2O+3Tk6ujZvt4zvat67uxejZZKdyAHOeoz4KN",
+	"HKfaakSVnPJ4TOgs+iAEm96jwNQ8mPoKDhQXDwvggtMbymLaj79CIMGl0z5oXV2cNH9sto+bb49dKAmp",
+	"pn2qMBnkXJi0TwINIggN4tZCkARzPVNpk4qMKMflZmyOJjnoO3F5BRrmNolFQZAmba9M8/b1cpxm+A+L",
+	"4x0h3lE+dr+qLy9+jN/vmic/5UDIIUCbgFtBY54ShhKUmiXoua0GIgFlDN0nCb0GF/jdZWURANMkoeN5",
+	"XYSCw+9ZEb8dEm+Qdxg3+RCFz7ipDi5Wa0zdc0FKl5eXlcWyzzqGF6tED5WXytJUSA3hOwgZ7ZiE58vL",
+	"7fzi/fvTs07r8Opd67DdvOr89L4ARZ8o4pBxBQnC5HRWqhAKjAe2/oTZyiCdDmjxQISbSvGP4XcneeZo",
+	"E0FrdnqMX1IpUpCa2RwxiIHyE5OErmiE8CyOkSz817pvm5ku9wmExJy7sTfxPTAlj/aKJoAUMZhaK2EW",
+	"udAgEBnXBsGwAHwyilgQWdFqQrmtvbmrdqRLw41bxvmQxE0pcoHI3Umee39azUndptR5Rv5hxpYb7Bfk",
+	"93H6ONH/BwQajX8q+LM8NSsRsyHfJxKUiG9sFYhpZczIlLH642klC2JlGF3QYQTBdVnJ3XViyrQ35XF/",
+	"4q8zgm2mQIWHTOG1exLxfK3J5DMQhyXQJl21qGAAKu/qcB2P1z6tqPtl4zRyFwMET0YvKgsiU8I+PW5d",
+	"IUatev4dTIavso1pPrFAAijNOMsSEoogS3CJk0CErnWgAB1JAMon/UwTLlxZr2OSIFscVBFNwYbVIGZm",
+	"AjEg5ymSmq8hhbgn9C0uxEH5wyA0T0OGewkoRYfQm/bTCjflhJgbCxz03pCerWf0TNlutZubt+E5IaxZ",
+	"ksZSVkjOtL+oztQTw54SnKSRpHbJrHdXhuKSyi1FtMz4MIY85xoUsUreb511suxduePq29KrLW6a0p+G",
+	"RG0KTUcM4tDFpynhVEo6LtL9cuJ7TkPlslhQ6cySF+pUa6Wzb9ovOtrUN8N71k70AkOS0U75VH/rdN47",
+	"9S268r36WldeRyGxBJSmSbo8+TsWx0y5lphiaLO7r1/WKrXdSm23U6s1zP9/v3P8WFjnMwqmfOaWOtPT",
+	"PNbw8yKwM78yL1GwhaXYPcBr5dLEiXNbtdY3U3/PoVCcplqrooPqTVF57v1sG8y13dYqdnfeDrf3jJb8",
+	"2eAy9i9UWUOh6RKxZhyT+u50TwGVQKgFLWaDgG/hBVPEkLDsdKgpkHcQ+JaL8RrGGH4tGjEikSLMAk1Y",
+	"iOFqwGDWj/EJUyqz8XtWjamSkyyOiRYu/VGuVSApvyb1AtChRGYxLDrJxRiWUq1BInk/f6hVXtPK4OOn",
+	"vfrkL2sVhBpyCOtE8NZtysq3Z8gMjYVyRQaMF51mXwhECHOT7s9NeizKEcjd5kTnXjDOFZ0Y2/uyIb8/",
+	"JlQFwEODjhyC2NrRznDxGj9bryFCsi3ck42oQW/ZevZz6BszDCOoZ/zFAl3bwlN3Qt276AYDCVRDeFja",
+	"of9CjvClfa5ZEDS+i4GZlAqjaxZTmaOXG+ChkE/UBlPBcJIXu8s1MssRnMUUW+F3YfAVAoSEsnitezN3",
+	"8RUY+DICo9icmtwUbjatiM25lGOOhXdkC9dvTJV+T5UaCRmegQL9IMMxMcQach4/7NSmOMPB1KZBE3TN",
+	"pcSusPUynbzeJn1Dd8JhlHP4eBnubs2gosee9rVt4MJUJysi00MSc5XJjXLDtYVmlddbHklobtaNj0eH",
+	"chOordT2hjBt0LaxriG7AU76NLi+c2BdDVuQ7huQbODqTI+slCVYNJV82WNLDcQvqUvkei7IPPdiBdOd",
+	"Xx/+HCCaD3oz51aGJUqgwIqgMB+jCj58lTeaRwTzlrEKMV6YzuCKQM24zVuQnDnoaPO6NKYBIKfEzlkl",
+	"74obcfMbp1tLDegMAkgxz8JEebqHdRRRbcxSRzAmkYjD2d6QkZmLfN/qEBWJEaZolJM+kDTTxoDvAVZz",
+	"kt7kJKwvgvx5UaFPaBznW6aq5BTnMaqRkIK2xYhQmAw9MXjalGNtJo9wDL1GDEMa3x1Izup8D0aUd1Tn",
+	"Rvh3jznvD+0eAt4wYfLdZm+DKeCXjJoUqrA3s8ds0/chIGIO2C00Aex2L4HLF40pp1b5VnII4gNXWUro",
+	"7THwoY68Rv35/nyO9nO3e1urVbrd23qt6z195jfedLNabS8wf+G7bvdD1/z3sdu9fXmENzZr//tfn3/9",
+	"/Lny6+f/7Gb1Wv2V+fv618//8+t//Pf/ff788dvvivMedbu3e038uF/rdm+fv8WPL/Djy7dbzvf0r43K",
+	"t48857Nvnv610e1W/xCkPvtmbQb9Cj87tVamtQ4v3zlMOYEK2lHe0/TW5QJ2qZi+5jQdcLkAOaKxKlxM",
+	"COP2ki33Uk4Yv2EYacwwpRFyuJ8elElst+YKmy0esO7ukHncw2cVM4O5lfncf0CmYIo4QjoJNUjG3eGa",
+	"KmkSOx/hACHCzViMQFbQO7izAD4qLkvT+V9NRKJEjZO+iMnT5vlBu+0TDsxkivlIc4iAcCGJSmkAzxYc",
+	"zm79le8ljOffXz1eFmPKiG6DcX5XDqtpXtIoFrPsTnrE4HZbJwIcDiNiuvKXbh9yQcoOurvt9GWMPXrm",
+	"dHd7WsiZtrao9TnUPex6IXu6Z7giJ4JccGZaPKOIabBmVRbGCla1WxbU8M9r9LC1Qxveurevnm/ncNc6",
+	"25drnG1Eb8wZrQLp3qZscc3SRTVY2OeWcBADlYowvWiNtfr+F8gZ724G5e3FDeneY2VuRRC+nHrhQoEg",
+	"QxR8bg7+GNTcBypBIj6efTvKY8cPl518S74JW+bqzDYirVO7Q4PxgSipqtm9V6Q/JhE6U7M3bto/faKm",
+	"HTCjg0JJIJVC2d463NIkjUFVyXuqI+UTt5vCzzNDv9B81REwaXsJ0zxwWq4kl3m6BxjDC/sxQwHK7APp",
+	"eivaoV2PMG6a/gUGTTxnGo2g0BRe2ilB1XQa+0A0X1s7UFZMu9VatYbLRKTAacq8hrdXrVX3XP/JqGln",
+	"6jF2PrFwsoNWpHbwyhB0WbEjNgjEHnuc7U121E2L21ZWNhNjkrBQ+dMTKSkdotwXOpWmcQU8RFiD0TGm",
+	"KnpTlKarjU+nYZpoIYr1nhUtZ/Ok2eEYt3EP5ZfHIRo28tKle5jbJjhgnKmIMGRMk74Eeq1cpZ9zCNyj",
+	"BrP0nguiZcYDc6rHpJQYQUGZHayUjCIRmwNnqGPM8Y2BIi7z8OYLlKw3f+ztQ3kCOrtlp3A0bOJvcffC",
+	"IbrJx4XTI/Va7U6brbZKlE0/bzE1LttCWDi69kRZW1vYG2VOcVcKx7jXbY6aO/L9sF1p+1YuZSOm8tsp",
+	"HDsxQ3Y3D5nbHWgG7W0eNNuab0bsbx6xdKABB9Zfbx64uI104nvPtxFF2S56M3YL9ko2D5s4kyUJlWOv",
+	"4R3j2srXi6ZDXCme/f4R7yz3a59sIjNZ6d9OuUvMSt3b8qodglm0X3jNuvNp91rdm8cUjzA+2Bls9gHl",
+	"a9709R9xnecH5deNMfc8zCfs2ZVXzg8GF6VZHBNT813ctj87Xpnv3d9ub+gfQS6/K19ZchxyW6f553CW",
+	"34P1lSWu0vfSrMQP2kZKoVBVOGflsIw7ixO4szpMRwa4LfnM2XmWWSZH01SKVDKqoXC2y4HC1Y0a16QJ",
+	"idlbbcDUm2K3hc2Qf47gzPYMWy6zgG9E1bIbtyfK/gSe3Hnxzbe6c9HW3xtbfSvC8Rau3iVOrjG12ESy",
+	"WetyI8j9XmzmfJjbg+6dnR63yMV566zY1WzUpwelp7twDc3lzQn7FFfZ92hIq7G4ATSZ7xzZ1UAkhcS4",
+	"MaCxgukzmiEtpNQN79iNLmbXZt58Wm/i3yH2ue7kqghoroZLK2125vwMqDH9H85PTwiNlSgc8p87mYA5",
+	"q9ngG2QyxnQYBjSLNekVFXpbGY1GFXxWJZOxe79NL+96upfbJCY8wS0NdDz2zbmy1LSa8nP7szqeffuO",
+	"EmalXnxbq5lj+0TDrUkL7dGTi85R5ZVPuElrh6QPY8FDsld3NVFz4tcUs9xB3zfTF/wU/UD+egAcZF+u",
+	"g0/Kw2XFbRsnT/NgqorR9NnyW0gmvxXoKVF58S0Djxj3p8IpvHpq3fjFN1UVpyi852mbKfLb74g+fvtz",
+	"8H/whG8Ou+zWNw8oOQFrhm5B3eIrA8y459uIouSk1x8aa1knvwpuFYulJgQWy6QfPmJosxUoGyCXXYY5",
+	"xGpqZUwVS572FTCRsJsYxiKzZZNMYiTccQF5h6Zs52bXRFBH2arcRa3OgF0YtCxNPk7+PwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

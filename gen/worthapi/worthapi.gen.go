@@ -265,6 +265,9 @@ type PreconditionFailed = Error
 // ServiceUnavailable Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type ServiceUnavailable = Error
 
+// TooManyRequests Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type TooManyRequests = Error
+
 // Unauthorized defines model for Unauthorized.
 type Unauthorized = Error
 
@@ -889,6 +892,16 @@ type ServiceUnavailableJSONResponse struct {
 	Headers ServiceUnavailableResponseHeaders
 }
 
+type TooManyRequestsResponseHeaders struct {
+	RetryAfter int
+	XRequestID *string
+}
+type TooManyRequestsJSONResponse struct {
+	Body Error
+
+	Headers TooManyRequestsResponseHeaders
+}
+
 type UnauthorizedResponseHeaders struct {
 	WWWAuthenticate string
 	XRequestID      *string
@@ -1000,6 +1013,24 @@ func (response ListCustomerSubroles403JSONResponse) VisitListCustomerSubrolesRes
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListCustomerSubroles429JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1127,6 +1158,24 @@ func (response ListCustomerUsers403JSONResponse) VisitListCustomerUsersResponse(
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListCustomerUsers429JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1305,6 +1354,24 @@ func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserRespons
 	return err
 }
 
+type CreateCustomerUser429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response CreateCustomerUser429JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateCustomerUser500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -1468,6 +1535,24 @@ func (response GetCustomerUser404JSONResponse) VisitGetCustomerUserResponse(w ht
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCustomerUser429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetCustomerUser429JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1686,6 +1771,24 @@ func (response UpdateCustomerUser415JSONResponse) VisitUpdateCustomerUserRespons
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateCustomerUser429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response UpdateCustomerUser429JSONResponse) VisitUpdateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1940,90 +2043,91 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3rchu3kv+roOZ/qmwnQ4q62Qldp3JkXf6HObbs0iXeWktHBGeaHMRDgAFAUVybVd6v+wj7ZR9hn2mz",
-	"L7KFBuZGDocjiVbslFMVm6JwaTQaP/QN7Q9eIIYjwYFr5bU/eBHQECR+3KdBBPuCayli83MIKpBspJng",
-	"Xtvbiyd0qkh3JNk11eATLhqB6dFtkj1OaBgy05KIPjmQdCCGlDc935Pw25hJCL22lmPwPRVEMKRmeD0d",
-	"gdf2lJaMD7zZzPeSfvsR5QPTZZ6GswjIEIY9kIroiGqiI6bIRDINJLCdfKJgRCXVEJLelARiOKTqOYHh",
-	"SE8J6xOmk5aECx0xPqgkfxm5vnfTGIiG+bKh3rNRQyCNNG6MBOMapF1vflWdARdy1apEn+gISE+EU7vC",
-	"CUggzHZdsjbaU8C1WZyOTGvswgWHJnkx1eBYRfFLosV74IYFkgbazGi+H4EMgOsG8ECEEDbJniZDoTTZ",
-	"3iKcDgHpou67pzv57kCDCMeImdKGRB0BJ91ms9m9E2MNxw7P6KCcTUpLwQfkmsYspFrIhF9jBfKRIiMJ",
-	"yIprkIoJvjbBfCOhDxJ4AHujUczKNrEbUR7GjA/+avoFuksmuBmGOjMVKP1IETsQoeo9hKQvpBHHxydH",
-	"++TZ1k7ryZ0ZdmIn6ByUcy2bn5kNokYC+lIM54gTE07+peHGanRCK1FUk4gqskm0MFsfgzb77pOQDZg2",
-	"fwv8k6oIFKE8JGNuACUQEtQ9FqTldK+P52h+RacQCB4qQ8+EMk160BeG0XLK+IDQAWX19tcc0wFInO/t",
-	"27d7YyO5mgVUQzkbadbCLAcHBJ9QRcwOPn222zIbq24nXDPfM0d6CDpB4bHSYgjy/HzZdgauxSNFTKMm",
-	"ec3BbhRTBtQITZsk5wNPvdl/RST0xwpCMmE6IjutbUMuM0OPqI483zPn3Wt7yQidg8rl9IUcUu21vfGY",
-	"hZ5fspWd/iuqg2hxKYdcMz0lmg6U4aE59GRAr/HIDEuhzidCku533Sbp9BHg3PKGZl3LYQAxiVCuJiBN",
-	"y53NLRRUh//EXSEaqgEDmWSvy4xNnX7DLq9anjv9Y8Hh8zDiznzYbu2gFIixERlz5dxp/WZltZhgwW9x",
-	"/W+NJC7iZ4aLhLr70V2JYhyHpJdei2YtlOy0WoRxpYGGt1+GI62a/nNVdSodz/FElh8p0+Kex2lmOquR",
-	"4AoQLF7Q0OG1+SkQXAPHj9TcUxaoNn5VhsgPuWlGUoxAamYHCanGb/8ioe+1vf+3kWmIG7aP2jiUUsgD",
-	"03Dme2B+2Bch4iTc0OEoNlQenpxcdY7PDk+O915enR6e/HJ4srgE3xuCUnQw39cMSUQQjKVhTEk3pake",
-	"q5KLt09Z3CU9iMWE7LZaPukifV17xe22WkTgxi9uaLYP75LhM/Lyy/Qtjy7TQUTvVwh0XgtM1mA3qUhi",
-	"h6PCQpKt8vNad6ZbNHLKRdleuE4bi9rIzPfyF/eqATJ1AYndt2JzJsRLKu3G1JaklTJTxo+zRMM1isUQ",
-	"L++IcrK1+5T8g71oFvlzj4UdCdljYQj8CzkcR69PXnQODg6Pax+LbAV/rhORX9d69rpjjC5O41OQ1yDt",
-	"xF83JCYrInZJxK7pz4aM5Wtcj0y8kWgqoBpwRFlsofXzY5u56B22XUNIhLO24BrkNFHGrCqTqI/Wyjaa",
-	"fDwlNLHJrI6etlGAtjyrNqvWwzqzHyyAc06vKYtpL36ga8FIU48qIAHlxpTpGQOVBhGEqPNqIciQ8qn1",
-	"+UhFJpQbzdgotooOLeub5Nhp9hOaqfZF1qCB2UgtzGrOpLbo/e7Zc24sSCHZv91SED8fNp0f752f/f31",
-	"SedfDw9qA1NhHX8uPJpbWk5g3r5925h3EVTt/bxH4b6io8ajkZAawlcQMnqG63goPe2RIk5HbJiJEzfD",
-	"z6evj/FUMusiommrQx6IkPHB+vDI2F7HQh+JMa9zdlJhzY4LysixtcQSH4vaG7HkysHfK6/97rJ4ZLzj",
-	"12dXR6/Pjw9yIpcNYcH+WGhiacvE3zPijufhfruQH3sdzEwpsu4mMRxRPj0ATVmsKk3bxCVkdrUISWY3",
-	"aKCv+NhY6UtjB3wcx6az+dteKdb+XXStC2nM8/b2zPcCCVRDeEX14rgnR/tke3v7R8I4OT/b9+2FOWRx",
-	"zJT1EprpUqM6pBoamg3Bq5hzNzdnb1pmlNcm/+nM91hYz4mXp7PU+M+Nu2nGVVc00OwalnLbEJdD054Q",
-	"MVCeH2dnlvgmPiyfbGvme+NR+KB78Cw35z334If568N2p0jAnNzmuVoQvIJEFNhRoHPh1pn5XmqJzPn8",
-	"UBdEmPEN5yhRER05N26faUV6Qkf2x7dC6oiEIhgPzalukq7BtKYFrC56v5arg+vUHSrPaU5VKAtv4S8x",
-	"jlSk/lfBeOKNvvB8/F/IxKlpGCEmJUrBnICuWeUonLV1qB+JIBw4/hd3JXc1LfhGIxZE5D3joWEHNrRB",
-	"T6aaZbpXcostyBs1BgTjgxjcKC4y4EyNJEKaBa1sqySi0LNOYuuGRf+mhqFaJUpHDOLQXWwpsVRKOl3Q",
-	"6jIepIso42JuxAU29s3vyuVvRHWUrNiuwSdqHESEKtJV454UMTQDEULXmhkRoEWWdEkjNM1VsJw7BRUC",
-	"O7d2S3jWuWzhxzAxOlCJ8AyNmpGHSPuN7w3pzUvgAx157a3dHd8bUW2sba/t/fPdPy8ublqtxsXFzVbr",
-	"wnv8xG8/vxi3WtsB/gl/u7h4d4H/XV5c3Dw7Mg33Wv/zn59+//Sp8fun/7gYb7W2fsA/f/z903///u//",
-	"9b+fPl1+/7f8uEcXFzfbe+bjTuvi4mb3hfn41Hx89qLmeI9/aje+X/OYT757/FP74qL5VZD65Lu/VEnc",
-	"tvnstrWR6abDsULLmXICDSMM5naQoJQRpD6TSl8l135BRnZXCHdM79LT4PNQ9Fg83+3pTkUvo5u4g7kK",
-	"ZdzROHWtF09XuuD8Evz0nCTTVBy704ySuQuGhV0MJnYRPQiyHqEjdUm44Z+Tbkx7EHcTTI2FeA8hobpM",
-	"nw5L5jI3DJHgonqMD+wcjrQVO1Cmh55z9tsYCAvNcH0GElMSag5qBaIHJalCL83XBkfzGFpjyO1SXS2w",
-	"F6udq2yPTiAQMly6RQb/IzaIjKkkKTc8d7QUs0eeo33i0mimJKLXLoumRN0s367KDSgQVZrbYphFbQAX",
-	"F+ubCzuwkhQyCYEW0sZMuCBCRyDJRMhQuUSS5iqrJmRqFNPp1UqVfzuVl1uZJKk0VBzqig0ukJeMVuRb",
-	"2e7n9v2Wu7J5G57s3J4n27V4sqANFOTdtywqkFnGBQNSORt+nhNo41+FWYMqPJ1zCfwBNvgPCzb4Eif7",
-	"JBLENbRqseCQnWOWZsS8586KuLMd+ePMr1C1KsWmeOPWQOnbOgKQiqtrkAbEw9wkJTb/U9vF0hSLAStD",
-	"I2luhQwbHeZoMgVNjMDE4JzuTBIcieBIpB+LSbXL4dm8GlFtU6ZqQ+192i1Yg1Vijve6dr7ZmqpGQc94",
-	"eL/IZmvBMVJ1MFyea3IwiGH85zkdm5ulyL5S9XIbXCbFC2J6F4+Mn5nr8yBYrfeZjbZ6RQmcfkPDe6Ah",
-	"3OgrOtbRlYT+1TLvqPM4M6MeIwxZHVVPyUiKaxaCLGhr0sUkrLJ2dyne+obWfya0LhoG3/D6a8DreXjI",
-	"IfgqvLbiscDjzvEvnbPDA9IDxUJnTTlfumH2RBi2Ji7zR4rAjQaOzwcMOXw8NOzZ2z/r/HLo+V7nOPcR",
-	"B87Rk2O06di4phITO3CEJK7Q4TT7eM00hN5lsoIv3Yatay3tfi4L0uCMWXbpzXE8HoJkAekc5By3wDVB",
-	"9y5xcbGtHOYlbwDq2qiJUZaQsNIyM2AFwVgyPT3F9wLI7B5QCXJvrKPsp6OEUT+/PUsSkRGW8bcZyZHW",
-	"IxsmZrwvSqJ/bzqpfNuHCn0hiZmLuKQeMxbTmMox97XLTfLa3maz1WyZgyVGwOmIeW1vu9lqbnvoRo5w",
-	"FRtJDFNtfMieC8w2nGRimwHoJd4O18g9TsrHQ40oKxJQTnpABuzaJu8YYcX1dEKv7cVM6SQEf5rMV3xK",
-	"8a78csiabBSeWswu53Krt1qtNWTp1IqT5K6oYpCkbkAhf4veK5S1Mnum4ZLZE6bv4XOCsryF1/9YW/bH",
-	"jt2Ksh7plm3kcuGxy+bqLoV0H+y0vbpTlrs6873dOpSV5aZi3xqzlSTi5UEFxTwPJ+8ujSCr8XBI5dRr",
-	"e/8fNElzVXInRdMBXktpKox3acZddqbxTFYeaHtqRT93ln0yogMgvSn+3SR7pM9iDZIoTXmobPANZfCv",
-	"9lLtEiHtt0BlEF3Z5u9sm8uk0XOi4Bokja23ncYxiUSMrz6mzi+aHvLsbQjijH3MiOE9wzOjCsOAxkbb",
-	"8tGNr4TtkQ2AAET0hAVQDUPnyKL7YZBfHrwcANGCqEhMfBu43rSPvnowFdxmPwLHdzAYxU3fn/w2BjnN",
-	"HqCM7BnPICuEPh3H2mtv5nRJxvXTHQMKjLOh0X42/ZInc/OE/l1MbGamRKXb8nAAxhhZRg5C4xuQb5aS",
-	"tdUqo4veOLpardZtyez2aaygi7xUKDopvZoIHoCfPomSMKAyNIzHhRjpyFP8PIuVT/EBbPaQAQlz+joK",
-	"X8WGMI7SVL7+ghaf2Gclq9oz8qoTpcfaeGYK3wUTkpiUi+7YoKBv308xPiABVbD60dQc8faMFgivjgnO",
-	"ysUbo98o30Jq0ps6y6vb6CZPO5lGHcZ0BR4agvFGe07MZYsbg0q95RruBeP4FTYza0HjY9WL4NJFCqkL",
-	"S8wF0Rs/PWbhx8xm+phaTB/RNvporaWPFr4+ZtbQx8z8eVIe310e000SY0KfZDP7JJ3aJ2A3107uEzu7",
-	"T7Lp7SvdlIR8vg0+IuxBxHhIKGmUbRmmqFuwx32CGxroeOqyUsKlhz30bvHQzSkcySPDMmSspCM7Asvo",
-	"KZi6tSW4SNeRGQNzVm5JXnoil1GXt73vSNxLejfaysFhCZ1pCL2cxp0VNB4ObYrsrQi0gk1szl6St2Tw",
-	"Ietg4NtZvWVUp16MUrKfrqL6le1+S7LtOVyKM6mTo1aycMEblqft1I5zW9qsXugbVY1pRYy1u5TSXLbU",
-	"3aXTaaKYNFd+LSTh8C4Lu9VXUKImsvDy7hhzikMd4UhLNbGUpgw9atKWdbi8B9NyNFZhT4HUFEpqUpq2",
-	"XxOhFThUoBOhpCaN2Pby7riTp28ZBhWIs4hRkzrb+PLO+JKnbinWFMiz6FGTPGdNrQFrcnQuxZ0inflM",
-	"y5rU5rqsSSIL2PN5vD7Fb52JUdsdlAs+znuE5hymWmgaX6WDLjHJLOxb0yDGZ3N9xkOfCI4WkDFvFNYx",
-	"sTVdmquSWuys2K2As4mFtty5upDskrCmOGhxYXXcUYZlzo5clpX+RbnPDL0vmdL13WdYnauRK89V5T8r",
-	"lPK639Ozb7639fjeEvdQmePN90ZClfjV9tFmw/cdzIaK8Cz7GC50iYAjqtREyJBEIKFJDN5iW+v7Z1pB",
-	"3E/qwixE0R9hGSUFPFz0bVmDMe/dur9za0V7V4bFgjKK0wsRTtf20DHJoS99+IlB1bQOG82qrqG5bKub",
-	"EcZTj0HD1XNr4jtIW1mJhgZFbQGbeGo+O0eEtbYXK0PNHuD2MRJzVScYN49vScc6eGYlNXRS8lVAsCP5",
-	"gRB4XmxW9Z+vGpgri1fVDdsUKtb9UVVlvtx7Y2ezRo/5ojjYb7cOeSUvtb+Gy8oeh+J9dcc40cYHW+pq",
-	"tjRg5HKLibDlyzAFphA6WryOBqAf9C5Kq33VaJsv7/aZLIpV9kIuW/tL1nkfCG1vA5X3wLjt1k5FThc6",
-	"/VgcE0xwmK/7kpXNS4q/1Cvq8jXw5QvGfrtjK6bJF5v4Kg0N8mJKsNTgEmujvBDlOWqpVnhdmjQ61ilR",
-	"IwhYnwUV+GxV3GqI/rJrmdaKVubLPJI9PrWFhiBWYKO9yDxcQCjALgFumNJ3rwlZQtbK68hdRQ9icQ0Z",
-	"f5O7sjb9ZQ+U516k5x+m5rMY83mt354yf3vKXPcp81yFwTQCPCdbd3/xPP/I9Z7jF99FFwd/lY9xLp9g",
-	"9QvqJXUx8I6wvySPbVoVEZIkyc1PKjOf75rvfLlEJzxNdMrCswe1LBfaue+TGwqL1cdgdsMlMcy/yTY3",
-	"CUAIoU3xwsIqX8477bW9zV7Te+zZrH7250niMijmfs9qO+zxllq0BbBaiSv5bNqHhp0xDZJ0YUwZem5T",
-	"fHQEEqPr0zlJcP1TBLHPJjAvgMy7+9zbgFybW3kAX2WkKjJEnd7F132s5jiyb7IcRZnikuYcmsnOv2+1",
-	"sIY10XCjfcJc1eDzs6PGDz7hoFCWXM7ftq1hbut2E3ENMq2fS/YKBSTFWC+Ub0tclT+fvj5el1cyV3Mt",
-	"w+/zvC7pco6IGgcBKNUfx/E0XzDNfV+smVY8cQ9q29bLg3Y0P5T/MPePo9TxHybNv7kgv0AzdN1VDOcq",
-	"F3aOf9l72amqW1i0UaqLF9aJNRQqWVUUp/p81aPKHodVFDGrcpdV6E/JP4bUT3JW/riSpesuD+l7O5tb",
-	"q8W5pLbyN9f6EveM86vU99DY0Q2hy/wmWCMZq5oxZQsEPlI22zsSCp0nUzGWmMoxlrHX9jYMZG3QEdu4",
-	"3vRml7P/CwAA//8=",
+	"7D3tchs5cq+CmlyV7bshRX3Zu3Jd3cmWlOOeLbv0sU7F0ongTJOD9QzABUBRjM0q528eIX/yCHmmbF4k",
+	"hQbmixwORxKt9W68VWtTFD4ajUZ/d/ujF4hkJDhwrby9j14ENASJH1/SIIKXgmspYvNzCCqQbKSZ4N6e",
+	"tx9P6FSR3kiya6rBJ1y0AjOj1yb7nNAwZGYkEQNyIOlQJJS3Pd+T8POYSQi9PS3H4HsqiCChZnk9HYG3",
+	"5yktGR96s5nvpfNeRpQPzZR5GM4iIAkkfZCK6IhqoiOmyEQyDSSwk3yiYEQl1RCS/pQEIkmoek4gGekp",
+	"YQPCdDqScKEjxoe14C8D1/duWkPRMl+21Ac2agmEkcatkWBcg7TnLZ6qO+RCrjqVGBAdAemLcGpPOAEJ",
+	"hNmpS85G+wq4NofTkRmNU7jg0CYvphocqih+SbT4ANygQNJAmx3N9yOQAXDdAh6IEMI22dckEUqT7S3C",
+	"aQIIF3XfPd0pTgcaRLhGzJQ2IOoIOOm12+3enRBrMHZ4RofVaFJaCj4k1zRmIdVCpvgaK5CPFBlJQFRc",
+	"g1RM8LUR5lsJA5DAA9gfjWJWdYm9iPIwZnz4ZzMv0D0ywcsw0JmtQOlHitiFCFUfICQDIQ05Pj45ekme",
+	"be10ntwZYSd2g+5BNdby/Zm5IGooYCBFMgecmHDyLy23VqsbWoqimkRUkU2ihbn6GLS5d5+EbMi0+Vvg",
+	"n1RFoAjlIRlzw1ACIUHd40BaTvcH+I7mT3QKgeChMvBMKNOkDwNhEC2njA8JHVLW7H7NMx2CxP3evXu3",
+	"PzaUq1lANVSjkeYjzHFwQfAJVcTc4NNnux1zsep2xDXzPfOkE9ApFx4rLRKQ5+fLrjNwIx4pYga1yRsO",
+	"9qKYMkyN0GxI+j7w1Zv7V0TCYKwgJBOmI7LT2TbgMrP0iOrI8z3z3r09L12he1B7nIGQCdXenjces9Dz",
+	"K66yO3hNdRAtHuWQa6anRNOhMjg0j54M6TU+maSS1flESNL7Y69NugNkcO54iTnXcjaAPIlQriYgzcid",
+	"zS0kVMf/iRMhGuoZBiLJisscTd1Byx6vnp67g2PB4csg4s542O7sIBWIsSEZI3LudH5zskZIsMxv8fzv",
+	"DCUu8s+cLxLq5KMTiWIch6SfiUVzFkp2Oh3CuNJAw9sfw4FWD/+5qnuVDuf4IquflBlxz+c0M5PVSHAF",
+	"yCxe0NDxa/NTILgGjh+pkVOWUW38pAyQHwvbjKQYgdTMLhJSjd/+QcLA2/P+aSPXEDfsHLVxKKWQB2bg",
+	"zPfA/PBShMgn4YYmo9hAeXhyctU9Pjs8Od5/dXV6ePLj4cniEXwvAaXocH6uWZKIIBhLg5iKaUpTPVYV",
+	"gndAWdwjfYjFhOx2Oj7pIXw9K+J2Ox0i8OIXLzS/h/fp8jl4xWP6FkeX2SKi/xMEuqgFpmewl1QGsctR",
+	"YSHpVflFrTvXLVoF5aLqLtykjUVtZOZ7RcG9aoFcXUBgX1qyORPiFZX2YhpT0kqaqcLHWarhGsUiQeEd",
+	"UU62dp+Sv7MX7TJ+7nGwIyH7LAyBfyWP4+jNyYvuwcHhceNnkZ/g9/Uiiudaz113jdHFaXwK8hqk3fi3",
+	"zRLTExF7JGLP9HvjjNVnXA9NvJVoKqAacERZbFnrl+dtRtA73nYNIRHO2oJrkNNUGbOqTKo+WivbaPLx",
+	"lNDUJrM6ejZGAdryrN6sWg/qzH2wAM45vaYspv34gcSCoaY+VUACyo0p0zcGKg0iCFHn1UKQhPKp9flI",
+	"RSaUG83YKLaKJhb1bXLsNPsJzVX7MmrQwGxlFmY9ZjJb9H5y9kyI15RP3bfqYRAa0DgGaZFntP8wlKAy",
+	"71lm/hvDAhTSqU8S+gGcYHa/VlZCM00SOi3jN0RHUzOC/DWwfs6N3S4k+7dbPv8vJxHOj/fPz/725qT7",
+	"r4cHjcVB6Ry/Lykwd7QCwbx7964175ipu/t5P859SUeNRyMhNYSvIWT0DM/xUNrxI0WcZt4yG6fOnR9O",
+	"3xzjc2bWMUezUYc8ECHjw/VJAWPxHgt9JMa8ydvJiDV/Lkgjx9b+TT1ban/EUkGPv1fe3vvL8pPxjt+c",
+	"XR29OT8+KJBcvoQVscdCEwtbTv6eIXd8D/e7heLa60BmBpF18olkRPn0ADRlsap1KKSOOHOrZZZkboMG",
+	"+oqPk36VX8VFbPg4js1k87cV5NbrsBjQEDI062zPfC+QQDWEV1Qvrnty9JJsb29/Txgn52cvfaumJCyO",
+	"mbK+WbNd5soIqYaWZgl4NXvuFvbsT6tcIY3BfzrzPRY2c50W4ax0uRTW3TTrqisaaHYNS7FtgCtw074Q",
+	"MVBeXGdnlnqEPi7fbGvme+NR+KB38Kyw5z3v4Lt58WGnUwRgjm6LWC0RXokiSugowbkgdWa+l9l/c55W",
+	"1MCRzfgGc5SoiI6c83zAtCJ9oSP74zshdURCEYwT86rbpGd4WtsyrB76HJfrPOvUHWrfaUFVqAoq4i8x",
+	"eleG/ifBeBoDuPB8/F/I1JVsECEmFUrBHIGuWeUovbV1qB8pIRw4/JdvpSCaFjzSEQsi8oHx0KADB9pQ",
+	"M1PtKt0rlWIL9EaN2cb4MAa3iovHOLU6jUvnoUI7Ko3j9K1r3jq/0ausIVGrSOmIQRw6wZYBS6Wk0wWt",
+	"LsdBdogqLBZWXEDjwPyumv5GVEfpie0ZfKLGQUSoIj017ksRQzsQIfQy+8SwiHRKFhdrr2LLhVdQQ7Bz",
+	"Z7eA55OrDn4ME6MDVRBPYtSMIou03/heQm9eAR/qyNvb2t3xvRHVGqRByT/e/+Pi4qbTaV1c3Gx1LrzH",
+	"T/y95xfjTmc7wD/hrxcX7y/wv8uLi5tnR2bgfud//vPzL58/t375/B8X463O1nf45/e/fP7vX/79v/73",
+	"8+fLP/21uO7RxcXN9r75uNO5uLjZfWE+PjUfn71ouN7jv+y1/rTmNZ/88fFf9i4u2r8JUJ/88Q91FLdt",
+	"PrtrbeW6aTJW6K+gnEDLEENqbBtCGjCp9FUq9ks0sruCuGN6l5mGPyeiz+L5aU93amYZ3cQ9zFVcxj2N",
+	"Uzd68XVlBy4ewc/eSbpNzbM7zSGZEzAs7GEIt4fcgyDqkXVkjiC3/HPSi2kf4l7KU2MhPkBIqK7Sp8OK",
+	"vYyEIRJcLJXxod3DgbbiBqr00HPOfh4DYaFZbsBAYiJIw0UtQfShIkHrlfna8NEiD22w5HalrhZYwWr3",
+	"qrqjEwiEDJdekeH/ERtGxlSSlBucO1jKOTvP0T5xyUtTEtFrl7tUoW5WX1ftBZSAqswoMsiiNmyOh/WN",
+	"wA4sJYVMQqCFtJEqLojQEUgyETJULn2nvcqqCZkaxXR6tVLl387o5VYmSUYNNY+65oJL4KWrlfFWdfuF",
+	"e7/lrWzeBic7t8fJdiOcLGgDJXr3LYpKYFZhwTCpgg0/jwm08a/CfEAdP51zCfwKNvh3Czb4ktDGJBLE",
+	"DbRqseCQv2OW5SF94M6KuLMd+f3Mr1G1asmmLHEbcOnbOgIQiqtrkIaJh4VNKmz+p3aKhSkWQ1bFjaSR",
+	"CjlvdDxHkymge34Ugwt1MElwJYIrkUEsJvUuh2fzakS9TZmpDY3vabdkDdaROcp17XyzDVWNkp7x8H6R",
+	"zc6CY6TuYbjs4vRhEIP4L/M6NjcrOftK1ctdcBUVL5DpXTwyfm6uzzPBer3PXLTVKyrY6TdueA9uCDf6",
+	"io51dCVhcLXMO+o8zsyox8iGrI6qp2QkxTULQZa0NeliElZZuzsVb33j1r8nbl02DL7x698Cv55nDwUO",
+	"vopfW/JYwHH3+Mfu2eEB6YNiobOmnC/dIHsiDFpTl/kjReBGA8eiDQMOHycGPfsvz7o/Hnq+1z0ufMSF",
+	"C/AUEG0mtq6pxHQaXCGNK3Q5zT9eMw2hd5me4Gu3YZtaS7tfyoI0fMYcu1JyHI8TkCwg3YOC4xa4Juje",
+	"JS4utlXgeWnlRVMbNTXKUhBWWmaGWUEwlkxPT7FKA5HdBypB7o91lP90lCLqh3dnafo3smX8bQ5ypPXI",
+	"hokZH4iK6N/bbkbftjxkICQxexGXSmXWYhpTOea+dhlh3p632e60O+ZhiRFwOmLenrfd7rS3PXQjR3iK",
+	"jTSGqTY+5kUasw1HmThmCHqJt8MNciVhxXioIWVFAspJH8iQXduUKUOseJ5u6O15MVM6DcGfpvuVC1je",
+	"VwuHfMhGqcBldjmX0b7V6awhS6dRnKQgospBkqYBhaIUvVcoa2X2TMuVEKRI38cijqq8hTd/X1v2x469",
+	"iqoZ2ZVtFCoQcMrm6imldB+ctL16Up4xbGZsfb96xny63cz3dpucqCqTGOc2gLIibbLIjPB5FNnQ+0vz",
+	"ANQ4SaicenveP4MmWY5L4YVpOkRxlqXQeJdm3WW8AN9yLSOwr10MCjzAJyM6BNKf4t9tsk8GLNYgidKU",
+	"h8oG7ZB2/2yFcY8Iab8FKoPoyg5/b8dcpoOeEwXXIGlsvfQ0jkkkYqzRmTp/asYc8koe5E+29BTDggZn",
+	"RoWGIY2Nluaj+18JOyNfABkX0RMWQD37OkcU3Y93+dVBzyEQLYiKxMS3Ae9NW6LXh6ngNlcVOFYtYfQ3",
+	"qxb6eQxympcLjSxvyFldCAM6jrW3t1nQQRnXT3cMM2GcJUZr2vQrChznAf2bmNg8WonKusXhEIwRswwc",
+	"ZKlvQb5dCtZWpwoueuPg6nQ6twWzN6Cxgh7iUiHpZPBqIngAflbAJmFIZWgQjwcx1FGE+HkeY59iuXJe",
+	"doKAOT0fia/mQhhHaqo+f0n7T+26ilPtG3rVqbJkbUOzhe+CEGksy0WFbDDRt9VujA9JQBWsLnGbA96+",
+	"0RLg9bHEWTV5Y9Qc6VtITfpTZ7H1Wr20EJdp1H3MVOChARgl4XNihDReDBoDFmt4F4zjVzjMnAWNllX1",
+	"25WHFFKXjlgIvrf+8piFn3Jb61NmaX1Cm+qTtbI+Wfb1KbeiPuVm05PquPDyWHCaUBP6JN/ZJ9nWPgF7",
+	"uXZzn9jdfZJvb2uqMxCKeTpY8tmHiPGQUNKqujIsKLDMHu8Jbmig46nLZgmXPvbQu0VZolNU0pLQKs5Y",
+	"C0f+BJbBUzKRG1NwGa4jswbmutwSvOxFLoOuaLPfEbhX9G6wVTOHJXBmofdqGHdWwHiY2NTaWwFoCZvY",
+	"XL8038nwh3yCYd/OWq6COvN+VIL9dBXUr+30W4Jt3+FSPpM5RxolGZe8aEXYTu06t4XN6oW+UdWYVsRY",
+	"yUshLWRZ3Z06nSaKyXbVYiENo/dY2KsXQamayMLLu/OYU1zqCFdaqollMOXcoyFs+YTLeyCtAGMd7ymB",
+	"mrGShpBm49cEaA0fKsGJrKQhjDj28u58pwjfMh5UAs5yjIbQ2cGXd+YvReiW8poSeJZ7NATPWVNr4DUF",
+	"OJfynTKcxQzNhtAWpqyJIku858t4i8rfOhOjsRupELSc9yTNOVq10DS+yhZdYpJZtm9NgxiLHAeMhz4R",
+	"HC0gY94o7DpjO/C0VyXD2F1xWonPphbacqfsQpJMipryouWDNXFjGZQ5O3JZNvtX5XYz8L5iSjd3u2Ev",
+	"tVahmVqd363UeO1+JWvffHa/rs8udStVOex8byRUhT/uJdp6WE/CbGgKeYCP4UmXeDiiSk2EDEkEEtrE",
+	"8Gkca2MNTCuIB2n3n4Wo/SNslqWAh4s+MWtoFr1i93eKrRjvmu1YZo4X/UKE07UVVqY5+5WFphjEzbrt",
+	"0by3HprZtocdYTzzNLRc17421l3a/lk0NNzXtimKp+azc2BYK32x/9fsAaSWoZirJsG/eb6YTmzCBy2l",
+	"ho5KfhOs24H8QJx7nmxWzZ/vDVloflg3DceU+hL+Wr2DvmJ5s9lgxnzrI5y32wS8isrw37OQs8+oLOfu",
+	"GJfa+Ggboc2WBqhcDjQRtrkdpuqUQlWLYmwI+kFlWNYLrsHYYvO/L2TBrLJPClnlX7OO/UBc+jYs9h68",
+	"cbuzU5N7hk5GFscEEzHmuwLlTRXT1kDNOqz8FvDyFcsMe2Mrtik2xfh/ZdiQF1OCDSyXWDfV7U3PUSu2",
+	"RO/SwDEAQIkaQcAGLKjh61alrmftX3eH3EZR1WLzULLPp7a9EsQKbFQakYcHCAXYI8ANU/runUYrwFop",
+	"xpwIexALL2H8bUHUbfrLCrDnKu6LhbfFLM1i3u63Uu1vpdpNS7Xn+lZmkeo52rp7Rfd8Ee891y/XfZcX",
+	"f12MxS7fYHWF+JK+Hygj7C/JY5v+RYQkafL2k9rM7rvmc18u0SVPU120VNahluV6uzBDKqHwn0CIwdyG",
+	"S7aYrzk3kgQghNCmomHjmK+nDn1ttedrqjefzZpnt56kLopybvuscWABpdSiDYHdWFwjcTM+NOiMaZCm",
+	"Q2Nq03ObiqQjkJgFMJ2jBDc/4yC2LATzF8i8e9HVPhTG3Mrj+DoHVZEEbQGXB+Bjj9CRrTlzEOWKS5Yb",
+	"aTY7/1Ong53RiYYb7RPmelGfnx21vvMJB4W05HITt21nfNsNnohrkFlXZrJfaksqxnqhPV3qGv3h9M3x",
+	"uryghZ5yOf8+L+qSLjeKqHEQgFKDcRxPiw3h3PflnnDlF/egNnGzPG8H80P5Kwv/5E4Tf2U6/JvL8ys0",
+	"X9fdpXGuM2P3+Mf9V926voxlG6W+OWOT2EapU1dN860v1x2rqvitpklbnZutRn9K/4mtQZpb8+u1ZF13",
+	"+0vf29ncWk3OFR27v7ny1+zWcf6Y5p4du7oBdJm/BTt2Y7c3pmzjxEfKZrNHQqHTZSrGElNVxjL29rwN",
+	"w+o26IhtXG96s8vZ/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

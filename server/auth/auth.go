@@ -6,11 +6,12 @@
 // says whether a new one is good enough, and [Sign] makes tokens for development and tests.
 //
 // The package knows no HTTP framework, no status code and no dialect: callers ask it in the store's terms and word the
-// refusals themselves. It keeps nothing and looks nothing up; a customer, a user or a catalogue of roles is handed to it.
+// refusals themselves. It keeps nothing but the keys of a key set (RFC 7517), which it reads where the configuration says, and
+// looks nothing else up; a customer, a user or a catalogue of roles is handed to it.
 // Signing in, refreshing and revoking tokens are the identity provider's.
 //
 // Refusals are of two kinds, told apart by errors.Is: [ErrUnauthenticated] (who calls is not known) and [ErrForbidden] (it is
-// known, and not allowed). Their texts are for the log. They are made of fixed sentences, configured claim names, role
+// known, and not allowed). [ErrKeysUnavailable] is neither: nothing can be said about the caller yet. Their texts are for the log. They are made of fixed sentences, configured claim names, role
 // names and ranks, never of what a caller sent; and no error of this package holds any part of a token, a key or a password.
 package auth
 
@@ -22,7 +23,8 @@ import (
 )
 
 var (
-	// ErrUnauthenticated is what every error of [Verifier.Verify] is: the request carries no token that can be trusted.
+	// ErrUnauthenticated is what every error of [Verifier.Verify] but ErrKeysUnavailable is: the request carries no token
+	// that can be trusted.
 	ErrUnauthenticated = errors.New("unauthenticated")
 
 	// ErrTokenMissing is the ErrUnauthenticated of a request without any Authorization header. One that has the header in a
@@ -32,6 +34,11 @@ var (
 	// ErrTokenExpired is the ErrUnauthenticated of a token whose one fault is its age: its signature, issuer and audience
 	// are right, so its holder may be told to sign in again.
 	ErrTokenExpired = fmt.Errorf("%w: the token has expired", ErrUnauthenticated)
+
+	// ErrKeysUnavailable is [Verifier.Verify]'s error where a key set is configured and could not be read even once, so that
+	// nobody can tell whether the token is to be trusted. It is no ErrUnauthenticated: another token would fare no better,
+	// and the same may be good later.
+	ErrKeysUnavailable = errors.New("the keys to verify tokens with are not available")
 
 	// ErrForbidden is what every [ForbiddenError] is: the caller is known and may not do this.
 	ErrForbidden = errors.New("forbidden")

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -82,10 +83,14 @@ func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 	if c.Now == nil {
 		c.Now = clock
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	v, err := auth.NewVerifier(c)
 	if err != nil {
 		t.Fatalf("NewVerifier: %v", err)
 	}
+	t.Cleanup(v.Close)
 	return v
 }
 

@@ -27,8 +27,8 @@ type claims struct {
 //
 // RFC 7519, section 4, leaves it to the reader whether a claim named twice is refused or the last one holds. We refuse it: some
 // other reader of the same token, a gateway say, may hold the first, and then two checks of one token are of two customers.
-// (In the token's header, which golang-jwt reads, the last one holds, as RFC 7515, section 4, allows. Of it we use alg, which
-// must be a configured key's, and crit, whose presence alone counts.) A member repeated at any depth and invalid
+// (In the token's header, which golang-jwt reads, the last one holds, as RFC 7515, section 4, allows. Of it we use alg and
+// kid, which only choose among the keys that are trusted, and crit, whose presence alone counts.) A member repeated at any depth and invalid
 // Unicode are refused alike. This is also why the claims are not golang-jwt's MapClaims: those keep the last, and with numbers undamaged
 // (WithJSONNumber) also ignore whatever follows the object.
 func (c *claims) UnmarshalJSON(data []byte) error {

@@ -63,19 +63,29 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 		return nil, nil, fmt.Errorf("reading the public key file: %w", err)
 	}
 
+	method, err := methodOf(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return method, key, nil
+}
+
+// methodOf returns the one algorithm that tokens signed by a public key's private half may have, or an error that says why
+// there is none.
+func methodOf(key any) (jwt.SigningMethod, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < minRSABits {
-			return nil, nil, fmt.Errorf("the RSA public key has %d bits and needs at least %d", bits, minRSABits)
+			return nil, fmt.Errorf("the RSA public key has %d bits and needs at least %d", bits, minRSABits)
 		}
-		return jwt.SigningMethodRS256, key, nil
+		return jwt.SigningMethodRS256, nil
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {
-			return nil, nil, fmt.Errorf("the ECDSA public key is on the curve %s and must be on P-256", key.Curve.Params().Name)
+			return nil, fmt.Errorf("the ECDSA public key is on the curve %s and must be on P-256", key.Curve.Params().Name)
 		}
-		return jwt.SigningMethodES256, key, nil
+		return jwt.SigningMethodES256, nil
 	case ed25519.PublicKey:
-		return jwt.SigningMethodEdDSA, key, nil
+		return jwt.SigningMethodEdDSA, nil
 	}
-	return nil, nil, errors.New("the public key must be an RSA, an ECDSA P-256 or an Ed25519 key")
+	return nil, errors.New("the public key must be an RSA, an ECDSA P-256 or an Ed25519 key")
 }

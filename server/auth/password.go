@@ -46,6 +46,16 @@ func NewCheapPasswords() *Passwords {
 	return newPasswords(params)
 }
 
+// NewBusyPasswords returns Passwords that have all they can do for ever, so that whatever is asked of them waits until its
+// context ends. It is for tests of what comes of that.
+func NewBusyPasswords() *Passwords {
+	p := NewCheapPasswords()
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	return p
+}
+
 func newPasswords(params argon2id.Params) *Passwords {
 	// Any salt and key will do, because nobody is told whether they match.
 	salt, key := make([]byte, params.SaltLength), make([]byte, params.KeyLength)

@@ -50,12 +50,27 @@ func (p Policy) CoversUUID(pr Principal, id uuid.UUID) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{uuid: id})
 }
 
+// Scope gives all customers that [Policy.Covers] grants the principal, as a reader of the change feed names them.
+func (p Policy) Scope(pr Principal) store.FeedScope {
+	scope := store.FeedScope{All: p.PlatformAdministrator(pr)}
+	for _, c := range pr.customers {
+		if c.uuid != uuid.Nil {
+			scope.UUIDs = append(scope.UUIDs, c.uuid)
+		} else {
+			scope.IDs = append(scope.IDs, c.id)
+		}
+	}
+	return scope
+}
+
 // Permits reports whether the principal has a permission within the customers that [Policy.Covers] grants it: the token
 // has it among its permissions, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which have all three, among its authorities.
 func (p Policy) Permits(pr Principal, perm Permission) bool {
 	switch perm {
 	case PermissionRead, PermissionWrite, PermissionCreate:
 		return pr.hasPermission(perm) || pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
+	case PermissionHistory:
+		return pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
 	}
 	return false
 }

@@ -17,6 +17,9 @@ const (
 	PermissionCreate Permission = "customer_user:create" // add them
 )
 
+// PermissionHistory is the right to read who changed what. It goes with the administrators' roles: no token can name it.
+const PermissionHistory Permission = "history"
+
 // Principal is who calls, as a verified token describes them. Only [Verifier.Verify] makes one; the zero Principal may do
 // nothing. What a principal may do is asked of a [Policy].
 type Principal struct {

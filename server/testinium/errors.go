@@ -25,6 +25,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "The user has changed since the version that If-Match names."},
 	dialect.ContentTooLarge:      {"PAYLOAD_TOO_LARGE", "The request body is too large."},
 	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "The request body must be JSON."},
+	dialect.RateLimited:          {"TOO_MANY_REQUESTS", "Too many requests were made. Try again later."},
 	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "The service cannot answer at the moment. Try again later."},
 }
 

@@ -47,7 +47,7 @@ func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
 }
 
 func (l *userList) write(w http.ResponseWriter) error {
-	out := bufio.NewWriter(w)
+	out := bufio.NewWriter(progressing{w, l.call})
 	separator := byte('[')
 	for len(l.batch) > 0 {
 		for _, u := range l.batch {
@@ -65,7 +65,6 @@ func (l *userList) write(w http.ResponseWriter) error {
 			}
 			separator = ','
 		}
-		l.call.Progress()
 		if err := l.read(); err != nil {
 			return err
 		}
@@ -78,6 +77,17 @@ func (l *userList) write(w http.ResponseWriter) error {
 		return fmt.Errorf("write list: %w", err)
 	}
 	return nil
+}
+
+// progressing is an answer that takes longer than a request may, as long as the client goes on reading it.
+type progressing struct {
+	http.ResponseWriter
+	call *dialect.Call
+}
+
+func (p progressing) Write(part []byte) (int, error) {
+	p.call.Progress()
+	return p.ResponseWriter.Write(part)
 }
 
 var _ testiniumapi.ListUsersResponseObject = (*userList)(nil)

@@ -18,6 +18,11 @@ func checkPatch(roles *store.Catalogue) dialect.Check {
 			}
 		}
 		if subrole, ok := c.Body["subrole"].(map[string]any); ok {
+			_, hasID := subrole["id"]
+			_, hasCode := subrole["code"]
+			if !hasID && !hasCode {
+				wrong = append(wrong, dialect.FieldError{Field: "subrole", Message: "subrole must have an id or a code"})
+			}
 			_, problems := findSubrole(roles, text(subrole["id"]), text(subrole["code"]))
 			wrong = append(wrong, problems...)
 		}
@@ -58,11 +63,8 @@ func fromAPINewUser(body *worthapi.NewUser, roles *store.Catalogue) store.User {
 }
 
 // findSubrole resolves a subrole by its id and its code, which must agree where both are given. The label is not looked
-// at. It also gives what is wrong with the two, by their paths.
+// at. It also gives what is wrong with the two, by their paths: nothing where both are missing.
 func findSubrole(roles *store.Catalogue, id, code *string) (role store.Role, wrong []dialect.FieldError) {
-	if id == nil && code == nil {
-		return role, []dialect.FieldError{{Field: "subrole", Message: "subrole must have an id or a code"}}
-	}
 	var byID, byCode store.Role
 	var found bool
 	if code != nil {

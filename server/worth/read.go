@@ -68,8 +68,7 @@ func toAPIUserRecord(u store.User, roles *store.Catalogue) worthapi.UserRecord {
 	return shown
 }
 
-// toAPITime always shows the milliseconds, zeros included.
-func toAPITime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+func toAPITime(t time.Time) string { return t.Format(store.TimeLayout) }
 
 // maxWhole is how many records a list without pages may have.
 const maxWhole = 1000

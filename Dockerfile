@@ -1,0 +1,21 @@
+# One static program, the certificates that it needs to trust a database by, and a folder for SQLite. No shell, no root.
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/dragoman . && mkdir -m 700 /out/data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/dragoman /dragoman
+COPY --from=build --chown=65532:65532 /out/data /data
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+ENV DRAGOMAN_LISTEN=0.0.0.0:8080 \
+    DRAGOMAN_DATABASE=sqlite:/data/dragoman.db
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/dragoman", "ready"]
+ENTRYPOINT ["/dragoman"]
+CMD ["serve"]

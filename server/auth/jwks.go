@@ -1,0 +1,328 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// DefaultJWKSRefresh is how often a key set is read anew where [Config] does not say.
+const DefaultJWKSRefresh = 5 * time.Minute
+
+const (
+	minJWKSRefresh = time.Second
+	maxKeySetBytes = 1 << 20
+
+	readTimeout     = 10 * time.Second // for reading a key set, whole
+	patience        = 2 * time.Second  // how long after its start requests still wait for a reading
+	unknownInterval = time.Minute      // the least time between two readings that tokens with an unknown kid cause
+
+	// After a reading that failed the next comes sooner than after one that did not: each time twice as late.
+	firstRetry = time.Second
+	maxRetry   = 30 * time.Second
+)
+
+// keySource keeps the latest good key set of a URL or file. It reads the set at once and then at an interval, in the
+// background, and when a token names a key that the set does not have.
+type keySource struct {
+	read     func(context.Context) ([]byte, error)
+	interval time.Duration
+	log      *slog.Logger
+
+	latest atomic.Pointer[keySet] // nil until a reading went well
+
+	ctx    context.Context // done when the source is closed
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex
+	reading *reading  // the one under way; nil if there is none
+	asked   time.Time // when an unknown kid last caused one
+}
+
+// reading is one attempt to read the set.
+type reading struct {
+	patience context.Context // done when requests are not to wait any longer
+	done     chan struct{}
+	err      error // set before done is closed
+}
+
+// startKeySource starts to keep what read yields, until the source is closed.
+func startKeySource(read func(context.Context) ([]byte, error), interval time.Duration, log *slog.Logger) *keySource {
+	s := &keySource{read: read, interval: interval, log: log}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mu.Lock()
+	first := s.start() // before any request comes that might want to wait for it
+	s.mu.Unlock()
+	s.work.Go(func() { s.run(first) })
+	return s
+}
+
+// close ends what the source does in the background, and waits for it to end. The latest keys stay.
+func (s *keySource) close() {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.work.Wait()
+}
+
+// run reads the set whenever its time has come.
+func (s *keySource) run(r *reading) {
+	retry := firstRetry
+	for {
+		<-r.done
+		wait := s.interval
+		if r.err != nil {
+			wait = min(retry, s.interval)
+			retry = min(2*retry, maxRetry)
+		} else {
+			retry = firstRetry
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		s.mu.Lock()
+		r = s.start()
+		s.mu.Unlock()
+	}
+}
+
+// start returns the reading that is under way, and starts one if none is. The caller holds s.mu.
+func (s *keySource) start() *reading {
+	if s.reading != nil {
+		return s.reading
+	}
+	r := &reading{done: make(chan struct{})}
+	if r.err = s.ctx.Err(); r.err != nil {
+		r.patience = s.ctx
+		close(r.done)
+		return r
+	}
+	s.reading = r
+	var stop context.CancelFunc
+	r.patience, stop = context.WithTimeout(s.ctx, patience)
+	s.work.Go(func() {
+		defer stop()
+		set, err := s.attempt()
+		s.mu.Lock()
+		// One step: who sees the new keys and misses one asks for another reading, not for this.
+		if r.err = err; err == nil {
+			s.latest.Store(set)
+		}
+		s.reading = nil
+		s.mu.Unlock()
+		close(r.done)
+	})
+	return r
+}
+
+// attempt reads the set once, and tells the log how it went.
+func (s *keySource) attempt() (*keySet, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, readTimeout)
+	defer cancel()
+	content, err := s.read(ctx)
+	var set *keySet
+	if err == nil {
+		set, err = parseKeySet(content)
+	}
+	switch before := s.latest.Load(); {
+	case s.ctx.Err() != nil:
+		return nil, s.ctx.Err()
+	case err != nil && before == nil:
+		s.log.Error("token keys could not be read, tokens cannot be verified", "error", err)
+	case err != nil:
+		s.log.Warn("token keys could not be read anew, the last good ones stay", "error", err)
+	case !set.sameContent(before):
+		s.log.Info("token keys read", "keys", set.usable, "unused", set.unused)
+	}
+	return set, err
+}
+
+var errUnknownKey = errors.New("the key set has no such key")
+
+// key returns the key that a token's header names, or without a kid the only one for its algorithm. A kid that is not known
+// has the set read anew, once a minute at most, whoever asks. The error is errUnknownKey, or ErrKeysUnavailable as long as
+// no set was ever read. The caller waits for a reading no longer than until patience is over since its start.
+func (s *keySource) key(algorithm string, kid string, hasKid bool) (any, error) {
+	name := keyName{algorithm, kid}
+	set := s.latest.Load()
+	if set == nil {
+		s.mu.Lock()
+		r := s.reading
+		s.mu.Unlock()
+		r.wait()
+		if set = s.latest.Load(); set == nil {
+			return nil, ErrKeysUnavailable
+		}
+	}
+	key, ok := set.find(name, hasKid)
+	// A set has no key of the empty kid, and a token without one would be no better off with other keys of the same provider.
+	if !ok && hasKid && kid != "" {
+		s.ask().wait()
+		key, ok = s.latest.Load().find(name, hasKid)
+	}
+	if !ok {
+		return nil, errUnknownKey
+	}
+	return key, nil
+}
+
+// ask returns the reading that an unknown kid may hope for: the one under way, or a new one; nil if the last one that a kid
+// caused is too fresh.
+func (s *keySource) ask() *reading {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading != nil {
+		return s.reading
+	}
+	if now := time.Now(); s.asked.IsZero() || now.Sub(s.asked) >= unknownInterval {
+		s.asked = now
+		return s.start()
+	}
+	return nil
+}
+
+// wait returns when the reading is done or nobody is to wait for it any longer. A nil reading is done.
+func (r *reading) wait() {
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.done:
+	case <-r.patience.Done():
+	}
+}
+
+// keySetReader returns what reads the key set at a place, which is an https URL, an http URL of this machine's own, a file
+// URL or a path, and whether it is a file.
+func keySetReader(place string) (read func(context.Context) ([]byte, error), isFile bool, err error) {
+	u, err := url.Parse(place)
+	if err != nil {
+		// The text of err quotes the URL, which may hold a password.
+		return nil, false, errors.New("the JWKS URL is neither a URL nor a path")
+	}
+	switch u.Scheme {
+	case "https", "http":
+		if err := checkKeySetURL(u); err != nil {
+			return nil, false, err
+		}
+		client := newKeySetClient(u.Scheme == "http")
+		return func(ctx context.Context) ([]byte, error) { return fetchKeySet(ctx, client, u.String()) }, false, nil
+	case "file":
+		path := u.Path
+		if u.Opaque != "" {
+			path, err = url.PathUnescape(u.Opaque) // file:keys.json
+		}
+		if err != nil || path == "" || u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, false, errors.New("the JWKS URL names no file of this machine: a file URL looks like file:///etc/dragoman/jwks.json")
+		}
+		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
+	case "":
+		return func(context.Context) ([]byte, error) { return readKeySetFile(place) }, true, nil
+	}
+	return nil, false, fmt.Errorf("the JWKS URL has the scheme %s and must have https, or file for a file", u.Scheme)
+}
+
+func checkKeySetURL(u *url.URL) error {
+	switch {
+	case u.Hostname() == "":
+		return errors.New("the JWKS URL has no host")
+	case u.User != nil:
+		return errors.New("the JWKS URL has a user name or a password, which is not sent: a key set is public")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return errors.New("the JWKS URL must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json")
+	}
+	return nil
+}
+
+// isLoopback reports whether a host is certainly this machine.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
+}
+
+// newKeySetClient returns a client that follows no redirects, so that keys are only taken from where the configuration says;
+// for http, one that connects to loopback addresses only, whatever a name resolves to.
+func newKeySetClient(loopbackOnly bool) *http.Client {
+	dialer := &net.Dialer{Timeout: readTimeout / 2}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    readTimeout / 2,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableKeepAlives:      true, // the next request is minutes away
+	}
+	if loopbackOnly {
+		transport.Proxy = nil
+		dialer.Control = func(_, address string, _ syscall.RawConn) error {
+			if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
+				return errors.New("the JWKS URL is http and its host is not this machine")
+			}
+			return nil
+		}
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func fetchKeySet(ctx context.Context, client *http.Client, place string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the key set: %w", err)
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	request.Header.Set("User-Agent", "dragoman")
+	response, err := client.Do(request)
+	if err != nil {
+		// Without the URL, which says nothing new.
+		var outer *url.Error
+		if errors.As(err, &outer) {
+			err = outer.Err
+		}
+		return nil, fmt.Errorf("ask for the key set: %w", err)
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode >= 300 && response.StatusCode < 400:
+		return nil, fmt.Errorf("the key set's server answers %d, and redirects are not followed: configure the URL that it points to", response.StatusCode)
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("the key set's server answers %d", response.StatusCode)
+	}
+	return readKeySet(response.Body)
+}
+
+func readKeySetFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the key set: %w", err)
+	}
+	defer file.Close()
+	return readKeySet(file)
+}
+
+func readKeySet(r io.Reader) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(r, maxKeySetBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the key set: %w", err)
+	}
+	if len(content) > maxKeySetBytes {
+		return nil, fmt.Errorf("the key set is longer than %d bytes", maxKeySetBytes)
+	}
+	return content, nil
+}

@@ -1,0 +1,198 @@
+package auth
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// edSet returns a key set with the public half of a fixed key, by this kid.
+func edSet(kid string) []byte {
+	public := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q}]}`, base64.RawURLEncoding.EncodeToString(public), kid)
+}
+
+// slowly is a key set's server that takes its time.
+type slowly struct {
+	takes    time.Duration
+	answers  []byte
+	readings atomic.Int32
+	underWay atomic.Int32
+}
+
+func (s *slowly) read(ctx context.Context) ([]byte, error) {
+	s.readings.Add(1)
+	s.underWay.Add(1)
+	defer s.underWay.Add(-1)
+	select {
+	case <-time.After(s.takes):
+		return s.answers, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestNobodyWaitsLongForASlowServer holds that requests share one reading of the set and wait two seconds since its start.
+func TestNobodyWaitsLongForASlowServer(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		takes time.Duration
+		waits time.Duration // of who asks when the reading starts
+		found bool
+	}{
+		{"fast", time.Second, time.Second, true},
+		{"slow", 5 * time.Second, 2 * time.Second, false},
+		{"hanging", time.Hour, 2 * time.Second, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := &slowly{answers: edSet("1")}
+				s := startKeySource(server.read, 24*time.Hour, slog.New(slog.DiscardHandler))
+				defer s.close()
+				synctest.Wait()
+				server.takes, server.answers = test.takes, edSet("2")
+
+				var callers sync.WaitGroup
+				start := time.Now()
+				for i := range 100 {
+					callers.Go(func() {
+						<-time.After(time.Duration(i) * 30 * time.Millisecond)
+						began := time.Now()
+						_, err := s.key("EdDSA", "2", true)
+						if err != nil && !errors.Is(err, errUnknownKey) || err == nil != test.found {
+							t.Errorf("caller %d: %v", i, err)
+						}
+						// Who comes later waits only until the others' patience is over.
+						if waited, most := time.Since(began), max(0, test.waits-began.Sub(start)); waited > most {
+							t.Errorf("caller %d waited %s, want %s at most", i, waited, most)
+						}
+						// Known keys are at hand all the while.
+						if _, err := s.key("EdDSA", "1", true); err != nil && !test.found {
+							t.Errorf("caller %d: known key: %v", i, err)
+						}
+					})
+				}
+				callers.Wait()
+				if n := server.readings.Load(); n != 2 {
+					t.Errorf("%d readings, want the first and one for all callers", n)
+				}
+				<-time.After(time.Minute)
+				if server.underWay.Load() != 0 {
+					t.Errorf("a reading is under way a minute later")
+				}
+			})
+		})
+	}
+}
+
+// TestNobodyWaitsLongForTheFirstKeys holds the same for a server that was never heard of.
+func TestNobodyWaitsLongForTheFirstKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &slowly{takes: 3 * time.Second, answers: edSet("1")}
+		s := startKeySource(server.read, 24*time.Hour, slog.New(slog.DiscardHandler))
+		defer s.close()
+		for _, test := range []struct {
+			after, waits time.Duration
+			err          error
+		}{
+			{0, 2 * time.Second, ErrKeysUnavailable},
+			{500 * time.Millisecond, 0, ErrKeysUnavailable},
+			{time.Second, 0, nil},
+		} {
+			<-time.After(test.after)
+			began := time.Now()
+			_, err := s.key("EdDSA", "1", true)
+			if waited := time.Since(began); waited != test.waits || !errors.Is(err, test.err) {
+				t.Errorf("waited %s for %v, want %s for %v", waited, err, test.waits, test.err)
+			}
+		}
+		if n := server.readings.Load(); n != 1 {
+			t.Errorf("%d readings", n)
+		}
+	})
+}
+
+// TestCloseEndsAReading holds that closing does not wait for a server.
+func TestCloseEndsAReading(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := &slowly{takes: time.Hour}
+		s := startKeySource(server.read, time.Hour, slog.New(slog.DiscardHandler))
+		var callers sync.WaitGroup
+		for range 10 {
+			callers.Go(func() {
+				if _, err := s.key("EdDSA", "1", true); !errors.Is(err, ErrKeysUnavailable) {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.close()
+		callers.Wait()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("closed after %s", waited)
+		}
+		if _, err := s.key("EdDSA", "1", true); !errors.Is(err, ErrKeysUnavailable) || server.readings.Load() != 1 {
+			t.Errorf("after the end: %v, %d readings", err, server.readings.Load())
+		}
+	})
+}
+
+// TestRedirectsAreNotFollowed holds that keys come from the configured URL alone, over TLS that the server proves.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer plain.Close()
+	target := plain.URL
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/jwks.json" {
+			w.Write(edSet("1"))
+			return
+		}
+		http.Redirect(w, r, target, http.StatusFound)
+	}))
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	secure.StartTLS()
+	defer secure.Close()
+
+	client := newKeySetClient(false)
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	if content, err := fetchKeySet(t.Context(), client, secure.URL+"/jwks.json"); err != nil || string(content) != string(edSet("1")) {
+		t.Errorf("without a redirect: %q, %v", content, err)
+	}
+	if _, err := fetchKeySet(t.Context(), client, secure.URL); err == nil || !strings.Contains(err.Error(), "answers 302, and redirects are not followed") {
+		t.Errorf("with a redirect: %v", err)
+	}
+	if _, err := fetchKeySet(t.Context(), newKeySetClient(false), secure.URL+"/jwks.json"); err == nil || strings.Contains(err.Error(), secure.URL) {
+		t.Errorf("without proof of who the server is: %v", err)
+	}
+}
+
+// TestLoopbackIsWhereItSays holds that a name which resolves to another machine is not connected to over http.
+func TestLoopbackIsWhereItSays(t *testing.T) {
+	t.Parallel()
+	// The address is of a network for documentation (RFC 5737): nobody answers there, nor is anybody asked.
+	_, err := fetchKeySet(t.Context(), newKeySetClient(true), "http://192.0.2.1/jwks.json")
+	if err == nil || !strings.Contains(err.Error(), "its host is not this machine") {
+		t.Errorf("error %v", err)
+	}
+}

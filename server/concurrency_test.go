@@ -1,0 +1,330 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/gen/worthclient"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// writers is how many write to one user at once.
+const writers = 40
+
+func TestConcurrentPatchesOfDifferentMembersAllStay(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		race(t, s, func(i int) write { return patchOf(s, i) })
+	})
+}
+
+func TestConcurrentPatchesAndPutsLoseNothing(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		after := race(t, s, func(i int) write {
+			if i%2 == 0 {
+				return patchOf(s, i/2)
+			}
+			return putOf(s, i)
+		})
+		if after.Mobile == nil {
+			t.Error("a PUT lost the mobile number that a PATCH set")
+		}
+	})
+}
+
+func TestOfConcurrentPutsTheLastWinsWhole(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		before := s.FindUser(t, servertest.Ada)
+		after := race(t, s, func(i int) write { return putOf(s, i) })
+		whole := 0
+		for i := range writers {
+			u := before
+			putOf(s, i).edit(&u)
+			if len(store.Diff(&u, &after)) == 0 {
+				whole++
+			}
+		}
+		if whole != 1 || after.Version != 1+writers {
+			t.Errorf("version %d is %d writers' whole body: %+v", after.Version, whole, after)
+		}
+	})
+}
+
+// Each writer adds its own letter to what it read, half of them through each dialect.
+func TestConcurrentWritersUnderIfMatchLoseNoLetter(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		patch(t, s, s.FindUser(t, servertest.Ada), worthclient.UserPatch{Mobile: new("-"), FirstName: new("-")})
+		each(func(i int) {
+			letter := string(rune('A' + i))
+			attempt := appendToMobile
+			if i%2 == 0 {
+				attempt = appendToName
+			}
+			for status := 0; status != http.StatusOK; {
+				var err error
+				if status, err = attempt(s, letter); err != nil || status != http.StatusOK && status != http.StatusPreconditionFailed {
+					t.Errorf("writer %d: %d %v", i, status, err)
+					return
+				}
+			}
+		})
+		u := s.FindUser(t, servertest.Ada)
+		for i := range writers {
+			text := textOf(u.Mobile)
+			if i%2 == 0 {
+				text = u.FirstName
+			}
+			if strings.Count(text, string(rune('A'+i))) != 1 {
+				t.Errorf("letter %c is not once in %q", 'A'+i, text)
+			}
+		}
+		if len(textOf(u.Mobile)) != 1+writers/2 || len(u.FirstName) != 1+writers/2 || u.Version != 2+writers {
+			t.Errorf("mobile %q, name %q, version %d", textOf(u.Mobile), u.FirstName, u.Version)
+		}
+	})
+}
+
+func textOf(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+func appendToMobile(s *servertest.Server, letter string) (status int, err error) {
+	sdk := s.Worth(servertest.Administrator())
+	read, err := sdk.GetCustomerUserWithResponse(context.Background(), servertest.SandboxUUID, servertest.AdaUUID, nil)
+	if err != nil {
+		return 0, err
+	}
+	if read.JSON200 == nil {
+		return 0, fmt.Errorf("get: %d %s", read.StatusCode(), read.Body)
+	}
+	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), servertest.SandboxUUID.String(), servertest.AdaUUID.String(),
+		&worthclient.UpdateCustomerUserParams{IfMatch: &read.Headers200.ETag},
+		worthclient.UserPatch{Mobile: new(textOf(read.JSON200.Data.Mobile) + letter)})
+	if err != nil {
+		return 0, err
+	}
+	return r.StatusCode(), nil
+}
+
+func appendToName(s *servertest.Server, letter string) (status int, err error) {
+	sdk := s.Testinium(servertest.Administrator())
+	read, err := sdk.GetUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
+		&testiniumclient.GetUserParams{CurrentCompanyID: servertest.Company})
+	if err != nil {
+		return 0, err
+	}
+	if read.JSON200 == nil {
+		return 0, fmt.Errorf("get: %d %s", read.StatusCode(), read.Body)
+	}
+	u := read.JSON200
+	p := testiniumclient.UserUpdate{
+		Name: u.Name + letter, Surname: u.Surname, Username: u.Username, Email: u.Email, Enabled: u.Enabled,
+		AccountNonExpired: u.AccountNonExpired, AccountNonLocked: u.AccountNonLocked, CredentialNonExpired: u.CredentialNonExpired,
+	}
+	for _, a := range u.Authorities {
+		p.Authorities = append(p.Authorities, testiniumclient.AuthorityReference{Name: a.Name})
+	}
+	r, err := sdk.UpdateUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
+		&testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company, IfMatch: &read.Headers200.ETag}, p)
+	if err != nil {
+		return 0, err
+	}
+	return r.StatusCode(), nil
+}
+
+// write is one writer's write to Ada.
+type write struct {
+	send func() (answer, error)
+	edit func(u *store.User) // what it does to a user
+}
+
+// answer is what a writer got.
+type answer struct {
+	status        int
+	body          []byte
+	etag, changed string
+	shown         *testiniumclient.User // nil from Worth
+}
+
+// patchOf is writer i's PATCH of one of the six members.
+func patchOf(s *servertest.Server, i int) write {
+	var p worthclient.UserPatch
+	var edit func(u *store.User)
+	switch text := fmt.Sprintf("patch %d", i); i % 6 {
+	case 0:
+		p.Mobile, edit = &text, func(u *store.User) { u.Mobile = &text }
+	case 1:
+		p.FirstName, edit = &text, func(u *store.User) { u.FirstName = text }
+	case 2:
+		p.LastName, edit = &text, func(u *store.User) { u.LastName = text }
+	case 3:
+		email := fmt.Sprintf("patch%d@example.com", i)
+		p.Email, edit = &email, func(u *store.User) { u.Email, u.EmailVerified = email, false }
+	case 4:
+		status := []worthclient.UserStatus{worthclient.UserStatusActive, worthclient.UserStatusInactive}[i/6%2]
+		p.Status, edit = &status, func(u *store.User) { u.Status = store.Status(status) }
+	case 5:
+		code := []string{"cro", "risk_analyst"}[i/6%2]
+		p.Subrole = &worthclient.SubroleReference{Code: &code}
+		edit = func(u *store.User) {
+			roles := map[string]store.RoleSet{"cro": store.Roles(2, 3), "risk_analyst": store.Roles(3)}[code]
+			u.Roles = u.Roles.Minus(store.Roles(1, 2, 3)).Union(roles)
+		}
+	}
+	sdk := s.Worth(servertest.Administrator())
+	return write{
+		send: func() (answer, error) {
+			r, err := sdk.UpdateCustomerUserWithResponse(context.Background(),
+				servertest.SandboxUUID.String(), servertest.AdaUUID.String(), nil, p)
+			if err != nil {
+				return answer{}, err
+			}
+			if r.JSON200 == nil {
+				return answer{status: r.StatusCode(), body: r.Body}, nil
+			}
+			return answer{r.StatusCode(), r.Body, r.Headers200.ETag, r.Headers200.DragomanChanged, nil}, nil
+		},
+		edit: edit,
+	}
+}
+
+// putOf is writer i's PUT of everything, no two of them alike in any text.
+func putOf(s *servertest.Server, i int) write {
+	text := fmt.Sprintf("put%d", i)
+	p := testiniumclient.UserUpdate{
+		Name: text, Surname: text, Username: text, Email: text + "@example.com",
+		Enabled: i&2 > 0, AccountNonExpired: i&4 > 0, AccountNonLocked: i&8 > 0, CredentialNonExpired: i&16 > 0,
+		Authorities: []testiniumclient.AuthorityReference{{Name: "ROLE_USER"}, {Name: []string{"ROLE_RUN_TEST", "ROLE_REPORT"}[i&1]}},
+		VcsPassword: &text,
+	}
+	sdk := s.Testinium(servertest.Administrator())
+	return write{
+		send: func() (answer, error) {
+			r, err := sdk.UpdateUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
+				&testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company}, p)
+			if err != nil {
+				return answer{}, err
+			}
+			if r.JSON200 == nil {
+				return answer{status: r.StatusCode(), body: r.Body}, nil
+			}
+			return answer{r.StatusCode(), r.Body, r.Headers200.ETag, r.Headers200.DragomanChanged, r.JSON200}, nil
+		},
+		edit: func(u *store.User) {
+			u.FirstName, u.LastName, u.Username, u.VCSPassword = text, text, text, &text
+			u.EmailVerified = u.EmailVerified && u.Email == p.Email
+			u.Email = p.Email
+			u.Status = map[bool]store.Status{true: store.StatusActive, false: store.StatusInactive}[p.Enabled]
+			u.AccountNonExpired, u.AccountNonLocked, u.CredentialNonExpired = p.AccountNonExpired, p.AccountNonLocked, p.CredentialNonExpired
+			u.Roles = store.Roles(3, []int64{4, 12}[i&1])
+		},
+	}
+}
+
+// race lets all writers write to Ada at once, and gives her as she then is. All must be accepted, and everything told and
+// stored must be what these writes do one after another, in the order of the versions that they were told, of which each
+// that changed something made one.
+func race(t *testing.T, s *servertest.Server, writeOf func(i int) write) store.User {
+	t.Helper()
+	before := s.FindUser(t, servertest.Ada)
+	writes, answers := make([]write, writers), make([]answer, writers)
+	for i := range writes {
+		writes[i] = writeOf(i)
+	}
+	each(func(i int) {
+		var err error
+		if answers[i], err = writes[i].send(); err != nil || answers[i].status != http.StatusOK {
+			t.Errorf("writer %d: %d %s %v", i, answers[i].status, answers[i].body, err)
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+
+	made := map[string]int{} // by the version's ETag, the writer who made it
+	for i, a := range answers {
+		if a.changed == "" {
+			continue
+		}
+		if other, ok := made[a.etag]; ok {
+			t.Fatalf("writers %d and %d both made version %s", other, i, a.etag)
+		}
+		made[a.etag] = i
+	}
+	after := s.FindUser(t, servertest.Ada)
+	if want := before.Version + int64(len(made)); after.Version != want {
+		t.Fatalf("%d writers changed something, but version %d became %d", len(made), before.Version, after.Version)
+	}
+	etag := func(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+	versions := map[string]store.User{etag(before.Version): before}
+	u := before
+	for v := before.Version + 1; v <= after.Version; v++ {
+		i, ok := made[etag(v)]
+		if !ok {
+			t.Fatalf("nobody was told of having made version %d", v)
+		}
+		writes[i].edit(&u)
+		versions[etag(v)] = u
+	}
+	if d := store.Diff(&u, &after); len(d) > 0 {
+		t.Errorf("%v: one after another these writes make\n%+v, but stored is\n%+v", d, u, after)
+	}
+	for i, a := range answers {
+		told, ok := versions[a.etag]
+		if !ok {
+			t.Fatalf("writer %d was told of version %s of %d", i, a.etag, after.Version)
+		}
+		then := told
+		if writes[i].edit(&then); len(store.Diff(&told, &then)) > 0 {
+			t.Errorf("writer %d was told of version %s, which is without what it wrote: %+v", i, a.etag, told)
+		}
+		if a.shown != nil {
+			checkShown(t, s, told, *a.shown)
+		}
+	}
+	return after
+}
+
+// checkShown fails unless a PUT's answer shows u.
+func checkShown(t *testing.T, s *servertest.Server, u store.User, shown testiniumclient.User) {
+	t.Helper()
+	want := bodyOf(s, u)
+	got := testiniumclient.UserUpdate{
+		Name: shown.Name, Surname: shown.Surname, Username: shown.Username, Email: shown.Email, Enabled: shown.Enabled,
+		AccountNonExpired: shown.AccountNonExpired, AccountNonLocked: shown.AccountNonLocked, CredentialNonExpired: shown.CredentialNonExpired,
+	}
+	for _, a := range shown.Authorities {
+		got.Authorities = append(got.Authorities, testiniumclient.AuthorityReference{Name: a.Name})
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("shown\n%+v, not\n%+v", got, want)
+	}
+}
+
+// each runs f for every writer at once, and waits for all.
+func each(f func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range writers {
+		wg.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}

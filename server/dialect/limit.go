@@ -1,0 +1,80 @@
+package dialect
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// Rate is how many requests one client may make: PerSecond in the long run, and Burst at once after a rest.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// errNoRate: a Rate that no client could keep to, or that every client would.
+var errNoRate = errors.New("must be more than 0 requests a second, with a burst of 1 or more")
+
+// maxLimited is how many clients a Limiter remembers: some ten megabytes of them at most. Who is forgotten begins with a
+// whole burst again.
+const maxLimited = 1 << 16
+
+// Limiter holds each client to a rate of its own, by a name such as an address or a token's subject. It remembers those
+// that it saw last, so that its memory is bounded however many there are. It is safe for concurrent use. A nil Limiter
+// lets everything pass.
+type Limiter struct {
+	rate    Rate
+	now     func() time.Time
+	clients *lru.Cache[string, *rate.Limiter]
+}
+
+// NewLimiter gives a limiter by the clock now.
+func NewLimiter(r Rate, now func() time.Time) (*Limiter, error) {
+	return newLimiter(r, now, maxLimited)
+}
+
+func newLimiter(r Rate, now func() time.Time, size int) (*Limiter, error) {
+	if !(r.PerSecond > 0) || math.IsInf(r.PerSecond, 0) || r.Burst < 1 {
+		return nil, fmt.Errorf("a rate of %v and %d: %w", r.PerSecond, r.Burst, errNoRate)
+	}
+	clients, err := lru.New[string, *rate.Limiter](size)
+	if err != nil {
+		return nil, fmt.Errorf("make a limiter: %w", err)
+	}
+	return &Limiter{rate: r, now: now, clients: clients}, nil
+}
+
+// RateLimitedError is a client that makes more requests than it may: a 429.
+type RateLimitedError struct {
+	// RetryAfter is when the next request would pass if nobody else made one for the same client. It is more than 0.
+	RetryAfter time.Duration
+}
+
+func (e *RateLimitedError) Error() string { return "too many requests" }
+
+// Allow counts one request of a client, and gives a *RateLimitedError if it is one too many.
+func (l *Limiter) Allow(client string) error {
+	if l == nil {
+		return nil
+	}
+	limiter, known := l.clients.Get(client)
+	if !known {
+		limiter = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
+		// Another request of the same client may have been first.
+		if first, late, _ := l.clients.PeekOrAdd(client, limiter); late {
+			limiter = first
+		}
+	}
+	now := l.now()
+	if limiter.AllowN(now, 1) {
+		return nil
+	}
+	missing := 1 - limiter.TokensAt(now)
+	// Never 0, since a concurrent request may have been refused where this one would now pass.
+	wait := max(time.Duration(missing/l.rate.PerSecond*float64(time.Second)), 1)
+	return &RateLimitedError{RetryAfter: wait}
+}

@@ -1,0 +1,127 @@
+package dialect
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// schema reads a schema from a document, as the documents of the dialects are read.
+func schema(t *testing.T, text string) *openapi3.Schema {
+	t.Helper()
+	loader := openapi3.NewLoader()
+	document, err := loader.LoadFromData([]byte(`{"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{},"components":{"schemas":{"S":` + text + `}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := document.Validate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return document.Components.Schemas["S"].Value
+}
+
+func decoded(t *testing.T, body string) any {
+	t.Helper()
+	value, err := decodeJSON([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestValidationSaysWhatTheSchemaAsks(t *testing.T) {
+	t.Parallel()
+	const long, text = `{"type":"integer","format":"int64"}`, `{"type":"string"}`
+	for _, c := range []struct{ schema, body, want string }{
+		{text, `1`, "the body must be a string"},
+		{text, `null`, "the body must not be null"},
+		{`{"type":"string","nullable":true}`, `null`, ""},
+		{`{"type":"boolean"}`, `"true"`, "the body must be true or false"},
+		{`{"type":"array","items":{}}`, `{}`, "the body must be an array"},
+		{`{"type":"object"}`, `[]`, "the body must be an object"},
+		{long, `6860.0`, ""},
+		{long, `"6860"`, "the body must be an integer"},
+		{long, `6860.5`, "the body must be an integer"},
+		{long, `1e400`, "the body must be an integer"},
+		{long, `9223372036854775807`, ""},
+		{long, `9223372036854775808`, "the body must be an integer"},
+		{long, `-9223372036854775808`, ""},
+		{long, `-9223372036854775809`, "the body must be an integer"},
+		{`{"type":"integer"}`, `9223372036854775808`, "the body must be an integer"},
+		{`{"type":"integer","minimum":1,"maximum":100}`, `0`, "the body must be at least 1"},
+		{`{"type":"integer","minimum":1,"maximum":100}`, `101`, "the body must be at most 100"},
+		{`{"type":"string","enum":["ACTIVE","INACTIVE"]}`, `"active"`, "the body must be one of ACTIVE, INACTIVE"},
+		{`{"type":"string","minLength":1}`, `""`, "the body must not be empty"},
+		{`{"type":"string","minLength":8}`, `"seven77"`, "the body must have at least 8 characters"},
+		{`{"type":"string","maxLength":2}`, `"éé"`, ""},
+		{`{"type":"string","maxLength":2}`, `"😀😀"`, ""},
+		{`{"type":"string","maxLength":2}`, `"ééé"`, "the body must have at most 2 characters"},
+		{`{"type":"string","pattern":"^a+$","x-pattern-message":"must be all a"}`, `"b"`, "the body must be all a"},
+		{`{"type":"string","pattern":"^a+$"}`, `"b"`, "the body is not valid"},
+		{`{"type":"string","maxLength":2,"pattern":"^a+$"}`, `"bbb"`, "the body must have at most 2 characters"},
+		{`{"type":"object","minProperties":1}`, `{}`, "the body must have at least one member"},
+		{`{"type":"object","required":["b","a"]}`, `{}`, "a is required, b is required"},
+		{`{"type":"object","required":["a"],"properties":{"a":` + text + `}}`, `{"a":null,"b":null}`, "a must not be null"},
+		{`{"type":"object","properties":{"a":{}}}`, `{"a":{"b":[1,null]}}`, ""},
+		{`{"type":"object","properties":{"a":{"type":"array","items":{"type":"object","required":["b"],"properties":{"b":` + text + `}}}}}`,
+			`{"a":[{"b":"x"},{"b":1},{},null,5,{"b":null}]}`,
+			"a.1.b must be a string, a.2.b is required, a.3 must not be null, a.4 must be an object, a.5.b must not be null"},
+	} {
+		if got := messages(validate(schema(t, c.schema), decoded(t, c.body), "")); got != c.want {
+			t.Errorf("%s against %s: %q, want %q", c.body, c.schema, got, c.want)
+		}
+	}
+}
+
+func TestErrorsArePutBelowTheParameter(t *testing.T) {
+	t.Parallel()
+	got := validate(schema(t, `{"type":"integer","minimum":1}`), int64(0), "page")
+	if want := []FieldError{{"page", "page must be at least 1"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// The time would grow with the square of their number, were each held against all others: minutes, in this case.
+func TestManyErrorsAreAllTold(t *testing.T) {
+	t.Parallel()
+	const n = maxBody / 2
+	items := schema(t, `{"type":"array","items":{"type":"object"}}`)
+	if got := validate(items, decoded(t, "["+strings.Repeat("1,", n-1)+"1]"), ""); len(got) != n {
+		t.Errorf("%d errors, want %d", len(got), n)
+	}
+}
+
+func TestUnknownMembersAreThoseTheSchemaDoesNotName(t *testing.T) {
+	t.Parallel()
+	s := schema(t, `{"type":"object","properties":{
+		"a":{"type":"string"},
+		"any":{},
+		"o":{"type":"object","properties":{"b":{"type":"string"}}},
+		"l":{"type":"array","items":{"type":"object","properties":{"c":{}}}}}}`)
+	for body, want := range map[string][]string{
+		`{}`: nil, `null`: nil, `[1]`: nil, `"x"`: nil,
+		`{"a":1,"o":{"b":2},"l":[{"c":3}]}`:       nil,
+		`{"any":{"x":[{"y":1}]}}`:                 nil,
+		`{"z":null,"A":1,"y":{"a":1}}`:            {"A", "y", "z"},
+		`{"o":{"b":1,"x":1},"l":[{},{"d":1}, 5]}`: {"l.1.d", "o.x"},
+		`{"o":[],"l":{"x":1},"a":{"x":1}}`:        nil,
+		`{"":1,"o":{"":1}}`:                       {`""`, `o.""`},
+	} {
+		if got := unknownMembers(s, decoded(t, body), ""); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+func TestOneErrorIsToldOfEachMember(t *testing.T) {
+	t.Parallel()
+	got := onePerField([]FieldError{{"b", "first"}, {"a", "only"}, {"b", "second"}, {"", "body"}, {"b.c", "below"}})
+	want := []FieldError{{"", "body"}, {"a", "only"}, {"b", "first"}, {"b.c", "below"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,162 @@
+// Package directory is the server's own dialect: what neither vendor has. It shows the history of a user and the feed of all
+// changes, in the model's own names, with Long ids and problem details (RFC 9457). It knows no other dialect.
+package directory
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/dragoman-id/dragoman/gen/directoryapi"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
+)
+
+// Mount serves the dialect's operations on e, below the base path of its document.
+func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
+	document, err := directoryapi.GetSpec()
+	if err != nil {
+		return nil, fmt.Errorf("read the directory's document: %w", err)
+	}
+	d := &dialect.Dialect{
+		Name:     "directory",
+		Document: document,
+		Permissions: map[string]auth.Permission{
+			"listChanges":     auth.PermissionHistory,
+			"listUserHistory": auth.PermissionHistory,
+		},
+		Tenant:           tenant,
+		ContentType:      echo.MIMEApplicationJSON,
+		ErrorContentType: "application/problem+json",
+		FieldName:        func(f store.Field) string { return string(f) },
+		TakenMessage:     func(f store.Field) string { return string(f) + " is already taken by another user" },
+		Render:           render,
+	}
+	stages, err := d.Mount(s)
+	if err != nil {
+		return nil, err
+	}
+	h := directoryapi.NewStrictHandler(&handler{store: s.Store}, nil)
+	directoryapi.RegisterHandlersWithOptions(e, h, directoryapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
+	return d, nil
+}
+
+// tenant reads the customer's id, where the path has one.
+func tenant(p dialect.Parameters) dialect.Tenant {
+	id, ok := p["id"].(int64)
+	return dialect.Tenant{ID: id, Many: !ok}
+}
+
+type handler struct{ store *store.Store }
+
+// defaultLimit is how many changes an answer has where the request does not say.
+const defaultLimit = 100
+
+// ListUserHistory gives the changes of one user.
+func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHistoryRequestObject) (directoryapi.ListUserHistoryResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	key := store.UserByID(call.Customer.ID, r.UserID)
+	found, err := h.store.UserHistory(ctx, key, orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
+	if err != nil {
+		return nil, err
+	}
+	history := directoryapi.History{Changes: []directoryapi.Change{}}
+	for _, c := range found {
+		history.Changes = append(history.Changes, toAPIChange(c))
+	}
+	return directoryapi.ListUserHistory200JSONResponse{
+		Body:    history,
+		Headers: directoryapi.ListUserHistory200ResponseHeaders{CacheControl: dialect.CacheControl},
+	}, nil
+}
+
+// ListChanges gives the next part of the feed.
+func (h *handler) ListChanges(ctx context.Context, r directoryapi.ListChangesRequestObject) (directoryapi.ListChangesResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	found, next, err := h.store.ListChanges(ctx, call.Scope(), orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
+	if err != nil {
+		return nil, err
+	}
+	feed := directoryapi.ChangeFeed{Changes: []directoryapi.NumberedChange{}, Next: next}
+	for _, c := range found {
+		feed.Changes = append(feed.Changes, toAPINumberedChange(c))
+	}
+	return directoryapi.ListChanges200JSONResponse{
+		Body:    feed,
+		Headers: directoryapi.ListChanges200ResponseHeaders{CacheControl: dialect.CacheControl},
+	}, nil
+}
+
+func orElse[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+func toAPIChange(c store.UserChange) directoryapi.Change {
+	change := directoryapi.Change{
+		Customer:  c.CustomerID,
+		User:      c.UserID,
+		Version:   c.Version,
+		At:        c.At.Format(store.TimeLayout),
+		Actor:     c.Actor,
+		Subject:   c.Subject,
+		Dialect:   c.Dialect,
+		Operation: c.Operation,
+		RequestID: c.RequestID,
+		Fields:    []directoryapi.FieldChange{},
+	}
+	for _, f := range c.Fields {
+		change.Fields = append(change.Fields, directoryapi.FieldChange{Field: string(f.Field), Old: f.Old, New: f.New})
+	}
+	return change
+}
+
+func toAPINumberedChange(c store.UserChange) directoryapi.NumberedChange {
+	change := toAPIChange(c)
+	return directoryapi.NumberedChange{
+		ID:        *c.Number,
+		Customer:  change.Customer,
+		User:      change.User,
+		Version:   change.Version,
+		At:        change.At,
+		Actor:     change.Actor,
+		Subject:   change.Subject,
+		Dialect:   change.Dialect,
+		Operation: change.Operation,
+		RequestID: change.RequestID,
+		Fields:    change.Fields,
+	}
+}
+
+// details are what a problem says of its kind, beyond its status.
+var details = map[dialect.Kind]string{
+	dialect.Internal:         "An unexpected error occurred.",
+	dialect.Invalid:          "The request is not what the document asks.",
+	dialect.Refused:          "A rule of the directory is against the request.",
+	dialect.Unauthenticated:  "The token is missing or cannot be believed.",
+	dialect.TokenExpired:     "The token has expired.",
+	dialect.Forbidden:        "The token does not allow this.",
+	dialect.UserNotFound:     "The customer has no such user.",
+	dialect.RouteNotFound:    "There is no such path.",
+	dialect.MethodNotAllowed: "The path does not support this method.",
+	dialect.RateLimited:      "The caller, or its address, has sent more requests than it may.",
+	dialect.Unavailable:      "The database cannot be reached at the moment.",
+}
+
+func render(p dialect.Problem, _ string, _ *http.Request) any {
+	problem := directoryapi.Problem{
+		Type:   "about:blank",
+		Title:  http.StatusText(p.Status),
+		Status: int32(p.Status),
+		Detail: details[p.Kind],
+		Errors: []directoryapi.FieldError{},
+	}
+	for _, f := range p.Fields {
+		problem.Errors = append(problem.Errors, directoryapi.FieldError{Field: f.Field, Message: f.Message})
+	}
+	return problem
+}

@@ -1,0 +1,234 @@
+package server_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/gen/worthclient"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+	"pgregory.net/rapid"
+)
+
+func TestAPutKeepsWhatOnlyWorthCanSay(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		rapid.Check(t, func(t *rapid.T) {
+			before := s.CreateUser(t, storetest.UserGen().Draw(t, "user"))
+			after, _ := put(t, s, before, putGen(s, before).Draw(t, "put"))
+			want := after
+			want.UUID, want.Mobile, want.FirstLogin, want.ExternalAuthID = before.UUID, before.Mobile, before.FirstLogin, before.ExternalAuthID
+			want.CreatedAt, want.CreatedBy = before.CreatedAt, before.CreatedBy
+			want.AccessToken, want.AccessTokenSealed = before.AccessToken, before.AccessTokenSealed
+			want.EmailVerified = before.EmailVerified && after.EmailFold == before.EmailFold
+			if before.Status == store.StatusInvited && after.Status != store.StatusActive {
+				want.Status = store.StatusInvited
+			}
+			if d := servertest.Differences(want, after); len(d) > 0 {
+				t.Errorf("%v were not kept: before\n%+v, after\n%+v", d, before, after)
+			}
+		})
+	})
+}
+
+func TestAPatchKeepsWhatOnlyTestiniumCanSay(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		withSubrole := s.Store.Catalogue().WithSubrole()
+		rapid.Check(t, func(t *rapid.T) {
+			before := s.CreateUser(t, storetest.UserGen().Draw(t, "user"))
+			after, _ := patch(t, s, before, patchGen(s).Draw(t, "patch"))
+			// All but what Worth names is as it was, and of the roles only those with a subrole changed.
+			want := before
+			want.FirstName, want.LastName, want.Email, want.Mobile, want.Status = after.FirstName, after.LastName, after.Email, after.Mobile, after.Status
+			want.Roles = before.Roles.Minus(withSubrole).Union(after.Roles.Minus(after.Roles.Minus(withSubrole)))
+			if before.Username == before.Email {
+				want.Username = after.Email
+			}
+			want.EmailVerified = before.EmailVerified && after.EmailFold == before.EmailFold
+			want.Version, want.UpdatedAt, want.UpdatedBy = after.Version, after.UpdatedAt, after.UpdatedBy
+			if d := servertest.Differences(servertest.Folded(want), after); len(d) > 0 {
+				t.Errorf("%v were not kept: before\n%+v, after\n%+v", d, before, after)
+			}
+		})
+	})
+}
+
+func TestWhatAPatchWroteShowsInAPutsAnswer(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		roles := s.Store.Catalogue()
+		rapid.Check(t, func(t *rapid.T) {
+			before := s.CreateUser(t, storetest.UserGen().Draw(t, "user"))
+			p := patchGen(s).Draw(t, "patch")
+			patch(t, s, before, p)
+
+			// A PUT that leaves all of it to the stored user: whatever it shows, PATCH wrote.
+			stored := s.FindUser(t, before.ID)
+			after, r := put(t, s, stored, bodyOf(s, stored))
+			if r.Headers200.DragomanChanged != "" || after.Version != stored.Version {
+				t.Errorf("changed %q", r.Headers200.DragomanChanged)
+			}
+			shown := r.JSON200
+			if p.FirstName != nil && shown.Name != *p.FirstName {
+				t.Errorf("first_name %q shows as name %q", *p.FirstName, shown.Name)
+			}
+			if p.LastName != nil && shown.Surname != *p.LastName {
+				t.Errorf("last_name %q shows as surname %q", *p.LastName, shown.Surname)
+			}
+			if p.Email != nil && shown.Email != *p.Email {
+				t.Errorf("email %q shows as %q", *p.Email, shown.Email)
+			}
+			if p.Email != nil && before.Username == before.Email && shown.Username != *p.Email {
+				t.Errorf("the username did not follow %q: %q", *p.Email, shown.Username)
+			}
+			if p.Status != nil && shown.Enabled != (*p.Status == worthclient.UserStatusActive) {
+				t.Errorf("status %s shows as enabled %t", *p.Status, shown.Enabled)
+			}
+			if p.Subrole != nil {
+				role, _ := roles.BySubroleCode(*p.Subrole.Code)
+				if !slices.ContainsFunc(shown.Authorities, func(a testiniumclient.Authority) bool { return a.Name == role.Name }) {
+					t.Errorf("subrole %s shows as %v", *p.Subrole.Code, shown.Authorities)
+				}
+			}
+		})
+	})
+}
+
+func TestAPatchOfWhatAPutWroteChangesNothing(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		rapid.Check(t, func(t *rapid.T) {
+			before := s.CreateUser(t, storetest.UserGen().Draw(t, "user"))
+			p := putGen(s, before).Draw(t, "put")
+			after, _ := put(t, s, before, p)
+			same := worthclient.UserPatch{FirstName: &p.Name, LastName: &p.Surname, Email: &p.Email}
+			switch {
+			case p.Enabled:
+				same.Status = new(worthclient.UserStatusActive)
+			case after.Status != store.StatusInvited:
+				same.Status = new(worthclient.UserStatusInactive)
+			}
+			if role, ok := s.Store.Catalogue().Subrole(after.Roles); ok {
+				same.Subrole = &worthclient.SubroleReference{Code: role.SubroleCode}
+			}
+			if _, r := patch(t, s, after, same); r.Headers200.DragomanChanged != "" {
+				t.Errorf("changed %q", r.Headers200.DragomanChanged)
+			}
+		})
+	})
+}
+
+func TestAMemberNamedBySeveralDialectsChangesInAll(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		u := s.FindUser(t, servertest.Ada)
+		for _, status := range []worthclient.UserStatus{worthclient.UserStatusInactive, worthclient.UserStatusActive} {
+			u, _ = patch(t, s, u, worthclient.UserPatch{Status: &status})
+			if _, r := put(t, s, u, bodyOf(s, u)); r.JSON200.Enabled != (status == worthclient.UserStatusActive) {
+				t.Errorf("status %s shows as enabled %t", status, r.JSON200.Enabled)
+			}
+		}
+		for _, enabled := range []bool{false, true} {
+			p := bodyOf(s, u)
+			p.Enabled = enabled
+			u, _ = put(t, s, u, p)
+			status := map[bool]worthclient.UserStatus{true: worthclient.UserStatusActive, false: worthclient.UserStatusInactive}[enabled]
+			if _, r := patch(t, s, u, worthclient.UserPatch{Status: &status}); r.Headers200.DragomanChanged != "" {
+				t.Errorf("enabled %t is not %s", enabled, status)
+			}
+		}
+	})
+}
+
+// text is any that the model takes.
+var text = rapid.Rune().Filter(func(r rune) bool { return r != 0 })
+
+// patchGen generates patches that name any of the members, and at least one.
+func patchGen(s *servertest.Server) *rapid.Generator[worthclient.UserPatch] {
+	return rapid.Custom(func(t *rapid.T) worthclient.UserPatch {
+		name := rapid.Ptr(rapid.StringOfN(text, 0, store.MaxNameLength, -1), true)
+		p := worthclient.UserPatch{
+			FirstName: name.Draw(t, "first_name"),
+			LastName:  name.Draw(t, "last_name"),
+			Email:     rapid.Ptr(storetest.EmailGen(), true).Draw(t, "email"),
+			Mobile:    rapid.Ptr(rapid.StringOfN(text, 0, store.MaxMobileLength, -1), true).Draw(t, "mobile"),
+			Status: rapid.Ptr(rapid.SampledFrom([]worthclient.UserStatus{worthclient.UserStatusActive, worthclient.UserStatusInactive}),
+				true).Draw(t, "status"),
+		}
+		if p.Email != nil {
+			*p.Email = s.Unique(*p.Email, store.MaxEmailLength)
+		}
+		if code := rapid.SampledFrom([]string{"", "owner", "cro", "risk_analyst"}).Draw(t, "subrole"); code != "" {
+			p.Subrole = &worthclient.SubroleReference{Code: &code}
+		}
+		if p == (worthclient.UserPatch{}) {
+			p.Mobile = new("")
+		}
+		return p
+	})
+}
+
+// putGen generates updates that replace whatever Testinium can name of u, or some of it.
+func putGen(s *servertest.Server, u store.User) *rapid.Generator[testiniumclient.UserUpdate] {
+	return rapid.Custom(func(t *rapid.T) testiniumclient.UserUpdate {
+		v := storetest.UserGen().Draw(t, "as")
+		v.Email = u.Email
+		if rapid.Bool().Draw(t, "with another e-mail") {
+			v.Email = s.Unique(storetest.EmailGen().Draw(t, "email"), store.MaxEmailLength)
+		}
+		v.Username = u.Username
+		if rapid.Bool().Draw(t, "with another username") {
+			v.Username = s.Unique(storetest.UsernameGen().Draw(t, "username"), store.MaxUsernameLength)
+		}
+		p := bodyOf(s, v)
+		p.VcsPassword = v.VCSPassword
+		p.NewPassword = rapid.SampledFrom([]*string{nil, new("pa55Word!")}).Draw(t, "newPassword")
+		return p
+	})
+}
+
+// bodyOf is the nine members as they are for u.
+func bodyOf(s *servertest.Server, u store.User) testiniumclient.UserUpdate {
+	p := testiniumclient.UserUpdate{
+		Name: u.FirstName, Surname: u.LastName, Username: u.Username, Email: u.Email, Enabled: u.Status == store.StatusActive,
+		AccountNonExpired: u.AccountNonExpired, AccountNonLocked: u.AccountNonLocked, CredentialNonExpired: u.CredentialNonExpired,
+		Authorities: []testiniumclient.AuthorityReference{},
+	}
+	for _, role := range s.Store.Catalogue().In(u.Roles) {
+		p.Authorities = append(p.Authorities, testiniumclient.AuthorityReference{Name: role.Name})
+	}
+	return p
+}
+
+// patch sends p for u through Worth, where it must be accepted, and gives the user as it then is.
+func patch(t rapid.TB, s *servertest.Server, u store.User, p worthclient.UserPatch) (store.User, *worthclient.UpdateCustomerUserResponse) {
+	t.Helper()
+	r, err := s.Worth(servertest.Administrator()).UpdateCustomerUserWithResponse(context.Background(),
+		servertest.SandboxUUID.String(), u.UUID.String(), nil, p)
+	if err != nil {
+		t.Fatalf("patch: %v", err)
+	}
+	if r.StatusCode() != http.StatusOK {
+		t.Fatalf("patch: %d %s", r.StatusCode(), r.Body)
+	}
+	return s.FindUser(t, u.ID), r
+}
+
+// put sends p for u through Testinium, where it must be accepted, and gives the user as it then is.
+func put(t rapid.TB, s *servertest.Server, u store.User, p testiniumclient.UserUpdate) (store.User, *testiniumclient.UpdateUserResponse) {
+	t.Helper()
+	r, err := s.Testinium(servertest.Administrator()).UpdateUserWithResponse(context.Background(),
+		u.CustomerID, u.ID, &testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company}, p)
+	if err != nil {
+		t.Fatalf("put: %v", err)
+	}
+	if r.StatusCode() != http.StatusOK {
+		t.Fatalf("put: %d %s", r.StatusCode(), r.Body)
+	}
+	return s.FindUser(t, u.ID), r
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/labstack/echo/v4"
+)
+
+// Limits bound what one client may take. Their zero value bounds nothing.
+type Limits struct {
+	// Address is how many requests may come from one address, whether or not they have a token that is any good: it is
+	// asked before the token is. An IPv6 address counts with all of its /64, which is what one client is given.
+	Address dialect.Rate
+	// Principal is how many requests may be made with the tokens of one subject, wherever they come from.
+	Principal dialect.Rate
+	// TrustedProxies are the peers that are believed when they say by X-Forwarded-For whom they speak for.
+	TrustedProxies []netip.Prefix
+}
+
+// newLimiter gives the limiter of a rate, which is nil for none.
+func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error) {
+	if r == (dialect.Rate{}) {
+		return nil, nil
+	}
+	l, err := dialect.NewLimiter(r, c.Now)
+	if err != nil {
+		return nil, fmt.Errorf("limit each %s: %w", whose, err)
+	}
+	return l, nil
+}
+
+// The paths that those ask who look after the server. They are not limited.
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
+
+// limitAddress refuses what is more than its address may ask.
+func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Path() == healthPath || c.Path() == readyPath {
+			return next(c)
+		}
+		if err := f.addresses.Allow(network(clientAddress(c.Request(), f.Limits.TrustedProxies))); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+// network is what one client has of the address space: an IPv4 address, or the /64 of an IPv6 address.
+func network(a netip.Addr) string {
+	if !a.Is6() {
+		return a.String()
+	}
+	// Only an address that is none has no such prefix.
+	prefix, _ := a.Prefix(64)
+	return prefix.String()
+}
+
+// clientAddress is where r comes from: its peer, or, as long as that is one of the trusted, whom it names as the one that
+// it speaks for, which is the last in X-Forwarded-For. So of a header that a client made up, only what the trusted have
+// written behind it counts. An entry that is no address is not believed, and the request is then its sender's. The zero
+// address is a peer that has none.
+func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	client, ok := parseAddress(r.RemoteAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	hops := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		isTrusted := func(p netip.Prefix) bool { return p.Contains(client) }
+		named, ok := parseAddress(strings.Trim(hop, " \t"))
+		if !ok || !slices.ContainsFunc(trusted, isTrusted) {
+			break
+		}
+		client = named
+	}
+	return client
+}
+
+// parseAddress reads an address, with or without a port, since some proxies write theirs with it. An IPv4 address that
+// is written as IPv6 is the IPv4 address, and an IPv6 address has no zone.
+func parseAddress(text string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	if err != nil {
+		var withPort netip.AddrPort
+		if withPort, err = netip.ParseAddrPort(text); err != nil {
+			return netip.Addr{}, false
+		}
+		a = withPort.Addr()
+	}
+	return a.Unmap().WithZone(""), true
+}

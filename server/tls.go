@@ -1,0 +1,86 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// TLS names the PEM files of the server's certificate, with the chain behind it, and of its key. Both empty: plain HTTP.
+type TLS struct{ CertFile, KeyFile string }
+
+// config gives how to speak TLS, or nil for plain HTTP.
+func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
+	if t == (TLS{}) {
+		return nil, nil
+	}
+	if t.CertFile == "" || t.KeyFile == "" {
+		return nil, errors.New("a certificate needs its key, and a key its certificate")
+	}
+	c := &certificate{files: t, log: log}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
+}
+
+// certificate is the server's, read again when its files have changed, so that it can be renewed without a restart.
+type certificate struct {
+	files TLS
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	stamp [2]fileStamp // of the files when they were last read, whether or not that went well
+	now   *tls.Certificate
+}
+
+// fileStamp tells one state of a file from another.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.load(); err != nil {
+		c.log.Warn("the changed certificate cannot be used, the last good one still is", "error", err)
+	}
+	return c.now, nil
+}
+
+// load reads the files if they are not as they were when they were last read.
+func (c *certificate) load() error {
+	// Before the files are read: what changes meanwhile is read the next time.
+	stamp, err := c.files.stamp()
+	if stamp == c.stamp {
+		return nil
+	}
+	c.stamp = stamp
+	if err != nil {
+		return err
+	}
+	read, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		return fmt.Errorf("read the certificate: %w", err)
+	}
+	c.now = &read
+	return nil
+}
+
+// stamp gives the files' stamps, of which that of a file that cannot be read is zero, and why it cannot.
+func (t TLS) stamp() (stamp [2]fileStamp, err error) {
+	for i, name := range []string{t.CertFile, t.KeyFile} {
+		info, failed := os.Stat(name)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("read the certificate: %w", failed))
+			continue
+		}
+		stamp[i] = fileStamp{info.ModTime(), info.Size()}
+	}
+	return stamp, err
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// errMoved: the user has another version than the one whose history was read.
+var errMoved = errors.New("the user has moved on")
+
+// RestoreUser writes the state that the user had at a version back as a new change, on actor's behalf: it is checked and
+// recorded as any other, and refused if the model or another user is against it. Secrets, and the time of the last password
+// reset, stay as they are. It returns the user as it then is and the fields that changed, as [Store.UpdateUser] does, and its
+// errors; ErrNotFound also when the history does not reach back to the version.
+func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, actor *uuid.UUID) (User, []Field, error) {
+	for range maxAttempts {
+		present, undo, err := s.changesSince(ctx, key, version)
+		if err != nil {
+			return User{}, nil, fmt.Errorf("restoring user: %w", err)
+		}
+		after, changed, err := s.UpdateUser(ctx, key, Change{
+			Actor:    actor,
+			restores: true,
+			Edit: func(u *User) error {
+				if u.Version != present {
+					return errMoved
+				}
+				return s.undo(u, undo)
+			},
+		})
+		if !errors.Is(err, errMoved) {
+			return after, changed, err
+		}
+	}
+	return User{}, nil, fmt.Errorf("restoring user: %w", ErrBusy)
+}
+
+// changesSince returns the user's present version and the changes that were made after the given one, the oldest first.
+func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (present int64, changes []UserChange, err error) {
+	u, err := s.FindUser(ctx, key)
+	if err != nil {
+		return 0, nil, err
+	}
+	err = s.read.WithContext(ctx).
+		Where("user_id = ? AND customer_id = ? AND version BETWEEN ? AND ?", u.ID, u.CustomerID, version, u.Version).
+		Order("version").Find(&changes).Error
+	if err != nil {
+		return 0, nil, databaseError(ctx, "reading history", err)
+	}
+	if len(changes) == 0 || changes[0].Version != version || int64(len(changes)) != u.Version-version+1 {
+		return 0, nil, fmt.Errorf("version %d is not in the history: %w", version, ErrNotFound)
+	}
+	return u.Version, changes[1:], nil
+}
+
+// undo takes the changes back, the newest first.
+func (s *Store) undo(u *User, changes []UserChange) error {
+	for i := len(changes) - 1; i >= 0; i-- {
+		for _, f := range changes[i].Fields {
+			set := recorded[f.Field].set
+			if set == nil {
+				continue
+			}
+			if err := set(u, f.Old, s.catalogue); err != nil {
+				return fmt.Errorf("version %d, %s: %w", changes[i].Version, f.Field, err)
+			}
+		}
+	}
+	return nil
+}
