@@ -96,12 +96,13 @@ func dialects(t *testing.T) []string {
 func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
-		".":                 {"server", "server/auth", "server/dev", "store"},
+		".":                 {"server", "server/auth", "server/dev", "store", "store/userfile"},
 		"server":            {"server/dialect", "server/auth", "store"},
 		"server/dev":        {"server/auth"},
 		"server/dialect":    {"server/auth", "store"},
 		"server/auth":       {"store"},
 		"store":             {},
+		"store/userfile":    {"store"},
 		"store/storetest":   {"store"},
 		"server/servertest": {"server", "server/auth", "store", "store/storetest"},
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +23,9 @@ import (
 type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Serve the directory."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
+	History historyCommand `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
+	Restore restoreCommand `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
+	Rekey   rekeyCommand   `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
 	Token   tokenCommand   `cmd:"" help:"Print a signed token, alone on standard output."`
 	Ready   readyCommand   `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
 }
@@ -72,7 +74,7 @@ type timeoutFlags struct {
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	databaseFlag
-	SecretKey string `placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
+	secretKeyFlags
 	tokenFlags
 	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
 	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"Where the issuer publishes the JSON Web Key Set that RS256, ES256 or EdDSA tokens are verified with: an https URL, or a file. It is read anew while the server runs. Instead of --jwt-public-key-file; needs --issuer and --audience."`
@@ -140,12 +142,9 @@ func (c *serveCommand) config() (server.Config, error) {
 	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" && c.JWKSURL == "" {
 		return server.Config{}, errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`")
 	}
-	if c.SecretKey == "" {
-		return server.Config{}, errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`")
-	}
-	secretKey, err := base64.StdEncoding.DecodeString(c.SecretKey)
-	if err != nil || len(secretKey) != 32 {
-		return server.Config{}, errors.New("DRAGOMAN_SECRET_KEY is not 32 bytes in base64: make one with `openssl rand -base64 32`")
+	secretKey, oldSecretKeys, err := c.secretKeyFlags.decode()
+	if err != nil {
+		return server.Config{}, err
 	}
 	var publicKey []byte
 	if c.JWTPublicKeyFile != "" {
@@ -154,9 +153,10 @@ func (c *serveCommand) config() (server.Config, error) {
 		}
 	}
 	return server.Config{
-		Listen:    c.Listen,
-		Database:  c.Database,
-		SecretKey: secretKey,
+		Listen:        c.Listen,
+		Database:      c.Database,
+		SecretKey:     secretKey,
+		OldSecretKeys: oldSecretKeys,
 		Auth: auth.Config{
 			Secret:       []byte(c.JWTSecret),
 			PublicKeyPEM: publicKey,

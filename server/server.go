@@ -34,14 +34,16 @@ type Config struct {
 	Listen    string // host:port; port 0 takes a free one
 	Database  string // sqlite:PATH or postgres://...
 	SecretKey []byte // 32 bytes: seals access tokens and VCS passwords at rest
-	Auth      auth.Config
-	Timeouts  Timeouts
-	Limits    Limits
-	TLS       TLS
-	CORS      []string         // the origins whose scripts may use the server, such as https://app.example.com
-	Passwords *auth.Passwords  // nil: auth.NewPasswords()
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: slog.Default()
+	// OldSecretKeys open what they have sealed before SecretKey took their place.
+	OldSecretKeys [][]byte
+	Auth          auth.Config
+	Timeouts      Timeouts
+	Limits        Limits
+	TLS           TLS
+	CORS          []string         // the origins whose scripts may use the server, such as https://app.example.com
+	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
+	Now           func() time.Time // nil: time.Now
+	Log           *slog.Logger     // nil: slog.Default()
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
@@ -90,7 +92,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, store.Config{URL: c.Database, SecretKey: c.SecretKey, Now: c.Now})
+	s, err := store.Open(ctx, store.Config{URL: c.Database, SecretKey: c.SecretKey, OldSecretKeys: c.OldSecretKeys, Now: c.Now})
 	if err != nil {
 		verifier.Close()
 		return nil, fmt.Errorf("open the database: %w", err)

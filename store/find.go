@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
@@ -14,6 +16,22 @@ import (
 // customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	return s.loadUser(ctx, s.read.WithContext(ctx), key)
+}
+
+// LocateUser returns the key of the one user, of whichever customer, whom reference names: by the Long, the UUID, or the
+// e-mail ignoring case. It is for operators, whom no customer confines. The error is ErrNotFound where it names nobody.
+func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
+	where := map[string]any{"email_fold": Fold(reference)}
+	if id, err := strconv.ParseInt(reference, 10, 64); err == nil {
+		where = map[string]any{"id": id}
+	} else if id, err := uuid.Parse(reference); err == nil {
+		where = map[string]any{"uuid": id}
+	}
+	var u User
+	if err := take(ctx, s.read.WithContext(ctx), &u, "finding user", where); err != nil {
+		return UserKey{}, err
+	}
+	return UserByID(u.CustomerID, u.ID), nil
 }
 
 func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey) (User, error) {

@@ -26,18 +26,21 @@ func WithOrigin(ctx context.Context, o Origin) context.Context {
 
 // UserChange is one effective write to one user, as the history keeps it: written with the change, never altered after.
 type UserChange struct {
-	UserID     int64 `gorm:"primaryKey;autoIncrement:false"`
-	Version    int64 `gorm:"primaryKey;autoIncrement:false"` // the version that the write made
-	CustomerID int64
-	At         time.Time  `gorm:"serializer:epochms"` // never before the user's previous change
-	Actor      *uuid.UUID // nil: unknown
-	Subject    string
-	Dialect    string
-	Operation  string
-	RequestID  string
-	Fields     []FieldChange `gorm:"serializer:json"` // in declaration order
-	Number     *int64        // its place in the change feed; nil until the feed has taken it up
+	UserID     int64         `json:"user" gorm:"primaryKey;autoIncrement:false"`
+	Version    int64         `json:"version" gorm:"primaryKey;autoIncrement:false"` // the version that the write made
+	CustomerID int64         `json:"customer"`
+	At         time.Time     `json:"at" gorm:"serializer:epochms"` // never before the user's previous change
+	Actor      *uuid.UUID    `json:"actor"`                        // nil: unknown
+	Subject    string        `json:"subject"`
+	Dialect    string        `json:"dialect"`
+	Operation  string        `json:"operation"`
+	RequestID  string        `json:"requestId"`
+	Fields     []FieldChange `json:"fields" gorm:"serializer:json"` // in declaration order
+	Number     *int64        `json:"id"`                            // its place in the change feed; nil until the feed has taken it up
 }
+
+// Secret tells whether the history keeps of the field only that it was set or cleared.
+func (f Field) Secret() bool { return secretFields[f] }
 
 // FieldChange is what one field was and became: a string, a bool, nil, or the names of roles. Of a secret only this is
 // kept: New is "set" or "cleared", and Old is nil.

@@ -168,7 +168,7 @@ func (i *Import) claim(r *ImportRow, u *User, wrong *FieldErrors) {
 		}
 		value := fingerprint(q.value(u))
 		if line, taken := i.claimed[q.field][value]; taken {
-			*wrong = append(*wrong, FieldError{q.field, fmt.Sprintf("must not be that of line %d", line)})
+			*wrong = append(*wrong, FieldError{q.field, fmt.Sprintf("is already on line %d", line)})
 		} else {
 			i.claimed[q.field][value] = r.Line
 		}
@@ -213,7 +213,7 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 		}
 		for k := range rows {
 			if brings(&rows[k], q.field, wrong[k]) && taken[q.value(&users[k])] {
-				wrong[k] = append(wrong[k], FieldError{q.field, "must not be that of another user of the directory"})
+				wrong[k] = append(wrong[k], FieldError{q.field, "is already taken"})
 			}
 		}
 	}

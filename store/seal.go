@@ -24,21 +24,33 @@ type keyring struct {
 	keys    map[string]cipher.AEAD
 }
 
-// newKeyring returns a keyring that seals with key.
-func newKeyring(key []byte) (*keyring, error) {
+// newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
+func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
+	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}}
+	for _, key := range append([][]byte{key}, old...) {
+		aead, err := newAEAD(key)
+		if err != nil {
+			return nil, fmt.Errorf("secret key: %w", err)
+		}
+		k.keys[keyID(key)] = aead
+	}
+	return k, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != 32 {
-		return nil, fmt.Errorf("the secret key has %d bytes, not 32", len(key))
+		return nil, fmt.Errorf("%d bytes where 32 belong", len(key))
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("secret key: %w", err)
+		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("secret key: %w", err)
-	}
-	id := keyID(key)
-	return &keyring{sealing: id, keys: map[string]cipher.AEAD{id: aead}}, nil
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// current tells whether a sealed value is one that the keyring would seal the same way, or none.
+func (k *keyring) current(sealed *string) bool {
+	return sealed == nil || strings.HasPrefix(*sealed, k.sealing+".")
 }
 
 // keyID names a key without telling anything of use about it.
@@ -109,16 +121,17 @@ func (k *keyring) openSecrets(u *User) error {
 	return nil
 }
 
-// sealSecrets sets the sealed columns of a user from its secrets. Those that are as in before keep their sealed value.
+// sealSecrets sets the sealed columns of a user from its secrets. Those that are as in before keep their sealed value,
+// unless an old key sealed it.
 func (k *keyring) sealSecrets(before, u *User) {
 	u.AccessTokenSealed = before.AccessTokenSealed
-	if u.AccessToken != before.AccessToken {
+	if u.AccessToken != before.AccessToken || !k.current(&before.AccessTokenSealed) {
 		u.AccessTokenSealed = k.seal(u.UUID, sealedAccessToken, u.AccessToken)
 	}
 	switch {
 	case u.VCSPassword == nil:
 		u.VCSPasswordSealed = nil
-	case equal(u.VCSPassword, before.VCSPassword):
+	case equal(u.VCSPassword, before.VCSPassword) && k.current(before.VCSPasswordSealed):
 		u.VCSPasswordSealed = before.VCSPasswordSealed
 	default:
 		sealed := k.seal(u.UUID, sealedVCSPassword, *u.VCSPassword)

@@ -20,6 +20,8 @@ type Config struct {
 	// SecretKey is the key of 32 bytes that seals secrets at rest. A database can be read only with the key that it was
 	// written with.
 	SecretKey []byte
+	// OldSecretKeys are further keys of 32 bytes, which open what they have sealed and seal nothing; see [Store.Rekey].
+	OldSecretKeys [][]byte
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 }
@@ -72,7 +74,7 @@ func (d *database) close() error {
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
 // do so at the same moment. The error is ErrUnavailable when the database cannot be reached.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	keys, err := newKeyring(c.SecretKey)
+	keys, err := newKeyring(c.SecretKey, c.OldSecretKeys...)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}

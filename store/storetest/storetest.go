@@ -45,6 +45,13 @@ func EachURL(t *testing.T, f func(t *testing.T, url string)) {
 	})
 }
 
+// BenchEachURL is EachURL for benchmarks, which run one after the other.
+func BenchEachURL(b *testing.B, f func(b *testing.B, url string)) {
+	b.Helper()
+	b.Run("sqlite", func(b *testing.B) { f(b, "sqlite:"+filepath.Join(b.TempDir(), "dragoman.db")) })
+	b.Run("postgres", func(b *testing.B) { f(b, postgresURL(b)) })
+}
+
 // Open opens the store at url with Key, and closes it when the test ends.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()
@@ -69,7 +76,7 @@ func Directory(t testing.TB, s *store.Store) {
 }
 
 // postgresURL creates a schema for one test, drops it when the test ends, and returns a URL that leads into it.
-func postgresURL(t *testing.T) string {
+func postgresURL(t testing.TB) string {
 	t.Helper()
 	dsn := os.Getenv(DSNVariable)
 	if dsn == "" {
@@ -91,7 +98,7 @@ func postgresURL(t *testing.T) string {
 	return u.String()
 }
 
-func run(t *testing.T, dsn, statement string) {
+func run(t testing.TB, dsn, statement string) {
 	t.Helper()
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {

@@ -1,0 +1,73 @@
+package dialect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := LimitTime(t.Context(), time.Minute)
+		defer stop()
+		call := &Call{}
+		call.watchProgress(ctx, httptest.NewRecorder())
+		for range 10 {
+			time.Sleep(time.Minute - time.Second)
+			if ctx.Err() != nil {
+				t.Fatal("the time was over although there was progress")
+			}
+			call.Progress()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			t.Errorf("the cause is %v", context.Cause(ctx))
+		}
+	})
+}
+
+func TestATimeLimitThatIsStoppedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := LimitTime(t.Context(), time.Minute)
+		stop()
+		time.Sleep(time.Hour)
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			t.Error("the time was over after the work was")
+		}
+	})
+}
+
+func TestProgressNeedsNoTimeLimit(t *testing.T) {
+	t.Parallel()
+	call := &Call{}
+	call.watchProgress(t.Context(), httptest.NewRecorder())
+	call.Progress()
+}
+
+func TestSlashOptionalServesAGetWithoutTheSlashAndNothingElse(t *testing.T) {
+	t.Parallel()
+	e := echo.New()
+	r := SlashOptional(e)
+	answer := func(c echo.Context) error { return c.String(http.StatusOK, c.Path()) }
+	r.GET("/a/", answer)
+	r.GET("/b", answer)
+	r.PUT("/c/", answer)
+	var got []string
+	for _, route := range e.Routes() {
+		got = append(got, route.Method+" "+route.Path)
+	}
+	slices.Sort(got)
+	if want := []string{"GET /a", "GET /a/", "GET /b", "PUT /c/"}; !slices.Equal(got, want) {
+		t.Errorf("the routes are %q", got)
+	}
+}

@@ -1,0 +1,225 @@
+package testinium_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// herself is a caller below rank 2 who may write.
+func herself() auth.Claims {
+	return auth.Claims{
+		Subject: servertest.AdaUUID.String(), Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite},
+		Authorities: []string{"ROLE_USER"}, Expires: time.Hour,
+	}
+}
+
+// setPassword gives Ada a password.
+func setPassword(t *testing.T, s *servertest.Server, password string) {
+	t.Helper()
+	if a := sendPut(s, servertest.Manager(), adaPath, nine([2]string{"newPassword", `"` + password + `"`})); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+}
+
+// hasPassword tells whether it is Ada's.
+func hasPassword(t *testing.T, s *servertest.Server, password string) bool {
+	t.Helper()
+	ok, err := passwords.Verify(context.Background(), password, s.FindUser(t, servertest.Ada).PasswordHash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+func TestNewPasswordIsStoredAsItsHash(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1738809864123)
+	servertest.EachWith(t, server.Config{Now: func() time.Time { return now }}, func(t *testing.T, s *servertest.Server) {
+		who := servertest.Manager()
+		token, err := auth.Sign(servertest.Secret, who, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		send := func(password string) servertest.Answer {
+			return s.Ask(who, servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"Authorization": {"Bearer " + token}}, Body: nine([2]string{"newPassword", password})})
+		}
+		a := send(`"Correct-horse"`)
+		u := s.FindUser(t, servertest.Ada)
+		a.Expect(t, 200, strings.Replace(userObject(u, "["+authorityUser+"]"), `"lastPasswordResetDate":null`, `"lastPasswordResetDate":1738809864123`, 1))
+		a.ExpectHeader(t, "Dragoman-Changed", "newPassword, lastPasswordResetDate")
+		a.ExpectHeader(t, "Dragoman-Ignored")
+		if !strings.HasPrefix(*u.PasswordHash, "$argon2id$") || !hasPassword(t, s, "Correct-horse") {
+			t.Errorf("stored %q", *u.PasswordHash)
+		}
+		// The same one again is another hash, and so a change.
+		a = send(`"Correct-horse"`)
+		a.ExpectHeader(t, "ETag", `"3"`)
+		if again := s.FindUser(t, servertest.Ada); *again.PasswordHash == *u.PasswordHash {
+			t.Error("the salt is the same")
+		}
+		for _, unchanged := range []string{"null", ""} {
+			a = send(unchanged)
+			a.ExpectHeader(t, "ETag", `"3"`)
+			a.ExpectHeader(t, "Dragoman-Changed", "")
+		}
+	})
+}
+
+func TestNewPasswordMustBeGoodEnough(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for password, want := range map[string]string{
+		"":                               "must have 8 to 128 characters, a lower-case letter, an upper-case letter and an ASCII symbol",
+		"Short-1":                        "must have 8 to 128 characters",
+		"correct-horse":                  "must have an upper-case letter",
+		"CORRECT-HORSE":                  "must have a lower-case letter",
+		"CorrectHorse1":                  "must have an ASCII symbol",
+		"Correct Horse 1":                "must have an ASCII symbol",
+		"Correct€Horse":                  "must have an ASCII symbol",
+		"correcthorse":                   "must have an upper-case letter and an ASCII symbol",
+		"12345678":                       "must have a lower-case letter, an upper-case letter and an ASCII symbol",
+		"Aa-" + strings.Repeat("x", 126): "must have 8 to 128 characters",
+		"Aa-" + strings.Repeat("é", 126): "must have 8 to 128 characters",
+	} {
+		sendPut(s, servertest.Manager(), adaPath, nine([2]string{"newPassword", `"` + password + `"`})).
+			Expect(t, 400, putInvalid(servertest.FieldError{"newPassword", "newPassword " + want}))
+	}
+	for _, password := range []string{"Aa-45678", "Aa-" + strings.Repeat("é", 125), "~~~~~~aA", "Äß------"} {
+		setPassword(t, s, password)
+		if !hasPassword(t, s, password) {
+			t.Errorf("%q is not stored", password)
+		}
+	}
+}
+
+func TestPasswordWithoutANewOneIsRefused(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	want := servertest.FieldError{"password", "password must come with newPassword"}
+	for _, with := range [][][2]string{
+		{{"password", `"Correct-horse"`}}, {{"password", `""`}}, {{"password", `"x"`}, {"newPassword", "null"}},
+	} {
+		sendPut(s, servertest.Manager(), adaPath, nine(with...)).Expect(t, 400, putInvalid(want))
+		sendPut(s, herself(), adaPath, nine(with...)).Expect(t, 400, putInvalid(want))
+	}
+	long := servertest.FieldError{"password", "password must have at most 128 characters"}
+	sendPut(s, herself(), adaPath, nine([2]string{"password", `"` + strings.Repeat("x", 129) + `"`}, [2]string{"newPassword", `"Correct-horse"`})).
+		Expect(t, 400, putInvalid(long))
+}
+
+func TestBelowRank2ThePresentPasswordIsAskedFor(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		wrong := servertest.FieldError{"password", "password is not the present one"}
+		missing := servertest.FieldError{"password", "password is required to set a new one"}
+		with := func(password string) string {
+			return nine([2]string{"newPassword", `"Second-horse"`}, [2]string{"password", password})
+		}
+		// Who has none cannot give it.
+		sendPut(s, herself(), adaPath, with(`"Correct-horse"`)).Expect(t, 400, putInvalid(wrong))
+		sendPut(s, herself(), adaPath, with(`""`)).Expect(t, 400, putInvalid(wrong))
+
+		setPassword(t, s, "Correct-horse")
+		for _, password := range []string{`"correct-horse"`, `"Correct-horse "`, `""`, `"Second-horse"`} {
+			sendPut(s, herself(), adaPath, with(password)).Expect(t, 400, putInvalid(wrong))
+		}
+		for _, password := range []string{"", "null"} {
+			sendPut(s, herself(), adaPath, with(password)).Expect(t, 400, putInvalid(missing))
+		}
+		if !hasPassword(t, s, "Correct-horse") {
+			t.Error("a refused password was set")
+		}
+		a := sendPut(s, herself(), adaPath, with(`"Correct-horse"`))
+		a.ExpectHeader(t, "Dragoman-Changed", "newPassword, lastPasswordResetDate")
+		if a.Status != 200 || !hasPassword(t, s, "Second-horse") {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	})
+}
+
+func TestFromRank2ThePresentPasswordIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	withoutAuthorities := herself()
+	withoutAuthorities.Authorities = nil
+	for _, who := range []auth.Claims{servertest.Manager(), servertest.Administrator(), withoutAuthorities} {
+		for _, password := range []string{"", "null", `"wrong"`} {
+			a := sendPut(s, who, adaPath, nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", password}))
+			if a.Status != 200 {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		}
+	}
+}
+
+// A password of a user whom the caller may not write is nothing to ask about, nor one of a version that has gone.
+func TestWrongPasswordIsToldAfterEverythingElse(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	body := nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", `"wrong"`}, [2]string{"username", `"x"`}, [2]string{"email", `"x@example.com"`})
+	grace, nobody := strings.Replace(adaPath, "6860", "6861", 1), strings.Replace(adaPath, "6860", "7001", 1)
+	sendPut(s, herself(), nobody, body).Expect(t, 404, putNotFound(nobody))
+	sendPut(s, herself(), grace, body).Expect(t, 403, putForbidden(grace))
+	s.Ask(herself(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"If-Match": {`"7"`}}, Body: body}).
+		Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user has changed since the version that If-Match names.", adaPath))
+}
+
+// TestOfRacingNewPasswordsOneIsSet gives the same present password to many writers, of whom only the first may still
+// find it there.
+func TestOfRacingNewPasswordsOneIsSet(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		setPassword(t, s, "Correct-horse")
+		const n = 8
+		answers := make([]servertest.Answer, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() {
+				answers[i] = sendPut(s, herself(), adaPath, nine([2]string{"password", `"Correct-horse"`}, [2]string{"newPassword", `"Better-horse-` + string(rune('a'+i)) + `"`}))
+			})
+		}
+		all.Wait()
+		set := 0
+		for i, a := range answers {
+			if a.Status == 200 {
+				set++
+				if !hasPassword(t, s, "Better-horse-"+string(rune('a'+i))) {
+					t.Errorf("writer %d was told 200, but another's password was set", i)
+				}
+				continue
+			}
+			a.Expect(t, 400, putInvalid(servertest.FieldError{"password", "password is not the present one"}))
+		}
+		if set != 1 {
+			t.Errorf("%d of %d passwords were set", set, n)
+		}
+	})
+}
+
+func TestAccessTokenIsShownFromRank2(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	u := s.FindUser(t, servertest.Ada)
+	hidden := func(u store.User) string {
+		return strings.Replace(userObject(u, "["+authorityUser+"]"), `"accessToken":"`+u.AccessToken+`"`, `"accessToken":null`, 1)
+	}
+	sendPut(s, servertest.Manager(), adaPath, nine()).Expect(t, 200, userObject(u, "["+authorityUser+"]"))
+	sendPut(s, herself(), adaPath, nine()).Expect(t, 200, hidden(u))
+	// Null is what the caller was shown. The token itself must not be told from any other text.
+	for _, c := range []struct{ token, ignored string }{{"null", ""}, {`"` + u.AccessToken + `"`, "accessToken"}, {`"x"`, "accessToken"}} {
+		a := sendPut(s, herself(), adaPath, nine([2]string{"accessToken", c.token}))
+		a.Expect(t, 200, hidden(u))
+		if got := a.Header.Get("Dragoman-Ignored"); got != c.ignored {
+			t.Errorf("accessToken %s: ignored %q", c.token, got)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package userfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// csvReader reads rows of a CSV file. encoding/csv is not used because it reads a quoted CR LF as LF, and an unclosed quote
+// to the end of the file, whatever its size.
+type csvReader struct {
+	lines  *lines
+	roles  *store.Catalogue
+	header []int  // the column of each field; nil: not read yet
+	cell   []byte // the field being read
+	ended  bool   // what follows cannot be understood
+}
+
+// next returns the next row, with a *LineError what could be read of it, or io.EOF.
+func (c *csvReader) next() (store.ImportRow, error) {
+	if c.ended {
+		return store.ImportRow{}, io.EOF
+	}
+	if c.header == nil {
+		if err := c.readHeader(); err != nil {
+			c.ended = true
+			return store.ImportRow{}, err
+		}
+	}
+	line, cells, err := c.record()
+	if err != nil {
+		return store.ImportRow{}, err
+	}
+	if len(cells) != len(c.header) {
+		return store.ImportRow{}, wholeLine(line, "has %s where the header has %d", counted(len(cells), "field"), len(c.header))
+	}
+	row, bad := newRow(line), &LineError{Line: line}
+	for i, cell := range cells {
+		if cell == "" {
+			continue
+		}
+		column := &columns[c.header[i]]
+		value, wrong := column.kind.fromText(cell, c.roles)
+		if wrong != "" {
+			bad.Problems = append(bad.Problems, Problem{column.name, wrong})
+			continue
+		}
+		column.set(&row, value)
+	}
+	finish(&row)
+	if bad.Problems != nil {
+		return row, bad
+	}
+	return row, nil
+}
+
+func (c *csvReader) readHeader() error {
+	line, names, err := c.record()
+	if errors.Is(err, io.EOF) {
+		return wholeLine(1, "must be a header, and the file is empty")
+	}
+	if err != nil {
+		return err
+	}
+	bad, seen := &LineError{Line: line}, make(map[string]bool)
+	for _, name := range names {
+		column := findColumn(name)
+		switch {
+		case column < 0:
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown column %s", shown(name))})
+		case seen[name]:
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the column %s more than once", name)})
+		}
+		seen[name] = true
+		c.header = append(c.header, column)
+	}
+	for _, column := range columns {
+		if column.required && !seen[column.name] {
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("lacks the column %s", column.name)})
+		}
+	}
+	if len(names) == 1 && strings.ContainsAny(names[0], ";\t") {
+		bad.Problems = []Problem{{"", "must separate the columns by commas"}}
+	}
+	if bad.Problems != nil {
+		bad.Problems = append(bad.Problems, Problem{"", "as the header is wrong, nothing else was checked"})
+		return bad
+	}
+	return nil
+}
+
+// record returns the fields of the next record and the line on which it begins. A record that is malformed is a *LineError; the next
+// one then begins on the line after the one that was read last. Empty lines are no records.
+func (c *csvReader) record() (line int64, cells []string, err error) {
+	var rest []byte
+	for len(bytes.Trim(rest, "\r\n")) == 0 {
+		if rest, err = c.lines.next(); errors.Is(err, errTooLong) {
+			return 0, nil, wholeLine(c.lines.number, "%s", tooLong)
+		} else if err != nil {
+			return 0, nil, err
+		}
+	}
+	line = c.lines.number
+	for left := maxRecord; ; {
+		quoted := rest[0] == '"'
+		c.cell = c.cell[:0]
+		if quoted {
+			if rest, err = c.quoted(line, rest[1:], &left); err != nil {
+				return 0, nil, err
+			}
+		} else {
+			end := bytes.IndexAny(rest, ",\r\n")
+			if end < 0 {
+				end = len(rest)
+			}
+			c.cell, rest = append(c.cell, rest[:end]...), rest[end:]
+			if bytes.IndexByte(c.cell, '"') >= 0 {
+				return 0, nil, wholeLine(line, "has a quote inside a field that does not begin with one")
+			}
+		}
+		cells = append(cells, string(c.cell))
+		switch {
+		case len(rest) == 0, string(rest) == "\n", string(rest) == "\r\n", string(rest) == "\r":
+			return line, cells, nil
+		case rest[0] == ',':
+			if rest = rest[1:]; len(rest) == 0 {
+				return line, append(cells, ""), nil
+			}
+		case quoted:
+			return 0, nil, wholeLine(line, "has text after a closing quote")
+		default:
+			return 0, nil, wholeLine(line, "has a carriage return outside of quotes")
+		}
+	}
+}
+
+var tooLong = fmt.Sprintf("is longer than %d bytes", maxRecord)
+
+// quoted reads a field behind its opening quote into c.cell, on as many lines as it has, and returns what follows its closing
+// quote on the same line. Left is how many bytes the lines that are still to come may have.
+func (c *csvReader) quoted(line int64, rest []byte, left *int) ([]byte, error) {
+	for {
+		end := bytes.IndexByte(rest, '"')
+		if end >= 0 {
+			c.cell, rest = append(c.cell, rest[:end]...), rest[end+1:]
+			if len(rest) == 0 || rest[0] != '"' {
+				return rest, nil
+			}
+			c.cell, rest = append(c.cell, '"'), rest[1:]
+			continue
+		}
+		c.cell = append(c.cell, rest...)
+		var err error
+		rest, err = c.lines.next()
+		*left -= len(rest)
+		switch {
+		case errors.Is(err, io.EOF):
+			c.ended = true
+			return nil, wholeLine(line, "has a quote that is not closed: the file may be cut off")
+		case errors.Is(err, errTooLong), err == nil && *left < 0:
+			c.ended = true
+			return nil, wholeLine(line, "has a quote that is not closed within %d bytes; nothing after it was checked", maxRecord)
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,105 @@
+package userfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Export writes users of the directory to a file that an import reads: by ascending id within a customer, customers by
+// ascending id. It reads them in batches and holds nothing in the database between two of them; who is changed meanwhile is written as
+// before or as after, and nobody twice.
+type Export struct {
+	Store  *store.Store
+	Format Format
+	// Customer is whose users to write; nil means those of all customers.
+	Customer *store.CustomerKey
+	// Progress is told now and then how many users were written.
+	Progress func(users int64)
+}
+
+const (
+	usersAtOnce     = 500
+	customersAtOnce = 100
+)
+
+// Run writes the file to w and returns how many users it has. The error is store.ErrNotFound if there is no such customer, or
+// what reading or writing failed with; then what was written is a part of the file.
+func (e Export) Run(ctx context.Context, w io.Writer) (users int64, err error) {
+	out := NewWriter(w, e.Format, e.Store.Catalogue())
+	if e.Customer != nil {
+		c, err := e.Store.FindCustomer(ctx, *e.Customer)
+		if err != nil {
+			return 0, fmt.Errorf("exporting users: %w", err)
+		}
+		if users, err = e.users(ctx, out, c.ID, 0); err != nil {
+			return users, err
+		}
+		return users, out.Flush()
+	}
+	for last := int64(0); ; {
+		customers, err := e.Store.CustomersAfter(ctx, last, customersAtOnce)
+		if err != nil {
+			return users, err
+		}
+		if len(customers) == 0 {
+			return users, out.Flush()
+		}
+		for _, c := range customers {
+			if users, err = e.users(ctx, out, c.ID, users); err != nil {
+				return users, err
+			}
+			last = c.ID
+		}
+	}
+}
+
+// users writes the users of one customer, after as many of others as were written before, and returns how many there are now.
+func (e Export) users(ctx context.Context, out *Writer, customerID, written int64) (int64, error) {
+	for last := int64(0); ; {
+		users, err := e.Store.UsersAfter(ctx, customerID, last, usersAtOnce)
+		if err != nil {
+			return written, err
+		}
+		if len(users) == 0 {
+			return written, nil
+		}
+		for k := range users {
+			if err := out.Write(&users[k]); err != nil {
+				return written, err
+			}
+		}
+		last, written = users[len(users)-1].ID, written+int64(len(users))
+		if e.Progress != nil {
+			e.Progress(written)
+		}
+	}
+}
+
+// WriteFile makes the file called name of what write writes, readable by its owner only. Until all of it is written the file
+// is not there, or is as it was before. What exists and is no regular file, such as a pipe, is written to.
+func WriteFile(name string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("writing users: %w", err)
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".dragoman-*")
+	if err != nil {
+		return fmt.Errorf("writing users: %w", err)
+	}
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return errors.Join(fmt.Errorf("writing users: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package userfile
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// MaxRefused is how many bad lines an import names. The others it only counts.
+const MaxRefused = 1000
+
+// Import takes a file of users into the directory.
+//
+// It reads the file twice: once to check every line, and only if none is bad once more to write. What it holds of a file in
+// memory are some hundred lines at a time and, to find what comes twice in it, about 30 bytes for every id, UUID, username
+// and e-mail.
+type Import struct {
+	Store  *store.Store
+	Format Format
+	// DryRun checks and does not write.
+	DryRun bool
+	// Batch is how many users go into one transaction; 0 means all of them.
+	Batch int
+	// Refused is told of the first MaxRefused bad lines, in their order.
+	Refused func(*LineError)
+	// Progress is told now and then how many bytes of how many were read, those of both times added up.
+	Progress func(done, total int64)
+}
+
+// RefusedError: the file has lines that are bad. Nothing was written.
+type RefusedError struct {
+	Lines int64
+}
+
+func (e *RefusedError) Error() string {
+	if e.Lines == 1 {
+		return "1 line is bad: nothing was imported"
+	}
+	if e.Lines > MaxRefused {
+		return fmt.Sprintf("%d lines are bad, the first %d are named: nothing was imported", e.Lines, MaxRefused)
+	}
+	return fmt.Sprintf("%d lines are bad: nothing was imported", e.Lines)
+}
+
+// StoppedError: the import did not come to its end once it had begun to write. Lines after those it names are not in.
+type StoppedError struct {
+	Users   int64 // how many are in
+	Through int64 // the line of the last of them; 0: none is in
+	// MaybeThrough is the line of the last user who may be in: the database went away while it was to confirm those after Through.
+	// 0: there is none.
+	MaybeThrough int64
+	Err          error // why; a *store.ImportError if another writer came first
+}
+
+func (e *StoppedError) Error() string {
+	in := "nothing was imported"
+	if e.Through > 0 {
+		in = fmt.Sprintf("lines up to %d are in (%s), those after it are not", e.Through, counted(int(e.Users), "user"))
+	}
+	if e.MaybeThrough > 0 {
+		in = fmt.Sprintf("lines up to %d are in (%s), those up to %d may be, those after it are not",
+			e.Through, counted(int(e.Users), "user"), e.MaybeThrough)
+	}
+	return fmt.Sprintf("%s: %v", in, e.Err)
+}
+
+// Unwrap returns why.
+func (e *StoppedError) Unwrap() error { return e.Err }
+
+// errChanged: the second reading of a file was not the first.
+var errChanged = errors.New("the file was changed while it was read")
+
+// readAtOnce is how many lines are checked, or stored, in one step.
+const readAtOnce = 500
+
+// Run imports the source and returns how many users it has. The error is a *RefusedError if lines are bad, a *StoppedError if
+// writing was not completed, or what reading or checking failed with; then nothing was written either.
+func (i Import) Run(ctx context.Context, source *Source) (users int64, err error) {
+	into, err := i.Store.NewImport(ctx)
+	if err != nil {
+		return 0, err
+	}
+	first := i.read(source, 0)
+	users, err = i.check(ctx, into, first)
+	if err != nil || i.DryRun {
+		return users, err
+	}
+	return users, i.write(ctx, into, i.read(source, source.size), first.sum.Sum(nil))
+}
+
+// reading is one of the times that the source is read.
+type reading struct {
+	source *Source
+	rows   *Reader
+	bytes  *io.SectionReader
+	sum    hash.Hash
+	before int64 // how much was read the times before
+	i      *Import
+}
+
+func (i *Import) read(source *Source, before int64) *reading {
+	r := &reading{source: source, bytes: io.NewSectionReader(source.file, 0, source.size), sum: sha256.New(), before: before, i: i}
+	r.rows = NewReader(io.TeeReader(r.bytes, r.sum), i.Format, i.Store.Catalogue())
+	return r
+}
+
+// next returns the next lines, at most this many, apart by whether they could be read. Of some that could not, a row holds what could be.
+// There are none at the end of the file.
+func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, bad []*LineError, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	for n := 0; n < most; n++ {
+		row, err := r.rows.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if line := (*LineError)(nil); errors.As(err, &line) {
+			bad = append(bad, line)
+		} else if err != nil {
+			return nil, nil, err
+		}
+		if row.Line > 0 {
+			rows = append(rows, row)
+		}
+	}
+	return rows, bad, nil
+}
+
+// progress tells of it. Until the last line was dealt with it does not say that all was read.
+func (r *reading) progress() {
+	if r.i.Progress == nil {
+		return
+	}
+	total := r.source.size
+	if !r.i.DryRun {
+		total *= 2
+	}
+	at, err := r.bytes.Seek(0, io.SeekCurrent)
+	if err == nil {
+		r.i.Progress(r.before+at, total)
+	}
+}
+
+// check reads every line and returns how many users there are.
+func (i *Import) check(ctx context.Context, into *store.Import, from *reading) (users int64, err error) {
+	var refused int64
+	for {
+		rows, bad, err := from.next(ctx, readAtOnce)
+		if err != nil {
+			return 0, err
+		}
+		if len(rows)+len(bad) == 0 {
+			break
+		}
+		users += int64(len(rows))
+		wrong, err := into.Check(ctx, rows)
+		if err != nil {
+			return 0, err
+		}
+		refused = i.refuse(refused, merge(bad, wrong))
+		from.progress()
+	}
+	if refused > 0 {
+		return 0, &RefusedError{refused}
+	}
+	return users, nil
+}
+
+// refuse tells of bad lines, after as many as were refused before, and returns how many there are now.
+func (i *Import) refuse(before int64, bad []*LineError) int64 {
+	for _, line := range bad {
+		if before++; before <= MaxRefused && i.Refused != nil {
+			i.Refused(line)
+		}
+	}
+	return before
+}
+
+// merge makes one list by line of what is wrong with the form of lines and with their users.
+func merge(bad []*LineError, wrong []store.RefusedRow) []*LineError {
+	byLine := make(map[int64]*LineError)
+	for _, line := range bad {
+		byLine[line.Line] = line
+	}
+	for _, row := range wrong {
+		line, known := byLine[row.Line]
+		if !known {
+			line = &LineError{Line: row.Line}
+		}
+		for _, e := range row.Errors {
+			p := Problem{columnOf(e.Field), e.Reason}
+			if !slices.ContainsFunc(line.Problems, func(said Problem) bool { return said.Column == p.Column }) {
+				line.Problems = append(line.Problems, p)
+			}
+		}
+		if !known && line.Problems != nil {
+			bad = append(bad, line)
+		}
+	}
+	slices.SortFunc(bad, func(a, b *LineError) int { return cmp.Compare(a.Line, b.Line) })
+	return bad
+}
+
+// write stores what was checked, whose checksum this is.
+func (i *Import) write(ctx context.Context, into *store.Import, from *reading, checked []byte) error {
+	most := i.Batch
+	if most <= 0 {
+		most = math.MaxInt
+	}
+	in := &StoppedError{}
+	for ended := false; !ended; {
+		var users int
+		var last int64
+		complete := false
+		err := into.Write(ctx, func() ([]store.ImportRow, error) {
+			if users == most {
+				complete = true
+				return nil, io.EOF
+			}
+			rows, bad, err := from.next(ctx, min(readAtOnce, most-users))
+			if err != nil {
+				return nil, err
+			}
+			if len(rows) == 0 || len(bad) > 0 {
+				if ended, complete = true, true; len(bad) > 0 || !bytes.Equal(from.sum.Sum(nil), checked) {
+					return nil, errChanged
+				}
+				return nil, io.EOF
+			}
+			from.progress()
+			users, last = users+len(rows), rows[len(rows)-1].Line
+			return rows, nil
+		})
+		if err != nil {
+			if complete && errors.Is(err, store.ErrUnavailable) {
+				in.MaybeThrough = last
+			}
+			in.Err = err
+			i.tell(err)
+			return in
+		}
+		if users > 0 {
+			in.Users, in.Through = in.Users+int64(users), last
+		}
+	}
+	return nil
+}
+
+// tell names the lines that another writer was in the way of.
+func (i *Import) tell(err error) {
+	if conflict := (*store.ImportError)(nil); errors.As(err, &conflict) {
+		i.refuse(0, merge(nil, conflict.Rows))
+	}
+}

@@ -1,0 +1,108 @@
+package userfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// ndjsonReader reads rows of an NDJSON file.
+type ndjsonReader struct {
+	lines   *lines
+	roles   *store.Catalogue
+	decoder *jsontext.Decoder
+}
+
+// next returns the next row, with a *LineError what could be read of it, or io.EOF. Empty lines are none.
+func (n *ndjsonReader) next() (store.ImportRow, error) {
+	var line []byte
+	for len(line) == 0 {
+		var err error
+		if line, err = n.lines.next(); errors.Is(err, errTooLong) {
+			return store.ImportRow{}, wholeLine(n.lines.number, "%s", tooLong)
+		} else if err != nil {
+			return store.ImportRow{}, err
+		}
+		line = bytes.Trim(line, " \t\r\n")
+	}
+	row, bad := newRow(n.lines.number), &LineError{Line: n.lines.number}
+	if !utf8.Valid(line) {
+		return store.ImportRow{}, wholeLine(row.Line, "must be valid UTF-8")
+	}
+	n.decoder.Reset(bytes.NewReader(line))
+	seen := make([]bool, len(columns))
+	if reason := n.object(&row, bad, seen); reason != "" {
+		return store.ImportRow{}, wholeLine(row.Line, "%s", reason)
+	}
+	for i, column := range columns {
+		if column.required && !seen[i] {
+			bad.Problems = append(bad.Problems, Problem{column.name, "is required"})
+		}
+	}
+	finish(&row)
+	if bad.Problems != nil {
+		return row, bad
+	}
+	return row, nil
+}
+
+// object reads the object of a line. It returns what is wrong with the line as a whole.
+func (n *ndjsonReader) object(row *store.ImportRow, bad *LineError, seen []bool) string {
+	d := n.decoder
+	if start, err := d.ReadToken(); err != nil {
+		return n.explain(err)
+	} else if start.Kind() != '{' {
+		return "must be a JSON object"
+	}
+	for d.PeekKind() != '}' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return n.explain(err)
+		}
+		name := token.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return n.explain(err)
+		}
+		i := findColumn(name)
+		if i < 0 {
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown member %s", shown(name))})
+			continue
+		}
+		if value.Kind() == 'n' {
+			continue
+		}
+		seen[i] = true
+		read, wrong := columns[i].kind.fromJSON(value, n.roles)
+		if wrong != "" {
+			bad.Problems = append(bad.Problems, Problem{name, wrong})
+			continue
+		}
+		columns[i].set(row, read)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return n.explain(err)
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return "must be one JSON object and nothing else"
+	}
+	return ""
+}
+
+// explain says in plain words what is wrong with a line's JSON.
+func (n *ndjsonReader) explain(err error) string {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return fmt.Sprintf("has the member %s more than once", shown(syntax.JSONPointer.LastToken()))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "is not a whole JSON object: the file may be cut off"
+	}
+	return fmt.Sprintf("is not valid JSON, at byte %d", n.decoder.InputOffset()+1)
+}

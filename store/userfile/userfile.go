@@ -1,0 +1,88 @@
+// Package userfile reads and writes files of users, and takes whole files into the directory and out of it. A file is CSV
+// (RFC 4180) with a header, or NDJSON, an object a line.
+//
+// It knows the model, through package store, and how a file says it. It does not know HTTP, either dialect, terminals, or
+// who may do what.
+//
+// A CSV column and an NDJSON member have one name. Everything of a user is there that is not secret: password, access token
+// and VCS password are neither written nor read. What a file leaves out, or leaves empty, gets this:
+//
+//	id                      the next one
+//	uuid                    a random one
+//	customer                required: the customer's id; its UUID is read as well
+//	first_name, last_name   required, and may be empty
+//	username                the e-mail
+//	email                   required
+//	mobile                  none
+//	roles                   none
+//	status                  INVITED
+//	account_non_expired     true
+//	account_non_locked      true
+//	credential_non_expired  true
+//	email_verified          false
+//	first_login             true
+//	external_auth_id        none
+//	last_password_reset_at  never
+//	created_at              the time of the import
+//	created_by              unknown
+//	updated_at              as created_at
+//	updated_by              unknown
+//	version                 1
+//
+// "Leaves empty" is an empty CSV field, or null. In CSV the names of roles have a space between them, in NDJSON they are an
+// array. Times are RFC 3339; they are written in UTC with milliseconds, and what is read beyond these is cut off. A
+// column that is none of the above is refused, so that nobody believes it was taken.
+//
+// Values are written as they are. What a spreadsheet makes of a text that looks like a formula is the spreadsheet's matter.
+package userfile
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Format is the form of a file.
+type Format string
+
+// The formats.
+const (
+	CSV    Format = "csv"
+	NDJSON Format = "ndjson"
+)
+
+// FormatOf returns the format that a file's name tells by its ending (.csv, .ndjson, .jsonl), and whether it tells one.
+func FormatOf(name string) (Format, bool) {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv":
+		return CSV, true
+	case ".ndjson", ".jsonl":
+		return NDJSON, true
+	}
+	return "", false
+}
+
+// Problem is one thing that is wrong with a line.
+type Problem struct {
+	Column string // empty: the line as a whole
+	Reason string // a predicate about the column or the line
+}
+
+// LineError is all that is wrong with one line of a file.
+type LineError struct {
+	Line     int64 // counted from 1 by the line breaks of the file; for a record of several lines its first
+	Problems []Problem
+}
+
+func (e *LineError) Error() string {
+	reasons := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		reasons[i] = strings.TrimSpace(p.Column + " " + p.Reason)
+	}
+	return fmt.Sprintf("line %d: %s", e.Line, strings.Join(reasons, "; "))
+}
+
+// wholeLine is an error about no column in particular.
+func wholeLine(line int64, reason string, args ...any) *LineError {
+	return &LineError{Line: line, Problems: []Problem{{Reason: fmt.Sprintf(reason, args...)}}}
+}

@@ -1,0 +1,141 @@
+package userfile
+
+import (
+	"bufio"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Writer writes users to a file, each with every column. Call Flush after the last.
+type Writer struct {
+	format interface {
+		write(*store.User) error
+		flush() error
+	}
+}
+
+// NewWriter writes a file of this format to w; CSV begins with its header. The catalogue is that of the users' store.
+func NewWriter(w io.Writer, f Format, roles *store.Catalogue) *Writer {
+	if f == NDJSON {
+		return &Writer{&ndjsonWriter{w: bufio.NewWriter(w), roles: roles}}
+	}
+	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns))}}
+}
+
+// Write writes one user.
+func (w *Writer) Write(u *store.User) error {
+	if err := w.format.write(u); err != nil {
+		return fmt.Errorf("writing users: %w", err)
+	}
+	return nil
+}
+
+// Flush writes what is still held back.
+func (w *Writer) Flush() error {
+	if err := w.format.flush(); err != nil {
+		return fmt.Errorf("writing users: %w", err)
+	}
+	return nil
+}
+
+type csvWriter struct {
+	w     *csv.Writer
+	roles *store.Catalogue
+	cells []string
+	begun bool
+}
+
+func (c *csvWriter) begin() error {
+	if c.begun {
+		return nil
+	}
+	c.begun = true
+	for i, column := range columns {
+		c.cells[i] = column.name
+	}
+	return c.w.Write(c.cells)
+}
+
+func (c *csvWriter) write(u *store.User) error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	for i, column := range columns {
+		switch v := column.get(u, c.roles).(type) {
+		case nil:
+			c.cells[i] = ""
+		case string:
+			c.cells[i] = v
+		case int64:
+			c.cells[i] = strconv.FormatInt(v, 10)
+		case bool:
+			c.cells[i] = strconv.FormatBool(v)
+		case []string:
+			c.cells[i] = strings.Join(v, " ")
+		}
+	}
+	return c.w.Write(c.cells)
+}
+
+func (c *csvWriter) flush() error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	c.w.Flush()
+	return c.w.Error()
+}
+
+type ndjsonWriter struct {
+	w     *bufio.Writer
+	roles *store.Catalogue
+	line  []byte
+}
+
+func (n *ndjsonWriter) write(u *store.User) (err error) {
+	separator := byte('{')
+	n.line = n.line[:0]
+	for _, column := range columns {
+		n.line = append(n.line, separator, '"')
+		n.line = append(n.line, column.name...)
+		n.line = append(n.line, '"', ':')
+		if n.line, err = appendJSON(n.line, column.get(u, n.roles)); err != nil {
+			return fmt.Errorf("%s of user %d: %w", column.name, u.ID, err)
+		}
+		separator = ','
+	}
+	n.line = append(n.line, '}', '\n')
+	_, err = n.w.Write(n.line)
+	return err
+}
+
+func appendJSON(to []byte, value any) (_ []byte, err error) {
+	switch v := value.(type) {
+	case string:
+		return jsontext.AppendQuote(to, v)
+	case int64:
+		return strconv.AppendInt(to, v, 10), nil
+	case bool:
+		return strconv.AppendBool(to, v), nil
+	case []string:
+		to = append(to, '[')
+		for i, s := range v {
+			if i > 0 {
+				to = append(to, ',')
+			}
+			if to, err = jsontext.AppendQuote(to, s); err != nil {
+				return nil, err
+			}
+		}
+		return append(to, ']'), nil
+	}
+	return append(to, "null"...), nil
+}
+
+func (n *ndjsonWriter) flush() error { return n.w.Flush() }
