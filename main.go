@@ -253,8 +253,11 @@ func (c *tokenCommand) secret() (string, error) {
 }
 
 type readyCommand struct {
-	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
+	Listen  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
+	TLSCert string `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"Its certificate's file, if it speaks TLS."`
 }
 
 // Run asks once.
-func (c *readyCommand) Run(ctx context.Context) error { return server.CheckReady(ctx, c.Listen) }
+func (c *readyCommand) Run(ctx context.Context) error {
+	return server.CheckReady(ctx, c.Listen, c.TLSCert)
+}

@@ -12,20 +12,20 @@ import (
 func TestCheckReadyAsksTheServer(t *testing.T) {
 	s := servertest.Start(t)
 	address := strings.TrimPrefix(s.URL, "http://")
-	if err := server.CheckReady(t.Context(), address); err != nil {
+	if err := server.CheckReady(t.Context(), address, ""); err != nil {
 		t.Errorf("a server that is ready: %v", err)
 	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.CheckReady(t.Context(), ":"+port); err != nil {
+	if err := server.CheckReady(t.Context(), ":"+port, ""); err != nil {
 		t.Errorf("asked as one that listens on every address: %v", err)
 	}
 	if err := s.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.CheckReady(t.Context(), address); err == nil {
+	if err := server.CheckReady(t.Context(), address, ""); err == nil {
 		t.Error("a server whose database is closed is not ready")
 	}
 }
@@ -39,10 +39,10 @@ func TestCheckReadyNeedsAServer(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.CheckReady(t.Context(), address); err == nil {
+	if err := server.CheckReady(t.Context(), address, ""); err == nil {
 		t.Error("where nobody listens, nobody is ready")
 	}
-	if err := server.CheckReady(t.Context(), "no address"); err == nil {
+	if err := server.CheckReady(t.Context(), "no address", ""); err == nil {
 		t.Error("what is no address has no server")
 	}
 }

@@ -94,7 +94,7 @@ func TestAnAllowedOriginMayUseTheDialects(t *testing.T) {
 		a.Expect(t, http.StatusNoContent, "")
 		a.ExpectHeader(t, "Access-Control-Allow-Origin", origin)
 		a.ExpectHeader(t, "Access-Control-Allow-Methods", "GET,PATCH,POST,PUT")
-		a.ExpectHeader(t, "Access-Control-Allow-Headers", "Authorization,Content-Type,If-Match,If-None-Match,Prefer,X-Request-ID,current-company-id")
+		a.ExpectHeader(t, "Access-Control-Allow-Headers", "Authorization,Content-Type,If-Match,If-None-Match,Prefer,X-Request-Id,current-company-id")
 		a.ExpectHeader(t, "Access-Control-Allow-Credentials")
 		a.ExpectHeader(t, "Access-Control-Max-Age", "600")
 		a.ExpectHeader(t, "Vary", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")

@@ -101,7 +101,7 @@ func Dialects() []string {
 	return all
 }
 
-// Names gives what a dialect calls a field of the model, in its requests and its answers, each name once, without what a
+// NamesOf gives what a dialect calls a field of the model, in its requests and its answers, each name once, without what a
 // body puts around a user. It is empty where the dialect has no word for it.
 func NamesOf(dialect, field string) []string {
 	var all []string
@@ -119,8 +119,14 @@ func NamesOf(dialect, field string) []string {
 	return all
 }
 
-// KeptBy tells whether every write through a dialect leaves a field of store.User as it is.
+// Stamped are the fields of store.User that every write sets which changes another.
+var Stamped = []string{"UpdatedAt", "UpdatedBy", "Version"}
+
+// KeptBy tells whether every update through a dialect leaves a field of store.User as it is.
 func KeptBy(dialect, field string) bool {
+	if slices.Contains(Stamped, field) {
+		return false
+	}
 	for _, b := range Bodies {
 		if b.Dialect != dialect || !b.Request {
 			continue

@@ -1,0 +1,140 @@
+package members
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// WriteMarkdown writes the table as FIELDS.md has it.
+func WriteMarkdown(w io.Writer) error {
+	p := &page{}
+	p.say("# What becomes of every member")
+	p.say("Made by `make docs` of the tables in server/members; do not edit. Tests hold those against the documents in openapi/ and " +
+		"against the server: each value, each null and each absence below was sent.")
+	p.say("A path such as `authorities[].name` is the member `name` of each item of `authorities`. The members of an answer are always " +
+		"there. A secret is never shown by any answer. What is told is listed in the header `Dragoman-Ignored`, and refused with 400 under " +
+		"`Prefer: handling=strict`; so are members that are not in these tables. Whatever is refused is a 400 that names the member.")
+	p.model()
+	for _, dialect := range Dialects() {
+		p.say("## " + dialect)
+		for _, b := range Bodies {
+			if b.Dialect == dialect {
+				p.body(b)
+			}
+		}
+	}
+	if _, err := io.WriteString(w, strings.TrimSuffix(p.String(), "\n")); err != nil {
+		return fmt.Errorf("write the members' table: %w", err)
+	}
+	return nil
+}
+
+type page struct{ strings.Builder }
+
+func (p *page) say(text string) { p.WriteString(text + "\n\n") }
+
+func (p *page) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = strings.ReplaceAll(c, "|", `\|`)
+	}
+	p.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+func (p *page) head(cells ...string) {
+	p.row(cells...)
+	p.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
+}
+
+// model is a user, field by field.
+func (p *page) model() {
+	p.say("## A user")
+	p.say("What each dialect calls a field, and through whose updates it stays as it is, whatever they say.")
+	p.head(append([]string{"model"}, append(Dialects(), "kept by")...)...)
+	for i, user := 0, reflect.TypeFor[store.User](); i < user.NumField(); i++ {
+		field := user.Field(i).Name
+		if _, unnamed := Unnamed[field]; unnamed {
+			continue
+		}
+		cells := []string{field}
+		var keeps []string
+		for _, dialect := range Dialects() {
+			cells = append(cells, code(NamesOf(dialect, field)...))
+			if KeptBy(dialect, field) {
+				keeps = append(keeps, dialect)
+			}
+		}
+		p.row(append(cells, strings.Join(keeps, ", "))...)
+	}
+	p.say("")
+	p.say("No body has the others: the folded and the sealed copies of the above, and Version, which is the header `ETag`. " +
+		strings.Join(Stamped, ", ") + " are set by every write that changes something.")
+}
+
+func (p *page) body(b Body) {
+	kind := "answer"
+	if b.Request {
+		kind = "request"
+	}
+	title := fmt.Sprintf("### %s: %s", b.Title, kind)
+	if len(b.Operations) > 0 {
+		title += " of " + code(b.Operations...)
+	}
+	p.say(title)
+	var others []string
+	for _, d := range Dialects() {
+		if d != b.Dialect {
+			others = append(others, d)
+		}
+	}
+	if b.Request {
+		p.head(append([]string{"member", "required", "a value", "null", "absent", "secret", "model"}, others...)...)
+	} else {
+		p.head(append([]string{"member", "a value", "null", "model"}, others...)...)
+	}
+	for _, m := range b.Members {
+		var elsewhere []string
+		for _, d := range others {
+			if m.Field == "" {
+				elsewhere = append(elsewhere, "")
+				continue
+			}
+			elsewhere = append(elsewhere, code(NamesOf(d, m.Field)...))
+		}
+		if b.Request {
+			p.row(append([]string{code(m.Path), yes(m.Required), noted(string(m.Effect), m.Note), string(m.Null), string(m.Absent), yes(m.Secret), m.Field}, elsewhere...)...)
+			continue
+		}
+		value := ""
+		if m.Always != "" {
+			value = "always " + code(m.Always)
+		}
+		p.row(append([]string{code(m.Path), noted(value, m.Note), string(m.Null), m.Field}, elsewhere...)...)
+	}
+	p.say("")
+}
+
+func code(names ...string) string {
+	var all []string
+	for _, n := range names {
+		all = append(all, "`"+n+"`")
+	}
+	return strings.Join(all, ", ")
+}
+
+func noted(value, note string) string {
+	if value == "" || note == "" {
+		return value + note
+	}
+	return value + "; " + note
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return ""
+}
