@@ -106,7 +106,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 
 func (c *serveCommand) serve(ctx context.Context, s *server.Server) error {
 	if c.Dev {
-		if err := s.Store().SeedSandbox(ctx); err != nil {
+		if err := s.Store().SeedSandbox(withOrigin(ctx, "serve --dev")); err != nil {
 			return err
 		}
 	}

@@ -48,7 +48,7 @@ func parseKeySet(content []byte) (*keySet, error) {
 	for i, text := range members.Keys {
 		name, key, err := parseKey(text)
 		if err != nil {
-			s.pass(i, err)
+			s.pass(fmt.Sprintf("key %d of the set: %s", i+1, err))
 			continue
 		}
 		if !slices.ContainsFunc(known[name.algorithm], equalTo(key)) {
@@ -64,7 +64,7 @@ func parseKeySet(content []byte) (*keySet, error) {
 	}
 	for name := range shared {
 		delete(s.keys, name)
-		s.unused = append(s.unused, "several keys have the same kid and algorithm, and which of them it names is not clear")
+		s.pass(fmt.Sprintf("several keys for %s have the same kid, and which of them it names is not clear", name.algorithm))
 	}
 	for algorithm, keys := range known {
 		s.usable += len(keys)
@@ -78,9 +78,10 @@ func parseKeySet(content []byte) (*keySet, error) {
 	return s, nil
 }
 
-func (s *keySet) pass(i int, reason error) {
+// pass notes why a key is passed over.
+func (s *keySet) pass(reason string) {
 	if len(s.unused) < maxUnusedKeys {
-		s.unused = append(s.unused, fmt.Sprintf("key %d of the set: %s", i+1, reason))
+		s.unused = append(s.unused, reason)
 	}
 }
 
