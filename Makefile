@@ -5,7 +5,7 @@ GEN ?= gen
 # Further flags for `go test`, such as -race.
 TESTFLAGS ?=
 
-.PHONY: help run test build generate check-generated lint check
+.PHONY: help run test build generate docs check-generated lint check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ generate: ## Make gen/ anew from openapi/
 		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
 			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "openapi/$$document.yaml"); \
 	done
+
+docs: ## Make server/FIELDS.md anew from the tables in server/members
+	$(GO) run ./server/members/fieldsmd > server/FIELDS.md.new
+	mv server/FIELDS.md.new server/FIELDS.md
 
 check-generated: ## Fail when gen/ is not what openapi/ yields
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \

@@ -21,13 +21,16 @@ import (
 )
 
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" help:"Serve the directory."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
-	History historyCommand `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
-	Restore restoreCommand `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
-	Rekey   rekeyCommand   `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
-	Token   tokenCommand   `cmd:"" help:"Print a signed token, alone on standard output."`
-	Ready   readyCommand   `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
+	Serve    serveCommand    `cmd:"" help:"Serve the directory."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
+	Customer customerCommand `cmd:"" help:"Customers and their companies."`
+	Import   importCommand   `cmd:"" help:"Take a file of users into the directory."`
+	Export   exportCommand   `cmd:"" help:"Write the users of the directory to a file."`
+	History  historyCommand  `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
+	Restore  restoreCommand  `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
+	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
+	Token    tokenCommand    `cmd:"" help:"Print a signed token, alone on standard output."`
+	Ready    readyCommand    `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
 }
 
 func main() {
@@ -81,6 +84,10 @@ type serveCommand struct {
 	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is read anew (${default}). Keys not seen before are looked up sooner."`
 	claimFlags
 	timeoutFlags
+	limitFlags
+	tlsFlags
+	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Without it none may."`
+
 	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default})."`
 	Dev       bool   `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
@@ -146,6 +153,14 @@ func (c *serveCommand) config() (server.Config, error) {
 	if err != nil {
 		return server.Config{}, err
 	}
+	limits, err := c.limits(c.Dev)
+	if err != nil {
+		return server.Config{}, err
+	}
+	tls, err := c.tls(c.Dev)
+	if err != nil {
+		return server.Config{}, err
+	}
 	var publicKey []byte
 	if c.JWTPublicKeyFile != "" {
 		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
@@ -172,7 +187,10 @@ func (c *serveCommand) config() (server.Config, error) {
 			ReadHeader: c.ReadHeaderTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout,
 			Idle: c.IdleTimeout, Request: c.RequestTimeout, Shutdown: c.ShutdownTimeout,
 		},
-		Log: c.logger(),
+		Limits: limits,
+		TLS:    tls,
+		CORS:   c.CORSOrigin,
+		Log:    c.logger(),
 	}, nil
 }
 

@@ -24,14 +24,17 @@ const numberedAtOnce = 10_000
 //
 // Whatever was committed before the call is in the feed: the call itself numbers what has no number yet.
 func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) (changes []UserChange, next int64, err error) {
-	for {
-		if changes, next, err = s.numberedChanges(ctx, scope, after, limit); err != nil || len(changes) == limit {
+	for more := true; ; {
+		if changes, next, err = s.numberedChanges(ctx, scope, after, limit); err != nil || len(changes) == limit || !more {
 			return changes, next, err
 		}
-		more, err := s.number(ctx)
-		if err != nil || !more {
+		numbered, pending, err := s.number(ctx)
+		if err != nil || !pending {
 			return changes, next, err
 		}
+		// A step that found less than it could take up left nothing behind. What was committed since can wait: others may go
+		// on writing for ever.
+		more = numbered == numberedAtOnce
 	}
 }
 
@@ -61,27 +64,29 @@ func (s *Store) numberedChanges(ctx context.Context, scope FeedScope, after int6
 	return changes, max(after, highest), nil
 }
 
-// number gives the next numbers to committed changes that have none, and reports whether there were any. Only one sequencer
-// is at work at a time, and its numbers are seen all at once.
+// number gives the next numbers to committed changes that have none, numberedAtOnce of them at most. It reports whether there
+// were any, and how many of them got their number here; another sequencer may have been first. Only one is at work at a
+// time, and its numbers are seen all at once.
 //
 // A version is only ever written after the one before it is committed. So wherever a version is seen here, the one before it
 // is seen too, and numbering by ascending version keeps each user's order; within one step time comes first, which no
 // user's history goes back in.
-func (s *Store) number(ctx context.Context) (bool, error) {
-	var pending bool
-	if err := s.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM user_changes WHERE number IS NULL)").Scan(&pending).Error; err != nil || !pending {
-		return false, databaseErrorOrNil(ctx, "looking for changes without a number", err)
+func (s *Store) number(ctx context.Context) (numbered int64, pending bool, err error) {
+	err = s.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM user_changes WHERE number IS NULL)").Scan(&pending).Error
+	if err != nil || !pending {
+		return 0, false, databaseErrorOrNil(ctx, "looking for changes without a number", err)
 	}
-	err := s.transaction(ctx, func(tx *gorm.DB) error {
+	err = s.transaction(ctx, func(tx *gorm.DB) error {
 		if s.db.lockFeed != nil {
 			if err := s.db.lockFeed(tx); err != nil {
 				return databaseError(ctx, "waiting for the sequencer", err)
 			}
 		}
-		return databaseErrorOrNil(ctx, "numbering changes", tx.Exec(numberChanges, numberedAtOnce).Error)
+		done := tx.Exec(numberChanges, numberedAtOnce)
+		numbered = done.RowsAffected
+		return databaseErrorOrNil(ctx, "numbering changes", done.Error)
 	})
-	// Where another sequencer was first nothing was left to do here, and reading again shows what it did.
-	return err == nil, err
+	return numbered, true, err
 }
 
 const numberChanges = `

@@ -14,7 +14,7 @@ const (
 	FieldStatus               Field = "Status"
 	FieldAccountNonExpired    Field = "AccountNonExpired"
 	FieldAccountNonLocked     Field = "AccountNonLocked"
-	FieldCredentialNonExpired Field = "CredentialNonExpired"
+	FieldCredentialNonExpired Field = "CredentialNonExpired" // #nosec G101 -- a field's name
 	FieldPasswordHash         Field = "PasswordHash"
 	FieldLastPasswordResetAt  Field = "LastPasswordResetAt"
 	FieldAccessToken          Field = "AccessToken"

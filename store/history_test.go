@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 	"pgregory.net/rapid"
 
 	"github.com/dragoman-id/dragoman/store"
@@ -244,6 +245,31 @@ func follow(t *testing.T, s *store.Store, all int) {
 	if seen != all {
 		t.Errorf("saw %d of %d", seen, all)
 	}
+}
+
+// Whoever reads the feed of one customer gets an answer, however much is written of another's meanwhile.
+func TestFeedEndsThoughOthersGoOnWriting(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		reads := 0
+		err := s.Gorm().Callback().Query().After("gorm:query").Register("write", func(db *gorm.DB) {
+			if db.Statement.Table != "user_changes" {
+				return
+			}
+			if reads++; reads > 10 {
+				t.Fatal("the reader goes round and round")
+			}
+			_, _ = edit(t, s, alan, func(u *store.User) { u.FirstName = fmt.Sprint("name ", reads) })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, _, err := s.ListChanges(context.Background(), store.FeedScope{IDs: []int64{3393}}, 0, 10)
+		if err != nil || len(changes) != 2 {
+			t.Errorf("%+v, %v", changes, err)
+		}
+	})
 }
 
 func TestFeedShowsOnlyTheScope(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,9 +23,9 @@ import (
 const maxPostgresConns = 16
 
 func openPostgres(ctx context.Context, url string) (*database, error) {
-	config, err := pgx.ParseConfig(url) // its error hides the password
+	config, err := parsePostgresURL(url)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err)
+		return nil, err
 	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(maxPostgresConns)
@@ -42,6 +43,25 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		generateIDs: generatePostgresIDs,
 		lockFeed:    lockPostgresFeed,
 	}, nil
+}
+
+var errPostgresURL = errors.New("database URL cannot be read: it is postgres://USER:PASSWORD@HOST:5432/NAME, with %40, %2F and so on for special characters of the password")
+
+// parsePostgresURL reads url. Its errors do not repeat it, since where it is wrong nobody can tell where its password ends.
+func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// Of pgx's own error (5.12) the cause alone is without the URL.
+		if cause := errors.Unwrap(err); cause != nil {
+			return nil, fmt.Errorf("%w: %w", errPostgresURL, cause)
+		}
+		return nil, errPostgresURL
+	}
+	// A password with an @ or a / in it goes over into what errors of connecting name.
+	if strings.Contains(config.Host, "@") || strings.Contains(config.Database, "@") {
+		return nil, errPostgresURL
+	}
+	return config, nil
 }
 
 func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"math/bits"
 
 	"github.com/google/uuid"
 )
@@ -38,7 +37,7 @@ func (s RoleSet) Minus(t RoleSet) RoleSet { return s &^ t }
 
 // IDs returns the ids of the roles in the set, ascending.
 func (s RoleSet) IDs() []int64 {
-	ids := make([]int64, 0, bits.OnesCount64(uint64(s)))
+	ids := []int64{}
 	for id := int64(1); id <= maxRoleID; id++ {
 		if s.Has(id) {
 			ids = append(ids, id)

@@ -41,11 +41,11 @@ const maxAttempts = 4
 // Beyond Edit the model sees to this: an e-mail that changes in more than its case is no longer verified; empty text in
 // Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
-// The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid; a
-// *[ConflictError] when its e-mail, its username or both are another user's; ErrBusy; ErrUnavailable; or what Edit
-// returned. When a *FieldErrors is found in Edit's error, or by the store, the edited user's new e-mail and username
-// are still looked up, as far as they are valid, and if they are taken the error is both: errors.As finds the
-// *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
+// The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid, or was the
+// last who could administer the customer; a *[ConflictError] when its e-mail, its username or both are another user's;
+// ErrBusy; ErrUnavailable; or what Edit returned. When a *FieldErrors is found in Edit's error, or by the store, all the
+// rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
+// the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	for attempt := range maxAttempts {
 		if attempt == 0 {
@@ -123,10 +123,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	invalid := slices.DeleteFunc(s.catalogue.validate(&after), func(e FieldError) bool {
 		return !slices.Contains(edited, e.Field)
 	})
-	if refused == nil && len(invalid) > 0 {
-		refused = fmt.Errorf("updating user: %w", &invalid)
-	}
-	if refused != nil {
+	if refused != nil || len(invalid) > 0 {
 		return User{}, nil, s.refusal(ctx, by.ask, &before, &after, refused, invalid)
 	}
 	if resigns(&before, &after) {
@@ -189,30 +186,43 @@ func (s *Store) mayResign(ctx context.Context, by updating, before, after *User)
 	if err != nil || len(wrong) == 0 {
 		return err
 	}
-	return s.refusal(ctx, by.ask, before, after, fmt.Errorf("updating user: %w", &wrong), nil)
+	return s.refusal(ctx, by.ask, before, after, nil, nil)
 }
 
-// refusal returns refused, joined with the conflicts of the edited user if refused has *FieldErrors in it.
+// refusal returns all that a write is refused for: what Edit was against, if anything, and, unless that is something else than
+// fields, what the model and other users are.
 func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, refused error, invalid FieldErrors) error {
-	var fields *FieldErrors
-	if !errors.As(refused, &fields) {
+	wrong := &invalid
+	if refused != nil && !errors.As(refused, &wrong) {
 		return refused
 	}
 	var among []Field
 	for _, f := range []Field{FieldUsername, FieldEmail} {
-		wrong := func(e FieldError) bool { return e.Field == f }
-		if !slices.ContainsFunc(invalid, wrong) && !slices.ContainsFunc(*fields, wrong) {
+		is := func(e FieldError) bool { return e.Field == f }
+		if !slices.ContainsFunc(invalid, is) && !slices.ContainsFunc(*wrong, is) {
 			among = append(among, f)
 		}
+	}
+	all := []error{refused}
+	var last FieldErrors
+	if resigns(before, after) {
+		var err error
+		if last, err = lastAdministrator(ctx, db, before, after); err != nil {
+			return err
+		}
+	}
+	if told := slices.Concat(*wrong, last); refused == nil && len(told) > 0 || len(last) > 0 {
+		// In front of the one in Edit's error, which is a part of it.
+		all = []error{fmt.Errorf("updating user: %w", &told), refused}
 	}
 	conflicts, err := taken(ctx, db, before.ID, after, among...)
 	if err != nil {
 		return err
 	}
-	if len(conflicts) == 0 {
-		return refused
+	if len(conflicts) > 0 {
+		all = append(all, &ConflictError{conflicts})
 	}
-	return errors.Join(refused, &ConflictError{conflicts})
+	return errors.Join(all...)
 }
 
 // keepBookkeeping puts back what an Edit cannot change.

@@ -113,7 +113,7 @@ type Problem struct {
 
 	// Title The status's reason phrase.
 	Title  string `json:"title"`
-	Status int32  `json:"status"`
+	Status int    `json:"status"`
 	Detail string `json:"detail"`
 
 	// Errors Each single error of the request; empty where the problem is not about a parameter.

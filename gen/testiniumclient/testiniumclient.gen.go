@@ -50,7 +50,7 @@ type Error struct {
 	Timestamp int64 `json:"timestamp"`
 
 	// Status The HTTP status.
-	Status int32 `json:"status"`
+	Status int `json:"status"`
 
 	// Error The status's reason phrase.
 	Error string `json:"error"`

@@ -2,7 +2,7 @@
 //
 // A [Verifier] turns the values of an Authorization header into a [Principal]: who a bearer token speaks for, and which
 // customers, permissions and authorities it names. A [Policy] is the only place that decides what a principal may do; it
-// carries the table "Who may do what" of semantics.md. [Passwords] hashes and checks users' passwords, [PasswordProblem]
+// carries the table "Who may do what" of SEMANTICS.md. [Passwords] hashes and checks users' passwords, [PasswordProblem]
 // says whether a new one is good enough, and [Sign] makes tokens for development and tests.
 //
 // The package knows no HTTP framework, no status code and no dialect: callers ask it in the store's terms and word the

@@ -327,7 +327,8 @@ func TestKeySetKid(t *testing.T) {
 	wantAccepted(t, repeated, "the same key twice", es256(`{"alg":"ES256","kid":"2"}`))
 
 	shared := newVerifier(t, setConfig(setFile(t, jwk(k.p256.Public(), `"kid":"1"`), jwk(other.Public(), `"kid":"1"`), jwk(k.rsa.Public(), `"kid":"1"`))))
-	wantRefused(t, shared, "two keys of the kid", es256(`{"alg":"ES256","kid":"1"}`))
+	wantRefused(t, shared, "two keys of the kid, the first", es256(`{"alg":"ES256","kid":"1"}`))
+	wantRefused(t, shared, "two keys of the kid, the last", named(t, jwt.SigningMethodES256, other, "1"))
 	wantRefused(t, shared, "two keys of the kid, none", without)
 	wantAccepted(t, shared, "a key of another type with the kid", named(t, jwt.SigningMethodRS256, k.rsa, "1"))
 }

@@ -138,7 +138,7 @@ func checkHash(hash string) error {
 }
 
 // PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or ""
-// if nothing is (semantics.md, "PUT"). It must have
+// if nothing is (SEMANTICS.md, "PUT"). It must have
 //
 //   - 8 to 128 characters, that is Unicode code points, as JSON Schema counts them;
 //   - a lower-case and an upper-case letter of any script, since the rule confines to ASCII the symbol only;

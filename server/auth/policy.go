@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// The roles that mean more than their rank (semantics.md, "Who may do what").
+// The roles that mean more than their rank (SEMANTICS.md, "Who may do what").
 const (
 	roleAdmin        = "ROLE_ADMIN"
 	roleCompanyAdmin = "ROLE_COMPANY_ADMIN"
@@ -17,7 +17,7 @@ const (
 // rankManager is the rank from which on a role is about managing other users: ROLE_COMPANY_ADMIN's.
 const rankManager = 2
 
-// Policy decides who may do what, by the table of that name in semantics.md. Nothing else in the program does, but for the
+// Policy decides who may do what, by the table of that name in SEMANTICS.md. Nothing else in the program does, but for the
 // order in which its questions are asked, which is the dialects'.
 //
 // It answers about customers and users that the caller has loaded; whether a company belongs to a customer, and a user to a
@@ -95,7 +95,7 @@ func (p Policy) Rank(pr Principal) int {
 }
 
 // Manages reports whether the principal is of rank 2 or above. Such callers see users' access tokens, and replace a password
-// without giving the present one (semantics.md, "One user" and "PUT").
+// without giving the present one (SEMANTICS.md, "One user" and "PUT").
 func (p Policy) Manages(pr Principal) bool { return p.Rank(pr) >= rankManager }
 
 // CheckWrite returns nil if the principal's rank allows it to turn the user before into the user after, else a

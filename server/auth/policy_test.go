@@ -24,7 +24,7 @@ func policy(t testing.TB) auth.Policy {
 	return auth.Policy{Roles: s.Catalogue()}
 }
 
-// ranks is the table "Roles" of semantics.md.
+// ranks is the table "Roles" of SEMANTICS.md.
 var ranks = map[string]int{
 	"ROLE_ADMIN": 3, "ROLE_COMPANY_ADMIN": 2, "ROLE_USER": 1,
 	"ROLE_RUN_TEST": 0, "ROLE_CHANGE_USER": 0, "ROLE_READ_ONLY": 0, "ROLE_REPORT": 0,

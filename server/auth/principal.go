@@ -10,7 +10,7 @@ import (
 // stand in a token and permit nothing.
 type Permission string
 
-// The permissions that this server asks for (semantics.md, "Who may do what").
+// The permissions that this server asks for (SEMANTICS.md, "Who may do what").
 const (
 	PermissionRead   Permission = "customer_user:read"   // see users
 	PermissionWrite  Permission = "customer_user:write"  // change them
@@ -41,7 +41,7 @@ type customerKey struct {
 }
 
 // Actor returns the UUID to record as who made a change: the token's user id claim, else a sub that is a UUID, else nil
-// (semantics.md, "One user": created_by and updated_by).
+// (SEMANTICS.md, "One user": created_by and updated_by).
 func (p Principal) Actor() *uuid.UUID {
 	id := p.userID
 	if id == uuid.Nil {

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/template"
 	"time"
@@ -39,7 +38,7 @@ func MakeJWTSecret() (string, error) { return readOrMake(jwtSecretFile) }
 func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
 
 func read(name string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(Directory, name))
+	text, err := fs.ReadFile(os.DirFS(Directory), name)
 	if err != nil {
 		return "", fmt.Errorf("read development key: %w", err)
 	}
@@ -54,11 +53,16 @@ func readOrMake(name string) (string, error) {
 	if err := os.MkdirAll(Directory, 0o700); err != nil {
 		return "", fmt.Errorf("make development key: %w", err)
 	}
+	directory, err := os.OpenRoot(Directory)
+	if err != nil {
+		return "", fmt.Errorf("make development key: %w", err)
+	}
+	defer directory.Close()
 	random := make([]byte, 32)
 	rand.Read(random)
 	key = base64.StdEncoding.EncodeToString(random)
 	// O_EXCL: of two servers started at once, one makes the key.
-	f, err := os.OpenFile(filepath.Join(Directory, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := directory.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return read(name)
 	}

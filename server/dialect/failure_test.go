@@ -138,7 +138,11 @@ func hold(t *testing.T, s *servertest.Server) (release func()) {
 		}})
 		done <- err
 	}()
-	<-held
+	select {
+	case <-held:
+	case err := <-done:
+		t.Fatal(err)
+	}
 	return func() {
 		close(released)
 		if err := <-done; err != nil {

@@ -20,7 +20,7 @@ const maxDepth = 32
 // decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,
 // arrays []any, integers int64, all other numbers float64. Member names match exactly; a repeated member, invalid
 // UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth and anything behind the value are an *InvalidError
-// that names the member where one can be named (semantics.md, "JSON"; RFC 8259 leaves each of them open).
+// that names the member where one can be named (SEMANTICS.md, "JSON"; RFC 8259 leaves each of them open).
 func decodeJSON(body []byte) (any, error) {
 	d := jsonDecoder{jsontext.NewDecoder(bytes.NewReader(body))}
 	value, err := d.value()

@@ -55,7 +55,7 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 	return op
 }
 
-// serve takes a request through the stages. Their order is the order of refusals (semantics.md, "Who may do what").
+// serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Set(operationKey, op.id)

@@ -46,7 +46,7 @@ func fields(all ...servertest.FieldError) func(surface) []servertest.FieldError 
 	return func(surface) []servertest.FieldError { return all }
 }
 
-// faults are in the order in which semantics.md has their refusals.
+// faults are in the order in which SEMANTICS.md has their refusals.
 var faults = []fault{
 	{"token", 1, func(d *draft) { d.anonymous = true }, dialect.Unauthenticated, nil},
 	{"header", 2, func(d *draft) { d.header["If-Match"] = []string{"x"} }, dialect.Invalid,
@@ -101,4 +101,25 @@ func TestEarlierRefusalWins(t *testing.T) {
 		}
 	})
 	untouched(t, s)
+}
+
+// TestPreferenceIsToldWhereItCounted makes every fault in a request that asks for strict handling: the answer says that
+// it was handled so only where that had a part in it.
+func TestPreferenceIsToldWhereItCounted(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	onEach(t, s, func(t *testing.T, f surface) {
+		for _, fault := range faults {
+			t.Run(fault.name, func(t *testing.T) {
+				d := &draft{surface: f, who: servertest.Manager(), customer: f.customer, user: f.user, header: http.Header{"Prefer": {"handling=strict"}}}
+				fault.put(d)
+				a, _ := d.send(s)
+				if a.Status == http.StatusBadRequest && fault.stage >= 5 {
+					a.ExpectHeader(t, "Preference-Applied", "handling=strict")
+				} else {
+					a.ExpectHeader(t, "Preference-Applied")
+				}
+			})
+		}
+	})
 }

@@ -1,8 +1,10 @@
 package dialect_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -230,6 +232,39 @@ func TestBodyHasAtMost256KiB(t *testing.T) {
 		if answer.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("chunked: the answer is %d, want 413", answer.StatusCode)
 		}
+	})
+	untouched(t, s)
+}
+
+func TestBodyThatEndsEarlyIsRefused(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	onEach(t, s, func(t *testing.T, f surface) {
+		r := f.request(s)
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: dragoman\r\nContent-Length: %d\r\n", r.Method, r.Path, len(r.Body)+1)
+		if err := r.Header.Write(c); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "\r\n%s", r.Body)
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.refuses(t, servertest.Answer{Status: response.StatusCode, Header: response.Header, Body: string(body)}, dialect.Invalid,
+			servertest.FieldError{"", "the body could not be read to its end"})
 	})
 	untouched(t, s)
 }

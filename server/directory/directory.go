@@ -144,14 +144,14 @@ var details = map[dialect.Kind]string{
 	dialect.RouteNotFound:    "There is no such path.",
 	dialect.MethodNotAllowed: "The path does not support this method.",
 	dialect.RateLimited:      "The caller, or its address, has sent more requests than it may.",
-	dialect.Unavailable:      "The database cannot be reached at the moment.",
+	dialect.Unavailable:      "The directory cannot answer at the moment.",
 }
 
 func render(p dialect.Problem, _ string, _ *http.Request) any {
 	problem := directoryapi.Problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(p.Status),
-		Status: int32(p.Status),
+		Status: p.Status,
 		Detail: details[p.Kind],
 		Errors: []directoryapi.FieldError{},
 	}

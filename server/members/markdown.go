@@ -13,11 +13,11 @@ import (
 func WriteMarkdown(w io.Writer) error {
 	p := &page{}
 	p.say("# What becomes of every member")
-	p.say("Made by `make docs` of the tables in server/members; do not edit. Tests hold those against the documents in openapi/ and " +
-		"against the server: each value, each null and each absence below was sent.")
-	p.say("A path such as `authorities[].name` is the member `name` of each item of `authorities`. The members of an answer are always " +
-		"there. A secret is never shown by any answer. What is told is listed in the header `Dragoman-Ignored`, and refused with 400 under " +
-		"`Prefer: handling=strict`; so are members that are not in these tables. Whatever is refused is a 400 that names the member.")
+	p.say("Made by `make docs` of the tables in `server/members`; do not edit. Tests hold those against the documents in `openapi/`, and " +
+		"send the server each value, each null and each absence below.")
+	p.say("`authorities[].name` is the member `name` of each item of `authorities`. Whatever is refused is a 400 that names the member. What is " +
+		"told is listed in the header `Dragoman-Ignored`, or refused under `Prefer: handling=strict`; so is a member that is in no table. A " +
+		"secret is shown by no answer. The members of an answer are always there.")
 	p.model()
 	for _, dialect := range Dialects() {
 		p.say("## " + dialect)
@@ -27,26 +27,26 @@ func WriteMarkdown(w io.Writer) error {
 			}
 		}
 	}
-	if _, err := io.WriteString(w, strings.TrimSuffix(p.String(), "\n")); err != nil {
+	if _, err := io.WriteString(w, strings.TrimSuffix(p.text.String(), "\n")); err != nil {
 		return fmt.Errorf("write the members' table: %w", err)
 	}
 	return nil
 }
 
-type page struct{ strings.Builder }
+type page struct{ text strings.Builder }
 
-func (p *page) say(text string) { p.WriteString(text + "\n\n") }
+func (p *page) say(text string) { p.text.WriteString(text + "\n\n") }
 
 func (p *page) row(cells ...string) {
 	for i, c := range cells {
 		cells[i] = strings.ReplaceAll(c, "|", `\|`)
 	}
-	p.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	p.text.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 }
 
 func (p *page) head(cells ...string) {
 	p.row(cells...)
-	p.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
+	p.text.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
 }
 
 // model is a user, field by field.
@@ -69,19 +69,15 @@ func (p *page) model() {
 		}
 		p.row(append(cells, strings.Join(keeps, ", "))...)
 	}
-	p.say("")
+	p.text.WriteString("\n")
 	p.say("No body has the others: the folded and the sealed copies of the above, and Version, which is the header `ETag`. " +
 		strings.Join(Stamped, ", ") + " are set by every write that changes something.")
 }
 
 func (p *page) body(b Body) {
-	kind := "answer"
-	if b.Request {
-		kind = "request"
-	}
-	title := fmt.Sprintf("### %s: %s", b.Title, kind)
+	title := "### " + b.Title
 	if len(b.Operations) > 0 {
-		title += " of " + code(b.Operations...)
+		title += " (" + code(b.Operations...) + ")"
 	}
 	p.say(title)
 	var others []string
@@ -114,7 +110,7 @@ func (p *page) body(b Body) {
 		}
 		p.row(append([]string{code(m.Path), noted(value, m.Note), string(m.Null), m.Field}, elsewhere...)...)
 	}
-	p.say("")
+	p.text.WriteString("\n")
 }
 
 func code(names ...string) string {

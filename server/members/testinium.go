@@ -36,7 +36,7 @@ var testinium = []Body{
 			{Path: "authorities[].cleanName", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
 			{Path: "authorities[].checked", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
 			{Path: "authorities[].disabled", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
-			{Path: "vcsPassword", Field: "VCSPassword", Effect: Replaces, Null: NullUnchanged, Absent: AbsentUnchanged, Secret: true, Note: `"" is none`},
+			{Path: "vcsPassword", Field: "VCSPassword", Effect: Replaces, Null: NullUnchanged, Absent: AbsentUnchanged, Secret: true, Note: "`\"\"` is none"},
 		},
 	},
 	{

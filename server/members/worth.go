@@ -12,7 +12,7 @@ var worth = []Body{
 			{Path: "last_name", Field: "LastName", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged},
 			{Path: "email", Field: "Email", Also: []string{"EmailVerified", "Username"}, Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged,
 				Note: "beyond its case, it is then unverified; a username that was the e-mail follows it"},
-			{Path: "mobile", Field: "Mobile", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged, Note: `"" is none`},
+			{Path: "mobile", Field: "Mobile", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged, Note: "`\"\"` is none"},
 			{Path: "subrole", Field: "Roles", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged,
 				Note: "the present one changes nothing; another replaces all roles that have a subrole"},
 			{Path: "subrole.id", Field: "Role.SubroleUUID", Effect: Names, Null: NullRefused, Absent: AbsentOneOf},
@@ -28,7 +28,7 @@ var worth = []Body{
 			{Path: "last_name", Field: "LastName", Required: true, Effect: Replaces, Null: NullRefused, Absent: AbsentRefused},
 			{Path: "email", Field: "Email", Also: []string{"Username"}, Required: true, Effect: Replaces, Null: NullRefused, Absent: AbsentRefused,
 				Note: "the username too, unless it is taken"},
-			{Path: "mobile", Field: "Mobile", Effect: Replaces, Null: NullRefused, Absent: AbsentNone, Note: `"" is none`},
+			{Path: "mobile", Field: "Mobile", Effect: Replaces, Null: NullRefused, Absent: AbsentNone, Note: "`\"\"` is none"},
 			{Path: "subrole", Field: "Roles", Required: true, Effect: Replaces, Null: NullRefused, Absent: AbsentRefused},
 			{Path: "subrole.id", Field: "Role.SubroleUUID", Required: true, Effect: Names, Null: NullRefused, Absent: AbsentRefused},
 			{Path: "subrole.code", Field: "Role.SubroleCode", Required: true, Effect: Names, Null: NullRefused, Absent: AbsentRefused},
@@ -38,13 +38,6 @@ var worth = []Body{
 	{
 		Dialect: worthName, Title: "The update's answer", Operations: []string{"updateCustomerUser"},
 		Members: worthEnvelope("User details updated successfully"),
-	},
-	{
-		Dialect: worthName, Title: "A new user's answer", Operations: []string{"createCustomerUser"}, User: "data.",
-		Members: append(worthEnvelope("Customer user created."),
-			Member{Path: "data", Null: NullNever, Note: "the answer itself"},
-			Member{Path: "data.user_id", Field: "UUID", Null: NullNever},
-		),
 	},
 	{
 		Dialect: worthName, Title: "One user", Operations: []string{"getCustomerUser"}, User: "data.",
@@ -83,6 +76,13 @@ var worth = []Body{
 				{Path: "data.total_pages", Null: NullNever, Note: "how many pages there are"},
 				{Path: "data.total_items", Null: NullNever, Note: "how many users the filters find, on all pages, as a string of digits"},
 			},
+		),
+	},
+	{
+		Dialect: worthName, Title: "A new user's answer", Operations: []string{"createCustomerUser"}, User: "data.",
+		Members: append(worthEnvelope("Customer user created."),
+			Member{Path: "data", Null: NullNever, Note: "the answer itself"},
+			Member{Path: "data.user_id", Field: "UUID", Null: NullNever},
 		),
 	},
 	{

@@ -62,8 +62,7 @@ func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body, err := io.ReadAll(answer.Body)
-	answer.Body.Close()
-	if err != nil {
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return nil, err
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
@@ -108,10 +107,10 @@ func (d document) route(r *http.Request) (*routers.Route, map[string]string, err
 	return d.findRoute(slashed)
 }
 
-// findRoute is the router's, which (kin-openapi 0.152) takes a parameter of a path for there when it is empty.
+// findRoute is the router's, which (kin-openapi 0.152) takes a path's last parameter for there when it is empty.
 func (d document) findRoute(r *http.Request) (*routers.Route, map[string]string, error) {
 	route, parameters, err := d.router.FindRoute(r)
-	if err == nil && slices.Contains(slices.Collect(maps.Values(parameters)), "") {
+	if err == nil && !strings.Contains(r.URL.Path, "//") && slices.Contains(slices.Collect(maps.Values(parameters)), "") {
 		return nil, nil, routers.ErrPathNotFound
 	}
 	return route, parameters, err

@@ -132,6 +132,18 @@ func start(t testing.TB, c server.Config) *Server {
 	}
 }
 
+// With is s for another test to use: for each input of a fuzz target, which must tell by itself what it finds.
+func (s *Server) With(t testing.TB) *Server {
+	t.Helper()
+	transport, ok := s.HTTP.Transport.(*checker)
+	if !ok {
+		t.Fatal("the server's client checks nothing")
+	}
+	mine := *transport
+	mine.t = t
+	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: &mine}, t: t}
+}
+
 // Token signs claims, good from now.
 func (s *Server) Token(c auth.Claims) string {
 	s.t.Helper()

@@ -38,7 +38,7 @@ func renderer(now func() time.Time) func(dialect.Problem, string, *http.Request)
 		}
 		e := testiniumapi.Error{
 			Timestamp:   now().UnixMilli(),
-			Status:      int32(p.Status),
+			Status:      p.Status,
 			Error:       http.StatusText(p.Status),
 			Message:     w.code,
 			Description: w.description,

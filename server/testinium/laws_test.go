@@ -540,7 +540,7 @@ func bodyOf(s *servertest.Server, u store.User) testiniumclient.UserUpdate {
 	return p
 }
 
-// updated is what semantics.md makes of u and p, but for the password.
+// updated is what SEMANTICS.md makes of u and p, but for the password.
 func updated(s *servertest.Server, u store.User, p testiniumclient.UserUpdate) store.User {
 	u.FirstName, u.LastName, u.Username = p.Name, p.Surname, p.Username
 	u.EmailVerified = u.EmailVerified && store.Fold(p.Email) == u.EmailFold
@@ -598,7 +598,7 @@ func namesOf(before, after store.User) []string {
 var passwords = auth.NewCheapPasswords()
 
 // put sends p, which must be accepted, for the user as it is now, and gives the user as it then is, and
-// Dragoman-Changed. Whatever p is, the user must have become what semantics.md says and nothing else, the answer must
+// Dragoman-Changed. Whatever p is, the user must have become what SEMANTICS.md says and nothing else, the answer must
 // show it, and the version must have moved on by one exactly if something changed.
 func put(t rapid.TB, s *servertest.Server, sdk *testiniumclient.ClientWithResponses, before store.User, p testiniumclient.UserUpdate) (store.User, []string) {
 	t.Helper()

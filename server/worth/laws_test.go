@@ -436,7 +436,7 @@ func subroleOf(u store.User) string {
 	return ""
 }
 
-// patched is what semantics.md makes of u and p, for a p that names no e-mail of another's.
+// patched is what SEMANTICS.md makes of u and p, for a p that names no e-mail of another's.
 func patched(s *servertest.Server, u store.User, p worthclient.UserPatch) store.User {
 	if p.FirstName != nil {
 		u.FirstName = *p.FirstName
@@ -490,7 +490,7 @@ func namesOf(before, after store.User) []string {
 }
 
 // patch sends p, which must be accepted, for the user as it is now, and gives the user as it then is, and
-// Dragoman-Changed. Whatever p is, the user must have become what semantics.md says and nothing else, the answer must
+// Dragoman-Changed. Whatever p is, the user must have become what SEMANTICS.md says and nothing else, the answer must
 // say so, and the version must have moved on by one exactly if something changed.
 func patch(t rapid.TB, s *servertest.Server, sdk *worthclient.ClientWithResponses, before store.User, p worthclient.UserPatch) (store.User, []string) {
 	t.Helper()

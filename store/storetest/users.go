@@ -17,8 +17,8 @@ var catalogueIDs = []int64{1, 2, 3, 4, 5, 11, 12}
 
 var statuses = []store.Status{store.StatusInvited, store.StatusActive, store.StatusInactive}
 
-// passwordHashes have the form of argon2id's; no password is known to any of them.
-const passwordHashes = `\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}`
+// argon2Hashes have the form of argon2id's; no password is known to any of them.
+const argon2Hashes = `\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}`
 
 // UserGen generates users as a store returns them: every field within the model's rules and normalized, text in many
 // scripts, each optional field now nil and now not. Nothing is sealed. E-mails and usernames may collide with other
@@ -40,7 +40,7 @@ func UserGen() *rapid.Generator[store.User] {
 			AccountNonExpired:    rapid.Bool().Draw(t, "AccountNonExpired"),
 			AccountNonLocked:     rapid.Bool().Draw(t, "AccountNonLocked"),
 			CredentialNonExpired: rapid.Bool().Draw(t, "CredentialNonExpired"),
-			PasswordHash:         maybe(rapid.StringMatching(passwordHashes)).Draw(t, "PasswordHash"),
+			PasswordHash:         maybe(rapid.StringMatching(argon2Hashes)).Draw(t, "PasswordHash"),
 			LastPasswordResetAt:  maybe(timeGen()).Draw(t, "LastPasswordResetAt"),
 			AccessToken:          rapid.StringMatching(`[0-9a-f]{32}`).Draw(t, "AccessToken"),
 			VCSPassword:          maybe(textGen(1, 200)).Draw(t, "VCSPassword"),

@@ -3,6 +3,7 @@ package userfile
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,84 +17,93 @@ import (
 
 // column is a column of a CSV file and a member of an NDJSON object.
 type column struct {
-	name     string
-	kind     kind
-	field    store.Field // as the store's errors name it
-	required bool
+	name  string
+	kind  kind
+	field store.Field // as the store's errors name it
+	need  need
 	// get returns the user's value as JSON has it: a string, an int64, a bool, a []string, or nil for none.
 	get func(*store.User, *store.Catalogue) any
 	// set stores what kind has read.
 	set func(*store.ImportRow, any)
 }
 
+// need says what a file must tell about a column.
+type need int
+
+const (
+	optional need = iota
+	present       // the column must be there
+	filled        // and it must not be empty
+)
+
 // columns are all there are, in the order in which they are written.
 var columns = []column{
-	{"id", positive, store.FieldID, false,
+	{"id", positive, store.FieldID, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.ID },
 		func(r *store.ImportRow, v any) { r.User.ID = v.(int64) }},
-	{"uuid", identifier, store.FieldUUID, false,
+	{"uuid", identifier, store.FieldUUID, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.UUID.String() },
 		func(r *store.ImportRow, v any) { r.User.UUID = v.(uuid.UUID) }},
-	{"customer", customer, store.FieldCustomer, true,
+	{"customer", customer, store.FieldCustomer, filled,
 		func(u *store.User, _ *store.Catalogue) any { return u.CustomerID },
 		func(r *store.ImportRow, v any) { r.Customer = v.(store.CustomerKey) }},
-	{"first_name", text, store.FieldFirstName, true,
+	{"first_name", text, store.FieldFirstName, present,
 		func(u *store.User, _ *store.Catalogue) any { return u.FirstName },
 		func(r *store.ImportRow, v any) { r.User.FirstName = v.(string) }},
-	{"last_name", text, store.FieldLastName, true,
+	{"last_name", text, store.FieldLastName, present,
 		func(u *store.User, _ *store.Catalogue) any { return u.LastName },
 		func(r *store.ImportRow, v any) { r.User.LastName = v.(string) }},
-	{"username", text, store.FieldUsername, false,
+	{"username", text, store.FieldUsername, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.Username },
 		func(r *store.ImportRow, v any) { r.User.Username = v.(string) }},
-	{"email", text, store.FieldEmail, true,
+	{"email", text, store.FieldEmail, filled,
 		func(u *store.User, _ *store.Catalogue) any { return u.Email },
 		func(r *store.ImportRow, v any) { r.User.Email = v.(string) }},
-	{"mobile", text, store.FieldMobile, false,
+	{"mobile", text, store.FieldMobile, optional,
 		func(u *store.User, _ *store.Catalogue) any {
-			return optional(u.Mobile, func(s string) string { return s })
+			return maybe(u.Mobile, func(s string) string { return s })
 		},
 		func(r *store.ImportRow, v any) { r.User.Mobile = pointer[string](v) }},
-	{"roles", roles, store.FieldRoles, false,
+	{"roles", roles, store.FieldRoles, optional,
 		func(u *store.User, c *store.Catalogue) any { return roleNames(u.Roles, c) },
 		func(r *store.ImportRow, v any) { r.User.Roles = v.(store.RoleSet) }},
-	{"status", text, store.FieldStatus, false,
+	{"status", text, store.FieldStatus, optional,
 		func(u *store.User, _ *store.Catalogue) any { return string(u.Status) },
 		func(r *store.ImportRow, v any) { r.User.Status = store.Status(v.(string)) }},
-	{"account_non_expired", boolean, store.FieldAccountNonExpired, false,
+	{"account_non_expired", boolean, store.FieldAccountNonExpired, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.AccountNonExpired },
 		func(r *store.ImportRow, v any) { r.User.AccountNonExpired = v.(bool) }},
-	{"account_non_locked", boolean, store.FieldAccountNonLocked, false,
+	{"account_non_locked", boolean, store.FieldAccountNonLocked, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.AccountNonLocked },
 		func(r *store.ImportRow, v any) { r.User.AccountNonLocked = v.(bool) }},
-	{"credential_non_expired", boolean, store.FieldCredentialNonExpired, false,
+	{"credential_non_expired", boolean, store.FieldCredentialNonExpired, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.CredentialNonExpired },
 		func(r *store.ImportRow, v any) { r.User.CredentialNonExpired = v.(bool) }},
-	{"email_verified", boolean, store.FieldEmailVerified, false,
+	{"email_verified", boolean, store.FieldEmailVerified, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.EmailVerified },
 		func(r *store.ImportRow, v any) { r.User.EmailVerified = v.(bool) }},
-	{"first_login", boolean, store.FieldFirstLogin, false,
+	{"first_login", boolean, store.FieldFirstLogin, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.FirstLogin },
 		func(r *store.ImportRow, v any) { r.User.FirstLogin = v.(bool) }},
-	{"external_auth_id", identifier, store.FieldExternalAuthID, false,
-		func(u *store.User, _ *store.Catalogue) any { return optional(u.ExternalAuthID, uuid.UUID.String) },
+	{"external_auth_id", identifier, store.FieldExternalAuthID, optional,
+		func(u *store.User, _ *store.Catalogue) any { return maybe(u.ExternalAuthID, uuid.UUID.String) },
 		func(r *store.ImportRow, v any) { r.User.ExternalAuthID = pointer[uuid.UUID](v) }},
-	{"last_password_reset_at", moment, store.FieldLastPasswordResetAt, false,
-		func(u *store.User, _ *store.Catalogue) any { return optional(u.LastPasswordResetAt, formatTime) },
+	{"last_password_reset_at", moment, store.FieldLastPasswordResetAt, optional,
+		func(u *store.User, _ *store.Catalogue) any { return maybe(u.LastPasswordResetAt, formatTime) },
 		func(r *store.ImportRow, v any) { r.User.LastPasswordResetAt = pointer[time.Time](v) }},
-	{"created_at", moment, "", false,
+	{"created_at", moment, "", optional,
 		func(u *store.User, _ *store.Catalogue) any { return formatTime(u.CreatedAt) },
 		func(r *store.ImportRow, v any) { r.User.CreatedAt = v.(time.Time) }},
-	{"created_by", identifier, "", false,
-		func(u *store.User, _ *store.Catalogue) any { return optional(u.CreatedBy, uuid.UUID.String) },
+	{"created_by", identifier, "", optional,
+		func(u *store.User, _ *store.Catalogue) any { return maybe(u.CreatedBy, uuid.UUID.String) },
 		func(r *store.ImportRow, v any) { r.User.CreatedBy = pointer[uuid.UUID](v) }},
-	{"updated_at", moment, "", false,
+	{"updated_at", moment, "", optional,
 		func(u *store.User, _ *store.Catalogue) any { return formatTime(u.UpdatedAt) },
 		func(r *store.ImportRow, v any) { r.User.UpdatedAt = v.(time.Time) }},
-	{"updated_by", identifier, "", false,
-		func(u *store.User, _ *store.Catalogue) any { return optional(u.UpdatedBy, uuid.UUID.String) },
+	{"updated_by", identifier, "", optional,
+		func(u *store.User, _ *store.Catalogue) any { return maybe(u.UpdatedBy, uuid.UUID.String) },
 		func(r *store.ImportRow, v any) { r.User.UpdatedBy = pointer[uuid.UUID](v) }},
-	{"version", positive, store.FieldVersion, false,
+	{"version", positive, store.FieldVersion, optional,
 		func(u *store.User, _ *store.Catalogue) any { return u.Version },
 		func(r *store.ImportRow, v any) { r.User.Version = v.(int64) }},
 }
@@ -141,6 +151,7 @@ type kind struct {
 const (
 	maxInteger = 1<<53 - 1
 
+	isRequired    = "is required"
 	notText       = "must be a string"
 	notPositive   = "must be an integer from 1 to 9007199254740991"
 	notBoolean    = "must be true or false"
@@ -259,15 +270,14 @@ func parseUUID(s string) (any, string) {
 	return id, ""
 }
 
-// timeLayout is RFC 3339 with milliseconds.
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+// timePattern is the form of RFC 3339, from which time.Parse allows departures (golang/go#54580).
+var timePattern = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
-func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+func formatTime(t time.Time) string { return t.UTC().Format(store.TimeLayout) }
 
 func parseTime(s string) (any, string) {
-	var t time.Time
-	// It is stricter than time.Parse.
-	if err := t.UnmarshalText([]byte(s)); err != nil {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || !timePattern.MatchString(s) {
 		return nil, notMoment
 	}
 	if t = t.UTC().Truncate(time.Millisecond); t.Year() < 1970 || t.Year() > 9999 {
@@ -305,7 +315,7 @@ func shown(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-func optional[T any](p *T, format func(T) string) any {
+func maybe[T any](p *T, format func(T) string) any {
 	if p == nil {
 		return nil
 	}

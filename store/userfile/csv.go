@@ -40,10 +40,13 @@ func (c *csvReader) next() (store.ImportRow, error) {
 	}
 	row, bad := newRow(line), &LineError{Line: line}
 	for i, cell := range cells {
+		column := &columns[c.header[i]]
 		if cell == "" {
+			if column.need == filled {
+				bad.Problems = append(bad.Problems, Problem{column.name, isRequired})
+			}
 			continue
 		}
-		column := &columns[c.header[i]]
 		value, wrong := column.kind.fromText(cell, c.roles)
 		if wrong != "" {
 			bad.Problems = append(bad.Problems, Problem{column.name, wrong})
@@ -79,7 +82,7 @@ func (c *csvReader) readHeader() error {
 		c.header = append(c.header, column)
 	}
 	for _, column := range columns {
-		if column.required && !seen[column.name] {
+		if column.need != optional && !seen[column.name] {
 			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("lacks the column %s", column.name)})
 		}
 	}

@@ -70,6 +70,10 @@ func (e *StoppedError) Error() string {
 		in = fmt.Sprintf("lines up to %d are in (%s), those up to %d may be, those after it are not",
 			e.Through, counted(int(e.Users), "user"), e.MaybeThrough)
 	}
+	if conflict := (*store.ImportError)(nil); errors.As(e.Err, &conflict) {
+		// Import.Refused was told what is wrong with it.
+		return fmt.Sprintf("%s: line %d has become bad", in, conflict.Rows[0].Line)
+	}
 	return fmt.Sprintf("%s: %v", in, e.Err)
 }
 
@@ -101,15 +105,15 @@ func (i Import) Run(ctx context.Context, source *Source) (users int64, err error
 type reading struct {
 	source *Source
 	rows   *Reader
-	bytes  *io.SectionReader
 	sum    hash.Hash
 	before int64 // how much was read the times before
 	i      *Import
 }
 
 func (i *Import) read(source *Source, before int64) *reading {
-	r := &reading{source: source, bytes: io.NewSectionReader(source.file, 0, source.size), sum: sha256.New(), before: before, i: i}
-	r.rows = NewReader(io.TeeReader(r.bytes, r.sum), i.Format, i.Store.Catalogue())
+	r := &reading{source: source, sum: sha256.New(), before: before, i: i}
+	file := io.TeeReader(io.NewSectionReader(source.file, 0, source.size), r.sum)
+	r.rows = NewReader(file, i.Format, i.Store.Catalogue())
 	return r
 }
 
@@ -136,7 +140,7 @@ func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, b
 	return rows, bad, nil
 }
 
-// progress tells of it. Until the last line was dealt with it does not say that all was read.
+// progress tells how far it is.
 func (r *reading) progress() {
 	if r.i.Progress == nil {
 		return
@@ -145,10 +149,7 @@ func (r *reading) progress() {
 	if !r.i.DryRun {
 		total *= 2
 	}
-	at, err := r.bytes.Seek(0, io.SeekCurrent)
-	if err == nil {
-		r.i.Progress(r.before+at, total)
-	}
+	r.i.Progress(r.before+r.rows.lines.read, total)
 }
 
 // check reads every line and returns how many users there are.
@@ -167,7 +168,7 @@ func (i *Import) check(ctx context.Context, into *store.Import, from *reading) (
 		if err != nil {
 			return 0, err
 		}
-		refused = i.refuse(refused, merge(bad, wrong))
+		refused = i.refuse(refused, merge(rows, bad, wrong))
 		from.progress()
 	}
 	if refused > 0 {
@@ -186,29 +187,41 @@ func (i *Import) refuse(before int64, bad []*LineError) int64 {
 	return before
 }
 
-// merge makes one list by line of what is wrong with the form of lines and with their users.
-func merge(bad []*LineError, wrong []store.RefusedRow) []*LineError {
+// merge makes one list by line of what is wrong with the form of lines and with the users of rows.
+func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) []*LineError {
 	byLine := make(map[int64]*LineError)
 	for _, line := range bad {
 		byLine[line.Line] = line
 	}
+	made := make(map[int64]bool) // the lines whose username was made of the e-mail
+	for _, row := range rows {
+		made[row.Line] = row.User.Username == row.User.Email
+	}
 	for _, row := range wrong {
-		line, known := byLine[row.Line]
-		if !known {
+		line := byLine[row.Line]
+		if line == nil {
 			line = &LineError{Line: row.Line}
+			bad = append(bad, line)
 		}
+		var more []Problem
 		for _, e := range row.Errors {
-			p := Problem{columnOf(e.Field), e.Reason}
-			if !slices.ContainsFunc(line.Problems, func(said Problem) bool { return said.Column == p.Column }) {
-				line.Problems = append(line.Problems, p)
+			if p := (Problem{columnOf(e.Field), e.Reason}); !line.names(p.Column) {
+				more = append(more, p)
 			}
 		}
-		if !known && line.Problems != nil {
-			bad = append(bad, line)
+		line.Problems = append(line.Problems, more...)
+		if made[row.Line] && line.names("email") {
+			// It shares the e-mail's fate, which is not worth saying twice.
+			line.Problems = slices.DeleteFunc(line.Problems, func(p Problem) bool { return p.Column == "username" && slices.Contains(more, p) })
 		}
 	}
 	slices.SortFunc(bad, func(a, b *LineError) int { return cmp.Compare(a.Line, b.Line) })
 	return bad
+}
+
+// names tells whether something is said of the column already.
+func (e *LineError) names(column string) bool {
+	return slices.ContainsFunc(e.Problems, func(p Problem) bool { return p.Column == column })
 }
 
 // write stores what was checked, whose checksum this is.
@@ -221,6 +234,7 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *reading, c
 	for ended := false; !ended; {
 		var users int
 		var last int64
+		var latest []store.ImportRow
 		complete := false
 		err := into.Write(ctx, func() ([]store.ImportRow, error) {
 			if users == most {
@@ -238,7 +252,7 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *reading, c
 				return nil, io.EOF
 			}
 			from.progress()
-			users, last = users+len(rows), rows[len(rows)-1].Line
+			users, last, latest = users+len(rows), rows[len(rows)-1].Line, rows
 			return rows, nil
 		})
 		if err != nil {
@@ -246,7 +260,9 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *reading, c
 				in.MaybeThrough = last
 			}
 			in.Err = err
-			i.tell(err)
+			if conflict := (*store.ImportError)(nil); errors.As(err, &conflict) {
+				i.refuse(0, merge(latest, nil, conflict.Rows))
+			}
 			return in
 		}
 		if users > 0 {
@@ -254,11 +270,4 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *reading, c
 		}
 	}
 	return nil
-}
-
-// tell names the lines that another writer was in the way of.
-func (i *Import) tell(err error) {
-	if conflict := (*store.ImportError)(nil); errors.As(err, &conflict) {
-		i.refuse(0, merge(nil, conflict.Rows))
-	}
 }

@@ -18,6 +18,7 @@ var errTooLong = errors.New("line too long")
 type lines struct {
 	r      *bufio.Reader
 	number int64 // of the line that was read last, from 1
+	read   int64 // how many bytes the lines so far have
 }
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, maxRecord)} }
@@ -28,12 +29,14 @@ var byteOrderMark = []byte("\ufeff")
 // io.EOF, errTooLong, or what reading failed with.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
+	l.read += int64(len(line))
 	if len(line) > 0 || !errors.Is(err, io.EOF) {
 		l.number++
 	}
 	if errors.Is(err, bufio.ErrBufferFull) {
 		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = l.r.ReadSlice('\n')
+			line, err = l.r.ReadSlice('\n')
+			l.read += int64(len(line))
 		}
 		if err == nil || errors.Is(err, io.EOF) {
 			return nil, errTooLong

@@ -41,8 +41,8 @@ func (n *ndjsonReader) next() (store.ImportRow, error) {
 		return store.ImportRow{}, wholeLine(row.Line, "%s", reason)
 	}
 	for i, column := range columns {
-		if column.required && !seen[i] {
-			bad.Problems = append(bad.Problems, Problem{column.name, "is required"})
+		if column.need != optional && !seen[i] {
+			bad.Problems = append(bad.Problems, Problem{column.name, isRequired})
 		}
 	}
 	finish(&row)

@@ -10,6 +10,7 @@ import (
 
 // Reader reads the users of a file, one after the other.
 type Reader struct {
+	lines  *lines
 	format interface {
 		next() (store.ImportRow, error)
 	}
@@ -17,10 +18,11 @@ type Reader struct {
 
 // NewReader reads a file of this format from r. The catalogue is that of the store the users are for.
 func NewReader(r io.Reader, f Format, roles *store.Catalogue) *Reader {
+	l := newLines(r)
 	if f == NDJSON {
-		return &Reader{&ndjsonReader{lines: newLines(r), roles: roles, decoder: new(jsontext.Decoder)}}
+		return &Reader{l, &ndjsonReader{lines: l, roles: roles, decoder: new(jsontext.Decoder)}}
 	}
-	return &Reader{&csvReader{lines: newLines(r), roles: roles}}
+	return &Reader{l, &csvReader{lines: l, roles: roles}}
 }
 
 // Next returns the next user, with the number of the line where it stands, or io.EOF.

@@ -9,7 +9,7 @@
 //
 //	id                      the next one
 //	uuid                    a random one
-//	customer                required: the customer's id; its UUID is read as well
+//	customer                required: the customer's id; its UUID will do as well
 //	first_name, last_name   required, and may be empty
 //	username                the e-mail
 //	email                   required

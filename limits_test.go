@@ -1,0 +1,83 @@
+package main
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server"
+)
+
+// serveConfig is the configuration that a command line stands for.
+func serveConfig(t *testing.T, arguments ...string) (server.Config, error) {
+	t.Helper()
+	var c commandLine
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"--jwt-secret=" + strings.Repeat("s", 32), "--secret-key=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
+	if _, err := parser.Parse(append(append([]string{"serve"}, keys...), arguments...)); err != nil {
+		return server.Config{}, err
+	}
+	return c.Serve.config()
+}
+
+func TestLimitsAreOnByDefault(t *testing.T) {
+	t.Parallel()
+	for _, arguments := range [][]string{nil, {"--dev"}} {
+		c, err := serveConfig(t, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want server.Limits
+		want.Address.PerSecond, want.Address.Burst = 500, 1000
+		want.Principal.PerSecond, want.Principal.Burst = 200, 400
+		if !reflect.DeepEqual(c.Limits, want) {
+			t.Errorf("with %q the limits are %+v, want %+v", arguments, c.Limits, want)
+		}
+		if c.TLS != (server.TLS{}) || c.CORS != nil {
+			t.Errorf("with %q TLS is %+v and CORS %q", arguments, c.TLS, c.CORS)
+		}
+	}
+}
+
+func TestLimitsAreOffWithDevOnly(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--rate-limit-address=0", "--rate-limit-principal=0"} {
+		if _, err := serveConfig(t, flag); err == nil || !strings.Contains(err.Error(), "with --dev only") {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+	c, err := serveConfig(t, "--dev", "--rate-limit-address=0", "--rate-limit-principal=0")
+	if err != nil || !reflect.DeepEqual(c.Limits, server.Limits{}) {
+		t.Errorf("with --dev the limits are %+v, %v", c.Limits, err)
+	}
+}
+
+func TestTrustedProxiesArePrefixes(t *testing.T) {
+	t.Parallel()
+	c, err := serveConfig(t, "--trusted-proxy=10.0.0.0/8", "--trusted-proxy=fd00::/8,192.0.2.7/32")
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32")}
+	if err != nil || !reflect.DeepEqual(c.Limits.TrustedProxies, want) {
+		t.Errorf("the trusted are %v, %v; want %v", c.Limits.TrustedProxies, err, want)
+	}
+	for _, text := range []string{"10.0.0.1", "10.0.0.0/33", "proxy", "::ffff:10.0.0.0/104"} {
+		if _, err := serveConfig(t, "--trusted-proxy="+text); err == nil {
+			t.Errorf("%s is taken for a prefix", text)
+		}
+	}
+}
+
+func TestDevSpeaksPlainHTTP(t *testing.T) {
+	t.Parallel()
+	if _, err := serveConfig(t, "--dev", "--tls-cert=go.mod", "--tls-key=go.mod"); err == nil || !strings.Contains(err.Error(), "plain HTTP") {
+		t.Errorf("--dev with TLS: %v", err)
+	}
+	c, err := serveConfig(t, "--tls-cert=go.mod", "--tls-key=go.sum", "--cors-origin=https://app.example.com")
+	if err != nil || !strings.HasSuffix(c.TLS.CertFile, "go.mod") || !strings.HasSuffix(c.TLS.KeyFile, "go.sum") || len(c.CORS) != 1 {
+		t.Errorf("TLS is %+v and CORS %q, %v", c.TLS, c.CORS, err)
+	}
+}

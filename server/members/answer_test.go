@@ -1,0 +1,231 @@
+package members_test
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/members"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/google/uuid"
+)
+
+// answer is what an operation answers about u: of a list, with u alone in it.
+func (x exchange) answer(t *testing.T, claims auth.Claims, b members.Body, operation string, u store.User) any {
+	t.Helper()
+	var body any
+	for _, request := range members.Bodies {
+		if request.Request && request.Dialect == b.Dialect && slices.Contains(request.Operations, operation) {
+			a := x.attempt(t, request)
+			if !a.creates() {
+				a.before = u
+				a.body = project(t, request, x.shown(t, claims, b.Dialect, u))
+			}
+			if operation == "updateCustomerUser" {
+				a.body = map[string]any{"first_name": u.FirstName} // null is no value of an update's, and INVITED neither
+			}
+			body = a.body
+		}
+	}
+	answer := x.send(t, claims, b.Dialect, operation, u, body, nil)
+	if answer.Status != http.StatusOK {
+		t.Fatalf("%s: %d %s", operation, answer.Status, answer.Body)
+	}
+	var value any
+	answer.Decode(t, &value)
+	return alone(value, u)
+}
+
+// alone takes everybody but u out of lists of users.
+func alone(value any, u store.User) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			value[name] = alone(member, u)
+		}
+	case []any:
+		return slices.DeleteFunc(value, func(item any) bool {
+			object, _ := item.(map[string]any)
+			id, named := object["email"]
+			return named && id != u.Email
+		})
+	}
+	return value
+}
+
+// looks are how a value of the model may look in an answer; none if that is more than a value.
+func looks(value any) []any {
+	switch value := value.(type) {
+	case store.RoleSet:
+		return nil
+	case store.Status:
+		return []any{string(value), value == store.StatusActive}
+	case time.Time:
+		return []any{value.Format("2006-01-02T15:04:05.000Z"), float64(value.UnixMilli())}
+	case uuid.UUID:
+		return []any{value.String()}
+	case int64:
+		return []any{float64(value)}
+	}
+	if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return []any{nil}
+		}
+		return looks(v.Elem().Interface())
+	}
+	return []any{value}
+}
+
+// fields gives the values of a field: of the user, of its customer and its company, or of each role that there is.
+func (x exchange) fields(t *testing.T, field string, u store.User) (all []any) {
+	t.Helper()
+	of, name := split(field)
+	get := func(from any) { all = append(all, looks(reflect.ValueOf(from).FieldByName(name).Interface())...) }
+	switch of {
+	case "":
+		get(u)
+	case "Customer":
+		get(x.customer(t, u.CustomerID))
+	case "Company":
+		c, err := x.Store.FindCompany(t.Context(), u.CustomerID, companyOf(u.CustomerID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		get(c)
+	case "Role":
+		for _, r := range x.Store.Catalogue().All() {
+			get(r)
+		}
+	default:
+		t.Fatalf("no test knows a %s", field)
+	}
+	return all
+}
+
+func TestAnAnswerShowsWhatItsTableSays(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		x := newExchange(t, s)
+		full, bare := x.user(t, known, true), x.user(t, servertest.Sandbox, false)
+		full, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(known, full.ID), store.Change{
+			Actor: &servertest.GraceUUID, Edit: func(u *store.User) error { u.Roles = store.Roles(1, 2, 3, 11); return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range members.Bodies {
+			if b.Request || len(b.Operations) == 0 {
+				continue
+			}
+			for _, operation := range b.Operations {
+				t.Run(fmt.Sprintf("%s/%s", b.Dialect, operation), func(t *testing.T) {
+					x.checkAnswer(t, b, operation, full, bare)
+				})
+			}
+		}
+	})
+}
+
+func (x exchange) checkAnswer(t *testing.T, b members.Body, operation string, full, bare store.User) {
+	everything := x.answer(t, caller("ROLE_ADMIN"), b, operation, full)
+	nothing := x.answer(t, caller("ROLE_ADMIN"), b, operation, bare)
+	below := nothing
+	if operation != "createCustomerUser" { // which grants more than a caller below rank 2 may
+		below = x.answer(t, caller("ROLE_USER"), b, operation, bare)
+	}
+	for _, m := range b.Members {
+		shown := at(everything, m.Path)
+		if len(shown) == 0 {
+			t.Errorf("%s is not there", m.Path)
+		}
+		isNull := func(answer any) bool { return slices.Contains(at(answer, m.Path), nil) }
+		switch m.Null {
+		case members.NullNever:
+			if isNull(everything) || isNull(nothing) || isNull(below) {
+				t.Errorf("%s is null", m.Path)
+			}
+		case members.NullIfNone:
+			if isNull(everything) || !isNull(nothing) {
+				t.Errorf("%s is %v, and %v where there is none", m.Path, shown, at(nothing, m.Path))
+			}
+		case members.NullBelowTwo:
+			if isNull(everything) || isNull(nothing) || !isNull(below) {
+				t.Errorf("%s is %v, and %v below rank 2", m.Path, shown, at(below, m.Path))
+			}
+		case members.NullAlways: // checked as a value
+		default:
+			t.Errorf("no test knows how %s is null %q", m.Path, m.Null)
+		}
+		x.checkValue(t, m, operation, everything, full)
+		x.checkValue(t, m, operation, nothing, bare)
+	}
+}
+
+// checkValue holds what is shown against the model, or against what is always shown.
+func (x exchange) checkValue(t *testing.T, m members.Member, operation string, answer any, u store.User) {
+	t.Helper()
+	for _, shown := range at(answer, m.Path) {
+		if m.Always != "" {
+			if text := encoded(t, shown); text != m.Always {
+				t.Errorf("%s is %s, not always %s", m.Path, text, m.Always)
+			}
+			continue
+		}
+		if m.Field == "" || operation == "createCustomerUser" { // its answer is about another user
+			continue
+		}
+		if values := x.fields(t, m.Field, x.stored(t, u)); len(values) > 0 && !slices.Contains(values, shown) {
+			t.Errorf("%s is %v, and %s is %v", m.Path, shown, m.Field, values)
+		}
+	}
+}
+
+// Of one error a dialect could make an example of everything; here the members must be there in each of some kinds.
+func TestAnErrorHasWhatItsTableSays(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	x := newExchange(t, s)
+	u := x.user(t, servertest.Sandbox, true)
+	nobody := u
+	nobody.ID, nobody.UUID = 1, uuid.New()
+	for _, b := range members.Bodies {
+		if b.Request || len(b.Operations) > 0 {
+			continue
+		}
+		for _, request := range members.Bodies {
+			if request.Dialect != b.Dialect || !request.Request {
+				continue
+			}
+			operation := request.Operations[0]
+			for status, answer := range map[int]servertest.Answer{
+				http.StatusBadRequest:   x.send(t, caller("ROLE_ADMIN"), b.Dialect, operation, u, map[string]any{"email": 1}, nil),
+				http.StatusUnauthorized: x.send(t, caller("ROLE_ADMIN"), b.Dialect, operation, u, nil, http.Header{"Authorization": {"Bearer x"}}),
+				http.StatusForbidden:    x.send(t, servertest.Manager(), b.Dialect, operation, x.user(t, known, true), nil, nil),
+			} {
+				if answer.Status != status {
+					t.Errorf("%s: %d %s", operation, answer.Status, answer.Body)
+				}
+				x.checkError(t, b, answer, status == http.StatusBadRequest)
+			}
+			x.checkError(t, b, x.send(t, caller("ROLE_ADMIN"), b.Dialect, oneUser[b.Dialect], nobody, nil, nil), false)
+		}
+	}
+}
+
+func (x exchange) checkError(t *testing.T, b members.Body, answer servertest.Answer, aboutMembers bool) {
+	t.Helper()
+	var body any
+	answer.Decode(t, &body)
+	for _, m := range b.Members {
+		values := at(body, m.Path)
+		if slices.Contains(values, nil) || len(values) == 0 && (aboutMembers || !strings.Contains(m.Path, "[]")) {
+			t.Errorf("%s is %v in %s", m.Path, values, answer.Body)
+		}
+	}
+}

@@ -1,0 +1,389 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// The walk goes over every operation of every document that the server mounts, so that no new one can be forgotten: what it
+// cannot ask for lack of a value for a parameter fails it.
+
+// walkValues are what the walk says for each required parameter of each dialect: the sandbox's customer, and Ada.
+var walkValues = map[string]map[string]string{
+	"worth":     {"customerID": servertest.SandboxUUID.String(), "userID": servertest.AdaUUID.String()},
+	"testinium": {"id": "3393", "userId": "6860", "current-company-id": "5251"},
+	"directory": {"id": "3393", "userId": "6860"},
+}
+
+// walkAcrossCustomers are the operations that are about no one customer but all of the caller's, and so have no foreign one.
+// Each is to show none of the sandbox's when it is asked by a stranger, by this text.
+var walkAcrossCustomers = map[string]string{"listChanges": `"customer":3393`}
+
+// step is one operation that the walk asks.
+type step struct {
+	name       string
+	id         string
+	permission auth.Permission
+	request    servertest.Request
+}
+
+// walk gives all operations of all documents.
+func walk(t *testing.T, s *store.Store) []step {
+	t.Helper()
+	dialects, err := server.Dialects(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []step
+	for _, d := range dialects {
+		for path, item := range d.Document.Paths.Map() {
+			for method, o := range item.Operations() {
+				r := servertest.Request{Method: method, Path: d.BasePath() + path, Header: http.Header{}}
+				for _, p := range slices.Concat(item.Parameters, o.Parameters) {
+					value, ok := walkValues[d.Name][p.Value.Name]
+					switch {
+					case p.Value.Required && !ok:
+						t.Fatalf("the walk has no value for %s of %s's %s", p.Value.Name, d.Name, o.OperationID)
+					case ok && p.Value.In == "path":
+						r.Path = strings.ReplaceAll(r.Path, "{"+p.Value.Name+"}", value)
+					case ok && p.Value.In == "header":
+						r.Header.Set(p.Value.Name, value)
+					case ok:
+						t.Fatalf("the walk cannot say %s in a %s", p.Value.Name, p.Value.In)
+					}
+				}
+				if o.RequestBody != nil {
+					r.Header.Set("Content-Type", "application/json")
+					r.Body = "{}"
+				}
+				steps = append(steps, step{d.Name + "/" + o.OperationID, o.OperationID, d.Permissions[o.OperationID], r})
+			}
+		}
+	}
+	if len(steps) == 0 {
+		t.Fatal("there is nothing to walk")
+	}
+	slices.SortFunc(steps, func(a, b step) int { return strings.Compare(a.name, b.name) })
+	return steps
+}
+
+// send asks the operation with these Authorization headers.
+func (p step) send(s *servertest.Server, authorization ...string) servertest.Answer {
+	r := p.request
+	r.Header = maps.Clone(r.Header)
+	if len(authorization) > 0 {
+		r.Header["Authorization"] = authorization
+	}
+	return s.Send(r)
+}
+
+// walkKeys are the issuer's key, and another's.
+var walkKeys = sync.OnceValues(func() (ours, others *rsa.PrivateKey) {
+	var err error
+	if ours, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		panic(err)
+	}
+	if others, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		panic(err)
+	}
+	return ours, others
+})
+
+const (
+	walkIssuer   = "https://id.example.com"
+	walkAudience = "dragoman"
+	walkKid      = "the issuer's key"
+)
+
+// walkPEM is the issuer's public key as a file.
+func walkPEM(t *testing.T) []byte {
+	t.Helper()
+	ours, _ := walkKeys()
+	der, err := x509.MarshalPKIXPublicKey(&ours.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+// walkKeySet is a JWK Set of one key.
+func walkKeySet(kid string, key *rsa.PublicKey) string {
+	text := base64.RawURLEncoding.EncodeToString
+	return fmt.Sprintf(`{"keys":[{"kty":"RSA","use":"sig","alg":"RS256","kid":%q,"n":%q,"e":%q}]}`,
+		kid, text(key.N.Bytes()), text(big.NewInt(int64(key.E)).Bytes()))
+}
+
+// walkToken signs the claims of a caller who may do everything in the sandbox, changed by change, which may be nil.
+func walkToken(t *testing.T, method jwt.SigningMethod, key any, change func(*jwt.Token, jwt.MapClaims)) string {
+	t.Helper()
+	claims := jwt.MapClaims{
+		"iss": walkIssuer, "aud": walkAudience, "sub": servertest.GraceUUID.String(), "exp": time.Now().Add(time.Hour).Unix(),
+		"customer_id": 3393, "authorities": []string{"ROLE_COMPANY_ADMIN"},
+		"permissions": []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
+	}
+	token := jwt.NewWithClaims(method, claims)
+	token.Header["kid"] = walkKid
+	if change != nil {
+		change(token, claims)
+	}
+	text, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestEveryOperationRefusesWhoDoesNotBelong(t *testing.T) {
+	t.Parallel()
+	ours, _ := walkKeys()
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, walkKeySet(walkKid, &ours.PublicKey))
+	}))
+	t.Cleanup(keys.Close)
+	for name, c := range map[string]auth.Config{
+		"key file": {PublicKeyPEM: walkPEM(t), Issuer: walkIssuer, Audience: walkAudience},
+		"key set":  {JWKSURL: keys.URL, Issuer: walkIssuer, Audience: walkAudience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.StartWith(t, server.Config{Auth: c})
+			for _, p := range walk(t, s.Store) {
+				t.Run(p.name, func(t *testing.T) {
+					p.refusesStrangers(t, s)
+					p.refusesTheUnauthorized(t, s)
+				})
+			}
+			for _, id := range []int64{servertest.Ada, servertest.Grace} {
+				if u := s.FindUser(t, id); u.Version != 1 {
+					t.Errorf("a refused request was written: %+v", u)
+				}
+			}
+		})
+	}
+}
+
+// refusesStrangers holds that a caller whom no good token vouches for is refused with 401.
+func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
+	ours, others := walkKeys()
+	rs256 := func(change func(*jwt.Token, jwt.MapClaims)) string {
+		return "Bearer " + walkToken(t, jwt.SigningMethodRS256, ours, change)
+	}
+	hs256 := func(secret []byte) string { return "Bearer " + walkToken(t, jwt.SigningMethodHS256, secret, nil) }
+	set := func(claim string, value any) string {
+		return rs256(func(_ *jwt.Token, c jwt.MapClaims) { c[claim] = value })
+	}
+	without := func(claim string) string { return rs256(func(_ *jwt.Token, c jwt.MapClaims) { delete(c, claim) }) }
+	file := walkPEM(t)
+	block, _ := pem.Decode(file)
+	good := rs256(nil)
+
+	// Otherwise it would be no wonder that the others are refused.
+	if a := p.send(s, good); a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
+		t.Fatalf("a good token: %d %s", a.Status, a.Body)
+	}
+	for name, authorization := range map[string][]string{
+		"no token":                    nil,
+		"empty":                       {""},
+		"garbage":                     {"Bearer garbage"},
+		"garbage in three parts":      {"Bearer a.b.c"},
+		"another scheme":              {"Basic Z3JhY2U6aG9wcGVy"},
+		"two tokens":                  {good, good},
+		"alg none":                    {"Bearer " + walkToken(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)},
+		"signature cut off":           {good[:strings.LastIndex(good, ".")+1]},
+		"HS256 with the key file":     {hs256(file)},
+		"HS256 with its trimmed text": {hs256(bytes.TrimSpace(file))},
+		"HS256 with its DER":          {hs256(block.Bytes)},
+		"HS256 with the modulus":      {hs256(ours.N.Bytes())},
+		"HS256 with the key set":      {hs256([]byte(walkKeySet(walkKid, &ours.PublicKey)))},
+		"HS256 with a known secret":   {hs256(servertest.Secret)},
+		"HS256 with nothing":          {hs256([]byte{})},
+		"wrong key":                   {"Bearer " + walkToken(t, jwt.SigningMethodRS256, others, nil)},
+		"another algorithm":           {"Bearer " + walkToken(t, jwt.SigningMethodPS256, ours, nil)},
+		"wrong issuer":                {set("iss", "https://id.example.org")},
+		"no issuer":                   {without("iss")},
+		"wrong audience":              {set("aud", "parrot")},
+		"no audience":                 {without("aud")},
+		"expired":                     {set("exp", time.Now().Add(-time.Minute).Unix())},
+		"never expiring":              {without("exp")},
+		"not yet valid":               {set("nbf", time.Now().Add(time.Minute).Unix())},
+		"issued in the future":        {set("iat", time.Now().Add(time.Minute).Unix())},
+		"nobody's":                    {without("sub")},
+	} {
+		a := p.send(s, authorization...)
+		if a.Status != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer") {
+			t.Errorf("%s: %d %s, want 401 with a challenge", name, a.Status, a.Body)
+		}
+	}
+}
+
+// refusesTheUnauthorized holds that a caller who is known is refused with 403 what its token does not allow.
+func (p step) refusesTheUnauthorized(t *testing.T, s *servertest.Server) {
+	ours, _ := walkKeys()
+	send := func(change func(jwt.MapClaims)) servertest.Answer {
+		return p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, ours, func(_ *jwt.Token, c jwt.MapClaims) { change(c) }))
+	}
+	others := []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate, auth.PermissionHistory, "customer_user:*"}
+	others = slices.DeleteFunc(others, func(o auth.Permission) bool { return o == p.permission })
+	for name, change := range map[string]func(jwt.MapClaims){
+		"no permission": func(c jwt.MapClaims) { delete(c, "permissions"); delete(c, "authorities") },
+		"other permissions": func(c jwt.MapClaims) {
+			c["permissions"], c["authorities"] = others, []string{"ROLE_USER", "ROLE_CHANGE_USER"}
+		},
+		"the wrong claim": func(c jwt.MapClaims) { c["permissions"], c["authorities"] = "ROLE_ADMIN", p.permission },
+		"another letter": func(c jwt.MapClaims) {
+			c["permissions"], c["authorities"] = strings.ToUpper(string(p.permission)), "role_admin"
+		},
+		"the platform, none": func(c jwt.MapClaims) { delete(c, "customer_id"); delete(c, "permissions"); delete(c, "authorities") },
+	} {
+		if a := send(change); a.Status != http.StatusForbidden {
+			t.Errorf("%s: %d %s, want 403", name, a.Status, a.Body)
+		}
+	}
+	for name, change := range map[string]func(jwt.MapClaims){
+		"foreign customer":                 func(c jwt.MapClaims) { c["customer_id"] = 3394 },
+		"foreign customer's administrator": func(c jwt.MapClaims) { c["customer_id"], c["authorities"] = 3394, "ROLE_ADMIN" },
+		"foreign customer by its UUID":     func(c jwt.MapClaims) { c["customer_id"] = servertest.ElsewhereUUID },
+		"customer that is none":            func(c jwt.MapClaims) { c["customer_id"] = 4711 },
+		"no customer":                      func(c jwt.MapClaims) { c["customer_id"], c["authorities"] = []int{}, "ROLE_ADMIN" },
+		"no claim of customers":            func(c jwt.MapClaims) { delete(c, "customer_id") },
+	} {
+		a := send(change)
+		shown, across := walkAcrossCustomers[p.id]
+		switch {
+		case !across && a.Status != http.StatusForbidden:
+			t.Errorf("%s: %d %s, want 403", name, a.Status, a.Body)
+		case across && (a.Status != http.StatusOK || strings.Contains(a.Body, shown)):
+			t.Errorf("%s: %d %s, want nothing of the sandbox", name, a.Status, a.Body)
+		}
+	}
+	if shown, across := walkAcrossCustomers[p.id]; across {
+		if a := send(func(jwt.MapClaims) {}); !strings.Contains(a.Body, shown) {
+			t.Errorf("its own customer: %s, want %s", a.Body, shown)
+		}
+	}
+}
+
+// TestEveryOperationWaitsForKeys holds that as long as the issuer's keys cannot be had, a token that may be good is told to come
+// again, and none is let in.
+func TestEveryOperationWaitsForKeys(t *testing.T) {
+	t.Parallel()
+	down := httptest.NewServer(http.NotFoundHandler())
+	down.Close()
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: down.URL, Issuer: walkIssuer, Audience: walkAudience}})
+	ours, _ := walkKeys()
+	for _, p := range walk(t, s.Store) {
+		t.Run(p.name, func(t *testing.T) {
+			a := p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, ours, nil))
+			if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+				t.Errorf("a token: %d %s, want 503 with Retry-After", a.Status, a.Body)
+			}
+			if a := p.send(s); a.Status != http.StatusUnauthorized {
+				t.Errorf("no token: %d %s, want 401", a.Status, a.Body)
+			}
+		})
+	}
+	if a := s.Send(servertest.Request{Method: http.MethodGet, Path: "/readyz"}); a.Status != http.StatusServiceUnavailable {
+		t.Errorf("the server says that it is ready: %d %s", a.Status, a.Body)
+	}
+}
+
+// TestKeysRotateWhileServing holds that a new key of the issuer's is good at once, without a restart, and that the old one is
+// not once it is gone.
+func TestKeysRotateWhileServing(t *testing.T) {
+	t.Parallel()
+	ours, others := walkKeys()
+	var published atomic.Value
+	published.Store(walkKeySet("old", &others.PublicKey))
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, published.Load()) }))
+	t.Cleanup(keys.Close)
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: keys.URL, Issuer: walkIssuer, Audience: walkAudience}})
+	steps := walk(t, s.Store)
+	holds := func(when, kid string, key *rsa.PrivateKey, good bool) {
+		t.Helper()
+		for _, p := range steps {
+			a := p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, key, func(token *jwt.Token, _ jwt.MapClaims) { token.Header["kid"] = kid }))
+			if (a.Status == http.StatusUnauthorized) == good {
+				t.Errorf("%s, %s: %d %s", when, p.name, a.Status, a.Body)
+			}
+		}
+	}
+	holds("the old key", "old", others, true)
+	published.Store(walkKeySet("new", &ours.PublicKey))
+	holds("the new key", "new", ours, true)
+	holds("the old key, now gone", "old", others, false)
+	holds("the old key by the new one's name", "new", others, false)
+}
+
+// openRoutes are what anybody may ask: whether the server is up.
+var openRoutes = []string{"GET /healthz", "GET /readyz"}
+
+var routeParameter = regexp.MustCompile(`:([^/]+)`)
+
+// TestEveryRouteIsAnOperation holds that the router knows no way in that no document has, and so the walk has not been.
+func TestEveryRouteIsAnOperation(t *testing.T) {
+	t.Parallel()
+	s, err := server.New(context.Background(), server.Config{
+		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dialects, err := server.Dialects(s.Store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, route := range openRoutes {
+		known[route] = false
+	}
+	for _, d := range dialects {
+		for path, item := range d.Document.Paths.Map() {
+			for method := range item.Operations() {
+				known[operationName(d, method, path)] = false
+			}
+		}
+	}
+	for _, r := range s.Routes() {
+		name := r.Method + " " + strings.TrimSuffix(routeParameter.ReplaceAllString(r.Path, "{$1}"), "/")
+		if _, ok := known[name]; !ok && r.Method != "echo_route_not_found" {
+			t.Errorf("no document has %s", name)
+		}
+		known[name] = true
+	}
+	for name, served := range known {
+		if !served {
+			t.Errorf("nothing serves %s", name)
+		}
+	}
+}
+
+func operationName(d *dialect.Dialect, method, path string) string {
+	return method + " " + strings.TrimSuffix(d.BasePath()+path, "/")
+}
