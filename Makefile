@@ -4,8 +4,10 @@ GO ?= go
 GEN ?= gen
 # Further flags for `go test`, such as -race.
 TESTFLAGS ?=
+# How long `make fuzz` gives each of its targets.
+FUZZTIME ?= 1m
 
-.PHONY: help run test build generate docs check-generated lint check
+.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -45,4 +47,21 @@ lint: ## gofmt, vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
 
-check: lint check-generated test ## All of the above that can fail
+# Generated code is the generator's to mend.
+sec: ## gosec: look for what makes code insecure
+	$(GO) run github.com/securego/gosec/v2/cmd/gosec -quiet -exclude-generated ./...
+
+vuln: ## govulncheck: look for known vulnerabilities; needs https://vuln.go.dev
+	$(GO) run golang.org/x/vuln/cmd/govulncheck ./...
+
+fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
+	@set -e; found=$$($(GO) test -list '^Fuzz' ./...); \
+	printf '%s\n' "$$found" | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }' | \
+	while read -r package name; do \
+		(set -x; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s "$$package" </dev/null); \
+	done
+
+bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
+	$(GO) test -run '^$$' -bench . ./...
+
+check: lint sec check-generated test ## lint, sec, check-generated and test

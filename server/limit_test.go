@@ -38,6 +38,26 @@ func TestHealthIsNotLimited(t *testing.T) {
 	}
 }
 
+// TestTheFeedIsLimited: the server's own dialect says it as a problem, and a script of another origin may read for how long.
+func TestTheFeedIsLimited(t *testing.T) {
+	t.Parallel()
+	s := servertest.StartWith(t, server.Config{
+		Now:    standstill(),
+		CORS:   []string{origin},
+		Limits: server.Limits{Principal: dialect.Rate{PerSecond: 1, Burst: 1}},
+	})
+	feed := servertest.Request{Method: http.MethodGet, Path: "/directory/v1/changes", Header: http.Header{"Origin": {origin}}}
+	if a := s.Ask(servertest.Manager(), feed); a.Status != http.StatusOK {
+		t.Fatalf("the first request is answered %d %s", a.Status, a.Body)
+	}
+	refused := s.Ask(servertest.Manager(), feed)
+	refused.Expect(t, http.StatusTooManyRequests, `{"type":"about:blank","title":"Too Many Requests","status":429,`+
+		`"detail":"The caller, or its address, has sent more requests than it may.","errors":[]}`)
+	refused.ExpectHeader(t, "Content-Type", "application/problem+json")
+	refused.ExpectHeader(t, "Retry-After", "1")
+	refused.ExpectHeader(t, "Access-Control-Allow-Origin", origin)
+}
+
 func TestOnlyATrustedProxysClientsAreToldApart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

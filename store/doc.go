@@ -9,6 +9,6 @@
 // ([Field]); turning them into a dialect's words is the dialect's work.
 //
 // Every query carries the customer's id: it is the tenancy check, and the key by which the directory could be split.
-// The only exceptions are the questions whether an e-mail or a username is taken, because these are unique over the
-// platform.
+// The only exceptions are the questions whether an id, a UUID, an e-mail or a username is taken, because these are unique
+// over the platform, and whether the key is the one that the secrets are sealed with.
 package store

@@ -22,6 +22,34 @@ func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+// However wrong a URL is: what stands where a password does, or where one that is not escaped reaches, is not repeated.
+func TestErrorsOfAURLDoNotHoldItsPassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://u:canary@127.0.0.1:9/d",
+		"postgres://127.0.0.1:9/d?password=canary",
+		"postgres://u:pass@canary@127.0.0.1:9/d",
+		"postgres://u:pass/canary@127.0.0.1:9/d",
+		"postgres://u:9/canary@127.0.0.1:9/d",
+		"postgres://u:pass?canary@127.0.0.1:9/d",
+		"postgres://u:pass#canary@127.0.0.1:9/d",
+		"postgres://u:pass:canary@127.0.0.1:9/d",
+		"postgres://u:pass canary@127.0.0.1:9/d",
+		"postgres://u:canary%zz@127.0.0.1:9/d",
+		"postgres://u:canary@127.0.0.1:99999999/d",
+		"postgres://u:canary@[::1/d",
+		"postgres://u:canary@127.0.0.1:9/d?sslmode=bogus",
+		"postgres://127.0.0.1:9/d?password=canary&sslmode=bogus",
+		"postgresql://u:canary@127.0.0.1:9/d",
+		"host=127.0.0.1 port=9 password=canary",
+		"mysql://u:canary@127.0.0.1:9/d",
+	} {
+		if _, err := store.Open(t.Context(), store.Config{URL: url, SecretKey: storetest.Key}); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestAnEndedContext(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

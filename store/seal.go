@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -53,6 +54,8 @@ func (k *keyring) current(sealed *string) bool {
 	return sealed == nil || strings.HasPrefix(*sealed, k.sealing+".")
 }
 
+var keyIDPattern = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
 // keyID names a key without telling anything of use about it.
 func keyID(key []byte) string {
 	sum := sha256.Sum256(append([]byte("dragoman secret key id\x00"), key...))
@@ -74,6 +77,10 @@ func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
 		return "", errors.New("no sealed value")
 	}
 	aead, ok := k.keys[id]
+	if !ok && !keyIDPattern.MatchString(id) {
+		// It may be the secret itself, so nothing of it is told.
+		return "", errors.New("no sealed value")
+	}
 	if !ok {
 		return "", fmt.Errorf("sealed with key %q, which is not the one configured", id)
 	}

@@ -46,6 +46,7 @@ func TestASealedValueOpensInItsPlaceOnly(t *testing.T) {
 			"empty":            "UPDATE users SET access_token_sealed = '' WHERE id = 6860",
 			"short":            "UPDATE users SET access_token_sealed = '" + token[:12] + "' WHERE id = 6860",
 			"clear":            "UPDATE users SET vcs_password_sealed = 's3cret' WHERE id = 6860",
+			"clear with a dot": "UPDATE users SET vcs_password_sealed = 's3cret.s3cret' WHERE id = 6860",
 		} {
 			err := tamper(statement)
 			if err == nil {

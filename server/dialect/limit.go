@@ -3,6 +3,7 @@ package dialect
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"time"
 
@@ -19,8 +20,8 @@ type Rate struct {
 // errNoRate: a Rate that no client could keep to, or that every client would.
 var errNoRate = errors.New("must be more than 0 requests a second, with a burst of 1 or more")
 
-// maxLimited is how many clients a Limiter remembers: some ten megabytes of them at most. Who is forgotten begins with a
-// whole burst again.
+// maxLimited is how many clients a Limiter remembers: some ten megabytes of them. Who is forgotten begins with a whole
+// burst again.
 const maxLimited = 1 << 16
 
 // Limiter holds each client to a rate of its own, by a name such as an address or a token's subject. It remembers those
@@ -29,7 +30,8 @@ const maxLimited = 1 << 16
 type Limiter struct {
 	rate    Rate
 	now     func() time.Time
-	clients *lru.Cache[string, *rate.Limiter]
+	seed    maphash.Seed
+	clients *lru.Cache[uint64, *rate.Limiter] // by the names' hashes, since a name may be long
 }
 
 // NewLimiter gives a limiter by the clock now.
@@ -41,11 +43,11 @@ func newLimiter(r Rate, now func() time.Time, size int) (*Limiter, error) {
 	if !(r.PerSecond > 0) || math.IsInf(r.PerSecond, 0) || r.Burst < 1 {
 		return nil, fmt.Errorf("a rate of %v and %d: %w", r.PerSecond, r.Burst, errNoRate)
 	}
-	clients, err := lru.New[string, *rate.Limiter](size)
+	clients, err := lru.New[uint64, *rate.Limiter](size)
 	if err != nil {
 		return nil, fmt.Errorf("make a limiter: %w", err)
 	}
-	return &Limiter{rate: r, now: now, clients: clients}, nil
+	return &Limiter{rate: r, now: now, seed: maphash.MakeSeed(), clients: clients}, nil
 }
 
 // RateLimitedError is a client that makes more requests than it may: a 429.
@@ -61,11 +63,12 @@ func (l *Limiter) Allow(client string) error {
 	if l == nil {
 		return nil
 	}
-	limiter, known := l.clients.Get(client)
+	key := maphash.String(l.seed, client)
+	limiter, known := l.clients.Get(key)
 	if !known {
 		limiter = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
 		// Another request of the same client may have been first.
-		if first, late, _ := l.clients.PeekOrAdd(client, limiter); late {
+		if first, late, _ := l.clients.PeekOrAdd(key, limiter); late {
 			limiter = first
 		}
 	}

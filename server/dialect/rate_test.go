@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dragoman-id/dragoman/gen/directoryapi"
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
@@ -121,7 +122,11 @@ func TestAnAddressIsLimitedBeforeItsTokenIsRead(t *testing.T) {
 // for how long.
 func TestEveryOperationDeclaresItsLimit(t *testing.T) {
 	t.Parallel()
-	for _, d := range documents(t) {
+	own, err := directoryapi.GetSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range append(documents(t), own) {
 		for path, item := range d.Paths.Map() {
 			for method, o := range item.Operations() {
 				answer := o.Responses.Status(http.StatusTooManyRequests)

@@ -11,6 +11,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/members"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/google/uuid"
 )
 
 // samples are values that no user of these tests has yet, by the paths of the members that take them.
@@ -77,13 +78,17 @@ func (a *attempt) accepted(t *testing.T) (store.User, servertest.Answer) {
 	if !a.creates() {
 		return a.stored(t, a.before), answer
 	}
-	var created struct{ Data struct{ User_id string } }
+	var created struct {
+		Data struct {
+			UserID uuid.UUID `json:"user_id"`
+		}
+	}
 	answer.Decode(t, &created)
 	all, err := a.Store.UsersAfter(t.Context(), a.before.CustomerID, a.before.ID, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(all, func(u store.User) bool { return u.UUID.String() == created.Data.User_id })
+	i := slices.IndexFunc(all, func(u store.User) bool { return u.UUID == created.Data.UserID })
 	if i < 0 {
 		t.Fatalf("nobody has the id of %s", answer.Body)
 	}

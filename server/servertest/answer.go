@@ -35,6 +35,12 @@ func TestiniumError(status int, code, description, path string, fields ...FieldE
 		status, http.StatusText(status), code, description, quote(path), fieldErrors(fields))
 }
 
+// Problem is an error's body as problem details, of the kind that says this.
+func Problem(status int, detail string, fields ...FieldError) string {
+	return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q,"errors":%s}`,
+		http.StatusText(status), status, detail, fieldErrors(fields))
+}
+
 func fieldErrors(fields []FieldError) string {
 	var all []string
 	for _, f := range fields {
