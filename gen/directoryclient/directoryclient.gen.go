@@ -116,7 +116,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 
-	// Errors Each single error of the request; empty where the problem is not about a parameter.
+	// Errors The first 100 single errors of the request, then how many more there are; empty where the problem is not about a parameter.
 	Errors []FieldError `json:"errors"`
 }
 

@@ -62,7 +62,7 @@ type Error struct {
 	// Path The request's path.
 	Path string `json:"path"`
 
-	// Errors Each single error of the request; empty where the error is not about a member.
+	// Errors The first 100 single errors of the request, then how many more there are; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
 }
 

@@ -94,7 +94,7 @@ type ErrorData struct {
 	// ErrorName Which kind of error this is.
 	ErrorName string `json:"errorName"`
 
-	// Errors Each single error of the request; empty where the error is not about a member.
+	// Errors The first 100 single errors of the request, then how many more there are; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
 }
 

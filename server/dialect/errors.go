@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -110,9 +111,22 @@ func (d *Dialect) classify(err error) Problem {
 	p.Status = statuses[p.Kind]
 	switch p.Kind {
 	case Invalid, Refused:
-		p.Fields = d.fieldErrors(err)
+		p.Fields = boundErrors(d.fieldErrors(err))
 	}
 	return p
+}
+
+// maxErrors is how many single errors an answer lists. A body of many small members can have far more wrong with it, and
+// the answer would be many times its size.
+const maxErrors = 100
+
+// boundErrors gives the first of the errors, and how many more there are.
+func boundErrors(fields []FieldError) []FieldError {
+	if len(fields) <= maxErrors {
+		return fields
+	}
+	more := FieldError{Message: fmt.Sprintf("and %d more errors", len(fields)-maxErrors)}
+	return append(fields[:maxErrors:maxErrors], more)
 }
 
 func kindOf(err error) Kind {
