@@ -1,5 +1,7 @@
 # Everything here needs Go and what any Unix has. `make help` lists the targets.
 GO ?= go
+GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.29.0
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # Where `make generate` writes.
 GEN ?= gen
 # Further flags for `go test`, such as -race.
@@ -16,6 +18,7 @@ run: ## Start the embedded server with an invented directory, and print calls to
 	$(GO) run . serve --dev
 
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
+	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
 	$(GO) test $(TESTFLAGS) ./...
 
 build: ## Build the program into ./dragoman
@@ -49,10 +52,10 @@ lint: ## gofmt, vet and staticcheck
 
 # Generated code is the generator's to mend.
 sec: ## gosec: look for what makes code insecure
-	$(GO) run github.com/securego/gosec/v2/cmd/gosec -quiet -exclude-generated ./...
+	$(GO) run $(GOSEC) -quiet -exclude-generated ./...
 
 vuln: ## govulncheck: look for known vulnerabilities; needs https://vuln.go.dev
-	$(GO) run golang.org/x/vuln/cmd/govulncheck ./...
+	$(GO) run $(GOVULNCHECK) ./...
 
 fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
 	@set -e; found=$$($(GO) test -list '^Fuzz' ./...); \

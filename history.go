@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -22,6 +24,11 @@ type historyCommand struct {
 	JSON bool   `help:"Print one JSON object a line, for programs."`
 }
 
+// Help is the long text of --help.
+func (*historyCommand) Help() string {
+	return "Of passwords, access tokens and VCS passwords it tells only that they were set or cleared.\n\n" + exitStatuses
+}
+
 // Run prints the history, the oldest change first.
 func (c *historyCommand) Run(ctx context.Context) (err error) {
 	s, err := c.open(ctx)
@@ -29,7 +36,7 @@ func (c *historyCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	key, err := s.LocateUser(ctx, c.User)
+	key, err := locate(ctx, s, c.User)
 	if err != nil {
 		return err
 	}
@@ -54,13 +61,23 @@ func (c *historyCommand) Run(ctx context.Context) (err error) {
 	}
 }
 
+// locate finds the user that a reference names.
+func locate(ctx context.Context, s *store.Store, reference string) (store.UserKey, error) {
+	key, err := s.LocateUser(ctx, reference)
+	if errors.Is(err, store.ErrNotFound) {
+		return key, badInput{fmt.Errorf("there is no user %s", plain(reference))}
+	}
+	return key, err
+}
+
 // tell writes a change for people.
 func tell(w io.Writer, c store.UserChange) error {
-	who := c.Subject
+	who := plain(c.Subject)
 	if c.Actor != nil && c.Actor.String() != c.Subject {
-		who = strings.TrimSpace(fmt.Sprintf("%s (user %s)", c.Subject, c.Actor))
+		who = strings.TrimSpace(fmt.Sprintf("%s (user %s)", who, c.Actor))
 	}
-	fmt.Fprintf(w, "%s  version %d, by %s, through %s %s", c.At.Format(store.TimeLayout), c.Version, orUnknown(who), orUnknown(c.Dialect), c.Operation)
+	through := strings.TrimSpace(c.Dialect + " " + c.Operation)
+	fmt.Fprintf(w, "%s  version %d, by %s, through %s", c.At.Format(store.TimeLayout), c.Version, orUnknown(who), orUnknown(through))
 	if c.RequestID != "" {
 		fmt.Fprintf(w, ", request %s", c.RequestID)
 	}
@@ -77,6 +94,15 @@ func tell(w io.Writer, c store.UserChange) error {
 		return fmt.Errorf("print history: %w", err)
 	}
 	return nil
+}
+
+// plain gives text that somebody else chose as it is, or in quotes if it could be taken for more than a name.
+func plain(text string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` "(),`, r) }
+	if strings.ContainsFunc(text, odd) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 func orUnknown(text string) string {
@@ -114,6 +140,12 @@ type restoreCommand struct {
 	Version int64  `required:"" help:"The version whose state to write back, as 'dragoman history' shows it."`
 }
 
+// Help is the long text of --help.
+func (*restoreCommand) Help() string {
+	return "What is written back is checked like any other change, and refused with the reasons if it cannot be. " +
+		"Passwords, access tokens and VCS passwords are not in the history, and stay as they are.\n\n" + exitStatuses
+}
+
 // Run writes the older state back, and says what changed.
 func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	s, err := c.open(ctx)
@@ -121,13 +153,16 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	key, err := s.LocateUser(ctx, c.User)
+	key, err := locate(ctx, s, c.User)
 	if err != nil {
 		return err
 	}
 	user, changed, err := s.RestoreUser(withOrigin(ctx, "restore"), key, c.Version, nil)
+	if errors.Is(err, store.ErrNotFound) {
+		return badInput{fmt.Errorf("the history of %s has no version %d", plain(c.User), c.Version)}
+	}
 	if err != nil {
-		return err
+		return blame(err)
 	}
 	if len(changed) == 0 {
 		fmt.Printf("nothing to restore: version %d is as version %d was\n", user.Version, c.Version)
@@ -154,6 +189,10 @@ func (c *rekeyCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("sealed the secrets of %d users anew\n", users)
+	if users == 0 {
+		fmt.Println("nothing to seal anew: all secrets are sealed with the present key")
+		return nil
+	}
+	fmt.Printf("users whose secrets were sealed anew: %d\n", users)
 	return nil
 }

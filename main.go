@@ -1,5 +1,5 @@
-// Command dragoman serves one user directory in the API dialects of two vendors. This file is its command line: it
-// turns flags and variables into a configuration and hands that on.
+// Command dragoman serves one user directory in the API dialects of two vendors. It turns flags and variables into a
+// configuration and hands that on: serve, migrate and token stand here, the other commands in the files beside.
 package main
 
 import (
@@ -65,6 +65,12 @@ type claimFlags struct {
 	ClaimAuthorities string `default:"authorities" help:"The claim that holds the caller's roles (${default})."`
 }
 
+func (f claimFlags) names() auth.ClaimNames {
+	return auth.ClaimNames{
+		UserID: f.ClaimUserID, Customers: f.ClaimCustomers, Permissions: f.ClaimPermissions, Authorities: f.ClaimAuthorities,
+	}
+}
+
 type timeoutFlags struct {
 	ReadHeaderTimeout time.Duration `default:"5s" help:"For reading a request's header (${default})."`
 	ReadTimeout       time.Duration `default:"15s" help:"For reading a whole request (${default})."`
@@ -108,10 +114,10 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.serve(ctx, s), s.Close())
+	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())
 }
 
-func (c *serveCommand) serve(ctx context.Context, s *server.Server) error {
+func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Config) error {
 	if c.Dev {
 		if err := s.Store().SeedSandbox(withOrigin(ctx, "serve --dev")); err != nil {
 			return err
@@ -122,7 +128,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server) error {
 		return err
 	}
 	if c.Dev && c.JWTSecret != "" {
-		if err := dev.Greet(os.Stdout, l.Addr().String(), []byte(c.JWTSecret), c.Issuer, c.Audience, time.Now()); err != nil {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), keys, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -179,9 +185,7 @@ func (c *serveCommand) config() (server.Config, error) {
 			JWKSRefresh:  c.JWKSRefresh,
 			Issuer:       c.Issuer,
 			Audience:     c.Audience,
-			Claims: auth.ClaimNames{
-				UserID: c.ClaimUserID, Customers: c.ClaimCustomers, Permissions: c.ClaimPermissions, Authorities: c.ClaimAuthorities,
-			},
+			Claims:       c.claimFlags.names(),
 		},
 		Timeouts: server.Timeouts{
 			ReadHeader: c.ReadHeaderTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout,
@@ -225,6 +229,7 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 
 type tokenCommand struct {
 	tokenFlags
+	claimFlags
 	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
 	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. A token with ROLE_ADMIN and no customer is for all."`
 	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
@@ -251,6 +256,7 @@ func (c *tokenCommand) Run() error {
 		Issuer:      c.Issuer,
 		Audience:    c.Audience,
 		Expires:     c.Expires,
+		Names:       c.claimFlags.names(),
 	}, time.Now())
 	if err != nil {
 		return err

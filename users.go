@@ -92,6 +92,9 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		Store: s, Format: format, DryRun: c.DryRun, Batch: c.Batch, Refused: bar.refused, Progress: bar.bytes,
 	}.Run(withOrigin(ctx, "import"), source)
 	bar.clear()
+	if stopped := (*userfile.StoppedError)(nil); errors.Is(err, context.Canceled) && !errors.As(err, &stopped) {
+		return errors.New("nothing was imported: interrupted")
+	}
 	if err != nil {
 		return blame(err)
 	}
@@ -201,7 +204,7 @@ func (*customerAddCommand) Help() string {
 func (c *customerAddCommand) Run(ctx context.Context) (err error) {
 	customer := store.Customer{ID: c.ID, Name: c.Name}
 	if c.UUID != "" {
-		if customer.UUID, err = uuid.Parse(c.UUID); err != nil {
+		if customer.UUID, err = uuid.Parse(c.UUID); err != nil || customer.UUID == uuid.Nil {
 			return badInput{fmt.Errorf("%q is no UUID", c.UUID)}
 		}
 	}

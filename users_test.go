@@ -23,13 +23,19 @@ func TestMain(m *testing.M) {
 // dragoman runs the program in dir, as somebody would who has no configuration.
 func dragoman(t *testing.T, dir, input string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	return configured(t, dir, nil, input, args...)
+}
+
+// configured is dragoman for somebody with these variables.
+func configured(t *testing.T, dir string, variables []string, input string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out, said strings.Builder
 	c := exec.CommandContext(t.Context(), program, args...)
-	c.Dir, c.Env = dir, []string{asProgram + "=1", "HOME=" + dir, "TMPDIR=" + dir}
+	c.Dir, c.Env = dir, append([]string{asProgram + "=1", "HOME=" + dir, "TMPDIR=" + dir}, variables...)
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &out, &said
 	err = c.Run()
 	var exit *exec.ExitError

@@ -58,12 +58,16 @@ func crowd(t *testing.T, s *store.Store, customer int64) []store.User {
 func crowded(t *testing.T, s *store.Store) []store.User {
 	t.Helper()
 	storetest.Directory(t, s)
-	crowd(t, s, 3394)
-	crowd(t, s, 3393)
-	all, err := s.UsersAfter(context.Background(), 3393, 0, 1000)
-	if err != nil {
-		t.Fatal(err)
+	var all []store.User
+	for _, id := range []int64{6860, 6861} {
+		u, err := s.FindUser(context.Background(), store.UserByID(3393, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, u)
 	}
+	crowd(t, s, 3394)
+	all = append(all, crowd(t, s, 3393)...)
 	return all
 }
 
@@ -207,7 +211,7 @@ func filterGen(catalogue *store.Catalogue, all []store.User) *rapid.Generator[fi
 		case 7:
 			return filter{"nobody", store.Nobody(), func(store.User) bool { return false }}
 		default:
-			whole := []rune(rapid.SampledFrom([]string{name, u.FirstName, u.LastName, u.Email}).Draw(t, "of"))
+			whole := []rune(rapid.SampledFrom([]string{name, u.FirstName, u.LastName, u.Email, "%", "_", `\`}).Draw(t, "of"))
 			from := rapid.IntRange(0, len(whole)).Draw(t, "from")
 			part := string(whole[from:rapid.IntRange(from, len(whole)).Draw(t, "to")])
 			part = rapid.SampledFrom([]string{part, strings.ToUpper(part), strings.ToLower(part)}).Draw(t, "case")
@@ -245,6 +249,22 @@ func TestAListShowsThoseWhoMeetEveryFilterAndNobodyElse(t *testing.T) {
 				t.Errorf("%v: %v of %d, want %v of %d", filters, ids(got), found, ids(want), total)
 			}
 		})
+	})
+}
+
+func TestASearchTakesWhatMeansMoreToLIKEAsItStands(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		all := crowded(t, s)
+		for _, text := range []string{"%", "_", `\`, "100%", "0%", "a_b", "_b", `back\s`, `\\`, `\%`, "%%", "a%b", "?", "*", "'"} {
+			want, total := listed(all, store.Query{}, func(u store.User) bool {
+				return strings.Contains(u.FirstName+"\n"+u.LastName, text)
+			}, store.Window{Limit: 1000})
+			got, found, err := s.ListUsers(context.Background(), 3393, store.Query{Filters: []store.Filter{store.Mentions(text)}}, store.Window{Limit: 1000})
+			if err != nil || !slices.Equal(ids(got), ids(want)) || found != total {
+				t.Errorf("%s: %v of %d, want %v of %d, %v", text, ids(got), found, ids(want), total, err)
+			}
+		}
 	})
 }
 

@@ -147,16 +147,16 @@ type UserUpdate struct {
 	Name     string `json:"name"`
 	Surname  string `json:"surname"`
 
-	// Username Unique over all customers, ignoring case. No Unicode white space.
+	// Username Unique over all customers, ignoring case, and without Unicode white space, which are rules of Dragoman.
 	Username string `json:"username"`
 
-	// Email Unique over all customers, ignoring case.
+	// Email Unique over all customers, ignoring case, which is a rule of Dragoman.
 	Email string `json:"email"`
 
-	// Password The present password, which a caller below rank 2 must give to set a new one. Without newPassword it is refused.
+	// Password The present password, which a caller below rank 2 must give to set a new one. Without newPassword it is refused. These are rules of Dragoman.
 	Password *string `json:"password,omitempty"`
 
-	// NewPassword Null or absent: unchanged. A string needs a lower-case letter, an upper-case letter and a symbol (ASCII, neither letter, digit nor space).
+	// NewPassword Null or absent: unchanged. A string needs a lower-case letter, an upper-case letter and a symbol (ASCII, neither letter, digit nor space). These are rules of Dragoman.
 	NewPassword *string `json:"newPassword,omitempty"`
 
 	// AccessToken The server's; ignored.
@@ -165,7 +165,7 @@ type UserUpdate struct {
 	// CompanyName The server's; ignored.
 	CompanyName interface{} `json:"companyName,omitempty"`
 
-	// Enabled True makes the user active. False makes them inactive, but an invited user stays invited.
+	// Enabled True makes the user active. False makes them inactive, but an invited user stays invited, which is a rule of Dragoman.
 	Enabled bool `json:"enabled"`
 
 	// AccountNonExpired True means fine.

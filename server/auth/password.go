@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,6 +33,8 @@ type Passwords struct {
 	params argon2id.Params
 	slots  chan struct{}
 	dummy  string // a hash that costs what another costs, for users without a password
+
+	computed atomic.Int64
 }
 
 // NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
@@ -77,6 +80,7 @@ func (p *Passwords) Hash(ctx context.Context, plain string) (string, error) {
 	}
 	defer release()
 
+	p.computed.Add(1)
 	hash, err := argon2id.CreateHash(plain, &p.params)
 	if err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
@@ -101,12 +105,16 @@ func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (boo
 	if err := checkHash(against); err != nil {
 		return false, fmt.Errorf("checking a password: %w", err)
 	}
+	p.computed.Add(1)
 	match, err := argon2id.ComparePasswordAndHash(plain, against)
 	if err != nil {
 		return false, fmt.Errorf("checking a password: %w", err)
 	}
 	return match && hash != nil, nil
 }
+
+// Computed returns how many hashes were computed so far, to be stored or to be compared: what passwords have cost.
+func (p *Passwords) Computed() int64 { return p.computed.Load() }
 
 // acquire waits until one more computation may run, or the context ends.
 func (p *Passwords) acquire(ctx context.Context) (release func(), err error) {

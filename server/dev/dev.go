@@ -97,18 +97,19 @@ const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 // TokenLifetime is how long the printed token is good.
 const TokenLifetime = 24 * time.Hour
 
-// Greet prints where the server is, a token for the sandbox's customer, and both documented calls. Issuer and audience
-// are the server's, empty if it asks for none.
-func Greet(w io.Writer, address string, secret []byte, issuer, audience string, now time.Time) error {
+// Greet prints where the server is, a token for the sandbox's customer, and both documented calls. The token is
+// one that a verifier of this configuration takes.
+func Greet(w io.Writer, address string, c auth.Config, now time.Time) error {
 	caller := uuid.MustParse(administrator)
-	token, err := auth.Sign(secret, auth.Claims{
+	token, err := auth.Sign(c.Secret, auth.Claims{
 		Subject:     caller.String(),
 		UserID:      &caller,
 		Customers:   []string{"3393"},
 		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
 		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
-		Issuer:      issuer,
-		Audience:    audience,
+		Issuer:      c.Issuer,
+		Audience:    c.Audience,
+		Names:       c.Claims,
 		Expires:     TokenLifetime,
 	}, now)
 	if err != nil {

@@ -322,10 +322,10 @@ func (op *operation) checkMediaType(h http.Header) error {
 	if contentType == "" {
 		return nil
 	}
-	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	// JSON has one encoding: a charset has no effect (RFC 8259, section 11).
+	mediaType, _, err := mime.ParseMediaType(contentType)
 	known := mediaType == echo.MIMEApplicationJSON || slices.Contains(op.dialect.MediaTypes, mediaType)
-	charset := parameters["charset"]
-	if err != nil || !known || charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if err != nil || !known {
 		return fmt.Errorf("%w: its Content-Type is %q", errUnsupportedMediaType, contentType)
 	}
 	return nil

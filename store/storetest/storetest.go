@@ -52,6 +52,14 @@ func BenchEachURL(b *testing.B, f func(b *testing.B, url string)) {
 	b.Run("postgres", func(b *testing.B) { f(b, postgresURL(b)) })
 }
 
+// Vacuum does to the users' table what Postgres does by itself a while after many rows were written. SQLite needs nothing.
+func Vacuum(t testing.TB, url string) {
+	t.Helper()
+	if !strings.HasPrefix(url, "sqlite:") {
+		run(t, url, "VACUUM ANALYZE users")
+	}
+}
+
 // Open opens the store at url with Key, and closes it when the test ends.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()

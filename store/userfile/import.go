@@ -74,6 +74,9 @@ func (e *StoppedError) Error() string {
 		// Import.Refused was told what is wrong with it.
 		return fmt.Sprintf("%s: line %d has become bad", in, conflict.Rows[0].Line)
 	}
+	if errors.Is(e.Err, context.Canceled) {
+		return in + ": interrupted"
+	}
 	return fmt.Sprintf("%s: %v", in, e.Err)
 }
 

@@ -398,6 +398,10 @@ func TestInterruption(t *testing.T) {
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("got %v", err)
 				}
+				var stopped *userfile.StoppedError
+				if errors.As(err, &stopped) && (stopped.Users != int64(c.in) || !strings.HasSuffix(err.Error(), ": interrupted")) {
+					t.Errorf("got %v", err)
+				}
 				if in := len(people(t, s)) - before; in != c.in {
 					t.Errorf("%d users are in, want %d, after %v", in, c.in, err)
 				}

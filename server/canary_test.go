@@ -1,0 +1,663 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+	"github.com/dragoman-id/dragoman/store/userfile"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// kind says where a planted text may be seen.
+type kind int
+
+const (
+	// secret: nowhere.
+	secret kind = iota
+	// own: the client's own words about the shape of its request, which the answer to that very request may repeat.
+	own
+	// personal: what the directory is about. Answers, histories and exports tell it; the log does not.
+	personal
+)
+
+// The planted texts, by what they are or where they are put. None of them is changed by JSON, a URL or a header.
+const (
+	memberName = "CanaryMemberName"
+	roleName   = "ROLE_CANARY"
+	queryName  = "CanaryQueryName"
+	pathPart   = "CanaryPathPart"
+
+	memberValue = "CanaryMemberValue"
+	queryValue  = "CanaryQueryValue"
+	headerValue = "CanaryHeaderValue"
+	methodName  = "CANARYMETHOD"
+
+	presentPassword = "Canary-present-password"
+	wrongPassword   = "Canary-wrong-password"
+	newPassword     = "Canary-new-password"
+	vcsPassword     = "Canary-vcs-password"
+	memberSecret    = "Canary-secret-member"
+	dsnPassword     = "Canary-dsn-password"
+	oldSecretKey    = "CanaryOldSecretKey-of-32-bytes--"
+	keySetSecret    = "CanaryKeySetSecret"
+	unsealed        = "CanaryUnsealed"
+
+	personalText = "CanaryPersonalText"
+	subject      = "CanarySubject"
+)
+
+var planted = map[string]kind{
+	memberName: own, roleName: own, queryName: own, pathPart: own,
+	memberValue: secret, queryValue: secret, headerValue: secret, methodName: secret,
+	presentPassword: secret, wrongPassword: secret, newPassword: secret, vcsPassword: secret, memberSecret: secret,
+	dsnPassword: secret, keySetSecret: secret, unsealed: secret,
+	oldSecretKey: secret, base64.StdEncoding.EncodeToString([]byte(oldSecretKey)): secret,
+	string(storetest.Key): secret, base64.StdEncoding.EncodeToString(storetest.Key): secret,
+	string(servertest.Secret): secret, base64.StdEncoding.EncodeToString(servertest.Secret): secret,
+	personalText: personal, subject: personal,
+	"Lovelace": personal, "ada.lovelace@example.com": personal, "adalovelace": personal, "gracehopper": personal, "Turing": personal,
+}
+
+// canaryBodies are bodies with secrets in their places, for each operation that takes one. The first is accepted.
+var canaryBodies = map[string][]string{
+	"createCustomerUser": {
+		`{"first_name":"` + personalText + `","last_name":"x","email":"` + personalText + `@example.com","mobile":"` + personalText + `",` +
+			`"subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"` + memberValue + `"}}`,
+	},
+	"updateCustomerUser": {
+		`{"first_name":"` + personalText + `","mobile":"` + personalText + `"}`,
+		`{"email":"grace.hopper@example.com"}`,
+		`{"subrole":{"code":"owner"}}`,
+	},
+	"updateUser": {
+		putOfCanaries(`"vcsPassword":"` + vcsPassword + `","newPassword":"` + newPassword + `","password":"` + presentPassword + `"`),
+		putOfCanaries(`"newPassword":"` + newPassword + `","password":"` + wrongPassword + `"`),
+		putOfCanaries(`"password":"` + wrongPassword + `"`),
+		putOfCanaries(`"accessToken":"` + memberSecret + `","verificationToken":"` + memberSecret + `","resetPasswordToken":"` + memberSecret + `"`),
+		putOfCanaries(`"authorities":[{"name":"` + roleName + `","cleanName":"` + memberValue + `"}]`),
+	},
+}
+
+// putOfCanaries is a PUT of Ada with these members, of which authorities stand instead of hers.
+func putOfCanaries(members string) string {
+	if !strings.Contains(members, `"authorities"`) {
+		members += `,"authorities":[{"name":"ROLE_USER"}]`
+	}
+	return `{"name":"` + personalText + `","surname":"Lovelace","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,` +
+		`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,` + members + `}`
+}
+
+// TestNothingSecretIsTold plants secrets wherever there is a place for one, asks every operation for everything that its
+// document says it answers, and looks for them in all that comes out of the server: answers, log, history, export, and
+// the database itself.
+func TestNothingSecretIsTold(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		a := &aviary{T: t, database: database, planted: maps.Clone(planted), statuses: map[string]bool{}}
+		a.serve()
+		a.waitForKeys()
+		a.tire()
+		a.breakDown()
+		a.listen()
+	})
+}
+
+// aviary is where the canaries are: all that was planted, and all that was heard.
+type aviary struct {
+	*testing.T
+	database string
+	planted  map[string]kind
+	heard    []heard
+	log      notes
+	requests int
+	statuses map[string]bool // those that were seen, as an operation's name and one
+}
+
+// heard is something that came out.
+type heard struct {
+	where, text string
+	personal    bool   // whether personal texts may be in it
+	stored      bool   // whether what is hashed or sealed may be in it
+	request     string // whose own words may be in it
+}
+
+// notes are what was logged so far.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(p)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
+// start runs a server on the one database, whose log is heard in both its forms, at its lowest level.
+func (a *aviary) start(c server.Config) *servertest.Server {
+	a.Helper()
+	options := &slog.HandlerOptions{Level: slog.LevelDebug}
+	c.Log = slog.New(slog.NewMultiHandler(slog.NewTextHandler(&a.log, options), slog.NewJSONHandler(&a.log, options)))
+	c.OldSecretKeys = [][]byte{[]byte(oldSecretKey)}
+	c.CORS = []string{"https://app.example.com"}
+	c.Database = a.database
+	if u, err := url.Parse(a.database); err == nil && u.User != nil {
+		if password, has := u.User.Password(); has {
+			a.planted[password] = secret
+		} else {
+			u.User = url.UserPassword(u.User.Username(), dsnPassword)
+		}
+		c.Database = u.String()
+	}
+	return servertest.StartWith(a.T, c)
+}
+
+// authorize gives an Authorization header, and plants its token.
+func (a *aviary) authorize(token string) []string {
+	for _, part := range strings.Split(token, ".")[1:] {
+		if len(part) > 24 {
+			a.planted[part[len(part)-24:]] = secret
+		}
+	}
+	return []string{"Bearer " + token}
+}
+
+// callers of the sandbox: one of rank 2, and one below.
+func (a *aviary) callers(s *servertest.Server) (manager, herself []string) {
+	claims := auth.Claims{Subject: subject, Customers: []string{"3393"}, Expires: time.Hour, Authorities: []string{"ROLE_COMPANY_ADMIN"}}
+	manager = a.authorize(s.Token(claims))
+	claims.Permissions, claims.Authorities = []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}, []string{"ROLE_USER"}
+	return manager, a.authorize(s.Token(claims))
+}
+
+// operation is one of a document, as it is to be asked.
+type operation struct {
+	*openapi3.Operation
+	name, method, path string
+	dialect            string
+	parameters         []*openapi3.Parameter
+	item               *openapi3.PathItem
+}
+
+func (a *aviary) operations(s *servertest.Server) []operation {
+	a.Helper()
+	dialects, err := server.Dialects(s.Store)
+	if err != nil {
+		a.Fatal(err)
+	}
+	var all []operation
+	for _, d := range dialects {
+		for path, item := range d.Document.Paths.Map() {
+			for method, o := range item.Operations() {
+				op := operation{o, d.Name + "/" + o.OperationID, method, d.BasePath() + path, d.Name, nil, item}
+				for _, p := range slices.Concat(item.Parameters, o.Parameters) {
+					op.parameters = append(op.parameters, p.Value)
+				}
+				if o.RequestBody != nil && len(canaryBodies[o.OperationID]) == 0 {
+					a.Fatalf("say in canaryBodies what to send to %s", op.name)
+				}
+				all = append(all, op)
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y operation) int { return strings.Compare(x.name, y.name) })
+	return all
+}
+
+// bodies are the operation's, or one that nobody reads.
+func (o operation) bodies() []string {
+	if o.RequestBody == nil {
+		return []string{`{"` + memberName + `":"` + memberValue + `"}`}
+	}
+	return canaryBodies[o.OperationID]
+}
+
+// request asks the operation about Ada, with these values instead of the walk's.
+func (o operation) request(authorization []string, body string, values map[string]string) servertest.Request {
+	r := servertest.Request{Method: o.method, Path: o.path, Header: http.Header{"Authorization": authorization}, Body: body}
+	query := url.Values{}
+	for _, p := range o.parameters {
+		value, ok := values[p.Name]
+		if !ok {
+			value, ok = walkValues[o.dialect][p.Name]
+		}
+		switch {
+		case !ok:
+		case p.In == openapi3.ParameterInPath:
+			r.Path = strings.ReplaceAll(r.Path, "{"+p.Name+"}", url.PathEscape(value))
+		case p.In == openapi3.ParameterInQuery:
+			query.Set(p.Name, value)
+		default:
+			r.Header.Set(p.Name, value)
+		}
+	}
+	if len(query) > 0 {
+		r.Path += "?" + query.Encode()
+	}
+	return r
+}
+
+// send sends r, and keeps what is heard. The answer may show access tokens if the caller manages.
+func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, manages bool) {
+	a.Helper()
+	answer := s.Send(r)
+	a.requests++
+	if r.Method == o.method {
+		a.statuses[fmt.Sprint(o.name, " ", answer.Status)] = true
+	}
+	body := answer.Body
+	if manages && o.dialect == "testinium" && answer.Status == http.StatusOK {
+		body = shownToken.ReplaceAllString(body, "")
+	}
+	var header strings.Builder
+	if err := answer.Header.Write(&header); err != nil {
+		a.Fatal(err)
+	}
+	a.heard = append(a.heard, heard{
+		where: fmt.Sprintf("the answer %d to %s %s", answer.Status, r.Method, r.Path), text: header.String() + body,
+		personal: true, request: r.Path + r.Body,
+	})
+}
+
+var shownToken = regexp.MustCompile(`"accessToken":"[0-9a-f]{32}"`)
+
+// serve asks a server that works for all that does not need it to fail.
+func (a *aviary) serve() {
+	passwords := auth.NewCheapPasswords()
+	s := a.start(server.Config{Passwords: passwords})
+	hash, err := passwords.Hash(context.Background(), presentPassword)
+	if err != nil {
+		a.Fatal(err)
+	}
+	rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.PasswordHash, u.VCSPassword = &hash, new(vcsPassword) })
+	a.plantUsers(s.Store)
+	manager, herself := a.callers(s)
+	for _, o := range a.operations(s) {
+		for _, body := range o.bodies() {
+			a.send(s, o, o.request(herself, body, nil), false)
+			a.send(s, o, o.request(manager, body, nil), true)
+		}
+		a.knock(s, o, manager)
+		a.misspell(s, o, manager)
+		for _, body := range o.malformed(a.T) {
+			a.send(s, o, o.request(herself, body, nil), false)
+			a.send(s, o, o.request(manager, body, nil), true)
+			a.send(s, o, o.request(manager, body, map[string]string{"Prefer": "handling=strict"}), true)
+		}
+	}
+	a.askAround(s)
+	a.plantUsers(s.Store)
+	a.export(s.Store)
+	a.dump()
+}
+
+// knock comes as everybody who is not let in, or not to everything.
+func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
+	a.Helper()
+	ours, others := walkKeys()
+	good := auth.Claims{Subject: subject, Customers: []string{"3393"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}
+	token := s.Token(good)
+	expired, err := auth.Sign(servertest.Secret, good, time.Now().Add(-2*time.Hour))
+	if err != nil {
+		a.Fatal(err)
+	}
+	foreign, powerless := good, good
+	foreign.Customers, powerless.Authorities = []string{"3394"}, []string{"ROLE_REPORT"}
+	for _, authorization := range [][]string{
+		nil, {""}, {"Basic " + headerValue}, {"Bearer"}, {"Bearer " + headerValue}, {headerValue}, {token, token},
+		a.authorize(headerValue + "." + headerValue + "." + headerValue),
+		a.authorize(expired),
+		a.authorize(s.Token(foreign)),
+		a.authorize(s.Token(powerless)),
+		a.authorize(token + "x"),
+		a.authorize(token + strings.Repeat("x", 8<<10)),
+		a.authorize(walkToken(a.T, jwt.SigningMethodRS256, ours, nil)),
+		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, others.D.Bytes(), nil)),
+		a.authorize(walkToken(a.T, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)),
+		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, servertest.Secret, func(_ *jwt.Token, c jwt.MapClaims) { c["customer_id"] = headerValue })),
+		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, servertest.Secret, func(_ *jwt.Token, c jwt.MapClaims) { c["authorities"] = map[string]any{headerValue: 1} })),
+	} {
+		r := o.request(authorization, o.bodies()[0], nil)
+		r.Header["Cookie"] = []string{"token=" + headerValue}
+		a.send(s, o, r, false)
+	}
+	for _, values := range []map[string]string{
+		{"customerID": servertest.ElsewhereUUID.String(), "id": "3394"},
+		{"customerID": noUUID, "id": noLong},
+		{"userID": servertest.AlanUUID.String(), "userId": "7001"},
+		{"userID": noUUID, "userId": noLong},
+		{"current-company-id": "2760"},
+		{"If-None-Match": "*"},
+		{"If-Match": `"99"`},
+	} {
+		a.send(s, o, o.request(manager, o.bodies()[0], values), true)
+	}
+}
+
+// misspell puts secrets where a request has something else.
+func (a *aviary) misspell(s *servertest.Server, o operation, manager []string) {
+	a.Helper()
+	body := o.bodies()[0]
+	for _, p := range o.parameters {
+		value := map[string]string{openapi3.ParameterInPath: pathPart, openapi3.ParameterInQuery: queryValue}[p.In]
+		if value == "" {
+			value = headerValue
+		}
+		for _, v := range []string{value, `"` + value + `"`, value + "\u00ff", "1 " + value} {
+			a.send(s, o, o.request(manager, body, map[string]string{p.Name: v}), true)
+		}
+	}
+	for _, suffix := range []string{
+		"?" + queryName + "=" + queryValue, "?" + queryName + "=" + queryValue + ";x", "?" + strings.Repeat(queryName, 9) + "=" + queryValue,
+		"?password=" + queryValue, "?access_token=" + queryValue, "?%zz=" + queryValue,
+		"/" + pathPart, "/" + pathPart + "/" + pathPart, "%2F" + pathPart,
+	} {
+		r := o.request(manager, body, nil)
+		r.Path += suffix
+		a.send(s, o, r, true)
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "text/" + headerValue, "Content-Encoding": headerValue, "User-Agent": headerValue, "Referer": "https://example.com/?" + headerValue,
+		"X-Request-Id": headerValue + " is no id", "X-Forwarded-For": headerValue, "Origin": "https://" + strings.ToLower(headerValue) + ".example.com",
+		"Accept": headerValue, "Accept-Language": headerValue, "X-Api-Key": headerValue, "Prefer": "handling=" + headerValue, "Forwarded": "for=" + headerValue,
+	} {
+		r := o.request(manager, body, nil)
+		r.Header.Set(name, value)
+		a.send(s, o, r, true)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, methodName} {
+		if o.item.Operations()[method] == nil {
+			r := o.request(manager, body, nil)
+			r.Method = method
+			a.send(s, o, r, true)
+		}
+	}
+}
+
+// malformed are bodies that hold secrets where they do not belong. Some of them are accepted.
+func (o operation) malformed(t *testing.T) []string {
+	t.Helper()
+	if o.RequestBody == nil {
+		return nil
+	}
+	good := canaryBodies[o.OperationID][0]
+	begun := strings.TrimSuffix(good, "}")
+	member := `"` + memberName + `":"` + memberValue + `"`
+	bodies := []string{
+		`{` + member + `}`, begun + `,` + member + `}`, begun + `,"x":{` + member + `,"y":["` + memberValue + `"]}}`,
+		begun + `,` + member + `,` + member + `}`, begun + `,"x":{` + member + `,` + member + `}}`, begun + `,"` + strings.Repeat(memberName, 9) + `":1}`,
+		begun, begun + `,` + member, begun + `,"` + memberName, begun + `,"password":"` + wrongPassword, good + memberValue, good + good,
+		memberValue, `"` + memberValue + `"`, `["` + memberValue + `"]`, `{"` + memberName + `"}`, `{` + memberName + `:1}`, "",
+		begun + `,` + `"` + memberName + `":"` + memberValue + `\u0000"}`, begun + `,"vcsPassword":"` + vcsPassword + `\u0000"}`,
+		begun + `,"` + memberName + `\u0000":"` + memberValue + `"}`, begun + `,"newPassword":"` + newPassword + "\xff\"}",
+		begun + `,"newPassword":"` + newPassword + `\ud800"}`, begun + `,"\ud800` + memberName + `":1}`,
+		strings.Repeat(`{"`+memberName+`":`, 40) + `"` + memberValue + `"` + strings.Repeat("}", 40),
+		"password=" + wrongPassword + "&name=" + memberValue, strings.Repeat(memberValue, 20_000), begun + strings.Repeat(" ", 256<<10) + `,` + member + `}`,
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(good), &members); err != nil {
+		t.Fatal(err)
+	}
+	for name := range o.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties {
+		text := personalText
+		if low := strings.ToLower(name); strings.Contains(low, "password") || strings.Contains(low, "token") {
+			text = memberSecret
+		}
+		inside := `{"name":"` + roleName + `","id":"` + memberValue + `","code":"` + memberValue + `","label":"` + memberValue + `",` + member + `}`
+		for _, value := range []string{
+			`"` + text + `"`, `"` + text + ` ` + text + `@"`, `"` + strings.Repeat(text, 30) + `"`, `["` + text + `"]`, `{"` + memberName + `":"` + text + `"}`,
+			inside, `[` + inside + `]`, `null`, `{}`, `1e400`,
+		} {
+			changed := maps.Clone(members)
+			changed[name] = json.RawMessage(value)
+			body, err := json.Marshal(changed)
+			if err != nil {
+				body = []byte(`{"` + name + `":` + value + `}`)
+			}
+			bodies = append(bodies, string(body))
+		}
+	}
+	return bodies
+}
+
+// askAround asks for what there is beside the operations, and once more for what has come to be known of all that was done.
+func (a *aviary) askAround(s *servertest.Server) {
+	a.Helper()
+	platform := a.authorize(s.Token(auth.Claims{Subject: subject, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}))
+	for _, path := range []string{
+		"/healthz", "/readyz", "/", "/" + pathPart, "/healthz/" + pathPart, "/readyz?" + queryName + "=" + queryValue, "/auth/" + pathPart, "/account/api/v1/" + pathPart,
+		"/directory/v1/changes?limit=1000", "/directory/v1/customers/3393/users/6860/history?limit=1000",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			a.send(s, operation{}, servertest.Request{Method: method, Path: path, Header: http.Header{"Authorization": platform}, Body: memberValue}, false)
+		}
+	}
+	for _, id := range []int64{servertest.Ada, servertest.Grace} {
+		changes, err := s.Store.UserHistory(context.Background(), store.UserByID(servertest.Sandbox, id), 0, 100_000)
+		if err != nil {
+			a.Fatal(err)
+		}
+		text, err := json.Marshal(changes)
+		if err != nil {
+			a.Fatal(err)
+		}
+		a.heard = append(a.heard, heard{where: fmt.Sprintf("the history of %d", id), text: string(text), personal: true})
+	}
+}
+
+// plantUsers plants what is stored of all users that nobody may see.
+func (a *aviary) plantUsers(s *store.Store) {
+	a.Helper()
+	for _, customer := range []int64{servertest.Sandbox, servertest.Elsewhere} {
+		users, err := s.UsersAfter(context.Background(), customer, 0, 100_000)
+		if err != nil {
+			a.Fatal(err)
+		}
+		for _, u := range users {
+			a.planted[u.AccessToken], a.planted[u.AccessTokenSealed] = secret, secret
+			for _, text := range []*string{u.PasswordHash, u.VCSPassword, u.VCSPasswordSealed} {
+				if text != nil {
+					a.planted[*text] = secret
+				}
+			}
+		}
+	}
+}
+
+func (a *aviary) export(s *store.Store) {
+	a.Helper()
+	for _, format := range []userfile.Format{userfile.CSV, userfile.NDJSON} {
+		var out strings.Builder
+		if n, err := (userfile.Export{Store: s, Format: format}).Run(context.Background(), &out); err != nil || n < 4 {
+			a.Fatal(n, err)
+		}
+		a.heard = append(a.heard, heard{where: "the export as " + string(format), text: out.String(), personal: true})
+	}
+}
+
+// dump reads the database as a thief would.
+func (a *aviary) dump() {
+	a.Helper()
+	var all strings.Builder
+	if file, ok := strings.CutPrefix(a.database, "sqlite:"); ok {
+		for _, name := range []string{file, file + "-wal"} {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				a.Fatal(err)
+			}
+			all.Write(content)
+		}
+	} else {
+		db := a.open()
+		for _, table := range []string{"customers", "users", "user_changes"} {
+			var rows string
+			if err := db.QueryRow("SELECT string_agg(t::text, chr(10)) FROM " + table + " AS t").Scan(&rows); err != nil {
+				a.Fatal(err)
+			}
+			all.WriteString(rows)
+		}
+	}
+	a.heard = append(a.heard, heard{where: "the database", text: all.String(), personal: true, stored: true})
+}
+
+// open opens the database behind the servers' back.
+func (a *aviary) open() *sql.DB {
+	a.Helper()
+	driver, name := "pgx", a.database
+	if file, ok := strings.CutPrefix(a.database, "sqlite:"); ok {
+		driver, name = "sqlite", file
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.Cleanup(func() { db.Close() })
+	return db
+}
+
+// breakDown asks servers whose database is broken in one way or another, and leaves it so.
+func (a *aviary) breakDown() {
+	db := a.open()
+	for _, broken := range []struct{ name, by, mended string }{
+		{"without a history", "ALTER TABLE user_changes RENAME TO gone", "ALTER TABLE gone RENAME TO user_changes"},
+		{"with a hash that is none", "UPDATE users SET password_hash = '$argon2id$v=19$m=" + unsealed + ",t=1,p=1$" + unsealed + "$" + unsealed + "'", ""},
+		{"with a password that is none", "UPDATE users SET password_hash = '" + unsealed + "'", ""},
+		{"with secrets in the clear", "UPDATE users SET access_token_sealed = '" + unsealed + "." + unsealed + "', vcs_password_sealed = '" + unsealed + "'", ""},
+		{"closed", "", ""},
+	} {
+		s := a.start(server.Config{})
+		manager, herself := a.callers(s)
+		operations := a.operations(s)
+		if broken.by == "" {
+			if err := s.Store.Close(); err != nil {
+				a.Fatal(err)
+			}
+		} else if _, err := db.Exec(broken.by); err != nil {
+			a.Fatal(err)
+		}
+		before := len(a.log.String())
+		for _, o := range operations {
+			for _, body := range o.bodies() {
+				a.send(s, o, o.request(herself, body, nil), false)
+				a.send(s, o, o.request(manager, body, nil), true)
+			}
+		}
+		a.send(s, operation{}, servertest.Request{Method: http.MethodGet, Path: "/readyz"}, false)
+		if !strings.Contains(a.log.String()[before:], "level=ERROR") {
+			a.Errorf("%s: no fault was logged", broken.name)
+		}
+		if broken.mended != "" {
+			if _, err := db.Exec(broken.mended); err != nil {
+				a.Fatal(err)
+			}
+		}
+	}
+}
+
+// waitForKeys asks servers that cannot have the issuer's keys, or not all of them.
+func (a *aviary) waitForKeys() {
+	ours, _ := walkKeys()
+	token := a.authorize(walkToken(a.T, jwt.SigningMethodRS256, ours, nil))
+	private := base64.RawURLEncoding.EncodeToString(ours.D.Bytes())
+	a.planted[private] = secret
+	oct := `{"kty":"oct","kid":"` + keySetSecret + `","k":"` + keySetSecret + `"}`
+	for _, answer := range []string{
+		"", keySetSecret, `{"keys":[` + oct + `]}`, `{"keys":[],"` + keySetSecret + `":1,"` + keySetSecret + `":2}`, `{"` + keySetSecret + `":"` + keySetSecret,
+		strings.Replace(walkKeySet(keySetSecret, &ours.PublicKey), `"kty"`, `"d":"`+private+`","kty"`, 1),
+		`{"keys":[` + oct + `,` + strings.TrimPrefix(walkKeySet(walkKid, &ours.PublicKey), `{"keys":[`),
+	} {
+		keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if answer == "" {
+				http.Error(w, keySetSecret, http.StatusTeapot)
+			}
+			fmt.Fprint(w, answer)
+		}))
+		a.Cleanup(keys.Close)
+		s := a.start(server.Config{Auth: auth.Config{JWKSURL: keys.URL + "/" + keySetSecret + "?key=" + keySetSecret, Issuer: walkIssuer, Audience: walkAudience}})
+		for _, o := range a.operations(s) {
+			a.send(s, o, o.request(token, o.bodies()[0], nil), true)
+		}
+		a.send(s, operation{}, servertest.Request{Method: http.MethodGet, Path: "/readyz"}, false)
+	}
+}
+
+// tire asks servers that have no time, or no patience.
+func (a *aviary) tire() {
+	limited := a.start(server.Config{Limits: server.Limits{Principal: dialect.Rate{PerSecond: 1e-3, Burst: 1}}})
+	busy := a.start(server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: 20 * time.Millisecond}})
+	for _, s := range []*servertest.Server{limited, busy} {
+		manager, herself := a.callers(s)
+		for _, o := range a.operations(s) {
+			a.send(s, o, o.request(manager, o.bodies()[0], nil), true)
+			a.send(s, o, o.request(herself, o.bodies()[0], nil), false)
+		}
+	}
+}
+
+// listen looks for every canary in everything that was heard, once all of it was.
+func (a *aviary) listen() {
+	for _, o := range a.operations(servertest.Start(a.T)) {
+		for status := range o.Responses.Map() {
+			if !a.statuses[o.name+" "+status] {
+				a.Errorf("%s was never brought to answer %s", o.name, status)
+			}
+		}
+	}
+	log := a.log.String()
+	if text, lines := strings.Count(log, "msg=request "), strings.Count(log, `"msg":"request"`); text != a.requests || lines != a.requests {
+		a.Errorf("the log has %d and %d lines about %d requests", text, lines, a.requests)
+	}
+	a.heard = append(a.heard, heard{where: "the log", text: log})
+	told := map[string]bool{} // where it may be
+	for _, h := range a.heard {
+		text := strings.ToLower(h.text)
+		for canary, is := range a.planted {
+			low := strings.ToLower(canary)
+			at := strings.Index(text, low)
+			switch {
+			case at < 0:
+			case is == personal && h.personal, is == own && strings.Contains(strings.ToLower(h.request), low), h.stored && storedForm.MatchString(canary):
+				told[canary] = true
+			default:
+				a.Errorf("%s tells %q: %q", h.where, canary, h.text[max(0, at-80):min(len(h.text), at+len(low)+80)])
+			}
+		}
+	}
+	for canary, is := range planted {
+		if is != secret && !told[canary] {
+			a.Errorf("%s came out nowhere, so it has not been where it belongs", canary)
+		}
+	}
+}
+
+// storedForm is that of a hash, and of a sealed value.
+var storedForm = regexp.MustCompile(`^(\$argon2id\$.*|[0-9a-f]{8}\.[A-Za-z0-9_-]+)$`)

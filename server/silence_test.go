@@ -1,0 +1,272 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// What nobody may learn can be learned from no status, no body, no header, and not from how much there was to do: the
+// statements that the database is asked, and the hashes that are computed, are the same.
+
+// goodBodies are what each operation that takes a body accepts about Ada.
+var goodBodies = map[string]string{
+	"createCustomerUser": `{"first_name":"Mary","last_name":"Jackson","email":"mary.jackson@example.com",` +
+		`"subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"Risk Analyst"}}`,
+	"updateCustomerUser": `{"mobile":"+44 20 7946 0000"}`,
+	"updateUser": `{"name":"Ada","surname":"King","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,` +
+		`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`,
+}
+
+// observed is all that a caller, or who watches the server, can see of an answer.
+type observed struct {
+	status     int
+	body       string
+	header     http.Header
+	statements []string
+	hashes     int64
+}
+
+// observer watches a server.
+type observer struct {
+	*servertest.Server
+	tap       *wiretap
+	passwords *auth.Passwords
+}
+
+// eachObserved runs f against an observed server of its own on each engine.
+func eachObserved(t *testing.T, f func(t *testing.T, o *observer)) {
+	t.Helper()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		o := &observer{passwords: auth.NewCheapPasswords()}
+		o.tap, database = tapped(t, database)
+		o.Server = servertest.StartWith(t, server.Config{Database: database, Passwords: o.passwords})
+		f(t, o)
+	})
+}
+
+var timestamps = regexp.MustCompile(`^\{"timestamp":[0-9]+,`)
+
+// ask sends r, and gives what is to be seen. Names that stand for the same thing are made one, as the client knows what it
+// asked for.
+func (o *observer) ask(claims auth.Claims, r servertest.Request, same ...string) observed {
+	before := o.passwords.Computed()
+	var a servertest.Answer
+	statements := o.tap.during(func() { a = o.Ask(claims, r) })
+	for _, name := range []string{"X-Request-Id", "Date", "Content-Length"} {
+		a.Header.Del(name)
+	}
+	body := timestamps.ReplaceAllString(a.Body, `{"timestamp":0,`)
+	for _, name := range same {
+		body = strings.ReplaceAll(body, name, "NAME")
+	}
+	return observed{a.Status, body, a.Header, statements, o.passwords.Computed() - before}
+}
+
+// indistinguishable fails the test unless the two are the same refusal.
+func (o *observer) indistinguishable(t *testing.T, status int, a, b observed) {
+	t.Helper()
+	if !reflect.DeepEqual(a, b) || a.status != status {
+		t.Errorf("they can be told apart, or are not refused with %d:\n%+v\n%+v", status, a, b)
+	}
+	if o.tap != nil && len(a.statements) == 0 {
+		t.Error("no statement was seen")
+	}
+}
+
+// about gives the operation's request with a good body, and other names for what the walk asks about.
+func (p step) about(t *testing.T, replace ...string) servertest.Request {
+	t.Helper()
+	r := p.request
+	if r.Body != "" {
+		body, ok := goodBodies[p.id]
+		if !ok {
+			t.Fatalf("there is no good body for %s", p.name)
+		}
+		r.Body = body
+	}
+	r.Path = strings.NewReplacer(replace...).Replace(r.Path)
+	r.Header = r.Header.Clone()
+	r.Header.Del("Current-Company-Id") // Ask's is the sandbox's
+	return r
+}
+
+const (
+	noUUID = "5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa" // nobody's
+	noLong = "4711"                                 // nobody's
+)
+
+// callers are administrators of the sandbox, by all ways in which a token can say so, and one who may do nothing there.
+var callers = map[string]auth.Claims{
+	"manager":              servertest.Manager(),
+	"administrator":        servertest.Administrator(),
+	"by UUID":              {Customers: []string{servertest.SandboxUUID.String()}, Authorities: []string{"ROLE_COMPANY_ADMIN"}},
+	"of several customers": {Customers: []string{"12", noUUID[:35] + "b", "3393"}, Authorities: []string{"ROLE_ADMIN"}},
+	"of Worth's":           {Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}},
+	"user":                 {Customers: []string{"3393"}, Authorities: []string{"ROLE_USER"}},
+	"of no customer":       {Customers: []string{}, Authorities: []string{"ROLE_ADMIN"}},
+}
+
+func init() {
+	for name, c := range callers {
+		c.Subject, c.Expires = "somebody", time.Hour
+		callers[name] = c
+	}
+}
+
+func TestAForeignCustomerIsLikeNone(t *testing.T) {
+	t.Parallel()
+	eachObserved(t, func(t *testing.T, o *observer) {
+		sandbox := servertest.SandboxUUID.String()
+		for _, p := range walk(t, o.Store) {
+			if _, across := walkAcrossCustomers[p.id]; across {
+				continue
+			}
+			for name, claims := range callers {
+				t.Run(p.name+"/"+name, func(t *testing.T) {
+					foreign := p.about(t, sandbox, servertest.ElsewhereUUID.String(), "3393", "3394")
+					none := p.about(t, sandbox, noUUID, "3393", noLong)
+					names := []string{servertest.ElsewhereUUID.String(), noUUID, "customers/3394", "customers/" + noLong}
+					for _, company := range []string{"5251", "2760", noLong} { // ours, theirs and nobody's
+						foreign.Header.Set("Current-Company-Id", company)
+						none.Header.Set("Current-Company-Id", company)
+						o.indistinguishable(t, http.StatusForbidden, o.ask(claims, foreign, names...), o.ask(claims, none, names...))
+					}
+				})
+			}
+		}
+	})
+}
+
+func TestAForeignCompanyIsLikeNone(t *testing.T) {
+	t.Parallel()
+	eachObserved(t, func(t *testing.T, o *observer) {
+		for _, p := range walk(t, o.Store) {
+			if p.request.Header.Get("Current-Company-Id") == "" {
+				continue
+			}
+			t.Run(p.name, func(t *testing.T) {
+				foreign, none := p.about(t), p.about(t)
+				foreign.Header.Set("Current-Company-Id", "2760")
+				none.Header.Set("Current-Company-Id", noLong)
+				o.indistinguishable(t, http.StatusForbidden, o.ask(servertest.Manager(), foreign), o.ask(servertest.Manager(), none))
+			})
+		}
+	})
+}
+
+func TestAForeignUserIsLikeNone(t *testing.T) {
+	t.Parallel()
+	eachObserved(t, func(t *testing.T, o *observer) {
+		ada := servertest.AdaUUID.String()
+		for _, p := range walk(t, o.Store) {
+			if !strings.Contains(p.request.Path, ada) && !strings.Contains(p.request.Path, "/6860") {
+				continue
+			}
+			for _, claims := range []auth.Claims{servertest.Manager(), servertest.Administrator(), {Subject: "both", Customers: []string{"3393", "3394"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}} {
+				t.Run(p.name, func(t *testing.T) {
+					foreign := p.about(t, ada, servertest.AlanUUID.String(), "6860", "7001")
+					none := p.about(t, ada, noUUID, "6860", noLong)
+					bodies := []string{foreign.Body}
+					if p.id == "updateUser" {
+						bodies = append(bodies, withPassword(foreign.Body, `"newPassword":"pa55Word!"`))
+					}
+					for _, body := range bodies {
+						foreign.Body, none.Body = body, body
+						names := []string{servertest.AlanUUID.String(), noUUID, "users/7001", "users/" + noLong}
+						o.indistinguishable(t, http.StatusNotFound, o.ask(claims, foreign, names...), o.ask(claims, none, names...))
+					}
+				})
+			}
+		}
+	})
+}
+
+// withPassword gives a body with further members.
+func withPassword(body, members string) string {
+	return strings.TrimSuffix(body, "}") + "," + members + "}"
+}
+
+// A password that is not the present one is refused alike, after the same work, whether or not there is a present one.
+func TestAUserWithoutAPasswordCostsAsMuch(t *testing.T) {
+	t.Parallel()
+	eachObserved(t, func(t *testing.T, o *observer) {
+		herself := auth.Claims{Subject: "ada", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite}, Authorities: []string{"ROLE_USER"}, Expires: time.Hour}
+		hash, err := o.passwords.Hash(context.Background(), "Present!")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := servertest.Request{Method: http.MethodPut, Path: "/account/api/v1/customers/3393/users/6860"}
+		for _, c := range []struct {
+			name, members string
+			by            auth.Claims
+			status        int
+			hashes        int64
+		}{
+			{"a wrong password", `"newPassword":"pa55Word!","password":"Present?"`, herself, 400, 1},
+			{"an empty one", `"newPassword":"pa55Word!","password":""`, herself, 400, 1},
+			{"none", `"newPassword":"pa55Word!"`, herself, 400, 0},
+			{"one that is not needed", `"newPassword":"pa55Word!","password":"Present?"`, servertest.Manager(), 200, 1},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				r.Body = withPassword(goodBodies["updateUser"], c.members)
+				var seen []observed
+				for _, present := range []*string{nil, &hash} {
+					rewrite(t, o.Server, servertest.Ada, func(u *store.User) { u.PasswordHash, u.LastPasswordResetAt, u.LastName = present, nil, "Lovelace" })
+					a := o.ask(c.by, r)
+					if a.hashes != c.hashes {
+						t.Errorf("%d hashes were computed, want %d", a.hashes, c.hashes)
+					}
+					if a.status == http.StatusOK {
+						a.body, a.header = "", nil // the user, and the version
+					}
+					seen = append(seen, a)
+				}
+				o.indistinguishable(t, c.status, seen[0], seen[1])
+			})
+		}
+		// Neither does it show when there is something else to refuse.
+		for _, present := range []*string{nil, &hash} {
+			rewrite(t, o.Server, servertest.Ada, func(u *store.User) { u.PasswordHash = present })
+			r.Body = strings.ReplaceAll(withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!","password":"Present?"`), "adalovelace", "gracehopper")
+			a := o.ask(herself, r)
+			want := servertest.TestiniumError(400, "INVALID_REQUEST", "The request was malformed or contained errors.", r.Path,
+				servertest.FieldError{"password", "password is not the present one"}, servertest.FieldError{"username", "username is already taken by another user"})
+			if a.status != 400 || strings.TrimSpace(a.body) != want || a.hashes != 1 {
+				t.Errorf("%d hashes: %d %s, want %s", a.hashes, a.status, a.body, want)
+			}
+		}
+	})
+}
+
+// The tap itself: it sees what is executed.
+func TestTheTapSeesStatements(t *testing.T) {
+	t.Parallel()
+	eachObserved(t, func(t *testing.T, o *observer) {
+		if o.tap == nil {
+			t.Skip("SQLite has no wire")
+		}
+		r := servertest.Request{Method: http.MethodPatch, Path: fmt.Sprintf("/auth/api/v1/customers/%s/users/%s", servertest.SandboxUUID, servertest.AdaUUID), Body: `{"mobile":"1"}`}
+		for _, want := range []int{6, 2} { // customer, user, begin, user's update, history, commit; and nothing to write
+			a := o.ask(servertest.Manager(), r)
+			if a.status != http.StatusOK || len(a.statements) != want {
+				t.Errorf("%d %s: %d statements, want %d: %q", a.status, a.body, len(a.statements), want, a.statements)
+			}
+			if !slices.ContainsFunc(a.statements, func(s string) bool { return strings.Contains(s, `"users"`) }) {
+				t.Errorf("none is of users: %q", a.statements)
+			}
+		}
+	})
+}
