@@ -20,7 +20,11 @@ import (
 // FieldUsername and FieldEmail that are another user's; ErrNotFound when there is no such customer; ErrBusy;
 // ErrUnavailable. Then u is as it was.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
-	err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, u) })
+	row := u.clone()
+	err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
+	if err == nil {
+		*u = row
+	}
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		whose := *u
 		normalize(&whose)
@@ -44,6 +48,9 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 		return err
 	}
 	if err := record(ctx, tx, s.catalogue.creation(ctx, &row, s.now())); err != nil {
+		return err
+	}
+	if err := addToCounts(ctx, tx, map[int64]int64{row.CustomerID: 1}); err != nil {
 		return err
 	}
 	*u = row

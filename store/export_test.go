@@ -22,6 +22,9 @@ func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 // Gorm returns the reading gorm.DB, to put callbacks into.
 func (s *Store) Gorm() *gorm.DB { return s.read }
 
+// Engine returns the one of the texts that is for the store's engine.
+func (s *Store) Engine(texts map[string]string) string { return texts[s.write.Name()] }
+
 // Schema returns what gorm makes of a model's type.
 func (s *Store) Schema(model any) (*schema.Schema, error) {
 	stmt := &gorm.Statement{DB: s.write}

@@ -236,14 +236,15 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 	}
 	var rows []ImportRow
 	err := i.store.transaction(ctx, func(tx *gorm.DB) (err error) {
+		added := map[int64]int64{}
 		for {
 			if rows, err = next(); errors.Is(err, io.EOF) {
-				return nil
+				return addToCounts(ctx, tx, added)
 			}
 			if err != nil {
 				return err
 			}
-			if err := i.insert(ctx, tx, rows); err != nil {
+			if err := i.insert(ctx, tx, rows, added); err != nil {
 				return err
 			}
 		}
@@ -271,8 +272,8 @@ func (i *Import) conflict(ctx context.Context, rows []ImportRow) error {
 	return &ImportError{bad}
 }
 
-// insert stores rows and their history.
-func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow) error {
+// insert stores rows and their history, and adds to added how many each customer got.
+func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, added map[int64]int64) error {
 	users, wrong, err := i.complete(ctx, rows)
 	if err != nil {
 		return err
@@ -286,6 +287,7 @@ func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow) erro
 	changes := make([]UserChange, len(users))
 	for k := range users {
 		u := &users[k]
+		added[u.CustomerID]++
 		i.store.keys.sealSecrets(&User{}, u)
 		changes[k] = i.store.catalogue.creation(ctx, u, i.now)
 		// The row may tell who wrote the user last, where it comes from; here that is nobody known.

@@ -96,8 +96,8 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 		found = found.Where(f.condition, f.values...)
 	}
 	found = found.Session(&gorm.Session{})
-	if err := found.Count(&total).Error; err != nil {
-		return nil, 0, databaseError(ctx, "counting users", err)
+	if total, err = s.countUsers(ctx, customerID, q, found); err != nil {
+		return nil, 0, err
 	}
 	if w.Offset >= total || w.Limit <= 0 {
 		return nil, total, nil

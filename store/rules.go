@@ -21,6 +21,10 @@ const (
 // maxID is the highest id of a row: JavaScript's numbers hold no greater integer exactly.
 const maxID = 1<<53 - 1
 
+// maxGivenID is the highest id that a new row may bring along. Generated ids go on above the highest given one, and need
+// room below maxID.
+const maxGivenID = 1 << 52
+
 // EmailPattern and UsernamePattern say what an e-mail and a username look like. They mean the same to RE2 and to
 // ECMAScript without the u flag, so that the documents can repeat them: every class that reaches beyond ASCII is
 // negated, since ECMAScript sees a character above U+FFFF as two, and nothing is counted. Characters above U+00FF stand
@@ -142,8 +146,8 @@ func (v *violations) text(f Field, s string, maxLength int) bool {
 
 // id checks an id that was given; 0 stands for one to be generated.
 func (v *violations) id(id int64) {
-	if id < 0 || id > maxID {
-		v.add(FieldID, fmt.Sprintf("must be between 1 and %d", int64(maxID)))
+	if id < 0 || id > maxGivenID {
+		v.add(FieldID, fmt.Sprintf("must be between 1 and %d", int64(maxGivenID)))
 	}
 }
 

@@ -221,11 +221,15 @@ func TestCreateGeneratesWhatIsMissing(t *testing.T) {
 			t.Errorf("id %d after 1<<40", u.ID)
 		}
 		last := newUser("last")
-		last.ID = 1<<53 - 1
+		last.ID = 1 << 52
 		create(t, s, last)
+		if u := create(t, s, newUser("after")); u.ID != 1<<52+1 {
+			t.Errorf("id %d after the highest that can be given", u.ID)
+		}
 		beyond := newUser("beyond")
-		if err := s.CreateUser(context.Background(), &beyond); err == nil || beyond.ID != 0 {
-			t.Errorf("created %d beyond 2^53, %v", beyond.ID, err)
+		beyond.ID = 1<<52 + 2
+		if err := s.CreateUser(context.Background(), &beyond); err == nil {
+			t.Error("an id was given that leaves no room for generated ones")
 		}
 	})
 }

@@ -79,11 +79,8 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 		UsernameFollowsEmail: edit.UsernameFollowsEmail,
 		Edit: func(u *store.User) error {
 			before := *u
-			if !c.ifMatch.allow(u.Version) {
-				return errPreconditionFailed
-			}
 			refused := edit.Apply(u)
-			if err := s.Policy.CheckWrite(c.Principal, &before, u); err != nil {
+			if err := c.MayWrite(&before, u); err != nil {
 				return err
 			}
 			if edit.Ignored == nil {
@@ -102,6 +99,16 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	}
 	c.changed = c.dialect.names(changed)
 	return user, c.written(user, ignored), nil
+}
+
+// MayWrite asks whether the caller may turn the user before into the user after: it is held against If-Match, then against
+// what the caller's rank allows. UpdateUser asks by itself; a handler asks beforehand where its own work would tell the caller
+// something that the refusal does not.
+func (c *Call) MayWrite(before, after *store.User) error {
+	if !c.ifMatch.allow(before.Version) {
+		return errPreconditionFailed
+	}
+	return c.dialect.service.Policy.CheckWrite(c.Principal, before, after)
 }
 
 // CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it.

@@ -33,6 +33,12 @@ func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store
 	if err != nil {
 		return newPassword{}, err
 	}
+	// How long the proof takes tells whether it holds: only who may write to the user gets so far.
+	after := u
+	applyPut(&after, p, h.store.Catalogue())
+	if err := call.MayWrite(&u, &after); err != nil {
+		return newPassword{}, err
+	}
 	n := newPassword{at: h.now(), proof: !call.Manages(), against: u.PasswordHash}
 	if n.proof {
 		if n.refusal, err = h.checkProof(ctx, p.Password, u.PasswordHash); n.refusal != nil || err != nil {

@@ -127,11 +127,16 @@ func (c *csvReader) record() (line int64, cells []string, err error) {
 		}
 		cells = append(cells, string(c.cell))
 		switch {
+		case len(rest) == 0 && !quoted && c.header != nil:
+			// Whether the rest of this field was cut off, nobody can tell.
+			return 0, nil, wholeLine(line, "has no line break at its end: the file may be cut off")
 		case len(rest) == 0, string(rest) == "\n", string(rest) == "\r\n", string(rest) == "\r":
 			return line, cells, nil
 		case rest[0] == ',':
-			if rest = rest[1:]; len(rest) == 0 {
+			if rest = rest[1:]; len(rest) == 0 && c.header == nil {
 				return line, append(cells, ""), nil
+			} else if len(rest) == 0 {
+				return 0, nil, wholeLine(line, "has no line break at its end: the file may be cut off")
 			}
 		case quoted:
 			return 0, nil, wholeLine(line, "has text after a closing quote")

@@ -120,7 +120,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 			"line 4: email must be an e-mail address"}},
 		"a carriage return alone": {userfile.CSV, header + "3393,a\rb,c,a@b\n", []string{
 			"line 2: has a carriage return outside of quotes"}},
-		"a cut line": {userfile.CSV, header + "3393,a,b,a@b\n3393,a", []string{"line 3: has 2 fields where the header has 4"}},
+		"a cut line": {userfile.CSV, header + "3393,a,b,a@b\n3393,a", []string{"line 3: has no line break at its end: the file may be cut off"}},
 		"a huge line": {userfile.CSV, header + "3393," + strings.Repeat("a", 1<<20) + ",b,a@b\n3393,a,b,x\n", []string{
 			"line 2: is longer than 65536 bytes", "line 3: email must be an e-mail address"}},
 		"a huge header": {userfile.CSV, strings.Repeat("a", 1<<20), []string{"line 1: is longer than 65536 bytes"}},

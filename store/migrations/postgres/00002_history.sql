@@ -31,6 +31,8 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE ON user_changes
     FOR EACH ROW EXECUTE FUNCTION user_changes_append_only();
+CREATE TRIGGER user_changes_stay BEFORE TRUNCATE ON user_changes
+    FOR EACH STATEMENT EXECUTE FUNCTION user_changes_append_only();
 
 -- Who of a customer may be its last administrator: roles 1 and 2, ROLE_ADMIN and ROLE_COMPANY_ADMIN.
 CREATE INDEX users_administrators ON users (customer_id) WHERE (roles & 6) <> 0;

@@ -30,6 +30,13 @@ BEGIN
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
+CREATE TRIGGER user_changes_not_replaced BEFORE INSERT ON user_changes
+WHEN EXISTS (SELECT 1 FROM user_changes WHERE user_id = NEW.user_id AND version = NEW.version)
+BEGIN
+    SELECT RAISE(ABORT, 'user_changes is append-only');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
 CREATE TRIGGER user_changes_stays BEFORE DELETE ON user_changes
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
