@@ -129,9 +129,12 @@ func value(v any) string {
 	}
 }
 
-// encode writes a change for programs.
+// encode writes a change for programs. Its time has all its digits, as everywhere else.
 func encode(w io.Writer, c store.UserChange) error {
-	return json.NewEncoder(w).Encode(c)
+	return json.NewEncoder(w).Encode(struct {
+		At string `json:"at"`
+		store.UserChange
+	}{c.At.Format(store.TimeLayout), c})
 }
 
 type restoreCommand struct {

@@ -125,7 +125,7 @@ func TestHistoryIsJSONForPrograms(t *testing.T) {
 		o.send("one", http.MethodPatch, patchOfAda, `{"first_name":"Augusta","subrole":{"code":"cro"},"mobile":"1"}`)
 		_, out, stderr := configured(t, o.dir, o.variables, "", "history", "--json", "--user", "6860")
 		lines := strings.Split(out, "\n")
-		want := `{"user":6860,"version":2,"customer":3393,"at":"TIME","actor":"0cfecc31-e3f4-4fce-9a27-f36ea6256a10","subject":"grace@example.com",` +
+		want := `{"at":"TIME","user":6860,"version":2,"customer":3393,"actor":"0cfecc31-e3f4-4fce-9a27-f36ea6256a10","subject":"grace@example.com",` +
 			`"dialect":"worth","operation":"updateCustomerUser","requestId":"one","fields":[{"field":"FirstName","old":"Ada","new":"Augusta"},` +
 			`{"field":"Mobile","old":null,"new":"1"},{"field":"Roles","old":["ROLE_USER"],"new":["ROLE_COMPANY_ADMIN","ROLE_USER"]}],"id":null}`
 		if len(lines) != 3 || lines[2] != "" || anyTime.ReplaceAllString(lines[1], "TIME") != want || stderr != "" {

@@ -171,9 +171,7 @@ func (a *aviary) start(c server.Config) *servertest.Server {
 	c.CORS = []string{"https://app.example.com"}
 	c.Database = a.database
 	if u, err := url.Parse(a.database); err == nil && u.User != nil {
-		if password, has := u.User.Password(); has {
-			a.planted[password] = secret
-		} else {
+		if _, has := u.User.Password(); !has {
 			u.User = url.UserPassword(u.User.Username(), dsnPassword)
 		}
 		c.Database = u.String()
@@ -610,13 +608,16 @@ func (a *aviary) waitForKeys() {
 	}
 }
 
-// tire asks servers that have no time, or no patience.
+// tire asks servers that have no patience, or no time.
 func (a *aviary) tire() {
 	limited := a.start(server.Config{Limits: server.Limits{Principal: dialect.Rate{PerSecond: 1e-3, Burst: 1}}})
-	busy := a.start(server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: 20 * time.Millisecond}})
+	busy := a.start(server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: 50 * time.Millisecond}})
 	for _, s := range []*servertest.Server{limited, busy} {
 		manager, herself := a.callers(s)
 		for _, o := range a.operations(s) {
+			if s == busy && o.RequestBody == nil {
+				continue // a list may be broken off in its middle
+			}
 			a.send(s, o, o.request(manager, o.bodies()[0], nil), true)
 			a.send(s, o, o.request(herself, o.bodies()[0], nil), false)
 		}

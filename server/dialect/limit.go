@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jellydator/ttlcache/v3"
 	"golang.org/x/time/rate"
 )
 
@@ -31,7 +31,7 @@ type Limiter struct {
 	rate    Rate
 	now     func() time.Time
 	seed    maphash.Seed
-	clients *lru.Cache[uint64, *rate.Limiter] // by the names' hashes, since a name may be long
+	clients *ttlcache.Cache[uint64, *rate.Limiter] // by the names' hashes, since a name may be long
 }
 
 // NewLimiter gives a limiter by the clock now.
@@ -43,10 +43,7 @@ func newLimiter(r Rate, now func() time.Time, size int) (*Limiter, error) {
 	if !(r.PerSecond > 0) || math.IsInf(r.PerSecond, 0) || r.Burst < 1 {
 		return nil, fmt.Errorf("a rate of %v and %d: %w", r.PerSecond, r.Burst, errNoRate)
 	}
-	clients, err := lru.New[uint64, *rate.Limiter](size)
-	if err != nil {
-		return nil, fmt.Errorf("make a limiter: %w", err)
-	}
+	clients := ttlcache.New(ttlcache.WithCapacity[uint64, *rate.Limiter](uint64(max(size, 1))))
 	return &Limiter{rate: r, now: now, seed: maphash.MakeSeed(), clients: clients}, nil
 }
 
@@ -64,14 +61,10 @@ func (l *Limiter) Allow(client string) error {
 		return nil
 	}
 	key := maphash.String(l.seed, client)
-	limiter, known := l.clients.Get(key)
-	if !known {
-		limiter = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
-		// Another request of the same client may have been first.
-		if first, late, _ := l.clients.PeekOrAdd(key, limiter); late {
-			limiter = first
-		}
-	}
+	item, _ := l.clients.GetOrSetFunc(key, func() *rate.Limiter {
+		return rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
+	})
+	limiter := item.Value()
 	now := l.now()
 	if limiter.AllowN(now, 1) {
 		return nil
