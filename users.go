@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -202,6 +203,9 @@ func (*customerAddCommand) Help() string {
 
 // Run adds a customer.
 func (c *customerAddCommand) Run(ctx context.Context) (err error) {
+	if c.Name == "" || slices.Contains(c.Company, "") {
+		return badInput{errors.New("a customer and a company must have a name")}
+	}
 	customer := store.Customer{ID: c.ID, Name: c.Name}
 	if c.UUID != "" {
 		if customer.UUID, err = uuid.Parse(c.UUID); err != nil || customer.UUID == uuid.Nil {

@@ -63,6 +63,8 @@ func TestUsersInAndOut(t *testing.T) {
 			"customer_id=42\ncustomer_uuid=2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1\ncompany_id=1\ncompany_id=7\n", ""},
 		{"customer add --dev --name Acme --id 42", "", 2, "", "already exists"},
 		{"customer add --dev --name Acme --uuid 42", "", 2, "", `"42" is no UUID`},
+		{"customer add --dev --name= --id 44", "", 2, "", "must have a name"},
+		{"customer add --dev --name Nameless --company=", "", 2, "", "must have a name"},
 		{"customer add --dev --id 43", "", 80, "", "--name"},
 		{"import --dev --dry-run users.csv", "", 0, "users that can be imported: 2\n", ""},
 		{"import --dev users.csv", "", 0, "imported users: 2\n", ""},

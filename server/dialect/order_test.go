@@ -78,48 +78,50 @@ var faults = []fault{
 // TestEarlierRefusalWins puts two faults into each request, and also each alone.
 func TestEarlierRefusalWins(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	onEach(t, s, func(t *testing.T, f surface) {
-		for i, earlier := range faults {
-			for _, later := range faults[i:] {
-				if later.stage == earlier.stage && later.name != earlier.name {
-					continue
-				}
-				t.Run(earlier.name+" before "+later.name, func(t *testing.T) {
-					d := &draft{surface: f, who: servertest.Manager(), customer: f.customer, user: f.user, header: http.Header{}}
-					// The earlier one is put in last, since two of them use the same header.
-					later.put(d)
-					earlier.put(d)
-					a, path := d.send(s)
-					var about []servertest.FieldError
-					if earlier.fields != nil {
-						about = earlier.fields(f)
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		onEach(t, s, func(t *testing.T, f surface) {
+			for i, earlier := range faults {
+				for _, later := range faults[i:] {
+					if later.stage == earlier.stage && later.name != earlier.name {
+						continue
 					}
-					f.refusesAt(t, path, a, earlier.kind, about...)
-				})
+					t.Run(earlier.name+" before "+later.name, func(t *testing.T) {
+						d := &draft{surface: f, who: servertest.Manager(), customer: f.customer, user: f.user, header: http.Header{}}
+						// The earlier one is put in last, since two of them use the same header.
+						later.put(d)
+						earlier.put(d)
+						a, path := d.send(s)
+						var about []servertest.FieldError
+						if earlier.fields != nil {
+							about = earlier.fields(f)
+						}
+						f.refusesAt(t, path, a, earlier.kind, about...)
+					})
+				}
 			}
-		}
+		})
+		untouched(t, s)
 	})
-	untouched(t, s)
 }
 
 // TestPreferenceIsToldWhereItCounted makes every fault in a request that asks for strict handling: the answer says that
 // it was handled so only where that had a part in it.
 func TestPreferenceIsToldWhereItCounted(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	onEach(t, s, func(t *testing.T, f surface) {
-		for _, fault := range faults {
-			t.Run(fault.name, func(t *testing.T) {
-				d := &draft{surface: f, who: servertest.Manager(), customer: f.customer, user: f.user, header: http.Header{"Prefer": {"handling=strict"}}}
-				fault.put(d)
-				a, _ := d.send(s)
-				if a.Status == http.StatusBadRequest && fault.stage >= 5 {
-					a.ExpectHeader(t, "Preference-Applied", "handling=strict")
-				} else {
-					a.ExpectHeader(t, "Preference-Applied")
-				}
-			})
-		}
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		onEach(t, s, func(t *testing.T, f surface) {
+			for _, fault := range faults {
+				t.Run(fault.name, func(t *testing.T) {
+					d := &draft{surface: f, who: servertest.Manager(), customer: f.customer, user: f.user, header: http.Header{"Prefer": {"handling=strict"}}}
+					fault.put(d)
+					a, _ := d.send(s)
+					if a.Status == http.StatusBadRequest && fault.stage >= 5 {
+						a.ExpectHeader(t, "Preference-Applied", "handling=strict")
+					} else {
+						a.ExpectHeader(t, "Preference-Applied")
+					}
+				})
+			}
+		})
 	})
 }

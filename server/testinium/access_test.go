@@ -160,57 +160,58 @@ func TestPutAsksForTheCustomerTheCompanyAndThePermission(t *testing.T) {
 
 func TestPutHeedsTheCallersRank(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	caller := func(authorities ...string) auth.Claims {
-		return auth.Claims{Subject: "somebody", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite}, Authorities: authorities, Expires: time.Hour}
-	}
-	admin, companyAdmin, user := caller("ROLE_ADMIN"), caller("ROLE_USER", "ROLE_COMPANY_ADMIN"), caller("ROLE_USER")
-	withoutAuthorities, nobody := caller(), caller("ROLE_EMPEROR")
-	for _, c := range []struct {
-		name    string
-		who     auth.Claims
-		has     []int64
-		becomes []int64
-		ok      bool
-	}{
-		{"rank 3 grants ROLE_ADMIN", admin, []int64{3}, []int64{1, 2, 3}, true},
-		{"rank 3 takes ROLE_ADMIN away", admin, []int64{1}, nil, true},
-		{"rank 2 grants ROLE_COMPANY_ADMIN", companyAdmin, []int64{3}, []int64{2, 3}, true},
-		{"rank 2 takes ROLE_COMPANY_ADMIN away", companyAdmin, []int64{2}, nil, true},
-		{"rank 2 grants ROLE_ADMIN", companyAdmin, []int64{3}, []int64{1, 3}, false},
-		{"rank 2 takes ROLE_ADMIN away", companyAdmin, []int64{1, 3}, []int64{3}, false},
-		{"rank 2 changes nothing about a ROLE_ADMIN", companyAdmin, []int64{1, 3}, []int64{1, 3}, false},
-		{"a token without authorities has rank 2", withoutAuthorities, nil, []int64{2}, true},
-		{"a token without authorities has not rank 3", withoutAuthorities, nil, []int64{1}, false},
-		{"rank 1 grants what it has and what is below", user, nil, []int64{3, 4, 5, 11, 12}, true},
-		{"rank 1 takes ROLE_USER away", user, []int64{3, 12}, nil, true},
-		{"rank 1 grants ROLE_COMPANY_ADMIN", user, []int64{3}, []int64{2, 3}, false},
-		{"rank 1 takes ROLE_COMPANY_ADMIN away", user, []int64{2, 3}, []int64{3}, false},
-		{"rank 1 changes nothing about a ROLE_COMPANY_ADMIN", user, []int64{2}, []int64{2}, false},
-		{"rank 0 grants what has rank 0", nobody, []int64{3}, []int64{3, 4, 12}, true},
-		{"rank 0 grants ROLE_USER", nobody, []int64{4}, []int64{3, 4}, false},
-		{"rank 0 takes ROLE_USER away", nobody, []int64{3}, nil, false},
-		{"rank 0 changes nothing about a ROLE_COMPANY_ADMIN", nobody, []int64{2}, []int64{2}, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			u := s.CreateUser(t, store.User{FirstName: "Mary", Username: "mary", Email: "mary@example.com", Status: store.StatusActive, Roles: store.Roles(c.has...),
-				AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true})
-			var authorities string
-			for _, role := range s.Store.Catalogue().In(store.Roles(c.becomes...)) {
-				authorities += fmt.Sprintf(`,{"name":%q}`, role.Name)
-			}
-			path := fmt.Sprintf("/account/api/v1/customers/3393/users/%d", u.ID)
-			a := sendPut(s, c.who, path, nine([2]string{"name", `"Mary"`}, [2]string{"surname", `""`}, [2]string{"username", fmt.Sprintf("%q", u.Username)},
-				[2]string{"email", fmt.Sprintf("%q", u.Email)}, [2]string{"authorities", "[" + authorities[min(1, len(authorities)):] + "]"}))
-			after := s.FindUser(t, u.ID)
-			if !c.ok {
-				a.Expect(t, 403, putForbidden(path))
-				if d := servertest.Differences(u, after); len(d) > 0 {
-					t.Errorf("a refused request changed %v", d)
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		caller := func(authorities ...string) auth.Claims {
+			return auth.Claims{Subject: "somebody", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite}, Authorities: authorities, Expires: time.Hour}
+		}
+		admin, companyAdmin, user := caller("ROLE_ADMIN"), caller("ROLE_USER", "ROLE_COMPANY_ADMIN"), caller("ROLE_USER")
+		withoutAuthorities, nobody := caller(), caller("ROLE_EMPEROR")
+		for _, c := range []struct {
+			name    string
+			who     auth.Claims
+			has     []int64
+			becomes []int64
+			ok      bool
+		}{
+			{"rank 3 grants ROLE_ADMIN", admin, []int64{3}, []int64{1, 2, 3}, true},
+			{"rank 3 takes ROLE_ADMIN away", admin, []int64{1}, nil, true},
+			{"rank 2 grants ROLE_COMPANY_ADMIN", companyAdmin, []int64{3}, []int64{2, 3}, true},
+			{"rank 2 takes ROLE_COMPANY_ADMIN away", companyAdmin, []int64{2}, nil, true},
+			{"rank 2 grants ROLE_ADMIN", companyAdmin, []int64{3}, []int64{1, 3}, false},
+			{"rank 2 takes ROLE_ADMIN away", companyAdmin, []int64{1, 3}, []int64{3}, false},
+			{"rank 2 changes nothing about a ROLE_ADMIN", companyAdmin, []int64{1, 3}, []int64{1, 3}, false},
+			{"a token without authorities has rank 2", withoutAuthorities, nil, []int64{2}, true},
+			{"a token without authorities has not rank 3", withoutAuthorities, nil, []int64{1}, false},
+			{"rank 1 grants what it has and what is below", user, nil, []int64{3, 4, 5, 11, 12}, true},
+			{"rank 1 takes ROLE_USER away", user, []int64{3, 12}, nil, true},
+			{"rank 1 grants ROLE_COMPANY_ADMIN", user, []int64{3}, []int64{2, 3}, false},
+			{"rank 1 takes ROLE_COMPANY_ADMIN away", user, []int64{2, 3}, []int64{3}, false},
+			{"rank 1 changes nothing about a ROLE_COMPANY_ADMIN", user, []int64{2}, []int64{2}, false},
+			{"rank 0 grants what has rank 0", nobody, []int64{3}, []int64{3, 4, 12}, true},
+			{"rank 0 grants ROLE_USER", nobody, []int64{4}, []int64{3, 4}, false},
+			{"rank 0 takes ROLE_USER away", nobody, []int64{3}, nil, false},
+			{"rank 0 changes nothing about a ROLE_COMPANY_ADMIN", nobody, []int64{2}, []int64{2}, false},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				u := s.CreateUser(t, store.User{FirstName: "Mary", Username: "mary", Email: "mary@example.com", Status: store.StatusActive, Roles: store.Roles(c.has...),
+					AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true})
+				var authorities string
+				for _, role := range s.Store.Catalogue().In(store.Roles(c.becomes...)) {
+					authorities += fmt.Sprintf(`,{"name":%q}`, role.Name)
 				}
-			} else if a.Status != 200 || after.Roles != store.Roles(c.becomes...) {
-				t.Errorf("%d %s: roles %v", a.Status, a.Body, after.Roles.IDs())
-			}
-		})
-	}
+				path := fmt.Sprintf("/account/api/v1/customers/3393/users/%d", u.ID)
+				a := sendPut(s, c.who, path, nine([2]string{"name", `"Mary"`}, [2]string{"surname", `""`}, [2]string{"username", fmt.Sprintf("%q", u.Username)},
+					[2]string{"email", fmt.Sprintf("%q", u.Email)}, [2]string{"authorities", "[" + authorities[min(1, len(authorities)):] + "]"}))
+				after := s.FindUser(t, u.ID)
+				if !c.ok {
+					a.Expect(t, 403, putForbidden(path))
+					if d := servertest.Differences(u, after); len(d) > 0 {
+						t.Errorf("a refused request changed %v", d)
+					}
+				} else if a.Status != 200 || after.Roles != store.Roles(c.becomes...) {
+					t.Errorf("%d %s: roles %v", a.Status, a.Body, after.Roles.IDs())
+				}
+			})
+		}
+	})
 }

@@ -148,29 +148,31 @@ func TestBelowRank2ThePresentPasswordIsAskedFor(t *testing.T) {
 
 func TestFromRank2ThePresentPasswordIsNotLookedAt(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	withoutAuthorities := herself()
-	withoutAuthorities.Authorities = nil
-	for _, who := range []auth.Claims{servertest.Manager(), servertest.Administrator(), withoutAuthorities} {
-		for _, password := range []string{"", "null", `"wrong"`} {
-			a := sendPut(s, who, adaPath, nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", password}))
-			if a.Status != 200 {
-				t.Errorf("%d %s", a.Status, a.Body)
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		withoutAuthorities := herself()
+		withoutAuthorities.Authorities = nil
+		for _, who := range []auth.Claims{servertest.Manager(), servertest.Administrator(), withoutAuthorities} {
+			for _, password := range []string{"", "null", `"wrong"`} {
+				a := sendPut(s, who, adaPath, nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", password}))
+				if a.Status != 200 {
+					t.Errorf("%d %s", a.Status, a.Body)
+				}
 			}
 		}
-	}
+	})
 }
 
 // A password of a user whom the caller may not write is nothing to ask about, nor one of a version that has gone.
 func TestWrongPasswordIsToldAfterEverythingElse(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	body := nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", `"wrong"`}, [2]string{"username", `"x"`}, [2]string{"email", `"x@example.com"`})
-	grace, nobody := strings.Replace(adaPath, "6860", "6861", 1), strings.Replace(adaPath, "6860", "7001", 1)
-	sendPut(s, herself(), nobody, body).Expect(t, 404, putNotFound(nobody))
-	sendPut(s, herself(), grace, body).Expect(t, 403, putForbidden(grace))
-	s.Ask(herself(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"If-Match": {`"7"`}}, Body: body}).
-		Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user has changed since the version that If-Match names.", adaPath))
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		body := nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", `"wrong"`}, [2]string{"username", `"x"`}, [2]string{"email", `"x@example.com"`})
+		grace, nobody := strings.Replace(adaPath, "6860", "6861", 1), strings.Replace(adaPath, "6860", "7001", 1)
+		sendPut(s, herself(), nobody, body).Expect(t, 404, putNotFound(nobody))
+		sendPut(s, herself(), grace, body).Expect(t, 403, putForbidden(grace))
+		s.Ask(herself(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"If-Match": {`"7"`}}, Body: body}).
+			Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user has changed since the version that If-Match names.", adaPath))
+	})
 }
 
 // TestOfRacingNewPasswordsOneIsSet gives the same present password to many writers, of whom only the first may still

@@ -367,26 +367,27 @@ func TestPutHandledStrictlyRefusesWhatWouldBeIgnored(t *testing.T) {
 
 func TestPutEnablesAndDisables(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	for _, c := range []struct {
-		present store.Status
-		enabled bool
-		want    store.Status
-	}{
-		{store.StatusInvited, false, store.StatusInvited},
-		{store.StatusInvited, true, store.StatusActive},
-		{store.StatusActive, false, store.StatusInactive},
-		{store.StatusActive, true, store.StatusActive},
-		{store.StatusInactive, false, store.StatusInactive},
-		{store.StatusInactive, true, store.StatusActive},
-	} {
-		u := s.CreateUser(t, store.User{Username: "u", Email: "u@example.com", Status: c.present})
-		body := nine([2]string{"username", fmt.Sprintf("%q", u.Username)}, [2]string{"email", fmt.Sprintf("%q", u.Email)}, [2]string{"enabled", fmt.Sprint(c.enabled)})
-		a := sendPut(s, servertest.Manager(), fmt.Sprintf("/account/api/v1/customers/3393/users/%d", u.ID), body)
-		if got := s.FindUser(t, u.ID).Status; a.Status != 200 || got != c.want {
-			t.Errorf("%s, enabled %t: %d, %s, want %s", c.present, c.enabled, a.Status, got, c.want)
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		for _, c := range []struct {
+			present store.Status
+			enabled bool
+			want    store.Status
+		}{
+			{store.StatusInvited, false, store.StatusInvited},
+			{store.StatusInvited, true, store.StatusActive},
+			{store.StatusActive, false, store.StatusInactive},
+			{store.StatusActive, true, store.StatusActive},
+			{store.StatusInactive, false, store.StatusInactive},
+			{store.StatusInactive, true, store.StatusActive},
+		} {
+			u := s.CreateUser(t, store.User{Username: "u", Email: "u@example.com", Status: c.present})
+			body := nine([2]string{"username", fmt.Sprintf("%q", u.Username)}, [2]string{"email", fmt.Sprintf("%q", u.Email)}, [2]string{"enabled", fmt.Sprint(c.enabled)})
+			a := sendPut(s, servertest.Manager(), fmt.Sprintf("/account/api/v1/customers/3393/users/%d", u.ID), body)
+			if got := s.FindUser(t, u.ID).Status; a.Status != 200 || got != c.want {
+				t.Errorf("%s, enabled %t: %d, %s, want %s", c.present, c.enabled, a.Status, got, c.want)
+			}
 		}
-	}
+	})
 }
 
 func TestPutVCSPassword(t *testing.T) {

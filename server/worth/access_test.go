@@ -86,57 +86,58 @@ func TestPatchOfAUserWhoIsNotThereIsNotFound(t *testing.T) {
 
 func TestPatchHeedsTheCallersRank(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	admin := caller(nil, []string{"ROLE_ADMIN"})
-	companyAdmin := caller(nil, []string{"ROLE_USER", "ROLE_COMPANY_ADMIN"})
-	worthCRO := caller(mayWrite, nil) // Worth's tokens have no authorities
-	user := caller(mayWrite, []string{"ROLE_USER"})
-	nobody := caller(mayWrite, []string{})
-	unknown := caller(mayWrite, []string{"ROLE_EMPEROR", "ROLE_RUN_TEST"})
-	const rename = `{"last_name":"Changed"}`
-	grant := func(code string) string { return `{"subrole":{"code":"` + code + `"}}` }
-	for _, c := range []struct {
-		name string
-		who  auth.Claims
-		has  []int64
-		body string
-		ok   bool
-	}{
-		{"rank 3 grants owner", admin, nil, grant("owner"), true},
-		{"rank 3 takes owner away", admin, []int64{1, 2, 3}, grant("risk_analyst"), true},
-		{"rank 2 grants cro", companyAdmin, nil, grant("cro"), true},
-		{"rank 2 takes cro away", companyAdmin, []int64{2, 3}, grant("risk_analyst"), true},
-		{"rank 2 grants owner", companyAdmin, nil, grant("owner"), false},
-		{"rank 2 takes owner away", companyAdmin, []int64{1, 2, 3}, grant("cro"), false},
-		{"rank 2 renames an owner", companyAdmin, []int64{1}, rename, false},
-		{"rank 2 changes nothing about an owner", companyAdmin, []int64{1}, `{"last_name":"Somerville"}`, false},
-		{"a token without authorities has rank 2", worthCRO, []int64{3}, grant("cro"), true},
-		{"a token without authorities has not rank 3", worthCRO, []int64{3}, grant("owner"), false},
-		{"rank 1 grants risk_analyst", user, []int64{4}, grant("risk_analyst"), true},
-		{"rank 1 renames its like", user, []int64{3}, rename, true},
-		{"rank 1 grants cro", user, []int64{3}, grant("cro"), false},
-		{"rank 1 takes cro away", user, []int64{2, 3}, grant("risk_analyst"), false},
-		{"rank 1 renames a cro", user, []int64{2, 3}, rename, false},
-		{"rank 1 changes nothing about a cro", user, []int64{2, 3}, grant("cro"), false},
-		{"rank 0 renames a user of rank 1", nobody, []int64{3}, rename, true},
-		{"rank 0 keeps a user's risk_analyst", nobody, []int64{3}, grant("risk_analyst"), true},
-		{"rank 0 grants risk_analyst", nobody, nil, grant("risk_analyst"), false},
-		{"rank 0 renames a cro", nobody, []int64{2}, rename, false},
-		{"unknown authorities have rank 0", unknown, nil, grant("risk_analyst"), false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			u, path := userWith(t, s, c.has...)
-			a := sendPatch(s, c.who, path, c.body)
-			if c.ok {
-				a.Expect(t, 200, patchSuccess)
-				return
-			}
-			a.Expect(t, 403, patchForbidden)
-			if d := servertest.Differences(u, s.FindUser(t, u.ID)); len(d) > 0 {
-				t.Errorf("a refused request changed %v", d)
-			}
-		})
-	}
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := caller(nil, []string{"ROLE_ADMIN"})
+		companyAdmin := caller(nil, []string{"ROLE_USER", "ROLE_COMPANY_ADMIN"})
+		worthCRO := caller(mayWrite, nil) // Worth's tokens have no authorities
+		user := caller(mayWrite, []string{"ROLE_USER"})
+		nobody := caller(mayWrite, []string{})
+		unknown := caller(mayWrite, []string{"ROLE_EMPEROR", "ROLE_RUN_TEST"})
+		const rename = `{"last_name":"Changed"}`
+		grant := func(code string) string { return `{"subrole":{"code":"` + code + `"}}` }
+		for _, c := range []struct {
+			name string
+			who  auth.Claims
+			has  []int64
+			body string
+			ok   bool
+		}{
+			{"rank 3 grants owner", admin, nil, grant("owner"), true},
+			{"rank 3 takes owner away", admin, []int64{1, 2, 3}, grant("risk_analyst"), true},
+			{"rank 2 grants cro", companyAdmin, nil, grant("cro"), true},
+			{"rank 2 takes cro away", companyAdmin, []int64{2, 3}, grant("risk_analyst"), true},
+			{"rank 2 grants owner", companyAdmin, nil, grant("owner"), false},
+			{"rank 2 takes owner away", companyAdmin, []int64{1, 2, 3}, grant("cro"), false},
+			{"rank 2 renames an owner", companyAdmin, []int64{1}, rename, false},
+			{"rank 2 changes nothing about an owner", companyAdmin, []int64{1}, `{"last_name":"Somerville"}`, false},
+			{"a token without authorities has rank 2", worthCRO, []int64{3}, grant("cro"), true},
+			{"a token without authorities has not rank 3", worthCRO, []int64{3}, grant("owner"), false},
+			{"rank 1 grants risk_analyst", user, []int64{4}, grant("risk_analyst"), true},
+			{"rank 1 renames its like", user, []int64{3}, rename, true},
+			{"rank 1 grants cro", user, []int64{3}, grant("cro"), false},
+			{"rank 1 takes cro away", user, []int64{2, 3}, grant("risk_analyst"), false},
+			{"rank 1 renames a cro", user, []int64{2, 3}, rename, false},
+			{"rank 1 changes nothing about a cro", user, []int64{2, 3}, grant("cro"), false},
+			{"rank 0 renames a user of rank 1", nobody, []int64{3}, rename, true},
+			{"rank 0 keeps a user's risk_analyst", nobody, []int64{3}, grant("risk_analyst"), true},
+			{"rank 0 grants risk_analyst", nobody, nil, grant("risk_analyst"), false},
+			{"rank 0 renames a cro", nobody, []int64{2}, rename, false},
+			{"unknown authorities have rank 0", unknown, nil, grant("risk_analyst"), false},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				u, path := userWith(t, s, c.has...)
+				a := sendPatch(s, c.who, path, c.body)
+				if c.ok {
+					a.Expect(t, 200, patchSuccess)
+					return
+				}
+				a.Expect(t, 403, patchForbidden)
+				if d := servertest.Differences(u, s.FindUser(t, u.ID)); len(d) > 0 {
+					t.Errorf("a refused request changed %v", d)
+				}
+			})
+		}
+	})
 }
 
 func TestPatchRecordsWhoWrote(t *testing.T) {
@@ -167,7 +168,8 @@ func TestPatchRecordsWhoWrote(t *testing.T) {
 // A refused grant and a refused rule are told apart by their order, not by what a caller may learn.
 func TestPatchRankComesBeforeRules(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	_, path := userWith(t, s, store.Roles(1).IDs()...)
-	sendPatch(s, servertest.Manager(), path, `{"email":"grace.hopper@example.com"}`).Expect(t, 403, patchForbidden)
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		_, path := userWith(t, s, store.Roles(1).IDs()...)
+		sendPatch(s, servertest.Manager(), path, `{"email":"grace.hopper@example.com"}`).Expect(t, 403, patchForbidden)
+	})
 }
