@@ -117,8 +117,7 @@ func BenchmarkImport(b *testing.B) {
 }
 
 // BenchmarkListUsers shows pages of 20 of a customer with BENCH_USERS users, 100,000 if that is not set, in the default
-// order. Each comes with the total, which costs the more the more users there are; "total" is that alone, and "alone" a page
-// without it.
+// order. Each comes with the total; "total" is that alone, and "alone" a page without it.
 func BenchmarkListUsers(b *testing.B) {
 	storetest.BenchEachURL(b, func(b *testing.B, url string) {
 		s := storetest.Open(b, url)
