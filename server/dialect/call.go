@@ -22,7 +22,6 @@ type Call struct {
 	ifNoneMatch entityTags
 	strict      bool
 	unknown     []string
-	changed     []string
 	limit       *TimeLimit // nil if the server has none
 	answer      *http.ResponseController
 }
@@ -97,8 +96,7 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	if err != nil {
 		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
 	}
-	c.changed = c.dialect.names(changed)
-	return user, c.written(user, ignored), nil
+	return user, written(user, c.dialect.names(changed), ignored), nil
 }
 
 // MayWrite asks whether the caller may turn the user before into the user after: it is held against If-Match, then against
@@ -126,8 +124,8 @@ func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
 	return nil
 }
 
-func (c *Call) written(u store.User, ignored []string) Written {
-	w := Written{ETag: ETag(u.Version), CacheControl: CacheControl, Changed: listNames(c.changed)}
+func written(u store.User, changed, ignored []string) Written {
+	w := Written{ETag: ETag(u.Version), CacheControl: CacheControl, Changed: listNames(changed)}
 	w.Ignored = ignoredHeader(ignored)
 	return w
 }

@@ -98,7 +98,6 @@ func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
 		return nil, nil, err
 	}
 	call := &Call{Principal: principal, dialect: op.dialect}
-	c.Set(callerKey, call)
 	if err := op.dialect.service.Limiter.Allow(principal.Subject); err != nil {
 		return nil, nil, err
 	}
@@ -115,9 +114,6 @@ func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
 	}
 	return call, parameters, nil
 }
-
-// callerKey is where Echo's context keeps the call for the request's log line.
-const callerKey = "dragoman.call"
 
 // readParameters reads and checks every path, query and header parameter, and gives all that is wrong with them. A
 // header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
