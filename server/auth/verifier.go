@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,11 +95,13 @@ type Verifier struct {
 	names     ClaimNames
 	parser    *jwt.Parser
 	validator *jwt.Validator
+
+	remembered *remembered
 }
 
 // NewVerifier returns a verifier of tokens, or an error that says in one sentence what of the configuration cannot be.
 func NewVerifier(c Config) (*Verifier, error) {
-	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults()}
+	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), remembered: newRemembered(maxRemembered)}
 
 	if len(c.Secret) > 0 {
 		if err := checkSecret(c.Secret); err != nil {
@@ -209,6 +212,14 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 		return Principal{}, err
 	}
 
+	hash, set := tokenHash(sha256.Sum256([]byte(token))), v.keySet()
+	if t := v.remembered.find(hash, set); t != nil {
+		if err := v.validator.Validate(&t.claims); err != nil {
+			return Principal{}, refusal(err)
+		}
+		return t.principal, nil
+	}
+
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, v.key); err != nil {
 		return Principal{}, refusal(err)
@@ -220,7 +231,18 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	if err := v.validator.Validate(&c); err != nil {
 		return Principal{}, refusal(err)
 	}
+	c.members = nil // most of a token's memory, and read
+	// Should the set have changed since it was asked for, the token is remembered as of the one before and verified again.
+	v.remembered.add(hash, &goodToken{principal, c, set})
 	return principal, nil
+}
+
+// keySet returns the key set in force; nil where there is none, or none yet.
+func (v *Verifier) keySet() *keySet {
+	if v.set == nil {
+		return nil
+	}
+	return v.set.latest.Load()
 }
 
 // bearerToken returns the token of an Authorization header.

@@ -1,0 +1,56 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"sync/atomic"
+
+	"github.com/jellydator/ttlcache/v3"
+)
+
+// maxRemembered is how many tokens a Verifier remembers: those that it saw last, some sixteen megabytes of them at most.
+const maxRemembered = 1 << 14
+
+// remembered are the tokens that were found good, so that each signature is checked once. What can change since is asked
+// anew each time: the clock, and whether the key set is still the one that the token was verified with. It holds no token,
+// only hashes, and none that was refused, so that nobody without a good token takes up room.
+type remembered struct {
+	tokens       *ttlcache.Cache[tokenHash, *goodToken]
+	hits, misses atomic.Uint64
+}
+
+type tokenHash [sha256.Size]byte
+
+// goodToken is a token whose signature and claims were good when it was first seen. It is not altered after.
+type goodToken struct {
+	principal Principal
+	claims    claims  // the registered ones alone
+	set       *keySet // in force when the token was verified; nil where there is none
+}
+
+func newRemembered(size uint64) *remembered {
+	return &remembered{tokens: ttlcache.New(ttlcache.WithCapacity[tokenHash, *goodToken](size))}
+}
+
+// find returns the token with this hash, or nil if it must be verified: it was not seen lately, or with another key set.
+func (r *remembered) find(hash tokenHash, set *keySet) *goodToken {
+	if item := r.tokens.Get(hash); item != nil && item.Value().set == set {
+		r.hits.Add(1)
+		return item.Value()
+	}
+	r.misses.Add(1)
+	return nil
+}
+
+func (r *remembered) add(hash tokenHash, t *goodToken) { r.tokens.Set(hash, t, ttlcache.NoTTL) }
+
+// RememberedTokens is how the memory of good tokens fares: how many it holds, and how often a token was in it and was not.
+type RememberedTokens struct {
+	Size         int
+	Hits, Misses uint64
+}
+
+// Remembered tells how the memory of good tokens fares.
+func (v *Verifier) Remembered() RememberedTokens {
+	r := v.remembered
+	return RememberedTokens{Size: r.tokens.Len(), Hits: r.hits.Load(), Misses: r.misses.Load()}
+}
