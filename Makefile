@@ -24,7 +24,8 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 build: ## Build the program into ./dragoman
 	CGO_ENABLED=0 $(GO) build -trimpath -o dragoman .
 
-# openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on.
+# openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
+# documents themselves, overlaid.
 generate: ## Make gen/ anew from openapi/
 	rm -rf "$(GEN)"
 	@set -e; for config in openapi/*.cfg.yaml; do \
@@ -34,6 +35,7 @@ generate: ## Make gen/ anew from openapi/
 		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
 			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "openapi/$$document.yaml"); \
 	done
+	$(GO) run ./server/docs/generator openapi "$(GEN)/documents"
 
 docs: ## Make server/FIELDS.md anew from the tables in server/members
 	$(GO) run ./server/members/fieldsmd > server/FIELDS.md.new
