@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/docs"
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 )
@@ -49,6 +50,13 @@ func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 		e.Use(cors)
 	}
 	e.Use(f.limitAddress, f.limitTime)
+	pages, err := docs.Handlers(f.dialects)
+	if err != nil {
+		return nil, err
+	}
+	for path, page := range pages {
+		e.Match([]string{http.MethodGet, http.MethodHead}, path, echo.WrapHandler(page))
+	}
 	e.GET(healthPath, func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
 	e.GET(readyPath, func(c echo.Context) error {
 		if err := service.Store.Ping(c.Request().Context()); err != nil {

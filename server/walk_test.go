@@ -340,8 +340,14 @@ func TestKeysRotateWhileServing(t *testing.T) {
 	holds("the old key by the new one's name", "new", others, false)
 }
 
-// openRoutes are what anybody may ask: whether the server is up.
-var openRoutes = []string{"GET /healthz", "GET /readyz"}
+// openRoutes are what anybody may ask: whether the server is up, and what it speaks.
+var openRoutes = []string{
+	"GET /healthz", "GET /readyz",
+	"GET /openapi", "HEAD /openapi", "GET /.well-known/api-catalog", "HEAD /.well-known/api-catalog",
+	"GET /openapi/worth.yaml", "HEAD /openapi/worth.yaml", "GET /openapi/worth.json", "HEAD /openapi/worth.json",
+	"GET /openapi/testinium.yaml", "HEAD /openapi/testinium.yaml", "GET /openapi/testinium.json", "HEAD /openapi/testinium.json",
+	"GET /openapi/directory.yaml", "HEAD /openapi/directory.yaml", "GET /openapi/directory.json", "HEAD /openapi/directory.json",
+}
 
 var routeParameter = regexp.MustCompile(`:([^/]+)`)
 

@@ -1,0 +1,58 @@
+package docs
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/dragoman-id/dragoman/server/dialect"
+)
+
+// wellKnownPath is where programs look for the APIs of a host (RFC 9727).
+const wellKnownPath = "/.well-known/api-catalog"
+
+// catalogueType is a set of links (RFC 9264) with the profile that makes it a catalogue of APIs.
+const catalogueType = `application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"`
+
+// linkset names the relations of each API (RFC 8631), the API itself being the anchor.
+type linkset struct {
+	Linkset []apiLinks `json:"linkset"`
+}
+
+type apiLinks struct {
+	Anchor      string `json:"anchor"`
+	ServiceDesc []link `json:"service-desc"`
+	Status      []link `json:"status"`
+}
+
+type link struct {
+	Href  string `json:"href"`
+	Type  string `json:"type"`
+	Title string `json:"title,omitempty"`
+}
+
+// newCatalogue lists the dialects. The addresses are relative to the host, since only the client knows by what name it
+// reached it.
+func newCatalogue(dialects []*dialect.Dialect) (http.Handler, error) {
+	var all linkset
+	for _, d := range dialects {
+		api := apiLinks{Anchor: d.BasePath(), Status: []link{{Href: "/readyz", Type: "text/plain"}}}
+		for _, f := range formats {
+			api.ServiceDesc = append(api.ServiceDesc, link{Href: documentPath(d, f), Type: f.contentType, Title: d.Document.Info.Title})
+		}
+		all.Linkset = append(all.Linkset, api)
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(all); err != nil {
+		return nil, err
+	}
+	content := newFile(catalogueType, text.Bytes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// RFC 9727 has a HEAD tell where the catalogue is.
+		w.Header().Set("Link", "<"+wellKnownPath+`>; rel="api-catalog"`)
+		content.ServeHTTP(w, r)
+	}), nil
+}
