@@ -32,7 +32,6 @@ type Store struct {
 	read, write *gorm.DB // over db.read and db.write
 	catalogue   *Catalogue
 	keys        *keyring
-	tenants     *tenants
 	now         func() time.Time
 }
 
@@ -94,7 +93,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, now func() time.T
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, tenants: newTenants(), now: func() time.Time { return inMillis(now()) }}
+	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }}
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/google/uuid"
@@ -25,6 +26,8 @@ const PermissionHistory Permission = "history"
 type Principal struct {
 	// Subject is the token's sub claim, never empty: how the issuer calls the caller.
 	Subject string
+	// Token is the hash of the token that says so.
+	Token TokenHash
 
 	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
 	customers        []customerKey
@@ -33,6 +36,9 @@ type Principal struct {
 	authorities      []string
 	namesAuthorities bool
 }
+
+// TokenHash is the SHA-256 of a token as it was sent: it names the token and tells nothing of it.
+type TokenHash [sha256.Size]byte
 
 // customerKey is how a token names a customer: by its UUID or its Long, never both.
 type customerKey struct {

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"sync/atomic"
 
 	"github.com/jellydator/ttlcache/v3"
@@ -14,11 +13,9 @@ const maxRemembered = 1 << 14
 // anew each time: the clock, and whether the key set is still the one that the token was verified with. It holds no token,
 // only hashes, and none that was refused, so that nobody without a good token takes up room.
 type remembered struct {
-	tokens       *ttlcache.Cache[tokenHash, *goodToken]
+	tokens       *ttlcache.Cache[TokenHash, *goodToken]
 	hits, misses atomic.Uint64
 }
-
-type tokenHash [sha256.Size]byte
 
 // goodToken is a token whose signature and claims were good when it was first seen. It is not altered after.
 type goodToken struct {
@@ -28,11 +25,11 @@ type goodToken struct {
 }
 
 func newRemembered(size uint64) *remembered {
-	return &remembered{tokens: ttlcache.New(ttlcache.WithCapacity[tokenHash, *goodToken](size))}
+	return &remembered{tokens: ttlcache.New(ttlcache.WithCapacity[TokenHash, *goodToken](size))}
 }
 
 // find returns the token with this hash, or nil if it must be verified: it was not seen lately, or with another key set.
-func (r *remembered) find(hash tokenHash, set *keySet) *goodToken {
+func (r *remembered) find(hash TokenHash, set *keySet) *goodToken {
 	if item := r.tokens.Get(hash); item != nil && item.Value().set == set {
 		r.hits.Add(1)
 		return item.Value()
@@ -41,7 +38,7 @@ func (r *remembered) find(hash tokenHash, set *keySet) *goodToken {
 	return nil
 }
 
-func (r *remembered) add(hash tokenHash, t *goodToken) { r.tokens.Set(hash, t, ttlcache.NoTTL) }
+func (r *remembered) add(hash TokenHash, t *goodToken) { r.tokens.Set(hash, t, ttlcache.NoTTL) }
 
 // RememberedTokens is how the memory of good tokens fares: how many it holds, and how often a token was in it and was not.
 type RememberedTokens struct {

@@ -212,7 +212,7 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 		return Principal{}, err
 	}
 
-	hash, set := tokenHash(sha256.Sum256([]byte(token))), v.keySet()
+	hash, set := TokenHash(sha256.Sum256([]byte(token))), v.keySet()
 	if t := v.remembered.find(hash, set); t != nil {
 		if err := v.validator.Validate(&t.claims); err != nil {
 			return Principal{}, refusal(err)
@@ -231,6 +231,7 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	if err := v.validator.Validate(&c); err != nil {
 		return Principal{}, refusal(err)
 	}
+	principal.Token = hash
 	c.members = nil // most of a token's memory, and read
 	// Should the set have changed since it was asked for, the token is remembered as of the one before and verified again.
 	v.remembered.add(hash, &goodToken{principal, c, set})

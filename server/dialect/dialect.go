@@ -62,6 +62,7 @@ type Dialect struct {
 
 	service    *Service
 	operations map[string]*operation
+	tenants    *tenants
 }
 
 // Tenant is the customer that a request is about, by the one of its two ids that the dialect uses. Its zero value is no
@@ -102,6 +103,7 @@ type Check func(c *Call, p Parameters) []FieldError
 func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 	d.service = s
 	d.operations = map[string]*operation{}
+	d.tenants = newTenants()
 	stages := map[string][]echo.MiddlewareFunc{}
 	for path, item := range d.Document.Paths.Map() {
 		for method, o := range item.Operations() {

@@ -245,32 +245,6 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 	return nil
 }
 
-func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Tenant) error {
-	s := op.dialect.service
-	customer, err := s.Store.FindCustomer(ctx, tenant.key())
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		if !tenant.coveredBy(s.Policy, call.Principal) {
-			return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
-		}
-	case err != nil:
-		return err
-	case !s.Policy.Covers(call.Principal, customer):
-		return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
-	}
-	call.Customer = customer
-	if tenant.Company != nil {
-		call.Company, err = s.Store.FindCompany(ctx, customer.ID, *tenant.Company)
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("%w: the company is not one of the customer's", auth.ErrForbidden)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // readBody reads the body once, strictly, holds it against the document, and leaves the very value that was checked
 // for the generated handler to take.
 func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters) error {
