@@ -24,11 +24,13 @@ import (
 
 // checker is a transport that fails the test when an answer is not what the document says: its status, its headers, its
 // body. A header that the document does not name is a fault too. What HTTP itself answers where no operation is reached
-// (404, 405, OPTIONS) must be as in every other service, with the document's error body.
+// (404, 405, OPTIONS) must be as in every other service, with the document's error body. What answers the one operation
+// that Worth publishes a document of must be what that says, too.
 type checker struct {
 	next      http.RoundTripper
 	t         testing.TB
 	documents []document
+	vendor    document
 }
 
 type document struct {
@@ -53,7 +55,19 @@ func newChecker(t testing.TB, url string, next http.RoundTripper) *checker {
 		}
 		c.documents = append(c.documents, document{prefix, d, router})
 	}
+	vendor, err := newVendor(c.documents[0].prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.vendor = vendor
 	return c
+}
+
+// with is c for another test to be told what it finds.
+func (c *checker) with(t testing.TB) *checker {
+	other := *c
+	other.t = t
+	return &other
 }
 
 func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -75,6 +89,9 @@ func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if err := c.documents[i].check(r, answer, body); err != nil {
 		c.t.Errorf("%s %s: the answer is not what the document says: %v\n%d %s", r.Method, r.URL.Path, err, answer.StatusCode, body)
+	}
+	if err := c.vendor.checkVendor(r, answer, body); err != nil {
+		c.t.Errorf("%s %s: the answer is not what Worth's own document says: %v\n%d %s", r.Method, r.URL.Path, err, answer.StatusCode, body)
 	}
 	return answer, nil
 }

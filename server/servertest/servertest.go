@@ -139,9 +139,7 @@ func (s *Server) With(t testing.TB) *Server {
 	if !ok {
 		t.Fatal("the server's client checks nothing")
 	}
-	mine := *transport
-	mine.t = t
-	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: &mine}, t: t}
+	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: transport.with(t)}, t: t}
 }
 
 // Token signs claims, good from now.

@@ -1,0 +1,79 @@
+package servertest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers/legacy"
+)
+
+// beyondVendor are the statuses of Worth's update that Worth's document does not name. They are HTTP's own, or for a
+// client that asked for them: see "no surprise statuses" in SEMANTICS.md.
+var beyondVendor = []int{
+	http.StatusPreconditionFailed, // only with If-Match
+	http.StatusRequestEntityTooLarge,
+	http.StatusUnsupportedMediaType,
+	http.StatusTooManyRequests,
+	http.StatusServiceUnavailable,
+}
+
+// newVendor reads Worth's document as Worth publishes it, without our overlay, for a server whose dialect has this prefix.
+// A client that was made of it must read every answer to the operation in it.
+func newVendor(prefix string) (document, error) {
+	path, err := inModule("openapi", "worth.yaml")
+	if err != nil {
+		return document{}, err
+	}
+	spec, err := openapi3.NewLoader().LoadFromFile(path)
+	if err != nil {
+		return document{}, fmt.Errorf("read Worth's own document: %w", err)
+	}
+	spec.Servers = openapi3.Servers{{URL: prefix}}
+	router, err := legacy.NewRouter(spec)
+	if err != nil {
+		return document{}, fmt.Errorf("route by Worth's own document: %w", err)
+	}
+	return document{prefix, spec, router}, nil
+}
+
+// inModule gives a path below the module's root, where the tests of any package find it.
+func inModule(elements ...string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(append([]string{dir}, elements...)...), nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+}
+
+// checkVendor holds an answer against the vendor's own document, if that has the operation. Headers beyond it are no
+// fault, and neither are the statuses of beyondVendor.
+func (d document) checkVendor(r *http.Request, answer *http.Response, body []byte) error {
+	route, parameters, err := d.findRoute(r)
+	if err != nil || slices.Contains(beyondVendor, answer.StatusCode) {
+		return nil
+	}
+	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
+		Status:                 answer.StatusCode,
+		Header:                 answer.Header,
+		Body:                   io.NopCloser(bytes.NewReader(body)),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
+}
