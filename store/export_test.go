@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -10,10 +11,9 @@ import (
 // What the tests outside of the package see of it.
 
 var (
-	WrittenColumns = writtenColumns
-	Migrations     = migrations
-	LockSQLite     = lockSQLite
-	KindOf         = kindOf
+	Migrations = migrations
+	LockSQLite = lockSQLite
+	KindOf     = kindOf
 )
 
 // Pools returns the reading and the writing pool.
@@ -37,3 +37,8 @@ var FieldNames = fieldNames
 
 // IsRecorded tells whether the history can tell a field.
 func IsRecorded(f Field) bool { return recorded[f].get != nil }
+
+// ColumnNames returns the columns of the statements that find a user, and of those that write one.
+func ColumnNames() (read, written []string) {
+	return strings.Split(columnNames(userColumns), ", "), strings.Split(columnNames(writtenColumns), ", ")
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,13 +10,12 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another
 // customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
-	return s.loadUser(ctx, s.read.WithContext(ctx), key)
+	return s.loadUser(ctx, s.read, key, false)
 }
 
 // LocateUser returns the key of the one user, of whichever customer, whom reference names: by the Long, the UUID, or the
@@ -34,11 +34,20 @@ func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, erro
 	return UserByID(u.CustomerID, u.ID), nil
 }
 
-func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey) (User, error) {
+// loadUser returns the user that key names. If it is held, db is a transaction, and no other writer has it until that ends.
+func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey, held bool) (User, error) {
+	const doing = "finding user"
+	statement, ok := s.db.statements.findUser[findUser{key.column, held}]
+	if !ok {
+		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	}
 	var u User
-	err := take(ctx, db, &u, "finding user", map[string]any{"customer_id": key.customerID, key.column: key.value})
+	err := db.Statement.ConnPool.QueryRowContext(ctx, statement, key.customerID, key.value).Scan(scanUser(&u)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	}
 	if err != nil {
-		return User{}, err
+		return User{}, databaseError(ctx, doing, err)
 	}
 	if err := s.keys.openSecrets(&u); err != nil {
 		return User{}, err
@@ -60,12 +69,6 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 		return databaseError(ctx, doing, err)
 	}
 	return nil
-}
-
-// holding makes a query of tx wait for the rows it finds, and keep other writers from them until tx ends. SQLite needs no
-// such clause and gets none: there, a transaction of the writing pool holds the whole database from its beginning.
-func holding(tx *gorm.DB) *gorm.DB {
-	return tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
 }
 
 // unique are the fields whose values no two users share, whichever their customers, and the columns that see to it.

@@ -42,6 +42,9 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 		reserveID:   reservePostgresID,
 		generateIDs: generatePostgresIDs,
 		lockFeed:    lockPostgresFeed,
+		statements:  postgresStatements,
+		swap:        swapPostgres,
+		swapsAlone:  true,
 	}, nil
 }
 

@@ -59,6 +59,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		migrate:     func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
+		statements:  sqliteStatements,
+		swap:        swapSQLite,
 	}, nil
 }
 

@@ -47,6 +47,11 @@ type database struct {
 	reserveID func(tx *gorm.DB, table string, id int64) error
 	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
 	generateIDs func(tx *gorm.DB, table string, n int) ([]int64, error)
+	statements  statements
+	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
+	// Unless swapsAlone, tx must be a transaction.
+	swap       func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
+	swapsAlone bool
 	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
 	// has one writer at a time anyway.
 	lockFeed func(tx *gorm.DB) error

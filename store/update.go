@@ -49,11 +49,10 @@ const maxAttempts = 4
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	for attempt := range maxAttempts {
 		if attempt == 0 {
-			db := s.read.WithContext(ctx)
-			after, changed, err = s.updateUser(ctx, updating{load: db, ask: db}, key, c)
+			after, changed, err = s.updateUser(ctx, updating{db: s.read.WithContext(ctx)}, key, c)
 		} else {
 			err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
-				after, changed, err = s.updateUser(ctx, updating{load: holding(tx), ask: tx, held: tx}, key, c)
+				after, changed, err = s.updateUser(ctx, updating{db: tx, held: true}, key, c)
 				return err
 			})
 		}
@@ -78,9 +77,12 @@ var errOvertaken = errors.New("overtaken by another writer")
 // errMustHold: whether this write may take place can only be told while the user and the customer are held.
 var errMustHold = errors.New("the user must be held")
 
-// updating is the means of one attempt: load finds the user, ask looks for others. Held is the transaction in which all of
-// it takes place, the user being held; it is nil while the attempt only hopes that nobody else comes.
-type updating struct{ load, ask, held *gorm.DB }
+// updating is the means of one attempt. If it is held, db is a transaction in which all of it takes place while the user is
+// held; else db only reads, and the attempt hopes that nobody else comes.
+type updating struct {
+	db   *gorm.DB
+	held bool
+}
 
 // duplicate: the database refused a user because a unique value of it is another's.
 type duplicate struct {
@@ -110,7 +112,7 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 
 // updateUser is one attempt.
 func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Change) (User, []Field, error) {
-	before, err := s.loadUser(ctx, by.load, key)
+	before, err := s.loadUser(ctx, by.db, key, by.held)
 	if err != nil {
 		return User{}, nil, err
 	}
@@ -124,7 +126,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		return !slices.Contains(edited, e.Field)
 	})
 	if refused != nil || len(invalid) > 0 {
-		return User{}, nil, s.refusal(ctx, by.ask, &before, &after, refused, invalid)
+		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
 	if resigns(&before, &after) {
 		if err := s.mayResign(ctx, by, &before, &after); err != nil {
@@ -136,7 +138,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	}
 	followed := false
 	if c.UsernameFollowsEmail {
-		if followed, err = followEmail(ctx, by.ask, &before, &after); err != nil {
+		if followed, err = followEmail(ctx, by.db, &before, &after); err != nil {
 			return User{}, nil, err
 		}
 	}
@@ -151,12 +153,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		// The clocks of two servers differ, but a user's history does not go back in time.
 		after.UpdatedAt = before.UpdatedAt
 	}
-	err = s.within(ctx, by.held, func(tx *gorm.DB) error {
-		if err := swap(ctx, tx, &before, &after); err != nil {
-			return err
-		}
-		return record(ctx, tx, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
-	})
+	err = s.swap(ctx, by, &before, &after, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		err = &duplicate{after, followed, err}
 	}
@@ -166,27 +163,30 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	return after, changed, nil
 }
 
-// within runs fn in the transaction tx, or in one of its own if tx is nil.
-func (s *Store) within(ctx context.Context, tx *gorm.DB, fn func(*gorm.DB) error) error {
-	if tx != nil {
-		return fn(tx)
+// swap replaces before by after and records the change, if before is still what is stored; else it returns errOvertaken.
+func (s *Store) swap(ctx context.Context, by updating, before, after *User, change UserChange) error {
+	if by.held {
+		return s.db.swap(ctx, by.db, before, after, change)
 	}
-	return s.transaction(ctx, fn)
+	if s.db.swapsAlone {
+		return s.db.swap(ctx, s.write, before, after, change)
+	}
+	return s.transaction(ctx, func(tx *gorm.DB) error { return s.db.swap(ctx, tx, before, after, change) })
 }
 
 // mayResign refuses to let a customer's last administrator go.
 func (s *Store) mayResign(ctx context.Context, by updating, before, after *User) error {
-	if by.held == nil {
+	if !by.held {
 		return errMustHold
 	}
-	if err := holdCustomer(ctx, by.held, before.CustomerID); err != nil {
+	if err := holdCustomer(ctx, by.db, before.CustomerID); err != nil {
 		return err
 	}
-	wrong, err := lastAdministrator(ctx, by.held, before, after)
+	wrong, err := lastAdministrator(ctx, by.db, before, after)
 	if err != nil || len(wrong) == 0 {
 		return err
 	}
-	return s.refusal(ctx, by.ask, before, after, nil, nil)
+	return s.refusal(ctx, by.db, before, after, nil, nil)
 }
 
 // refusal returns all that a write is refused for: what Edit was against, if anything, and, unless that is something else than
@@ -248,34 +248,4 @@ func followEmail(ctx context.Context, db *gorm.DB, before, after *User) (bool, e
 	}
 	*after = named
 	return true, nil
-}
-
-// writtenColumns are the columns of a user that a write may change.
-var writtenColumns = []string{
-	"first_name", "first_name_fold", "last_name", "last_name_fold", "username", "username_fold", "email", "email_fold",
-	"mobile", "roles", "status",
-	"account_non_expired", "account_non_locked", "credential_non_expired", "password_hash", "last_password_reset_at",
-	"access_token_sealed", "vcs_password_sealed", "email_verified", "first_login", "external_auth_id",
-	"updated_at", "updated_by", "version",
-}
-
-// swap replaces before by after, if before is still what is stored, else it returns errOvertaken.
-func swap(ctx context.Context, db *gorm.DB, before, after *User) error {
-	result := db.Model(&User{}).
-		Where("id = ? AND customer_id = ? AND version = ?", before.ID, before.CustomerID, before.Version).
-		Select(writtenColumns).
-		Updates(after)
-	err := result.Error
-	if err == nil {
-		// When the context ends before the statement begins, go-sqlite 1.23 skips it and reports the success of the
-		// connection's previous one.
-		err = ctx.Err()
-	}
-	if err != nil {
-		return databaseError(ctx, "updating user", err)
-	}
-	if result.RowsAffected == 0 {
-		return errOvertaken
-	}
-	return nil
 }
