@@ -4,7 +4,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/dragoman . && mkdir -m 700 /out/data
+# What `dragoman version` says; there is no git repository here to ask.
+ARG VERSION="" COMMIT="" DATE=""
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" \
+        -o /out/dragoman . && mkdir -m 700 /out/data
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

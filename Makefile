@@ -21,8 +21,15 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
 	$(GO) test $(TESTFLAGS) ./...
 
+# What a release says of itself: make build VERSION=1.2.0. What is not said, Go notes down by itself where there is a git
+# repository.
+VERSION ?=
+COMMIT ?=
+DATE ?=
+LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
 build: ## Build the program into ./dragoman
-	CGO_ENABLED=0 $(GO) build -trimpath -o dragoman .
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
 
 # openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
 # documents themselves, overlaid.

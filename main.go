@@ -31,11 +31,14 @@ type commandLine struct {
 	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
 	Token    tokenCommand    `cmd:"" help:"Print a signed token, alone on standard output."`
 	Ready    readyCommand    `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
+	Version  versionCommand  `cmd:"" help:"Print which version this is, and of which commit and date."`
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal does not wait for the first one's work.
+	context.AfterFunc(ctx, stop)
 	var c commandLine
 	k := kong.Parse(&c,
 		kong.Name("dragoman"),
@@ -77,6 +80,7 @@ type timeoutFlags struct {
 	WriteTimeout      time.Duration `default:"30s" help:"For writing an answer (${default})."`
 	IdleTimeout       time.Duration `default:"2m" help:"For a connection between two requests (${default})."`
 	RequestTimeout    time.Duration `default:"10s" help:"For the work on a request; then the answer is 503 (${default})."`
+	DrainDelay        time.Duration `default:"0s" help:"How long to serve on, saying by /readyz that the server is not ready any more, when it is told to stop: as long as a load balancer takes to notice (${default})."`
 	ShutdownTimeout   time.Duration `default:"20s" help:"For requests under way when the server is told to stop (${default})."`
 }
 
@@ -189,12 +193,14 @@ func (c *serveCommand) config() (server.Config, error) {
 		},
 		Timeouts: server.Timeouts{
 			ReadHeader: c.ReadHeaderTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout,
-			Idle: c.IdleTimeout, Request: c.RequestTimeout, Shutdown: c.ShutdownTimeout,
+			Idle: c.IdleTimeout, Request: c.RequestTimeout,
+			Drain: c.DrainDelay, Shutdown: c.ShutdownTimeout,
 		},
 		Limits: limits,
 		TLS:    tls,
 		CORS:   c.CORSOrigin,
 		Log:    c.logger(),
+		Build:  build(),
 	}, nil
 }
 

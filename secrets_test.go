@@ -51,6 +51,7 @@ var commandLines = map[string][]string{
 	"rekey":        {""},
 	"token":        {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"ready":        {"--listen=127.0.0.1:1", "--listen=nowhere"},
+	"version":      {"", "--format=json"},
 }
 
 // TestNoCommandTellsASecret runs every command with secrets in all of its settings, good ones and bad ones, on a directory

@@ -452,7 +452,7 @@ func (a *aviary) askAround(s *servertest.Server) {
 	a.Helper()
 	platform := a.authorize(s.Token(auth.Claims{Subject: subject, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}))
 	for _, path := range []string{
-		"/healthz", "/readyz", "/", "/" + pathPart, "/healthz/" + pathPart, "/readyz?" + queryName + "=" + queryValue, "/auth/" + pathPart, "/account/api/v1/" + pathPart,
+		"/livez", "/readyz", "/", "/" + pathPart, "/livez/" + pathPart, "/readyz?" + queryName + "=" + queryValue, "/auth/" + pathPart, "/account/api/v1/" + pathPart,
 		"/directory/v1/changes?limit=1000", "/directory/v1/customers/3393/users/6860/history?limit=1000",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {

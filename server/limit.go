@@ -34,16 +34,10 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 	return l, nil
 }
 
-// The paths that those ask who look after the server. They are not limited.
-const (
-	healthPath = "/healthz"
-	readyPath  = "/readyz"
-)
-
 // limitAddress refuses what is more than its address may ask.
 func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if c.Path() == healthPath || c.Path() == readyPath {
+		if c.Path() == livePath || c.Path() == readyPath {
 			return next(c)
 		}
 		if err := f.addresses.Allow(network(clientAddress(c.Request(), f.Limits.TrustedProxies))); err != nil {

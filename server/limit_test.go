@@ -32,7 +32,7 @@ func TestHealthIsNotLimited(t *testing.T) {
 	refused.Expect(t, http.StatusTooManyRequests, "Too Many Requests")
 	refused.ExpectHeader(t, "Retry-After", "10")
 	for range 5 {
-		for _, path := range []string{"/healthz", "/readyz"} {
+		for _, path := range []string{"/livez", "/readyz"} {
 			s.Send(servertest.Request{Method: http.MethodGet, Path: path}).Expect(t, http.StatusOK, "ok")
 		}
 	}

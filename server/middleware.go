@@ -19,7 +19,7 @@ import (
 )
 
 // newEcho builds the router with everything mounted on it.
-func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
+func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	addresses, err := newLimiter(c, "address", c.Limits.Address)
@@ -41,7 +41,7 @@ func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 		}
 	}
 	e.HTTPErrorHandler = f.renderError
-	e.Use(f.identify, f.observe, f.recover, f.secure)
+	e.Use(f.identify, f.observe, f.recover, f.secure, h.endConnections)
 	if len(c.CORS) > 0 {
 		cors, err := newCORS(c.CORS, f.dialects)
 		if err != nil {
@@ -57,18 +57,8 @@ func newEcho(c Config, service *dialect.Service) (*echo.Echo, error) {
 	for path, page := range pages {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, echo.WrapHandler(page))
 	}
-	e.GET(healthPath, func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	e.GET(readyPath, func(c echo.Context) error {
-		if err := service.Store.Ping(c.Request().Context()); err != nil {
-			f.Log.Warn("not ready", "error", err)
-			return c.String(http.StatusServiceUnavailable, "the database does not answer\n")
-		}
-		if err := service.Verifier.Ready(); err != nil {
-			f.Log.Warn("not ready", "error", err)
-			return c.String(http.StatusServiceUnavailable, "the keys to verify tokens with could not be read yet\n")
-		}
-		return c.String(http.StatusOK, "ok\n")
-	})
+	e.GET(livePath, h.live)
+	e.GET(readyPath, h.ready)
 	return e, nil
 }
 

@@ -24,7 +24,7 @@ func answers(t *testing.T, s *servertest.Server) map[string]servertest.Answer {
 	manager := servertest.Manager()
 	get := func(path string) servertest.Request { return servertest.Request{Method: http.MethodGet, Path: path} }
 	all := map[string]servertest.Answer{
-		"health":       s.Send(get("/healthz")),
+		"health":       s.Send(get("/livez")),
 		"no path":      s.Send(get("/elsewhere")),
 		"no token":     s.Send(get(worthAda)),
 		"no operation": s.Ask(manager, get("/account/api/v1/elsewhere")),

@@ -44,6 +44,7 @@ type Config struct {
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
+	Build         Build            // which program this is, for those who watch it
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
@@ -53,6 +54,7 @@ type Timeouts struct {
 	Write      time.Duration // for a whole answer
 	Idle       time.Duration // between two requests of one connection
 	Request    time.Duration // for the work between them; then the answer is 503
+	Drain      time.Duration // between saying that the server is not ready any more and taking no more connections
 	Shutdown   time.Duration // for requests under way when the server is told to stop
 }
 
@@ -63,6 +65,7 @@ const maxHeader = 64 << 10
 type Server struct {
 	store    *store.Store
 	verifier *auth.Verifier
+	health   *health
 	echo     *echo.Echo
 	tls      *tls.Config // nil: plain HTTP
 	c        Config
@@ -79,6 +82,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Passwords == nil {
 		c.Passwords = auth.NewPasswords()
 	}
+	c.Log.Info("starting", "build", c.Build)
 	limiter, err := newLimiter(c, "principal", c.Limits.Principal)
 	if err != nil {
 		return nil, err
@@ -97,6 +101,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	h := &health{store: s, verifier: verifier, log: c.Log}
 	e, err := newEcho(c, &dialect.Service{
 		Store:     s,
 		Verifier:  verifier,
@@ -104,12 +109,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Passwords: c.Passwords,
 		Limiter:   limiter,
 		Now:       c.Now,
-	})
+	}, h)
 	if err != nil {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Server{store: s, verifier: verifier, echo: e, tls: tlsConfig, c: c}, nil
+	return &Server{store: s, verifier: verifier, health: h, echo: e, tls: tlsConfig, c: c}, nil
 }
 
 // ServeHTTP answers one request.
@@ -133,8 +138,9 @@ func (s *Server) Listen() (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers requests on l until ctx is done, then lets those under way finish within the shutdown's time-out. It
-// gives nil after such an orderly end.
+// Serve answers requests on l until ctx is done. Then it says for the time to drain that it is not ready, while it serves
+// on; takes no more connections; and lets the requests under way finish within the shutdown's time-out. It gives nil after
+// such an orderly end.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
@@ -154,11 +160,35 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.c.Log.Info("stopping, requests under way may finish", "within", s.c.Timeouts.Shutdown.String())
+	if err := s.drain(failed); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	// The caller's context is done; what is under way gets its own.
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.Timeouts.Shutdown)
+	return s.finish(context.WithoutCancel(ctx), h)
+}
+
+// drain says from now on that the server is not ready, and serves on for the time that it has for it; or gives the error for
+// which it cannot.
+func (s *Server) drain(failed <-chan error) error {
+	s.health.draining.Store(true)
+	if s.c.Timeouts.Drain <= 0 {
+		return nil
+	}
+	s.c.Log.Info("not ready any more, serving on until balancers have noticed", "for", s.c.Timeouts.Drain.String())
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(s.c.Timeouts.Drain):
+		return nil
+	}
+}
+
+// finish takes no more connections and waits for the requests under way.
+func (s *Server) finish(ctx context.Context, h *http.Server) error {
+	s.c.Log.Info("stopping, requests under way may finish", "within", s.c.Timeouts.Shutdown.String())
+	ctx, cancel := context.WithTimeout(ctx, s.c.Timeouts.Shutdown)
 	defer cancel()
-	if err := h.Shutdown(drain); err != nil {
+	if err := h.Shutdown(ctx); err != nil {
 		return fmt.Errorf("stop: %w", errors.Join(err, h.Close()))
 	}
 	s.c.Log.Info("stopped")

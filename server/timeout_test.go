@@ -119,7 +119,7 @@ func TestABodyThatDoesNotEndIsCutOff(t *testing.T) {
 func TestAnIdleConnectionIsEnded(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{Idle: stalled}}))
-	say(t, c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	say(t, c, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if text := rest(t, c); !strings.HasPrefix(text, "HTTP/1.1 200") || strings.Contains(text, "Connection: close") {
 		t.Errorf("before it was idle, the connection said %q", text)
 	}

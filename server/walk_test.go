@@ -342,7 +342,7 @@ func TestKeysRotateWhileServing(t *testing.T) {
 
 // openRoutes are what anybody may ask: whether the server is up, and what it speaks.
 var openRoutes = []string{
-	"GET /healthz", "GET /readyz",
+	"GET /livez", "GET /readyz",
 	"GET /openapi", "HEAD /openapi", "GET /.well-known/api-catalog", "HEAD /.well-known/api-catalog",
 	"GET /openapi/worth.yaml", "HEAD /openapi/worth.yaml", "GET /openapi/worth.json", "HEAD /openapi/worth.json",
 	"GET /openapi/testinium.yaml", "HEAD /openapi/testinium.yaml", "GET /openapi/testinium.json", "HEAD /openapi/testinium.json",
