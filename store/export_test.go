@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"strings"
 
@@ -41,4 +42,16 @@ func IsRecorded(f Field) bool { return recorded[f].get != nil }
 // ColumnNames returns the columns of the statements that find a user, and of those that write one.
 func ColumnNames() (read, written []string) {
 	return strings.Split(columnNames(userColumns), ", "), strings.Split(columnNames(writtenColumns), ", ")
+}
+
+// GroupWrite is a write in the store's group.
+func (s *Store) GroupWrite(ctx context.Context, do func(context.Context, *gorm.DB) error) error {
+	return s.group.write(ctx, do)
+}
+
+// GroupWaiting returns how many writes wait for the next group.
+func (s *Store) GroupWaiting() int {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	return len(s.group.waiting)
 }

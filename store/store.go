@@ -32,6 +32,7 @@ type Store struct {
 	read, write *gorm.DB // over db.read and db.write
 	catalogue   *Catalogue
 	keys        *keyring
+	group       *writeGroup // of single statements on SQLite
 	now         func() time.Time
 }
 
@@ -99,6 +100,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, now func() time.T
 		now = time.Now
 	}
 	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }}
+	s.group = &writeGroup{transaction: s.transaction}
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}

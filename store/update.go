@@ -171,7 +171,9 @@ func (s *Store) swap(ctx context.Context, by updating, before, after *User, chan
 	if s.db.swapsAlone {
 		return s.db.swap(ctx, s.write, before, after, change)
 	}
-	return s.transaction(ctx, func(tx *gorm.DB) error { return s.db.swap(ctx, tx, before, after, change) })
+	return s.group.write(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		return s.db.swap(ctx, tx, before, after, change)
+	})
 }
 
 // mayResign refuses to let a customer's last administrator go.

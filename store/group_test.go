@@ -1,0 +1,182 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+var errRefused = errors.New("refused")
+
+// held is a group of writes to a table of numbers whose first write has begun and waits to be let go.
+type held struct {
+	t      *testing.T
+	s      *store.Store
+	letGo  chan struct{}
+	writes sync.WaitGroup
+}
+
+func holdGroup(t *testing.T) *held {
+	t.Helper()
+	h := &held{t: t, s: storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "dragoman.db")), letGo: make(chan struct{})}
+	_, write := h.s.Pools()
+	// A deferred constraint is looked at when the transaction is committed.
+	_, err := write.Exec(`CREATE TABLE numbers (n INTEGER PRIMARY KEY);
+		CREATE TABLE deferred (n INTEGER REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{})
+	h.writes.Go(func() {
+		err := h.s.GroupWrite(context.Background(), func(context.Context, *gorm.DB) error {
+			close(begun)
+			<-h.letGo
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	return h
+}
+
+// write adds n in the next group and then returns, or panics with, what it is given.
+func (h *held) write(ctx context.Context, n int, result any) error {
+	return h.s.GroupWrite(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		if err := tx.WithContext(ctx).Exec("INSERT INTO numbers VALUES (?)", n).Error; err != nil {
+			return err
+		}
+		if err, ok := result.(error); ok {
+			return err
+		}
+		if result != nil {
+			panic(result)
+		}
+		return nil
+	})
+}
+
+// release lets the group go once this many writes wait for the next one, and returns when all are answered.
+func (h *held) release(waiting int) {
+	for h.s.GroupWaiting() < waiting {
+		runtime.Gosched() // they come by themselves
+	}
+	close(h.letGo)
+	h.writes.Wait()
+}
+
+func (h *held) numbers() string {
+	h.t.Helper()
+	read, _ := h.s.Pools()
+	var all string
+	if err := read.QueryRow("SELECT coalesce(group_concat(n), '') FROM (SELECT n FROM numbers ORDER BY n)").Scan(&all); err != nil {
+		h.t.Fatal(err)
+	}
+	return all
+}
+
+// TestAWriteOfAGroupFailsAlone holds that each write is all or nothing by itself, whatever becomes of the others.
+func TestAWriteOfAGroupFailsAlone(t *testing.T) {
+	t.Parallel()
+	h := holdGroup(t)
+	for n, want := range map[int]error{1: nil, 2: errRefused, 3: nil, 4: gorm.ErrDuplicatedKey, 5: nil} {
+		h.writes.Go(func() {
+			number := n
+			if want == gorm.ErrDuplicatedKey {
+				number = 1
+			}
+			var result any
+			if want == errRefused {
+				result = errRefused
+			}
+			err := h.write(context.Background(), number, result)
+			// Of the two that write 1, the one that comes last is refused.
+			if number != 1 && !errors.Is(err, want) || number == 1 && err != nil && !errors.Is(err, gorm.ErrDuplicatedKey) {
+				t.Errorf("write %d: %v, want %v", n, err, want)
+			}
+		})
+	}
+	h.release(5)
+	if got := h.numbers(); got != "1,3,5" {
+		t.Errorf("written are %q", got)
+	}
+}
+
+// TestAPanicOfAGroupIsItsOwn holds that a write that panics does so where it was asked for.
+func TestAPanicOfAGroupIsItsOwn(t *testing.T) {
+	t.Parallel()
+	h := holdGroup(t)
+	h.writes.Go(func() {
+		defer func() {
+			if p := recover(); p == nil {
+				t.Error("no panic")
+			}
+		}()
+		_ = h.write(context.Background(), 1, "canary")
+	})
+	h.writes.Go(func() {
+		if err := h.write(context.Background(), 2, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	h.release(2)
+	if got := h.numbers(); got != "2" {
+		t.Errorf("written are %q", got)
+	}
+}
+
+// TestAWriteThatIsGivenUpIsNotDone holds that a write whose caller has gone before it began is not done.
+func TestAWriteThatIsGivenUpIsNotDone(t *testing.T) {
+	t.Parallel()
+	h := holdGroup(t)
+	ctx, giveUp := context.WithCancel(context.Background())
+	h.writes.Go(func() {
+		if err := h.write(context.Background(), 2, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	gone := make(chan error)
+	h.writes.Go(func() { gone <- h.write(ctx, 1, nil) })
+	for h.s.GroupWaiting() < 2 {
+		runtime.Gosched() // they come by themselves
+	}
+	giveUp()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	h.release(2)
+	if got := h.numbers(); got != "2" {
+		t.Errorf("written are %q", got)
+	}
+}
+
+// TestAGroupThatCannotBeCommittedIsNotDone holds that nobody is told that a write is done before it is.
+func TestAGroupThatCannotBeCommittedIsNotDone(t *testing.T) {
+	t.Parallel()
+	h := holdGroup(t)
+	for n := range 3 {
+		h.writes.Go(func() {
+			err := h.s.GroupWrite(context.Background(), func(ctx context.Context, tx *gorm.DB) error {
+				return tx.WithContext(ctx).Exec("INSERT INTO deferred VALUES (?)", n).Error
+			})
+			if err == nil {
+				t.Errorf("write %d is told done", n)
+			}
+		})
+	}
+	h.release(3)
+	read, _ := h.s.Pools()
+	var n int
+	if err := read.QueryRow("SELECT count(*) FROM deferred").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
