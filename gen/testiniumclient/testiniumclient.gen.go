@@ -32,6 +32,8 @@ type AuthorityReference struct {
 	EntityID interface{} `json:"entityId,omitempty"`
 
 	// Name The name of a role, such as ROLE_USER.
+	//
+	// Example: ROLE_USER
 	Name string `json:"name"`
 
 	// CleanName Ignored.

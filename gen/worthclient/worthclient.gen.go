@@ -119,12 +119,18 @@ type NewUser struct {
 // NewUserSubrole `id` and `code` must name the same subrole; `label` is not looked at.
 type NewUserSubrole struct {
 	// ID Unique identifier for the subrole
+	//
+	// Example: 6351c76f-76a3-4950-9cc4-cc37cdc05ec2
 	ID string `json:"id"`
 
 	// Code Code representing the subrole
+	//
+	// Example: risk_analyst
 	Code string `json:"code"`
 
 	// Label Label or name of the subrole
+	//
+	// Example: Risk Analyst
 	Label string `json:"label"`
 }
 
@@ -403,12 +409,18 @@ type UpdateCustomerUserParams struct {
 // SubroleReference defines parameters for UpdateCustomerUser.
 type SubroleReference struct {
 	// Code Code representing the subrole
+	//
+	// Example: risk_analyst
 	Code *string `json:"code,omitempty"`
 
 	// ID Unique identifier for the subrole
+	//
+	// Example: 6351c76f-76a3-4950-9cc4-cc37cdc05ec2
 	ID *string `json:"id,omitempty"`
 
 	// Label Label or name of the subrole
+	//
+	// Example: Risk Analyst
 	Label *string `json:"label,omitempty"`
 }
 
@@ -531,7 +543,7 @@ type ClientInterface interface {
 
 	// ListCustomerUsers Get Customer Users
 	//
-	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
 	//
 	// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
 	ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -599,7 +611,7 @@ func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUU
 
 // ListCustomerUsers Get Customer Users
 //
-// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
 //
 // Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
 func (c *Client) ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1271,7 +1283,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCustomerUsersWithResponse Get Customer Users
 	//
-	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2140,7 +2152,7 @@ func (c *ClientWithResponses) ListCustomerSubrolesWithResponse(ctx context.Conte
 
 // ListCustomerUsersWithResponse Get Customer Users
 //
-// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice.
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -115,8 +115,8 @@ func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
 	return call, parameters, nil
 }
 
-// readParameters reads and checks every path, query and header parameter, and gives all that is wrong with them. A
-// header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
+// readParameters reads and checks every path, query and header parameter, and gives the good ones and all that is wrong
+// with the others. A header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
 func (op *operation) readParameters(c echo.Context) (parameters Parameters, wrong []FieldError) {
 	parameters = Parameters{}
 	query, err := url.ParseQuery(c.Request().URL.RawQuery)
@@ -140,7 +140,10 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + parameterType(p.Schema.Value)})
 			continue
 		}
-		wrong = append(wrong, validate(p.Schema.Value, value, p.Name)...)
+		if invalid := validate(p.Schema.Value, value, p.Name); len(invalid) > 0 {
+			wrong = append(wrong, invalid...)
+			continue
+		}
 		parameters[p.Name] = value
 	}
 	if op.takesQuery() {

@@ -2,8 +2,14 @@ package dialect
 
 import (
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/getkin/kin-openapi/openapi3"
+	"pgregory.net/rapid"
 )
 
 func TestEntityTags(t *testing.T) {
@@ -33,6 +39,31 @@ func TestEntityTags(t *testing.T) {
 	} {
 		if got, ok := parseEntityTags(header); ok {
 			t.Errorf("%q is %+v, want none", header, got)
+		}
+	}
+}
+
+// TestDocumentsHaveTheEntityTagsPattern: what a document says of If-Match and If-None-Match is what is read as entity tags.
+func TestDocumentsHaveTheEntityTagsPattern(t *testing.T) {
+	t.Parallel()
+	for name, get := range map[string]func() (*openapi3.T, error){"worth": worthapi.GetSpec, "testinium": testiniumapi.GetSpec} {
+		d, err := get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, header := range []string{"IfMatch", "IfNoneMatch"} {
+			t.Run(name+" "+header, func(t *testing.T) {
+				t.Parallel()
+				pattern := regexp.MustCompile(d.Components.Parameters[header].Value.Schema.Value.Pattern)
+				rapid.Check(t, func(t *rapid.T) {
+					text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{
+						`"`, `"1"`, `W/`, `w/`, `*`, `,`, " ", "\t", `1`, `\`, "\xff", "é",
+					}), 0, 8).Draw(t, "header"), "")
+					if _, ok := parseEntityTags(text); ok != pattern.MatchString(text) {
+						t.Errorf("%q is read: %v, and matches the document's pattern: %v", text, ok, !ok)
+					}
+				})
+			})
 		}
 	}
 }
