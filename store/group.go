@@ -30,6 +30,7 @@ type writeGroup struct {
 
 // groupedWrite is one write of a group. Whoever asked for it waits for done, and reads the rest after.
 type groupedWrite struct {
+	ctx      context.Context // of who asked for it; only what it carries counts, not its end
 	do       func(ctx context.Context, tx *gorm.DB) error
 	taken    atomic.Bool // by the group, to write it; or by who asked for it, to give it up
 	done     chan struct{}
@@ -40,7 +41,7 @@ type groupedWrite struct {
 // write runs do in a transaction and returns its error. Do must be pure but for tx, and use the context that it is given. When
 // ctx ends first the error is an ErrUnavailable; do was then not run, or its outcome is unknown.
 func (g *writeGroup) write(ctx context.Context, do func(ctx context.Context, tx *gorm.DB) error) error {
-	w := &groupedWrite{do: do, done: make(chan struct{})}
+	w := &groupedWrite{ctx: context.WithoutCancel(ctx), do: do, done: make(chan struct{})}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, w)
 	begin := !g.working
@@ -87,13 +88,13 @@ var errGroupLost = errors.New("the transaction was undone")
 
 // commit runs a group in one transaction and tells each of its writes how it went.
 func (g *writeGroup) commit(group []*groupedWrite) {
-	ctx := context.Background()
-	err := g.transaction(ctx, func(tx *gorm.DB) error {
+	// Who watches the store sees the transaction as the first's.
+	err := g.transaction(group[0].ctx, func(tx *gorm.DB) error {
 		for _, w := range group {
 			if !w.taken.CompareAndSwap(false, true) {
 				continue
 			}
-			if err := w.run(ctx, tx, len(group) > 1); err != nil {
+			if err := w.run(tx, len(group) > 1); err != nil {
 				return err
 			}
 		}
@@ -109,7 +110,8 @@ func (g *writeGroup) commit(group []*groupedWrite) {
 
 // run runs one write. Its own error is its own matter, unless the transaction is lost with it or, where it is not among others, has
 // to be undone.
-func (w *groupedWrite) run(ctx context.Context, tx *gorm.DB, amongOthers bool) error {
+func (w *groupedWrite) run(tx *gorm.DB, amongOthers bool) error {
+	ctx := w.ctx
 	if !amongOthers {
 		w.call(ctx, tx)
 		return w.err

@@ -22,10 +22,13 @@ import (
 // server of that size runs at once.
 const maxPostgresConns = 16
 
-func openPostgres(ctx context.Context, url string) (*database, error) {
+func openPostgres(ctx context.Context, url string, o Observer) (*database, error) {
 	config, err := parsePostgresURL(url)
 	if err != nil {
 		return nil, err
+	}
+	if o.watches() {
+		config.Tracer = postgresTracer{o}
 	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(maxPostgresConns)
@@ -37,6 +40,7 @@ func openPostgres(ctx context.Context, url string) (*database, error) {
 	return &database{
 		read:        db,
 		write:       db,
+		engine:      "postgres",
 		dialector:   func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
 		migrate:     func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
 		reserveID:   reservePostgresID,

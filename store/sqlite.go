@@ -27,7 +27,7 @@ const busyTimeout = 10_000
 // openSQLite opens the database file at path, and creates it, readable by its owner only, if there is none.
 //
 // SQLite keeps its log beside the file in path-wal and path-shm; path-lock is ours and has no content, see lockSQLite.
-func openSQLite(ctx context.Context, path string) (*database, error) {
+func openSQLite(ctx context.Context, path string, o Observer) (*database, error) {
 	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("database %q: sqlite: wants the path of a file", path)
 	}
@@ -38,14 +38,14 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err := createPrivate(path); err != nil {
 		return nil, fmt.Errorf("database file: %w", err)
 	}
-	write, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "immediate",
-		"synchronous(FULL)", "foreign_keys(1)"))
+	write, err := openSQLitePool(sqliteDSN(path, "immediate",
+		"synchronous(FULL)", "foreign_keys(1)"), o)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "deferred",
-		"query_only(1)"))
+	read, err := openSQLitePool(sqliteDSN(path, "deferred",
+		"query_only(1)"), o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
 	}
@@ -55,6 +55,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	return &database{
 		read:        read,
 		write:       write,
+		engine:      "sqlite",
 		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
 		migrate:     func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
 		reserveID:   reserveSQLiteID,

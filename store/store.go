@@ -24,6 +24,8 @@ type Config struct {
 	OldSecretKeys [][]byte
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
+	// Observer is told what the store does.
+	Observer Observer
 }
 
 // Store is an open user directory. Its methods may be called by many goroutines at once.
@@ -34,6 +36,7 @@ type Store struct {
 	keys        *keyring
 	group       *writeGroup // of single statements on SQLite
 	now         func() time.Time
+	observer    Observer
 }
 
 // database is an opened engine: everything in which the two differ.
@@ -41,6 +44,7 @@ type database struct {
 	// On SQLite write has a single connection and read has the others; on Postgres they are the same pool.
 	read, write *sql.DB
 	dialector   func(*sql.DB) gorm.Dialector
+	engine      string // "sqlite" or "postgres"
 	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
 	// processes at once.
 	migrate func(context.Context) ([]string, error)
@@ -58,12 +62,12 @@ type database struct {
 	lockFeed func(tx *gorm.DB) error
 }
 
-func openDatabase(ctx context.Context, url string) (*database, error) {
+func openDatabase(ctx context.Context, url string, o Observer) (*database, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		return openSQLite(ctx, path)
+		return openSQLite(ctx, path, o)
 	}
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return openPostgres(ctx, url)
+		return openPostgres(ctx, url, o)
 	}
 	// The URL may hold a password: it is not repeated.
 	return nil, errors.New("database URL must begin with sqlite:, postgres:// or postgresql://")
@@ -84,22 +88,23 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	d, err := openDatabase(ctx, c.URL)
+	d, err := openDatabase(ctx, c.URL, c.Observer)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	s, err := newStore(ctx, d, keys, c.Now)
+	s, err := newStore(ctx, d, keys, c)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening store: %w", err), d.close())
 	}
 	return s, nil
 }
 
-func newStore(ctx context.Context, d *database, keys *keyring, now func() time.Time) (*Store, error) {
+func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store, error) {
+	now := c.Now
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }}
+	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer}
 	s.group = &writeGroup{transaction: s.transaction}
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
@@ -137,7 +142,7 @@ func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
 // Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
 // in order; none if the schema was up to date.
 func Migrate(ctx context.Context, url string) (applied []string, err error) {
-	d, err := openDatabase(ctx, url)
+	d, err := openDatabase(ctx, url, Observer{})
 	if err != nil {
 		return nil, fmt.Errorf("migrating: %w", err)
 	}

@@ -64,10 +64,13 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 		if err == nil {
 			return after, changed, nil
 		}
-		if !errors.Is(err, errOvertaken) && !errors.Is(err, errMustHold) && !postgresOvertook(err) {
+		why, again := retryReason(err)
+		if !again {
 			return User{}, nil, err
 		}
+		s.observer.retry(ctx, why)
 	}
+	s.observer.retry(ctx, RetryGivenUp)
 	return User{}, nil, fmt.Errorf("updating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
 }
 
