@@ -1,4 +1,4 @@
-# Everything here needs Go and what any Unix has. `make help` lists the targets.
+# Everything here needs Go and what any Unix has, but where a target says what else. `make help` lists the targets.
 GO ?= go
 GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.29.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
@@ -9,7 +9,7 @@ TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
 FUZZTIME ?= 1m
 
-.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench check
+.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench typescript check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -75,5 +75,8 @@ fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
 
 bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
 	$(GO) test -run '^$$' -bench . ./...
+
+typescript: ## Make TypeScript clients of the served documents and run them against the server; needs Node.js 20 with npm
+	GO="$(GO)" .ci/typescript/run
 
 check: lint sec check-generated test ## lint, sec, check-generated and test
