@@ -2,58 +2,123 @@ package store
 
 import (
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// userColumn is one column of the table users: its name, where its value goes when a row is read, and what is written. The
-// statements that every request runs are made of these, once. gorm, which owns the model, would make the same statements anew
-// each time; that the two agree is tested.
+// userColumn is one column of the table users: its name, where its value goes when a row is read, what is written, and whether two
+// users have the same there. The statements that every request runs are made of these. gorm, which owns the model, would make the
+// same statements anew each time; that the two agree is tested.
 type userColumn struct {
 	name  string
 	scan  func(*User) any
 	value func(*User) any
+	same  func(a, b *User) bool
+}
+
+// column is a column whose values database/sql reads and writes as they are.
+func column[T comparable](name string, at func(*User) *T) userColumn {
+	return userColumn{
+		name:  name,
+		scan:  func(u *User) any { return at(u) },
+		value: func(u *User) any { return *at(u) },
+		same:  func(a, b *User) bool { return *at(a) == *at(b) },
+	}
+}
+
+// nullable is a column whose values may be absent.
+func nullable[T comparable](name string, at func(*User) **T) userColumn {
+	return userColumn{
+		name:  name,
+		scan:  func(u *User) any { return at(u) },
+		value: func(u *User) any { return *at(u) },
+		same:  func(a, b *User) bool { return equal(*at(a), *at(b)) },
+	}
+}
+
+// timestamp is a column of times.
+func timestamp(name string, at func(*User) *time.Time) userColumn {
+	return userColumn{
+		name:  name,
+		scan:  func(u *User) any { return (*millis)(at(u)) },
+		value: func(u *User) any { return at(u).UnixMilli() },
+		same:  func(a, b *User) bool { return at(a).UnixMilli() == at(b).UnixMilli() },
+	}
 }
 
 // identityColumns are set when a user is created and never again.
 var identityColumns = []userColumn{
-	{"id", func(u *User) any { return &u.ID }, func(u *User) any { return u.ID }},
-	{"uuid", func(u *User) any { return &u.UUID }, func(u *User) any { return u.UUID }},
-	{"customer_id", func(u *User) any { return &u.CustomerID }, func(u *User) any { return u.CustomerID }},
-	{"created_at", func(u *User) any { return (*millis)(&u.CreatedAt) }, func(u *User) any { return u.CreatedAt.UnixMilli() }},
-	{"created_by", func(u *User) any { return &u.CreatedBy }, func(u *User) any { return u.CreatedBy }},
+	column("id", func(u *User) *int64 { return &u.ID }),
+	column("uuid", func(u *User) *uuid.UUID { return &u.UUID }),
+	column("customer_id", func(u *User) *int64 { return &u.CustomerID }),
+	timestamp("created_at", func(u *User) *time.Time { return &u.CreatedAt }),
+	nullable("created_by", func(u *User) **uuid.UUID { return &u.CreatedBy }),
 }
 
 // writtenColumns are those that a write may change.
 var writtenColumns = []userColumn{
-	{"first_name", func(u *User) any { return &u.FirstName }, func(u *User) any { return u.FirstName }},
-	{"first_name_fold", func(u *User) any { return &u.FirstNameFold }, func(u *User) any { return u.FirstNameFold }},
-	{"last_name", func(u *User) any { return &u.LastName }, func(u *User) any { return u.LastName }},
-	{"last_name_fold", func(u *User) any { return &u.LastNameFold }, func(u *User) any { return u.LastNameFold }},
-	{"username", func(u *User) any { return &u.Username }, func(u *User) any { return u.Username }},
-	{"username_fold", func(u *User) any { return &u.UsernameFold }, func(u *User) any { return u.UsernameFold }},
-	{"email", func(u *User) any { return &u.Email }, func(u *User) any { return u.Email }},
-	{"email_fold", func(u *User) any { return &u.EmailFold }, func(u *User) any { return u.EmailFold }},
-	{"mobile", func(u *User) any { return &u.Mobile }, func(u *User) any { return u.Mobile }},
-	{"roles", func(u *User) any { return (*int64)(&u.Roles) }, func(u *User) any { return int64(u.Roles) }},
-	{"status", func(u *User) any { return (*string)(&u.Status) }, func(u *User) any { return string(u.Status) }},
-	{"account_non_expired", func(u *User) any { return &u.AccountNonExpired }, func(u *User) any { return u.AccountNonExpired }},
-	{"account_non_locked", func(u *User) any { return &u.AccountNonLocked }, func(u *User) any { return u.AccountNonLocked }},
-	{"credential_non_expired", func(u *User) any { return &u.CredentialNonExpired }, func(u *User) any { return u.CredentialNonExpired }},
-	{"password_hash", func(u *User) any { return &u.PasswordHash }, func(u *User) any { return u.PasswordHash }},
-	{"last_password_reset_at", func(u *User) any { return nullMillis{&u.LastPasswordResetAt} },
-		func(u *User) any { return epochMillis(u.LastPasswordResetAt) }},
-	{"access_token_sealed", func(u *User) any { return &u.AccessTokenSealed }, func(u *User) any { return u.AccessTokenSealed }},
-	{"vcs_password_sealed", func(u *User) any { return &u.VCSPasswordSealed }, func(u *User) any { return u.VCSPasswordSealed }},
-	{"email_verified", func(u *User) any { return &u.EmailVerified }, func(u *User) any { return u.EmailVerified }},
-	{"first_login", func(u *User) any { return &u.FirstLogin }, func(u *User) any { return u.FirstLogin }},
-	{"external_auth_id", func(u *User) any { return &u.ExternalAuthID }, func(u *User) any { return u.ExternalAuthID }},
-	{"updated_at", func(u *User) any { return (*millis)(&u.UpdatedAt) }, func(u *User) any { return u.UpdatedAt.UnixMilli() }},
-	{"updated_by", func(u *User) any { return &u.UpdatedBy }, func(u *User) any { return u.UpdatedBy }},
-	{"version", func(u *User) any { return &u.Version }, func(u *User) any { return u.Version }},
+	column("first_name", func(u *User) *string { return &u.FirstName }),
+	column("first_name_fold", func(u *User) *string { return &u.FirstNameFold }),
+	column("last_name", func(u *User) *string { return &u.LastName }),
+	column("last_name_fold", func(u *User) *string { return &u.LastNameFold }),
+	column("username", func(u *User) *string { return &u.Username }),
+	column("username_fold", func(u *User) *string { return &u.UsernameFold }),
+	column("email", func(u *User) *string { return &u.Email }),
+	column("email_fold", func(u *User) *string { return &u.EmailFold }),
+	nullable("mobile", func(u *User) **string { return &u.Mobile }),
+	column("roles", func(u *User) *int64 { return (*int64)(&u.Roles) }),
+	column("status", func(u *User) *string { return (*string)(&u.Status) }),
+	column("account_non_expired", func(u *User) *bool { return &u.AccountNonExpired }),
+	column("account_non_locked", func(u *User) *bool { return &u.AccountNonLocked }),
+	column("credential_non_expired", func(u *User) *bool { return &u.CredentialNonExpired }),
+	nullable("password_hash", func(u *User) **string { return &u.PasswordHash }),
+	{
+		name:  "last_password_reset_at",
+		scan:  func(u *User) any { return nullMillis{&u.LastPasswordResetAt} },
+		value: func(u *User) any { return epochMillis(u.LastPasswordResetAt) },
+		same: func(a, b *User) bool {
+			return equal(epochMillis(a.LastPasswordResetAt), epochMillis(b.LastPasswordResetAt))
+		},
+	},
+	column("access_token_sealed", func(u *User) *string { return &u.AccessTokenSealed }),
+	nullable("vcs_password_sealed", func(u *User) **string { return &u.VCSPasswordSealed }),
+	column("email_verified", func(u *User) *bool { return &u.EmailVerified }),
+	column("first_login", func(u *User) *bool { return &u.FirstLogin }),
+	nullable("external_auth_id", func(u *User) **uuid.UUID { return &u.ExternalAuthID }),
+	timestamp("updated_at", func(u *User) *time.Time { return &u.UpdatedAt }),
+	nullable("updated_by", func(u *User) **uuid.UUID { return &u.UpdatedBy }),
+	column("version", func(u *User) *int64 { return &u.Version }),
 }
 
-var userColumns = append(append([]userColumn{}, identityColumns...), writtenColumns...)
+var userColumns = slices.Concat(identityColumns, writtenColumns)
+
+// columnSet is a set of writtenColumns, bit n the one with index n.
+type columnSet uint32
+
+// differing returns the columns in which two users differ.
+func differing(before, after *User) (set columnSet) {
+	for i, c := range writtenColumns {
+		if !c.same(before, after) {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// in returns the columns of the set, in their order.
+func (s columnSet) in() []userColumn {
+	columns := make([]userColumn, 0, bits.OnesCount32(uint32(s)))
+	for i, c := range writtenColumns {
+		if s&(1<<i) != 0 {
+			columns = append(columns, c)
+		}
+	}
+	return columns
+}
 
 // columnNames returns the columns' names, separated by commas.
 func columnNames(columns []userColumn) string {
@@ -71,14 +136,6 @@ func scanUser(u *User) []any {
 		into[i] = c.scan(u)
 	}
 	return into
-}
-
-// appendWritten appends the values of writtenColumns.
-func appendWritten(values []any, u *User) []any {
-	for _, c := range writtenColumns {
-		values = append(values, c.value(u))
-	}
-	return values
 }
 
 // millis reads a time from its column.

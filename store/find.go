@@ -42,7 +42,7 @@ func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey, held boo
 		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
 	}
 	var u User
-	err := db.Statement.ConnPool.QueryRowContext(ctx, statement, key.customerID, key.value).Scan(scanUser(&u)...)
+	err := s.db.queryRow(ctx, db.Statement.ConnPool, scanUser(&u), statement, key.customerID, key.value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
 	}

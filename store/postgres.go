@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -47,6 +48,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		generateIDs: generatePostgresIDs,
 		lockFeed:    lockPostgresFeed,
 		statements:  postgresStatements,
+		queryRow:    queryPostgres,
 		swap:        swapPostgres,
 		swapsAlone:  true,
 	}, nil
@@ -155,6 +157,56 @@ func postgresKind(err error) error {
 		return ErrUnavailable
 	}
 	return nil
+}
+
+// onPostgres runs fn on a connection of the pool as pgx has it. Through database/sql every value is converted twice, and every result
+// set makes a function for each of its columns. Like database/sql's own methods it begins again, with another connection, where the
+// one at hand turns out to be gone before anything was sent over it.
+func onPostgres(ctx context.Context, pool *sql.DB, fn func(*pgx.Conn) error) error {
+	var err error
+	for range 3 {
+		var c *sql.Conn
+		if c, err = pool.Conn(ctx); err != nil {
+			return err
+		}
+		err = c.Raw(func(driverConn any) error {
+			err := fn(driverConn.(*stdlib.Conn).Conn())
+			if err != nil && pgconn.SafeToRetry(err) {
+				return errors.Join(driver.ErrBadConn, err)
+			}
+			return err
+		})
+		_ = c.Close() // gives it back; a bad one is closed already
+		if !errors.Is(err, driver.ErrBadConn) {
+			return err
+		}
+	}
+	return err
+}
+
+// queryPostgres reads the one row that a statement finds, or returns sql.ErrNoRows.
+func queryPostgres(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
+	pool, ok := db.(*sql.DB)
+	if !ok {
+		return queryRow(ctx, db, into, statement, arguments...)
+	}
+	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
+	})
+}
+
+// execPostgres runs a statement and returns how many rows it wrote.
+func execPostgres(ctx context.Context, db gorm.ConnPool, statement string, arguments ...any) (rows int64, err error) {
+	pool, ok := db.(*sql.DB)
+	if !ok {
+		return exec(ctx, db, statement, arguments...)
+	}
+	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
+		tag, err := c.Exec(ctx, statement, arguments...)
+		rows = tag.RowsAffected()
+		return err
+	})
+	return rows, err
 }
 
 // lockPostgresFeed takes an advisory lock of this schema's own.

@@ -61,6 +61,7 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
 		statements:  sqliteStatements,
+		queryRow:    queryRow,
 		swap:        swapSQLite,
 	}, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 )
@@ -14,8 +16,11 @@ import (
 // prepared by its text.
 type statements struct {
 	findUser map[findUser]string // by customer and key
-	swap     string              // on Postgres with the history's row
 	record   string              // the history's row; SQLite alone
+
+	swap   func(columnSet) string // makes a statement that swaps a user; on Postgres it writes the history's row as well
+	swaps  sync.Map               // of the columns that are written, to swap's text for them
+	swapsN atomic.Int32
 }
 
 // findUser says which statement finds a user: by which column beside the customer, and whether others are to be kept from it.
@@ -26,16 +31,35 @@ type findUser struct {
 
 // newStatements makes the statements that the engines share. Lock is what keeps other writers from the rows that a query finds,
 // until its transaction ends.
-func newStatements(lock string) statements {
-	s := statements{findUser: map[findUser]string{}}
+func newStatements(lock string) *statements {
+	s := &statements{findUser: map[findUser]string{}}
 	for _, column := range []string{"id", "uuid"} {
 		find := fmt.Sprintf("SELECT %s FROM users WHERE customer_id = ? AND %s = ?", columnNames(userColumns), column)
 		s.findUser[findUser{column, false}] = find
 		s.findUser[findUser{column, true}] = find + lock
 	}
-	s.swap = fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ?",
-		strings.ReplaceAll(columnNames(writtenColumns), ", ", " = ?, "))
+	s.swap = swapStatement
 	return s
+}
+
+func swapStatement(set columnSet) string {
+	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ?",
+		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "))
+}
+
+// maxSwaps is how many statements that swap a user are remembered. Clients change the same few fields again and again.
+const maxSwaps = 256
+
+// swapOf returns the statement that writes these columns.
+func (s *statements) swapOf(set columnSet) string {
+	if text, ok := s.swaps.Load(set); ok {
+		return text.(string)
+	}
+	text := s.swap(set)
+	if s.swapsN.Add(1) <= maxSwaps {
+		s.swaps.Store(set, text)
+	}
+	return text
 }
 
 // recordColumns are the columns of user_changes that a write fills in, and their types on Postgres.
@@ -44,10 +68,14 @@ var recordColumns = []struct{ name, postgresType string }{
 	{"subject", "text"}, {"dialect", "text"}, {"operation", "text"}, {"request_id", "text"}, {"fields", "jsonb"},
 }
 
-// swapArguments are the arguments of statements.swap.
-func swapArguments(before, after *User) []any {
-	arguments := make([]any, 0, len(writtenColumns)+3+len(recordColumns))
-	return append(appendWritten(arguments, after), before.ID, before.CustomerID, before.Version)
+// swapArguments are the arguments of a statement that swaps a user.
+func swapArguments(set columnSet, before, after *User) []any {
+	columns := set.in()
+	arguments := make([]any, 0, len(columns)+3+len(recordColumns))
+	for _, c := range columns {
+		arguments = append(arguments, c.value(after))
+	}
+	return append(arguments, before.ID, before.CustomerID, before.Version)
 }
 
 // appendRecord appends the values of recordColumns.
@@ -75,7 +103,7 @@ func numbered(statement string) string {
 
 // sqliteStatements are SQLite's. It needs no clause to keep others from a row: a transaction of the writing pool has the whole
 // database from its beginning.
-var sqliteStatements = func() statements {
+var sqliteStatements = func() *statements {
 	s := newStatements("")
 	names := make([]string, len(recordColumns))
 	for i, c := range recordColumns {
@@ -87,7 +115,7 @@ var sqliteStatements = func() statements {
 
 // postgresStatements are Postgres's. It swaps a user and records the change in one statement, which is one round trip and needs no
 // transaction around it.
-var postgresStatements = func() statements {
+var postgresStatements = func() *statements {
 	s := newStatements(" FOR UPDATE")
 	for key, find := range s.findUser {
 		s.findUser[key] = numbered(find)
@@ -98,55 +126,68 @@ var postgresStatements = func() statements {
 		// Of a parameter in a SELECT Postgres does not know the type.
 		values = append(values, "?::"+c.postgresType)
 	}
-	s.swap = numbered(fmt.Sprintf("WITH swapped AS (%s RETURNING id) INSERT INTO user_changes (%s) SELECT %s FROM swapped",
-		s.swap, strings.Join(names, ", "), strings.Join(values, ", ")))
+	record := fmt.Sprintf("INSERT INTO user_changes (%s) SELECT %s FROM swapped", strings.Join(names, ", "), strings.Join(values, ", "))
+	s.swap = func(set columnSet) string {
+		return numbered("WITH swapped AS (" + swapStatement(set) + " RETURNING id) " + record)
+	}
 	return s
 }()
 
 func swapPostgres(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
-	arguments, err := appendRecord(swapArguments(before, after), &change)
+	set := differing(before, after)
+	arguments, err := appendRecord(swapArguments(set, before, after), &change)
 	if err != nil {
 		return err
 	}
-	return execSwap(ctx, tx, postgresStatements.swap, arguments)
+	rows, err := execPostgres(ctx, tx.Statement.ConnPool, postgresStatements.swapOf(set), arguments...)
+	return swapped(ctx, tx, rows, err)
 }
 
 func swapSQLite(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
-	err := execSwap(ctx, tx, sqliteStatements.swap, swapArguments(before, after))
+	set := differing(before, after)
+	rows, err := exec(ctx, tx.Statement.ConnPool, sqliteStatements.swapOf(set), swapArguments(set, before, after)...)
 	if ended := ctx.Err(); ended != nil {
 		// When the context ends before the statement begins, go-sqlite 1.23 skips it and reports the success of the
 		// connection's previous one.
 		return databaseError(ctx, "updating user", ended)
 	}
-	if err != nil {
+	if err := swapped(ctx, tx, rows, err); err != nil {
 		return err
 	}
 	arguments, err := appendRecord(nil, &change)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Statement.ConnPool.ExecContext(ctx, sqliteStatements.record, arguments...); err != nil {
+	if _, err := exec(ctx, tx.Statement.ConnPool, sqliteStatements.record, arguments...); err != nil {
 		return databaseError(ctx, "recording the change", err)
 	}
 	return nil
 }
 
-// execSwap runs a statement that swaps a user, and returns errOvertaken if it found none to swap.
-func execSwap(ctx context.Context, tx *gorm.DB, statement string, arguments []any) error {
-	const doing = "updating user"
-	result, err := tx.Statement.ConnPool.ExecContext(ctx, statement, arguments...)
+// swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
+func swapped(ctx context.Context, tx *gorm.DB, rows int64, err error) error {
 	if err != nil {
 		if translator, ok := tx.Dialector.(gorm.ErrorTranslator); ok {
 			err = translator.Translate(err)
 		}
-		return databaseError(ctx, doing, err)
+		return databaseError(ctx, "updating user", err)
 	}
-	swapped, err := result.RowsAffected()
-	if err != nil {
-		return databaseError(ctx, doing, err)
-	}
-	if swapped == 0 {
+	if rows == 0 {
 		return errOvertaken
 	}
 	return nil
+}
+
+// queryRow reads the one row that a statement finds, or returns sql.ErrNoRows.
+func queryRow(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
+	return db.QueryRowContext(ctx, statement, arguments...).Scan(into...)
+}
+
+// exec runs a statement and returns how many rows it wrote.
+func exec(ctx context.Context, db gorm.ConnPool, statement string, arguments ...any) (rows int64, err error) {
+	result, err := db.ExecContext(ctx, statement, arguments...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

@@ -52,7 +52,9 @@ type database struct {
 	reserveID func(tx *gorm.DB, table string, id int64) error
 	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
 	generateIDs func(tx *gorm.DB, table string, n int) ([]int64, error)
-	statements  statements
+	statements  *statements
+	// queryRow reads the one row that one of them finds, or returns sql.ErrNoRows.
+	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
 	// Unless swapsAlone, tx must be a transaction.
 	swap       func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
