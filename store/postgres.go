@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -190,9 +191,29 @@ func queryPostgres(ctx context.Context, db gorm.ConnPool, into []any, statement 
 	if !ok {
 		return queryRow(ctx, db, into, statement, arguments...)
 	}
+	withoutValuers(arguments)
+	for i, v := range into {
+		if id, ok := v.(*uuid.UUID); ok {
+			into[i] = (*[16]byte)(id)
+		}
+	}
 	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
 	})
+}
+
+// withoutValuers makes bytes of UUIDs, which pgx would have write themselves as text and read again.
+func withoutValuers(arguments []any) {
+	for i, v := range arguments {
+		switch id := v.(type) {
+		case uuid.UUID:
+			arguments[i] = [16]byte(id)
+		case *uuid.UUID:
+			if arguments[i] = nil; id != nil {
+				arguments[i] = [16]byte(*id)
+			}
+		}
+	}
 }
 
 // execPostgres runs a statement and returns how many rows it wrote.
@@ -201,6 +222,7 @@ func execPostgres(ctx context.Context, db gorm.ConnPool, statement string, argum
 	if !ok {
 		return exec(ctx, db, statement, arguments...)
 	}
+	withoutValuers(arguments)
 	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		tag, err := c.Exec(ctx, statement, arguments...)
 		rows = tag.RowsAffected()
