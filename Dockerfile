@@ -16,8 +16,8 @@ COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 WORKDIR /data
 VOLUME /data
-ENV DRAGOMAN_LISTEN=0.0.0.0:8080 \
-    DRAGOMAN_DATABASE=sqlite:/data/dragoman.db
+# The database is dragoman.db in /data unless the configuration says otherwise.
+ENV DRAGOMAN_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/dragoman", "ready"]
 ENTRYPOINT ["/dragoman"]

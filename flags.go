@@ -7,30 +7,32 @@ import (
 	"os/user"
 
 	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store"
 )
 
 // secretKeyFlags are the keys that seal secrets at rest.
 type secretKeyFlags struct {
-	SecretKey    string   `placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
-	OldSecretKey []string `placeholder:"BASE64" help:"A key that secrets may still be sealed with, until 'dragoman rekey' has run; several are separated by commas."`
+	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
+	OldSecretKey []string `secret:"" placeholder:"BASE64" help:"A key that secrets may still be sealed with, until 'dragoman rekey' has run; several are separated by commas."`
 }
 
 func (f secretKeyFlags) decode() (key []byte, old [][]byte, err error) {
+	var problems settings.Problems
 	if f.SecretKey == "" {
-		return nil, nil, errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`")
-	}
-	if key, err = decodeSecretKey(f.SecretKey); err != nil {
-		return nil, nil, errors.New("DRAGOMAN_SECRET_KEY is not 32 bytes in base64: make one with `openssl rand -base64 32`")
+		problems.Add(errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`"))
+	} else if key, err = decodeSecretKey(f.SecretKey); err != nil {
+		problems.Add(errors.New("the secret key is not 32 bytes in base64: set DRAGOMAN_SECRET_KEY to one that `openssl rand -base64 32` has made"))
 	}
 	for _, text := range f.OldSecretKey {
 		k, err := decodeSecretKey(text)
 		if err != nil {
-			return nil, nil, errors.New("DRAGOMAN_OLD_SECRET_KEY holds a key that is not 32 bytes in base64")
+			problems.Add(errors.New("an old secret key is not 32 bytes in base64: see DRAGOMAN_OLD_SECRET_KEY"))
+			continue
 		}
 		old = append(old, k)
 	}
-	return key, old, nil
+	return key, old, problems.Err()
 }
 
 var errSecretKey = errors.New("not 32 bytes in base64")

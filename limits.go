@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/settings"
 )
 
 type limitFlags struct {
@@ -16,9 +17,11 @@ type limitFlags struct {
 	TrustedProxy            []netip.Prefix `placeholder:"CIDR" help:"Whom to believe when they say by X-Forwarded-For whom they speak for, such as 10.0.0.0/8; repeat it for several. Without it all that a proxy sends comes from one address, the proxy's."`
 }
 
-func (f *limitFlags) limits(dev bool) (l server.Limits, err error) {
+func (f *limitFlags) limits(dev bool) (server.Limits, error) {
+	var l server.Limits
+	var problems settings.Problems
 	if !dev && (f.RateLimitAddress == 0 || f.RateLimitPrincipal == 0) {
-		return l, errors.New("the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow")
+		problems.Add(errors.New("the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow"))
 	}
 	if f.RateLimitAddress != 0 {
 		l.Address.PerSecond, l.Address.Burst = f.RateLimitAddress, f.RateLimitAddressBurst
@@ -28,11 +31,11 @@ func (f *limitFlags) limits(dev bool) (l server.Limits, err error) {
 	}
 	for _, p := range f.TrustedProxy {
 		if p.Addr().Is4In6() {
-			return l, fmt.Errorf("--trusted-proxy %s would match nothing: write it as IPv4", p)
+			problems.Add(fmt.Errorf("--trusted-proxy %s would match nothing: write it as IPv4", p))
 		}
 	}
 	l.TrustedProxies = f.TrustedProxy
-	return l, nil
+	return l, problems.Err()
 }
 
 type tlsFlags struct {

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/dragoman-id/dragoman/server"
 )
 
@@ -14,7 +20,7 @@ import (
 func serveConfig(t *testing.T, arguments ...string) (server.Config, error) {
 	t.Helper()
 	var c commandLine
-	parser, err := kong.New(&c)
+	parser, err := newParser(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +82,32 @@ func TestDevSpeaksPlainHTTP(t *testing.T) {
 	if _, err := serveConfig(t, "--dev", "--tls-cert=go.mod", "--tls-key=go.mod"); err == nil || !strings.Contains(err.Error(), "plain HTTP") {
 		t.Errorf("--dev with TLS: %v", err)
 	}
-	c, err := serveConfig(t, "--tls-cert=go.mod", "--tls-key=go.sum", "--cors-origin=https://app.example.com")
-	if err != nil || !strings.HasSuffix(c.TLS.CertFile, "go.mod") || !strings.HasSuffix(c.TLS.KeyFile, "go.sum") || len(c.CORS) != 1 {
+	cert, key := selfSigned(t)
+	c, err := serveConfig(t, "--tls-cert="+cert, "--tls-key="+key, "--cors-origin=https://app.example.com")
+	if err != nil || c.TLS != (server.TLS{CertFile: cert, KeyFile: key}) || len(c.CORS) != 1 {
 		t.Errorf("TLS is %+v and CORS %q, %v", c.TLS, c.CORS, err)
 	}
+}
+
+// selfSigned gives the files of a certificate and its key.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}}
+	public, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := writeFiles(t, map[string]string{
+		"cert.pem": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: public})),
+		"key.pem":  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})),
+	})
+	return filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 }

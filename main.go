@@ -17,11 +17,15 @@ import (
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store"
 )
 
 type commandLine struct {
+	ConfigFile string `name:"config" placeholder:"FILE" help:"A YAML file of settings: the flags of 'dragoman serve' without their dashes. Flags and variables are stronger."`
+
 	Serve    serveCommand    `cmd:"" help:"Serve the directory."`
+	Config   configCommand   `cmd:"" help:"Print the configuration that 'dragoman serve' would have, and where each value comes from."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
 	Customer customerCommand `cmd:"" help:"Customers and their companies."`
 	Import   importCommand   `cmd:"" help:"Take a file of users into the directory."`
@@ -40,23 +44,37 @@ func main() {
 	// A second signal does not wait for the first one's work.
 	context.AfterFunc(ctx, stop)
 	var c commandLine
-	k := kong.Parse(&c,
-		kong.Name("dragoman"),
-		kong.Description("A user directory that speaks Worth's and Testinium's APIs.\n\n"+
-			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. Start with `dragoman serve --dev`."),
-		kong.DefaultEnvars("DRAGOMAN"),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	parser, err := newParser(&c, kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		panic(err) // of a mistake in the structs
+	}
+	parser.FatalIfErrorf(settings.DropEmpty())
+	k, err := parser.Parse(os.Args[1:])
+	if problems := settings.Problems(nil); errors.As(err, &problems) {
+		err = problems // for which the usage of flags is no help
+	}
+	parser.FatalIfErrorf(err)
 	k.FatalIfErrorf(k.Run())
 }
 
+// newParser returns the parser of the command line, which takes from variables and files what a command line leaves out.
+func newParser(c *commandLine, options ...kong.Option) (*kong.Kong, error) {
+	all := []kong.Option{
+		kong.Name("dragoman"),
+		kong.Description("A user directory that speaks Worth's and Testinium's APIs.\n\n" +
+			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. A file named by --config has those of " +
+			"'dragoman serve'. 'dragoman config' prints what it all comes to. Start with 'dragoman serve --dev'."),
+	}
+	all = append(all, settings.New("serve").Options()...)
+	return kong.New(c, append(all, options...)...)
+}
+
 type databaseFlag struct {
-	Database string `default:"sqlite:dragoman.db" placeholder:"URL" help:"Where the directory is kept: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
+	Database string `secret:"password" default:"sqlite:dragoman.db" placeholder:"URL" help:"Where the directory is kept: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
 }
 
 type tokenFlags struct {
-	JWTSecret string `name:"jwt-secret" placeholder:"TEXT" help:"The secret that HS256 tokens are signed with, at least 32 bytes. Better given by its variable, as others on the machine can read a command line."`
+	JWTSecret string `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret that HS256 tokens are signed with, at least 32 bytes. Better given by its variable, as others on the machine can read a command line."`
 	Issuer    string `placeholder:"TEXT" help:"The iss claim that tokens must have."`
 	Audience  string `placeholder:"TEXT" help:"The aud claim that tokens must have."`
 }
@@ -106,7 +124,7 @@ type serveCommand struct {
 // Run serves until a signal comes.
 func (c *serveCommand) Run(ctx context.Context) error {
 	if c.Dev {
-		if err := c.prepareDev(); err != nil {
+		if err := c.makeUp(dev.MakeJWTSecret, dev.MakeSecretKey); err != nil {
 			return err
 		}
 	}
@@ -139,45 +157,46 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 	return s.Serve(ctx, l)
 }
 
-// prepareDev fills in the keys that were not given.
-func (c *serveCommand) prepareDev() (err error) {
-	if err := dev.CheckLoopback(c.Listen); err != nil {
-		return err
-	}
-	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" && c.JWKSURL == "" {
-		if c.JWTSecret, err = dev.MakeJWTSecret(); err != nil {
+// makeUp fills in the keys that were not given.
+func (c *serveCommand) makeUp(jwtSecret, secretKey func() (string, error)) (err error) {
+	if !c.hasTokenKey() {
+		if c.JWTSecret, err = jwtSecret(); err != nil {
 			return err
 		}
 	}
 	if c.SecretKey == "" {
-		c.SecretKey, err = dev.MakeSecretKey()
+		c.SecretKey, err = secretKey()
 	}
 	return err
 }
 
+// hasTokenKey reports whether there is something to verify tokens with.
+func (c *serveCommand) hasTokenKey() bool {
+	return c.JWTSecret != "" || c.JWTPublicKeyFile != "" || c.JWKSURL != ""
+}
+
+// config gives what the flags stand for, or settings.Problems with all that is wrong with them.
 func (c *serveCommand) config() (server.Config, error) {
-	if c.JWTSecret == "" && c.JWTPublicKeyFile == "" && c.JWKSURL == "" {
-		return server.Config{}, errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`")
+	var problems settings.Problems
+	if c.Dev {
+		problems.Add(dev.CheckLoopback(c.Listen))
+	}
+	if !c.hasTokenKey() {
+		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	secretKey, oldSecretKeys, err := c.secretKeyFlags.decode()
-	if err != nil {
-		return server.Config{}, err
-	}
+	problems.Add(err)
 	limits, err := c.limits(c.Dev)
-	if err != nil {
-		return server.Config{}, err
-	}
+	problems.Add(err)
 	tls, err := c.tls(c.Dev)
-	if err != nil {
-		return server.Config{}, err
-	}
+	problems.Add(err)
 	var publicKey []byte
 	if c.JWTPublicKeyFile != "" {
 		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
-			return server.Config{}, fmt.Errorf("read the public key: %w", err)
+			problems.Add(fmt.Errorf("read the public key: %w", err))
 		}
 	}
-	return server.Config{
+	config := server.Config{
 		Listen:        c.Listen,
 		Database:      c.Database,
 		SecretKey:     secretKey,
@@ -201,7 +220,13 @@ func (c *serveCommand) config() (server.Config, error) {
 		CORS:   c.CORSOrigin,
 		Log:    c.logger(),
 		Build:  build(),
-	}, nil
+	}
+	for _, problem := range config.Problems() {
+		if !errors.Is(problem, auth.ErrNoKey) { // said above, in the words of whoever is to mend it
+			problems.Add(problem)
+		}
+	}
+	return config, problems.Err()
 }
 
 func (c *serveCommand) logger() *slog.Logger {

@@ -42,7 +42,8 @@ var (
 // commandLines are command lines of every command, to be run with good settings, and the first with bad ones as well.
 var commandLines = map[string][]string{
 	"serve":        {"--listen=256.0.0.1:1 --log-level=debug", "--listen=256.0.0.1:1 --log-format=json", "--jwt-public-key-file=secrets.csv", "--jwks-url=secrets.csv --issuer=i --audience=a", "--tls-cert=secrets.csv --tls-key=secrets.csv"},
-	"migrate":      {""},
+	"config":       {"", "--format=json --log-level=debug", "--format=yaml --tls-cert=secrets.csv --tls-key=secrets.csv", "--config=secrets.yaml", "--config=broken.yaml", "--config=secrets.csv", "--dev"},
+	"migrate":      {"", "--config=secrets.yaml", "--config=broken.yaml"},
 	"customer add": {"--name=Acme", "--name=Acme --id=3393", "--name=Acme --uuid=x"},
 	"import":       {"secrets.csv", "--dry-run secrets.csv", "none.csv"},
 	"export":       {"", "--format=ndjson", "--customer=4711", "--output=out.csv"},
@@ -58,7 +59,7 @@ var commandLines = map[string][]string{
 // that is full of them.
 func TestNoCommandTellsASecret(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&commandLine{}, kong.DefaultEnvars("DRAGOMAN"))
+	parser, err := newParser(&commandLine{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,14 @@ func TestNoCommandTellsASecret(t *testing.T) {
 		s := servertest.StartWith(t, server.Config{Database: database})
 		secrets := plantSecrets(t, s)
 		dir := t.TempDir()
+		settings := "jwt-secret: " + secretOfTokens + "\nold-secret-key: [" + keyOfBefore + "]\njwks-url: https://u:" + secretOfDSN + "@keys.example.com/\n"
+		for name, text := range map[string]string{
+			"secrets.yaml": settings, "broken.yaml": settings + "jwt-secret: " + secretOfTokens + "\nsecret-key: [" + keyOfNow + ", " + secretTooShort + "]\nsecret-key-file: secrets.csv\ndatabase: {" + secretOfDSN + ": 1}\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		file := "customer,first_name,last_name,email,password\n3393,A,B,a@example.com," + secretOfFile + "\n"
 		if err := os.WriteFile(filepath.Join(dir, "secrets.csv"), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
@@ -93,6 +102,7 @@ func TestNoCommandTellsASecret(t *testing.T) {
 			for _, bad := range []string{
 				"DRAGOMAN_DATABASE=postgres://u:p@" + secretOfDSN + "@127.0.0.1:9/d", "DRAGOMAN_DATABASE=mysql://u:" + secretOfDSN + "@127.0.0.1:9/d",
 				"DRAGOMAN_SECRET_KEY=" + secretTooShort, "DRAGOMAN_SECRET_KEY=" + keyOfBefore, "DRAGOMAN_OLD_SECRET_KEY=" + secretTooShort, "DRAGOMAN_JWT_SECRET=" + secretTooShort,
+				"DRAGOMAN_JWT_SECRET_FILE=secrets.csv", "DRAGOMAN_DATABASE=u:" + secretOfDSN + "@127.0.0.1",
 			} {
 				run(command, lines[0], bad)
 			}

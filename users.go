@@ -19,7 +19,7 @@ import (
 )
 
 // exitStatuses is what the commands of this file say of their exit status.
-const exitStatuses = "Exit status: 0 done, 1 a fault, 2 bad input, 80 a bad command line."
+const exitStatuses = "Exit status: 0 done, 1 a fault, 2 bad input, 80 a bad command line or configuration."
 
 // badInput is an error for which the command's input is to blame, not the machine.
 type badInput struct{ error }

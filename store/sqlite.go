@@ -24,12 +24,18 @@ import (
 // this process do not come to that: they queue for the one writing connection.
 const busyTimeout = 10_000
 
+var errSQLitePath = errors.New("database URL: sqlite: wants the path of a file behind it")
+
+func isSQLitePath(path string) bool {
+	return path != "" && path != ":memory:" && !strings.ContainsRune(path, 0)
+}
+
 // openSQLite opens the database file at path, and creates it, readable by its owner only, if there is none.
 //
 // SQLite keeps its log beside the file in path-wal and path-shm; path-lock is ours and has no content, see lockSQLite.
 func openSQLite(ctx context.Context, path string, o Observer) (*database, error) {
-	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
-		return nil, fmt.Errorf("database %q: sqlite: wants the path of a file", path)
+	if !isSQLitePath(path) {
+		return nil, errSQLitePath
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

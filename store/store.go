@@ -64,15 +64,34 @@ type database struct {
 	lockFeed func(tx *gorm.DB) error
 }
 
+// CheckURL returns what is wrong with a Config's URL as far as its text tells, nil if nothing. It repeats nothing of it.
+func CheckURL(url string) error {
+	path, isFile := strings.CutPrefix(url, sqliteScheme)
+	switch {
+	case isFile && !isSQLitePath(path):
+		return errSQLitePath
+	case isFile:
+		return nil
+	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
+		_, err := parsePostgresURL(url)
+		return err
+	}
+	return errDatabaseURL
+}
+
+// The URL may hold a password: it is not repeated.
+var errDatabaseURL = errors.New("database URL must begin with sqlite:, postgres:// or postgresql://")
+
+const sqliteScheme = "sqlite:"
+
 func openDatabase(ctx context.Context, url string, o Observer) (*database, error) {
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+	if path, ok := strings.CutPrefix(url, sqliteScheme); ok {
 		return openSQLite(ctx, path, o)
 	}
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
 		return openPostgres(ctx, url, o)
 	}
-	// The URL may hold a password: it is not repeated.
-	return nil, errors.New("database URL must begin with sqlite:, postgres:// or postgresql://")
+	return nil, errDatabaseURL
 }
 
 func (d *database) close() error {

@@ -99,14 +99,44 @@ type Verifier struct {
 	remembered *remembered
 }
 
-// NewVerifier returns a verifier of tokens, or an error that says in one sentence what of the configuration cannot be.
+// ErrNoKey is a configuration without anything to verify tokens with.
+var ErrNoKey = errors.New("there is neither a secret nor a public key nor a JWKS URL to verify tokens with")
+
+// Problems tells in a sentence each what of the configuration cannot be; nothing if it can. It reads a key set that is a file,
+// and asks nobody for one that is not.
+func (c Config) Problems() (problems []error) {
+	add := func(err error) {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(c.Secret) > 0 {
+		add(checkSecret(c.Secret))
+	}
+	if c.PublicKeyPEM != nil {
+		_, _, err := parsePublicKey(c.PublicKeyPEM)
+		add(err)
+		if c.Issuer == "" || c.Audience == "" {
+			add(errors.New("a public key needs an issuer and an audience, or any token that its owner signs for anyone would be accepted"))
+		}
+	}
+	if c.JWKSURL != "" {
+		problems = append(problems, c.keySetProblems()...)
+	}
+	if len(c.Secret) == 0 && c.PublicKeyPEM == nil && c.JWKSURL == "" {
+		add(ErrNoKey)
+	}
+	return problems
+}
+
+// NewVerifier returns a verifier of tokens, or the first of the configuration's Problems.
 func NewVerifier(c Config) (*Verifier, error) {
+	if problems := c.Problems(); len(problems) > 0 {
+		return nil, problems[0]
+	}
 	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), remembered: newRemembered(maxRemembered)}
 
 	if len(c.Secret) > 0 {
-		if err := checkSecret(c.Secret); err != nil {
-			return nil, err
-		}
 		v.keys[jwt.SigningMethodHS256.Alg()] = bytes.Clone(c.Secret)
 	}
 	if c.PublicKeyPEM != nil {
@@ -114,13 +144,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Issuer == "" || c.Audience == "" {
-			return nil, errors.New("a public key needs an issuer and an audience, or any token that its owner signs for anyone would be accepted")
-		}
 		v.keys[method.Alg()] = key
-	}
-	if len(v.keys) == 0 && c.JWKSURL == "" {
-		return nil, errors.New("there is neither a secret nor a public key nor a JWKS URL to verify tokens with")
 	}
 
 	algorithms := slices.Collect(maps.Keys(v.keys))
@@ -171,19 +195,19 @@ func (v *Verifier) Ready() error {
 	return nil
 }
 
-// newKeySource starts to keep the configuration's key set.
-func newKeySource(c Config) (*keySource, error) {
-	switch {
-	case c.PublicKeyPEM != nil:
-		return nil, errors.New("there is both a public key and a JWKS URL: give one of them, the set can have the key")
-	case c.Issuer == "" || c.Audience == "":
-		return nil, errors.New("a JWKS URL needs an issuer and an audience, or any token that its owner signs for anyone would be accepted")
-	case c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh:
-		return nil, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh)
+// keySetProblems tells what cannot be of the configuration's key set.
+func (c Config) keySetProblems() (problems []error) {
+	if c.PublicKeyPEM != nil {
+		problems = append(problems, errors.New("there is both a public key and a JWKS URL: give one of them, the set can have the key"))
+	} else if c.Issuer == "" || c.Audience == "" {
+		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, or any token that its owner signs for anyone would be accepted"))
+	}
+	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
+		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh))
 	}
 	read, isFile, err := keySetReader(c.JWKSURL)
 	if err != nil {
-		return nil, err
+		return append(problems, err)
 	}
 	if isFile {
 		// A server may be back in a moment; a file that is not there is a mistake.
@@ -192,8 +216,17 @@ func newKeySource(c Config) (*keySource, error) {
 			_, err = parseKeySet(content)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the JWKS file cannot be used: %w", err)
+			problems = append(problems, fmt.Errorf("the JWKS file cannot be used: %w", err))
 		}
+	}
+	return problems
+}
+
+// newKeySource starts to keep the configuration's key set.
+func newKeySource(c Config) (*keySource, error) {
+	read, _, err := keySetReader(c.JWKSURL)
+	if err != nil {
+		return nil, err
 	}
 	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.Log, slog.Default())), nil
 }

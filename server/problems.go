@@ -1,0 +1,67 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Problems tells in a sentence each what of the configuration cannot be; nothing if it can, as far as that can be told
+// without opening the database or asking anybody. It reads the files that the configuration names.
+func (c Config) Problems() (problems []error) {
+	add := func(err error) {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	add(checkListen(c.Listen))
+	add(store.CheckURL(c.Database))
+	problems = append(problems, c.Auth.Problems()...)
+	problems = append(problems, c.Timeouts.problems()...)
+	for _, limit := range []struct {
+		whose string
+		rate  dialect.Rate
+	}{{"address", c.Limits.Address}, {"principal", c.Limits.Principal}} {
+		_, err := newLimiter(c, limit.whose, limit.rate)
+		add(err)
+	}
+	_, err := c.TLS.config(c.Log)
+	add(err)
+	for _, origin := range c.CORS {
+		add(checkOrigin(origin))
+	}
+	return problems
+}
+
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on, such as 127.0.0.1:8080", address)
+	}
+	return nil
+}
+
+// problems tells which time-outs cannot be, alone or together.
+func (t Timeouts) problems() (problems []error) {
+	for _, timeout := range []struct {
+		what string
+		d    time.Duration
+	}{
+		{"reading a request's header", t.ReadHeader}, {"reading a request", t.Read}, {"writing an answer", t.Write},
+		{"an idle connection", t.Idle}, {"a request", t.Request}, {"draining", t.Drain}, {"stopping", t.Shutdown},
+	} {
+		if timeout.d < 0 {
+			problems = append(problems, fmt.Errorf("the time-out for %s is %s, and less than nothing it cannot be", timeout.what, timeout.d))
+		}
+	}
+	if t.Write > 0 && (t.Request == 0 || t.Request >= t.Write) {
+		problems = append(problems, fmt.Errorf("the time-out for a request (%s, and 0s is none) must be shorter than the one for writing an answer (%s), or its 503 could not be written", t.Request, t.Write))
+	}
+	return problems
+}

@@ -1,0 +1,201 @@
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v4"
+)
+
+// maxFile is the most bytes that a configuration file may have.
+const maxFile = 1 << 20
+
+// fileKeySuffix ends a key whose value is the path of the file that holds a secret.
+const fileKeySuffix = "-file"
+
+// file is a configuration file that was read: one YAML mapping, whose keys are flags' names. A nil file has no keys.
+type file struct {
+	path   string
+	values map[string]*yaml.Node // by key
+}
+
+// readFile reads the configuration file at path; there is none if path is empty. It refuses unknown and repeated keys.
+func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
+	if path == "" {
+		return nil, nil
+	}
+	content, err := readBounded(path)
+	if err != nil {
+		return nil, Problems{fmt.Errorf("configuration file: %w", err)}
+	}
+	mapping, err := parseMapping(path, content)
+	if err != nil {
+		return nil, Problems{err}
+	}
+	f := &file{path: path, values: map[string]*yaml.Node{}}
+	names := f.names(keys)
+	var problems Problems
+	for i := 0; i < len(mapping); i += 2 {
+		key, value := mapping[i], mapping[i+1]
+		if key.Kind != yaml.ScalarNode {
+			problems = append(problems, f.wrong(key, errors.New("a key must be a name")))
+			continue
+		}
+		first, repeated := f.values[key.Value]
+		switch {
+		case !slices.Contains(names, key.Value):
+			problems = append(problems, f.wrong(key, fmt.Errorf("there is no key %s%s", key.Value, nearest(key.Value, names))))
+		case repeated:
+			problems = append(problems, f.wrong(key, fmt.Errorf("%s is set a second time, after line %d", key.Value, first.Line)))
+		default:
+			f.values[key.Value] = value
+		}
+	}
+	return f, problems
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path) // #nosec G304 -- the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(content) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, maxFile)
+	}
+	return content, nil
+}
+
+// parseMapping returns the keys and values of the file's one mapping, in turn; none if there is nothing in the file.
+func parseMapping(path string, content []byte) ([]*yaml.Node, error) {
+	var document, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	if err := d.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: there is more than one document", path)
+	}
+	root := document.Content[0]
+	switch {
+	case root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null":
+		return nil, nil
+	case root.Kind != yaml.MappingNode:
+		return nil, fmt.Errorf("%s:%d: the file must hold keys with their values, such as listen: 127.0.0.1:8080", path, root.Line)
+	}
+	return root.Content, nil
+}
+
+// names are all the keys that the file may have.
+func (f *file) names(keys map[string]*kong.Flag) []string {
+	names := slices.Collect(maps.Keys(keys))
+	for name, flag := range keys {
+		if isSecret(flag) {
+			names = append(names, name+fileKeySuffix)
+		}
+	}
+	return names
+}
+
+func (f *file) wrong(n *yaml.Node, err error) error { return &lineError{f.path, n.Line, err} }
+
+func (f *file) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.path, n.Line) }
+
+// value returns what the file says of a flag, nil if nothing.
+func (f *file) value(flag *kong.Flag) (*found, error) {
+	if f == nil {
+		return nil, nil
+	}
+	node, ok := f.values[flag.Name]
+	path, inFile := (*yaml.Node)(nil), false
+	if isSecret(flag) {
+		path, inFile = f.values[flag.Name+fileKeySuffix]
+	}
+	switch {
+	case ok && inFile:
+		return nil, f.wrong(path, fmt.Errorf("%s and %s are both set: leave one of them out", flag.Name, flag.Name+fileKeySuffix))
+	case ok:
+		return f.inline(flag, node)
+	case inFile:
+		return f.named(flag, path)
+	}
+	return nil, nil
+}
+
+// inline returns the value that stands in the file itself.
+func (f *file) inline(flag *kong.Flag, node *yaml.Node) (*found, error) {
+	items := []*yaml.Node{node}
+	if node.Kind == yaml.SequenceNode && flag.IsSlice() {
+		items = node.Content
+	}
+	texts := make([]string, len(items))
+	for i, item := range items {
+		text, problem := scalar(flag, item)
+		if problem != "" {
+			return nil, f.wrong(item, fmt.Errorf("%s %s", flag.Name, problem))
+		}
+		texts[i] = text
+	}
+	v := &found{from: f.at(node), called: flag.Name, line: node}
+	switch {
+	case node.Kind != yaml.SequenceNode:
+		v.text = texts[0]
+	case len(texts) == 0:
+		return nil, nil
+	default:
+		v.text = kong.JoinEscaped(texts, flag.Tag.Sep)
+	}
+	return v, nil
+}
+
+// named returns the value that stands in the file that this one names.
+func (f *file) named(flag *kong.Flag, path *yaml.Node) (*found, error) {
+	key := flag.Name + fileKeySuffix
+	if path.Kind != yaml.ScalarNode || path.ShortTag() != "!!str" || path.Value == "" {
+		return nil, f.wrong(path, fmt.Errorf("%s must be the path of a file", key))
+	}
+	text, err := readSecret(flag, path.Value)
+	if err != nil {
+		return nil, f.wrong(path, fmt.Errorf("%s: %w", key, err))
+	}
+	return &found{text: text, from: f.at(path) + " (" + path.Value + ")", called: path.Value, line: path}, nil
+}
+
+// scalar returns the text of one value of a flag's, or what is wrong with it. YAML takes words for other things than text, a
+// number or a date, and would so change a secret or a name that looks like one; such text must be in quotes.
+func scalar(flag *kong.Flag, node *yaml.Node) (text, problem string) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	kind, tag := kindOf(flag), node.ShortTag()
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		if flag.IsSlice() {
+			return "", "must be a list of single values"
+		}
+		return "", "must be a single value"
+	case tag == "!!null":
+		return "", "has no value"
+	case strings.ContainsAny(node.Value, "\r\n"):
+		return "", "must be on one line"
+	case kind == "" && tag != "!!str":
+		return "", "must be text: put it in quotes"
+	case kind == "true or false" && tag != "!!bool",
+		kind == "a whole number" && tag != "!!int",
+		kind == "a number" && tag != "!!int" && tag != "!!float":
+		return "", "must be " + kind
+	}
+	return node.Value, ""
+}

@@ -1,0 +1,152 @@
+package settings
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/alecthomas/kong"
+)
+
+// Problems are all that is wrong with a configuration, each a sentence.
+type Problems []error
+
+// Add adds an error, or each of its own if it is Problems, or nothing if it is nil.
+func (p *Problems) Add(err error) {
+	var several Problems
+	switch {
+	case err == nil:
+	case errors.As(err, &several):
+		*p = append(*p, several...)
+	default:
+		*p = append(*p, err)
+	}
+}
+
+// Err returns the problems as an error, nil if there are none.
+func (p Problems) Err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
+// Error gives each problem a line.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sort puts the problems of the configuration file behind the others, in the order of its lines.
+func (p Problems) sort() {
+	line := func(err error) int {
+		if at := (*lineError)(nil); errors.As(err, &at) {
+			return at.line
+		}
+		return 0
+	}
+	slices.SortStableFunc(p, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
+}
+
+// lineError is what is wrong in a line of the configuration file.
+type lineError struct {
+	path string
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("%s:%d: %s", e.path, e.line, e.err) }
+
+func (e *lineError) Unwrap() error { return e.err }
+
+// Unwrap returns the problems.
+func (p Problems) Unwrap() []error { return p }
+
+// ExitCode is the exit status of a program that cannot start with this configuration: that of a bad command line.
+func (Problems) ExitCode() int { return 80 }
+
+// nearest says which of names a mistaken one may have meant, if one of them is close.
+func nearest(name string, names []string) string {
+	plain := func(s string) string {
+		return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(strings.TrimPrefix(s, Prefix+"_")))
+	}
+	distance := func(other string) int { return levenshtein.ComputeDistance(plain(name), plain(other)) }
+	if len(names) == 0 || len(name) > 100 { // the distance to a long one takes long
+		return ""
+	}
+	best := slices.MinFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
+	if distance(best) > max(2, len(plain(best))/4) {
+		return ""
+	}
+	return fmt.Sprintf(", did you mean %s?", best)
+}
+
+// check refuses a value that the flag cannot have. It never quotes a secret.
+func check(flag *kong.Flag, v found) error {
+	texts := []string{v.text}
+	if flag.IsSlice() {
+		texts = kong.SplitEscaped(v.text, flag.Tag.Sep)
+	}
+	for _, text := range texts {
+		if err := checkText(flag, text); err != nil {
+			return fmt.Errorf("%s %w", v.called, err)
+		}
+	}
+	return nil
+}
+
+func checkText(flag *kong.Flag, text string) error {
+	scratch := reflect.New(flag.Target.Type()).Elem()
+	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
+	err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
+	must, kind := "", kindOf(flag)
+	switch {
+	case err == nil && (flag.Enum == "" || slices.Contains(flag.EnumSlice(), text)):
+		return nil
+	case err == nil:
+		must = "one of " + strings.Join(flag.EnumSlice(), ", ")
+	case kind != "":
+		must = kind
+	case isSecret(flag):
+		return errors.New("cannot be read")
+	default:
+		return fmt.Errorf("cannot be used: %w", err)
+	}
+	if isSecret(flag) {
+		return fmt.Errorf("must be %s", must)
+	}
+	return fmt.Errorf("must be %s, not %q", must, text)
+}
+
+// kindOf says what a flag's value, or each of several, must be; "" if it has no name.
+func kindOf(flag *kong.Flag) string {
+	t := flag.Target.Type()
+	if flag.IsSlice() {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "a duration with its unit, such as 15s"
+	case reflect.TypeFor[netip.Prefix]():
+		return "a network, such as 10.0.0.0/8"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return ""
+}

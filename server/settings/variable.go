@@ -1,0 +1,124 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/alecthomas/kong"
+)
+
+// fileSuffix ends the name of a variable that names a file, which holds the value.
+const fileSuffix = "_FILE"
+
+// DropEmpty removes the variables of ours that are empty from this process's environment, so that an empty variable is as
+// none. Where variables come from an image or a list, emptying one is the only way to take it back.
+func DropEmpty() error {
+	for _, variable := range os.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
+		if value == "" && strings.HasPrefix(name, Prefix+"_") {
+			if err := os.Unsetenv(name); err != nil {
+				return fmt.Errorf("drop %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// fromVariables returns what a flag's variable says, or the file that NAME_FILE names; nil if neither is set.
+func fromVariables(flag *kong.Flag) (*found, error) {
+	for _, name := range flag.Envs {
+		text, ok := os.LookupEnv(name)
+		path, inFile := "", false
+		if isSecret(flag) {
+			path, inFile = os.LookupEnv(name + fileSuffix)
+		}
+		switch {
+		case ok && inFile:
+			return nil, fmt.Errorf("%s and %s are both set: unset one of them", name, name+fileSuffix)
+		case ok:
+			return &found{text: text, from: name, called: name}, nil
+		case inFile:
+			text, err := readSecret(flag, path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name+fileSuffix, err)
+			}
+			return &found{text: text, from: name + fileSuffix + " (" + path + ")", called: path}, nil
+		}
+	}
+	return nil, nil
+}
+
+// maxSecret is the most bytes that a secret's file may have.
+const maxSecret = 64 << 10
+
+// readSecret returns what a file holds, less the line break at its end. The values of a list may stand in a line each.
+func readSecret(flag *kong.Flag, path string) (string, error) {
+	f, err := os.Open(path) // #nosec G304 G703 -- the operator names the file
+	if err != nil {
+		return "", err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	switch {
+	case len(content) > maxSecret:
+		return "", fmt.Errorf("%s has more than %d bytes, which no secret has", path, maxSecret)
+	case text == "":
+		return "", fmt.Errorf("%s is empty", path)
+	case flag.IsSlice():
+		separates := func(r rune) bool { return r == flag.Tag.Sep || unicode.IsSpace(r) }
+		text = strings.Join(strings.FieldsFunc(text, separates), string(flag.Tag.Sep))
+	}
+	return text, nil
+}
+
+// unknownVariables refuses the variables with our prefix that no flag has.
+func unknownVariables(app *kong.Application, environ []string) (problems Problems) {
+	known := map[string]bool{}
+	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			for _, name := range flag.Envs {
+				known[name] = true
+				if isSecret(flag) {
+					known[name+fileSuffix] = true
+				}
+			}
+		}
+		return next(nil)
+	})
+	var unknown []string
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, Prefix+"_") && !known[name] && !isServiceLink(name, value) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	names := slices.Collect(maps.Keys(known))
+	for _, name := range slices.Compact(unknown) {
+		problems = append(problems, fmt.Errorf("there is no variable %s%s", name, nearest(name, names)))
+	}
+	return problems
+}
+
+// serviceLink and servicePort are the names of the variables that Kubernetes and Docker set for a service called dragoman,
+// or dragoman-something, of the same namespace.
+var (
+	serviceLink = regexp.MustCompile(`^DRAGOMAN(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	servicePort = regexp.MustCompile(`^DRAGOMAN(_[A-Z0-9_]+)?_PORT$`)
+	serviceURL  = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+)
+
+// isServiceLink reports whether a variable is not meant for us at all, but tells of a service.
+func isServiceLink(name, value string) bool {
+	return serviceLink.MatchString(name) || servicePort.MatchString(name) && serviceURL.MatchString(value)
+}
