@@ -9,7 +9,7 @@ TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
 FUZZTIME ?= 1m
 
-.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench typescript check
+.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench typescript breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -79,4 +79,16 @@ bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. 
 typescript: ## Make TypeScript clients of the served documents and run them against the server; needs Node.js 20 with npm
 	GO="$(GO)" .ci/typescript/run
 
-check: lint sec check-generated test ## lint, sec, check-generated and test
+breaking: ## Fail when a document breaks clients of the last release, or of the vendor's own, and nobody has said so
+	$(GO) -C .ci/breaking run . ../..
+
+release-documents: ## At a release: make today's documents the ones that later changes are held against
+	rm -rf openapi/released
+	mkdir openapi/released
+	cp gen/documents/*.yaml openapi/released/
+
+gates: ## Plant faults in documents and see that `make breaking` finds each
+	$(GO) -C .ci/breaking vet .
+	$(GO) -C .ci/breaking test -count=1 .
+
+check: lint sec check-generated breaking test ## lint, sec, check-generated, breaking and test
