@@ -2,6 +2,9 @@
 GO ?= go
 GOSEC = github.com/securego/gosec/v2/cmd/gosec@v2.29.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+# The release of Swagger UI, npm's swagger-ui-dist, that the explorer under /docs is, and where it is kept.
+SWAGGER_UI = 5.35.0
+SWAGGER_UI_FOLDER ?= server/docs/swaggerui
 # Where `make generate` writes.
 GEN ?= gen
 # Further flags for `go test`, such as -race.
@@ -9,7 +12,7 @@ TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
 FUZZTIME ?= 1m
 
-.PHONY: help run test build generate docs check-generated lint sec vuln fuzz bench typescript breaking release-documents gates check
+.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz bench typescript breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -52,6 +55,22 @@ check-generated: ## Fail when gen/ is not what openapi/ yields
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" && \
 	{ diff -rq gen "$$fresh/gen" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
+
+# What is large is kept compressed, as browsers take it.
+swagger-ui: ## Take the explorer's files anew from npm
+	@set -ex; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	tar -C "$$work" -xzf "$$work/$$(npm pack --silent --pack-destination "$$work" swagger-ui-dist@$(SWAGGER_UI))"; \
+	rm -rf "$(SWAGGER_UI_FOLDER)"; mkdir -p "$(SWAGGER_UI_FOLDER)"; \
+	for file in swagger-ui-bundle.js swagger-ui.css; do \
+		gzip -9n <"$$work/package/$$file" >"$(SWAGGER_UI_FOLDER)/$$file.gz"; \
+	done; \
+	cp "$$work"/package/LICENSE "$$work"/package/NOTICE "$$work"/package/swagger-ui-bundle.js.LICENSE.txt "$(SWAGGER_UI_FOLDER)"
+
+check-swagger-ui: ## Fail when the explorer's files are not those of npm's package
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) --no-print-directory swagger-ui SWAGGER_UI_FOLDER="$$fresh/ours" && cp -R $(SWAGGER_UI_FOLDER) "$$fresh/kept" && \
+	gunzip "$$fresh"/*/*.gz && { diff -rq "$$fresh/kept" "$$fresh/ours" || \
+	{ echo "$(SWAGGER_UI_FOLDER) is not swagger-ui-dist $(SWAGGER_UI): run make swagger-ui" >&2; exit 1; }; }
 
 lint: ## gofmt, vet and staticcheck
 	@unformatted=$$(gofmt -l .) && \

@@ -116,6 +116,8 @@ type serveCommand struct {
 	tlsFlags
 	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Without it none may."`
 
+	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs. The documents under /openapi are served either way."`
+
 	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default})."`
 	Dev       bool   `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
@@ -150,7 +152,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 		return err
 	}
 	if c.Dev && c.JWTSecret != "" {
-		if err := dev.Greet(os.Stdout, l.Addr().String(), keys, time.Now()); err != nil {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), c.Docs, keys, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -218,6 +220,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		Limits: limits,
 		TLS:    tls,
 		CORS:   c.CORSOrigin,
+		Docs:   c.Docs,
 		Log:    c.logger(),
 		Build:  build(),
 	}

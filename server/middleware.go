@@ -50,7 +50,7 @@ func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) 
 		e.Use(cors)
 	}
 	e.Use(f.limitAddress, f.limitTime)
-	pages, err := docs.Handlers(f.dialects)
+	pages, err := docs.Handlers(f.dialects, c.Docs)
 	if err != nil {
 		return nil, err
 	}

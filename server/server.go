@@ -40,6 +40,7 @@ type Config struct {
 	Timeouts      Timeouts
 	Limits        Limits
 	TLS           TLS
+	Docs          bool             // serve the explorer, under /docs
 	CORS          []string         // the origins whose scripts may use the server, such as https://app.example.com
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now

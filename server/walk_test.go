@@ -347,6 +347,12 @@ var openRoutes = []string{
 	"GET /openapi/worth.yaml", "HEAD /openapi/worth.yaml", "GET /openapi/worth.json", "HEAD /openapi/worth.json",
 	"GET /openapi/testinium.yaml", "HEAD /openapi/testinium.yaml", "GET /openapi/testinium.json", "HEAD /openapi/testinium.json",
 	"GET /openapi/directory.yaml", "HEAD /openapi/directory.yaml", "GET /openapi/directory.json", "HEAD /openapi/directory.json",
+	"GET /docs", "HEAD /docs", "GET /docs/worth", "HEAD /docs/worth", "GET /docs/testinium", "HEAD /docs/testinium",
+	"GET /docs/directory", "HEAD /docs/directory", "GET /docs/explorer.js", "HEAD /docs/explorer.js",
+	"GET /docs/explorer.css", "HEAD /docs/explorer.css", "GET /docs/swagger-ui-bundle.js", "HEAD /docs/swagger-ui-bundle.js",
+	"GET /docs/swagger-ui.css", "HEAD /docs/swagger-ui.css", "GET /docs/LICENSE", "HEAD /docs/LICENSE",
+	"GET /docs/NOTICE", "HEAD /docs/NOTICE",
+	"GET /docs/swagger-ui-bundle.js.LICENSE.txt", "HEAD /docs/swagger-ui-bundle.js.LICENSE.txt",
 }
 
 var routeParameter = regexp.MustCompile(`:([^/]+)`)
@@ -355,7 +361,7 @@ var routeParameter = regexp.MustCompile(`:([^/]+)`)
 func TestEveryRouteIsAnOperation(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(context.Background(), server.Config{
-		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret}, Log: slog.New(slog.DiscardHandler),
+		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret}, Log: slog.New(slog.DiscardHandler), Docs: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -97,9 +97,9 @@ const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 // TokenLifetime is how long the printed token is good.
 const TokenLifetime = 24 * time.Hour
 
-// Greet prints where the server is, a token for the sandbox's customer, and both documented calls. The token is
-// one that a verifier of this configuration takes.
-func Greet(w io.Writer, address string, c auth.Config, now time.Time) error {
+// Greet prints where the server is, and the explorer if there is one, a token for the sandbox's customer, and both
+// documented calls. The token is one that a verifier of this configuration takes.
+func Greet(w io.Writer, address string, explorer bool, c auth.Config, now time.Time) error {
 	caller := uuid.MustParse(administrator)
 	token, err := auth.Sign(c.Secret, auth.Claims{
 		Subject:     caller.String(),
@@ -115,7 +115,7 @@ func Greet(w io.Writer, address string, c auth.Config, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("sign the sandbox's token: %w", err)
 	}
-	if err := greeting.Execute(w, map[string]string{"Address": address, "Token": token}); err != nil {
+	if err := greeting.Execute(w, map[string]any{"Address": address, "Explorer": explorer, "Token": token}); err != nil {
 		return fmt.Errorf("print the greeting: %w", err)
 	}
 	return nil
@@ -125,7 +125,8 @@ var greeting = template.Must(template.New("greeting").Parse(`Dragoman is listeni
 
   Worth      http://{{.Address}}/auth/api/v1
   Testinium  http://{{.Address}}/account/api/v1
-
+{{if .Explorer}}  Explorer   http://{{.Address}}/docs
+{{end}}
 A token of customer 3393 "Sandbox", good for a day:
 
 TOKEN='{{.Token}}'

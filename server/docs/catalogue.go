@@ -22,6 +22,7 @@ type linkset struct {
 type apiLinks struct {
 	Anchor      string `json:"anchor"`
 	ServiceDesc []link `json:"service-desc"`
+	ServiceDoc  []link `json:"service-doc,omitempty"`
 	Status      []link `json:"status"`
 }
 
@@ -33,12 +34,15 @@ type link struct {
 
 // newCatalogue lists the dialects. The addresses are relative to the host, since only the client knows by what name it
 // reached it.
-func newCatalogue(dialects []*dialect.Dialect) (http.Handler, error) {
+func newCatalogue(dialects []*dialect.Dialect, explored bool) (http.Handler, error) {
 	var all linkset
 	for _, d := range dialects {
 		api := apiLinks{Anchor: d.BasePath(), Status: []link{{Href: "/readyz", Type: "text/plain"}}}
 		for _, f := range formats {
 			api.ServiceDesc = append(api.ServiceDesc, link{Href: documentPath(d, f), Type: f.contentType, Title: d.Document.Info.Title})
+		}
+		if explored {
+			api.ServiceDoc = []link{{Href: explorerPath + d.Name, Type: "text/html", Title: d.Document.Info.Title}}
 		}
 		all.Linkset = append(all.Linkset, api)
 	}

@@ -1,16 +1,20 @@
 package docs_test
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// paths are all that this package serves to programs, and what each is.
+// paths are all that is served and leads nowhere else, and what each is.
 var paths = map[string]string{
 	"/openapi/worth.yaml":      "application/yaml",
 	"/openapi/worth.json":      "application/json",
@@ -21,12 +25,29 @@ var paths = map[string]string{
 	"/openapi":                 catalogueType,
 	"/openapi/":                catalogueType,
 	"/.well-known/api-catalog": catalogueType,
+
+	"/docs/worth":                            "text/html; charset=utf-8",
+	"/docs/testinium":                        "text/html; charset=utf-8",
+	"/docs/directory":                        "text/html; charset=utf-8",
+	"/docs/explorer.js":                      "text/javascript; charset=utf-8",
+	"/docs/explorer.css":                     "text/css; charset=utf-8",
+	"/docs/swagger-ui-bundle.js":             "text/javascript; charset=utf-8",
+	"/docs/swagger-ui.css":                   "text/css; charset=utf-8",
+	"/docs/LICENSE":                          "text/plain; charset=utf-8",
+	"/docs/NOTICE":                           "text/plain; charset=utf-8",
+	"/docs/swagger-ui-bundle.js.LICENSE.txt": "text/plain; charset=utf-8",
+}
+
+func withExplorer(t *testing.T) *servertest.Server {
+	t.Helper()
+	return servertest.StartWith(t, server.Config{Docs: true})
 }
 
 const catalogueType = `application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"`
 
 func ask(s *servertest.Server, method, path string, header ...string) servertest.Answer {
-	r := servertest.Request{Method: method, Path: path, Header: http.Header{}}
+	// Named, so that what is compressed stays so.
+	r := servertest.Request{Method: method, Path: path, Header: http.Header{"Accept-Encoding": {"gzip"}}}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -54,7 +75,7 @@ func TestDocumentsAreServedAsTheyWereWritten(t *testing.T) {
 
 func TestServedWithoutToken(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := withExplorer(t)
 	for path, contentType := range paths {
 		t.Run(path, func(t *testing.T) {
 			got := ask(s, http.MethodGet, path)
@@ -102,10 +123,10 @@ func TestServedWithoutToken(t *testing.T) {
 	}
 }
 
-// TestEachDocumentHasATagOfItsOwn: else a cache could give one for another.
-func TestEachDocumentHasATagOfItsOwn(t *testing.T) {
+// TestEachFileHasATagOfItsOwn: else a cache could give one for another.
+func TestEachFileHasATagOfItsOwn(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := withExplorer(t)
 	seen := map[string]string{}
 	for path, contentType := range paths {
 		if contentType == catalogueType {
@@ -122,12 +143,13 @@ func TestEachDocumentHasATagOfItsOwn(t *testing.T) {
 // TestCatalogueLeadsToEveryDocument: RFC 9727, with the relations of RFC 8631.
 func TestCatalogueLeadsToEveryDocument(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
+	s := withExplorer(t)
 	type link struct{ Href, Type, Title string }
 	var catalogue struct {
 		Linkset []struct {
 			Anchor      string
 			ServiceDesc []link `json:"service-desc"`
+			ServiceDoc  []link `json:"service-doc"`
 			Status      []link
 		}
 	}
@@ -138,7 +160,10 @@ func TestCatalogueLeadsToEveryDocument(t *testing.T) {
 	}
 	found := map[string]string{}
 	for _, api := range catalogue.Linkset {
-		for _, l := range append(api.ServiceDesc, api.Status...) {
+		if len(api.ServiceDoc) != 1 {
+			t.Errorf("%s is explained in %d places", api.Anchor, len(api.ServiceDoc))
+		}
+		for _, l := range slices.Concat(api.ServiceDesc, api.ServiceDoc, api.Status) {
 			target := ask(s, http.MethodGet, l.Href)
 			if target.Status != http.StatusOK || !strings.HasPrefix(target.Header.Get("Content-Type"), l.Type) {
 				t.Errorf("%s is %d, %s", l.Href, target.Status, target.Header.Get("Content-Type"))
@@ -162,8 +187,100 @@ func TestCatalogueLeadsToEveryDocument(t *testing.T) {
 		}
 	}
 	for path, contentType := range paths {
-		if contentType != catalogueType && found[path] != contentType {
+		if strings.HasPrefix(path, "/openapi/") && contentType != catalogueType && found[path] != contentType {
 			t.Errorf("the catalogue says of %s that it is %q", path, found[path])
+		}
+	}
+}
+
+func TestExplorerCanBeLeftOut(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for path := range paths {
+		want := http.StatusOK
+		if strings.HasPrefix(path, "/docs") {
+			want = http.StatusNotFound
+		}
+		if a := ask(s, http.MethodGet, path); a.Status != want {
+			t.Errorf("%s: %d, want %d", path, a.Status, want)
+		}
+	}
+	if a := ask(s, http.MethodGet, "/docs"); a.Status != http.StatusNotFound {
+		t.Errorf("/docs: %d", a.Status)
+	}
+	if a := ask(s, http.MethodGet, "/openapi"); strings.Contains(a.Body, "/docs") {
+		t.Errorf("the catalogue leads to an explorer that is not there: %s", a.Body)
+	}
+}
+
+func TestExplorerIsFoundByItsFirstPage(t *testing.T) {
+	t.Parallel()
+	s := withExplorer(t)
+	for _, path := range []string{"/docs", "/docs/"} {
+		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		a, err := client.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Body.Close()
+		target, err := a.Location()
+		if a.StatusCode != http.StatusFound || err != nil || target.Path != "/docs/worth" {
+			t.Errorf("%s: %d to %v, %v", path, a.StatusCode, target, err)
+		}
+		if strings.HasPrefix(a.Header.Get("Location"), "/") {
+			t.Errorf("%s leads to %s, which a proxy that adds a prefix cannot follow", path, a.Header.Get("Location"))
+		}
+	}
+}
+
+// TestOnlyTheExplorersPagesMayRunScripts: its own, from this server, and no more.
+func TestOnlyTheExplorersPagesMayRunScripts(t *testing.T) {
+	t.Parallel()
+	s := withExplorer(t)
+	for path, contentType := range paths {
+		want := "default-src 'none'; frame-ancestors 'none'"
+		if strings.HasPrefix(contentType, "text/html") {
+			want = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		}
+		a := ask(s, http.MethodGet, path)
+		a.ExpectHeader(t, "Content-Security-Policy", want)
+		a.ExpectHeader(t, "X-Content-Type-Options", "nosniff")
+		a.ExpectHeader(t, "X-Frame-Options", "DENY")
+	}
+}
+
+func TestCompressedForThoseWhoTakeIt(t *testing.T) {
+	t.Parallel()
+	s := withExplorer(t)
+	const path = "/docs/swagger-ui.css"
+	plain := ask(s, http.MethodGet, path, "Accept-Encoding", "identity")
+	plain.ExpectHeader(t, "Content-Encoding")
+	if !strings.Contains(plain.Body, ".swagger-ui") {
+		t.Fatal("what is plain is no style sheet")
+	}
+	for accepted, wantsGzip := range map[string]bool{
+		"gzip": true, "deflate, gzip;q=0.5": true, "br, *": true, "GZIP": true, "x-gzip": true, "gzip; q=1, *;q=0": true,
+		"identity": false, "gzip;q=0": false, "*;q=0, gzip;q=0.000": false, "gzip;q=0, *": false, "br": false,
+	} {
+		a := ask(s, http.MethodGet, path, "Accept-Encoding", accepted)
+		a.ExpectHeader(t, "Vary", "Accept-Encoding")
+		if !wantsGzip {
+			if a.Body != plain.Body || a.Header.Get("ETag") != plain.Header.Get("ETag") {
+				t.Errorf("%q gets something else than what is plain", accepted)
+			}
+			continue
+		}
+		a.ExpectHeader(t, "Content-Encoding", "gzip")
+		if a.Header.Get("ETag") == plain.Header.Get("ETag") {
+			t.Errorf("%q: both forms have the same ETag", accepted)
+		}
+		r, err := gzip.NewReader(strings.NewReader(a.Body))
+		if err != nil {
+			t.Fatalf("%q: %v", accepted, err)
+		}
+		if content, err := io.ReadAll(r); err != nil || string(content) != plain.Body {
+			t.Errorf("%q: the compressed form is another file, %v", accepted, err)
 		}
 	}
 }

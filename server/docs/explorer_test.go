@@ -1,0 +1,129 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/dragoman-id/dragoman/gen/documents"
+	"github.com/dragoman-id/dragoman/server/servertest"
+)
+
+// operation is what a document tells of one, as far as the explorer shows it without being asked.
+type operation struct {
+	method, path, id, tag string
+}
+
+// element is the selector of the operation's box, and also what leads to it in a page's address.
+func (o operation) element() string { return "#operations-" + o.tag + "-" + o.id }
+
+func operationsOf(t *testing.T, dialect string) []operation {
+	t.Helper()
+	text, err := documents.Files.ReadFile(dialect + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]struct {
+			OperationID string
+			Tags        []string
+		}
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	var all []operation
+	for path, item := range document.Paths {
+		for method, o := range item {
+			if o.OperationID != "" {
+				all = append(all, operation{method: strings.ToUpper(method), path: path, id: o.OperationID, tag: o.Tags[0]})
+			}
+		}
+	}
+	return all
+}
+
+func TestExplorerInABrowser(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	s := withExplorer(t)
+	url := strings.Replace(s.URL, "127.0.0.1", host, 1)
+
+	for _, dialect := range []string{"worth", "testinium", "directory"} {
+		t.Run("shows every operation of "+dialect, func(t *testing.T) {
+			page := openTab(t, browser, url)
+			operations := operationsOf(t, dialect)
+			page.do(
+				chromedp.Navigate(url+"/docs/"+dialect),
+				chromedp.WaitVisible(chromedp.CSSAll(".opblock"), chromedp.AtLeast(len(operations))),
+			)
+			shown, err := chromedp.Run(page.ctx, chromedp.Nodes(chromedp.CSSAll(".opblock")))
+			if err != nil || len(shown) != len(operations) {
+				t.Errorf("%d operations are shown, %d are in the document: %v", len(shown), len(operations), err)
+			}
+			for _, o := range operations {
+				summary := page.text(o.element() + " .opblock-summary")
+				if !strings.Contains(summary, o.method) || !strings.Contains(strings.ReplaceAll(summary, "\u200b", ""), o.path) {
+					t.Errorf("%s %s is shown as %q", o.method, o.path, summary)
+				}
+				page.press(o.element() + " .opblock-summary-control")
+				page.do(chromedp.WaitVisible(o.element() + " .responses-table"))
+			}
+		})
+	}
+
+	t.Run("leads to an operation", func(t *testing.T) {
+		page := openTab(t, browser, url)
+		page.do(
+			chromedp.Navigate(url+"/docs/worth#/Customers/updateCustomerUser"),
+			chromedp.WaitVisible("#operations-Customers-updateCustomerUser.is-open .responses-table"),
+		)
+	})
+
+	t.Run("tries a PATCH out, and a GET of the other dialect", func(t *testing.T) {
+		page := openTab(t, browser, url)
+		patch := "#operations-Customers-updateCustomerUser"
+		page.do(chromedp.Navigate(url + "/docs/worth#/Customers/updateCustomerUser"))
+		page.press(".auth-wrapper .authorize")
+		page.fill(".auth-container input", s.Token(servertest.Manager()))
+		page.press(".auth-btn-wrapper button[type=submit]")
+		page.press(".auth-btn-wrapper .btn-done")
+		page.press(patch + " .try-out__btn")
+		page.fill(patch+` tr[data-param-name=customerID] input`, servertest.SandboxUUID.String())
+		page.fill(patch+` tr[data-param-name=userID] input`, servertest.AdaUUID.String())
+		page.fill(patch+" textarea.body-param__text", `{"first_name": "Augusta Ada", "mobile": "+44 20 7946 0000"}`)
+		page.press(patch + " .execute")
+		page.expectAnswer(patch, http.StatusOK, "User details updated successfully", "dragoman-changed: first_name,mobile")
+		if ada := s.FindUser(t, servertest.Ada); ada.FirstName != "Augusta Ada" || ada.Mobile == nil || *ada.Mobile != "+44 20 7946 0000" {
+			t.Errorf("the directory has %q, %v", ada.FirstName, ada.Mobile)
+		}
+
+		// The token was given once.
+		get := "#operations-Users-getUser"
+		page.press("nav a[href=testinium]")
+		page.press(get + " .opblock-summary-control")
+		page.press(get + " .try-out__btn")
+		page.fill(get+` tr[data-param-name=id] input`, fmt.Sprint(servertest.Sandbox))
+		page.fill(get+` tr[data-param-name=userId] input`, fmt.Sprint(servertest.Ada))
+		page.fill(get+` tr[data-param-name=current-company-id] input`, fmt.Sprint(servertest.Company))
+		page.press(get + " .execute")
+		page.expectAnswer(get, http.StatusOK, "Augusta Ada")
+	})
+}
+
+// expectAnswer waits for the answer to what was tried out in an operation's box.
+func (tab *tab) expectAnswer(operation string, status int, texts ...string) {
+	tab.t.Helper()
+	if got := tab.text(operation + " .live-responses-table tbody .response-col_status"); !strings.HasPrefix(got, fmt.Sprint(status)) {
+		tab.t.Errorf("the status is shown as %q, want %d", got, status)
+	}
+	got := tab.text(operation + " .live-responses-table tbody .response-col_description")
+	for _, text := range texts {
+		if !strings.Contains(got, text) {
+			tab.t.Errorf("the answer is shown as %q, without %q", got, text)
+		}
+	}
+}
