@@ -111,19 +111,18 @@ func (g *writeGroup) commit(group []*groupedWrite) {
 // run runs one write. Its own error is its own matter, unless the transaction is lost with it or, where it is not among others, has
 // to be undone.
 func (w *groupedWrite) run(tx *gorm.DB, amongOthers bool) error {
-	ctx := w.ctx
 	if !amongOthers {
-		w.call(ctx, tx)
+		w.call(tx)
 		return w.err
 	}
 	exec := func(statement string) error {
-		_, err := tx.Statement.ConnPool.ExecContext(ctx, statement)
+		_, err := tx.Statement.ConnPool.ExecContext(w.ctx, statement)
 		return err
 	}
 	if err := exec("SAVEPOINT one"); err != nil {
-		return databaseError(ctx, "beginning a write", err)
+		return databaseError(w.ctx, "beginning a write", err)
 	}
-	w.call(ctx, tx)
+	w.call(tx)
 	if w.err != nil {
 		// It fails if there is no such savepoint any more.
 		if err := exec("ROLLBACK TO one"); err != nil {
@@ -131,7 +130,7 @@ func (w *groupedWrite) run(tx *gorm.DB, amongOthers bool) error {
 		}
 	}
 	if err := exec("RELEASE one"); err != nil {
-		return databaseError(ctx, "ending a write", err)
+		return databaseError(w.ctx, "ending a write", err)
 	}
 	return nil
 }
@@ -140,11 +139,11 @@ func (w *groupedWrite) run(tx *gorm.DB, amongOthers bool) error {
 var errPanicked = errors.New("panic")
 
 // call runs do. A panic is kept for who asked for the write.
-func (w *groupedWrite) call(ctx context.Context, tx *gorm.DB) {
+func (w *groupedWrite) call(tx *gorm.DB) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.panicked, w.err = fmt.Sprintf("%v\n%s", p, debug.Stack()), errPanicked
 		}
 	}()
-	w.err = w.do(ctx, tx)
+	w.err = w.do(w.ctx, tx)
 }
