@@ -96,9 +96,10 @@ func dialects(t *testing.T) []string {
 func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
-		".":               {"server", "server/auth", "server/dev", "server/settings", "store", "store/userfile"},
+		".":               {"server", "server/auth", "server/dev", "server/mock", "server/settings", "store", "store/userfile"},
 		"server":          {"server/dialect", "server/docs", "server/auth", "store"},
 		"server/dev":      {"server/auth"},
+		"server/mock":     {"server", "server/auth", "store"},
 		"server/settings": {},
 		"server/members":  {"store"},
 		// A command, for `make docs`.

@@ -17,6 +17,7 @@ import (
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/mock"
 	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -102,6 +103,14 @@ type timeoutFlags struct {
 	ShutdownTimeout   time.Duration `default:"20s" help:"For requests under way when the server is told to stop (${default})."`
 }
 
+func (f timeoutFlags) timeouts() server.Timeouts {
+	return server.Timeouts{
+		ReadHeader: f.ReadHeaderTimeout, Read: f.ReadTimeout, Write: f.WriteTimeout,
+		Idle: f.IdleTimeout, Request: f.RequestTimeout,
+		Drain: f.DrainDelay, Shutdown: f.ShutdownTimeout,
+	}
+}
+
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	databaseFlag
@@ -121,10 +130,14 @@ type serveCommand struct {
 	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default})."`
 	Dev       bool   `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
+	mockFlags
 }
 
 // Run serves until a signal comes.
-func (c *serveCommand) Run(ctx context.Context) error {
+func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
+	if c.Mock {
+		return c.runMock(ctx, k)
+	}
 	if c.Dev {
 		if err := c.makeUp(dev.MakeJWTSecret, dev.MakeSecretKey); err != nil {
 			return err
@@ -186,6 +199,9 @@ func (c *serveCommand) config() (server.Config, error) {
 	if !c.hasTokenKey() {
 		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
+	if c.JWTSecret == mock.Secret {
+		problems.Add(errors.New("the secret of tokens is the mock's, which everybody knows: choose another"))
+	}
 	secretKey, oldSecretKeys, err := c.secretKeyFlags.decode()
 	problems.Add(err)
 	limits, err := c.limits(c.Dev)
@@ -212,17 +228,13 @@ func (c *serveCommand) config() (server.Config, error) {
 			Audience:     c.Audience,
 			Claims:       c.claimFlags.names(),
 		},
-		Timeouts: server.Timeouts{
-			ReadHeader: c.ReadHeaderTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout,
-			Idle: c.IdleTimeout, Request: c.RequestTimeout,
-			Drain: c.DrainDelay, Shutdown: c.ShutdownTimeout,
-		},
-		Limits: limits,
-		TLS:    tls,
-		CORS:   c.CORSOrigin,
-		Docs:   c.Docs,
-		Log:    c.logger(),
-		Build:  build(),
+		Timeouts: c.timeouts(),
+		Limits:   limits,
+		TLS:      tls,
+		CORS:     c.CORSOrigin,
+		Log:      c.logger(),
+		Build:    build(),
+		Docs:     c.Docs,
 	}
 	for _, problem := range config.Problems() {
 		if !errors.Is(problem, auth.ErrNoKey) { // said above, in the words of whoever is to mend it
@@ -269,7 +281,8 @@ type tokenCommand struct {
 	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
 	Authority  []string      `placeholder:"ROLE" help:"A role of the caller, such as ROLE_COMPANY_ADMIN; repeat it for several."`
 	Expires    time.Duration `default:"1h" help:"How long the token is good (${default})."`
-	Dev        bool          `help:"Sign with the key that 'dragoman serve --dev' keeps in .dragoman/, even if another is configured."`
+	Dev        bool          `xor:"whose" help:"Sign with the key that 'dragoman serve --dev' keeps in .dragoman/, even if another is configured."`
+	Mock       bool          `xor:"whose" help:"Sign with the secret of 'dragoman serve --mock', which everybody knows."`
 }
 
 // Run prints one token.
@@ -300,6 +313,9 @@ func (c *tokenCommand) Run() error {
 }
 
 func (c *tokenCommand) secret() (string, error) {
+	if c.Mock {
+		return mock.Secret, nil
+	}
 	if c.JWTSecret != "" && !c.Dev {
 		return c.JWTSecret, nil
 	}

@@ -197,7 +197,12 @@ func serve(t *testing.T, dir string, variables, args []string, f func(address st
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), program, args...)
+	return serveBy(t, dir, variables, exec.CommandContext(t.Context(), program, args...), f)
+}
+
+// serveBy is serve with a command that runs the program.
+func serveBy(t *testing.T, dir string, variables []string, c *exec.Cmd, f func(address string)) string {
+	t.Helper()
 	c.Dir, c.Env = dir, append([]string{asProgram + "=1", "HOME=" + dir}, variables...)
 	read, write := io.Pipe()
 	c.Stdout, c.Stderr = write, write

@@ -59,6 +59,9 @@ func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) 
 	}
 	e.GET(livePath, h.live)
 	e.GET(readyPath, h.ready)
+	if c.Mock != nil {
+		e.POST(resetPath, c.Mock.reset)
+	}
 	return e, nil
 }
 
@@ -77,11 +80,18 @@ func (f *front) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
 		if !saneRequestID.MatchString(id) {
-			id = uuid.NewString()
+			id = f.newRequestID()
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		return next(c)
 	}
+}
+
+func (f *front) newRequestID() string {
+	if f.Mock != nil {
+		return f.Mock.NewRequestID()
+	}
+	return uuid.NewString()
 }
 
 // observe writes one line a request, without any value that a client sent but the sane request id: the route, not the

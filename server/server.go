@@ -42,6 +42,7 @@ type Config struct {
 	TLS           TLS
 	Docs          bool             // serve the explorer, under /docs
 	CORS          []string         // the origins whose scripts may use the server, such as https://app.example.com
+	Mock          *Mock            // nil: the server is none
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
@@ -92,12 +93,19 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Auth.Now, c.Auth.Log = c.Now, c.Log
+	if c.Auth.Now == nil {
+		c.Auth.Now = c.Now
+	}
+	c.Auth.Log = c.Log
 	verifier, err := auth.NewVerifier(c.Auth)
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, store.Config{URL: c.Database, SecretKey: c.SecretKey, OldSecretKeys: c.OldSecretKeys, Now: c.Now})
+	directory := store.Config{URL: c.Database, SecretKey: c.SecretKey, OldSecretKeys: c.OldSecretKeys, Now: c.Now}
+	if c.Mock != nil {
+		directory.Random = c.Mock.Random
+	}
+	s, err := store.Open(ctx, directory)
 	if err != nil {
 		verifier.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -110,6 +118,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Passwords: c.Passwords,
 		Limiter:   limiter,
 		Now:       c.Now,
+		Mock:      c.Mock != nil,
 	}, h)
 	if err != nil {
 		verifier.Close()
@@ -142,9 +151,12 @@ func (s *Server) Listen() (net.Listener, error) {
 // Serve answers requests on l until ctx is done. Then it says for the time to drain that it is not ready, while it serves
 // on; takes no more connections; and lets the requests under way finish within the shutdown's time-out. It gives nil after
 // such an orderly end.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.ServeHandler(ctx, l, s) }
+
+// ServeHandler is Serve with another handler in the server's place, such as one that stands before it.
+func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.Handler) error {
 	h := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ReadHeaderTimeout: s.c.Timeouts.ReadHeader,
 		ReadTimeout:       s.c.Timeouts.Read,
 		WriteTimeout:      s.c.Timeouts.Write,

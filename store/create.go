@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,10 +62,10 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 	row := u.clone()
 	if row.UUID == uuid.Nil {
-		row.UUID = uuid.New()
+		row.UUID = s.NewUUID()
 	}
 	if row.AccessToken == "" {
-		row.AccessToken = newAccessToken()
+		row.AccessToken = s.newAccessToken()
 	}
 	created(now, &row.CreatedAt, &row.UpdatedAt)
 	normalize(&row)
@@ -74,10 +74,15 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 	return row, v.found
 }
 
+// NewUUID returns a fresh UUID, as the store gives its users and customers.
+func (s *Store) NewUUID() uuid.UUID { return uuid.Must(uuid.NewRandomFromReader(s.random)) }
+
 // newAccessToken returns a fresh access key of 128 random bits.
-func newAccessToken() string {
+func (s *Store) newAccessToken() string {
 	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		panic(fmt.Sprintf("reading Config.Random, which must not fail: %v", err))
+	}
 	return hex.EncodeToString(b[:])
 }
 

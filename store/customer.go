@@ -108,7 +108,7 @@ func (s *Store) CreateCustomer(ctx context.Context, c *Customer, companies ...*C
 func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) error {
 	row := *c
 	if row.UUID == uuid.Nil {
-		row.UUID = uuid.New()
+		row.UUID = s.NewUUID()
 	}
 	created(s.now(), &row.CreatedAt, &row.UpdatedAt)
 	var v violations

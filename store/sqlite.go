@@ -58,18 +58,24 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	readers := max(4, runtime.NumCPU())
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
+	d := newSQLite(read, write)
+	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
+	return d, nil
+}
+
+// newSQLite returns a database of SQLite's but for how it is migrated.
+func newSQLite(read, write *sql.DB) *database {
 	return &database{
 		read:        read,
 		write:       write,
 		engine:      "sqlite",
 		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
-		migrate:     func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) },
-		reserveID:   reserveSQLiteID,
-		generateIDs: generateSQLiteIDs,
 		statements:  sqliteStatements,
 		queryRow:    queryRow,
 		swap:        swapSQLite,
-	}, nil
+		reserveID:   reserveSQLiteID,
+		generateIDs: generateSQLiteIDs,
+	}
 }
 
 // sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark.

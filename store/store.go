@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -14,8 +16,8 @@ import (
 
 // Config is what a store needs to know.
 type Config struct {
-	// URL names the database: "sqlite:" and the path of a file, which is created if absent, or a "postgres://" or
-	// "postgresql://" connection URL.
+	// URL names the database: "sqlite:" and the path of a file, which is created if absent, a "postgres://" or
+	// "postgresql://" connection URL, or [InMemory].
 	URL string
 	// SecretKey is the key of 32 bytes that seals secrets at rest. A database can be read only with the key that it was
 	// written with.
@@ -26,6 +28,9 @@ type Config struct {
 	Now func() time.Time
 	// Observer is told what the store does.
 	Observer Observer
+	// Random is where the bits of new UUIDs and access tokens come from; nil means crypto/rand.Reader. It is read by several
+	// goroutines at once and must not fail. What seals secrets is always crypto/rand's.
+	Random io.Reader
 }
 
 // Store is an open user directory. Its methods may be called by many goroutines at once.
@@ -37,6 +42,7 @@ type Store struct {
 	group       *writeGroup // of single statements on SQLite
 	now         func() time.Time
 	observer    Observer
+	random      io.Reader
 }
 
 // database is an opened engine: everything in which the two differ.
@@ -62,6 +68,8 @@ type database struct {
 	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
 	// has one writer at a time anyway.
 	lockFeed func(tx *gorm.DB) error
+	// release frees what is held beside the pools. Nil where there is nothing.
+	release func() error
 }
 
 // CheckURL returns what is wrong with a Config's URL as far as its text tells, nil if nothing. It repeats nothing of it.
@@ -91,15 +99,22 @@ func openDatabase(ctx context.Context, url string, o Observer) (*database, error
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
 		return openPostgres(ctx, url, o)
 	}
+	if url == InMemory {
+		return openMemory(ctx, o)
+	}
 	return nil, errDatabaseURL
 }
 
 func (d *database) close() error {
+	var released error
+	if d.release != nil {
+		released = d.release()
+	}
 	if d.read == d.write {
-		return d.write.Close()
+		return errors.Join(released, d.write.Close())
 	}
 	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it.
-	return errors.Join(d.read.Close(), d.write.Close())
+	return errors.Join(released, d.read.Close(), d.write.Close())
 }
 
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
@@ -125,7 +140,10 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer}
+	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
 	s.group = &writeGroup{transaction: s.transaction}
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err

@@ -42,6 +42,7 @@ type operation struct {
 	check      Check // nil where the document says it all
 	parameters []*openapi3.Parameter
 	body       *openapi3.Schema // nil where the operation takes none
+	statuses   []int            // those that it documents, ascending
 }
 
 func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) *operation {
@@ -49,6 +50,12 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 		op.parameters = append(op.parameters, p.Value)
 	}
+	for status := range o.Responses.Map() {
+		if code, err := strconv.Atoi(status); err == nil {
+			op.statuses = append(op.statuses, code)
+		}
+	}
+	slices.Sort(op.statuses)
 	if o.RequestBody != nil {
 		op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
 	}
@@ -59,6 +66,11 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Set(operationKey, op.id)
+		if op.dialect.service.Mock {
+			if err := op.grant(c); err != nil {
+				return err
+			}
+		}
 		call, parameters, err := op.admit(c)
 		if err != nil {
 			return err

@@ -59,19 +59,6 @@ func (t entityTags) have(version int64) bool {
 // ETag is the strong validator of a user's version, as every answer about a user carries it.
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// prefersStrict tells whether a Prefer header asks for handling=strict. Where a preference is repeated, the first
-// counts (RFC 7240, section 2).
-func prefersStrict(header string) bool {
-	for preference := range strings.SplitSeq(header, ",") {
-		preference, _, _ = strings.Cut(preference, ";")
-		name, value, _ := strings.Cut(preference, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "handling") {
-			return strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "strict")
-		}
-	}
-	return false
-}
-
 // The bounds of a list of names in a header: the names are the client's, so neither their number nor their length may
 // be.
 const (

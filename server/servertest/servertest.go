@@ -64,7 +64,9 @@ type Server struct {
 	Store *store.Store
 	HTTP  *http.Client // checks every answer
 	t     testing.TB
-	names atomic.Int64 // how many Unique has given
+	// secret signs the tokens that the server takes.
+	secret []byte
+	names  atomic.Int64 // how many Unique has given
 }
 
 // Each runs f against a server of its own on each engine, in parallel, as storetest.Each does.
@@ -115,21 +117,35 @@ func start(t testing.TB, c server.Config) *Server {
 		t.Fatal(err)
 	}
 	storetest.Directory(t, s.Store())
-	h := httptest.NewServer(s)
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	// Cleanups run backwards: what answers goes before what it answers from.
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		h.Close()
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &Server{
-		URL:   h.URL,
-		Store: s.Store(),
-		HTTP:  &http.Client{Transport: newChecker(t, h.URL, transport)},
-		t:     t,
-	}
+	url, check := listen(t, s)
+	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, t: t, secret: Secret}
+}
+
+// Mock runs a mock, which takes tokens that are signed with secret. It has no Store to look into, and is closed by whoever
+// made it.
+func Mock(t testing.TB, mock http.Handler, secret string) *Server {
+	t.Helper()
+	url, check := listen(t, mock)
+	check.mock = true
+	return &Server{URL: url, HTTP: &http.Client{Transport: check}, t: t, secret: []byte(secret)}
+}
+
+// listen serves h until the test ends, and gives a transport that checks what it answers.
+func listen(t testing.TB, h http.Handler) (url string, check *checker) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		s.Close()
+	})
+	return s.URL, newChecker(t, s.URL, transport)
 }
 
 // With is s for another test to use: for each input of a fuzz target, which must tell by itself what it finds.
@@ -139,13 +155,19 @@ func (s *Server) With(t testing.TB) *Server {
 	if !ok {
 		t.Fatal("the server's client checks nothing")
 	}
-	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: transport.with(t)}, t: t}
+	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: transport.with(t)}, t: t, secret: s.secret}
 }
 
 // Token signs claims, good from now.
 func (s *Server) Token(c auth.Claims) string {
 	s.t.Helper()
-	token, err := auth.Sign(Secret, c, time.Now())
+	return s.TokenOf(c, time.Now())
+}
+
+// TokenOf signs claims, good from then.
+func (s *Server) TokenOf(c auth.Claims, then time.Time) string {
+	s.t.Helper()
+	token, err := auth.Sign(s.secret, c, then)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -31,7 +31,6 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/store"
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 )
 
@@ -149,7 +148,7 @@ func (h *handler) CreateCustomerUser(ctx context.Context, r worthapi.CreateCusto
 	err := call.CreateUser(ctx, &user)
 	if conflict := (*store.ConflictError)(nil); errors.As(err, &conflict) && slices.Equal(conflict.Fields, []store.Field{store.FieldUsername}) {
 		// The e-mail is free, but somebody's username is the same text: the user is then named by the UUID.
-		user.UUID = uuid.New()
+		user.UUID = h.store.NewUUID()
 		user.Username = user.UUID.String()
 		err = call.CreateUser(ctx, &user)
 	}

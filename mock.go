@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/mock"
+)
+
+type mockFlags struct {
+	Mock     bool   `help:"Stand in for a vendor in others' tests: an invented directory in memory, nothing on disk, a clock and ids that are the same each time, errors and waits by the header Prefer, and POST /mock/reset."`
+	MockSeed uint64 `default:"1" placeholder:"N" help:"What the mock's ids and access tokens follow from (${default})."`
+}
+
+// ofMock are the flags that a mock heeds.
+var ofMock = map[string]bool{
+	"mock": true, "mock-seed": true, "listen": true, "cors-origin": true, "docs": true, "log-format": true, "log-level": true,
+	"read-header-timeout": true, "read-timeout": true, "write-timeout": true, "idle-timeout": true, "request-timeout": true, "shutdown-timeout": true,
+}
+
+// checkMock refuses what was asked of a mock on the command line that it would not heed. Variables are passed over: an image
+// sets some for the server that it else is.
+func checkMock(k *kong.Context) error {
+	for _, p := range k.Path {
+		if p.Flag != nil && !p.Resolved && !ofMock[p.Flag.Name] {
+			return fmt.Errorf("a mock has its own directory, keys and limits, and speaks plain HTTP: leave out --%s, or --mock", p.Flag.Name)
+		}
+	}
+	return nil
+}
+
+// runMock serves a mock until a signal comes.
+func (c *serveCommand) runMock(ctx context.Context, k *kong.Context) error {
+	if err := checkMock(k); err != nil {
+		return err
+	}
+	m, err := mock.New(ctx, server.Config{
+		Listen:   c.Listen,
+		Timeouts: c.timeouts(),
+		CORS:     c.CORSOrigin,
+		Log:      c.logger(),
+		Docs:     c.Docs,
+		Build:    build(),
+	}, c.MockSeed)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serveMock(ctx, m), m.Close())
+}
+
+func (c *serveCommand) serveMock(ctx context.Context, m *mock.Server) error {
+	l, err := m.Listen()
+	if err != nil {
+		return err
+	}
+	if err := mock.Greet(os.Stdout, l.Addr(), c.MockSeed); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return m.Serve(ctx, l)
+}

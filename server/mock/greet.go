@@ -1,0 +1,82 @@
+package mock
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"text/template"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/google/uuid"
+)
+
+// Secret is what tokens for a mock are signed with, HS256. Everybody knows it: a server with anything real in it must not be
+// given it.
+const Secret = "dragoman-mock-secret-that-everybody-knows"
+
+// administrator is Grace Hopper, who administers the sandbox's customer.
+const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+
+// lifetime is how long Token is good, from Start: longer than any mock.
+const lifetime = 100 * 365 * 24 * time.Hour
+
+// Token gives the sandbox's administrator's token, which every mock takes. It is always the same text.
+func Token() (string, error) {
+	caller := uuid.MustParse(administrator)
+	token, err := auth.Sign([]byte(Secret), auth.Claims{
+		Subject:     caller.String(),
+		UserID:      &caller,
+		Customers:   []string{"3393"},
+		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
+		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
+		Issuer:      "dragoman-mock",
+		Expires:     lifetime,
+	}, Start)
+	if err != nil {
+		return "", fmt.Errorf("sign the mock's token: %w", err)
+	}
+	return token, nil
+}
+
+// Greet prints where the mock is, the token, and calls to paste.
+func Greet(w io.Writer, address net.Addr, seed uint64) error {
+	token, err := Token()
+	if err != nil {
+		return err
+	}
+	t, ok := address.(*net.TCPAddr)
+	data := map[string]any{"Address": address.String(), "Token": token, "Seed": seed, "Open": !ok || !t.IP.IsLoopback()}
+	if ok && t.IP.IsUnspecified() {
+		data["Address"] = fmt.Sprintf("127.0.0.1:%d", t.Port)
+	}
+	if err := greeting.Execute(w, data); err != nil {
+		return fmt.Errorf("print the greeting: %w", err)
+	}
+	return nil
+}
+
+var greeting = template.Must(template.New("greeting").Parse(`Dragoman's mock is listening on http://{{.Address}}, with an invented directory in memory, seed {{.Seed}}.
+{{- if .Open}}
+
+OTHERS CAN REACH IT, and whoever does may do anything with it: its secret is public. Keep real data out of it.
+{{- end}}
+
+  Worth      http://{{.Address}}/auth/api/v1
+  Testinium  http://{{.Address}}/account/api/v1
+
+A token of customer 3393 "Sandbox", the same in every mock:
+
+TOKEN='{{.Token}}'
+
+curl --header "Authorization: Bearer $TOKEN" http://{{.Address}}/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users
+
+An answer of your choice, and a slow one:
+
+curl --header "Authorization: Bearer $TOKEN" --header 'Prefer: code=503, delay=250' http://{{.Address}}/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users
+
+Back to the beginning:
+
+curl --request POST http://{{.Address}}/mock/reset
+
+`))

@@ -1,0 +1,26 @@
+package mock_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server/mock"
+)
+
+// TestTheGreetingSaysWhoCanReachIt: a mock that is not of this machine alone says so aloud.
+func TestTheGreetingSaysWhoCanReachIt(t *testing.T) {
+	t.Parallel()
+	for address, open := range map[string]bool{"127.0.0.1": false, "::1": false, "0.0.0.0": true, "::": true, "192.0.2.1": true} {
+		var said strings.Builder
+		if err := mock.Greet(&said, &net.TCPAddr{IP: net.ParseIP(address), Port: 8080}, 1); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said.String(), "OTHERS CAN REACH IT") != open {
+			t.Errorf("at %s it says\n%s", address, said.String())
+		}
+		if strings.Contains(said.String(), "http://0.0.0.0") || strings.Contains(said.String(), "http://[::]") {
+			t.Errorf("at %s it prints calls to nowhere\n%s", address, said.String())
+		}
+	}
+}
