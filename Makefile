@@ -12,7 +12,7 @@ TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
 FUZZTIME ?= 1m
 
-.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz bench typescript breaking release-documents gates check
+.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz bench typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -98,6 +98,10 @@ bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. 
 typescript: ## Make TypeScript clients of the served documents and run them against the server; needs Node.js 20 with npm
 	GO="$(GO)" .ci/typescript/run
 
+lint-openapi: ## Redocly: look for what is wrong or missing in the documents; needs Node.js 20 with npm
+	@command -v npm >/dev/null || { echo "This needs Node.js 20 or later with npm." >&2; exit 1; }
+	cd .ci/redocly && npm ci --no-progress && npm run --silent lint
+
 breaking: ## Fail when a document breaks clients of the last release, or of the vendor's own, and nobody has said so
 	$(GO) -C .ci/breaking run . ../..
 
@@ -106,7 +110,8 @@ release-documents: ## At a release: make today's documents the ones that later c
 	mkdir openapi/released
 	cp gen/documents/*.yaml openapi/released/
 
-gates: ## Plant faults in documents and see that `make breaking` finds each
+gates: lint-openapi ## Plant faults in documents and see that breaking and lint-openapi find each; needs Node.js 20 with npm
+	cd .ci/redocly && npm run --silent test
 	$(GO) -C .ci/breaking vet .
 	$(GO) -C .ci/breaking test -count=1 .
 

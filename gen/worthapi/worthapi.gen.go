@@ -2151,7 +2151,7 @@ var swaggerSpec = []string{
 	"ojnf5+uKV/ZmtaKJY1UctML2S35Zbj+pdPvzejmvuz2u67Q2t1azc8kvGfiea1lz3MwGvOqHzszqGtBl",
 	"AS34JQPQ5ZFK01j1gTRvSyIuIao15WMhG+h59ojbsomNeymJcssaY8q1v+TB/jKxCEv0i5c3Zrw3MFq6",
 	"6BfvQOBh7gMwTgUR3lse02AK5lIy9cRiKvlOW+k9wScSfkMtGFbMNuDUexaU8y5i3JOK22IUazklke8F",
-	"62ksYmfX2dCCfQOP6MbVpjM7n/1fAAAA//8=",
+	"62ksYmfX2dCCfQOP6MbVJsSELJZrvqdrZHGtjCyz89n/BQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
