@@ -14,7 +14,7 @@ function variable(name: string): string {
   return value;
 }
 
-const url = variable("DRAGOMAN_URL");
+const url = variable("SERVER_URL");
 
 /** A token of the sandbox's administrator. */
 export const manager = variable("TOKEN_MANAGER");
