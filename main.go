@@ -35,6 +35,7 @@ type commandLine struct {
 	Restore  restoreCommand  `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
 	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
 	Token    tokenCommand    `cmd:"" help:"Print a signed token, alone on standard output."`
+	Check    checkCommand    `cmd:"" help:"Hold any server that speaks a dialect against the laws of that dialect."`
 	Ready    readyCommand    `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
 	Version  versionCommand  `cmd:"" help:"Print which version this is, and of which commit and date."`
 }

@@ -53,7 +53,11 @@ var commandLines = map[string][]string{
 	"token":        {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"ready":        {"--listen=127.0.0.1:1", "--listen=nowhere"},
 	"version":      {"", "--format=json"},
+	"check": {"--list", checkOfAda + " --target=http://127.0.0.1:1", checkOfAda + " --target=http://u:" + secretOfDSN + "@127.0.0.1:1",
+		checkOfAda + " --target=" + secretOfFile, checkOfAda + " --target=http://127.0.0.1:1 --other-token=" + secretOfTokens},
 }
+
+const checkOfAda = "--dialect=testinium --customer=3393 --company=5251 --user=6860 --token=" + secretOfTokens
 
 // TestNoCommandTellsASecret runs every command with secrets in all of its settings, good ones and bad ones, on a directory
 // that is full of them.

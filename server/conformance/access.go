@@ -1,0 +1,324 @@
+package conformance
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+)
+
+// tokens are the laws about who a caller is.
+var tokens = []entry{
+	{
+		Law: Law{
+			Name: "missing-token-is-401", Grade: Vendor, hold: missingToken,
+			Says: "Every operation without a token is 401.",
+			Why:  "It is a directory of people.",
+		},
+		worth: "Worth, Update Customer User By ID: 401", testinium: "Testinium: Missing or invalid authentication token",
+	},
+	{
+		Law: Law{
+			Name: "malformed-token-is-401", Grade: Vendor, hold: malformedToken,
+			Says: "A token that is none, of another scheme, or given twice is 401 on every operation.",
+			Why:  "A parser that fails open lets everybody in; one that fails with 500 looks like an outage.",
+		},
+		worth: "Worth, Update Customer User By ID: 401", testinium: "Testinium: Missing or invalid authentication token",
+	},
+	{
+		Law: Law{
+			Name: "unsigned-token-is-401", Grade: Vendor, hold: unsignedToken,
+			Says: "The good token's claims with alg none and no signature are 401.",
+			Why:  "Anybody can write such a token, for any customer.",
+		},
+		worth: "Worth, Update Customer User By ID: 401; RFC 8725, section 3.2", testinium: "Testinium: Missing or invalid authentication token; RFC 8725, section 3.2",
+	},
+	{
+		Law: Law{
+			Name: "wrongly-signed-token-is-401", Grade: Vendor, hold: wronglySigned,
+			Says: "The good token with another signature, or with other claims under its own, is 401.",
+			Why:  "A signature that is not checked is no signature.",
+		},
+		worth: "Worth, Update Customer User By ID: 401; RFC 7515, section 5.2", testinium: "Testinium: Missing or invalid authentication token; RFC 7515, section 5.2",
+	},
+	{
+		Law: Law{
+			Name: "unauthenticated-answers-name-the-scheme", Grade: HTTP, hold: challenge,
+			Says: "A 401 has a WWW-Authenticate header with Bearer.",
+			Why:  "HTTP demands it, and some clients ask for a token only then.",
+		},
+		worth: "RFC 9110, section 11.6.1; RFC 6750, section 3", testinium: "RFC 9110, section 11.6.1; RFC 6750, section 3",
+	},
+	{
+		Law: Law{
+			Name: "scheme-is-case-insensitive", Grade: HTTP, hold: schemeCase,
+			Says: "bearer in any case of letters is Bearer.",
+			Why:  "Some HTTP libraries write it in lower case.",
+		},
+		worth: "RFC 9110, section 11.1", testinium: "RFC 9110, section 11.1",
+	},
+}
+
+// operations are requests for all operations that can be sent without harm. The update changes nothing.
+func (t *trial) operations() []request {
+	all := []request{t.showRequest(), t.listRequest(""), t.updateRequest(t.idle().String())}
+	if t.d.name == Worth {
+		all = append(all, t.request("listCustomerSubroles", http.MethodGet, strings.TrimSuffix(t.listPath(t.c.Customer), "users")+"subroles"))
+	}
+	return all
+}
+
+// unauthenticated asks for 401 from every operation with each of some Authorization headers.
+func (t *trial) unauthenticated(why string, authorizations ...string) {
+	for _, r := range t.operations() {
+		for _, a := range authorizations {
+			t.want(t.send(r.by(a)), why, http.StatusUnauthorized)
+		}
+	}
+}
+
+func missingToken(t *trial) { t.unauthenticated("there is no token", "") }
+
+func malformedToken(t *trial) {
+	token := t.c.Token
+	t.unauthenticated("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Basic "+token, token,
+		"Bearer "+token+" "+token, "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
+	for _, r := range t.operations() {
+		t.want(t.send(r.by("").with("Authorization", "Bearer "+token, "Bearer "+token)), "a token is given once", http.StatusUnauthorized)
+	}
+}
+
+// parts gives the three parts of the token, and skips the law if it is no JWT.
+func (t *trial) parts() []string {
+	parts := strings.Split(t.c.Token, ".")
+	if claimsOf(t.c.Token) == nil {
+		t.skip("the token is no JWT")
+	}
+	return parts
+}
+
+func encodePart(json string) string { return base64.RawURLEncoding.EncodeToString([]byte(json)) }
+
+func unsignedToken(t *trial) {
+	parts := t.parts()
+	var all []string
+	for _, alg := range []string{"none", "None", "NONE", ""} {
+		header := encodePart(`{"alg":` + encode(alg) + `,"typ":"JWT"}`)
+		all = append(all, "Bearer "+header+"."+parts[1]+".", "Bearer "+header+"."+parts[1]+"."+parts[2])
+	}
+	all = append(all, "Bearer "+parts[0]+"."+parts[1]+".", "Bearer "+parts[0]+"."+parts[1])
+	t.unauthenticated("the token is not signed", all...)
+}
+
+func wronglySigned(t *trial) {
+	parts := t.parts()
+	signature := []byte(parts[2])
+	// Not the last letter, of which some bits may not count.
+	if signature[0] == 'A' {
+		signature[0] = 'B'
+	} else {
+		signature[0] = 'A'
+	}
+	claims := claimsOf(t.c.Token)
+	claims["dragoman_check"] = true
+	t.unauthenticated("the signature is not this token's",
+		"Bearer "+parts[0]+"."+parts[1]+"."+string(signature),
+		"Bearer "+parts[0]+"."+encodePart(encode(claims))+"."+parts[2])
+}
+
+func challenge(t *trial) {
+	for _, r := range t.operations() {
+		for _, authorization := range []string{"", "Bearer x"} {
+			x := t.send(r.by(authorization))
+			if x.status != http.StatusUnauthorized {
+				continue // another law's
+			}
+			if scheme, _, _ := strings.Cut(x.header.Get("WWW-Authenticate"), " "); !strings.EqualFold(scheme, "Bearer") {
+				t.broken(x, "WWW-Authenticate: Bearer", "WWW-Authenticate: %s", x.header.Get("WWW-Authenticate"))
+			}
+		}
+	}
+}
+
+func schemeCase(t *trial) {
+	for _, scheme := range []string{"bearer", "BEARER"} {
+		t.want(t.send(t.showRequest().by(scheme+" "+t.c.Token)), "the token is good", http.StatusOK)
+	}
+}
+
+// tenants are the laws about what a caller may do.
+var tenants = []entry{
+	{
+		Law: Law{
+			Name: "foreign-customer-is-403", Grade: Vendor, hold: foreignCustomer,
+			Says: "A customer that is not the token's is 403 on every operation.",
+			Why:  "It is the wall between tenants.",
+		},
+		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED",
+	},
+	{
+		Law: Law{
+			Name: "other-caller-is-403", Grade: Vendor, OtherToken: true, hold: otherCaller,
+			Says: "A good token of a caller without rights in the customer is 403 on every operation, and changes nothing.",
+			Why:  "It is the wall between tenants, tried from the other side.",
+		},
+		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED",
+	},
+	{
+		Law: Law{
+			Name: "refusal-does-not-tell-whether-the-customer-exists", Grade: Own, OtherToken: true, hold: refusalDoesNotTell,
+			Says: "To a caller without rights a customer that exists, one that does not, and a user in either are the same 403.",
+			Why:  "Else anybody with a token can find out who is a customer, and who works there.",
+		},
+		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
+	},
+	{
+		Law: Law{
+			Name: "unknown-user-is-404", Grade: Vendor, hold: unknownUser,
+			Says: "A user that the customer does not have is 404.",
+			Why:  "A client must be able to tell gone from forbidden.",
+		},
+		worth: "Worth, Update Customer User By ID: 404", testinium: "Testinium, Update User: 404 USER_NOT_FOUND",
+	},
+	{
+		Law: Law{
+			Name: "company-header-is-required", Grade: Vendor, hold: companyRequired,
+			Says: "An operation without current-company-id is 400.",
+			Why:  "The vendor documents it as required; without it nobody knows for whom the caller acts.",
+		},
+		testinium: "Testinium, Update User: header",
+	},
+	{
+		Law: Law{
+			Name: "company-header-must-be-an-integer", Grade: Own, hold: companyInteger,
+			Says: "A current-company-id that is no integer, or is given twice, is 400.",
+			Why:  "Of two companies the server would have to guess.",
+		},
+		testinium: "SEMANTICS.md, Who may do what",
+	},
+	{
+		Law: Law{
+			Name: "foreign-company-is-403", Grade: Own, hold: foreignCompany,
+			Says: "A company that is not the customer's, or is none, is 403.",
+			Why:  "The header must not open a door that the path closes.",
+		},
+		testinium: "SEMANTICS.md, Who may do what",
+	},
+	{
+		Law: Law{
+			Name: "refusals-come-in-order", Grade: Own, hold: refusalsInOrder,
+			Says: "Of several faults the first is told: token, customer, Content-Type, body, user, If-Match.",
+			Why:  "Whoever may do nothing must learn nothing, not even what a good body is.",
+		},
+		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
+	},
+}
+
+// everyCustomer tells whether the token is one for every customer, as far as its claims say.
+func (t *trial) everyCustomer() bool {
+	claims := claimsOf(t.c.Token)
+	_, bounded := claims["customer_id"]
+	return !bounded && strings.Contains(encode(claims["authorities"]), `"ROLE_ADMIN"`)
+}
+
+// elsewhere gives requests for all operations in another customer.
+func (t *trial) elsewhere(customer string) []request {
+	all := []request{t.showRequestOf(customer, t.c.User), t.updateRequestOf(customer, t.c.User, t.idle().String())}
+	list := t.listRequest("")
+	list.path = t.listPath(customer)
+	return append(all, list)
+}
+
+func foreignCustomer(t *trial) {
+	if t.everyCustomer() {
+		t.skip("the token is for every customer")
+	}
+	for _, r := range t.elsewhere(t.d.noSuchCustomer()) {
+		t.want(t.send(r), "the customer is not the token's", http.StatusForbidden)
+	}
+}
+
+func (t *trial) other() string { return "Bearer " + t.c.OtherToken }
+
+func otherCaller(t *trial) {
+	before, _ := t.show()
+	for _, r := range t.operations() {
+		t.want(t.send(r.by(t.other())), "the caller has no rights in the customer", http.StatusForbidden)
+	}
+	x := t.send(t.updateRequest(t.renaming().String()).by(t.other()))
+	t.want(x, "the caller has no rights in the customer", http.StatusForbidden)
+	t.keeps(x, before)
+}
+
+func refusalDoesNotTell(t *trial) {
+	nowhere := t.d.noSuchCustomer()
+	there, nobody := t.elsewhere(t.c.Customer), t.elsewhere(nowhere)
+	for i := range there {
+		a, b := t.send(there[i].by(t.other())), t.send(nobody[i].by(t.other()))
+		t.want(a, "the caller has no rights in the customer", http.StatusForbidden)
+		t.want(b, "whether the customer exists is not told", http.StatusForbidden)
+		if told, other := t.said(a), t.said(b); told != other {
+			t.broken(b, "the same answer as to a customer that exists: "+told, "%s", other)
+		}
+	}
+	a, b := t.send(t.showRequest().by(t.other())), t.send(t.showRequestOf(t.c.Customer, t.d.noSuchUser()).by(t.other()))
+	if t.said(a) != t.said(b) {
+		t.broken(b, "the same answer as to a user who exists: "+t.said(a), "%s", t.said(b))
+	}
+}
+
+// said is the body of an error without what differs from request to request.
+func (t *trial) said(x exchange) string {
+	value, err := decode(x.body)
+	members, ok := value.(map[string]any)
+	if err != nil || !ok {
+		return string(x.body)
+	}
+	delete(members, "timestamp")
+	delete(members, "path")
+	return encode(members)
+}
+
+func unknownUser(t *trial) {
+	id := t.d.noSuchUser()
+	t.want(t.send(t.showRequestOf(t.c.Customer, id)), "there is no such user", http.StatusNotFound)
+	t.want(t.send(t.updateRequestOf(t.c.Customer, id, t.idle().String())), "there is no such user", http.StatusNotFound)
+}
+
+const companyHeader = "Current-Company-Id"
+
+func companyRequired(t *trial) {
+	for _, r := range t.operations() {
+		t.want(t.send(r.with(companyHeader)), "current-company-id is required", http.StatusBadRequest)
+	}
+}
+
+func companyInteger(t *trial) {
+	for _, r := range t.operations() {
+		for _, values := range [][]string{{"x"}, {""}, {t.c.Company + ".0"}, {t.c.Company + "," + t.c.Company}, {t.c.Company, t.c.Company}, {"9223372036854775808"}} {
+			t.want(t.send(r.with(companyHeader, values...)), "current-company-id is no integer", http.StatusBadRequest)
+		}
+	}
+}
+
+func foreignCompany(t *trial) {
+	for _, r := range t.operations() {
+		for _, id := range []string{t.d.noSuchCustomer(), "0", "-1"} {
+			t.want(t.send(r.with(companyHeader, id)), "the company is not the customer's", http.StatusForbidden)
+		}
+	}
+}
+
+func refusalsInOrder(t *trial) {
+	nowhere, nobody := t.d.noSuchCustomer(), t.d.noSuchUser()
+	plain := func(r request) request { return r.with("Content-Type", "text/plain") }
+	t.want(t.send(plain(t.updateRequestOf(nowhere, nobody, "{")).by("")), "the token comes first", http.StatusUnauthorized)
+	if !t.everyCustomer() {
+		t.want(t.send(plain(t.updateRequestOf(nowhere, nobody, "{"))), "the customer comes before the body", http.StatusForbidden)
+	}
+	t.want(t.send(plain(t.updateRequestOf(t.c.Customer, nobody, "{"))), "the Content-Type comes before the body", http.StatusUnsupportedMediaType)
+	t.want(t.send(t.updateRequestOf(t.c.Customer, nobody, "{")), "the body comes before the user", http.StatusBadRequest)
+	if t.has[ETags] {
+		t.want(t.send(t.updateRequestOf(t.c.Customer, nobody, t.idle().String()).with("If-Match", `"x"`)), "the user comes before If-Match", http.StatusNotFound)
+		t.want(t.send(t.updateRequest("{}").with("If-Match", `"x"`)), "the body comes before If-Match", http.StatusBadRequest)
+	}
+}

@@ -1,0 +1,152 @@
+package conformance
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// addresses are the laws about paths, ids and methods.
+var addresses = []entry{
+	{
+		Law: Law{
+			Name: "ids-beyond-the-limits-are-nobodys", Grade: Own, hold: idsBeyondLimits,
+			Says: "Ids at and beyond 2^53, 0 and negative ones are users who do not exist: 404.",
+			Why:  "An id that overflows, or is rounded, is another user's.",
+		},
+		testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "ids-that-are-none-are-refused", Grade: Own, hold: idsThatAreNone,
+			Says: "An id that the document does not allow is 400; where Worth's update types it as a plain text, 404.",
+			Why:  "A server that reads as far as it can takes 6860x for 6860.",
+		},
+		worth: "SEMANTICS.md, Worth's update: PATCH", testinium: "SEMANTICS.md, Who may do what",
+	},
+	{
+		Law: Law{
+			Name: "uuids-are-the-same-in-any-case", Grade: HTTP, hold: uuidCase,
+			Says: "A UUID in upper case is the same user.",
+			Why:  "Some systems write UUIDs in upper case.",
+		},
+		worth: "RFC 9562, section 4",
+	},
+	{
+		Law: Law{
+			Name: "nil-uuid-is-nobody", Grade: Vendor, hold: nilUUID,
+			Says: "The nil UUID is a user who does not exist: 404.",
+			Why:  "It is what a forgotten id looks like, and must not find anybody.",
+		},
+		worth: "Worth, Update Customer User By ID: 404",
+	},
+	{
+		Law: Law{
+			Name: "unknown-path-is-404", Grade: HTTP, hold: unknownPath,
+			Says: "A path that is none of the API's is 404, in the dialect's words.",
+			Why:  "Clients parse every error with the same code.",
+		},
+		worth: "RFC 9110, section 15.5.5", testinium: "RFC 9110, section 15.5.5",
+	},
+	{
+		Law: Law{
+			Name: "wrong-method-is-405-with-allow", Grade: HTTP, hold: wrongMethod,
+			Says: "A method that a path does not have is 405, with the path's methods in Allow.",
+			Why:  "HTTP demands the header; clients and gateways ask by it what can be done.",
+		},
+		worth: "Worth, error guide: wrong method; RFC 9110, section 15.5.6", testinium: "RFC 9110, section 15.5.6",
+	},
+	{
+		Law: Law{
+			Name: "request-id-comes-back", Grade: Own, hold: requestID,
+			Says: "X-Request-Id is in every answer: the request's own if it is a sane one, else the server's.",
+			Why:  "It is how a failed call is found in the server's log; a hostile one must not get there.",
+		},
+		worth: "SEMANTICS.md, Errors", testinium: "SEMANTICS.md, Errors",
+	},
+}
+
+// both asks for a status from reading and from updating the user of an id.
+func (t *trial) both(why, id string, read, update int) {
+	t.want(t.send(t.showRequestOf(t.c.Customer, id)), why, read)
+	t.want(t.send(t.updateRequestOf(t.c.Customer, id, t.idle().String())), why, update)
+}
+
+func idsBeyondLimits(t *trial) {
+	for _, id := range []string{"9007199254740991", "9007199254740992", "9007199254740993", "9223372036854775807", "0", "-1", "-" + t.c.User, "-9223372036854775808"} {
+		t.both("there is no such user", id, http.StatusNotFound, http.StatusNotFound)
+	}
+}
+
+func idsThatAreNone(t *trial) {
+	if t.d.name == Testinium {
+		for _, id := range []string{t.c.User + "x", t.c.User + ".0", "+" + t.c.User, "x", "%20" + t.c.User, t.c.User + "e0", "0x1ACC", "9223372036854775808", "%EF%BC%96", "null"} {
+			t.both("this is no integer", id, http.StatusBadRequest, http.StatusBadRequest)
+		}
+		return
+	}
+	bare := strings.ReplaceAll(t.c.User, "-", "")
+	for _, id := range []string{"x", "1", bare, "%7B" + t.c.User + "%7D", "urn:uuid:" + t.c.User, t.c.User + "x", t.c.User[:35], "%20" + t.c.User[1:], "null"} {
+		t.both("this is no UUID", id, http.StatusBadRequest, http.StatusNotFound)
+	}
+}
+
+func uuidCase(t *trial) {
+	for _, r := range []request{t.showRequestOf(t.c.Customer, strings.ToUpper(t.c.User)), t.showRequestOf(strings.ToUpper(t.c.Customer), t.c.User)} {
+		x := t.send(r)
+		t.want(x, "it is the same id", http.StatusOK)
+		if u, ok := t.userIn(x); !ok || !same(u[t.d.idMember], t.found[t.d.idMember]) {
+			t.broken(x, "the user", "another")
+		}
+	}
+	m := t.d.members[0]
+	body := t.change(m)
+	x := t.send(t.updateRequestOf(t.c.Customer, strings.ToUpper(t.c.User), body.String()))
+	t.want(x, "it is the same id", http.StatusOK)
+	t.shows(x, m.name, body.value(m.name))
+}
+
+func nilUUID(t *trial) {
+	t.both("nobody has the nil UUID", "00000000-0000-0000-0000-000000000000", http.StatusNotFound, http.StatusNotFound)
+}
+
+func unknownPath(t *trial) {
+	for _, path := range []string{"/dragoman-check", t.userPath(t.c.Customer, t.c.User) + "/dragoman-check", "/customers"} {
+		x := t.send(t.request("", http.MethodGet, path))
+		t.want(x, "there is no such path", http.StatusNotFound)
+	}
+}
+
+func wrongMethod(t *trial) {
+	// POST without a body to a user who does not exist: it hurts nobody even where it is served.
+	x := t.send(t.request("", http.MethodPost, t.userPath(t.c.Customer, t.d.noSuchUser())))
+	t.want(x, "the path has no POST", http.StatusMethodNotAllowed)
+	var allowed []string
+	for _, line := range x.header.Values("Allow") {
+		for method := range strings.SplitSeq(line, ",") {
+			allowed = append(allowed, strings.TrimSpace(method))
+		}
+	}
+	for _, method := range []string{http.MethodGet, t.d.method} {
+		if !slices.Contains(allowed, method) {
+			t.broken(x, "Allow with GET and "+t.d.method, "Allow: %s", strings.Join(allowed, ", "))
+		}
+	}
+}
+
+func requestID(t *trial) {
+	const header = "X-Request-Id"
+	requests := append(t.operations(), t.updateRequest("{"), t.showRequest().by(""), t.request("", http.MethodGet, "/dragoman-check"))
+	for _, r := range requests {
+		id := "dragoman.check_" + t.nonce
+		if x := t.send(r.with(header, id)); x.header.Get(header) != id {
+			t.broken(x, header+": "+id, "%s: %s", header, x.header.Get(header))
+		}
+	}
+	for _, hostile := range []string{strings.Repeat("x", 65), "a b", "<script>", "é", `"`} {
+		x := t.send(t.showRequest().with(header, hostile))
+		if got := x.header.Get(header); got == "" || got == hostile {
+			t.broken(x, "an id of the server's own", "%s: %s", header, printable(got))
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// answers are the laws that every answer of the whole run is held against. They stand last.
+var answers = []entry{
+	{
+		Law: Law{
+			Name: "errors-name-the-member", Grade: Own, hold: errorsNameMember,
+			Says: "A 400 about members lists every one that is wrong, by its path, with a message.",
+			Why:  "A form can then show each error beside its field, and all of them at once.",
+		},
+		worth: "SEMANTICS.md, Errors", testinium: "SEMANTICS.md, Errors",
+	},
+	{
+		Law: Law{
+			Name: "errors-tell-nothing-of-the-inside", Grade: Own, hold: errorsTellNothing,
+			Says: "No error has the text of a database, a stack or a programming language in it.",
+			Why:  "It helps nobody but attackers, and clients begin to depend on it.",
+		},
+		worth: "SEMANTICS.md, Errors", testinium: "SEMANTICS.md, Errors",
+	},
+	{
+		Law: Law{
+			Name: "no-request-makes-the-server-fail", Grade: HTTP, hold: ofAspect(aspectFailure),
+			Says: "No request of the whole run is answered with 500, 501, 502 or 504.",
+			Why:  "A 5xx says that the server is at fault: clients try again, and somebody is woken up.",
+		},
+		worth: "RFC 9110, section 15.6", testinium: "RFC 9110, section 15.6",
+	},
+	{
+		Law: Law{
+			Name: "statuses-are-in-the-document", Grade: Vendor, hold: ofAspect(aspectStatus),
+			Says: "Every status of every answer is one that the document has for the operation.",
+			Why:  "A generated client has no code for any other.",
+		},
+		worth: "openapi/worth.yaml", testinium: "openapi/testinium.yaml",
+	},
+	{
+		Law: Law{
+			Name: "answers-are-json", Grade: Vendor, hold: ofAspect(aspectType),
+			Says: "Every body is JSON, and says so.",
+			Why:  "A client that decodes by Content-Type fails on an error page in HTML.",
+		},
+		worth: "openapi/worth.yaml", testinium: "openapi/testinium.yaml",
+	},
+	{
+		Law: Law{
+			Name: "bodies-match-the-document", Grade: Vendor, hold: ofAspect(aspectBody),
+			Says: "Every body that is no error has the members and types of the document.",
+			Why:  "A generated client fails to decode it, or decodes it to something else.",
+		},
+		worth: "openapi/worth.yaml", testinium: "openapi/testinium.yaml",
+	},
+	{
+		Law: Law{
+			Name: "errors-are-the-documented", Grade: Vendor, hold: ofAspect(aspectError),
+			Says: "Every error has what the vendor documents of it: Worth's message and errorCode, Testinium's code.",
+			Why:  "Clients decide by them.",
+		},
+		worth: "Worth, Update Customer User By ID and error guides", testinium: "Testinium, Update User: error codes",
+	},
+	{
+		Law: Law{
+			Name: "error-bodies-match-the-document", Grade: Own, hold: ofAspect(aspectWhole),
+			Says: "Every error has all the members and types of Dragoman's document, on every path.",
+			Why:  "One piece of code can read all of them.",
+		},
+		worth: "openapi/worth.overlay.yaml", testinium: "openapi/testinium.yaml",
+	},
+	{
+		Law: Law{
+			Name: "headers-match-the-document", Grade: Own, hold: ofAspect(aspectHeaders),
+			Says: "Every answer has the headers that the document says it has.",
+			Why:  "A client that relies on one of them cannot do without.",
+		},
+		worth: "openapi/worth.overlay.yaml", testinium: "openapi/testinium.yaml",
+	},
+}
+
+// tour makes one answer of each kind, so that there is something to look at also when these laws are held alone.
+func (t *trial) tour() {
+	for _, r := range t.operations() {
+		t.send(r)
+		t.send(r.by(""))
+	}
+	t.send(t.updateRequest(t.base().with(t.d.members[0].name, "1").String()))
+	t.send(t.updateRequest("{"))
+	t.send(t.showRequestOf(t.c.Customer, t.d.noSuchUser()))
+	for _, r := range t.elsewhere(t.d.noSuchCustomer()) {
+		t.send(r)
+	}
+}
+
+// ofAspect holds that no answer of the run had a fault of an aspect.
+func ofAspect(a aspect) func(*trial) {
+	return func(t *trial) {
+		t.tour()
+		found := distinct(t.client.faultsOf(a))
+		if len(found) == 0 {
+			return
+		}
+		first := found[0]
+		more := ""
+		if n := len(found) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more)", n)
+		}
+		t.broken(first.exchange, first.expected, "%s%s", first.got, more)
+	}
+}
+
+func errorsNameMember(t *trial) {
+	first, second := t.d.members[0], t.d.members[1]
+	x := t.send(t.updateRequest(t.base().with(first.name, "1").with(second.name, "[]").String()))
+	t.want(x, "two members are of another type", http.StatusBadRequest)
+	value, _ := decode(x.body)
+	var fields []string
+	for _, e := range t.d.fieldErrors(value) {
+		field, _ := memberOfObject(e, "field").(string)
+		if message, _ := memberOfObject(e, "message").(string); message == "" {
+			t.broken(x, "a message with each error", "none for %s", printable(field))
+		}
+		fields = append(fields, field)
+	}
+	slices.Sort(fields)
+	wanted := []string{first.name, second.name}
+	slices.Sort(wanted)
+	if !slices.Equal(fields, wanted) {
+		t.broken(x, "errors for "+list(wanted), "errors for %s", printable(list(fields)))
+	}
+}
+
+// inside are texts that give away what a server is made of.
+var inside = []string{"SQLSTATE", "SQLITE", "sqlite", "pq:", "pgx", "gorm", "panic", "goroutine", "runtime error", ".go:", "java.", "org.springframework",
+	"Traceback", "node_modules", "at Object.", "duplicate key", "UNIQUE constraint", "cannot unmarshal", "Unexpected token"}
+
+func errorsTellNothing(t *trial) {
+	m := t.d.members[0]
+	requests := []request{
+		t.updateRequest("{"), t.updateRequest(t.base().with(m.name, "1").String()), t.updateRequest(t.base().with(m.name, `"\u0000"`).String()),
+		t.updateRequest(t.base().with(m.name, encode(strings.Repeat("x", 5000))).String()),
+		t.showRequestOf(t.c.Customer, "%27%20OR%201%3D1--"), t.showRequestOf("%27%20OR%201%3D1--", t.c.User),
+		t.showRequest().by("Bearer a.b.c"),
+	}
+	for _, r := range requests {
+		x := t.send(r)
+		if x.status < http.StatusBadRequest {
+			continue
+		}
+		for _, text := range inside {
+			if strings.Contains(string(x.body), text) {
+				t.broken(x, "an error in plain words", "it has %q in it", text)
+			}
+		}
+	}
+}

@@ -1,0 +1,414 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// emptiness are the laws about what is not there: null, empty texts, empty bodies; and about what should not be.
+var emptiness = []entry{
+	{
+		Law: Law{
+			Name: "null-is-refused", Grade: Own, hold: nullIsRefused,
+			Says: "null for a member that the document types without null is 400, each member alone.",
+			Why:  "A server that takes null for absent ignores the client; one that stores it erases a value that must be there.",
+		},
+		worth: "Worth, Update Customer User By ID: no member is nullable", worthGrade: Vendor, testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "empty-names-are-legal", Grade: Vendor, hold: emptyNames,
+			Says: "An empty text is a legal first and last name, and is shown as one.",
+			Why:  "Empty is a value. A server that takes it for absent cannot clear a field.",
+		},
+		worth: "Worth, Update Customer User By ID: string without a least length", testinium: "Testinium, Get User: name and surname may be empty",
+	},
+	{
+		Law: Law{
+			Name: "empty-mobile-is-none", Grade: Own, hold: emptyMobile,
+			Says: "An empty mobile number is taken, and the user then has none: null.",
+			Why:  "There is no other way to take a number away, as null is refused.",
+		},
+		worth: "SEMANTICS.md, Worth's update: PATCH",
+	},
+	{
+		Law: Law{
+			Name: "empty-object-is-refused", Grade: Own, hold: func(t *trial) { t.refused(http.StatusBadRequest, "the body names nothing", "{}", " { } ") },
+			Says: "{} is 400.",
+			Why:  "An update that says nothing is a client's mistake, and a 200 hides it.",
+		},
+		worth: "Worth, Update Customer User By ID: minProperties 1", worthGrade: Vendor, testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "missing-body-is-refused", Grade: Vendor, hold: missingBody,
+			Says: "An update without a body, or with one of white space alone, is 400.",
+			Why:  "A body that got lost on the way must not read as success, let alone as null for everything.",
+		},
+		worth: "Worth, Update Customer User By ID: requestBody required", testinium: "Testinium, Update User: request body",
+	},
+	{
+		Law: Law{
+			Name: "body-must-be-an-object", Grade: Vendor, hold: bodyIsAnObject,
+			Says: "A body that is an array, a text, a number, a boolean or null is 400.",
+			Why:  "The document has an object there.",
+		},
+		worth: "Worth, Update Customer User By ID: type object", testinium: "Testinium, Update User: request body",
+	},
+	{
+		Law: Law{
+			Name: "unknown-members-are-ignored", Grade: Own, hold: unknownMembers,
+			Says: "A member that the document does not name is ignored, beside others that are good.",
+			Why:  "A client that was written for a newer or another edition keeps working.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "only-unknown-members-are-refused", Grade: Own, hold: onlyUnknownMembers,
+			Says: "A PATCH whose members are all unknown is 400 and names them.",
+			Why:  "It cannot mean anything, so a 200 would lie.",
+		},
+		worth: "SEMANTICS.md, Worth's update: PATCH",
+	},
+	{
+		Law: Law{
+			Name: "read-only-members-are-ignored", Grade: Own, Changes: State, hold: readOnlyMembers,
+			Says: "Members that are the server's are taken with any value, and stay what they were.",
+			Why:  "Clients send back what they were shown; what only the server decides must not be theirs to set.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "ids-in-the-body-must-be-the-paths", Grade: Own, hold: idsInBody,
+			Says: "entityId and customer are absent, null, or what the path says; anything else is 400.",
+			Why:  "Two ids that disagree mean that the client edits another user than it believes.",
+		},
+		testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "strict-handling-refuses-unknown-members", Grade: HTTP, Feature: Strict, hold: strictHandling,
+			Says: "With Prefer: handling=strict a member that would be ignored is 400, and Preference-Applied says that it was asked for.",
+			Why:  "A developer who misspells a member wants to be told.",
+		},
+		worth: "RFC 7240, section 4.4", testinium: "RFC 7240, section 4.4",
+	},
+}
+
+// triable gives the members that may be sent with a wrong value: those that may be changed, if the server should take it.
+func (t *trial) triable() []memberOf {
+	var all []memberOf
+	for _, m := range t.d.members {
+		if m.group == "" || t.allowed(m.group) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func nullIsRefused(t *trial) {
+	for _, m := range t.triable() {
+		t.refused(http.StatusBadRequest, m.name+" cannot be null", t.base().with(m.name, "null").String())
+	}
+	first, second := t.d.members[0], t.d.members[1]
+	t.refused(http.StatusBadRequest, first.name+" cannot be null, whatever else is good",
+		t.change(second).with(first.name, "null").String())
+}
+
+func emptyNames(t *trial) {
+	for _, m := range t.d.members[:2] {
+		t.shows(t.update(t.base().with(m.name, `""`)), m.name, `""`)
+	}
+}
+
+func emptyMobile(t *trial) {
+	t.update(object{{"mobile", `"+12025550100"`}})
+	t.shows(t.update(object{{"mobile", `""`}}), "mobile", "null")
+}
+
+func missingBody(t *trial) {
+	none := t.updateRequest("")
+	none.hasBody = false
+	t.refusedRequests(http.StatusBadRequest, "the body is required", none, t.updateRequest(""), t.updateRequest(" \r\n\t"))
+}
+
+func bodyIsAnObject(t *trial) {
+	t.refused(http.StatusBadRequest, "the body must be an object",
+		`[]`, `null`, `true`, `1`, `"text"`, "["+t.renaming().String()+"]", encode(t.renaming().String()))
+}
+
+func unknownMembers(t *trial) {
+	m := t.d.members[0]
+	body := t.change(m).with("shoe_size", "38").with("dragomanCheck", `{"a":[1,null,"x"]}`)
+	x := t.update(body)
+	t.shows(x, m.name, body.value(m.name))
+	t.keeps(x, t.found, m.name)
+}
+
+func onlyUnknownMembers(t *trial) {
+	t.refused(http.StatusBadRequest, "no member is known", `{"shoe_size":38}`, `{"firstName":"x","lastName":"y"}`)
+}
+
+// readOnly are the server's members with values that are not what they are. An access token is not among them: a server that
+// stores it would break whoever uses the present one.
+var readOnly = map[string]object{
+	Worth: {
+		{"id", `"00000000-0000-4000-8000-000000000000"`}, {"is_email_verified", "null"}, {"is_first_login", `"x"`},
+		{"created_at", `"2001-02-03T04:05:06.789Z"`}, {"created_by", "null"}, {"updated_at", "1"}, {"updated_by", `"x"`},
+		{"ext_auth_ref_id", `"x"`}, {"company_details", `{"name":"x"}`},
+	},
+	Testinium: {
+		{"createdDate", "981173106789"}, {"companyName", `"Dragoman Check"`}, {"lastPasswordResetDate", "981173106789"},
+		{"verificationToken", `"x"`}, {"resetPasswordToken", `"x"`}, {"userType", `"x"`},
+	},
+}
+
+func readOnlyMembers(t *trial) {
+	for _, m := range readOnly[t.d.name] {
+		t.keeps(t.update(t.idle().with(m.name, m.value)), t.found)
+	}
+	body := t.idle()
+	for _, m := range readOnly[t.d.name] {
+		body = body.with(m.name, m.value)
+	}
+	t.keeps(t.update(body), t.found)
+}
+
+func idsInBody(t *trial) {
+	for _, name := range []string{"entityId", "customer"} {
+		t.keeps(t.update(t.base().with(name, "null")), t.found)
+		t.keeps(t.update(t.base().with(name, t.found.json(name))), t.found)
+		// An id that is nobody's, in case the server goes by the body.
+		t.refused(http.StatusBadRequest, name+" is not the path's", t.base().with(name, t.d.noSuchUser()).String())
+	}
+}
+
+func strictHandling(t *trial) {
+	for _, prefer := range []string{"handling=strict", "Handling=Strict", `handling="strict"`, "return=minimal, handling=strict; foo=bar"} {
+		strict := t.updateRequest(t.idle().with("shoe_size", "38").String()).with("Prefer", prefer)
+		before, _ := t.show()
+		x := t.send(strict)
+		t.want(x, "shoe_size would be ignored", http.StatusBadRequest)
+		t.applied(x)
+		t.keeps(x, before)
+		x = t.send(t.updateRequest(t.idle().String()).with("Prefer", prefer))
+		t.want(x, "nothing would be ignored", http.StatusOK)
+		t.applied(x)
+	}
+	x := t.send(t.updateRequest(t.idle().with("shoe_size", "38").String()).with("Prefer", "handling=lenient"))
+	t.want(x, "lenient handling was preferred", http.StatusOK)
+}
+
+// applied asks an answer to say that strict handling was applied.
+func (t *trial) applied(x exchange) {
+	if got := x.header.Get("Preference-Applied"); !strings.EqualFold(got, "handling=strict") {
+		t.broken(x, "Preference-Applied: handling=strict", "Preference-Applied: %s", got)
+	}
+}
+
+// types are the laws about JSON's types.
+var types = []entry{
+	{
+		Law: Law{
+			Name: "wrong-types-are-refused", Grade: Vendor, hold: wrongTypes,
+			Says: "A number, a boolean, an array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
+			Why:  "A server that converts stores \"true\" and \"[object Object]\" as people's names.",
+		},
+		worth: "Worth, Update Customer User By ID: types", testinium: "Testinium, Update User: types",
+	},
+	{
+		Law: Law{
+			Name: "strings-are-no-booleans", Grade: Own, hold: stringsAreNoBooleans,
+			Says: "\"true\", 1 and 0 are no booleans: 400.",
+			Why:  "Whether \"false\" is true depends on the language; nobody should find out with an account.",
+		},
+		testinium: "SEMANTICS.md, JSON",
+	},
+	{
+		Law: Law{
+			Name: "strings-are-no-numbers", Grade: Own, hold: stringsAreNoNumbers,
+			Says: "An id in quotes is no number: 400.",
+			Why:  "The document types ids as integers, and a client that sends text has lost digits already or will.",
+		},
+		testinium: "SEMANTICS.md, JSON",
+	},
+	{
+		Law: Law{
+			Name: "integers-may-have-an-empty-fraction", Grade: Own, hold: emptyFraction,
+			Says: "6860.0 and 6.86e3 are the integer 6860; 6860.5 is none, and neither is one beyond 64 bits.",
+			Why:  "JSON has one kind of number. Some languages write every integer with a fraction.",
+		},
+		testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+}
+
+func wrongTypes(t *trial) {
+	for _, m := range t.triable() {
+		// A value that a lenient server would convert is the present one, so that nothing is changed by it.
+		var wrong []string
+		switch m.kind {
+		case grants:
+			wrong = []string{`1`, `true`, `"x"`, `[1]`, `["x"]`, `[[]]`}
+			if t.d.whole {
+				wrong = append(wrong, `{}`, `[null]`, `[{}]`, `[{"name":null}]`, `[{"name":1}]`)
+			} else {
+				wrong = append(wrong, `[]`, `{"code":1}`, `{"id":null}`)
+			}
+		case flag:
+			wrong = []string{`[]`, `{}`, `"x"`, `2.5`}
+		default:
+			wrong = []string{`1`, `0.5`, `true`, `false`, `[]`, `{}`, `["x"]`, `{"a":"x"}`}
+		}
+		for _, value := range wrong {
+			t.refused(http.StatusBadRequest, fmt.Sprintf("%s is of another type", m.name), t.base().with(m.name, value).String())
+		}
+	}
+}
+
+func stringsAreNoBooleans(t *trial) {
+	for _, m := range t.d.members {
+		if m.kind != flag {
+			continue
+		}
+		// What it is now, in other words: a server that converts changes nothing.
+		wrong := []string{`"true"`, `1`, `"TRUE"`}
+		if t.found[m.name] == false {
+			wrong = []string{`"false"`, `0`, `""`}
+		}
+		for _, value := range wrong {
+			t.refused(http.StatusBadRequest, m.name+" must be true or false", t.base().with(m.name, value).String())
+		}
+	}
+}
+
+func stringsAreNoNumbers(t *trial) {
+	for _, name := range []string{"entityId", "customer"} {
+		t.refused(http.StatusBadRequest, name+" must be a number", t.base().with(name, encode(t.found.json(name))).String())
+	}
+}
+
+func emptyFraction(t *trial) {
+	id := t.found.json("entityId")
+	for _, value := range []string{id + ".0", id + ".000", id + "e0", id + "0e-1"} {
+		t.keeps(t.update(t.base().with("entityId", value)), t.found)
+	}
+	for _, value := range []string{id + ".5", id + "e-400", "9223372036854775808", "1e400", "-" + id} {
+		t.refused(http.StatusBadRequest, "entityId is not this integer", t.base().with("entityId", value).String())
+	}
+}
+
+// limits are the laws about lengths and formats.
+var limits = []entry{
+	{
+		Law: Law{
+			Name: "texts-up-to-the-limit-are-kept-whole", Grade: Own, hold: textsUpToLimit,
+			Says: "A text of the greatest length is taken and comes back whole; length counts characters, not bytes.",
+			Why:  "A text that is cut, or a limit in bytes, hits people whose names are not in ASCII.",
+		},
+		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "texts-beyond-the-limit-are-refused", Grade: Own, hold: textsBeyondLimit,
+			Says: "A text that is one character longer is 400.",
+			Why:  "A database that cuts it, or fails with 500, is worse than being told.",
+		},
+		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "email-must-be-one", Grade: Own, Changes: Identity, hold: emailMustBeOne,
+			Says: "An email that is no e-mail address is 400.",
+			Why:  "Nobody can be written to at it, or sign in with it.",
+		},
+		worth: "Worth, Update Customer User By ID: format email", worthGrade: Vendor, testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "email-of-another-user-is-refused", Grade: Own, Changes: Identity, hold: emailOfAnother,
+			Says: "An email that another user has, in any case of letters, is 400.",
+			Why:  "Two users with one address are one inbox for two accounts.",
+		},
+		worth: "Worth, Create Customer User: duplicate e-mail", worthGrade: Vendor, testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "username-has-no-white-space", Grade: Own, Changes: Identity, hold: usernameWithoutSpace,
+			Says: "A username that is empty or has white space is 400.",
+			Why:  "It could not be typed where people sign in; the vendor calls it a bug.",
+		},
+		testinium: "SEMANTICS.md, One user",
+	},
+}
+
+// long gives a text of n characters that is good for a member, and nobody else's.
+func (t *trial) long(m memberOf, letter string, n int) string {
+	switch m.kind {
+	case mail:
+		const domain = "@example.com"
+		return encode(t.nonce + strings.Repeat("d", n-len(t.nonce+domain)) + domain)
+	case login:
+		return encode(t.nonce + strings.Repeat("d", n-len(t.nonce)))
+	case phone:
+		return encode(strings.Repeat("7", n))
+	default:
+		return encode(strings.Repeat(letter, n))
+	}
+}
+
+func textsUpToLimit(t *trial) {
+	for _, m := range t.texts() {
+		for _, letter := range []string{"x", "ß", "中", "😀"} {
+			value := t.long(m, letter, m.limit)
+			t.shows(t.update(t.base().with(m.name, value)), m.name, value)
+			if m.kind != text {
+				break
+			}
+		}
+	}
+}
+
+func textsBeyondLimit(t *trial) {
+	for _, m := range t.texts() {
+		t.refused(http.StatusBadRequest, fmt.Sprintf("%s has more than %d characters", m.name, m.limit),
+			t.base().with(m.name, t.long(m, "x", m.limit+1)).String(),
+			t.base().with(m.name, t.long(m, "x", 10*m.limit)).String())
+	}
+}
+
+func emailMustBeOne(t *trial) {
+	t.mayOrSkip("email")
+	for _, value := range []string{"", "dragoman", "dragoman@", "@example.com", "dragoman check@example.com", "dragoman@check@example.com", "dragoman@-example.com "} {
+		t.refused(http.StatusBadRequest, "email must be an e-mail address", t.base().with("email", encode(value)).String())
+	}
+}
+
+func emailOfAnother(t *trial) {
+	t.mayOrSkip("email")
+	query := ""
+	if t.d.name == Worth {
+		query = "page=1&itemsPerPage=100"
+	}
+	records, _ := t.listed(query)
+	for _, r := range records {
+		other, _ := memberOfObject(r, "email").(string)
+		if other == "" || strings.EqualFold(other, t.found.text("email")) {
+			continue
+		}
+		t.refused(http.StatusBadRequest, "another user has the e-mail",
+			t.base().with("email", encode(other)).String(),
+			t.base().with("email", encode(strings.ToUpper(other))).String())
+		return
+	}
+	t.skip("there is no other user in the list")
+}
+
+func usernameWithoutSpace(t *trial) {
+	t.mayOrSkip("username")
+	for _, value := range []string{"", " ", "dragoman check", "dragoman\tcheck", "dragoman\u00a0check", "dragoman\u2003check"} {
+		t.refused(http.StatusBadRequest, "username has no white space, and is not empty", t.base().with("username", encode(value)).String())
+	}
+}

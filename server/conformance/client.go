@@ -1,0 +1,217 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxAnswer is how many bytes of an answer are read. A longer one cannot be checked.
+const maxAnswer = 32 << 20
+
+// The statuses that ask to be tried again are, this often, and after no more than maxPatience.
+const (
+	maxTries    = 6
+	maxPatience = 30 * time.Second
+)
+
+// client sends requests, no more than it may, and keeps every answer against the document.
+type client struct {
+	base     *url.URL // of the API, without a slash at its end
+	http     *http.Client
+	limiter  *rate.Limiter
+	left     atomic.Int64 // how many requests may still be sent
+	count    atomic.Int64
+	contract *contract
+	secrets  []string // what no report may show
+
+	mu     sync.Mutex
+	faults []fault // in the order in which they were seen
+}
+
+// request is one to send.
+type request struct {
+	operation string // its operationId; empty: it is none of the document's
+	method    string
+	path      string // below the base, as it goes over the wire
+	header    http.Header
+	bearer    string // the Authorization header; empty: none
+	body      string
+	hasBody   bool
+}
+
+// with gives the request with a header; without, if there is no value.
+func (r request) with(name string, values ...string) request {
+	r.header = r.header.Clone()
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header.Del(name)
+	for _, v := range values {
+		r.header.Add(name, v)
+	}
+	return r
+}
+
+// by gives the request with another Authorization header; without, if it is empty.
+func (r request) by(authorization string) request {
+	r.bearer = authorization
+	return r
+}
+
+// exchange is a request and what came.
+type exchange struct {
+	request request
+	url     string
+	status  int
+	header  http.Header
+	body    []byte
+}
+
+// errBudget: as many requests were sent as may be.
+var errBudget = errors.New("the limit of requests is reached")
+
+// unreachedError: there was no answer.
+type unreachedError struct{ error }
+
+func (e unreachedError) Unwrap() error { return e.error }
+
+// do sends a request. An answer that asks to be tried again later is tried again then: 429 always, 503 if it says when.
+func (c *client) do(ctx context.Context, r request) (exchange, error) {
+	for try := 1; ; try++ {
+		x, err := c.once(ctx, r)
+		if err != nil {
+			return x, err
+		}
+		wait, again := patience(x)
+		if !again || try == maxTries {
+			return x, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return x, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// patience tells whether an answer is to be asked for again, and after how long.
+func patience(x exchange) (time.Duration, bool) {
+	after := x.header.Get("Retry-After")
+	if x.status != http.StatusTooManyRequests && (x.status != http.StatusServiceUnavailable || after == "") {
+		return 0, false
+	}
+	wait := time.Second
+	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(after); err == nil {
+		wait = max(time.Until(at), 0)
+	}
+	return wait, wait <= maxPatience
+}
+
+func (c *client) once(ctx context.Context, r request) (exchange, error) {
+	if c.left.Add(-1) < 0 {
+		return exchange{request: r}, errBudget
+	}
+	if err := c.limiter.Wait(ctx); err != nil {
+		return exchange{request: r}, fmt.Errorf("wait to send: %w", err)
+	}
+	x, err := c.send(ctx, r)
+	if err != nil {
+		return x, err
+	}
+	found := c.contract.check(x)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults = append(c.faults, found...)
+	return x, nil
+}
+
+func (c *client) send(ctx context.Context, r request) (exchange, error) {
+	x := exchange{request: r, url: c.base.String() + r.path}
+	var body io.Reader
+	if r.hasBody {
+		body = bytes.NewReader([]byte(r.body))
+	}
+	sent, err := http.NewRequestWithContext(ctx, r.method, x.url, body)
+	if err != nil {
+		return x, fmt.Errorf("make request: %w", err)
+	}
+	for name, values := range r.header {
+		sent.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	sent.Header.Set("User-Agent", "dragoman-check")
+	sent.Header.Set("Accept", "application/json")
+	if r.bearer != "" {
+		sent.Header.Set("Authorization", r.bearer)
+	}
+	c.count.Add(1)
+	answer, err := c.http.Do(sent)
+	if err != nil {
+		return x, unreachedError{fmt.Errorf("send request: %w", err)}
+	}
+	defer answer.Body.Close()
+	x.status, x.header = answer.StatusCode, answer.Header
+	x.body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return x, unreachedError{fmt.Errorf("read answer: %w", err)}
+	}
+	if len(x.body) > maxAnswer {
+		return x, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
+	}
+	return x, nil
+}
+
+func (c *client) sent() int { return int(c.count.Load()) }
+
+// faultsOf gives what was found of one aspect.
+func (c *client) faultsOf(a aspect) []fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found []fault
+	for _, f := range c.faults {
+		if f.aspect == a {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// showRequest gives a request as a report shows it.
+func (c *client) showRequest(x exchange) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", x.request.method, x.url)
+	if x.request.bearer != "" {
+		fmt.Fprintf(&b, "Authorization: %s\n", x.request.bearer)
+	}
+	writeHeader(&b, x.request.header)
+	if x.request.hasBody {
+		fmt.Fprintf(&b, "\n%s", excerpt([]byte(x.request.body)))
+	}
+	return c.redact(strings.TrimSuffix(b.String(), "\n"))
+}
+
+// showAnswer gives an answer as a report shows it.
+func (c *client) showAnswer(x exchange) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s\n", x.status, http.StatusText(x.status))
+	writeHeader(&b, x.header)
+	if len(x.body) > 0 {
+		fmt.Fprintf(&b, "\n%s", excerpt(x.body))
+	}
+	return c.redact(strings.TrimSuffix(b.String(), "\n"))
+}

@@ -1,0 +1,209 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// concurrency are the laws about several writers at once.
+var concurrency = []entry{
+	{
+		Law: Law{
+			Name: "parallel-patches-all-stay", Grade: Vendor, hold: parallelPatches,
+			Says: "PATCHes of different members that run at once all stay.",
+			Why:  "A server that reads, changes and writes without care loses one person's change when two save at once.",
+		},
+		worth: "Worth, Update Customer User By ID: no member is required; SEMANTICS.md, Principles",
+	},
+	{
+		Law: Law{
+			Name: "parallel-puts-stay-whole", Grade: HTTP, hold: parallelPuts,
+			Says: "Of PUTs that run at once one is there afterwards, whole.",
+			Why:  "A mixture of two is a user whom nobody described.",
+		},
+		testinium: "RFC 9110, section 9.3.4",
+	},
+	{
+		Law: Law{
+			Name: "one-of-parallel-conditional-writes-wins", Grade: HTTP, Feature: ETags, hold: oneWins,
+			Says: "Of updates that run at once with the same If-Match exactly one is done, and the others are 412.",
+			Why:  "If two are done, one of them wrote over what it had not seen: the condition was checked, and not held.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "read-modify-write-loses-nothing", Grade: HTTP, Feature: ETags, hold: readModifyWrite,
+			Says: "Writers that read, append a letter, and write with If-Match, again after a 412, lose no letter.",
+			Why:  "It is what the header is for, as clients use it.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+}
+
+// rounds is how often writers meet. A fault that shows in one meeting of two is as good as sure to show in so many.
+const rounds = 8
+
+// atOnce sends requests at the same moment and gives their answers. None may be lost.
+func (t *trial) atOnce(requests ...request) []exchange {
+	start := make(chan struct{})
+	wait := t.inParallel(len(requests), func(i int) (exchange, error) {
+		<-start
+		return t.client.do(t.ctx, requests[i])
+	})
+	close(start)
+	return wait()
+}
+
+// inParallel begins n calls of f. What it gives waits for them and gives their answers, none of which may be lost.
+func (t *trial) inParallel(n int, f func(i int) (exchange, error)) (wait func() []exchange) {
+	answers, errs := make([]exchange, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			errs[i] = guarded(func() (err error) {
+				answers[i], err = f(i)
+				return err
+			})
+		})
+	}
+	return func() []exchange {
+		group.Wait()
+		for i, err := range errs {
+			t.orUnchecked(answers[i], err)
+		}
+		return answers
+	}
+}
+
+func parallelPatches(t *trial) {
+	for range rounds {
+		wanted := map[string]string{}
+		var requests []request
+		for _, m := range t.texts() {
+			if m.kind == mail {
+				continue // whether it is free is asked across all users
+			}
+			body := t.change(m)
+			wanted[m.name] = body.value(m.name)
+			requests = append(requests, t.updateRequest(body.String()))
+		}
+		answers := t.atOnce(requests...)
+		for _, x := range answers {
+			t.want(x, "the update is good", http.StatusOK)
+		}
+		is, _ := t.show()
+		for i, m := range t.textsBut(mail) {
+			if is.json(m.name) != wanted[m.name] {
+				t.broken(answers[i], fmt.Sprintf("%s %s, as no other update names it", m.name, wanted[m.name]), "%s", is.json(m.name))
+			}
+		}
+	}
+}
+
+// textsBut gives the texts that may be changed, without those of a kind.
+func (t *trial) textsBut(k kind) []memberOf {
+	var all []memberOf
+	for _, m := range t.texts() {
+		if m.kind != k {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func parallelPuts(t *trial) {
+	first, second := t.d.members[0], t.d.members[1]
+	for range rounds {
+		var bodies []object
+		var requests []request
+		for range t.c.Writers {
+			body := t.base().with(first.name, t.fresh(first)).with(second.name, t.fresh(second))
+			bodies, requests = append(bodies, body), append(requests, t.updateRequest(body.String()))
+		}
+		answers := t.atOnce(requests...)
+		for _, x := range answers {
+			t.want(x, "the update is good", http.StatusOK)
+		}
+		is, x := t.show()
+		whole := false
+		for _, body := range bodies {
+			whole = whole || is.json(first.name) == body.value(first.name) && is.json(second.name) == body.value(second.name)
+		}
+		if !whole {
+			t.broken(x, first.name+" and "+second.name+" of one update", "%s and %s", is.json(first.name), is.json(second.name))
+		}
+	}
+}
+
+func oneWins(t *trial) {
+	m := t.d.members[0]
+	for range rounds {
+		tag := t.strong()
+		var bodies []object
+		var requests []request
+		for range t.c.Writers {
+			body := t.change(m)
+			bodies, requests = append(bodies, body), append(requests, t.updateRequest(body.String()).with("If-Match", tag))
+		}
+		answers := t.atOnce(requests...)
+		winner := -1
+		for i, x := range answers {
+			t.want(x, "one is done, the others are too late", http.StatusOK, http.StatusPreconditionFailed)
+			if x.status == http.StatusOK && winner >= 0 {
+				t.broken(x, "412, as another with the same If-Match was done", "200")
+			}
+			if x.status == http.StatusOK {
+				winner = i
+			}
+		}
+		if winner < 0 {
+			t.broken(answers[0], "one of them is done", "none was")
+		}
+		t.shows(answers[winner], m.name, bodies[winner].value(m.name))
+	}
+}
+
+// letters are what the writers append.
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
+
+// maxAttempts is how often a writer comes too late before the law gives up: in each round at least one is done.
+const maxAttempts = 3 * maxWriters
+
+func readModifyWrite(t *trial) {
+	m := t.d.members[0]
+	t.update(t.base().with(m.name, `"-"`))
+	t.strong()
+	for _, x := range t.inParallel(t.c.Writers, func(i int) (exchange, error) { return t.append(m, letters[i:i+1]) })() {
+		t.want(x, "a writer that reads again is done in the end", http.StatusOK)
+	}
+	is, x := t.show()
+	for i := range t.c.Writers {
+		if strings.Count(is.text(m.name), letters[i:i+1]) != 1 {
+			t.broken(x, m.name+" with one of each of "+letters[:t.c.Writers], "%s", is.json(m.name))
+		}
+	}
+}
+
+// append appends a letter to a member's text as a client does, and gives the last answer.
+func (t *trial) append(m memberOf, letter string) (exchange, error) {
+	var x exchange
+	for range maxAttempts {
+		shown, err := t.client.do(t.ctx, t.showRequest())
+		if err != nil {
+			return shown, err
+		}
+		u, ok := t.userIn(shown)
+		if !ok {
+			return shown, nil
+		}
+		body := t.base().with(m.name, encode(u.text(m.name)+letter))
+		x, err = t.client.do(t.ctx, t.updateRequest(body.String()).with("If-Match", etag(shown)))
+		if err != nil || x.status != http.StatusPreconditionFailed {
+			return x, err
+		}
+	}
+	return x, nil
+}

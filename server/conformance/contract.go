@@ -1,0 +1,174 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// aspect is one side of an answer that the document speaks of.
+type aspect string
+
+const (
+	aspectStatus  aspect = "status"  // is it one that the operation has
+	aspectType    aspect = "type"    // is the body what its Content-Type says
+	aspectBody    aspect = "body"    // of an answer that is no error
+	aspectError   aspect = "error"   // the body of an error, in what the vendor documents of it
+	aspectWhole   aspect = "whole"   // the body of an error, in what Dragoman's document says
+	aspectHeaders aspect = "headers" // those that the document requires
+	aspectFailure aspect = "failure" // the server's own
+)
+
+// fault is an answer that is not what the document says.
+type fault struct {
+	aspect   aspect
+	exchange exchange
+	expected string
+	got      string
+}
+
+// contract is the dialect's document, to hold answers against.
+type contract struct {
+	operations map[string]*openapi3.Operation
+	errors     *openapi3.Schema // of every error, where no operation was reached
+	// vendorError gives what is wrong with an error by what the vendor documents of it; empty: nothing.
+	vendorError func(x exchange, value any) string
+}
+
+func newContract(d *dialect) (*contract, *openapi3.T, error) {
+	document, err := d.document()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the dialect's document: %w", err)
+	}
+	c := &contract{operations: map[string]*openapi3.Operation{}, errors: document.Components.Schemas["Error"].Value, vendorError: d.vendorError}
+	for _, item := range document.Paths.Map() {
+		for _, o := range item.Operations() {
+			c.operations[o.OperationID] = o
+		}
+	}
+	return c, document, nil
+}
+
+// check holds an answer against the document.
+func (c *contract) check(x exchange) []fault {
+	var found []fault
+	add := func(a aspect, expected, format string, args ...any) {
+		found = append(found, fault{aspect: a, exchange: x, expected: expected, got: fmt.Sprintf(format, args...)})
+	}
+	if x.status >= http.StatusInternalServerError && x.status != http.StatusServiceUnavailable {
+		add(aspectFailure, "an answer", "%d", x.status)
+	}
+	schema := c.errors
+	if operation := c.operations[x.request.operation]; operation != nil {
+		response := operation.Responses.Status(x.status)
+		if response == nil {
+			statuses := slices.Sorted(maps.Keys(operation.Responses.Map()))
+			add(aspectStatus, "a status that the document has for "+x.request.operation+": "+strings.Join(statuses, ", "), "%d", x.status)
+		} else {
+			checkHeaders(response.Value, x.header, add)
+			schema = schemaOf(response.Value, schema)
+		}
+	}
+	if x.request.method == http.MethodHead || x.status == http.StatusNotModified || x.status == http.StatusNoContent {
+		return found
+	}
+	if mediaType, _, err := mime.ParseMediaType(x.header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		add(aspectType, "Content-Type: application/json", "Content-Type: %s", x.header.Get("Content-Type"))
+	}
+	var value any
+	if err := json.Unmarshal(x.body, &value); err != nil {
+		add(aspectType, "a body that is JSON", "%v", err)
+		return found
+	}
+	a := aspectBody
+	if x.status >= http.StatusBadRequest {
+		a = aspectWhole
+		if wrong := c.vendorError(x, value); wrong != "" {
+			add(aspectError, "an error as the vendor documents it", "%s", wrong)
+		}
+	}
+	if schema == nil {
+		return found
+	}
+	for _, wrong := range invalid(schema, value) {
+		add(a, "a body as the document has it", "%s", wrong)
+	}
+	return found
+}
+
+func schemaOf(response *openapi3.Response, otherwise *openapi3.Schema) *openapi3.Schema {
+	media := response.Content.Get("application/json")
+	if media == nil || media.Schema == nil {
+		return otherwise
+	}
+	return media.Schema.Value
+}
+
+func checkHeaders(response *openapi3.Response, header http.Header, add func(aspect, string, string, ...any)) {
+	for _, name := range slices.Sorted(maps.Keys(response.Headers)) {
+		declared := response.Headers[name].Value
+		values, present := header[http.CanonicalHeaderKey(name)]
+		if !present {
+			// These always come; the document leaves them optional for the sake of generated clients.
+			if declared.Required || name == "X-Request-Id" || name == "Dragoman-Changed" {
+				add(aspectHeaders, "the header "+name, "no such header")
+			}
+			continue
+		}
+		if declared.Schema != nil && declared.Schema.Value.Type.Is("integer") {
+			if _, err := strconv.Atoi(values[0]); err != nil {
+				add(aspectHeaders, "the header "+name+", an integer", "%s: %s", name, values[0])
+			}
+		}
+	}
+}
+
+// invalid says what of a value is not as its schema has it, a sentence each.
+func invalid(schema *openapi3.Schema, value any) []string {
+	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.EnableFormatValidation())
+	if err == nil {
+		return nil
+	}
+	var all []string
+	var collect func(error)
+	collect = func(err error) {
+		switch err := err.(type) {
+		case openapi3.MultiError:
+			for _, e := range err {
+				collect(e)
+			}
+		case *openapi3.SchemaError:
+			at := strings.Join(err.JSONPointer(), ".")
+			if at == "" {
+				at = "the body"
+			}
+			all = append(all, at+": "+err.Reason)
+		default:
+			all = append(all, err.Error())
+		}
+	}
+	collect(err)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// distinct gives one fault of each kind: those that differ in no more than the request are alike.
+func distinct(faults []fault) []fault {
+	seen := map[string]bool{}
+	var kept []fault
+	for _, f := range faults {
+		key := strings.Join([]string{f.exchange.request.operation, strconv.Itoa(f.exchange.status), f.expected, f.got}, "\x00")
+		if !seen[key] {
+			seen[key] = true
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}

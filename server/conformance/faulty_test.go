@@ -1,0 +1,273 @@
+package conformance_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A faulty server is the real one with one fault around it: what it is asked, or what it answers, is changed on the way.
+
+// answer is what a server says.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call is a request on its way to the real server.
+type call struct {
+	*http.Request
+	body []byte
+	next http.RoundTripper
+	t    testing.TB
+}
+
+// update tells whether it writes to a user.
+func (c *call) update() bool { return c.Method == http.MethodPatch || c.Method == http.MethodPut }
+
+// send asks the real server.
+func (c *call) send() answer {
+	r := c.Clone(c.Context())
+	r.Body, r.ContentLength, r.GetBody = nil, 0, nil
+	if c.body != nil {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
+	}
+	response, err := c.next.RoundTrip(r)
+	if err != nil {
+		panic(err) // the kit reports it
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		panic(err)
+	}
+	return answer{response.StatusCode, response.Header, body}
+}
+
+// with sends another body.
+func (c *call) with(body string) answer {
+	other := *c
+	other.body = []byte(body)
+	return other.send()
+}
+
+// present reads the user that the request is about.
+func (c *call) present() (user map[string]json.RawMessage, etag string) {
+	other := *c
+	other.Request = c.Clone(c.Context())
+	other.Method, other.body = http.MethodGet, nil
+	a := other.send()
+	var worth struct {
+		Data map[string]json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(a.body, &worth) == nil && worth.Data != nil {
+		return worth.Data, a.header.Get("ETag")
+	}
+	_ = json.Unmarshal(a.body, &user)
+	return user, a.header.Get("ETag")
+}
+
+// members gives the body's members if it is an object with none twice, and nil else.
+func (c *call) members() map[string]json.RawMessage {
+	var members map[string]json.RawMessage
+	if !json.Valid(c.body) || json.Unmarshal(c.body, &members) != nil {
+		return nil
+	}
+	return members
+}
+
+// names tells whether the body is an object that names one of these members.
+func (c *call) names(some ...string) bool {
+	m := c.members()
+	for _, name := range some {
+		if m[name] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// add puts a member at the end of the body, whatever the body has already.
+func (c *call) add(name string, value json.RawMessage) {
+	c.body = []byte(strings.TrimSuffix(strings.TrimSpace(string(c.body)), "}") + `,"` + name + `":` + string(value) + "}")
+}
+
+func encode(members map[string]json.RawMessage) string {
+	text, err := json.Marshal(members)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// idle sends an update that changes nothing, in place of what was asked.
+func (c *call) idle() answer {
+	user, _ := c.present()
+	if c.Method == http.MethodPatch {
+		return c.with(encode(map[string]json.RawMessage{"first_name": user["first_name"]}))
+	}
+	return c.with(encode(user))
+}
+
+// edit changes the answer's JSON.
+func (a answer) edit(change func(map[string]any)) answer {
+	var value map[string]any
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.UseNumber()
+	if d.Decode(&value) != nil {
+		return a
+	}
+	change(value)
+	a.body, _ = json.Marshal(value)
+	a.header = a.header.Clone()
+	a.header.Del("Content-Length")
+	return a
+}
+
+// without gives the answer without a header.
+func (a answer) without(name string) answer {
+	a.header = a.header.Clone()
+	a.header.Del(name)
+	return a
+}
+
+// set gives the answer with another value of a header.
+func (a answer) set(name, value string) answer {
+	a.header = a.header.Clone()
+	a.header.Set(name, value)
+	return a
+}
+
+// faulty is a transport to a server with a fault.
+type faulty struct {
+	next  http.RoundTripper
+	fault func(*call) answer
+	t     testing.TB
+}
+
+func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := &call{Request: r.Clone(r.Context()), next: f.next, t: f.t}
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.Body.Close(); err != nil {
+			return nil, err
+		}
+		c.body = body
+	}
+	var a answer
+	failure := func() (err error) {
+		defer func() {
+			switch thrown := recover().(type) {
+			case nil:
+			case error:
+				err = thrown
+			default:
+				panic(thrown) // of a test that wants one
+			}
+		}()
+		a = f.fault(c)
+		return nil
+	}()
+	if failure != nil {
+		return nil, failure
+	}
+	a.header = a.header.Clone()
+	a.header.Del("Content-Length")
+	return &http.Response{
+		StatusCode: a.status, Status: strconv.Itoa(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+	}, nil
+}
+
+// fault is one way in which a server does not keep the laws.
+type fault struct {
+	name    string
+	dialect string
+	// breaks are the laws that must name it.
+	breaks []string
+	// also are laws that may be broken by it too.
+	also []string
+	// begin makes the fault, with what it remembers.
+	begin func(tokens tokens) func(*call) answer
+}
+
+// tokens are those of the run.
+type tokens struct{ good, other string }
+
+// plainly is a fault that remembers nothing.
+func plainly(f func(*call) answer) func(tokens) func(*call) answer {
+	return func(tokens) func(*call) answer { return f }
+}
+
+// editing is a fault in what is asked.
+func editing(f func(*call)) func(tokens) func(*call) answer {
+	return plainly(func(c *call) answer {
+		f(c)
+		return c.send()
+	})
+}
+
+// answering is a fault in what is answered.
+func answering(f func(*call, answer) answer) func(tokens) func(*call) answer {
+	return plainly(func(c *call) answer { return f(c, c.send()) })
+}
+
+// refold renames members to those of known that differ in the case of letters alone; of two the last counts.
+func refold(body []byte, known ...string) []byte {
+	if !json.Valid(body) || bytes.TrimSpace(body)[0] != '{' {
+		return body
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil {
+		return body
+	}
+	members := map[string]json.RawMessage{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return body
+		}
+		name, _ := token.(string)
+		for _, k := range known {
+			if strings.EqualFold(k, name) {
+				name = k
+			}
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return body
+		}
+		members[name] = value
+	}
+	return []byte(encode(members))
+}
+
+// once remembers the first answer to each path.
+type once struct {
+	mu   sync.Mutex
+	seen map[string]answer
+}
+
+func (o *once) get(c *call) answer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := c.URL.String() + c.Header.Get("Authorization")
+	if a, ok := o.seen[key]; ok {
+		return a
+	}
+	a := c.send()
+	if o.seen == nil {
+		o.seen = map[string]answer{}
+	}
+	o.seen[key] = a
+	return a
+}

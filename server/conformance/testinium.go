@@ -1,0 +1,100 @@
+package conformance
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+)
+
+// maxSafe is the greatest integer that every JSON reader keeps: 2^53-1.
+const maxSafe = 1<<53 - 1
+
+var testinium = &dialect{
+	name:     Testinium,
+	document: testiniumapi.GetSpec,
+	show:     "getUser",
+	list:     "listUsers",
+	update:   "updateUser",
+	method:   http.MethodPut,
+	members: []memberOf{
+		{name: "name", kind: text, limit: 255},
+		{name: "surname", kind: text, limit: 255},
+		{name: "username", kind: login, group: Identity, limit: 254},
+		{name: "email", kind: mail, group: Identity, limit: 254},
+		{name: "enabled", kind: flag, group: State},
+		{name: "accountNonExpired", kind: flag, group: State},
+		{name: "accountNonLocked", kind: flag, group: State},
+		{name: "credentialNonExpired", kind: flag, group: State},
+		{name: "authorities", kind: grants, group: Roles},
+	},
+	whole:    true,
+	idMember: "entityId",
+	// The topmost ids below 2^53 are nobody's: ids are given from the bottom up.
+	noSuchUser:     func() string { return strconv.Itoa(maxSafe - rand.IntN(1000)) }, // #nosec G404 -- no secret
+	noSuchCustomer: func() string { return strconv.Itoa(maxSafe - rand.IntN(1000)) }, // #nosec G404 -- no secret
+	administrator: func(u user) string {
+		for _, name := range authorityNames(u) {
+			if name == "ROLE_ADMIN" || name == "ROLE_COMPANY_ADMIN" {
+				return name
+			}
+		}
+		return ""
+	},
+	checkIDs: func(c *Config) error {
+		for name, id := range map[string]string{"customer": c.Customer, "user": c.User, "company": c.Company} {
+			if n, err := strconv.ParseInt(id, 10, 64); err != nil || n <= 0 || strconv.FormatInt(n, 10) != id {
+				return fmt.Errorf("the %s of %s must be a number above 0", name, Testinium)
+			}
+		}
+		return nil
+	},
+	vendorError: testiniumError,
+	fieldErrors: func(value any) []any {
+		all, _ := memberOfObject(value, "errors").([]any)
+		return all
+	},
+	records: func(value any) ([]any, bool) {
+		records, ok := value.([]any)
+		return records, ok
+	},
+}
+
+func authorityNames(u user) []string {
+	var names []string
+	all, _ := u["authorities"].([]any)
+	for _, a := range all {
+		if name, ok := memberOfObject(a, "name").(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// testiniumCodes are the documented codes, by status.
+var testiniumCodes = map[int][]string{
+	http.StatusBadRequest:          {"INVALID_REQUEST"},
+	http.StatusUnauthorized:        {"UNAUTHORIZED"},
+	http.StatusForbidden:           {"ACCESS_DENIED", "UNAUTHORIZED_ACCESS"},
+	http.StatusNotFound:            {"USER_NOT_FOUND", "CUSTOMER_NOT_FOUND"},
+	http.StatusInternalServerError: {"INTERNAL_SERVER_ERROR"},
+}
+
+// testiniumError looks for the documented code. In which member it is the vendor does not say.
+func testiniumError(x exchange, value any) string {
+	known, ok := testiniumCodes[x.status]
+	if !ok || x.request.operation == "" {
+		return ""
+	}
+	members, _ := value.(map[string]any)
+	for _, v := range members {
+		if code, ok := v.(string); ok && slices.Contains(known, code) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("no member that is %s, which is documented for %d", strings.Join(known, " or "), x.status)
+}

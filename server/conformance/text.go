@@ -1,0 +1,117 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Text writes a run for people, as it goes: a line for each law, and all about one that is broken.
+type Text struct {
+	W       io.Writer // what cannot be written is not told
+	Colours bool
+}
+
+// The colours of a terminal.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	bold   = "1"
+)
+
+func (t Text) in(colour, text string) string {
+	if !t.Colours {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// Began is for Config.Began.
+func (t Text) Began(r Report) {
+	features := "none of Dragoman's additions"
+	if len(r.Features) > 0 {
+		features = list(r.Features)
+	}
+	fmt.Fprintf(t.W, "Checking %s, dialect %s\ncustomer %s, user %s\nThe server offers %s.\n\n", r.Target, r.Dialect, r.Customer, r.User, features)
+}
+
+// words are how outcomes are called, all of one width.
+var words = map[Outcome]string{Holds: "ok     ", Broken: "BROKEN ", Differs: "differs", Skipped: "skipped", Unchecked: "UNKNOWN"}
+
+var colours = map[Outcome]string{Holds: green, Broken: red, Differs: yellow, Skipped: yellow, Unchecked: red}
+
+// Result is for Config.Observe.
+func (t Text) Result(r Result) {
+	line := t.in(colours[r.Outcome], words[r.Outcome]) + "  " + r.Name
+	if r.Reason != "" {
+		line += ": " + r.Reason
+	}
+	fmt.Fprintln(t.W, line)
+	switch r.Outcome {
+	case Broken:
+		fmt.Fprintf(t.W, "%s\n\n", indent(r.detail()))
+	case Differs:
+		fmt.Fprintf(t.W, "         expected %s, got %s\n", r.Expected, r.Got)
+	}
+}
+
+// Ended writes what there is to say at the end.
+func (t Text) Ended(r Report) {
+	fmt.Fprintf(t.W, "\n%d laws: %d hold, %d broken, %d differ, %d skipped, %d not checked; %d requests in %s\n", len(r.Results),
+		r.Count(Holds), r.Count(Broken), r.Count(Differs), r.Count(Skipped), r.Count(Unchecked), r.Requests, r.Took.Round(time.Millisecond))
+	for _, result := range r.Results {
+		if result.Outcome == Broken {
+			fmt.Fprintf(t.W, "%s %s: %s\n", t.in(red, "broken:"), result.Name, result.Says)
+		}
+	}
+	if r.Restoration.Done {
+		fmt.Fprintln(t.W, "The user is as it was.")
+	}
+}
+
+// Alarm writes, where somebody sees it, that the user was not given back, and what to do; nothing if it was.
+func (t Text) Alarm(r Report) {
+	if r.Restoration.Done {
+		return
+	}
+	fmt.Fprintf(t.W, "\n%s\n%s\nTo give it back, send this with a token that may, and compare:\n\n%s\nContent-Type: application/json\n", t.in(bold+";"+red,
+		"THE USER IS NOT AS IT WAS."), r.Restoration.Reason, r.Restoration.Request)
+	if r.Dialect == Testinium {
+		fmt.Fprintln(t.W, "current-company-id: ...")
+	}
+	fmt.Fprintf(t.W, "\n%s\n\n", r.Restoration.Body)
+}
+
+// List writes a table of laws.
+func List(w io.Writer, laws []Law) error {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(columns, "LAW\tGRADE\tNEEDS\tSAYS\tSOURCE")
+	for _, l := range laws {
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Grade, l.needs(), l.Says, l.Source)
+	}
+	if err := columns.Flush(); err != nil {
+		return fmt.Errorf("list the laws: %w", err)
+	}
+	return nil
+}
+
+// needs says without what the law is skipped.
+func (l Law) needs() string {
+	var all []string
+	if l.Feature != "" {
+		all = append(all, string(l.Feature))
+	}
+	if l.Changes != "" {
+		all = append(all, "allow "+string(l.Changes))
+	}
+	if l.OtherToken {
+		all = append(all, "other token")
+	}
+	if len(all) == 0 {
+		return "-"
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,377 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// updating are the laws about what an update does to the user.
+var updating = []entry{
+	{
+		Law: Law{
+			Name: "patch-keeps-absent-members", Grade: Vendor, hold: patchKeepsAbsent,
+			Says: "A PATCH of one member leaves every other as it was, each member alone.",
+			Why:  "A client that changes a name would erase a telephone number that it does not know of.",
+		},
+		worth: "Worth, Update Customer User By ID: no member is required",
+	},
+	{
+		Law: Law{
+			Name: "update-sets-each-member", Grade: Vendor, hold: updateSetsEach,
+			Says: "Each member alone, given a new value, is shown with that value afterwards.",
+			Why:  "An update that answers 200 and drops a member loses what a person typed.",
+		},
+		worth: "Worth, Update Customer User By ID", testinium: "Testinium, Update User",
+	},
+	{
+		Law: Law{
+			Name: "put-changes-only-what-differs", Grade: HTTP, hold: putChangesOnly,
+			Says: "A PUT of the present values but for one member changes that member alone.",
+			Why:  "Get, edit one field, put is how every client works; anything else that moves is damage.",
+		},
+		testinium: "RFC 9110, section 9.3.4",
+	},
+	{
+		Law: Law{
+			Name: "put-does-not-merge", Grade: HTTP, hold: putDoesNotMerge,
+			Says: "A PUT without a member is refused, or the member is gone: its old value does not stay.",
+			Why:  "PUT replaces. A server that merges turns a client's mistake into a state that neither side asked for.",
+		},
+		testinium: "RFC 9110, section 9.3.4",
+	},
+	{
+		Law: Law{
+			Name: "put-without-a-member-is-refused", Grade: Own, hold: putWithoutMember,
+			Says: "A PUT that lacks one of the nine members is 400 and changes nothing.",
+			Why:  "A forgotten flag would silently become null or false, which is a locked or disabled account.",
+		},
+		testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "put-of-get-changes-nothing", Grade: HTTP, hold: putOfGet,
+			Says: "Putting back what GET shows, all of it, is taken and changes nothing.",
+			Why:  "It is the round trip that every form makes when somebody presses save.",
+		},
+		testinium: "RFC 9110, section 9.3.4",
+	},
+	{
+		Law: Law{
+			Name: "put-of-list-entry-changes-nothing", Grade: Own, hold: putOfListEntry,
+			Says: "Putting back what the list shows of the user is taken and changes nothing.",
+			Why:  "Clients that edit in a table have the list's object and no other.",
+		},
+		testinium: "SEMANTICS.md, Principles",
+	},
+	{
+		Law: Law{
+			Name: "put-twice-is-put-once", Grade: HTTP, hold: putTwice,
+			Says: "The same PUT again is taken again and changes nothing more.",
+			Why:  "PUT is idempotent: clients and proxies send it again when an answer is lost.",
+		},
+		testinium: "RFC 9110, section 9.2.2",
+	},
+	{
+		Law: Law{
+			Name: "update-answers-as-documented", Grade: Vendor, hold: updateAnswer,
+			Says: "The update's answer is the documented one: Worth's two sentences, Testinium's user as GET then shows it.",
+			Why:  "Clients show the answer, or compare it, without another request.",
+		},
+		worth: "Worth, Update Customer User By ID: 200", testinium: "Testinium, Update User: response",
+	},
+	{
+		Law: Law{
+			Name: "text-comes-back-as-it-was-sent", Grade: Vendor, hold: textComesBack,
+			Says: "Letters of any script, quotes, markup, escapes and spaces come back as they were sent.",
+			Why:  "A name that is trimmed, escaped twice or cut is somebody else's name.",
+		},
+		worth: "Worth, Update Customer User By ID: string", testinium: "Testinium, Update User: String",
+	},
+	{
+		Law: Law{
+			Name: "flags-change-both-ways", Grade: Vendor, Changes: State, hold: flagsBothWays,
+			Says: "Each flag, and the status, goes from true to false and back, alone.",
+			Why:  "Code that takes false for absent can enable an account and never disable it, or the other way round.",
+		},
+		worth: "Worth, Update Customer User By ID: status", testinium: "Testinium, Update User",
+	},
+	{
+		Law: Law{
+			Name: "status-is-one-of-the-documented", Grade: Vendor, Changes: State, hold: statusValues,
+			Says: "A status other than ACTIVE and INACTIVE, exactly so written, is 400.",
+			Why:  "A status that nobody knows is an account in no state.",
+		},
+		worth: "Worth, Update Customer User By ID: enum",
+	},
+	{
+		Law: Law{
+			Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, hold: authoritiesReplaced,
+			Says: "authorities are the whole set: [] takes all of them away, and what is put is shown.",
+			Why:  "A set that is merged can never be taken from anybody.",
+		},
+		testinium: "Testinium, Update User: authorities",
+	},
+	{
+		Law: Law{
+			Name: "authorities-go-by-name", Grade: Vendor, Changes: Roles, hold: authoritiesByName,
+			Says: "An authority is resolved by its name; the entityId of another service beside it counts for nothing.",
+			Why:  "The documented call sends id 2 with ROLE_USER, and 2 is this service's company administrator.",
+		},
+		testinium: "Testinium, Update User: request and response",
+	},
+	{
+		Law: Law{
+			Name: "authorities-order-and-repetition-do-not-matter", Grade: Own, Changes: Roles, hold: authoritiesAreASet,
+			Says: "The same authorities in another order, or one of them twice, change nothing.",
+			Why:  "They are a set; a client may send them in any order.",
+		},
+		testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "unknown-roles-are-refused", Grade: Own, Changes: Roles, hold: unknownRoles,
+			Says: "A role or a subrole that does not exist is 400.",
+			Why:  "Dropping it silently leaves somebody without the rights that were just given.",
+		},
+		worth: "SEMANTICS.md, Worth's update: PATCH", testinium: "SEMANTICS.md, Testinium's update: PUT",
+	},
+	{
+		Law: Law{
+			Name: "subrole-id-and-code-must-agree", Grade: Own, Changes: Roles, hold: subroleAgrees,
+			Says: "A subrole is named by id, by code, or by both, which must then agree; a label alone names none.",
+			Why:  "Of two that disagree the server would have to guess, and one of them may be the higher.",
+		},
+		worth: "SEMANTICS.md, Worth's update: PATCH",
+	},
+}
+
+func patchKeepsAbsent(t *trial) {
+	for _, m := range t.changeable() {
+		before, _ := t.show()
+		t.keeps(t.update(t.change(m)), before, m.name)
+	}
+}
+
+func updateSetsEach(t *trial) {
+	for _, m := range t.changeable() {
+		if m.kind == grants {
+			continue
+		}
+		body := t.change(m)
+		t.shows(t.update(body), m.name, body.value(m.name))
+	}
+}
+
+func putChangesOnly(t *trial) {
+	for _, m := range t.changeable() {
+		x := t.update(t.change(m))
+		t.keeps(x, t.found, m.name)
+	}
+}
+
+func putDoesNotMerge(t *trial) {
+	for _, m := range t.changeable() {
+		if t.found[m.name] == nil || t.found[m.name] == "" || m.kind == flag && t.found[m.name] == false {
+			continue // gone and kept would look alike
+		}
+		other := t.renaming()
+		if m.name == t.d.members[0].name {
+			other = t.change(t.d.members[1])
+		}
+		x := t.send(t.updateRequest(other.without(m.name).String()))
+		is, _ := t.show()
+		if x.status < http.StatusBadRequest && same(is[m.name], t.found[m.name]) {
+			t.broken(x, m.name+" is asked for, or replaced", "it was left as it was")
+		}
+	}
+}
+
+func putWithoutMember(t *trial) {
+	for _, m := range t.changeable() {
+		t.refused(http.StatusBadRequest, "a PUT must have "+m.name, t.base().without(m.name).String())
+	}
+	t.refused(http.StatusBadRequest, "a PUT must have all nine members", `{}`)
+}
+
+func putOfGet(t *trial) {
+	_, x := t.show()
+	t.keeps(t.updateRaw(string(x.body)), t.found)
+}
+
+func putOfListEntry(t *trial) {
+	e, _ := t.entryOf(t.c.User)
+	t.keeps(t.updateRaw(encode(e)), t.found)
+}
+
+func putTwice(t *trial) {
+	body := t.renaming()
+	t.update(body)
+	once, _ := t.show()
+	t.keeps(t.update(body), once)
+}
+
+func updateAnswer(t *trial) {
+	x := t.update(t.renaming())
+	if t.d.name == Testinium {
+		answered, ok := t.userIn(x)
+		if !ok {
+			t.broken(x, "the user", "something else")
+		}
+		is, _ := t.show()
+		if differing := differences(answered, is); len(differing) > 0 {
+			t.broken(x, "the user as GET then shows it", "%s", changes(differing, answered, is))
+		}
+		return
+	}
+	value, _ := decode(x.body)
+	wanted := map[string]any{"status": "success", "message": "User details updated successfully"}
+	if !same(value, wanted) {
+		t.broken(x, encode(wanted), "something else")
+	}
+}
+
+// tellingTexts are what careless code changes.
+var tellingTexts = []string{
+	"Žofia Łęcka-Ødegård",
+	"山田 太郎",
+	"أحمد",
+	"O'Brien \"Bob\" \\ / <b>&amp;</b> %s ${x} {{y}}",
+	"👩‍👩‍👧‍👦",
+	" leading and trailing ",
+	"tab\tand\nline",
+	"e\u0301 is not \u00e9",
+	"null",
+	"0012",
+}
+
+func textComesBack(t *trial) {
+	for _, value := range tellingTexts {
+		for _, m := range t.d.members[:2] {
+			t.shows(t.update(t.base().with(m.name, encode(value))), m.name, encode(value))
+		}
+	}
+}
+
+func flagsBothWays(t *trial) {
+	reason := ""
+	tried := 0
+	for _, m := range t.d.members {
+		if m.kind != flag && m.kind != status {
+			continue
+		}
+		if why := t.may(m); why != "" {
+			reason = why
+			continue
+		}
+		tried++
+		before, _ := t.show()
+		there, back := t.fresh(m), before.json(m.name)
+		x := t.update(t.base().with(m.name, there))
+		t.shows(x, m.name, there)
+		t.keeps(x, before, m.name)
+		x = t.update(t.base().with(m.name, back))
+		t.shows(x, m.name, back)
+		t.keeps(x, before)
+	}
+	if tried == 0 {
+		t.skip("%s", reason)
+	}
+}
+
+func statusValues(t *trial) {
+	m := t.mayOrSkip("status")
+	for _, value := range []string{"active", "Inactive", "INVITED", "DELETED", "", " ACTIVE"} {
+		t.refused(http.StatusBadRequest, "the status is ACTIVE or INACTIVE", object{{m.name, encode(value)}}.String())
+	}
+}
+
+// authorities gives the JSON of authorities with these names.
+func authorities(names ...string) string {
+	all := []any{}
+	for _, n := range names {
+		all = append(all, map[string]any{"name": n})
+	}
+	return encode(all)
+}
+
+// asksForRoles asks that the user is shown with exactly these roles.
+func (t *trial) asksForRoles(x exchange, names ...string) {
+	is, _ := t.show()
+	shown := authorityNames(is)
+	slices.Sort(shown)
+	names = slices.Clone(names)
+	slices.Sort(names)
+	if !slices.Equal(shown, names) {
+		t.broken(x, "authorities "+fmt.Sprint(names), "%v", shown)
+	}
+}
+
+func authoritiesReplaced(t *trial) {
+	had := authorityNames(t.found)
+	if len(had) == 0 {
+		t.skip("the user has no role, and is given none")
+	}
+	t.asksForRoles(t.update(t.base().with("authorities", `[]`)))
+	t.asksForRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
+	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+}
+
+func authoritiesByName(t *trial) {
+	if !slices.Contains(authorityNames(t.found), "ROLE_USER") {
+		t.skip("the user does not have ROLE_USER, and is given no role")
+	}
+	body := t.base().with("authorities", `[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER","checked":true,"disabled":true}]`)
+	t.asksForRoles(t.update(body), "ROLE_USER")
+}
+
+func authoritiesAreASet(t *trial) {
+	had := authorityNames(t.found)
+	if len(had) == 0 {
+		t.skip("the user has no role, and is given none")
+	}
+	slices.Reverse(had)
+	t.keeps(t.update(t.base().with("authorities", authorities(append(had, had[0])...))), t.found)
+}
+
+func unknownRoles(t *trial) {
+	why := "there is no such role"
+	if t.d.name == Worth {
+		t.refused(http.StatusBadRequest, why,
+			`{"subrole":{"code":"dragoman_check"}}`,
+			`{"subrole":{"id":"`+t.d.noSuchUser()+`"}}`,
+			`{"subrole":{"code":""}}`)
+		return
+	}
+	had := authorityNames(t.found)
+	t.refused(http.StatusBadRequest, why,
+		t.base().with("authorities", authorities(append(had, "ROLE_DRAGOMAN_CHECK")...)).String(),
+		t.base().with("authorities", authorities(append(had, "")...)).String())
+	if len(had) > 0 {
+		t.refused(http.StatusBadRequest, why, t.base().with("authorities", authorities(strings.ToLower(had[0]))).String())
+	}
+}
+
+func subroleAgrees(t *trial) {
+	has := subroleOf(t.found)
+	if has == nil {
+		t.skip("the user has no subrole, and is given none")
+	}
+	id, code := encode(has["id"]), encode(has["code"])
+	for _, good := range []object{
+		{{"code", code}}, {{"id", id}}, {{"id", id}, {"code", code}}, {{"id", id}, {"code", code}, {"label", `"Something else"`}},
+	} {
+		t.keeps(t.update(object{{"subrole", good.String()}}), t.found)
+	}
+	t.refused(http.StatusBadRequest, "a label names no subrole", `{"subrole":{"label":`+encode(has["label"])+`}}`, `{"subrole":{}}`)
+	all, _ := t.subroles()
+	for _, other := range all {
+		if same(memberOfObject(other, "id"), has["id"]) {
+			continue
+		}
+		body := object{{"id", id}, {"code", encode(memberOfObject(other, "code"))}}
+		t.refused(http.StatusBadRequest, "id and code name two subroles", object{{"subrole", body.String()}}.String())
+		return
+	}
+}

@@ -1,0 +1,377 @@
+package conformance
+
+import (
+	"net/http"
+	"strings"
+)
+
+// versions are the laws about entity tags. All of HTTP's are laws for whoever sends an ETag, and for nobody else.
+var versions = []entry{
+	{
+		Law: Law{
+			Name: "etag-is-well-formed", Grade: HTTP, Feature: ETags, hold: etagWellFormed,
+			Says: "An ETag is a text in double quotes, with W/ before it if it is weak.",
+			Why:  "Clients send it back as it is; proxies that read it drop what is none.",
+		},
+		worth: "RFC 9110, section 8.8.3", testinium: "RFC 9110, section 8.8.3",
+	},
+	{
+		Law: Law{
+			Name: "etag-is-strong", Grade: Own, Feature: ETags, hold: etagStrong,
+			Says: "The ETag is strong, and an update's answer has the one that GET then shows.",
+			Why:  "If-Match compares strongly, so a weak tag can never be used to write.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "etag-changes-with-the-user", Grade: HTTP, Feature: ETags, hold: etagChanges,
+			Says: "When the user changes, so does the ETag, and it is none that was there before.",
+			Why:  "A tag that stays lets a client write over what it has not seen, and show what is gone.",
+		},
+		worth: "RFC 9110, section 8.8.1", testinium: "RFC 9110, section 8.8.1",
+	},
+	{
+		Law: Law{
+			Name: "etag-stays-while-nothing-changes", Grade: Own, Feature: ETags, hold: etagStays,
+			Says: "Reading, refused updates, and updates that change nothing leave the ETag as it is.",
+			Why:  "A tag that moves by itself makes other clients' writes fail for nothing.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "if-match-with-the-present-etag-writes", Grade: HTTP, Feature: ETags, hold: ifMatchPresent,
+			Says: "An update with If-Match and the present ETag is done.",
+			Why:  "Else nobody could use it.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "if-match-with-a-stale-etag-is-412", Grade: HTTP, Feature: ETags, hold: ifMatchStale,
+			Says: "An update with If-Match and an ETag that is not the present one is 412 and changes nothing.",
+			Why:  "This is the lost update that the header is there to prevent.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "if-match-compares-strongly", Grade: HTTP, Feature: ETags, hold: ifMatchStrong,
+			Says: "If-Match with the present tag as a weak one, W/ before it, is 412.",
+			Why:  "A weak tag promises no more than that two states are alike.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "if-match-takes-a-list", Grade: HTTP, Feature: ETags, hold: ifMatchList,
+			Says: "If-Match is a list: one of its tags, in one line or several, must be the present one.",
+			Why:  "A server that compares the whole text refuses good requests.",
+		},
+		worth: "RFC 9110, sections 5.3 and 13.1.1", testinium: "RFC 9110, sections 5.3 and 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "if-match-any-writes", Grade: HTTP, Feature: ETags, hold: ifMatchAny,
+			Says: "If-Match: * is true for every user that is there.",
+			Why:  "It says: update, and do not create.",
+		},
+		worth: "RFC 9110, section 13.1.1", testinium: "RFC 9110, section 13.1.1",
+	},
+	{
+		Law: Law{
+			Name: "if-match-malformed-is-refused", Grade: Own, Feature: ETags, hold: ifMatchMalformed,
+			Says: "An If-Match that is no list of entity tags is 400.",
+			Why:  "Ignored, it would be a write without the protection that was asked for.",
+		},
+		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
+	},
+	{
+		Law: Law{
+			Name: "if-none-match-with-the-present-etag-is-304", Grade: HTTP, Feature: ETags, hold: ifNoneMatch,
+			Says: "GET with If-None-Match and the present ETag, also as a weak one, in a list, or *, is 304 with the ETag and no body.",
+			Why:  "It is how a client asks whether anything is new without reading it again.",
+		},
+		worth: "RFC 9110, sections 13.1.2 and 15.4.5", testinium: "RFC 9110, sections 13.1.2 and 15.4.5",
+	},
+	{
+		Law: Law{
+			Name: "if-none-match-with-a-stale-etag-is-200", Grade: HTTP, Feature: ETags, hold: ifNoneMatchStale,
+			Says: "GET with If-None-Match and an ETag that is not the present one gives the user.",
+			Why:  "A 304 there leaves the client with a user that is gone.",
+		},
+		worth: "RFC 9110, section 13.1.2", testinium: "RFC 9110, section 13.1.2",
+	},
+	{
+		Law: Law{
+			Name: "answers-about-users-are-private", Grade: Own, Feature: Rules, hold: answersPrivate,
+			Says: "Answers about users say Cache-Control: private, no-cache.",
+			Why:  "A shared cache would show one caller what another asked for.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+}
+
+// etag gives an answer's.
+func etag(x exchange) string { return x.header.Get("ETag") }
+
+// strong gives the present ETag, and skips the law if it is weak: it can then not be used with If-Match.
+func (t *trial) strong() string {
+	_, x := t.show()
+	tag := etag(x)
+	if strings.HasPrefix(tag, "W/") {
+		t.skip("the ETag is weak")
+	}
+	if tag == "" {
+		t.broken(x, "an ETag", "none")
+	}
+	return tag
+}
+
+func wellFormed(tag string) bool {
+	opaque := strings.TrimPrefix(tag, "W/")
+	return len(opaque) >= 2 && opaque[0] == '"' && opaque[len(opaque)-1] == '"' && !strings.ContainsAny(opaque[1:len(opaque)-1], "\" \t")
+}
+
+func etagWellFormed(t *trial) {
+	_, x := t.show()
+	if !wellFormed(etag(x)) || len(x.header.Values("ETag")) != 1 {
+		t.broken(x, `one ETag, such as "3"`, "ETag: %s", strings.Join(x.header.Values("ETag"), ", "))
+	}
+}
+
+func etagStrong(t *trial) {
+	_, x := t.show()
+	if strings.HasPrefix(etag(x), "W/") {
+		t.broken(x, "a strong ETag", "ETag: %s", etag(x))
+	}
+	for _, body := range []object{t.renaming(), t.idle()} {
+		x = t.update(body)
+		if _, then := t.show(); etag(x) != etag(then) {
+			t.broken(x, "the ETag of the GET after it, "+etag(then), "ETag: %s", etag(x))
+		}
+	}
+}
+
+func etagChanges(t *trial) {
+	_, x := t.show()
+	seen := map[string]bool{etag(x): true}
+	for _, m := range append(t.changeable(), t.d.members[0]) {
+		x := t.update(t.change(m))
+		_, then := t.show()
+		if seen[etag(then)] {
+			t.broken(x, "a GET then shows an ETag that was not there before", "ETag: %s", etag(then))
+		}
+		seen[etag(then)] = true
+	}
+}
+
+func etagStays(t *trial) {
+	_, first := t.show()
+	asksSame := func(x exchange) {
+		if _, then := t.show(); etag(then) != etag(first) {
+			t.broken(x, "a GET then shows the ETag of before, "+etag(first), "ETag: %s", etag(then))
+		}
+	}
+	asksSame(first)
+	asksSame(t.update(t.idle()))
+	asksSame(t.update(t.idle().with("shoe_size", "38")))
+	asksSame(t.send(t.updateRequest("{")))
+	asksSame(t.send(t.updateRequest(t.renaming().String()).by("")))
+	m := t.d.members[0]
+	body := t.change(m)
+	t.update(body)
+	_, first = t.show()
+	asksSame(t.update(body))
+}
+
+// under is a renaming under a condition.
+func (t *trial) under(header string, values ...string) request {
+	return t.updateRequest(t.renaming().String()).with(header, values...)
+}
+
+func ifMatchPresent(t *trial) {
+	for range 2 {
+		m := t.d.members[0]
+		body := t.change(m)
+		x := t.send(t.updateRequest(body.String()).with("If-Match", t.strong()))
+		t.want(x, "the user is at this version", http.StatusOK)
+		t.shows(x, m.name, body.value(m.name))
+	}
+}
+
+// another gives a tag like one and not it.
+func another(tag string) string { return `"dragoman-check-` + strings.Trim(tag, `W/"`) + `"` }
+
+func ifMatchStale(t *trial) {
+	stale := t.strong()
+	t.update(t.renaming())
+	t.refusedRequests(http.StatusPreconditionFailed, "the user is not at this version",
+		t.under("If-Match", stale), t.under("If-Match", another(stale)))
+}
+
+func ifMatchStrong(t *trial) {
+	t.refusedRequests(http.StatusPreconditionFailed, "a weak tag is never the same", t.under("If-Match", "W/"+t.strong()))
+}
+
+func ifMatchList(t *trial) {
+	for _, around := range []func(tag string) []string{
+		func(tag string) []string { return []string{another(tag) + ", " + tag} },
+		func(tag string) []string { return []string{tag + "," + another(tag)} },
+		func(tag string) []string { return []string{another(tag), tag} },
+		func(tag string) []string { return []string{", " + tag + " ,"} },
+	} {
+		t.want(t.send(t.under("If-Match", around(t.strong())...)), "one of the tags is the present one", http.StatusOK)
+	}
+	tag := t.strong()
+	t.refusedRequests(http.StatusPreconditionFailed, "none of the tags is the present one", t.under("If-Match", another(tag)+", W/"+tag))
+}
+
+func ifMatchAny(t *trial) {
+	t.strong()
+	t.want(t.send(t.under("If-Match", "*")), "the user is there", http.StatusOK)
+}
+
+func ifMatchMalformed(t *trial) {
+	bare := strings.Trim(t.strong(), `"`)
+	var requests []request
+	for _, value := range []string{bare, `"` + bare, "'" + bare + "'", `"` + bare + `" "x"`, "*, *"} {
+		requests = append(requests, t.under("If-Match", value))
+	}
+	t.refusedRequests(http.StatusBadRequest, "it is no list of entity tags", requests...)
+}
+
+func ifNoneMatch(t *trial) {
+	_, x := t.show()
+	tag := etag(x)
+	for _, value := range []string{tag, "W/" + strings.TrimPrefix(tag, "W/"), another(tag) + ", " + tag, "*"} {
+		x := t.send(t.showRequest().with("If-None-Match", value))
+		t.want(x, "nothing is new", http.StatusNotModified)
+		if len(x.body) > 0 {
+			t.broken(x, "no body", "%d bytes", len(x.body))
+		}
+		if etag(x) != tag {
+			t.broken(x, "ETag: "+tag, "ETag: %s", etag(x))
+		}
+	}
+}
+
+func ifNoneMatchStale(t *trial) {
+	_, x := t.show()
+	tag := etag(x)
+	t.want(t.send(t.showRequest().with("If-None-Match", another(tag))), "the client does not have this version", http.StatusOK)
+	t.update(t.renaming())
+	t.want(t.send(t.showRequest().with("If-None-Match", tag)), "the client has an older version", http.StatusOK)
+}
+
+func answersPrivate(t *trial) {
+	_, x := t.show()
+	_, y := t.entryOf(t.c.User)
+	for _, answer := range []exchange{x, y, t.update(t.idle())} {
+		if got := answer.header.Get("Cache-Control"); got != "private, no-cache" {
+			t.broken(answer, "Cache-Control: private, no-cache", "Cache-Control: %s", got)
+		}
+	}
+}
+
+// told are the laws about what an update tells of itself.
+var told = []entry{
+	{
+		Law: Law{
+			Name: "changed-lists-what-changed", Grade: Own, Feature: Changed, hold: changedLists,
+			Says: "Dragoman-Changed lists the members that an update changed, each of them and no other.",
+			Why:  "A client shows what was saved, and an audit what was done.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "changed-is-empty-when-nothing-changes", Grade: Own, Feature: Changed, hold: changedEmpty,
+			Says: "An update that changes nothing is 200, and its Dragoman-Changed is empty.",
+			Why:  "Saving twice is no event.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "ignored-lists-what-was-ignored", Grade: Own, Feature: Changed, hold: ignoredLists,
+			Says: "Dragoman-Ignored lists the members that were ignored, and is not there if none were.",
+			Why:  "A misspelled member that is ignored in silence is a bug that nobody finds.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+	{
+		Law: Law{
+			Name: "ignored-is-bounded-and-encoded", Grade: Own, Feature: Changed, hold: ignoredBounded,
+			Says: "Dragoman-Ignored lists 32 names of 64 characters at most, with what no header may have percent-encoded.",
+			Why:  "The names are the client's: they must not be able to write a header of their own.",
+		},
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
+	},
+}
+
+func (t *trial) asksHeader(x exchange, name, value string) {
+	got, ok := x.header[name]
+	switch {
+	case !ok:
+		t.broken(x, name+": "+value, "no such header")
+	case strings.Join(got, ", ") != value:
+		t.broken(x, name+": "+value, "%s: %s", name, strings.Join(got, ", "))
+	}
+}
+
+func changedLists(t *trial) {
+	for _, m := range t.changeable() {
+		if m.kind == grants && len(authorityNames(t.found)) == 0 {
+			continue
+		}
+		t.asksHeader(t.update(t.change(m)), "Dragoman-Changed", m.name)
+		t.asksHeader(t.update(t.base().with(m.name, t.foundAs(m))), "Dragoman-Changed", m.name)
+	}
+	first, second := t.d.members[0], t.d.members[1]
+	x := t.update(t.base().with(first.name, t.fresh(first)).with(second.name, t.fresh(second)))
+	names := strings.Split(x.header.Get("Dragoman-Changed"), ", ")
+	if len(names) != 2 || !strings.Contains(x.header.Get("Dragoman-Changed"), first.name) || !strings.Contains(x.header.Get("Dragoman-Changed"), second.name) {
+		t.broken(x, "Dragoman-Changed: "+first.name+", "+second.name, "Dragoman-Changed: %s", x.header.Get("Dragoman-Changed"))
+	}
+}
+
+func changedEmpty(t *trial) {
+	x := t.update(t.idle())
+	t.asksHeader(x, "Dragoman-Changed", "")
+	body := t.renaming()
+	t.update(body)
+	t.asksHeader(t.update(body), "Dragoman-Changed", "")
+}
+
+func ignoredLists(t *trial) {
+	x := t.update(t.idle())
+	if got, ok := x.header["Dragoman-Ignored"]; ok {
+		t.broken(x, "no Dragoman-Ignored, as nothing was", "Dragoman-Ignored: %s", strings.Join(got, ", "))
+	}
+	t.asksHeader(t.update(t.idle().with("shoe_size", "38")), "Dragoman-Ignored", "shoe_size")
+	t.asksHeader(t.update(t.idle().with("b", "1").with("a", "null")), "Dragoman-Ignored", "a, b")
+	if t.d.whole {
+		t.asksHeader(t.update(t.idle().with("createdDate", "1")), "Dragoman-Ignored", "createdDate")
+	}
+}
+
+func ignoredBounded(t *trial) {
+	name := "x\r\nEvil: 1, \"é\""
+	t.asksHeader(t.update(t.idle().with(name, "1")), "Dragoman-Ignored", "x%0D%0AEvil%3A%201%2C%20%22%C3%A9%22")
+	body := t.idle()
+	for i := range 40 {
+		body = body.with(strings.Repeat("m", 100)+string(rune('A'+i)), "1")
+	}
+	x := t.update(body)
+	names := strings.Split(x.header.Get("Dragoman-Ignored"), ", ")
+	if len(names) != 33 || names[32] != "..." {
+		t.broken(x, "32 names, then ...", "%d: %s", len(names), printable(x.header.Get("Dragoman-Ignored")))
+	}
+	for _, n := range names {
+		if len(n) > 64 {
+			t.broken(x, "names of 64 characters at most", "%d", len(n))
+		}
+	}
+}
