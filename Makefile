@@ -15,7 +15,7 @@ FUZZTIME ?= 1m
 .PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz bench typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 run: ## Start the embedded server with an invented directory, and print calls to paste
 	$(GO) run . serve --dev

@@ -229,6 +229,17 @@ func TestADocumentMustNotGo(t *testing.T) {
 	}
 }
 
+func TestADocumentMayCome(t *testing.T) {
+	t.Parallel()
+	dir := checkout(t)
+	if err := os.Remove(filepath.Join(dir, "openapi", "released", "directory.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if said, ok := run(t, dir); !ok || !strings.Contains(said, "directory: new since the last release") {
+		t.Errorf("a document that the last release had not fails, or nothing is said of it:\n%s", said)
+	}
+}
+
 func TestWhatIsBeyondTheVendorsMustHaveAReason(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)

@@ -92,8 +92,17 @@ func sinceRelease(root string, out io.Writer) (failed bool, err error) {
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintf(out, "%s: %d breaking changes since the last release, %d of them untold\n",
+	fmt.Fprintf(out, "%s: breaking changes since the last release: %d, untold: %d\n",
 		strings.Join(released, ", "), len(changes), len(untold))
+	today, err := documents(filepath.Join(root, "gen", "documents"))
+	if err != nil {
+		return false, err
+	}
+	for _, name := range today {
+		if !slices.Contains(released, name) {
+			fmt.Fprintf(out, "%s: new since the last release, so it breaks nobody yet\n", name)
+		}
+	}
 	return len(untold)+len(stale) > 0, nil
 }
 
@@ -133,7 +142,7 @@ func sinceVendor(root string, out io.Writer) (failed bool, err error) {
 			}
 			fmt.Fprintln(out)
 		}
-		fmt.Fprintf(out, "%s: %d breaking differences from the vendor's document, %d of them untold\n", name, len(changes), len(untold))
+		fmt.Fprintf(out, "%s: breaking differences from the vendor's document: %d, untold: %d\n", name, len(changes), len(untold))
 		failed = failed || len(untold)+len(stale) > 0
 	}
 	return failed, nil
