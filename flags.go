@@ -65,7 +65,7 @@ func (f *storeFlags) open(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{URL: f.Database, SecretKey: key, OldSecretKeys: old})
+	return store.Open(ctx, store.Config{URL: f.Database, SecretKey: key, OldSecretKeys: old, Patience: f.patience()})
 }
 
 // withOrigin records what a command writes as its own, and as the account's that ran it.

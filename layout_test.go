@@ -114,6 +114,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"store":                 {},
 		"store/userfile":        {"store"},
 		"store/storetest":       {"store"},
+		"server/faulttest":      {},
 		"server/servertest":     {"server", "server/auth", "store", "store/storetest"},
 	}
 	for _, d := range dialects(t) {

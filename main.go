@@ -73,6 +73,15 @@ func newParser(c *commandLine, options ...kong.Option) (*kong.Kong, error) {
 
 type databaseFlag struct {
 	Database string `secret:"password" default:"sqlite:dragoman.db" placeholder:"URL" help:"Where the directory is kept: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
+
+	DatabaseWait time.Duration `default:"1m" help:"How long to wait for a database that is not there yet when the program starts (${default})."`
+}
+
+// patience waits for the database, and says so on standard error.
+func (f *databaseFlag) patience() store.Patience {
+	return store.Patience{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
+		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
+	}}
 }
 
 type tokenFlags struct {
@@ -218,6 +227,7 @@ func (c *serveCommand) config() (server.Config, error) {
 	config := server.Config{
 		Listen:        c.Listen,
 		Database:      c.Database,
+		DatabaseWait:  c.DatabaseWait,
 		SecretKey:     secretKey,
 		OldSecretKeys: oldSecretKeys,
 		Auth: auth.Config{
@@ -261,7 +271,7 @@ type migrateCommand struct{ databaseFlag }
 
 // Run applies what is not applied yet.
 func (c *migrateCommand) Run(ctx context.Context) error {
-	applied, err := store.Migrate(ctx, c.Database)
+	applied, err := store.Migrate(ctx, c.Database, c.patience())
 	if err != nil {
 		return err
 	}

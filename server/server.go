@@ -31,9 +31,11 @@ var dialects = []func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error){
 
 // Config is what a server needs to know. The zero value of a time-out means none.
 type Config struct {
-	Listen    string // host:port; port 0 takes a free one
-	Database  string // sqlite:PATH or postgres://...
-	SecretKey []byte // 32 bytes: seals access tokens and VCS passwords at rest
+	Listen   string // host:port; port 0 takes a free one
+	Database string // sqlite:PATH or postgres://...
+	// DatabaseWait is how long New waits for a database that is not there yet.
+	DatabaseWait time.Duration
+	SecretKey    []byte // 32 bytes: seals access tokens and VCS passwords at rest
 	// OldSecretKeys open what they have sealed before SecretKey took their place.
 	OldSecretKeys [][]byte
 	Auth          auth.Config
@@ -101,7 +103,15 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	directory := store.Config{URL: c.Database, SecretKey: c.SecretKey, OldSecretKeys: c.OldSecretKeys, Now: c.Now}
+	directory := store.Config{
+		URL:           c.Database,
+		SecretKey:     c.SecretKey,
+		OldSecretKeys: c.OldSecretKeys,
+		Patience: store.Patience{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
+			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
+		}},
+		Now: c.Now,
+	}
 	if c.Mock != nil {
 		directory.Random = c.Mock.Random
 	}

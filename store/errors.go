@@ -68,8 +68,8 @@ func (e *FieldErrors) Error() string {
 // databaseError wraps an error of a statement that ran under ctx with what was being done and, if it is of one, with
 // its kind.
 func databaseError(ctx context.Context, doing string, err error) error {
-	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
-		// SQLite only says "interrupted".
+	// SQLite only says "interrupted", and a context with a cause of its own that it was canceled.
+	if ended := context.Cause(ctx); ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
 	if kind := kindOf(err); kind != nil {
@@ -81,11 +81,11 @@ func databaseError(ctx context.Context, doing string, err error) error {
 // kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil. A context that was canceled is neither:
 // nobody waits for the answer.
 func kindOf(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnavailable
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
 	}
 	if kind := postgresKind(err); kind != nil {
 		return kind

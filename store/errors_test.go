@@ -22,6 +22,39 @@ func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
+	t.Parallel()
+	unreachable := store.Config{URL: "postgres://u@127.0.0.1:9/d", SecretKey: storetest.Key}
+	var pauses []time.Duration
+	told := func(err error, pause time.Duration) {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("waits for %v", err)
+		}
+		pauses = append(pauses, pause)
+	}
+	unreachable.Patience = store.Patience{For: 500 * time.Millisecond, Waiting: told}
+	if _, err := store.Open(t.Context(), unreachable); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if len(pauses) < 3 || pauses[0] != 100*time.Millisecond || pauses[1] != 200*time.Millisecond {
+		t.Errorf("paused for %v", pauses)
+	}
+
+	// The end of the context ends the wait.
+	ctx, cancel := context.WithCancel(t.Context())
+	unreachable.Patience = store.Patience{For: time.Hour, Waiting: func(error, time.Duration) { cancel() }}
+	if _, err := store.Open(ctx, unreachable); !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+
+	// Nobody waits for what does not come by itself.
+	hopeless := store.Config{URL: "sqlite:" + t.TempDir() + "/no/such/folder", SecretKey: storetest.Key}
+	hopeless.Patience = store.Patience{For: time.Hour, Waiting: func(err error, _ time.Duration) { t.Errorf("waits for %v", err) }}
+	if _, err := store.Open(t.Context(), hopeless); err == nil {
+		t.Error("no error")
+	}
+}
+
 // However wrong a URL is: what stands where a password does, or where one that is not escaped reaches, is not repeated.
 func TestErrorsOfAURLDoNotHoldItsPassword(t *testing.T) {
 	t.Parallel()
@@ -86,13 +119,13 @@ func TestWaitingForAMigrationEndsWithTheContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if _, err := store.Migrate(ctx, "sqlite:"+file); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := store.Migrate(ctx, "sqlite:"+file, store.Patience{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	if err := unlock(); err != nil {
 		t.Error(err)
 	}
-	if _, err := store.Migrate(context.Background(), "sqlite:"+file); err != nil {
+	if _, err := store.Migrate(context.Background(), "sqlite:"+file, store.Patience{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -116,14 +149,44 @@ func kindsOfSQLite(t *testing.T, a, b *store.Store) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	_, db = b.Pools()
-	if _, err := db.Exec("PRAGMA busy_timeout = 1"); err != nil {
-		t.Fatal(err)
+	b.HurrySQLite(t)
+	create := func() error {
+		return b.CreateCustomer(context.Background(), &store.Customer{Name: strings.Repeat("x", 200)})
 	}
-	if err := b.CreateCustomer(context.Background(), &store.Customer{}); !errors.Is(err, store.ErrBusy) {
+	if err := create(); !errors.Is(err, store.ErrBusy) {
 		t.Errorf("a held database: %v", err)
 	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	_, db = b.Pools()
+	for pragma, end := range map[string]string{
+		"max_page_count = 1": "max_page_count = 1000000",
+		"query_only = 1":     "query_only = 0",
+	} {
+		if _, err := db.Exec("PRAGMA " + pragma); err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		for range 1000 {
+			if failed = create(); failed != nil {
+				break
+			}
+		}
+		if !errors.Is(failed, store.ErrUnavailable) {
+			t.Errorf("%s: %v", pragma, failed)
+		}
+		if _, err := db.Exec("PRAGMA " + end); err != nil {
+			t.Fatal(err)
+		}
+		if err := create(); err != nil {
+			t.Errorf("after %s: %v", pragma, err)
+		}
+	}
 }
+
+// raise is a statement that fails with this code.
+func raise(code string) string { return "DO $$BEGIN RAISE SQLSTATE '" + code + "'; END$$" }
 
 func kindsOfPostgres(t *testing.T, s *store.Store) {
 	_, db := s.Pools()
@@ -131,8 +194,22 @@ func kindsOfPostgres(t *testing.T, s *store.Store) {
 		"SELECT pg_terminate_backend(pg_backend_pid())": store.ErrUnavailable,
 		"SET statement_timeout = 1; SELECT pg_sleep(5)": store.ErrUnavailable,
 		"BEGIN READ ONLY; DELETE FROM users":            store.ErrUnavailable,
-		"DO $$BEGIN RAISE SQLSTATE '40001'; END$$":      store.ErrBusy,
-		"SELECT 1/0": nil,
+		raise("40001"):                                  store.ErrBusy,
+		raise("55P03"):                                  store.ErrBusy,
+		raise("08006"):                                  store.ErrUnavailable,
+		raise("25006"):                                  store.ErrUnavailable,
+		raise("25P03"):                                  store.ErrUnavailable,
+		raise("25P04"):                                  store.ErrUnavailable,
+		raise("28P01"):                                  store.ErrUnavailable,
+		raise("3D000"):                                  store.ErrUnavailable,
+		raise("40003"):                                  store.ErrUnavailable,
+		raise("53100"):                                  store.ErrUnavailable,
+		raise("53300"):                                  store.ErrUnavailable,
+		raise("57P03"):                                  store.ErrUnavailable,
+		raise("58030"):                                  store.ErrUnavailable,
+		raise("XX001"):                                  store.ErrUnavailable,
+		raise("42P01"):                                  nil,
+		"SELECT 1/0":                                    nil,
 	} {
 		conn, err := db.Conn(context.Background())
 		if err != nil {

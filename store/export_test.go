@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
+	"testing"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -25,6 +27,18 @@ func (s *Store) Gorm() *gorm.DB { return s.read }
 
 // Engine returns the one of the texts that is for the store's engine.
 func (s *Store) Engine(texts map[string]string) string { return texts[s.write.Name()] }
+
+// HurrySQLite makes the store not wait for other processes.
+func (s *Store) HurrySQLite(t *testing.T) {
+	conn, err := s.db.write.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.Raw(func(c any) error { c.(*fileConn).file.patience = 0; return nil })
+	if err := errors.Join(err, conn.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Schema returns what gorm makes of a model's type.
 func (s *Store) Schema(model any) (*schema.Schema, error) {

@@ -236,6 +236,11 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 	}
 	var rows []ImportRow
 	err := i.store.transaction(ctx, func(tx *gorm.DB) (err error) {
+		if keep := i.store.db.keep; keep != nil {
+			if err := keep(tx); err != nil {
+				return databaseError(ctx, "beginning to import", err)
+			}
+		}
 		added := map[int64]int64{}
 		for {
 			if rows, err = next(); errors.Is(err, io.EOF) {

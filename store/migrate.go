@@ -47,3 +47,19 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, options ...
 	}
 	return applied, nil
 }
+
+// latestMigration returns the number of the newest migration.
+func latestMigration(dialect goose.Dialect) (latest int64, err error) {
+	files, err := fs.Glob(migrations, migrationDirs[dialect]+"/*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("reading migrations: %w", err)
+	}
+	for _, f := range files {
+		number, err := goose.NumericComponent(f)
+		if err != nil {
+			return 0, fmt.Errorf("reading migrations: %w", err)
+		}
+		latest = max(latest, number)
+	}
+	return latest, nil
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 	if o.watches() {
 		config.Tracer = postgresTracer{o}
 	}
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))
 	db.SetMaxOpenConns(maxPostgresConns)
 	db.SetMaxIdleConns(maxPostgresConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -52,7 +53,62 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		queryRow:    queryPostgres,
 		swap:        swapPostgres,
 		swapsAlone:  true,
+		keep:        keepPostgresTransaction,
 	}, nil
+}
+
+// What is found out about connections to Postgres, and when. The URL's connect_timeout and
+// idle_in_transaction_session_timeout have their way.
+const (
+	// connectTimeout is for one address; a URL may name several, and all of them are tried within one request's time.
+	connectTimeout = 3 * time.Second
+	// aliveTimeout is how long a connection that was idle for more than aliveFor may take to show that it is not dead. What
+	// lies between may have dropped it without a word.
+	aliveTimeout = 2 * time.Second
+	aliveFor     = time.Second
+	// unacknowledgedTimeout is how long the other end may leave what was sent to it unacknowledged.
+	unacknowledgedTimeout = 20 * time.Second
+	// idleTransactionTimeout is how long Postgres keeps a transaction, and the rows that it holds, for a server from which
+	// nothing comes any more. What is done between the statements of one takes no time worth mentioning.
+	idleTransactionTimeout = 10 * time.Second
+)
+
+// keepAlive finds out within half a minute that the other end of a connection without a request on it is gone.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// connecting makes config's connections notice when they are dead, or lead to a database that is the wrong one by now.
+func connecting(config *pgx.ConnConfig) {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	config.DialFunc = (&net.Dialer{Timeout: config.ConnectTimeout, KeepAliveConfig: keepAlive, Control: boundUnacknowledged}).DialContext
+	usable := config.OnPgError
+	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
+		// Another may be the primary now. A new connection asks for it, if target_session_attrs says so.
+		return e.Code != readOnlyTransaction && usable(c, e)
+	}
+}
+
+// boundIdleTransactions sets idleTransactionTimeout, unless it is set already. It is no start-up parameter, as PgBouncer
+// takes only those that it knows.
+func boundIdleTransactions(ctx context.Context, c *pgx.Conn) error {
+	const name = "idle_in_transaction_session_timeout"
+	if _, set := c.Config().RuntimeParams[name]; set {
+		return nil
+	}
+	_, err := c.Exec(ctx, fmt.Sprintf("SET %s = %d", name, idleTransactionTimeout.Milliseconds()))
+	return err
+}
+
+// dead reports whether a connection that is about to be used does not answer. It is then closed, so that pgx (5.12), which
+// takes this to be the question whether to ping it, finds out at once.
+func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration <= aliveFor {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	return p.Conn.PgConn().Ping(ctx) != nil
 }
 
 var errPostgresURL = errors.New("database URL cannot be read: it is postgres://USER:PASSWORD@HOST:5432/NAME, with %40, %2F and so on for special characters of the password")
@@ -71,6 +127,7 @@ func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
 	if strings.Contains(config.Host, "@") || strings.Contains(config.Database, "@") {
 		return nil, errPostgresURL
 	}
+	connecting(config)
 	return config, nil
 }
 
@@ -136,11 +193,14 @@ func generatePostgresIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
 	return ids, rows.Err()
 }
 
+// readOnlyTransaction is the code of a write where none is possible, as on a standby.
+const readOnlyTransaction = "25006"
+
 // postgresKind returns the kind of an error of Postgres's, nil if it has none or is no error of Postgres's.
 // The codes are those of PostgreSQL's documentation, appendix A.
 func postgresKind(err error) error {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) {
 		return ErrUnavailable
 	}
 	var e *pgconn.PgError
@@ -150,11 +210,16 @@ func postgresKind(err error) error {
 	switch e.Code {
 	case "40001", "40P01", "55P03": // serialization failure, deadlock, lock not available
 		return ErrBusy
-	case "57014", "25006": // canceled, as by statement_timeout; read-only, as a standby is
+	case readOnlyTransaction, "25P03", "25P04": // idle for too long in a transaction, transaction took too long
+		return ErrUnavailable
+	case "40003", "3D000": // whether a statement was completed is unknown, no such database
+		return ErrUnavailable
+	case "XX001", "XX002": // data or index corrupted, as by a bad disk
 		return ErrUnavailable
 	}
 	switch e.Code[:2] {
-	case "08", "53", "57": // connection, insufficient resources, operator intervention
+	// Connection, authorization of it, insufficient resources, operator intervention, errors of the system such as I/O.
+	case "08", "28", "53", "57", "58":
 		return ErrUnavailable
 	}
 	return nil
@@ -229,6 +294,11 @@ func execPostgres(ctx context.Context, db gorm.ConnPool, statement string, argum
 		return err
 	})
 	return rows, err
+}
+
+// keepPostgresTransaction lets a transaction be idle for as long as it wants, between two batches of a slow file.
+func keepPostgresTransaction(tx *gorm.DB) error {
+	return tx.Exec("SET LOCAL idle_in_transaction_session_timeout = 0").Error
 }
 
 // lockPostgresFeed takes an advisory lock of this schema's own.

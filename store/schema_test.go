@@ -85,11 +85,11 @@ func TestMigrationsHaveTwins(t *testing.T) {
 func TestMigrateTellsWhatItApplied(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
-		applied, err := store.Migrate(context.Background(), url)
+		applied, err := store.Migrate(context.Background(), url, store.Patience{})
 		if err != nil || !slices.Equal(applied, []string{"00001_directory.sql", "00002_history.sql", "00003_user_counts.sql"}) {
 			t.Errorf("first: %v, %v", applied, err)
 		}
-		applied, err = store.Migrate(context.Background(), url)
+		applied, err = store.Migrate(context.Background(), url, store.Patience{})
 		if err != nil || len(applied) > 0 {
 			t.Errorf("second: %v, %v", applied, err)
 		}
@@ -149,7 +149,7 @@ func TestSQLiteIsSetUpForDurability(t *testing.T) {
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	read, write := s.Pools()
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "100",
 	} {
 		var got string
 		if err := write.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	gosqlite "github.com/glebarez/go-sqlite"
 	"github.com/glebarez/sqlite"
@@ -20,9 +22,12 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// busyTimeout is how long a statement waits, in milliseconds, for another process to release the database. Writers of
-// this process do not come to that: they queue for the one writing connection.
-const busyTimeout = 10_000
+// busyTimeout is how long a statement waits for another process to release the database. Writers of this process do not
+// come to that: they queue for the one writing connection.
+const busyTimeout = 10 * time.Second
+
+// busyPiece is the part of it that cannot be cut short by a context's end.
+const busyPiece = 100 * time.Millisecond
 
 var errSQLitePath = errors.New("database URL: sqlite: wants the path of a file behind it")
 
@@ -44,20 +49,16 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	if err := createPrivate(path); err != nil {
 		return nil, fmt.Errorf("database file: %w", err)
 	}
-	write, err := openSQLitePool(sqliteDSN(path, "immediate",
-		"synchronous(FULL)", "foreign_keys(1)"), o)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+	if err := checkWritable(path); err != nil {
+		return nil, fmt.Errorf("database file: %w", err)
 	}
-	write.SetMaxOpenConns(1)
-	read, err := openSQLitePool(sqliteDSN(path, "deferred",
-		"query_only(1)"), o)
+	opener, err := sqliteDriver()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
+		return nil, err
 	}
-	readers := max(4, runtime.NumCPU())
-	read.SetMaxOpenConns(readers)
-	read.SetMaxIdleConns(readers)
+	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
+	write := file.pool(1, sqliteDSN(path, "immediate", "synchronous(FULL)", "foreign_keys(1)"))
+	read := file.pool(max(4, runtime.NumCPU()), sqliteDSN(path, "deferred", "query_only(1)"))
 	d := newSQLite(read, write)
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	return d, nil
@@ -78,9 +79,19 @@ func newSQLite(read, write *sql.DB) *database {
 	}
 }
 
-// sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark.
+// sqliteDriver gives the driver that glebarez/sqlite has registered.
+func sqliteDriver() (driver.Driver, error) {
+	db, err := sql.Open(sqlite.DriverName, "")
+	if err != nil {
+		return nil, fmt.Errorf("looking for the driver of SQLite: %w", err)
+	}
+	return db.Driver(), db.Close()
+}
+
+// sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark. Its file must be
+// there: one that SQLite made would be an empty directory in the place of a lost one.
 func sqliteDSN(path, txlock string, pragmas ...string) string {
-	q := url.Values{"_txlock": {txlock}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout)}}
+	q := url.Values{"mode": {"rw"}, "_txlock": {txlock}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
 	q["_pragma"] = append(q["_pragma"], pragmas...)
 	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return file.String()
@@ -116,7 +127,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []stri
 	// place under the lock. Nothing happens if it is set already.
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
-		return nil, databaseError(ctx, fmt.Sprintf("opening %s", path), err)
+		return nil, databaseError(ctx, "opening "+path, err)
 	}
 	if mode != "wal" {
 		return nil, fmt.Errorf("opening %s: the file system allows no write-ahead log: journal mode is %q", path, mode)
@@ -132,7 +143,7 @@ func lockSQLite(ctx context.Context, path string) (unlock func() error, err erro
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive", "busy_timeout(100)"))
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive"))
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +190,9 @@ func generateSQLiteIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
 
 // sqliteKind returns the kind of an error of SQLite's, nil if it has none or is no error of SQLite's.
 func sqliteKind(err error) error {
+	if errors.Is(err, errFileMoved) {
+		return ErrUnavailable
+	}
 	var e *gosqlite.Error
 	if !errors.As(err, &e) {
 		return nil
@@ -186,7 +200,8 @@ func sqliteKind(err error) error {
 	switch e.Code() & 0xff { // the rest is the extended part
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return ErrBusy
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL:
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL,
+		sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return ErrUnavailable
 	}
 	return nil

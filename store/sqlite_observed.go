@@ -2,46 +2,46 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
 	"reflect"
 	"time"
-
-	"github.com/glebarez/sqlite"
 )
 
-// openSQLitePool opens a pool, and stands between it and the driver if there is an observer to tell: database/sql knows no
-// other way to see a statement to its end, and SQLite does its work while the rows are read.
-func openSQLitePool(dsn string, o Observer) (*sql.DB, error) {
-	pool, err := sql.Open(sqlite.DriverName, dsn)
-	if err != nil || !o.watches() {
-		return pool, err
+// observed stands between a pool and its connections if there is an observer to tell: database/sql knows no other way to see a
+// statement to its end, and SQLite does its work while the rows are read.
+func observed(c driver.Connector, o Observer) driver.Connector {
+	if !o.watches() {
+		return c
 	}
-	observed := sql.OpenDB(&observedDriver{pool.Driver(), dsn, o})
-	return observed, pool.Close() // nothing was asked of it yet
+	return &observedConnector{c, o}
 }
 
-// observedDriver makes connections that tell an observer.
-type observedDriver struct {
-	driver   driver.Driver
-	dsn      string
+// observedConnector makes connections that tell an observer.
+type observedConnector struct {
+	driver.Connector
 	observer Observer
 }
 
-func (d *observedDriver) Driver() driver.Driver { return d.driver }
-
-func (d *observedDriver) Connect(context.Context) (driver.Conn, error) {
-	c, err := d.driver.Open(d.dsn)
+// Connect is for database/sql.
+func (d *observedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := d.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	inner, ok := c.(sqliteConn)
+	inner, ok := c.(sqlitePoolConn)
 	if !ok {
 		return nil, errors.Join(errors.New("the SQLite driver lacks a method that takes a context"), c.Close())
 	}
 	return &observedConn{inner, d.observer}, nil
+}
+
+// sqlitePoolConn is a connection that a pool asks whether it is still good.
+type sqlitePoolConn interface {
+	sqliteConn
+	driver.SessionResetter
+	driver.Validator
 }
 
 // sqliteConn is what a connection of the driver can do.
@@ -55,20 +55,20 @@ type sqliteConn interface {
 }
 
 type observedConn struct {
-	sqliteConn
+	sqlitePoolConn
 	observer Observer
 }
 
 func (c *observedConn) ExecContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
 	began := time.Now()
-	result, err := c.sqliteConn.ExecContext(ctx, text, values)
+	result, err := c.sqlitePoolConn.ExecContext(ctx, text, values)
 	c.observer.tell(ctx, text, began, err)
 	return result, err
 }
 
 func (c *observedConn) QueryContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Rows, error) {
 	began := time.Now()
-	rows, err := c.sqliteConn.QueryContext(ctx, text, values)
+	rows, err := c.sqlitePoolConn.QueryContext(ctx, text, values)
 	return c.observeRows(ctx, text, began, rows, err)
 }
 
@@ -84,7 +84,7 @@ func (c *observedConn) observeRows(ctx context.Context, text string, began time.
 }
 
 func (c *observedConn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
-	s, err := c.sqliteConn.PrepareContext(ctx, text)
+	s, err := c.sqlitePoolConn.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (c *observedConn) PrepareContext(ctx context.Context, text string) (driver.
 
 func (c *observedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	began := time.Now()
-	tx, err := c.sqliteConn.BeginTx(ctx, options)
+	tx, err := c.sqlitePoolConn.BeginTx(ctx, options)
 	c.observer.tell(ctx, "BEGIN", began, err)
 	if err != nil {
 		return nil, err

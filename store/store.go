@@ -24,6 +24,8 @@ type Config struct {
 	SecretKey []byte
 	// OldSecretKeys are further keys of 32 bytes, which open what they have sealed and seal nothing; see [Store.Rekey].
 	OldSecretKeys [][]byte
+	// Patience is for a database that is not there yet.
+	Patience Patience
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 	// Observer is told what the store does.
@@ -70,6 +72,8 @@ type database struct {
 	lockFeed func(tx *gorm.DB) error
 	// release frees what is held beside the pools. Nil where there is nothing.
 	release func() error
+	// keep lets tx stand still for longer than the engine would suffer it. Nil where it does anyway.
+	keep func(tx *gorm.DB) error
 }
 
 // CheckURL returns what is wrong with a Config's URL as far as its text tells, nil if nothing. It repeats nothing of it.
@@ -118,19 +122,25 @@ func (d *database) close() error {
 }
 
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
-// do so at the same moment. The error is ErrUnavailable when the database cannot be reached.
+// do so at the same moment. The error is ErrUnavailable when the database cannot be reached, and c's patience is over.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	keys, err := newKeyring(c.SecretKey, c.OldSecretKeys...)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	d, err := openDatabase(ctx, c.URL, c.Observer)
+	var s *Store
+	err = c.Patience.retry(ctx, func() error {
+		d, err := openDatabase(ctx, c.URL, c.Observer)
+		if err != nil {
+			return err
+		}
+		if s, err = newStore(ctx, d, keys, c); err != nil {
+			return errors.Join(err, d.close())
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
-	}
-	s, err := newStore(ctx, d, keys, c)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening store: %w", err), d.close())
 	}
 	return s, nil
 }
@@ -180,13 +190,17 @@ func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
 
 // Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
 // in order; none if the schema was up to date.
-func Migrate(ctx context.Context, url string) (applied []string, err error) {
-	d, err := openDatabase(ctx, url, Observer{})
+func Migrate(ctx context.Context, url string, p Patience) (applied []string, err error) {
+	err = p.retry(ctx, func() error {
+		d, err := openDatabase(ctx, url, Observer{})
+		if err != nil {
+			return err
+		}
+		now, err := d.migrate(ctx)
+		applied = append(applied, now...)
+		return errors.Join(err, d.close())
+	})
 	if err != nil {
-		return nil, fmt.Errorf("migrating: %w", err)
-	}
-	applied, err = d.migrate(ctx)
-	if err := errors.Join(err, d.close()); err != nil {
 		return applied, fmt.Errorf("migrating: %w", err)
 	}
 	return applied, nil
@@ -202,8 +216,8 @@ func (s *Store) Close() error {
 
 // Ping returns nil if the database answers a query, else ErrUnavailable or what was wrong.
 func (s *Store) Ping(ctx context.Context) error {
-	var one int
-	if err := s.db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+	var roles int // read from a table, as SQLite opens no file to count to 1
+	if err := s.db.read.QueryRowContext(ctx, "SELECT count(*) FROM roles").Scan(&roles); err != nil {
 		return databaseError(ctx, "asking the database for a sign of life", err)
 	}
 	return nil

@@ -30,8 +30,9 @@ const (
 	unknownInterval = time.Minute      // the least time between two readings that tokens with an unknown kid cause
 
 	// After a reading that failed the next comes sooner than after one that did not: each time twice as late.
-	firstRetry = time.Second
-	maxRetry   = 30 * time.Second
+	firstRetry   = time.Second
+	maxRetry     = 30 * time.Second
+	maxBlindWait = 4 * time.Second // as long as there are no keys at all, and nobody can be served
 )
 
 // keySource keeps the latest good key set of a URL or file. It reads the set at once and then at an interval, in the
@@ -86,6 +87,9 @@ func (s *keySource) run(r *reading) {
 		wait := s.interval
 		if r.err != nil {
 			wait = min(retry, s.interval)
+			if s.latest.Load() == nil {
+				wait = min(wait, maxBlindWait)
+			}
 			retry = min(2*retry, maxRetry)
 		} else {
 			retry = firstRetry

@@ -1,0 +1,87 @@
+package faulttest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// TestTheKeySetIsDown: without keys nobody can be believed, which is no fault of theirs; with them nobody notices.
+func TestTheKeySetIsDown(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var up atomic.Bool
+	issuer := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(keys)
+	}))
+	t.Cleanup(issuer.Close)
+	certificate := filepath.Join(folder(t), "issuer.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw})
+	if err := os.WriteFile(certificate, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"sub": "somebody", "iss": "issuer", "aud": "dragoman", "exp": time.Now().Add(time.Hour).Unix(),
+		"customer_id": []int{3393}, "authorities": []string{"ROLE_ADMIN"},
+	})
+	token.Header["kid"] = "k"
+	signed, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, url := sqliteFile(t)
+	env := slices.DeleteFunc(environment(url), func(v string) bool { return strings.HasPrefix(v, "DRAGOMAN_JWT_SECRET=") })
+	env = append(env, "SSL_CERT_FILE="+certificate, "DRAGOMAN_JWKS_URL="+issuer.URL, "DRAGOMAN_ISSUER=issuer", "DRAGOMAN_AUDIENCE=dragoman")
+	p := servingAs(t, dragoman(t), env, "--request-timeout=5s")
+	p.token = signed
+	p.expectUnavailable(t, answered, append(reads, writes...)...)
+	p.expectHealth(t, http.StatusServiceUnavailable)
+	p.expectLog(t, "ERROR", "token keys could not be read")
+
+	up.Store(true)
+	recovers(t, p)
+	up.Store(false)
+	issuer.CloseClientConnections()
+	p.expect(t, http.StatusOK, reads[0])
+	p.expectHealth(t, http.StatusOK)
+
+	// A token of a key that nobody has seen waits for the key set, but not for longer than it may.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	token.Header["kid"] = "new"
+	if p.token, err = token.SignedString(key); err != nil {
+		t.Fatal(err)
+	}
+	a, err := p.send(ctx, reads[0])
+	if err != nil || a.status != http.StatusUnauthorized {
+		t.Error(errors.Join(err, errors.New(a.String())))
+	}
+}

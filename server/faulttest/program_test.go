@@ -1,0 +1,230 @@
+package faulttest
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// program is a running process of the program.
+type program struct {
+	address string // host:port; empty until it listens
+	log     *programLog
+	command *exec.Cmd
+	ended   chan struct{} // closed when it has
+	err     error         // how it ended
+	client
+}
+
+// patience is how long a test waits for something that takes no time to speak of.
+const patience = 20 * time.Second
+
+// environment is what the program is told apart from the test's own flags: nothing of the test's environment but where the
+// system keeps things.
+func environment(database string) []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=/nonexistent",
+		"DRAGOMAN_DATABASE=" + database,
+		"DRAGOMAN_JWT_SECRET=" + string(servertest.Secret),
+		"DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(storetest.Key),
+		"DRAGOMAN_LOG_FORMAT=json",
+	}
+}
+
+// launch starts the program without waiting for it to listen. It is killed when the test ends, unless it has ended.
+func launch(t testing.TB, binary string, env []string, arguments ...string) *program {
+	t.Helper()
+	p := &program{log: newProgramLog(), ended: make(chan struct{})}
+	p.command = exec.Command(binary, arguments...)
+	p.command.Env = env
+	p.command.Dir = folder(t)
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stderr, err := p.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.log.follow(stderr)
+		p.err = p.command.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the log of process %d:\n%s", p.command.Process.Pid, p.log)
+		}
+	})
+	return p
+}
+
+// serving is launch of `serve` with the sandbox, and waits until it listens.
+func serving(t testing.TB, database string, arguments ...string) *program {
+	t.Helper()
+	return servingAs(t, dragoman(t), environment(database), arguments...)
+}
+
+func servingAs(t testing.TB, binary string, env []string, arguments ...string) *program {
+	t.Helper()
+	p := launch(t, binary, env, serve(arguments...)...)
+	if err := p.awaitListening(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// serve gives the arguments of a server with the sandbox in it and without limits. Further ones win.
+func serve(arguments ...string) []string {
+	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0",
+		"--request-timeout=1s"}, arguments...)
+}
+
+func (p *program) awaitListening() error {
+	line, err := p.log.await(func(l logLine) bool { return l["msg"] == "listening" }, p.ended)
+	if err != nil {
+		return fmt.Errorf("does not come to listen: %w\n%s", err, p.log)
+	}
+	p.address, _ = line["address"].(string)
+	p.client = newClient("http://" + p.address)
+	return nil
+}
+
+// kill ends the process at once, as if it had crashed.
+func (p *program) kill() {
+	_ = p.command.Process.Kill() // it may have ended
+	<-p.ended
+	p.client.close()
+}
+
+// signal sends the process a signal.
+func (p *program) signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitEnd waits for the process to end by itself and gives its exit code.
+func (p *program) awaitEnd(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(limit):
+		t.Fatalf("the program has not ended within %s\n%s", limit, p.log)
+	}
+	var exit *exec.ExitError
+	if p.err != nil && !errors.As(p.err, &exit) {
+		t.Fatal(p.err)
+	}
+	return p.command.ProcessState.ExitCode()
+}
+
+// logLine is a line of the program's log.
+type logLine map[string]any
+
+// programLog is what a process wrote to standard error.
+type programLog struct {
+	mu    sync.Mutex
+	lines []logLine
+	text  strings.Builder
+	added chan struct{} // closed, and replaced, when there is more
+}
+
+func newProgramLog() *programLog { return &programLog{added: make(chan struct{})} }
+
+func (l *programLog) follow(r io.Reader) {
+	for s := bufio.NewScanner(r); s.Scan(); {
+		line := logLine{}
+		if json.Unmarshal(s.Bytes(), &line) != nil {
+			line = logLine{"msg": s.Text()} // not of the logger
+		}
+		l.mu.Lock()
+		l.lines = append(l.lines, line)
+		l.text.WriteString(s.Text() + "\n")
+		close(l.added)
+		l.added = make(chan struct{})
+		l.mu.Unlock()
+	}
+}
+
+func (l *programLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.String()
+	if most := 6_000; len(text) > most {
+		text = "...\n" + text[len(text)-most:]
+	}
+	return text
+}
+
+// find gives the lines that match.
+func (l *programLog) find(match func(logLine) bool) []logLine {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.lines), func(line logLine) bool { return !match(line) })
+}
+
+// await gives the first line that matches, as soon as there is one.
+func (l *programLog) await(match func(logLine) bool, ended <-chan struct{}) (logLine, error) {
+	deadline := time.After(patience)
+	for {
+		l.mu.Lock()
+		added := l.added
+		l.mu.Unlock()
+		if found := l.find(match); len(found) > 0 {
+			return found[0], nil
+		}
+		select {
+		case <-added:
+		case <-ended:
+			if found := l.find(match); len(found) > 0 {
+				return found[0], nil
+			}
+			return nil, errors.New("the process has ended")
+		case <-deadline:
+			return nil, fmt.Errorf("not within %s", patience)
+		}
+	}
+}
+
+// expectLog wants a line that holds each of these texts. A request's is written after its answer.
+func (p *program) expectLog(t testing.TB, texts ...string) {
+	t.Helper()
+	if _, err := p.log.await(says(texts...), p.ended); err != nil {
+		t.Errorf("no line of the log says %q: %v", texts, err)
+	}
+}
+
+// says matches lines that hold each of these texts.
+func says(texts ...string) func(logLine) bool {
+	return func(l logLine) bool {
+		text, _ := json.Marshal(l)
+		return !slices.ContainsFunc(texts, func(s string) bool { return !strings.Contains(string(text), s) })
+	}
+}
+
+var administrator = sync.OnceValue(func() string {
+	token, err := auth.Sign(servertest.Secret, servertest.Administrator(), time.Now())
+	if err != nil {
+		panic(err)
+	}
+	return token
+})

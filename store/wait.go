@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Patience is for a database that is not there yet. The zero value has none: a first failure is the last.
+type Patience struct {
+	// For is how long to go on trying.
+	For time.Duration
+	// Waiting, if it is not nil, is told what went wrong before each pause.
+	Waiting func(err error, pause time.Duration)
+}
+
+// The pauses between two tries begin with the shortest and double up to the longest.
+const (
+	shortestPause = 100 * time.Millisecond
+	longestPause  = 5 * time.Second
+)
+
+// retry calls open until it succeeds, fails with what waiting does not mend, or the patience or ctx is over.
+func (p Patience) retry(ctx context.Context, open func() error) error {
+	end := time.Now().Add(p.For)
+	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+		err := open()
+		left := time.Until(end)
+		if err == nil || left <= 0 || !mayPass(err) {
+			return err
+		}
+		pause = min(pause, left)
+		if p.Waiting != nil {
+			p.Waiting(err, pause)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the database: %w", errors.Join(context.Cause(ctx), err))
+		case <-time.After(pause):
+		}
+	}
+}
+
+// mayPass reports whether a database that cannot be opened now may be there by itself later: not if it is there and does not
+// want us.
+func mayPass(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		// Invalid authorization, no such database, may not connect to it.
+		if strings.HasPrefix(e.Code, "28") || e.Code == "3D000" || e.Code == "42501" {
+			return false
+		}
+	}
+	var certificate *tls.CertificateVerificationError
+	return errors.Is(err, ErrUnavailable) && !errors.As(err, &certificate)
+}
