@@ -11,8 +11,12 @@ GEN ?= gen
 TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
 FUZZTIME ?= 1m
+# How many requests `make schemathesis` invents for each operation, and from what seed.
+EXAMPLES ?= 300
+SEED ?= 1
+SCHEMATHESIS = .ci/schemathesis
 
-.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz bench typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -91,6 +95,15 @@ fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
 	while read -r package name; do \
 		(set -x; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s "$$package" </dev/null); \
 	done
+
+# The server names its documents itself; .ci/schemathesis/rules.py tells what they cannot say.
+schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against its documents; with TEST_POSTGRES_DSN set, on Postgres as well. EXAMPLES and SEED say with what
+	$(SCHEMATHESIS)/venv/bin/python $(SCHEMATHESIS)/gate.py --examples $(EXAMPLES) --seed $(SEED)
+
+$(SCHEMATHESIS)/venv/made: $(SCHEMATHESIS)/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
 	$(GO) test -run '^$$' -bench . ./...
