@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/mock"
+)
+
+// TestAProgramWithTheSDKsIsLight builds the README's program as a user of the clients would, in a module of its own, from
+// what the module cache has; looks at what is in it; and runs it.
+func TestAProgramWithTheSDKsIsLight(t *testing.T) {
+	t.Parallel()
+	m, err := mock.New(t.Context(), server.Config{Log: slog.New(slog.DiscardHandler)}, mock.DefaultSeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := httptest.NewServer(m)
+	t.Cleanup(s.Close)
+
+	program := buildProgram(t, strings.ReplaceAll(readmesProgram(t), "http://127.0.0.1:8080", s.URL))
+	want := []string{
+		"github.com/apapsch/go-jsonmerge/v2", module, "github.com/google/uuid", "github.com/oapi-codegen/runtime",
+	}
+	if got := modulesOf(t, program); !slices.Equal(got, want) {
+		t.Errorf("the program has the modules\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	token, err := mock.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), program)
+	run.Env = append(os.Environ(), "TOKEN="+token)
+	said, err := run.CombinedOutput()
+	if want := "User details updated successfully mobile\nAda Lovelace true\n"; err != nil || string(said) != want {
+		t.Errorf("it ends with %v and says\n%s\nwant\n%s", err, said, want)
+	}
+}
+
+// readmesProgram gives the Go program of the README.
+func readmesProgram(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "\n## In Go\n")
+	_, rest, _ = strings.Cut(rest, "\n```go\n")
+	program, _, found := strings.Cut(rest, "\n```\n")
+	if !found || !strings.HasPrefix(program, "package main\n") {
+		t.Fatal("the README has no program in Go")
+	}
+	return program
+}
+
+// buildProgram builds a program of one file, in a module that requires this one, and gives its path.
+func buildProgram(t *testing.T, source string) string {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile("go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"go.mod":  "module example.com/program\n\ngo 1.26.0\n\nrequire " + module + " v0.0.0\n\nreplace " + module + " => " + here + "\n",
+		"go.sum":  string(sums),
+		"main.go": source,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(dir, "program")
+	command := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", program, ".")
+	command.Dir = dir
+	command.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
+	if said, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, said)
+	}
+	return program
+}
+
+// modulesOf gives the paths of the modules that are in a program beside its own, sorted.
+func modulesOf(t *testing.T, program string) []string {
+	t.Helper()
+	said, err := exec.CommandContext(t.Context(), "go", "version", "-m", program).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	lines := bufio.NewScanner(bytes.NewReader(said))
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "dep" {
+			modules = append(modules, fields[1])
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(modules)
+	return modules
+}
