@@ -13,7 +13,7 @@ import (
 
 // Secret is what tokens for a mock are signed with, HS256. Everybody knows it: a server with anything real in it must not be
 // given it.
-const Secret = "dragoman-mock-secret-that-everybody-knows"
+const Secret = "dragoman-mock-secret-that-everybody-knows" // #nosec G101 -- it is meant to be known
 
 // administrator is Grace Hopper, who administers the sandbox's customer.
 const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
