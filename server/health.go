@@ -18,6 +18,8 @@ const (
 	readyPath = "/readyz"
 )
 
+func isHealth(path string) bool { return path == livePath || path == readyPath }
+
 // pingTimeout is how long the database may take to show a sign of life before the server is not ready. It is less than what
 // CheckReady waits, so that who asks is told why.
 const pingTimeout = 2 * time.Second

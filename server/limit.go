@@ -37,7 +37,7 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 // limitAddress refuses what is more than its address may ask.
 func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if c.Path() == livePath || c.Path() == readyPath {
+		if isHealth(c.Path()) {
 			return next(c)
 		}
 		if err := f.addresses.Allow(network(clientAddress(c.Request(), f.Limits.TrustedProxies))); err != nil {

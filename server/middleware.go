@@ -3,14 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"path"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/docs"
@@ -26,7 +23,7 @@ func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &front{Config: c, addresses: addresses}
+	f := &front{Config: c, addresses: addresses, actors: newActors(c.SecretKey)}
 	for _, mount := range dialects {
 		d, err := mount(e, service)
 		if err != nil {
@@ -70,6 +67,7 @@ type front struct {
 	Config
 	dialects  []*dialect.Dialect
 	addresses *dialect.Limiter
+	actors    *actors
 }
 
 // saneRequestID is what a client's own request id may look like; any other is replaced.
@@ -92,50 +90,6 @@ func (f *front) newRequestID() string {
 		return f.Mock.NewRequestID()
 	}
 	return uuid.NewString()
-}
-
-// observe writes one line a request, without any value that a client sent but the sane request id: the route, not the
-// path.
-func (f *front) observe(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		start := time.Now()
-		err := next(c)
-		if err != nil {
-			// Rendered here, so that the line tells the status that the client saw.
-			c.Error(err)
-		}
-		attributes := []slog.Attr{
-			slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
-			slog.String("method", methodOf(c.Request())),
-			slog.String("route", c.Path()),
-			slog.Int("status", c.Response().Status),
-			slog.Duration("duration", time.Since(start)),
-			slog.Int64("bytes", c.Response().Size),
-		}
-		level := slog.LevelInfo
-		if err != nil && (c.Response().Status >= http.StatusInternalServerError || errors.Is(err, dialect.ErrBrokenOff)) {
-			level = slog.LevelError
-			attributes = append(attributes, slog.String("error", err.Error()))
-		}
-		f.Log.LogAttrs(c.Request().Context(), level, "request", attributes...)
-		if errors.Is(err, dialect.ErrBrokenOff) {
-			panic(http.ErrAbortHandler)
-		}
-		return nil
-	}
-}
-
-// methods are those that a request's line names; any other is the client's own word.
-var methods = []string{
-	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
-	http.MethodConnect, http.MethodTrace,
-}
-
-func methodOf(r *http.Request) string {
-	if slices.Contains(methods, r.Method) {
-		return r.Method
-	}
-	return "other"
 }
 
 // errPanic is a handler that panicked.

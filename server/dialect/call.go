@@ -18,6 +18,8 @@ type Call struct {
 	Body      map[string]any // the body's members exactly as sent, for what the generated type cannot tell: null or absent
 
 	dialect     *Dialect
+	operation   string // its operationId
+	changed     string // as the answer's Dragoman-Changed says it
 	ifMatch     entityTags
 	ifNoneMatch entityTags
 	strict      bool
@@ -96,7 +98,9 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	if err != nil {
 		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
 	}
-	return user, written(user, c.dialect.names(changed), ignored), nil
+	w := written(user, c.dialect.names(changed), ignored)
+	c.changed = w.Changed
+	return user, w, nil
 }
 
 // MayWrite asks whether the caller may turn the user before into the user after: it is held against If-Match, then against

@@ -65,13 +65,14 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 // serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Set(operationKey, op.id)
+		call := &Call{dialect: op.dialect, operation: op.id}
+		c.Set(callName, call)
 		if op.dialect.service.Mock {
 			if err := op.grant(c); err != nil {
 				return err
 			}
 		}
-		call, parameters, err := op.admit(c)
+		parameters, err := op.admit(c, call)
 		if err != nil {
 			return err
 		}
@@ -99,32 +100,29 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// operationKey is where Echo's context keeps the operationId for the renderer and the log.
-const operationKey = "dragoman.operation"
-
 // admit is the stages before the body: who calls, about what, and whether they may.
-func (op *operation) admit(c echo.Context) (*Call, Parameters, error) {
+func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	r := c.Request()
 	principal, err := op.dialect.service.Verifier.Verify(r.Header.Values(echo.HeaderAuthorization))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	call := &Call{Principal: principal, dialect: op.dialect}
+	call.Principal = principal
 	if err := op.dialect.service.Limiter.Allow(principal.Subject); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	parameters, wrong := op.readParameters(c)
 	wrong = append(wrong, call.readPreferences(parameters)...)
 	if len(wrong) > 0 {
-		return nil, nil, &InvalidError{Fields: wrong}
+		return nil, &InvalidError{Fields: wrong}
 	}
 	if err := op.authorize(r.Context(), call, op.dialect.Tenant(parameters)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if call.strict {
 		c.Response().Header().Set(headerPreferenceApplied, handlingStrict)
 	}
-	return call, parameters, nil
+	return parameters, nil
 }
 
 // readParameters reads and checks every path, query and header parameter, and gives the good ones and all that is wrong

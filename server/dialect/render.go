@@ -27,7 +27,6 @@ func RetryAfter(err error) string {
 // the client.
 func (d *Dialect) RenderError(c echo.Context, err error) error {
 	p := d.classify(err)
-	operation, _ := c.Get(operationKey).(string)
 	header := c.Response().Header()
 	switch p.Kind {
 	case Unauthenticated, TokenExpired:
@@ -44,7 +43,7 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 		return c.NoContent(p.Status)
 	}
 	c.Response().WriteHeader(p.Status)
-	return writeJSON(c.Response(), d.Render(p, operation, c.Request()))
+	return writeJSON(c.Response(), d.Render(p, SummaryOf(c).Operation, c.Request()))
 }
 
 // challenge is RFC 6750's: an error code only where a token was sent that cannot be used.
