@@ -97,8 +97,9 @@ func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
 		".":               {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "store", "store/userfile"},
-		"server":          {"server/dialect", "server/docs", "server/auth", "store"},
+		"server":          {"server/dialect", "server/docs", "server/auth", "server/metrics", "store"},
 		"server/dev":      {"server/auth"},
+		"server/metrics":  {"server/auth", "store"},
 		"server/mock":     {"server", "server/auth", "store"},
 		"server/settings": {},
 		"server/members":  {"store"},

@@ -137,9 +137,8 @@ type serveCommand struct {
 
 	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs. The documents under /openapi are served either way."`
 
-	LogFormat string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default})."`
-	Dev       bool   `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
+	watchFlags
+	Dev bool `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
 	mockFlags
 }
 
@@ -224,6 +223,7 @@ func (c *serveCommand) config() (server.Config, error) {
 			problems.Add(fmt.Errorf("read the public key: %w", err))
 		}
 	}
+	log, level := c.logger()
 	config := server.Config{
 		Listen:        c.Listen,
 		Database:      c.Database,
@@ -243,7 +243,8 @@ func (c *serveCommand) config() (server.Config, error) {
 		Limits:   limits,
 		TLS:      tls,
 		CORS:     c.CORSOrigin,
-		Log:      c.logger(),
+		Log:      log,
+		Admin:    c.admin(level),
 		Build:    build(),
 		Docs:     c.Docs,
 	}
@@ -253,18 +254,6 @@ func (c *serveCommand) config() (server.Config, error) {
 		}
 	}
 	return config, problems.Err()
-}
-
-func (c *serveCommand) logger() *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		level = slog.LevelInfo
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
 
 type migrateCommand struct{ databaseFlag }

@@ -132,6 +132,7 @@ type aviary struct {
 	planted  map[string]kind
 	heard    []heard
 	log      notes
+	admins   []http.Handler
 	requests int
 	statuses map[string]bool // those that were seen, as an operation's name and one
 }
@@ -176,7 +177,10 @@ func (a *aviary) start(c server.Config) *servertest.Server {
 		}
 		c.Database = u.String()
 	}
-	return servertest.StartWith(a.T, c)
+	c.Admin = server.Admin{Listen: "127.0.0.1:0", Level: new(slog.LevelVar)}
+	s := servertest.StartWith(a.T, c)
+	a.admins = append(a.admins, s.Admin)
+	return s
 }
 
 // authorize gives an Authorization header, and plants its token.
@@ -638,6 +642,13 @@ func (a *aviary) listen() {
 		a.Errorf("the log has %d and %d lines about %d requests", text, lines, a.requests)
 	}
 	a.heard = append(a.heard, heard{where: "the log", text: log})
+	for _, admin := range a.admins {
+		metrics := scrape(a.T, admin)
+		if !strings.Contains(metrics, "dragoman_http_request_duration_seconds_count{") {
+			a.Errorf("nothing was measured: %s", metrics)
+		}
+		a.heard = append(a.heard, heard{where: "a server's metrics", text: metrics})
+	}
 	told := map[string]bool{} // where it may be
 	for _, h := range a.heard {
 		text := strings.ToLower(h.text)

@@ -128,17 +128,19 @@ func (w *way) carry(to, from net.Conn) {
 	}
 }
 
-// draining runs a server as the program does. It gives its address, what tells it to stop, and how that ended.
+// draining runs a server as the program does, with this time to drain; see serving.
 func draining(t *testing.T, drain time.Duration) (l net.Listener, stop func(), ended <-chan error) {
 	t.Helper()
-	s, err := server.New(t.Context(), server.Config{
-		Listen:    "127.0.0.1:0",
-		Database:  "sqlite:" + t.TempDir() + "/dragoman.db",
-		SecretKey: storetest.Key,
-		Auth:      auth.Config{Secret: servertest.Secret},
-		Timeouts:  server.Timeouts{Drain: drain, Shutdown: patience},
-		Log:       slog.New(slog.DiscardHandler),
-	})
+	return serving(t, server.Config{Timeouts: server.Timeouts{Drain: drain}})
+}
+
+// serving runs a server as the program does. It gives where it listens, what tells it to stop, and how that ended.
+func serving(t *testing.T, c server.Config) (l net.Listener, stop func(), ended <-chan error) {
+	t.Helper()
+	c.Listen, c.Database = "127.0.0.1:0", "sqlite:"+t.TempDir()+"/dragoman.db"
+	c.SecretKey, c.Auth = storetest.Key, auth.Config{Secret: servertest.Secret}
+	c.Timeouts.Shutdown, c.Log = patience, slog.New(slog.DiscardHandler)
+	s, err := server.New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,14 +16,10 @@ import (
 )
 
 // newEcho builds the router with everything mounted on it.
-func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) {
+func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *health, w *watch) (*echo.Echo, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	addresses, err := newLimiter(c, "address", c.Limits.Address)
-	if err != nil {
-		return nil, err
-	}
-	f := &front{Config: c, addresses: addresses, actors: newActors(c.SecretKey)}
+	f := &front{Config: c, addresses: addresses, watch: w}
 	for _, mount := range dialects {
 		d, err := mount(e, service)
 		if err != nil {
@@ -38,7 +34,7 @@ func newEcho(c Config, service *dialect.Service, h *health) (*echo.Echo, error) 
 		}
 	}
 	e.HTTPErrorHandler = f.renderError
-	e.Use(f.identify, f.observe, f.recover, f.secure, h.endConnections)
+	e.Use(f.identify, w.observe, f.recover, f.secure, h.endConnections)
 	if len(c.CORS) > 0 {
 		cors, err := newCORS(c.CORS, f.dialects)
 		if err != nil {
@@ -67,7 +63,7 @@ type front struct {
 	Config
 	dialects  []*dialect.Dialect
 	addresses *dialect.Limiter
-	actors    *actors
+	watch     *watch
 }
 
 // saneRequestID is what a client's own request id may look like; any other is replaced.
@@ -103,6 +99,7 @@ func (f *front) recover(next echo.HandlerFunc) echo.HandlerFunc {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
+				f.watch.metrics.Panic()
 				err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
 			}
 		}()

@@ -1,28 +1,72 @@
 package server
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/metrics"
+	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
 )
 
-// observe writes one line a request. Of what a client sent it has the request id if that is sane, and ids that a good token and
-// the directory vouch for: the route, not the path; the names of the changed fields, not their values.
-func (f *front) observe(next echo.HandlerFunc) echo.HandlerFunc {
+// watch is what looks at each request and each statement: it logs and measures.
+type watch struct {
+	log     *slog.Logger
+	actors  *actors
+	metrics *metrics.Metrics // nil: nothing is measured
+}
+
+func newWatch(c Config) *watch {
+	w := &watch{log: c.Log, actors: newActors(c.SecretKey)}
+	if c.Admin.Listen != "" {
+		w.metrics = metrics.New(c.Build.Version, c.Build.Commit, c.Build.Go)
+	}
+	return w
+}
+
+// observer is what the store tells. Its statements are looked at only if that may be of use to somebody.
+func (w *watch) observer() store.Observer {
+	o := store.Observer{Retry: w.metrics.Retry}
+	if w.metrics != nil || w.log.Enabled(context.Background(), slog.LevelDebug) {
+		o.Statement = w.statement
+	}
+	return o
+}
+
+// statement measures a statement, and writes a line about it if the log has its lowest level.
+func (w *watch) statement(ctx context.Context, s store.Statement) {
+	w.metrics.Statement(s)
+	if !w.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	w.log.LogAttrs(ctx, slog.LevelDebug, "statement",
+		slog.String("request_id", store.OriginFrom(ctx).RequestID),
+		slog.String("kind", string(s.Kind)),
+		slog.String("outcome", s.Outcome()),
+		slog.Float64("duration_ms", milliseconds(s.Took)),
+		slog.String("sql", s.Text),
+	)
+}
+
+// observe measures each request and writes one line about it.
+func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
+		w.metrics.Begin()
 		err := next(c)
 		if err != nil {
-			// Rendered here, so that the line tells the status that the client saw.
+			// Rendered here, so that what is told is the status that the client saw.
 			c.Error(err)
 		}
-		f.logRequest(c, err, time.Since(start))
+		w.request(c, err, time.Since(start))
 		if errors.Is(err, dialect.ErrBrokenOff) {
 			panic(http.ErrAbortHandler)
 		}
@@ -30,24 +74,56 @@ func (f *front) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// logRequest writes the line of a request that was answered, with err if that is why.
-func (f *front) logRequest(c echo.Context, err error, took time.Duration) {
-	ctx, status := c.Request().Context(), c.Response().Status
+// request tells of a request that was answered, with err if that is why.
+func (w *watch) request(c echo.Context, err error, took time.Duration) {
+	s := dialect.SummaryOf(c)
+	w.measure(c, s, err, took)
+	w.logRequest(c, s, err, took)
+}
+
+// none stands in metrics for a dialect and an operation that are none.
+const none = "none"
+
+func (w *watch) measure(c echo.Context, s dialect.Summary, err error, took time.Duration) {
+	if w.metrics == nil {
+		return
+	}
+	r := metrics.Request{
+		Dialect:   cmp.Or(s.Dialect, none),
+		Operation: cmp.Or(s.Operation, none),
+		Status:    c.Response().Status,
+		Took:      took,
+		TokenGood: s.Principal.Subject != "",
+	}
+	if isHealth(c.Path()) {
+		r.Operation = strings.TrimPrefix(c.Path(), "/")
+	}
+	if err != nil {
+		r.Refusal = dialect.KindOf(err).String()
+		r.Token = auth.FaultOf(err)
+		r.BrokenOff = errors.Is(err, dialect.ErrBrokenOff)
+	}
+	w.metrics.End(r)
+}
+
+// logRequest writes the line. Of what a client sent it has the request id if that is sane, and ids that a good token and the
+// directory vouch for: the route, not the path; the names of the changed fields, not their values.
+func (w *watch) logRequest(c echo.Context, s dialect.Summary, err error, took time.Duration) {
+	ctx := c.Request().Context()
 	level := requestLevel(c, err)
-	if !f.Log.Enabled(ctx, level) {
+	if !w.log.Enabled(ctx, level) {
 		return
 	}
 	attributes := append(make([]slog.Attr, 0, 16),
 		slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
 		slog.String("method", methodOf(c.Request())),
 		slog.String("route", c.Path()),
-		slog.Int("status", status),
+		slog.Int("status", c.Response().Status),
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Int64("bytes", c.Response().Size),
 	)
-	s := dialect.SummaryOf(c)
 	for _, a := range []struct{ name, value string }{
-		{"dialect", s.Dialect}, {"operation", s.Operation}, {"actor", f.actors.name(s.Principal)}, {"changed", s.Changed},
+		{"dialect", s.Dialect}, {"operation", s.Operation}, {"actor", w.actors.name(s.Principal)}, {"changed", s.Changed},
 	} {
 		if a.value != "" {
 			attributes = append(attributes, slog.String(a.name, a.value))
@@ -65,7 +141,7 @@ func (f *front) logRequest(c echo.Context, err error, took time.Duration) {
 			attributes = append(attributes, slog.String("error", err.Error()))
 		}
 	}
-	f.Log.LogAttrs(ctx, level, "request", attributes...)
+	w.log.LogAttrs(ctx, level, "request", attributes...)
 }
 
 // requestLevel is the level of a request's line: an error where the server is at fault, and only of interest to who looks for

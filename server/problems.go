@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -18,6 +20,7 @@ func (c Config) Problems() (problems []error) {
 		}
 	}
 	add(checkListen(c.Listen))
+	add(c.Admin.check(c.Listen))
 	add(store.CheckURL(c.Database))
 	problems = append(problems, c.Auth.Problems()...)
 	problems = append(problems, c.Timeouts.problems()...)
@@ -28,12 +31,25 @@ func (c Config) Problems() (problems []error) {
 		_, err := newLimiter(c, limit.whose, limit.rate)
 		add(err)
 	}
-	_, err := c.TLS.config(c.Log)
+	_, err := c.TLS.load(c.Log)
 	add(err)
 	for _, origin := range c.CORS {
 		add(checkOrigin(origin))
 	}
 	return problems
+}
+
+// check tells what of the admin listener cannot be beside the one at public.
+func (a Admin) check(public string) error {
+	switch {
+	case a.Listen == "" && a.Profiles:
+		return errors.New("profiles are served by the admin listener alone, and there is none")
+	case a.Listen == "":
+		return nil
+	case a.Listen == public && !strings.HasSuffix(public, ":0"):
+		return fmt.Errorf("the admin listener cannot be at %s, where everybody is served", public)
+	}
+	return checkListen(a.Listen)
 }
 
 func checkListen(address string) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/directory"
+	"github.com/dragoman-id/dragoman/server/metrics"
 	"github.com/dragoman-id/dragoman/server/testinium"
 	"github.com/dragoman-id/dragoman/server/worth"
 	"github.com/dragoman-id/dragoman/store"
@@ -48,7 +49,8 @@ type Config struct {
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
-	Build         Build            // which program this is, for those who watch it
+	Admin         Admin
+	Build         Build // which program this is, for those who watch it
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
@@ -72,6 +74,7 @@ type Server struct {
 	health   *health
 	echo     *echo.Echo
 	tls      *tls.Config // nil: plain HTTP
+	watch    *watch
 	c        Config
 }
 
@@ -87,14 +90,19 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		c.Passwords = auth.NewPasswords()
 	}
 	c.Log.Info("starting", "build", c.Build)
-	limiter, err := newLimiter(c, "principal", c.Limits.Principal)
+	principals, err := newLimiter(c, "principal", c.Limits.Principal)
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig, err := c.TLS.config(c.Log)
+	addresses, err := newLimiter(c, "address", c.Limits.Address)
 	if err != nil {
 		return nil, err
 	}
+	own, err := c.TLS.load(c.Log)
+	if err != nil {
+		return nil, err
+	}
+	w := newWatch(c)
 	if c.Auth.Now == nil {
 		c.Auth.Now = c.Now
 	}
@@ -110,7 +118,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Patience: store.Patience{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
 		}},
-		Now: c.Now,
+		Now:      c.Now,
+		Observer: w.observer(),
 	}
 	if c.Mock != nil {
 		directory.Random = c.Mock.Random
@@ -126,15 +135,19 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Verifier:  verifier,
 		Policy:    auth.Policy{Roles: s.Catalogue()},
 		Passwords: c.Passwords,
-		Limiter:   limiter,
+		Limiter:   principals,
 		Now:       c.Now,
 		Mock:      c.Mock != nil,
-	}, h)
+	}, addresses, h, w)
 	if err != nil {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Server{store: s, verifier: verifier, health: h, echo: e, tls: tlsConfig, c: c}, nil
+	w.metrics.Watch(metrics.Sources{
+		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: own.expiry(),
+		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused},
+	})
+	return &Server{store: s, verifier: verifier, health: h, echo: e, tls: own.config(), watch: w, c: c}, nil
 }
 
 // ServeHTTP answers one request.
@@ -175,6 +188,11 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 		TLSConfig:         s.tls,
 		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
 	}
+	admin, err := s.startAdmin()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer admin.stop()
 	failed := make(chan error, 1)
 	go func() { failed <- s.serve(h, l) }()
 	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)

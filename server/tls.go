@@ -16,8 +16,8 @@ import (
 // TLS names the PEM files of the server's certificate, with the chain behind it, and of its key. Both empty: plain HTTP.
 type TLS struct{ CertFile, KeyFile string }
 
-// config gives how to speak TLS, or nil for plain HTTP.
-func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
+// load gives the server's certificate, or nil for plain HTTP.
+func (t TLS) load(log *slog.Logger) (*certificate, error) {
 	if t == (TLS{}) {
 		return nil, nil
 	}
@@ -28,7 +28,7 @@ func (t TLS) config(log *slog.Logger) (*tls.Config, error) {
 	if err := c.load(); err != nil {
 		return nil, err
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
+	return c, nil
 }
 
 // certificate is the server's, read again when its files have changed, so that it can be renewed without a restart.
@@ -45,6 +45,25 @@ type certificate struct {
 type fileStamp struct {
 	modified time.Time
 	size     int64
+}
+
+// config gives how to speak TLS with the certificate; nil for none.
+func (c *certificate) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+}
+
+// expiry gives what tells when the certificate that is in use expires; nil for none.
+func (c *certificate) expiry() func() time.Time {
+	if c == nil {
+		return nil
+	}
+	return func() time.Time {
+		now, _ := c.get(nil) // its error is never one
+		return now.Leaf.NotAfter
+	}
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -24,6 +24,12 @@ func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 
+// OriginFrom gives the origin of a context, or the zero value if it has none.
+func OriginFrom(ctx context.Context) Origin {
+	o, _ := ctx.Value(originKey{}).(Origin)
+	return o
+}
+
 // UserChange is one effective write to one user, as the history keeps it: written with the change, never altered after.
 type UserChange struct {
 	UserID     int64         `json:"user" gorm:"primaryKey;autoIncrement:false"`
@@ -202,7 +208,7 @@ func (c *Catalogue) named(value any) (RoleSet, error) {
 
 // change makes the history's row of a write that turned before into after. A nil before is a user who was created.
 func (c *Catalogue) change(ctx context.Context, before, after *User, fields []Field, at time.Time) UserChange {
-	o, _ := ctx.Value(originKey{}).(Origin)
+	o := OriginFrom(ctx)
 	row := UserChange{
 		UserID: after.ID, Version: after.Version, CustomerID: after.CustomerID,
 		At: at, Actor: after.UpdatedBy,

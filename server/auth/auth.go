@@ -17,7 +17,6 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 )
@@ -29,11 +28,11 @@ var (
 
 	// ErrTokenMissing is the ErrUnauthenticated of a request without any Authorization header. One that has the header in a
 	// form that cannot be used, an empty one included, is not missing but malformed.
-	ErrTokenMissing = fmt.Errorf("%w: there is no Authorization header", ErrUnauthenticated)
+	ErrTokenMissing = unauthenticated(FaultMissing, "there is no Authorization header")
 
 	// ErrTokenExpired is the ErrUnauthenticated of a token whose one fault is its age: its signature, issuer and audience
 	// are right, so its holder may be told to sign in again.
-	ErrTokenExpired = fmt.Errorf("%w: the token has expired", ErrUnauthenticated)
+	ErrTokenExpired = unauthenticated(FaultExpired, "the token has expired")
 
 	// ErrKeysUnavailable is [Verifier.Verify]'s error where a key set is configured and could not be read even once, so that
 	// nobody can tell whether the token is to be trusted. It is no ErrUnauthenticated: another token would fare no better,

@@ -57,12 +57,12 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 	} {
 		value, ok := c.members[claim.name]
 		if ok && !claim.read(value) {
-			return Principal{}, unauthenticated("the token's claim %s is not %s", claim.name, claim.shape)
+			return Principal{}, unauthenticated(FaultClaims, "the token's claim %s is not %s", claim.name, claim.shape)
 		}
 	}
 	// Postgres takes no U+0000 in text, and the subject is to be written there.
 	if p.Subject == "" || strings.ContainsRune(p.Subject, 0) {
-		return Principal{}, unauthenticated("the token's sub is missing, empty or holds U+0000")
+		return Principal{}, unauthenticated(FaultClaims, "the token's sub is missing, empty or holds U+0000")
 	}
 	c.Subject = p.Subject
 

@@ -44,6 +44,9 @@ type keySource struct {
 
 	latest atomic.Pointer[keySet] // nil until a reading went well
 
+	lastRead           atomic.Int64 // when one last did, in Unix nanoseconds; 0: never
+	readings, failures atomic.Int64
+
 	ctx    context.Context // done when the source is closed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -143,9 +146,16 @@ func (s *keySource) attempt() (*keySet, error) {
 	if err == nil {
 		set, err = parseKeySet(content)
 	}
-	switch before := s.latest.Load(); {
-	case s.ctx.Err() != nil:
+	if s.ctx.Err() != nil {
 		return nil, s.ctx.Err()
+	}
+	s.readings.Add(1)
+	if err != nil {
+		s.failures.Add(1)
+	} else {
+		s.lastRead.Store(time.Now().UnixNano())
+	}
+	switch before := s.latest.Load(); {
 	case err != nil && before == nil:
 		s.log.Error("token keys could not be read, tokens cannot be verified", "error", err)
 	case err != nil:
@@ -154,6 +164,29 @@ func (s *keySource) attempt() (*keySet, error) {
 		s.log.Info("token keys read", "keys", set.usable, "unused", set.unused)
 	}
 	return set, err
+}
+
+// KeySetState is how a key set fares that is read while the server runs.
+type KeySetState struct {
+	Keys               int       // how many keys of it can verify tokens; 0 until it was read
+	LastRead           time.Time // when it was last read and found good; the zero time: never
+	Readings, Failures int64     // how often it was read so far, and how often in vain
+}
+
+// KeySet tells how the verifier's key set fares. It gives false if there is none.
+func (v *Verifier) KeySet() (KeySetState, bool) {
+	s := v.set
+	if s == nil {
+		return KeySetState{}, false
+	}
+	state := KeySetState{Readings: s.readings.Load(), Failures: s.failures.Load()}
+	if set := s.latest.Load(); set != nil {
+		state.Keys = set.usable
+	}
+	if at := s.lastRead.Load(); at != 0 {
+		state.LastRead = time.Unix(0, at)
+	}
+	return state, true
 }
 
 var errUnknownKey = errors.New("the key set has no such key")

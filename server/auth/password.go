@@ -35,6 +35,7 @@ type Passwords struct {
 	dummy  string // a hash that costs what another costs, for users without a password
 
 	computed atomic.Int64
+	waiting  atomic.Int64
 }
 
 // NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
@@ -116,12 +117,25 @@ func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (boo
 // Computed returns how many hashes were computed so far, to be stored or to be compared: what passwords have cost.
 func (p *Passwords) Computed() int64 { return p.computed.Load() }
 
+// PasswordLoad is how much Passwords have to do at a moment.
+type PasswordLoad struct {
+	Running, Max int   // computations: how many run, and how many may
+	Waiting      int64 // and how many wait for those
+}
+
+// Load tells how much p has to do.
+func (p *Passwords) Load() PasswordLoad {
+	return PasswordLoad{Running: len(p.slots), Max: cap(p.slots), Waiting: p.waiting.Load()}
+}
+
 // acquire waits until one more computation may run, or the context ends.
 func (p *Passwords) acquire(ctx context.Context) (release func(), err error) {
 	// A select picks at random where both are possible.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
 	select {
 	case p.slots <- struct{}{}:
 		return func() { <-p.slots }, nil

@@ -286,20 +286,20 @@ func bearerToken(authorization []string) (string, error) {
 		return "", ErrTokenMissing
 	case 1:
 	default:
-		return "", unauthenticated("there is more than one Authorization header")
+		return "", unauthenticated(FaultMalformed, "there is more than one Authorization header")
 	}
 
 	scheme, token, _ := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", unauthenticated("the Authorization header's scheme is not Bearer")
+		return "", unauthenticated(FaultMalformed, "the Authorization header's scheme is not Bearer")
 	}
 	token = strings.TrimLeft(token, " ")
 	if len(token) > maxTokenBytes {
-		return "", unauthenticated("the token is longer than %d bytes", maxTokenBytes)
+		return "", unauthenticated(FaultMalformed, "the token is longer than %d bytes", maxTokenBytes)
 	}
 	// encoding/base64 skips line breaks even when it is strict.
 	if strings.ContainsAny(token, "\r\n") {
-		return "", unauthenticated("the token is malformed")
+		return "", unauthenticated(FaultMalformed, "the token is malformed")
 	}
 	return token, nil
 }
@@ -329,31 +329,31 @@ func refusal(err error) error {
 	case errors.Is(err, ErrKeysUnavailable):
 		return ErrKeysUnavailable
 	case errors.Is(err, errUnknownKey):
-		return unauthenticated("the token's header names no key of the key set")
+		return unauthenticated(FaultUnknownKey, "the token's header names no key of the key set")
 	case errors.Is(err, errCritical):
-		return unauthenticated("the token has a crit header, and no extension is understood")
+		return unauthenticated(FaultMalformed, "the token has a crit header, and no extension is understood")
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return unauthenticated("the token is malformed")
+		return unauthenticated(FaultMalformed, "the token is malformed")
 	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return unauthenticated("the token is not signed with a configured key and that key's algorithm")
+		return unauthenticated(FaultSignature, "the token is not signed with a configured key and that key's algorithm")
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		return unauthenticated("the token is from another issuer")
+		return unauthenticated(FaultIssuer, "the token is from another issuer")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return unauthenticated("the token is for another audience")
+		return unauthenticated(FaultAudience, "the token is for another audience")
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return unauthenticated("the token lacks its exp, or the iss or aud that is required")
+		return unauthenticated(FaultClaims, "the token lacks its exp, or the iss or aud that is required")
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return unauthenticated("the token is not valid yet (nbf)")
+		return unauthenticated(FaultNotYetValid, "the token is not valid yet (nbf)")
 	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-		return unauthenticated("the token was issued in the future (iat)")
+		return unauthenticated(FaultNotYetValid, "the token was issued in the future (iat)")
 	// Last, because a token may have several faults and this answer helps only where age is the only one.
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrTokenExpired
 	}
-	return unauthenticated("the token is invalid")
+	return unauthenticated(FaultClaims, "the token is invalid")
 }
 
 // unauthenticated returns an ErrUnauthenticated with a reason for the log.
-func unauthenticated(reason string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnauthenticated, fmt.Sprintf(reason, args...))
+func unauthenticated(fault TokenFault, reason string, args ...any) error {
+	return &unauthenticatedError{fault, fmt.Sprintf(reason, args...)}
 }

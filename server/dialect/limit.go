@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/jellydator/ttlcache/v3"
@@ -31,6 +32,7 @@ type Limiter struct {
 	rate    Rate
 	now     func() time.Time
 	seed    maphash.Seed
+	refused atomic.Int64
 	clients *ttlcache.Cache[uint64, *rate.Limiter] // by the names' hashes, since a name may be long
 }
 
@@ -69,8 +71,17 @@ func (l *Limiter) Allow(client string) error {
 	if limiter.AllowN(now, 1) {
 		return nil
 	}
+	l.refused.Add(1)
 	missing := 1 - limiter.TokensAt(now)
 	// Never 0, since a concurrent request may have been refused where this one would now pass.
 	wait := max(time.Duration(missing/l.rate.PerSecond*float64(time.Second)), 1)
 	return &RateLimitedError{RetryAfter: wait}
+}
+
+// Refused tells how many requests were refused so far.
+func (l *Limiter) Refused() int64 {
+	if l == nil {
+		return 0
+	}
+	return l.refused.Load()
 }

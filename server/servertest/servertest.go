@@ -63,6 +63,7 @@ type Server struct {
 	URL   string // http://127.0.0.1:port
 	Store *store.Store
 	HTTP  *http.Client // checks every answer
+	Admin http.Handler // the admin listener's
 	t     testing.TB
 	// secret signs the tokens that the server takes.
 	secret []byte
@@ -124,7 +125,7 @@ func start(t testing.TB, c server.Config) *Server {
 		}
 	})
 	url, check := listen(t, s)
-	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, t: t, secret: Secret}
+	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Admin: s.Admin(), t: t, secret: Secret}
 }
 
 // Mock runs a mock, which takes tokens that are signed with secret. It has no Store to look into, and is closed by whoever

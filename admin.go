@@ -1,0 +1,33 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/dragoman-id/dragoman/server"
+)
+
+// watchFlags are what those want who look after the server.
+type watchFlags struct {
+	AdminListen string `placeholder:"HOST:PORT" help:"Where to listen for those who look after the server, with /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It asks nobody who they are, so nobody else may reach it. Without it there is none, and nothing is measured."`
+	AdminPprof  bool   `help:"Serve /debug/pprof/ there, the profiles of Go programs."`
+	LogFormat   string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
+	LogLevel    string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
+}
+
+// logger gives the log, and its level, which can be changed.
+func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		level.Set(slog.LevelInfo)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
+}
+
+func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {
+	return server.Admin{Listen: f.AdminListen, Profiles: f.AdminPprof, Level: level}
+}

@@ -1,0 +1,114 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Sources are what is asked how it fares whenever somebody reads the metrics. None of it asks the database anything.
+type Sources struct {
+	Store       *store.Store
+	Verifier    *auth.Verifier
+	Passwords   *auth.Passwords
+	RateLimited map[string]func() int64 // how many requests each limit has refused so far, by the limit's name
+	Draining    func() bool
+	// CertificateExpiry tells when the server's certificate expires; nil where it has none.
+	CertificateExpiry func() time.Time
+}
+
+// Watch has the metrics tell of the sources. It must be called once.
+func (m *Metrics) Watch(s Sources) {
+	if m == nil {
+		return
+	}
+	m.registry.MustRegister(collector{s})
+}
+
+// collector asks the sources.
+type collector struct{ Sources }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+var (
+	descDB          = desc("db_info", "Always 1; the label says which engine keeps the directory.", "engine")
+	descConnections = desc("db_pool_connections", "How many connections to the database there are, by what they do.", "pool", "state")
+	descMax         = desc("db_pool_connections_max", "How many connections to the database there may be.", "pool")
+	descWaits       = desc("db_pool_waits_total", "How often something had to wait for a connection to the database.", "pool")
+	descWaited      = desc("db_pool_wait_seconds_total", "How long it had to wait, in all.", "pool")
+
+	descRemembered = desc("token_cache_tokens", "How many tokens are remembered as good.")
+	descLookups    = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
+	descKeys       = desc("key_set_keys", "How many keys of the key set can verify tokens.")
+	descLastRead   = desc("key_set_last_read_timestamp_seconds", "When the key set was last read and found good.")
+	descReadings   = desc("key_set_reads_total", "How often the key set was read, by how that went.", "outcome")
+
+	descHashes  = desc("password_hashes_total", "How many password hashes were computed.")
+	descRunning = desc("password_hashes_running", "How many password hashes are being computed.")
+	descMost    = desc("password_hashes_running_max", "How many password hashes may be computed at once.")
+	descWaiting = desc("password_hashes_waiting", "How many password hashes wait for that.")
+
+	descLimited  = desc("rate_limited_total", "How many requests were refused for coming too fast, by whose limit.", "limit")
+	descDraining = desc("draining", "1 while the server is about to stop, else 0.")
+	descExpiry   = desc("tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires.")
+)
+
+// Describe names no series, since some of them are there in some configurations alone (prometheus.Collector).
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect tells how the sources fare (prometheus.Collector).
+func (c collector) Collect(into chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		into <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	count := func(d *prometheus.Desc, value float64, labels ...string) {
+		into <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+	}
+	gauge(descDB, 1, c.Store.EngineName())
+	for _, p := range c.Store.PoolStates() {
+		gauge(descConnections, float64(p.InUse), p.Use, "in_use")
+		gauge(descConnections, float64(p.Idle), p.Use, "idle")
+		gauge(descMax, float64(p.Max), p.Use)
+		count(descWaits, float64(p.Waited), p.Use)
+		count(descWaited, p.WaitedFor.Seconds(), p.Use)
+	}
+	remembered := c.Verifier.Remembered()
+	gauge(descRemembered, float64(remembered.Size))
+	count(descLookups, float64(remembered.Hits), "hit")
+	count(descLookups, float64(remembered.Misses), "miss")
+	if set, ok := c.Verifier.KeySet(); ok {
+		gauge(descKeys, float64(set.Keys))
+		gauge(descLastRead, seconds(set.LastRead))
+		count(descReadings, float64(set.Readings-set.Failures), "ok")
+		count(descReadings, float64(set.Failures), "failed")
+	}
+	load := c.Passwords.Load()
+	count(descHashes, float64(c.Passwords.Computed()))
+	gauge(descRunning, float64(load.Running))
+	gauge(descMost, float64(load.Max))
+	gauge(descWaiting, float64(load.Waiting))
+	for name, refused := range c.RateLimited {
+		count(descLimited, float64(refused()), name)
+	}
+	draining := 0.0
+	if c.Draining() {
+		draining = 1
+	}
+	gauge(descDraining, draining)
+	if c.CertificateExpiry != nil {
+		gauge(descExpiry, seconds(c.CertificateExpiry()))
+	}
+}
+
+// seconds gives a time as Prometheus has it; the zero time, which is never, is 0.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
