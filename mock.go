@@ -38,10 +38,9 @@ func (c *serveCommand) runMock(ctx context.Context, k *kong.Context) error {
 	if err := checkMock(k); err != nil {
 		return err
 	}
-	log, level := c.logger()
+	log, _ := c.logger()
 	m, err := mock.New(ctx, server.Config{
 		Listen:   c.Listen,
-		Admin:    c.admin(level),
 		Timeouts: c.timeouts(),
 		CORS:     c.CORSOrigin,
 		Log:      log,
