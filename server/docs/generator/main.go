@@ -47,7 +47,7 @@ func generate(openapi, folder string) error {
 	if len(configs) == 0 {
 		return fmt.Errorf("no *%s in %s", suffix, openapi)
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o755); err != nil { // #nosec G301 G703 -- source code, for all to read
 		return err
 	}
 	for _, config := range configs {
@@ -61,7 +61,7 @@ func generate(openapi, folder string) error {
 
 // generateOne writes target.yaml and target.json.
 func generateOne(source, config, target string) error {
-	text, err := os.ReadFile(source)
+	text, err := os.ReadFile(source) // #nosec G304 G703 -- whoever runs the generator names its folders
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func generateOne(source, config, target string) error {
 
 // overlayOf gives the path of the overlay that oapi-codegen is told of, or "".
 func overlayOf(config string) (string, error) {
-	text, err := os.ReadFile(config)
+	text, err := os.ReadFile(config) // #nosec G304 G703 -- whoever runs the generator names its folders
 	if err != nil {
 		return "", err
 	}
@@ -103,4 +103,6 @@ func overlayOf(config string) (string, error) {
 	return c.OutputOptions.Overlay.Path, nil
 }
 
-func write(path string, content []byte) error { return os.WriteFile(path, content, 0o644) }
+func write(path string, content []byte) error {
+	return os.WriteFile(path, content, 0o644) // #nosec G306 G703 -- source code, for all to read
+}
