@@ -57,6 +57,8 @@ func (*checkCommand) Help() string {
 		"Exit status: 0 every law holds, 1 a law is broken, 2 the server could not be checked, or bad input, 80 a bad command line."
 }
 
+const formatText = "text"
+
 // errBroken: the exit status is that of an answer, not of a fault.
 var errBroken = errors.New("the server does not keep every law")
 
@@ -83,14 +85,14 @@ func (c *checkCommand) Run(ctx context.Context) error {
 		return badInput{err}
 	}
 	text := conformance.Text{W: out, Colours: colours(out)}
-	if c.Format == "text" {
+	if c.Format == formatText {
 		config.Began, config.Observe = text.Began, text.Result
 	}
 	report, err := conformance.Run(ctx, config)
 	if err != nil {
 		return uncheckable{errors.Join(err, finish())}
 	}
-	err = c.write(out, text, report)
+	err = c.write(text, report)
 	conformance.Text{W: os.Stderr, Colours: colours(os.Stderr)}.Alarm(report)
 	switch err = errors.Join(err, finish()); {
 	case err != nil:
@@ -103,9 +105,9 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// open gives where to print to, and what to do when all is printed.
+// open gives where text is printed to, law by law, and what to do when all is printed. Other formats are written whole.
 func (c *checkCommand) open() (out *os.File, finish func() error, err error) {
-	if c.Output == "" {
+	if c.Output == "" || c.Format != formatText {
 		return os.Stdout, func() error { return nil }, nil
 	}
 	if out, err = os.Create(c.Output); err != nil {
@@ -115,19 +117,20 @@ func (c *checkCommand) open() (out *os.File, finish func() error, err error) {
 }
 
 // write prints the report, and writes it wherever else it is wanted.
-func (c *checkCommand) write(out io.Writer, text conformance.Text, report conformance.Report) error {
+func (c *checkCommand) write(text conformance.Text, report conformance.Report) error {
+	formats := map[string]func(io.Writer) error{"json": report.WriteJSON, "junit": report.WriteJUnit}
 	var err error
-	switch c.Format {
-	case "json":
-		err = report.WriteJSON(out)
-	case "junit":
-		err = report.WriteJUnit(out)
-	default:
+	switch write := formats[c.Format]; {
+	case write == nil:
 		text.Ended(report)
+	case c.Output == "":
+		err = write(os.Stdout)
+	default:
+		err = writeTo(c.Output, write)
 	}
-	for file, write := range map[string]func(io.Writer) error{c.JSON: report.WriteJSON, c.JUnit: report.WriteJUnit} {
+	for format, file := range map[string]string{"json": c.JSON, "junit": c.JUnit} {
 		if file != "" {
-			err = errors.Join(err, writeTo(file, write))
+			err = errors.Join(err, writeTo(file, formats[format]))
 		}
 	}
 	return err

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,8 +40,6 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	worth := "--dialect worth --customer " + servertest.SandboxUUID.String() + " --user " + servertest.AdaUUID.String() + " "
-	testinium := "--dialect testinium --customer 3393 --user 6860 --company 5251 "
 	for _, step := range []struct {
 		args      string
 		variables []string
@@ -49,20 +50,20 @@ func TestCheck(t *testing.T) {
 		{"--list", nil, 0, []string{"worth, ", "testinium, ", "patch-keeps-absent-members", "put-does-not-merge", "RFC 9110"}, ""},
 		{"--list --dialect worth --only if-match-*", nil, 0, []string{"worth, 6 laws", "if-match-any-writes"}, ""},
 		{"--list --only nul-is-refused", nil, 2, nil, "the nearest is null-is-refused"},
-		{"--target " + s.URL + " --token-file token --other-token-file other --rate 1000 --only null-* --only other-caller-is-403 --junit r.xml --json r.json " + worth, nil, 0,
+		{"--target " + s.URL + " --token-file token --other-token-file other --rate 1000 --only null-* --only other-caller-is-403 --junit r.xml --json r.json " + checkOfWorth, nil, 0,
 			[]string{"The server offers etag, changed, prefer, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user is as it was."}, ""},
-		{"--only null-* --rate 1000 --format json " + testinium, []string{"DRAGOMAN_CHECK_TOKEN=" + token, "DRAGOMAN_CHECK_TARGET=" + s.URL + "/account/api/v1/"}, 0,
+		{"--only null-* --rate 1000 --format json " + checkOfTestinium, []string{"DRAGOMAN_CHECK_TOKEN=" + token, "DRAGOMAN_CHECK_TARGET=" + s.URL + "/account/api/v1/"}, 0,
 			[]string{`"outcome": "holds"`}, ""},
-		{"--only if-match-* --rate 1000 --token-file token --allow all --require all --target " + careless.URL + " " + worth, nil, 1,
+		{"--only if-match-* --rate 1000 --token-file token --allow all --require all --target " + careless.URL + " " + checkOfWorth, nil, 1,
 			[]string{"\nBROKEN   if-match-with-a-stale-etag-is-412\n", "Authorization: Bearer ***", "Why it matters:", "RFC 9110, section 13.1.1", "The user is as it was."}, "does not keep every law"},
-		{"--only if-match-* --rate 1000 --token-file token --target " + careless.URL + " --format junit --output broken.xml " + worth, nil, 1, nil, "does not keep every law"},
-		{"--token-file token --target http://127.0.0.1:1 " + worth, nil, 2, nil, "cannot be checked"},
-		{"--token x --target " + s.URL + " " + worth, nil, 2, nil, "401"},
-		{"--target " + s.URL + " " + worth, nil, 2, nil, "no token"},
-		{"--token-file empty --target " + s.URL + " " + worth, nil, 2, nil, "empty is empty"},
-		{"--token-file none --target " + s.URL + " " + worth, nil, 2, nil, "none"},
-		{"--token-file token --target " + s.URL + " --only nul-is-refused " + worth, nil, 2, nil, "the nearest is null-is-refused"},
-		{"--token-file token --target " + s.URL + " --allow everything " + worth, nil, 2, nil, "identity, state, roles"},
+		{"--only if-match-* --rate 1000 --token-file token --target " + careless.URL + " --format junit --output broken.xml " + checkOfWorth, nil, 1, nil, "does not keep every law"},
+		{"--token-file token --target http://127.0.0.1:1 --junit none.xml " + checkOfWorth, nil, 2, nil, "cannot be checked"},
+		{"--token x --target " + s.URL + " " + checkOfWorth, nil, 2, nil, "401"},
+		{"--target " + s.URL + " " + checkOfWorth, nil, 2, nil, "no token"},
+		{"--token-file empty --target " + s.URL + " " + checkOfWorth, nil, 2, nil, "empty is empty"},
+		{"--token-file none --target " + s.URL + " " + checkOfWorth, nil, 2, nil, "none"},
+		{"--token-file token --target " + s.URL + " --only nul-is-refused " + checkOfWorth, nil, 2, nil, "the nearest is null-is-refused"},
+		{"--token-file token --target " + s.URL + " --allow everything " + checkOfWorth, nil, 2, nil, "identity, state, roles"},
 		{"--token-file token --target " + s.URL + " --dialect worth --customer " + servertest.SandboxUUID.String() + " --user " + servertest.GraceUUID.String(), nil, 2, nil, "the subrole cro"},
 		{"--format yaml", nil, 80, nil, "--format"},
 	} {
@@ -88,5 +89,77 @@ func TestCheck(t *testing.T) {
 		if err := unmarshal(text, &read); err != nil {
 			t.Errorf("%s: %v\n%s", file, err, text)
 		}
+	}
+}
+
+// TestCheckOfTheMock is what the README has for a CI: the mock keeps every law there is.
+func TestCheckOfTheMock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	token := func(customer string) string {
+		status, token, stderr := dragoman(t, dir, "", "token", "--mock", "--customer", customer, "--authority", "ROLE_COMPANY_ADMIN")
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		return strings.TrimSpace(token)
+	}
+	variables := []string{"DRAGOMAN_CHECK_TOKEN=" + token("3393"), "DRAGOMAN_CHECK_OTHER_TOKEN=" + token("3394")}
+	serve(t, dir, nil, []string{"serve", "--mock", "--listen=127.0.0.1:0"}, func(address string) {
+		for _, args := range []string{checkOfWorth, checkOfTestinium} {
+			args := "check --rate 10000 --allow all --require all --target http://" + address + " " + args
+			status, stdout, stderr := configured(t, dir, variables, "", strings.Fields(args)...)
+			if status != 0 || !strings.Contains(stdout, " 0 broken, 0 differ,") || stderr != "" {
+				t.Errorf("%s: status %d, printed %s%s", args, status, stdout, stderr)
+			}
+		}
+	})
+}
+
+// Ada, in each dialect.
+var (
+	checkOfWorth     = "--dialect worth --customer " + servertest.SandboxUUID.String() + " --user " + servertest.AdaUUID.String() + " "
+	checkOfTestinium = "--dialect testinium --customer 3393 --user 6860 --company 5251 "
+)
+
+// TestCheckInterrupted: Ctrl-C while the user is another.
+func TestCheckInterrupted(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	before := s.FindUser(t, servertest.Ada)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), program, strings.Fields("check --rate 200 --target "+s.URL+" "+checkOfWorth)...)
+	c.Env = []string{asProgram + "=1", "DRAGOMAN_CHECK_TOKEN=" + s.Token(servertest.Manager())}
+	var said strings.Builder
+	c.Stderr = &said
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var printed strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		printed.WriteString(lines.Text() + "\n")
+		if strings.HasSuffix(lines.Text(), "update-answers-as-documented") {
+			if err := c.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var exit *exec.ExitError
+	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(said.String(), "not everything could be checked") {
+		t.Errorf("it ends with %v: %s", err, said.String())
+	}
+	if !strings.Contains(printed.String(), "UNKNOWN  headers-match-the-document: interrupted\n") || !strings.Contains(printed.String(), "The user is as it was.\n") {
+		t.Errorf("it printed %s", printed.String())
+	}
+	after := s.FindUser(t, servertest.Ada)
+	after.Version, after.UpdatedAt, after.UpdatedBy = before.Version, before.UpdatedAt, before.UpdatedBy
+	if differing := servertest.Differences(before, after); len(differing) > 0 {
+		t.Errorf("the user is not as before: %v", differing)
 	}
 }

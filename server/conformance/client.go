@@ -33,6 +33,7 @@ type client struct {
 	limiter  *rate.Limiter
 	left     atomic.Int64 // how many requests may still be sent
 	count    atomic.Int64
+	lost     atomic.Int64 // updates of which nobody knows whether they were done
 	contract *contract
 	secrets  []string // what no report may show
 
@@ -98,13 +99,21 @@ func (c *client) do(ctx context.Context, r request) (exchange, error) {
 		if !again || try == maxTries {
 			return x, nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, wait) {
 			return x, ctx.Err()
-		case <-timer.C:
 		}
+	}
+}
+
+// sleep waits, and tells whether it could for so long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -147,7 +156,9 @@ func (c *client) send(ctx context.Context, r request) (exchange, error) {
 	if r.hasBody {
 		body = bytes.NewReader([]byte(r.body))
 	}
-	sent, err := http.NewRequestWithContext(ctx, r.method, x.url, body)
+	// What was begun is waited for, as long as a request may take: a write that goes on after it was given up would come after
+	// the user was given back.
+	sent, err := http.NewRequestWithContext(context.WithoutCancel(ctx), r.method, x.url, body)
 	if err != nil {
 		return x, fmt.Errorf("make request: %w", err)
 	}
@@ -162,6 +173,9 @@ func (c *client) send(ctx context.Context, r request) (exchange, error) {
 	c.count.Add(1)
 	answer, err := c.http.Do(sent)
 	if err != nil {
+		if r.hasBody {
+			c.lost.Add(1)
+		}
 		return x, unreachedError{fmt.Errorf("send request: %w", err)}
 	}
 	defer answer.Body.Close()

@@ -109,14 +109,14 @@ func trailingData(t *trial) {
 
 func repeatedMembers(t *trial) {
 	m := t.d.members[0]
-	value, same := t.fresh(m), t.base().with(m.name, t.found.json(m.name))
+	value, once := t.fresh(m), t.base().with(m.name, t.found.json(m.name))
 	t.refused(http.StatusBadRequest, m.name+" is repeated",
-		same.and(m.name, value).String(),
-		same.before(m.name, value).String(),
-		same.and(m.name, same.value(m.name)).String(),
-		same.with("shoe_size", "38").and("shoe_size", "39").String(),
-		same.with("shoe_size", `{"a":1,"a":2}`).String(),
-		strings.Replace(same.and(m.name, value).String(), `"`+m.name, `"`+escaped(m.name), 1))
+		once.and(m.name, value).String(),
+		once.before(m.name, value).String(),
+		once.and(m.name, once.value(m.name)).String(),
+		once.with("shoe_size", "38").and("shoe_size", "39").String(),
+		once.with("shoe_size", `{"a":1,"a":2}`).String(),
+		strings.Replace(once.and(m.name, value).String(), `"`+m.name, `"`+escaped(m.name), 1))
 }
 
 // escaped writes a name with its first letter as an escape.

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path"
@@ -94,19 +95,16 @@ type entry struct {
 	worthGrade       Grade  // Worth's grade where it is another; empty: Law.Grade
 }
 
+// in gives the law as it is in a dialect, and whether it is one there.
 func (e entry) in(dialect string) (Law, bool) {
 	law := e.Law
 	law.Source = e.testinium
 	if dialect == Worth {
-		law.Source = e.worth
-		if e.worthGrade != "" {
-			law.Grade = e.worthGrade
-		}
+		law.Source, law.Grade = e.worth, cmp.Or(e.worthGrade, e.Grade)
 	}
-	if law.Grade != Own || law.Feature != "" {
-		return law, law.Source != ""
+	if law.Grade == Own {
+		law.Feature = cmp.Or(law.Feature, Rules)
 	}
-	law.Feature = Rules
 	return law, law.Source != ""
 }
 

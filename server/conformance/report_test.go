@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"encoding/json"
 	"encoding/xml"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,6 +40,29 @@ func TestLawsAreWholeAndTheirNamesStable(t *testing.T) {
 	}
 	if laws := conformance.Laws("latin"); laws != nil {
 		t.Errorf("a dialect that is none has %d laws", len(laws))
+	}
+}
+
+// A source must be where a reader is sent.
+func TestSourcesExist(t *testing.T) {
+	t.Parallel()
+	semantics, err := os.ReadFile("../SEMANTICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dialect := range conformance.Dialects {
+		for _, l := range conformance.Laws(dialect) {
+			for source := range strings.SplitSeq(l.Source, "; ") {
+				if section, ok := strings.CutPrefix(source, "SEMANTICS.md, "); ok && !strings.Contains(string(semantics), "\n## "+section+"\n") {
+					t.Errorf("%s: SEMANTICS.md has no section %q", l.Name, section)
+				}
+				if strings.HasPrefix(source, "openapi/") {
+					if _, err := os.Stat("../../" + source); err != nil {
+						t.Errorf("%s: %v", l.Name, err)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -382,31 +382,39 @@ func (r *run) read(ctx context.Context) (user, error) {
 	return u, nil
 }
 
+// settleTime is how long a write whose answer never came may still be under way.
+const settleTime = time.Second
+
 // restore gives the user back, and tries again for as long as it may.
 func (r *run) restore(ctx context.Context) Restoration {
 	ctx, cancel := context.WithTimeout(ctx, r.c.RestoreTimeout)
 	defer cancel()
 	r.client.left.Store(restoreRequests)
-	var err error
+	var reason error
+	settled := r.client.lost.Load() == 0
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
-		if err = guarded(func() error { return r.reset(ctx) }); err == nil {
+		err := guarded(func() error { return r.reset(ctx) })
+		switch {
+		case err == nil && settled:
 			return Restoration{Done: true}
+		case err == nil:
+			settled, wait = true, settleTime
+		case reason == nil || errors.Is(err, errNotBack):
+			// What the server says is worth more than that time was up in the end.
+			reason = err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-			continue
-		case <-ctx.Done():
+		if !sleep(ctx, wait) {
+			break
 		}
-		timer.Stop()
-		break
+	}
+	if reason == nil {
+		reason = errors.New("whether a write is still under way is not known")
 	}
 	t := &trial{run: r, ctx: ctx}
-	body := r.d.restoring(r.found, user{})
 	return Restoration{
-		Reason:  r.client.redact(err.Error()),
+		Reason:  r.client.redact(reason.Error()),
 		Request: r.client.redact(fmt.Sprintf("%s %s", t.d.method, r.client.base.String()+t.userPath(r.c.Customer, r.c.User))),
-		Body:    body.String(),
+		Body:    r.d.restoring(r.found, user{}).String(),
 	}
 }
 
