@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/tracing"
 )
 
 // watchFlags are what those want who look after the server.
@@ -30,4 +33,16 @@ func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
 
 func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {
 	return server.Admin{Listen: f.AdminListen, Profiles: f.AdminPprof, Level: level}
+}
+
+// flushTimeout is how long the last traces may take when the program ends.
+const flushTimeout = 5 * time.Second
+
+// flush sends what is traced and not sent yet. That it cannot be sent is no failure of the program's.
+func flush(t *tracing.Tracing, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("traces could not be sent", "error", err)
+	}
 }

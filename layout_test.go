@@ -96,10 +96,11 @@ func dialects(t *testing.T) []string {
 func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
-		".":               {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "store", "store/userfile"},
-		"server":          {"server/dialect", "server/docs", "server/auth", "server/metrics", "store"},
+		".":               {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "server/tracing", "store", "store/userfile"},
+		"server":          {"server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
 		"server/dev":      {"server/auth"},
 		"server/metrics":  {"server/auth", "store"},
+		"server/tracing":  {"store"},
 		"server/mock":     {"server", "server/auth", "store"},
 		"server/settings": {},
 		"server/members":  {"store"},

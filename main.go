@@ -19,6 +19,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/dev"
 	"github.com/dragoman-id/dragoman/server/mock"
 	"github.com/dragoman-id/dragoman/server/settings"
+	"github.com/dragoman-id/dragoman/server/tracing"
 	"github.com/dragoman-id/dragoman/store"
 )
 
@@ -156,6 +157,10 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	if config.Tracing, err = tracing.FromEnvironment(ctx, config.Build.Version, config.Log); err != nil {
+		return err
+	}
+	defer flush(config.Tracing, config.Log)
 	s, err := server.New(ctx, config)
 	if err != nil {
 		return err

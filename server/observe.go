@@ -13,8 +13,10 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/metrics"
+	"github.com/dragoman-id/dragoman/server/tracing"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // watch is what looks at each request and each statement: it logs and measures.
@@ -22,10 +24,12 @@ type watch struct {
 	log     *slog.Logger
 	actors  *actors
 	metrics *metrics.Metrics // nil: nothing is measured
+	tracing *tracing.Tracing // nil: nothing is traced
+	engine  string           // of the database
 }
 
 func newWatch(c Config) *watch {
-	w := &watch{log: c.Log, actors: newActors(c.SecretKey)}
+	w := &watch{log: c.Log, actors: newActors(c.SecretKey), tracing: c.Tracing, engine: store.EngineOf(c.Database)}
 	if c.Admin.Listen != "" {
 		w.metrics = metrics.New(c.Build.Version, c.Build.Commit, c.Build.Go)
 	}
@@ -34,16 +38,22 @@ func newWatch(c Config) *watch {
 
 // observer is what the store tells. Its statements are looked at only if that may be of use to somebody.
 func (w *watch) observer() store.Observer {
-	o := store.Observer{Retry: w.metrics.Retry}
-	if w.metrics != nil || w.log.Enabled(context.Background(), slog.LevelDebug) {
+	o := store.Observer{Retry: w.retry}
+	if w.metrics != nil || w.tracing != nil || w.log.Enabled(context.Background(), slog.LevelDebug) {
 		o.Statement = w.statement
 	}
 	return o
 }
 
-// statement measures a statement, and writes a line about it if the log has its lowest level.
+func (w *watch) retry(ctx context.Context, why store.Retry) {
+	w.metrics.Retry(ctx, why)
+	w.tracing.Retry(ctx, why)
+}
+
+// statement measures and traces a statement, and writes a line about it if the log has its lowest level.
 func (w *watch) statement(ctx context.Context, s store.Statement) {
 	w.metrics.Statement(s)
+	w.tracing.Statement(ctx, w.engine, s)
 	if !w.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
@@ -56,17 +66,18 @@ func (w *watch) statement(ctx context.Context, s store.Statement) {
 	)
 }
 
-// observe measures each request and writes one line about it.
+// observe measures and traces each request, and writes one line about it.
 func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		w.metrics.Begin()
+		span := w.begin(c)
 		err := next(c)
 		if err != nil {
 			// Rendered here, so that what is told is the status that the client saw.
 			c.Error(err)
 		}
-		w.request(c, err, time.Since(start))
+		w.request(c, span, err, time.Since(start))
 		if errors.Is(err, dialect.ErrBrokenOff) {
 			panic(http.ErrAbortHandler)
 		}
@@ -74,11 +85,36 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// begin begins the span of a request, and gives nil if it is to have none. Those who ask how the server is, again and again, are
+// of no interest.
+func (w *watch) begin(c echo.Context) trace.Span {
+	if w.tracing == nil || isHealth(c.Path()) {
+		return nil
+	}
+	ctx, span := w.tracing.Begin(c.Request(), methodOf(c.Request()), c.Path())
+	c.SetRequest(c.Request().WithContext(ctx))
+	return span
+}
+
 // request tells of a request that was answered, with err if that is why.
-func (w *watch) request(c echo.Context, err error, took time.Duration) {
+func (w *watch) request(c echo.Context, span trace.Span, err error, took time.Duration) {
 	s := dialect.SummaryOf(c)
+	if span != nil {
+		endSpan(c, span, s, err)
+	}
 	w.measure(c, s, err, took)
 	w.logRequest(c, s, err, took)
+}
+
+func endSpan(c echo.Context, span trace.Span, s dialect.Summary, err error) {
+	a := tracing.Answer{
+		Status: c.Response().Status, Dialect: s.Dialect, Operation: s.Operation,
+		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
+	}
+	if err != nil {
+		a.Refusal = dialect.KindOf(err).String()
+	}
+	tracing.End(span, a)
 }
 
 // none stands in metrics for a dialect and an operation that are none.
@@ -103,6 +139,9 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, err error, took time.
 		r.Token = auth.FaultOf(err)
 		r.BrokenOff = errors.Is(err, dialect.ErrBrokenOff)
 	}
+	if id, kept := tracing.TraceID(c.Request().Context()); kept {
+		r.TraceID = id
+	}
 	w.metrics.End(r)
 }
 
@@ -122,7 +161,9 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, err error, took ti
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Int64("bytes", c.Response().Size),
 	)
+	traceID, _ := tracing.TraceID(ctx)
 	for _, a := range []struct{ name, value string }{
+		{"trace_id", traceID},
 		{"dialect", s.Dialect}, {"operation", s.Operation}, {"actor", w.actors.name(s.Principal)}, {"changed", s.Changed},
 	} {
 		if a.value != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/directory"
 	"github.com/dragoman-id/dragoman/server/metrics"
 	"github.com/dragoman-id/dragoman/server/testinium"
+	"github.com/dragoman-id/dragoman/server/tracing"
 	"github.com/dragoman-id/dragoman/server/worth"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
@@ -50,7 +51,8 @@ type Config struct {
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
 	Admin         Admin
-	Build         Build // which program this is, for those who watch it
+	Tracing       *tracing.Tracing // nil: nothing is traced. Whoever makes it closes it, after the server.
+	Build         Build            // which program this is, for those who watch it
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
@@ -106,7 +108,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Auth.Now == nil {
 		c.Auth.Now = c.Now
 	}
-	c.Auth.Log = c.Log
+	c.Auth.Log, c.Auth.Transport = c.Log, c.Tracing.Transport
 	verifier, err := auth.NewVerifier(c.Auth)
 	if err != nil {
 		return nil, err

@@ -135,7 +135,15 @@ func statementKind(text string) StatementKind {
 	return Other
 }
 
-// EngineName names the database's engine: "sqlite" or "postgres".
+// EngineOf names the engine of a database by its URL, a Config.URL: "postgres", or else "sqlite".
+func EngineOf(url string) string {
+	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// EngineName names the database's engine, as EngineOf does.
 func (s *Store) EngineName() string { return s.db.engine }
 
 // Pool is the state of a pool of connections to the database.

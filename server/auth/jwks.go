@@ -245,8 +245,8 @@ func (r *reading) wait() {
 }
 
 // keySetReader returns what reads the key set at a place, which is an https URL, an http URL of this machine's own, a file
-// URL or a path, and whether it is a file.
-func keySetReader(place string) (read func(context.Context) ([]byte, error), isFile bool, err error) {
+// URL or a path, and whether it is a file. Around is Config.Transport.
+func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper) (read func(context.Context) ([]byte, error), isFile bool, err error) {
 	u, err := url.Parse(place)
 	if err != nil {
 		// The text of err quotes the URL, which may hold a password.
@@ -258,6 +258,9 @@ func keySetReader(place string) (read func(context.Context) ([]byte, error), isF
 			return nil, false, err
 		}
 		client := newKeySetClient(u.Scheme == "http")
+		if around != nil {
+			client.Transport = around(client.Transport)
+		}
 		return func(ctx context.Context) ([]byte, error) { return fetchKeySet(ctx, client, u.String()) }, false, nil
 	case "file":
 		path := u.Path

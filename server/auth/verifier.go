@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ type Config struct {
 
 	// Now is the clock that tokens' times are held against; nil means time.Now.
 	Now func() time.Time
+
+	// Transport stands around what asks for a key set, such as to trace it; nil for nothing.
+	Transport func(http.RoundTripper) http.RoundTripper
 
 	// Log is told when a key set was read, and when it could not be; nil means slog.Default().
 	Log *slog.Logger
@@ -205,7 +209,7 @@ func (c Config) keySetProblems() (problems []error) {
 	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
 		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh))
 	}
-	read, isFile, err := keySetReader(c.JWKSURL)
+	read, isFile, err := keySetReader(c.JWKSURL, c.Transport)
 	if err != nil {
 		return append(problems, err)
 	}
@@ -224,7 +228,7 @@ func (c Config) keySetProblems() (problems []error) {
 
 // newKeySource starts to keep the configuration's key set.
 func newKeySource(c Config) (*keySource, error) {
-	read, _, err := keySetReader(c.JWKSURL)
+	read, _, err := keySetReader(c.JWKSURL, c.Transport)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,233 @@
+// Package tracing sends OpenTelemetry traces of what the server does, a span a request and a span a statement, to where the
+// standard OTEL_ variables say, and takes and passes on W3C trace context. It is off, and costs nothing, where they say nothing.
+//
+// It knows OpenTelemetry's semantic conventions and what the store tells of a statement. It knows no HTTP framework and no
+// dialect. No attribute has a value that a client chose, a path, a parameter of a statement, or anything of a person's.
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Tracing makes spans and sends them. A nil *Tracing makes none.
+type Tracing struct {
+	provider *sdk.TracerProvider
+	tracer   trace.Tracer
+}
+
+// w3c is the only context that is taken and passed on.
+var w3c = propagation.TraceContext{}
+
+// FromEnvironment gives the tracing that the OTEL_ variables ask for, or nil if they ask for none: it is on if
+// OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set or OTEL_TRACES_EXPORTER is "otlp", and never if
+// OTEL_SDK_DISABLED is "true" or OTEL_TRACES_EXPORTER is "none". The log is told when spans cannot be sent. As OpenTelemetry has
+// one place for that in a process, this is to be called once in it. Who calls it closes what it gives.
+func FromEnvironment(ctx context.Context, version string, log *slog.Logger) (*Tracing, error) {
+	on, err := isAskedFor()
+	if err != nil || !on {
+		return nil, err
+	}
+	exporter, err := newExporter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	about, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName("dragoman"), semconv.ServiceVersion(version)),
+		resource.WithFromEnv(), // last, so that it is believed
+	)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("trace: read OTEL_RESOURCE_ATTRIBUTES: %w", err), exporter.Shutdown(ctx))
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces could not be sent", "error", err) }))
+	return newTracing(sdk.WithBatcher(exporter), sdk.WithResource(about)), nil
+}
+
+func newTracing(options ...sdk.TracerProviderOption) *Tracing {
+	provider := sdk.NewTracerProvider(options...)
+	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/dragoman-id/dragoman")}
+}
+
+func isAskedFor() (bool, error) {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return false, nil
+	}
+	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter {
+	case "none":
+		return false, nil
+	case "otlp":
+		return true, nil
+	case "":
+		return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "", nil
+	default:
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is %q, and only otlp and none are known", exporter)
+	}
+}
+
+// newExporter gives the exporter of the protocol that is asked for. Where it sends to, with which headers and certificates, it
+// reads from the variables itself.
+func newExporter(ctx context.Context) (sdk.SpanExporter, error) {
+	protocol := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+	if protocol == "" {
+		protocol = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+	}
+	var exporter sdk.SpanExporter
+	var err error
+	switch protocol {
+	case "", "http/protobuf":
+		exporter, err = otlptracehttp.New(ctx)
+	case "grpc":
+		exporter, err = otlptracegrpc.New(ctx)
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q, and only http/protobuf and grpc are known", protocol)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	return exporter, nil
+}
+
+// Close sends the spans that are not sent yet, for as long as ctx allows.
+func (t *Tracing) Close(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	if err := t.provider.Shutdown(ctx); err != nil {
+		return fmt.Errorf("send the last traces: %w", err)
+	}
+	return nil
+}
+
+// Begin begins the span of a request, as a child of the one that its header names, if it does. Method is one that HTTP has, or
+// "other", and route is the path with names in place of its parameters, or "".
+func (t *Tracing) Begin(r *http.Request, method, route string) (context.Context, trace.Span) {
+	name, attributes := method, append(make([]attribute.KeyValue, 0, 3), semconv.HTTPRequestMethodKey.String(method), semconv.URLScheme(scheme(r)))
+	if method == "other" {
+		name, attributes[0] = "HTTP", semconv.HTTPRequestMethodOther
+	}
+	if route != "" {
+		name, attributes = name+" "+route, append(attributes, semconv.HTTPRoute(route))
+	}
+	ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// Answer is what became of a request.
+type Answer struct {
+	Status             int
+	Dialect, Operation string // "" where no operation was found
+	RequestID          string
+	Refusal            string // the kind of error that it was answered with, or ""
+}
+
+// End ends the span of a request. It counts as failed where the server is at fault.
+func End(span trace.Span, a Answer) {
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
+	attributes := append(make([]attribute.KeyValue, 0, 5), semconv.HTTPResponseStatusCode(a.Status), attribute.String("dragoman.request_id", a.RequestID))
+	if a.Operation != "" {
+		attributes = append(attributes, attribute.String("dragoman.dialect", a.Dialect), attribute.String("dragoman.operation", a.Operation))
+	}
+	if a.Refusal != "" {
+		attributes = append(attributes, semconv.ErrorTypeKey.String(a.Refusal))
+	}
+	span.SetAttributes(attributes...)
+	if a.Status >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, a.Refusal)
+	}
+}
+
+// Statement makes the span of a statement that has ended, below that of the request it is for. One that is for none, and one
+// whose request is not traced, has no span.
+func (t *Tracing) Statement(ctx context.Context, engine string, s store.Statement) {
+	if t == nil || !trace.SpanFromContext(ctx).IsRecording() {
+		return
+	}
+	_, span := t.tracer.Start(ctx, strings.ToUpper(string(s.Kind)), trace.WithTimestamp(s.Began), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(systemName(engine), semconv.DBOperationName(strings.ToUpper(string(s.Kind))), semconv.DBQueryText(s.Text)))
+	if s.Err != nil {
+		span.SetAttributes(semconv.ErrorTypeKey.String(s.Outcome()))
+		span.SetStatus(codes.Error, s.Outcome())
+	}
+	span.End(trace.WithTimestamp(s.Began.Add(s.Took)))
+}
+
+func systemName(engine string) attribute.KeyValue {
+	if engine == "postgres" {
+		return semconv.DBSystemNamePostgreSQL
+	}
+	return semconv.DBSystemNameSQLite
+}
+
+// Retry notes in a request's span why an attempt to update a user came to nothing.
+func (t *Tracing) Retry(ctx context.Context, why store.Retry) {
+	if t != nil {
+		trace.SpanFromContext(ctx).AddEvent("retry", trace.WithAttributes(attribute.String("reason", string(why))))
+	}
+}
+
+// TraceID gives the id of the trace that ctx is in, and whether the trace is kept; "" if it is in none.
+func TraceID(ctx context.Context) (id string, kept bool) {
+	c := trace.SpanContextFromContext(ctx)
+	if !c.IsValid() {
+		return "", false
+	}
+	return c.TraceID().String(), c.IsSampled()
+}
+
+// Transport gives next with a span around each request, whose context it passes on; a nil *Tracing gives next itself.
+func (t *Tracing) Transport(next http.RoundTripper) http.RoundTripper {
+	if t == nil {
+		return next
+	}
+	return &transport{t, next}
+}
+
+type transport struct {
+	tracing *Tracing
+	next    http.RoundTripper
+}
+
+// RoundTrip asks (http.RoundTripper).
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, span := t.tracing.tracer.Start(r.Context(), r.Method, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(r.Method), semconv.ServerAddress(r.URL.Hostname())))
+	defer span.End()
+	r = r.Clone(ctx)
+	w3c.Inject(ctx, propagation.HeaderCarrier(r.Header))
+	answer, err := t.next.RoundTrip(r)
+	if err != nil {
+		span.SetStatus(codes.Error, "no answer")
+		return nil, err
+	}
+	span.SetAttributes(semconv.HTTPResponseStatusCode(answer.StatusCode))
+	return answer, nil
+}

@@ -1,0 +1,80 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+func traced() (*Tracing, *tracetest.SpanRecorder) {
+	recorder := tracetest.NewSpanRecorder()
+	return newTracing(sdk.WithSpanProcessor(recorder)), recorder
+}
+
+func TestTransportPassesTheContextOn(t *testing.T) {
+	t.Parallel()
+	var parent string
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { parent = r.Header.Get("Traceparent") }))
+	defer s.Close()
+	tracing, recorder := traced()
+	client := http.Client{Transport: tracing.Transport(http.DefaultTransport)}
+	answer, err := client.Get(s.URL + "/keys?secret=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	ended := recorder.Ended()
+	if len(ended) != 1 || ended[0].SpanKind() != trace.SpanKindClient {
+		t.Fatalf("spans %v", ended)
+	}
+	c := ended[0].SpanContext()
+	if want := fmt.Sprintf("00-%s-%s-01", c.TraceID(), c.SpanID()); parent != want {
+		t.Errorf("the server was told %q, want %q", parent, want)
+	}
+	s.Close()
+	if _, err := client.Get(s.URL); err == nil || len(recorder.Ended()) != 2 {
+		t.Errorf("a server that is gone: %v, %d spans", err, len(recorder.Ended()))
+	}
+	var none *Tracing
+	if next := none.Transport(http.DefaultTransport); next != http.DefaultTransport {
+		t.Error("no tracing stands around a transport")
+	}
+}
+
+func TestAStatementWithoutARequestHasNoSpan(t *testing.T) {
+	t.Parallel()
+	tracing, recorder := traced()
+	statement := store.Statement{Text: "SELECT 1", Kind: store.Select, Began: time.Now().Add(-time.Minute), Took: time.Second, Err: errors.New("no")}
+	tracing.Statement(context.Background(), "sqlite", statement)
+	if n := len(recorder.Started()); n != 0 {
+		t.Errorf("%d spans", n)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/path", nil)
+	ctx, span := tracing.Begin(r, "GET", "/route")
+	tracing.Statement(ctx, "sqlite", statement)
+	tracing.Retry(ctx, store.RetryOvertaken)
+	End(span, Answer{Status: 503, Refusal: "unavailable"})
+	ended := recorder.Ended()
+	if len(ended) != 2 || ended[0].Parent().SpanID() != ended[1].SpanContext().SpanID() || ended[0].EndTime().Sub(ended[0].StartTime()) != time.Second {
+		t.Fatalf("spans %v", ended)
+	}
+	if events := ended[1].Events(); len(events) != 1 || events[0].Name != "retry" {
+		t.Errorf("events %v", events)
+	}
+	var none *Tracing
+	none.Statement(ctx, "sqlite", statement)
+	none.Retry(ctx, store.RetryOvertaken)
+	if err := none.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
