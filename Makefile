@@ -15,8 +15,10 @@ FUZZTIME ?= 1m
 EXAMPLES ?= 300
 SEED ?= 1
 SCHEMATHESIS = .ci/schemathesis
+# How often `make crash` kills on each engine.
+KILLS ?= 1000
 
-.PHONY: help run test build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -27,6 +29,9 @@ run: ## Start the embedded server with an invented directory, and print calls to
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
 	$(GO) test $(TESTFLAGS) ./...
+
+crash: ## Kill the program and Postgres, KILLS times on each engine, while clients write, and look for what is lost
+	KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 1 -run 'Crash|Rolling' ./server/faulttest
 
 # What a release says of itself: make build VERSION=1.2.0. What is not said, Go notes down by itself where there is a git
 # repository.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -68,4 +69,13 @@ func (s *Store) GroupWaiting() int {
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
 	return len(s.group.waiting)
+}
+
+// PostgresDialer returns how connections to the Postgres of a URL are made.
+func PostgresDialer(url string) (pgconn.DialFunc, error) {
+	config, err := parsePostgresURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return config.DialFunc, nil
 }

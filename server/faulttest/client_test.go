@@ -48,6 +48,7 @@ func (c client) close() {
 type request struct {
 	method, path, body string
 	ifMatch            string
+	id                 string // its X-Request-Id; empty: the server's
 }
 
 type answer struct {
@@ -55,6 +56,7 @@ type answer struct {
 	header http.Header
 	body   string
 	took   time.Duration
+	closes bool // it was the last one of its connection
 }
 
 func (a answer) String() string {
@@ -71,6 +73,9 @@ func (c client) send(ctx context.Context, r request) (answer, error) {
 	q.Header.Set("Authorization", "Bearer "+c.token)
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("current-company-id", "5251")
+	if r.id != "" {
+		q.Header.Set("X-Request-Id", r.id)
+	}
 	if r.ifMatch != "" {
 		q.Header.Set("If-Match", r.ifMatch)
 	}
@@ -80,7 +85,7 @@ func (c client) send(ctx context.Context, r request) (answer, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, string(body), time.Since(start)}, err
+	return answer{response.StatusCode, response.Header, string(body), time.Since(start), response.Close}, err
 }
 
 // ask is send where there must be an answer.

@@ -269,17 +269,29 @@ func (c *cluster) processes() []int {
 
 // parent gives the process that started a process, 0 if it is unknown.
 func parent(pid int) int {
+	_, ppid := status(pid)
+	return ppid
+}
+
+// alive reports whether a process has not ended.
+func alive(pid int) bool {
+	state, _ := status(pid)
+	return state != "" && state != "Z" && state != "X"
+}
+
+// status gives what /proc tells of a process: its state, empty if there is none, and its parent.
+func status(pid int) (state string, ppid int) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return "", 0
 	}
 	// The name, in parentheses, may hold anything.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 2 {
-		return 0
+		return "", 0
 	}
-	ppid, _ := strconv.Atoi(string(fields[1]))
-	return ppid
+	ppid, _ = strconv.Atoi(string(fields[1]))
+	return string(fields[0]), ppid
 }
 
 func (c *cluster) signalAll(s syscall.Signal) {
@@ -300,9 +312,31 @@ func (c *cluster) thaw() { c.signalAll(syscall.SIGCONT) }
 // kill ends every process of Postgres at once, as a crash of the machine would, but for what the system still writes.
 func (c *cluster) kill() {
 	c.freeze() // so that none does anything more on seeing another gone
-	c.signalAll(syscall.SIGKILL)
+	all := c.processes()
+	for _, pid := range all {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 	if c.ended != nil {
 		<-c.ended
+	}
+	// Their memory is shared until the last of them is gone, and Postgres does not start again before.
+	_ = poll(patience, func() error {
+		for _, pid := range all {
+			if alive(pid) {
+				return errNotYet
+			}
+		}
+		return nil
+	})
+}
+
+// runs reports whether Postgres has been started and has not ended.
+func (c *cluster) runs() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -325,6 +359,17 @@ func (c *cluster) query(t testing.TB, statement string) []string {
 		}
 	}
 	return column
+}
+
+// checkpoint has Postgres write all to the disk that it has.
+func (c *cluster) checkpoint(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.url())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(ctx, "CHECKPOINT")
+	return err
 }
 
 // standby makes a cluster that follows c, and starts it.

@@ -65,6 +65,7 @@ func TestTheKeySetIsDown(t *testing.T) {
 	p.expectUnavailable(t, answered, append(reads, writes...)...)
 	p.expectHealth(t, http.StatusServiceUnavailable)
 	p.expectLog(t, "ERROR", "token keys could not be read")
+	p.expectMetric(t, `dragoman_key_set_reads_total{outcome="failed"}`, 1)
 
 	up.Store(true)
 	recovers(t, p)

@@ -99,10 +99,16 @@ func poll(limit time.Duration, condition func() error) error {
 	defer tick.Stop()
 	for end := time.Now().Add(limit); ; <-tick.C {
 		err := condition()
-		if err == nil || time.Now().After(end) {
+		var f final
+		if err == nil || time.Now().After(end) || errors.As(err, &f) {
 			return err
 		}
 	}
 }
+
+// final is an error that waiting does not mend.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
 
 var errNotYet = errors.New("not yet")

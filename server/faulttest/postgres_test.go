@@ -44,6 +44,8 @@ func TestPostgresStops(t *testing.T) {
 			p.expectUnavailable(t, answered, append(reads, writes...)...)
 			p.expectHealth(t, http.StatusServiceUnavailable)
 			p.expectLog(t, "request", "503", "database unavailable")
+			p.expectMetric(t, `dragoman_http_refusals_total{dialect="worth",kind="unavailable"}`, 4)
+			p.expectMetric(t, `dragoman_http_refusals_total{dialect="testinium",kind="unavailable"}`, 3)
 			c.start(t)
 			within(t, recovery, "recovery", p.succeeds(t, reads[0]))
 			if after := p.look(t); after != before {
@@ -333,6 +335,7 @@ func TestThePoolIsExhausted(t *testing.T) {
 		}
 		return nil
 	})
+	p.expectMetric(t, `dragoman_db_pool_connections{pool="read_write",state="in_use"}`, 16)
 	p.expectHealth(t, http.StatusServiceUnavailable)
 	for range waiting {
 		if a := <-done; a.status != http.StatusServiceUnavailable {
@@ -341,6 +344,8 @@ func TestThePoolIsExhausted(t *testing.T) {
 	}
 	release()
 	recovers(t, p)
+	p.expectMetric(t, `dragoman_db_statement_duration_seconds_count{kind="update",outcome="timed_out"}`, 1)
+	p.expectMetric(t, `dragoman_db_pool_waits_total{pool="read_write"}`, 1)
 }
 
 // hold runs a statement in a transaction that stands until release.
@@ -389,6 +394,7 @@ func TestAClientThatGoesCancelsItsStatement(t *testing.T) {
 	if after := p.look(t); after != before {
 		t.Errorf("%+v became %+v", before, after)
 	}
+	p.expectMetric(t, `dragoman_db_statement_duration_seconds_count{kind="update",outcome="canceled"}`, 1)
 	p.expectNoFault(t)
 }
 

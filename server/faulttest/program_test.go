@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +26,7 @@ import (
 // program is a running process of the program.
 type program struct {
 	address string // host:port; empty until it listens
+	admin   string // likewise, for who looks after it
 	log     *programLog
 	command *exec.Cmd
 	ended   chan struct{} // closed when it has
@@ -47,26 +50,35 @@ func environment(database string) []string {
 	}
 }
 
-// launch starts the program without waiting for it to listen. It is killed when the test ends, unless it has ended.
-func launch(t testing.TB, binary string, env []string, arguments ...string) *program {
-	t.Helper()
+// start starts the program without waiting for it to listen. Whoever starts it kills it.
+func start(binary, dir string, env []string, arguments ...string) (*program, error) {
 	p := &program{log: newProgramLog(), ended: make(chan struct{})}
 	p.command = exec.Command(binary, arguments...)
 	p.command.Env = env
-	p.command.Dir = folder(t)
+	p.command.Dir = dir
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() {
 		p.log.follow(stderr)
 		p.err = p.command.Wait()
 		close(p.ended)
 	}()
+	return p, nil
+}
+
+// launch is start for a test, which kills the program when it ends.
+func launch(t testing.TB, binary string, env []string, arguments ...string) *program {
+	t.Helper()
+	p, err := start(binary, folder(t), env, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
@@ -93,7 +105,7 @@ func servingAs(t testing.TB, binary string, env []string, arguments ...string) *
 
 // serve gives the arguments of a server with the sandbox in it and without limits. Further ones win.
 func serve(arguments ...string) []string {
-	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0",
+	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0",
 		"--request-timeout=1s"}, arguments...)
 }
 
@@ -103,6 +115,9 @@ func (p *program) awaitListening() error {
 		return fmt.Errorf("does not come to listen: %w\n%s", err, p.log)
 	}
 	p.address, _ = line["address"].(string)
+	if found := p.log.find(func(l logLine) bool { return l["admin"] != nil }); len(found) > 0 {
+		p.admin, _ = found[0]["admin"].(string)
+	}
 	p.client = newClient("http://" + p.address)
 	return nil
 }
@@ -211,6 +226,23 @@ func (p *program) expectLog(t testing.TB, texts ...string) {
 	if _, err := p.log.await(says(texts...), p.ended); err != nil {
 		t.Errorf("no line of the log says %q: %v", texts, err)
 	}
+}
+
+// expectMetric wants a series to be at this value at least.
+func (p *program) expectMetric(t testing.TB, series string, least float64) {
+	t.Helper()
+	c := newClient("http://" + p.admin)
+	defer c.close()
+	a := c.expect(t, http.StatusOK, request{method: http.MethodGet, path: "/metrics"})
+	for line := range strings.Lines(a.body) {
+		if text, ok := strings.CutPrefix(line, series+" "); ok {
+			if value, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil || value < least {
+				t.Errorf("%s is %s, %v, want %g", series, text, err, least)
+			}
+			return
+		}
+	}
+	t.Errorf("there is no series %s", series)
 }
 
 // says matches lines that hold each of these texts.

@@ -1,0 +1,430 @@
+package faulttest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// The crash test kills the program and Postgres while clients write through both dialects, many times over, and then wants
+// from the directory all that it has acknowledged. KILLS says how often, a few times if it is not set; SEED makes the moments
+// those of an earlier run, as far as two processes can be made to meet again.
+
+const (
+	killsVariable = "KILLS"
+	seedVariable  = "SEED"
+	fewKills      = 8
+)
+
+// crash is one run of it.
+type crash struct {
+	binary   string
+	env      []string
+	dir      string
+	postgres *cluster // nil: SQLite
+	kills    int
+	rng      *rand.Rand
+
+	*ledger
+	program *program
+	names   atomic.Int64
+	took    []time.Duration // from each kill to the first answer
+}
+
+func newCrash(t testing.TB, binary, database string, postgres *cluster, kills int) *crash {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%s=%d", seedVariable, seed)
+	c := &crash{
+		binary: binary, env: append(environment(database), "DRAGOMAN_SHUTDOWN_TIMEOUT=5s"), dir: folder(t),
+		postgres: postgres, kills: kills, rng: rand.New(rand.NewPCG(seed, 0)), ledger: newLedger(),
+	}
+	t.Cleanup(func() {
+		if c.program != nil {
+			c.program.kill()
+		}
+	})
+	return c
+}
+
+// run crashes things and gives what was not as it should be.
+func (c *crash) run(ctx context.Context) error {
+	if err := c.restart(); err != nil {
+		return err
+	}
+	if err := c.populate(ctx); err != nil {
+		return err
+	}
+	if c.postgres != nil {
+		// Where Postgres loses writes, by intent, the tables at least are there.
+		if err := c.postgres.checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	for k := range c.kills {
+		if err := c.once(ctx); err != nil {
+			return fmt.Errorf("after kill %d: %w", k+1, err)
+		}
+	}
+	return c.verifyAll(ctx, c.program.client)
+}
+
+// restart starts the program anew.
+func (c *crash) restart() error {
+	p, err := start(c.binary, c.dir, c.env, serve()...)
+	if err != nil {
+		return err
+	}
+	c.program = p
+	return p.awaitListening()
+}
+
+// populate makes the users that are written to, beside Ada.
+func (c *crash) populate(ctx context.Context) error {
+	c.subjects = append(c.subjects, &subject{id: 6860, uuid: strings.TrimPrefix(worthAda, worthUsers+"/"), fields: map[string]any{}})
+	var made []creation
+	for range 5 {
+		user, err := c.create(ctx, c.program.client)
+		if err != nil {
+			return err
+		}
+		made = append(made, user)
+	}
+	if err := c.follow(ctx, c.program.client); err != nil {
+		return err
+	}
+	for _, user := range made {
+		for _, row := range c.feed.seen {
+			if row.RequestID == user.request {
+				c.subjects = append(c.subjects, &subject{id: row.User, uuid: user.uuid, fields: map[string]any{}})
+			}
+		}
+	}
+	if len(c.subjects) != len(made)+1 {
+		return errors.New("the feed lacks users who were made")
+	}
+	return nil
+}
+
+// once lets clients write, kills something in the middle of it, starts it again and verifies.
+func (c *crash) once(ctx context.Context) error {
+	first := make(chan struct{})
+	client := c.program.client
+	clients := c.load(ctx, client, sync.OnceFunc(func() { close(first) }))
+	select {
+	case <-first:
+	case <-time.After(patience):
+		return errors.New("no write is acknowledged")
+	}
+	time.Sleep(time.Duration(c.rng.Int64N(int64(60 * time.Millisecond)))) // the moment
+	err := c.kill()
+	if clients.Wait(); err == nil {
+		err = errors.Join(clients.errs...)
+	}
+	if err != nil {
+		return err
+	}
+	killed := time.Now()
+	if err := c.revive(); err != nil {
+		return err
+	}
+	err = poll(recovery, func() error {
+		_, err := c.program.read(ctx, worthAda, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("no recovery: %w", err)
+	}
+	c.took = append(c.took, time.Since(killed))
+	return c.verify(ctx, c.program.client)
+}
+
+// kill kills the program, or Postgres, or one soon after the other.
+func (c *crash) kill() error {
+	if c.postgres == nil {
+		c.program.kill()
+		return nil
+	}
+	switch c.rng.IntN(3) {
+	case 0:
+		c.program.kill()
+	case 1:
+		c.postgres.kill()
+	case 2:
+		c.postgres.kill()
+		c.program.kill()
+	}
+	return nil
+}
+
+// revive starts what was killed.
+func (c *crash) revive() error {
+	if c.postgres != nil && !c.postgres.runs() {
+		if err := c.postgres.restart(); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-c.program.ended:
+		return c.restart()
+	default:
+		return nil
+	}
+}
+
+// clients are those of one round.
+type clients struct {
+	sync.WaitGroup
+	mu   sync.Mutex
+	errs []error
+	down int // how many ended for want of a good answer
+	why  error
+}
+
+// load has clients write until they get no good answer any more or ctx ends: two to each user, through either dialect, one
+// that makes users, and one that follows the feed. What they find wrong is in the result's errs.
+func (c *crash) load(ctx context.Context, client client, acknowledged func()) *clients {
+	all := &clients{}
+	// What was asked for is waited for: a client that goes may leave a write behind that is yet to be done.
+	until, ctx := ctx, context.WithoutCancel(ctx)
+	forever := func(step func() error) {
+		all.Go(func() {
+			for until.Err() == nil {
+				err := step()
+				if err == nil {
+					continue
+				}
+				all.mu.Lock()
+				defer all.mu.Unlock()
+				if errors.Is(err, errDown) {
+					all.down++
+					all.why = err
+				} else {
+					all.errs = append(all.errs, err)
+				}
+				return
+			}
+		})
+	}
+	for _, s := range c.subjects {
+		for _, write := range []func(context.Context, *subject, string) request{c.patch, c.put} {
+			forever(func() error {
+				id := c.name("write")
+				a, err := c.write(ctx, client, write(ctx, s, id), id)
+				if err != nil {
+					return err
+				}
+				acknowledged()
+				return c.acknowledge(s, id, a.header.Get("ETag"))
+			})
+		}
+	}
+	forever(func() error {
+		user, err := c.create(ctx, client)
+		if err == nil {
+			c.acknowledgeCreation(user)
+		}
+		return err
+	})
+	forever(func() error {
+		c.feed.mu.Lock()
+		defer c.feed.mu.Unlock()
+		if _, err := c.feed.step(ctx, client); err != nil {
+			return fmt.Errorf("%w: %w", errDown, err)
+		}
+		return nil
+	})
+	return all
+}
+
+// errDown: there was no answer, or one that says that there is none at the moment.
+var errDown = errors.New("down")
+
+// write sends a write under a request id.
+func (c *crash) write(ctx context.Context, client client, r request, id string) (answer, error) {
+	r.id = id
+	a, err := client.send(ctx, r)
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", errDown, err)
+	}
+	if a.status == http.StatusServiceUnavailable {
+		return a, fmt.Errorf("%w: %s", errDown, a)
+	}
+	if a.status != http.StatusOK && a.status != http.StatusCreated {
+		return a, fmt.Errorf("%s %s is answered %s", r.method, r.path, a)
+	}
+	return a, nil
+}
+
+// name gives a name that nothing else has.
+func (c *crash) name(kind string) string { return fmt.Sprintf("%s-%d", kind, c.names.Add(1)) }
+
+func (c *crash) patch(_ context.Context, s *subject, id string) request {
+	c.attempt(id, s.id, map[string]any{"FirstName": id, "Mobile": "m-" + id})
+	return request{method: http.MethodPatch, path: worthUsers + "/" + s.uuid, body: fmt.Sprintf(`{"first_name":%q,"mobile":"m-%s"}`, id, id)}
+}
+
+func (c *crash) put(_ context.Context, s *subject, id string) request {
+	name := fmt.Sprintf("user-%d", s.id)
+	c.attempt(id, s.id, map[string]any{"FirstName": id, "LastName": "l-" + id, "Username": name, "Status": "ACTIVE"})
+	return request{method: http.MethodPut, path: testiniumUsers + strconv.FormatInt(s.id, 10), body: fmt.Sprintf(
+		`{"name":%q,"surname":"l-%s","username":%q,"email":"%s@example.com","enabled":true,"accountNonExpired":true,`+
+			`"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`, id, id, name, name)}
+}
+
+// create makes a user. It does not note that it is acknowledged.
+func (c *crash) create(ctx context.Context, client client) (creation, error) {
+	id := c.name("create")
+	email := id + "@example.com"
+	c.attempt(id, 0, map[string]any{"FirstName": id, "Email": email})
+	a, err := c.write(ctx, client, request{method: http.MethodPost, path: worthUsers, body: fmt.Sprintf(
+		`{"first_name":%q,"last_name":"Made","email":%q,"mobile":"+1","subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2",`+
+			`"code":"risk_analyst","label":"Risk Analyst"}}`, id, email)}, id)
+	if err != nil {
+		return creation{}, err
+	}
+	var made struct {
+		Data struct {
+			ID string `json:"user_id"`
+		}
+	}
+	if err := json.Unmarshal([]byte(a.body), &made); err != nil {
+		return creation{}, err
+	}
+	return creation{id, made.Data.ID}, nil
+}
+
+// report says what was done.
+func (c *crash) report(t testing.TB) {
+	var sum, most time.Duration
+	for _, d := range c.took {
+		sum, most = sum+d, max(most, d)
+	}
+	n := max(len(c.took), 1)
+	t.Logf("%d kills; %d updates and %d creations were acknowledged, all of them there, and %d that were not acknowledged; the first answer "+
+		"came %s after a kill, %s at most", len(c.took), c.written, c.creations, c.doubtful,
+		(sum / time.Duration(n)).Round(time.Millisecond), most.Round(time.Millisecond))
+}
+
+// kills is how often to kill.
+func kills(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv(killsVariable)
+	if text == "" {
+		return fewKills
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestCrashSQLite(t *testing.T) {
+	t.Parallel()
+	_, url := sqliteFile(t)
+	c := newCrash(t, dragoman(t), url, nil, kills(t))
+	if err := c.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.report(t)
+}
+
+func TestCrashPostgres(t *testing.T) {
+	t.Parallel()
+	p := running(t)
+	if p.query(t, "SHOW fsync")[0] != "on" {
+		t.Fatal("this Postgres loses what it has committed")
+	}
+	c := newCrash(t, dragoman(t), p.url(), p, kills(t))
+	if err := c.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.report(t)
+}
+
+// TestTheCrashTestFindsALostWrite holds that it finds what it is for: in a Postgres that acknowledges before it has written,
+// and in a program that does.
+func TestTheCrashTestFindsALostWrite(t *testing.T) {
+	t.Parallel()
+	t.Run("of Postgres", func(t *testing.T) {
+		t.Parallel()
+		p := running(t, "synchronous_commit=off", "wal_writer_delay=10s")
+		c := newCrash(t, dragoman(t), p.url(), p, 20)
+		expectLost(t, c.run(t.Context()))
+	})
+	t.Run("of the program", func(t *testing.T) {
+		t.Parallel()
+		if os.Getenv(killsVariable) == "" {
+			t.Skipf("another program is made for it where %s is set", killsVariable)
+		}
+		_, url := sqliteFile(t)
+		c := newCrash(t, hasty(t), url, nil, 100)
+		expectLost(t, c.run(t.Context()))
+	})
+}
+
+func expectLost(t testing.TB, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "LOST") {
+		t.Fatalf("writes are lost, and it finds %v", err)
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	t.Logf("found: %s", line)
+}
+
+// hasty makes a program that tells a group of writes that it is done just before it is committed.
+func hasty(t testing.TB) string {
+	t.Helper()
+	original, err := filepath.Abs("../../store/group.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := string(text)
+	for before, after := range map[string]string{
+		"\t\tclose(w.done)\n": "",
+		"\t\t}\n\t\treturn nil\n\t})\n": "\t\t}\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
+			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn nil\n\t})\n",
+		"\t\"sync/atomic\"\n": "\t\"sync/atomic\"\n\t\"time\"\n",
+	} {
+		if strings.Count(changed, before) != 1 {
+			t.Fatalf("group.go has not once %q", before)
+		}
+		changed = strings.Replace(changed, before, after, 1)
+	}
+	dir := folder(t)
+	hasty, overlay := filepath.Join(dir, "group.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: hasty}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(hasty, []byte(changed), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	path, err := build("hasty", "-overlay", overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

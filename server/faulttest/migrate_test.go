@@ -1,0 +1,167 @@
+package faulttest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// eachDatabase runs f with the URL of an empty database of either engine.
+func eachDatabase(t *testing.T, f func(t *testing.T, database string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		_, database := sqliteFile(t)
+		f(t, database)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		f(t, running(t).url())
+	})
+}
+
+// migrate runs `dragoman migrate` and gives what it says that it applied.
+func migrate(t testing.TB, binary, database string) (applied []string, err error) {
+	t.Helper()
+	command := exec.Command(binary, "migrate")
+	command.Env, command.Dir = environment(database), folder(t)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "applied "); ok {
+			applied = append(applied, name)
+		}
+	}
+	return applied, nil
+}
+
+// TestSeveralMigrateAtOnce: each migration is applied once, and whoever comes second waits for it.
+func TestSeveralMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../store/migrations/sqlite/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, "there are no migrations")
+	}
+	eachDatabase(t, func(t *testing.T, database string) {
+		var mu sync.Mutex
+		times := map[string]int{}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				applied, err := migrate(t, dragoman(t), database)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				for _, name := range applied {
+					times[name]++
+				}
+			})
+			all.Go(func() {
+				p, err := start(dragoman(t), folder(t), environment(database), serve()...)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer p.kill()
+				if err := p.awaitListening(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for name, n := range times {
+			if n != 1 {
+				t.Errorf("%s was applied %d times", name, n)
+			}
+		}
+		if applied, err := migrate(t, dragoman(t), database); err != nil || len(applied) > 0 {
+			t.Errorf("afterwards %v is applied, %v", applied, err)
+		}
+		serving(t, database).look(t)
+	})
+}
+
+// newer makes the program of a next release, which has another migration: it does what a migration may do, which is to add.
+var newer = sync.OnceValues(func() (string, error) {
+	overlay := map[string]map[string]string{"Replace": {}}
+	for engine, integer := range map[string]string{"sqlite": "INTEGER", "postgres": "BIGINT"} {
+		text := "-- +goose Up\n" +
+			"ALTER TABLE users ADD COLUMN nickname TEXT;\n" +
+			"ALTER TABLE users ADD COLUMN shoe_size " + integer + " NOT NULL DEFAULT 38;\n" +
+			"ALTER TABLE user_changes ADD COLUMN note TEXT;\n" +
+			"CREATE TABLE nicknames (name TEXT PRIMARY KEY);\n" +
+			"CREATE INDEX users_nickname ON users (nickname);\n"
+		place, err := filepath.Abs("../../store/migrations/" + engine + "/99999_next_release.sql")
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(workspace, engine+".sql")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay["Replace"][place] = file
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(workspace, "newer.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", err
+	}
+	return build("newer", "-overlay", file)
+})
+
+// TestAnOlderProgramServesWhileANewerMigrates: and after it, and when it is started again, as when an upgrade is taken back.
+func TestAnOlderProgramServesWhileANewerMigrates(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, database string) {
+		next, err := newer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		older := serving(t, database, "--request-timeout=5s")
+		l := newLoad(t, older.client)
+		time.Sleep(200 * time.Millisecond) // for the older one to be at it, with statements prepared
+		applied, err := migrate(t, next, database)
+		if err != nil || len(applied) != 1 {
+			t.Fatalf("the newer one applies %v, %v", applied, err)
+		}
+		both := servingAs(t, next, environment(database), "--request-timeout=5s")
+		for k := range 20 {
+			both.expect(t, http.StatusOK, request{method: http.MethodPatch, path: worthUsers + "/" + graceUUID, body: fmt.Sprintf(`{"mobile":"%d"}`, k)})
+		}
+		l.finish(t)
+		both.signal(t, syscall.SIGTERM)
+		older.signal(t, syscall.SIGTERM)
+		if code := errors.Join(endedWell(t, both), endedWell(t, older)); code != nil {
+			t.Error(code)
+		}
+		back := serving(t, database)
+		back.expect(t, http.StatusOK, patchAda)
+		back.expectNoFault(t)
+	})
+}
+
+const graceUUID = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+
+func endedWell(t testing.TB, p *program) error {
+	t.Helper()
+	if code := p.awaitEnd(t, patience); code != 0 {
+		return fmt.Errorf("the program ends with %d", code)
+	}
+	return nil
+}
