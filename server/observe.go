@@ -99,28 +99,28 @@ func (w *watch) begin(c echo.Context) trace.Span {
 // request tells of a request that was answered, with err if that is why.
 func (w *watch) request(c echo.Context, span trace.Span, err error, took time.Duration) {
 	s := dialect.SummaryOf(c)
-	if span != nil {
-		endSpan(c, span, s, err)
+	refusal := ""
+	if err != nil {
+		refusal = dialect.KindOf(err).String()
 	}
-	w.measure(c, s, err, took)
-	w.logRequest(c, s, err, took)
+	if span != nil {
+		endSpan(c, span, s, refusal)
+	}
+	w.measure(c, s, refusal, err, took)
+	w.logRequest(c, s, refusal, err, took)
 }
 
-func endSpan(c echo.Context, span trace.Span, s dialect.Summary, err error) {
-	a := tracing.Answer{
+func endSpan(c echo.Context, span trace.Span, s dialect.Summary, refusal string) {
+	tracing.End(span, tracing.Answer{
 		Status: c.Response().Status, Dialect: s.Dialect, Operation: s.Operation,
-		RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
-	}
-	if err != nil {
-		a.Refusal = dialect.KindOf(err).String()
-	}
-	tracing.End(span, a)
+		RequestID: c.Response().Header().Get(echo.HeaderXRequestID), Refusal: refusal,
+	})
 }
 
 // none stands in metrics for a dialect and an operation that are none.
 const none = "none"
 
-func (w *watch) measure(c echo.Context, s dialect.Summary, err error, took time.Duration) {
+func (w *watch) measure(c echo.Context, s dialect.Summary, refusal string, err error, took time.Duration) {
 	if w.metrics == nil {
 		return
 	}
@@ -135,7 +135,7 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, err error, took time.
 		r.Operation = strings.TrimPrefix(c.Path(), "/")
 	}
 	if err != nil {
-		r.Refusal = dialect.KindOf(err).String()
+		r.Refusal = refusal
 		r.Token = auth.FaultOf(err)
 		r.BrokenOff = errors.Is(err, dialect.ErrBrokenOff)
 	}
@@ -147,7 +147,7 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, err error, took time.
 
 // logRequest writes the line. Of what a client sent it has the request id if that is sane, and ids that a good token and the
 // directory vouch for: the route, not the path; the names of the changed fields, not their values.
-func (w *watch) logRequest(c echo.Context, s dialect.Summary, err error, took time.Duration) {
+func (w *watch) logRequest(c echo.Context, s dialect.Summary, refusal string, err error, took time.Duration) {
 	ctx := c.Request().Context()
 	level := requestLevel(c, err)
 	if !w.log.Enabled(ctx, level) {
@@ -174,7 +174,7 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, err error, took ti
 		attributes = append(attributes, slog.Int64("customer", s.Customer))
 	}
 	if err != nil {
-		attributes = append(attributes, slog.String("refusal", dialect.KindOf(err).String()))
+		attributes = append(attributes, slog.String("refusal", refusal))
 		if why := reason(err); why != "" {
 			attributes = append(attributes, slog.String("reason", why))
 		}

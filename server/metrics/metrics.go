@@ -117,7 +117,7 @@ func (m *Metrics) End(r Request) {
 		return
 	}
 	m.inFlight.Dec()
-	observe(m.requests.WithLabelValues(r.Dialect, r.Operation, strconv.Itoa(r.Status)), r.Took, r.TraceID)
+	observe(m.requests.WithLabelValues(r.Dialect, r.Operation, statusName(r.Status)), r.Took, r.TraceID)
 	if r.Refusal != "" {
 		m.refusals.WithLabelValues(r.Dialect, r.Refusal).Inc()
 	}
@@ -130,6 +130,21 @@ func (m *Metrics) End(r Request) {
 	if r.BrokenOff {
 		m.brokenOff.Inc()
 	}
+}
+
+// statusNames are those that HTTP has, made once.
+var statusNames = func() (names [600]string) {
+	for status := range names {
+		names[status] = strconv.Itoa(status)
+	}
+	return names
+}()
+
+func statusName(status int) string {
+	if status < 0 || status >= len(statusNames) {
+		return "other"
+	}
+	return statusNames[status]
 }
 
 // observe adds a duration, with the trace that it is of as its example.
