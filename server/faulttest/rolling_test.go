@@ -122,8 +122,9 @@ func (s *backend) watch(ctx context.Context) {
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for range b.backends {
-		if s := b.backends[b.turn.Add(1)%uint64(len(b.backends))]; s.ready.Load() {
+	turn := b.turn.Add(1)
+	for k := range b.backends {
+		if s := b.backends[(turn+uint64(k))%uint64(len(b.backends))]; s.ready.Load() {
 			s.proxy.ServeHTTP(w, r)
 			return
 		}
