@@ -75,7 +75,7 @@ func (s *Store) NewImport(ctx context.Context) (*Import, error) {
 // Check returns those of the rows that Write would not store, in their order: what the model forbids, a customer that does not
 // exist, and an id, UUID, username or e-mail that a user has or that an earlier row brought along.
 func (i *Import) Check(ctx context.Context, rows []ImportRow) ([]RefusedRow, error) {
-	users, wrong, err := i.complete(ctx, rows)
+	users, wrong, err := i.complete(ctx, i.store.read, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func refused(rows []ImportRow, wrong []FieldErrors) []RefusedRow {
 }
 
 // complete returns the users as they would be stored, and what is wrong with each but for conflicts.
-func (i *Import) complete(ctx context.Context, rows []ImportRow) ([]User, []FieldErrors, error) {
-	if err := i.findCustomers(ctx, rows); err != nil {
+func (i *Import) complete(ctx context.Context, db *gorm.DB, rows []ImportRow) ([]User, []FieldErrors, error) {
+	if err := i.findCustomers(ctx, db, rows); err != nil {
 		return nil, nil, err
 	}
 	users, wrong := make([]User, len(rows)), make([]FieldErrors, len(rows))
@@ -123,7 +123,7 @@ func (i *Import) complete(ctx context.Context, rows []ImportRow) ([]User, []Fiel
 }
 
 // findCustomers looks for the customers of rows that it has not looked for yet.
-func (i *Import) findCustomers(ctx context.Context, rows []ImportRow) error {
+func (i *Import) findCustomers(ctx context.Context, db *gorm.DB, rows []ImportRow) error {
 	var ids, uuids []any
 	for _, r := range rows {
 		if _, known := i.customers[r.Customer]; known {
@@ -141,7 +141,7 @@ func (i *Import) findCustomers(ctx context.Context, rows []ImportRow) error {
 		return nil
 	}
 	var found []Customer
-	err := i.store.read.WithContext(ctx).Select("id", "uuid").Where("id IN ? OR uuid IN ?", ids, uuids).Find(&found).Error
+	err := db.WithContext(ctx).Select("id", "uuid").Where("id IN ? OR uuid IN ?", ids, uuids).Find(&found).Error
 	if err != nil {
 		return databaseError(ctx, "finding customers", err)
 	}
@@ -263,7 +263,7 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 
 // conflict returns which of the rows, which the database has just refused, it was that another user was in the way of.
 func (i *Import) conflict(ctx context.Context, rows []ImportRow) error {
-	users, wrong, err := i.complete(ctx, rows)
+	users, wrong, err := i.complete(ctx, i.store.read, rows)
 	if err != nil {
 		return err
 	}
@@ -279,7 +279,7 @@ func (i *Import) conflict(ctx context.Context, rows []ImportRow) error {
 
 // insert stores rows and their history, and adds to added how many each customer got.
 func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, added map[int64]int64) error {
-	users, wrong, err := i.complete(ctx, rows)
+	users, wrong, err := i.complete(ctx, tx, rows)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -62,6 +63,22 @@ func TestInMemoryOutlivesACall(t *testing.T) {
 		}
 	}
 	if _, err := s.FindUser(t.Context(), store.UserByID(3393, 6860)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInMemoryImportNeedsNoSecondConnection: what an import asks while it writes, it asks by the connection it writes with.
+func TestInMemoryImportNeedsNoSecondConnection(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, store.InMemory)
+	storetest.Directory(t, s)
+	patience, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	i, err := s.NewImport(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Write(patience, once([]store.ImportRow{row(1, newUser("a")), row(2, newUser("b"))})); err != nil {
 		t.Error(err)
 	}
 }
