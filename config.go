@@ -36,6 +36,9 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 	if err := printSettings(os.Stdout, c.Format, effective); err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
+	if c.Mock {
+		return checkMock(k)
+	}
 	if c.Dev {
 		// The keys themselves are made by the server that needs them.
 		standIn := func() (string, error) { return base64.StdEncoding.EncodeToString(make([]byte, 32)), nil }

@@ -227,6 +227,18 @@ func TestConfigOfDevMakesNothing(t *testing.T) {
 	}
 }
 
+// TestConfigOfMockNeedsNoKeys: no more than the mock does.
+func TestConfigOfMockNeedsNoKeys(t *testing.T) {
+	t.Parallel()
+	dir := writeFiles(t, map[string]string{"c.yaml": "mock-seed: 7\n"})
+	if s := effective(t, dir, nil, "--mock", usesFile)["mock-seed"]; s.Value != 7.0 || s.From != "c.yaml:1" {
+		t.Errorf("%+v", s)
+	}
+	if status, _, said := dragoman(t, dir, "", "config", "--mock", "--database=sqlite:x.db"); status == 0 || !strings.Contains(said, "leave out --database") {
+		t.Errorf("status %d: %s", status, said)
+	}
+}
+
 // TestHelpNeedsNoConfiguration: who has a mistake in it must be able to ask.
 func TestHelpNeedsNoConfiguration(t *testing.T) {
 	t.Parallel()

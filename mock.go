@@ -19,6 +19,7 @@ type mockFlags struct {
 // ofMock are the flags that a mock heeds.
 var ofMock = map[string]bool{
 	"mock": true, "mock-seed": true, "listen": true, "cors-origin": true, "docs": true, "log-format": true, "log-level": true,
+	"config": true, "format": true, // the file, whose other keys are passed over too, and how 'dragoman config' prints
 	"read-header-timeout": true, "read-timeout": true, "write-timeout": true, "idle-timeout": true, "request-timeout": true, "shutdown-timeout": true,
 }
 
