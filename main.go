@@ -34,6 +34,7 @@ type commandLine struct {
 	Export   exportCommand   `cmd:"" help:"Write the users of the directory to a file."`
 	History  historyCommand  `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
 	Restore  restoreCommand  `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
+	Backup   backupCommand   `cmd:"" help:"Copy a SQLite database to a file, while it is being used."`
 	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
 	Token    tokenCommand    `cmd:"" help:"Print a signed token, alone on standard output."`
 	Check    checkCommand    `cmd:"" help:"Hold any server that speaks a dialect against the laws of that dialect."`

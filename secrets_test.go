@@ -49,6 +49,7 @@ var commandLines = map[string][]string{
 	"export":       {"", "--format=ndjson", "--customer=4711", "--output=out.csv"},
 	"history":      {"--user=6860", "--json --user=6860", "--user=4711"},
 	"restore":      {"--user=6860 --version=1", "--user=6860 --version=99"},
+	"backup":       {"backup.db", "secrets.csv", "none/backup.db"},
 	"rekey":        {""},
 	"token":        {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"ready":        {"--listen=127.0.0.1:1", "--listen=nowhere"},
