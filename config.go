@@ -37,7 +37,8 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
 	if c.Mock {
-		return checkMock(k)
+		_, err := c.mockConfig(k)
+		return err
 	}
 	if c.Dev {
 		// The keys themselves are made by the server that needs them.

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/mock"
+	"github.com/dragoman-id/dragoman/server/settings"
 )
 
 type mockFlags struct {
@@ -23,8 +24,8 @@ var ofMock = map[string]bool{
 	"read-header-timeout": true, "read-timeout": true, "write-timeout": true, "idle-timeout": true, "request-timeout": true, "shutdown-timeout": true,
 }
 
-// checkMock refuses what was asked of a mock on the command line that it would not heed. Variables are passed over: an image
-// sets some for the server that it else is.
+// checkMock refuses what was asked of a mock on the command line that it would not heed. Variables and files are passed over:
+// an image sets some for the server that it else is.
 func checkMock(k *kong.Context) error {
 	for _, p := range k.Path {
 		if p.Flag != nil && !p.Resolved && !ofMock[p.Flag.Name] {
@@ -34,20 +35,32 @@ func checkMock(k *kong.Context) error {
 	return nil
 }
 
-// runMock serves a mock until a signal comes.
-func (c *serveCommand) runMock(ctx context.Context, k *kong.Context) error {
-	if err := checkMock(k); err != nil {
-		return err
-	}
+// mockConfig gives what the flags stand for, or settings.Problems with all that is wrong with them.
+func (c *serveCommand) mockConfig(k *kong.Context) (server.Config, error) {
 	log, _ := c.logger()
-	m, err := mock.New(ctx, server.Config{
+	config := server.Config{
 		Listen:   c.Listen,
 		Timeouts: c.timeouts(),
 		CORS:     c.CORSOrigin,
 		Log:      log,
 		Docs:     c.Docs,
 		Build:    build(),
-	}, c.MockSeed)
+	}
+	var problems settings.Problems
+	problems.Add(checkMock(k))
+	for _, problem := range mock.Problems(config) {
+		problems.Add(problem)
+	}
+	return config, problems.Err()
+}
+
+// runMock serves a mock until a signal comes.
+func (c *serveCommand) runMock(ctx context.Context, k *kong.Context) error {
+	config, err := c.mockConfig(k)
+	if err != nil {
+		return err
+	}
+	m, err := mock.New(ctx, config, c.MockSeed)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -66,16 +67,17 @@ func TestAMockWritesNothingToDisk(t *testing.T) {
 // TestAMockRefusesWhatItWouldNotHeed: a flag that has no effect would be a surprise.
 func TestAMockRefusesWhatItWouldNotHeed(t *testing.T) {
 	t.Parallel()
+	file := filepath.Join(writeFiles(t, map[string]string{"c.yaml": "database: sqlite:x.db\n"}), "c.yaml")
 	for flag, refused := range map[string]bool{
 		"--database=sqlite:x.db": true, "--jwt-secret=" + mock.Secret: true, "--dev": true, "--rate-limit-address=1": true, "--issuer=x": true,
-		"--listen=0.0.0.0:0": false, "--mock-seed=2": false, "--cors-origin=http://localhost:3000": false, "--request-timeout=1s": false, "--log-level=error": false,
+		"--listen=0.0.0.0:0": false, "--mock-seed=2": false, "--config=c.yaml": false, "--cors-origin=http://localhost:3000": false, "--request-timeout=1s": false, "--log-level=error": false,
 	} {
 		var c commandLine
 		parser, err := newParser(&c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := parser.Parse([]string{"serve", "--mock", flag})
+		k, err := parser.Parse([]string{"serve", "--mock", strings.Replace(flag, "c.yaml", file, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,6 +85,26 @@ func TestAMockRefusesWhatItWouldNotHeed(t *testing.T) {
 			t.Errorf("%s: %v", flag, err)
 		} else if name, _, _ := strings.Cut(flag, "="); refused && !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named: %v", flag, err)
+		}
+	}
+}
+
+// TestConfigTellsWhetherAMockCanStart: as of any server, with all the reasons.
+func TestConfigTellsWhetherAMockCanStart(t *testing.T) {
+	t.Parallel()
+	dir := writeFiles(t, map[string]string{"c.yaml": "mock: true\ndatabase: postgres://u@h/d\njwt-secret: short\n"})
+	for _, args := range []string{"--mock", "--mock --listen=0.0.0.0:80 --format=json", usesFile} {
+		if status, _, said := configured(t, dir, nil, "", append([]string{"config"}, strings.Fields(args)...)...); status != 0 || said != "" {
+			t.Errorf("config %s: status %d, %s", args, status, said)
+		}
+	}
+	const want = "dragoman: error: a mock has its own directory, keys and limits, and speaks plain HTTP: leave out --issuer, or --mock\n" +
+		`                 "8080" is no address to listen on, such as 127.0.0.1:8080` + "\n" +
+		`                 "x" is no origin, such as https://app.example.com: a scheme and a host in lower case, with nothing behind them` + "\n"
+	for _, command := range []string{"config", "serve"} {
+		status, _, said := configured(t, dir, nil, "", command, "--mock", "--issuer=me", "--listen=8080", "--cors-origin=x")
+		if status != 80 || said != want {
+			t.Errorf("%s: status %d, %s\nwant\n%s", command, status, said, want)
 		}
 	}
 }

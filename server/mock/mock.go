@@ -44,14 +44,35 @@ func New(ctx context.Context, c server.Config, seed uint64) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	c.Timeouts.Drain = 0 // nobody balances mocks
-	m := &Server{c: c, seed: seed}
+	m := &Server{c: own(c), seed: seed}
 	begun, err := m.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m.now, m.first = begun, begun.server
 	return m, nil
+}
+
+// Problems tells in a sentence each what of the configuration of a mock cannot be, as [server.Config.Problems] does.
+func Problems(c server.Config) []error {
+	c = own(c)
+	c.Database = "sqlite:never.opened" // of a server in earnest none may be in memory
+	return c.Problems()
+}
+
+// own gives a configuration with what is the mock's own in it.
+func own(c server.Config) server.Config {
+	c.Database = store.InMemory
+	// Nothing that it seals outlives the process, or leaves it.
+	sealing := sha256.Sum256([]byte("dragoman mock"))
+	c.SecretKey, c.OldSecretKeys = sealing[:], nil
+	// Tokens that others sign, and that expire, are held against the time that they know.
+	c.Auth = auth.Config{Secret: []byte(Secret), Now: time.Now}
+	// By a clock that stands still, no limit would ever be lifted. Prefer asks for a 429.
+	c.Limits = server.Limits{TrustedProxies: c.Limits.TrustedProxies}
+	c.TLS = server.TLS{}
+	c.Timeouts.Drain = 0 // nobody balances mocks
+	return c
 }
 
 // life is the mock from one reset to the next. What is done to one can never be seen in another.
@@ -64,15 +85,6 @@ type life struct {
 // begin makes a life that nobody has touched.
 func (m *Server) begin(ctx context.Context) (*life, error) {
 	c, clock := m.c, newClock()
-	c.Database = store.InMemory
-	// Nothing that it seals outlives the process, or leaves it.
-	sealing := sha256.Sum256([]byte("dragoman mock"))
-	c.SecretKey, c.OldSecretKeys = sealing[:], nil
-	// Tokens that others sign, and that expire, are held against the time that they know.
-	c.Auth = auth.Config{Secret: []byte(Secret), Now: time.Now}
-	// By a clock that stands still, no limit would ever be lifted. Prefer asks for a 429.
-	c.Limits = server.Limits{TrustedProxies: c.Limits.TrustedProxies}
-	c.TLS = server.TLS{}
 	c.Now = clock.read
 	c.Mock = &server.Mock{
 		Random:       newRandom(m.seed, "directory"),
