@@ -74,18 +74,28 @@ func (f *front) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
 		if !saneRequestID.MatchString(id) {
-			id = f.newRequestID()
+			id = f.newRequestID(c.Request())
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		return next(c)
 	}
 }
 
-func (f *front) newRequestID() string {
+func (f *front) newRequestID(r *http.Request) string {
 	if f.Mock != nil {
-		return f.Mock.NewRequestID()
+		return f.Mock.NewRequestID(r.Method != http.MethodOptions && f.dialectOf(r) != nil)
 	}
 	return uuid.NewString()
+}
+
+// dialectOf gives the dialect whose path it is, or nil.
+func (f *front) dialectOf(r *http.Request) *dialect.Dialect {
+	for _, d := range f.dialects {
+		if d.Serves(r.URL.Path) {
+			return d
+		}
+	}
+	return nil
 }
 
 // errPanic is a handler that panicked.
@@ -131,10 +141,8 @@ func (f *front) renderError(err error, c echo.Context) {
 }
 
 func (f *front) render(err error, c echo.Context) error {
-	for _, d := range f.dialects {
-		if d.Serves(c.Request().URL.Path) {
-			return d.RenderError(c, err)
-		}
+	if d := f.dialectOf(c.Request()); d != nil {
+		return d.RenderError(c, err)
 	}
 	status := http.StatusInternalServerError
 	var routing *echo.HTTPError

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,12 +131,11 @@ func (op *operation) wantedCode(header string) (int, error) {
 	if !given {
 		return 0, nil
 	}
-	if code, err := strconv.Atoi(text); err == nil && slices.Contains(op.statuses, code) {
-		return code, nil
-	}
 	documented := make([]string, len(op.statuses))
 	for i, status := range op.statuses {
-		documented[i] = strconv.Itoa(status)
+		if documented[i] = strconv.Itoa(status); documented[i] == text {
+			return status, nil
+		}
 	}
 	return 0, preferError("Prefer's code must be a status that the operation documents: " + strings.Join(documented, ", "))
 }

@@ -88,7 +88,7 @@ func (m *Server) begin(ctx context.Context) (*life, error) {
 	c.Now = clock.read
 	c.Mock = &server.Mock{
 		Random:       newRandom(m.seed, "directory"),
-		NewRequestID: newRandom(m.seed, "requests").uuid,
+		NewRequestID: m.newRequestIDs(),
 		Reset:        m.reset,
 	}
 	s, err := server.New(ctx, c)
@@ -100,6 +100,18 @@ func (m *Server) begin(ctx context.Context) (*life, error) {
 		return nil, errors.Join(fmt.Errorf("fill the mock's directory: %w", err), s.Close())
 	}
 	return &life{server: s, clock: clock, requests: 1}, nil
+}
+
+// newRequestIDs gives what makes the ids of a life's requests. Those that call no API draw on a source of their own: health
+// checks and a browser's preflights come as often as they like, and change nothing for the others.
+func (m *Server) newRequestIDs() func(call bool) string {
+	calls, others := newRandom(m.seed, "requests"), newRandom(m.seed, "other requests")
+	return func(call bool) string {
+		if call {
+			return calls.uuid()
+		}
+		return others.uuid()
+	}
 }
 
 // reset puts a new life in the present one's place. Requests under way finish in the life that they began in; those that

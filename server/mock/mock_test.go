@@ -131,6 +131,23 @@ func TestOneSeedGivesTheSameAnswersToTheLastByte(t *testing.T) {
 	}
 }
 
+// TestWhatCallsNoAPIChangesNothing: health checks come at any time, and preflights when a browser has forgotten the last.
+func TestWhatCallsNoAPIChangesNothing(t *testing.T) {
+	t.Parallel()
+	watched := newMock(t, 7)
+	for _, c := range []call{
+		{method: http.MethodGet, path: "/readyz"}, {method: http.MethodGet, path: "/livez"}, {method: http.MethodOptions, path: worthAda},
+		{method: http.MethodGet, path: "/openapi/worth.yaml"},
+	} {
+		if answer := c.to(t, watched); answer.StatusCode >= http.StatusBadRequest || answer.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: %s with the id %q", c.method, c.path, answer.Status, answer.Header.Get("X-Request-Id"))
+		}
+	}
+	if got, want := play(t, watched), play(t, newMock(t, 7)); got != want {
+		t.Errorf("a mock that was looked at says\n%s\nand one that was not\n%s", got, want)
+	}
+}
+
 func TestMocksDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 	one, other := newMock(t, 1), newMock(t, 1)

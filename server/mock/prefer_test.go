@@ -70,7 +70,7 @@ func TestEveryDocumentedErrorCanBeAskedFor(t *testing.T) {
 		if errors < 3 {
 			t.Errorf("the document has only %d errors", errors)
 		}
-		for _, prefer := range []string{"code=418", "code=503x", "code=", "code", "delay=-1", "delay=1s", "delay=30001", "delay=99999999999999999999"} {
+		for _, prefer := range []string{"code=418", "code=503x", "code=+503", "code=0503", "code=", "code", "delay=-1", "delay=1s", "delay=30001", "delay=99999999999999999999"} {
 			answer := ask(prefer)
 			if answer.Status != http.StatusBadRequest || !strings.Contains(answer.Body, `"field":"Prefer"`) {
 				t.Errorf("Prefer: %s: %d %s", prefer, answer.Status, answer.Body)
