@@ -15,10 +15,12 @@ FUZZTIME ?= 1m
 EXAMPLES ?= 300
 SEED ?= 1
 SCHEMATHESIS = .ci/schemathesis
+# Further flags for `make bench`, such as --rounds 5; `go run ./server/bench run --help` lists them.
+BENCHFLAGS ?=
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench microbench allocations typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -112,8 +114,14 @@ $(SCHEMATHESIS)/venv/made: $(SCHEMATHESIS)/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-bench: ## Run every benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
+bench: build ## Measure the server beside pgbench and a floor written by hand; needs TEST_POSTGRES_DSN, wrk, pgbench and Linux
+	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
+
+microbench: ## Run every Go benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
 	$(GO) test -run '^$$' -bench . ./...
+
+allocations: ## Record how often each kind of request allocates memory; needs TEST_POSTGRES_DSN
+	RECORD_ALLOCATIONS=1 $(GO) test -count=1 -run Allocates ./server
 
 typescript: ## Make TypeScript clients of the served documents and run them against the server; needs Node.js 20 with npm
 	GO="$(GO)" .ci/typescript/run
