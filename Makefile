@@ -33,7 +33,7 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	$(GO) test $(TESTFLAGS) ./...
 
 crash: ## Kill the program and Postgres, KILLS times on each engine, while clients write, and look for what is lost
-	KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 1 -run 'Crash|Rolling' ./server/faulttest
+	KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run 'Crash|Rolling' ./server/faulttest
 
 # What a release says of itself: make build VERSION=1.2.0. What is not said, Go notes down by itself where there is a git
 # repository.
