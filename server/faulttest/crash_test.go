@@ -1,3 +1,5 @@
+//go:build linux
+
 package faulttest
 
 import (
@@ -88,7 +90,7 @@ func (c *crash) run(ctx context.Context) error {
 
 // restart starts the program anew.
 func (c *crash) restart() error {
-	p, err := start(c.binary, c.dir, c.env, serve()...)
+	p, err := start(c.binary, c.dir, c.env, serve("--request-timeout=10s")...)
 	if err != nil {
 		return err
 	}
@@ -127,25 +129,27 @@ func (c *crash) populate(ctx context.Context) error {
 func (c *crash) once(ctx context.Context) error {
 	first := make(chan struct{})
 	client := c.program.client
-	clients := c.load(ctx, client, sync.OnceFunc(func() { close(first) }))
+	until, stop := context.WithCancel(ctx)
+	clients := c.load(until, client, sync.OnceFunc(func() { close(first) }))
+	defer clients.Wait()
+	defer stop()
 	select {
 	case <-first:
 	case <-time.After(patience):
 		return errors.New("no write is acknowledged")
 	}
 	time.Sleep(time.Duration(c.rng.Int64N(int64(60 * time.Millisecond)))) // the moment
-	err := c.kill()
-	if clients.Wait(); err == nil {
-		err = errors.Join(clients.errs...)
-	}
-	if err != nil {
+	c.kill()
+	stop()
+	clients.Wait()
+	if err := errors.Join(clients.errs...); err != nil {
 		return err
 	}
 	killed := time.Now()
 	if err := c.revive(); err != nil {
 		return err
 	}
-	err = poll(recovery, func() error {
+	err := poll(recovery, func() error {
 		_, err := c.program.read(ctx, worthAda, nil)
 		return err
 	})
@@ -157,21 +161,17 @@ func (c *crash) once(ctx context.Context) error {
 }
 
 // kill kills the program, or Postgres, or one soon after the other.
-func (c *crash) kill() error {
-	if c.postgres == nil {
-		c.program.kill()
-		return nil
+func (c *crash) kill() {
+	victims := 0 // the program
+	if c.postgres != nil {
+		victims = c.rng.IntN(3)
 	}
-	switch c.rng.IntN(3) {
-	case 0:
-		c.program.kill()
-	case 1:
+	if victims > 0 {
 		c.postgres.kill()
-	case 2:
-		c.postgres.kill()
+	}
+	if victims != 1 {
 		c.program.kill()
 	}
-	return nil
 }
 
 // revive starts what was killed.
@@ -194,12 +194,19 @@ type clients struct {
 	sync.WaitGroup
 	mu   sync.Mutex
 	errs []error
-	down int // how many ended for want of a good answer
+	down int // how many requests had no answer, or one that there is none at the moment
 	why  error
 }
 
-// load has clients write until they get no good answer any more or ctx ends: two to each user, through either dialect, one
-// that makes users, and one that follows the feed. What they find wrong is in the result's errs.
+func (c *clients) fail(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down++
+	c.why = why
+}
+
+// load has clients write until ctx ends: two to each user, through either dialect, one that makes users, and one that follows
+// the feed. What they find wrong is in the result's errs.
 func (c *crash) load(ctx context.Context, client client, acknowledged func()) *clients {
 	all := &clients{}
 	// What was asked for is waited for: a client that goes may leave a write behind that is yet to be done.
@@ -207,19 +214,19 @@ func (c *crash) load(ctx context.Context, client client, acknowledged func()) *c
 	forever := func(step func() error) {
 		all.Go(func() {
 			for until.Err() == nil {
-				err := step()
-				if err == nil {
-					continue
-				}
-				all.mu.Lock()
-				defer all.mu.Unlock()
-				if errors.Is(err, errDown) {
-					all.down++
-					all.why = err
-				} else {
+				switch err := step(); {
+				case errors.Is(err, errDown):
+					all.fail(err)
+					select {
+					case <-until.Done():
+					case <-time.After(time.Millisecond):
+					}
+				case err != nil:
+					all.mu.Lock()
+					defer all.mu.Unlock()
 					all.errs = append(all.errs, err)
+					return
 				}
-				return
 			}
 		})
 	}
@@ -373,6 +380,7 @@ func TestTheCrashTestFindsALostWrite(t *testing.T) {
 	t.Run("of the program", func(t *testing.T) {
 		t.Parallel()
 		if os.Getenv(killsVariable) == "" {
+			hastyGroup(t)
 			t.Skipf("another program is made for it where %s is set", killsVariable)
 		}
 		_, url := sqliteFile(t)
@@ -390,36 +398,44 @@ func expectLost(t testing.TB, err error) {
 	t.Logf("found: %s", line)
 }
 
-// hasty makes a program that tells a group of writes that it is done just before it is committed.
+// hastyGroup is the code of store/group.go as it would be if a group of writes were told that it is done just before it is
+// committed. It gives the file's place as well.
+func hastyGroup(t testing.TB) (place, code string) {
+	t.Helper()
+	place, err := filepath.Abs("../../store/group.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code = string(text)
+	for _, change := range []struct{ before, after string }{
+		{"\t\tclose(w.done)\n", ""},
+		{"\t\t}\n\t\treturn nil\n\t})\n", "\t\t}\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
+			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn nil\n\t})\n"},
+		{"\t\"sync/atomic\"\n", "\t\"sync/atomic\"\n\t\"time\"\n"},
+	} {
+		if strings.Count(code, change.before) != 1 {
+			t.Fatalf("group.go has not once %q: plant the fault where it belongs now", change.before)
+		}
+		code = strings.Replace(code, change.before, change.after, 1)
+	}
+	return place, code
+}
+
+// hasty makes a program with that code.
 func hasty(t testing.TB) string {
 	t.Helper()
-	original, err := filepath.Abs("../../store/group.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := string(text)
-	for before, after := range map[string]string{
-		"\t\tclose(w.done)\n": "",
-		"\t\t}\n\t\treturn nil\n\t})\n": "\t\t}\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
-			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn nil\n\t})\n",
-		"\t\"sync/atomic\"\n": "\t\"sync/atomic\"\n\t\"time\"\n",
-	} {
-		if strings.Count(changed, before) != 1 {
-			t.Fatalf("group.go has not once %q", before)
-		}
-		changed = strings.Replace(changed, before, after, 1)
-	}
+	place, code := hastyGroup(t)
 	dir := folder(t)
-	hasty, overlay := filepath.Join(dir, "group.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: hasty}})
+	changed, overlay := filepath.Join(dir, "group.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {place: changed}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(hasty, []byte(changed), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(changed, []byte(code), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	path, err := build("hasty", "-overlay", overlay)

@@ -4,5 +4,5 @@
 //
 // It is all tests. It does not know how the server is made: it has the program, its flags, its log and its answers, and the
 // database's own tools. A fault that this machine does not allow, or has no program for, is skipped aloud; where CI is true
-// a missing Postgres fails.
+// a missing Postgres fails. There are tests on Linux alone, where /proc tells which processes are Postgres's.
 package faulttest

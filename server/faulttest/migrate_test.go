@@ -1,3 +1,5 @@
+//go:build linux
+
 package faulttest
 
 import (
@@ -12,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // eachDatabase runs f with the URL of an empty database of either engine.
@@ -135,7 +136,7 @@ func TestAnOlderProgramServesWhileANewerMigrates(t *testing.T) {
 		}
 		older := serving(t, database, "--request-timeout=5s")
 		l := newLoad(t, older.client)
-		time.Sleep(200 * time.Millisecond) // for the older one to be at it, with statements prepared
+		l.awaitWork(t)
 		applied, err := migrate(t, next, database)
 		if err != nil || len(applied) != 1 {
 			t.Fatalf("the newer one applies %v, %v", applied, err)

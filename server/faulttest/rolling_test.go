@@ -1,3 +1,5 @@
+//go:build linux
+
 package faulttest
 
 import (
@@ -52,7 +54,13 @@ func TestSIGTERMDropsNoRequest(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(200 * time.Millisecond) // for all of them to be at it
+		before := served.Load()
+		within(t, patience, "clients at work", func() error {
+			if served.Load() < before+100 {
+				return errNotYet
+			}
+			return nil
+		})
 		p.signal(t, syscall.SIGTERM)
 		clients.Wait()
 		if code := p.awaitEnd(t, patience); code != 0 {
@@ -177,6 +185,7 @@ func TestARollingRestart(t *testing.T) {
 		r.restart(t, b, k, dragoman(t), p.url())
 	}
 	l := newLoad(t, client{b.url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}})
+	l.awaitWork(t)
 	rounds := 2
 	if kills(t) > fewKills {
 		rounds = 20
@@ -213,6 +222,19 @@ func newLoad(t testing.TB, c client) *load {
 		c.close()
 	})
 	return l
+}
+
+// awaitWork returns when clients have written for a while, with whatever a server prepares for it prepared.
+func (l *load) awaitWork(t testing.TB) {
+	t.Helper()
+	within(t, patience, "clients at work", func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.written < 40 {
+			return errNotYet
+		}
+		return nil
+	})
 }
 
 // finish wants every client still to be at it, and the directory to agree with the ledger.
