@@ -19,10 +19,18 @@ var tokens = []entry{
 	{
 		Law: Law{
 			Name: "malformed-token-is-401", Grade: Vendor, hold: malformedToken,
-			Says: "A token that is none, of another scheme, or given twice is 401 on every operation.",
+			Says: "A token that is none is 401 on every operation.",
 			Why:  "A parser that fails open lets everybody in; one that fails with 500 looks like an outage.",
 		},
 		worth: "Worth, Update Customer User By ID: 401", testinium: "Testinium: Missing or invalid authentication token",
+	},
+	{
+		Law: Law{
+			Name: "token-is-given-once-as-bearer", Grade: Own, hold: tokenOnceAsBearer,
+			Says: "A good token of another scheme, of none, or given twice is 401 on every operation.",
+			Why:  "Of two programs on the way one may read the first and the other the last; neither vendor says which is right.",
+		},
+		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 	{
 		Law: Law{
@@ -80,8 +88,12 @@ func missingToken(t *trial) { t.unauthenticated("there is no token", "") }
 
 func malformedToken(t *trial) {
 	token := t.c.Token
-	t.unauthenticated("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Basic "+token, token,
-		"Bearer "+token+" "+token, "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
+	t.unauthenticated("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
+}
+
+func tokenOnceAsBearer(t *trial) {
+	token := t.c.Token
+	t.unauthenticated("a token is given as Bearer, and alone", "Basic "+token, token, "Bearer "+token+" "+token)
 	for _, r := range t.operations() {
 		t.want(t.send(r.by("").with("Authorization", "Bearer "+token, "Bearer "+token)), "a token is given once", http.StatusUnauthorized)
 	}
@@ -149,11 +161,19 @@ func schemeCase(t *trial) {
 var tenants = []entry{
 	{
 		Law: Law{
-			Name: "foreign-customer-is-403", Grade: Vendor, hold: foreignCustomer,
-			Says: "A customer that is not the token's is 403 on every operation.",
+			Name: "foreign-customer-is-refused", Grade: Vendor, hold: foreignCustomer,
+			Says: "A customer that is not the token's is refused on every operation: 403, or 404 where it does not exist.",
 			Why:  "It is the wall between tenants.",
 		},
-		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED",
+		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED, List Users: 404 CUSTOMER_NOT_FOUND",
+	},
+	{
+		Law: Law{
+			Name: "foreign-customer-is-403", Grade: Own, hold: foreignCustomerForbidden,
+			Says: "A customer that is not the token's is 403 on every operation, also where it does not exist.",
+			Why:  "A 404 tells anybody with a token which customers there are.",
+		},
+		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 	{
 		Law: Law{
@@ -228,12 +248,16 @@ func (t *trial) elsewhere(customer string) []request {
 	return append(all, list)
 }
 
-func foreignCustomer(t *trial) {
+func foreignCustomer(t *trial)          { t.refusesElsewhere(http.StatusForbidden, http.StatusNotFound) }
+func foreignCustomerForbidden(t *trial) { t.refusesElsewhere(http.StatusForbidden) }
+
+// refusesElsewhere asks for one of some statuses from every operation in a customer that is nobody's.
+func (t *trial) refusesElsewhere(statuses ...int) {
 	if t.everyCustomer() {
 		t.skip("the token is for every customer")
 	}
 	for _, r := range t.elsewhere(t.d.noSuchCustomer()) {
-		t.want(t.send(r), "the customer is not the token's", http.StatusForbidden)
+		t.want(t.send(r), "the customer is not the token's", statuses...)
 	}
 }
 

@@ -35,7 +35,7 @@ var addresses = []entry{
 	{
 		Law: Law{
 			Name: "nil-uuid-is-nobody", Grade: Vendor, hold: nilUUID,
-			Says: "The nil UUID is a user who does not exist: 404.",
+			Says: "The nil UUID is a user who does not exist: 404, or 400 where it is taken for no id.",
 			Why:  "It is what a forgotten id looks like, and must not find anybody.",
 		},
 		worth: "Worth, Update Customer User By ID: 404",
@@ -107,7 +107,10 @@ func uuidCase(t *trial) {
 }
 
 func nilUUID(t *trial) {
-	t.both("nobody has the nil UUID", "00000000-0000-0000-0000-000000000000", http.StatusNotFound, http.StatusNotFound)
+	const id = "00000000-0000-0000-0000-000000000000"
+	for _, r := range []request{t.showRequestOf(t.c.Customer, id), t.updateRequestOf(t.c.Customer, id, t.idle().String())} {
+		t.want(t.send(r), "nobody has the nil UUID", http.StatusNotFound, http.StatusBadRequest)
+	}
 }
 
 func unknownPath(t *trial) {

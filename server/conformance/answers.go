@@ -44,8 +44,8 @@ var answers = []entry{
 	{
 		Law: Law{
 			Name: "answers-are-json", Grade: Vendor, hold: ofAspect(aspectType),
-			Says: "Every body is JSON, and says so.",
-			Why:  "A client that decodes by Content-Type fails on an error page in HTML.",
+			Says: "Every body of an operation is JSON in UTF-8, says so, and has no member twice.",
+			Why:  "A client that decodes by Content-Type fails on an error page in HTML, and reads names wrongly in another charset.",
 		},
 		worth: "openapi/worth.yaml", testinium: "openapi/testinium.yaml",
 	},

@@ -82,6 +82,14 @@ var emptiness = []entry{
 	},
 	{
 		Law: Law{
+			Name: "read-only-members-cannot-be-set", Grade: Vendor, Changes: State, hold: readOnlyCannotBeSet,
+			Says: "Members that a user is shown with and an update does not have are ignored or refused, and never set.",
+			Why:  "A server that binds the whole body to its model lets a client verify its own e-mail, or be somebody else.",
+		},
+		worth: "Worth, Update Customer User By ID: members",
+	},
+	{
+		Law: Law{
 			Name: "ids-in-the-body-must-be-the-paths", Grade: Own, hold: idsInBody,
 			Says: "entityId and customer are absent, null, or what the path says; anything else is 400.",
 			Why:  "Two ids that disagree mean that the client edits another user than it believes.",
@@ -177,6 +185,15 @@ func readOnlyMembers(t *trial) {
 	t.keeps(t.update(body), t.found)
 }
 
+func readOnlyCannotBeSet(t *trial) {
+	verified := member{"is_email_verified", encode(t.found["is_email_verified"] != true)}
+	for _, m := range append(readOnly[t.d.name], verified) {
+		x := t.send(t.updateRequest(t.idle().with(m.name, m.value).String()))
+		t.want(x, m.name+" is ignored, or refused", http.StatusOK, http.StatusBadRequest)
+		t.keeps(x, t.found)
+	}
+}
+
 func idsInBody(t *trial) {
 	for _, name := range []string{"entityId", "customer"} {
 		t.keeps(t.update(t.base().with(name, "null")), t.found)
@@ -214,10 +231,18 @@ var types = []entry{
 	{
 		Law: Law{
 			Name: "wrong-types-are-refused", Grade: Vendor, hold: wrongTypes,
-			Says: "A number, a boolean, an array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
-			Why:  "A server that converts stores \"true\" and \"[object Object]\" as people's names.",
+			Says: "An array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
+			Why:  "A server that converts stores \"[object Object]\" as people's names.",
 		},
-		worth: "Worth, Update Customer User By ID: types", testinium: "Testinium, Update User: types",
+		worth: "Worth, Update Customer User By ID: types", testinium: "Testinium, Update User: request body, 400 INVALID_REQUEST",
+	},
+	{
+		Law: Law{
+			Name: "numbers-and-booleans-are-no-text", Grade: Own, hold: scalarsAreNoText,
+			Says: "A number or a boolean where a text belongs is 400.",
+			Why:  "A server that converts stores \"true\" as a person's name, and 0012 as 12.",
+		},
+		worth: "Worth, Update Customer User By ID: types", worthGrade: Vendor, testinium: "SEMANTICS.md, JSON",
 	},
 	{
 		Law: Law{
@@ -253,17 +278,27 @@ func wrongTypes(t *trial) {
 		case grants:
 			wrong = []string{`1`, `true`, `"x"`, `[1]`, `["x"]`, `[[]]`}
 			if t.d.whole {
-				wrong = append(wrong, `{}`, `[null]`, `[{}]`, `[{"name":null}]`, `[{"name":1}]`)
+				wrong = append(wrong, `{}`)
 			} else {
 				wrong = append(wrong, `[]`, `{"code":1}`, `{"id":null}`)
 			}
 		case flag:
 			wrong = []string{`[]`, `{}`, `"x"`, `2.5`}
 		default:
-			wrong = []string{`1`, `0.5`, `true`, `false`, `[]`, `{}`, `["x"]`, `{"a":"x"}`}
+			wrong = []string{`[]`, `{}`, `["x"]`, `{"a":"x"}`}
 		}
 		for _, value := range wrong {
 			t.refused(http.StatusBadRequest, fmt.Sprintf("%s is of another type", m.name), t.base().with(m.name, value).String())
+		}
+	}
+}
+
+func scalarsAreNoText(t *trial) {
+	for _, m := range t.triable() {
+		for _, value := range []string{`1`, `0.5`, `true`, `false`} {
+			if m.isText() || m.kind == status {
+				t.refused(http.StatusBadRequest, m.name+" is a text", t.base().with(m.name, value).String())
+			}
 		}
 	}
 }
@@ -329,10 +364,26 @@ var limits = []entry{
 	{
 		Law: Law{
 			Name: "email-of-another-user-is-refused", Grade: Own, Changes: Identity, hold: emailOfAnother,
-			Says: "An email that another user has, in any case of letters, is 400.",
+			Says: "An email that another user has is 400.",
 			Why:  "Two users with one address are one inbox for two accounts.",
 		},
 		worth: "Worth, Create Customer User: duplicate e-mail", worthGrade: Vendor, testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "email-of-another-user-is-refused-in-any-case", Grade: Own, Changes: Identity, hold: emailOfAnotherInOtherCase,
+			Says: "An email that another user has in other letters, upper for lower, is 400.",
+			Why:  "Nearly every mail system takes the two for one inbox.",
+		},
+		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
+	},
+	{
+		Law: Law{
+			Name: "identity-keeps-its-letters", Grade: Own, Changes: Identity, hold: identityKeepsLetters,
+			Says: "An email and a username come back with the upper and lower case that they were sent with.",
+			Why:  "A server that lower-cases them changes what a person typed, and a client that compares sees an edit that nobody made.",
+		},
+		worth: "SEMANTICS.md, One user; RFC 5321, section 2.4", testinium: "SEMANTICS.md, One user; RFC 5321, section 2.4",
 	},
 	{
 		Law: Law{
@@ -386,7 +437,12 @@ func emailMustBeOne(t *trial) {
 	}
 }
 
-func emailOfAnother(t *trial) {
+func emailOfAnother(t *trial) { t.refusesOthersEmail(func(email string) string { return email }) }
+
+func emailOfAnotherInOtherCase(t *trial) { t.refusesOthersEmail(strings.ToUpper) }
+
+// refusesOthersEmail asks for another user's e-mail, as f writes it, to be refused.
+func (t *trial) refusesOthersEmail(f func(string) string) {
 	t.mayOrSkip("email")
 	query := ""
 	if t.d.name == Worth {
@@ -398,12 +454,21 @@ func emailOfAnother(t *trial) {
 		if other == "" || strings.EqualFold(other, t.found.text("email")) {
 			continue
 		}
-		t.refused(http.StatusBadRequest, "another user has the e-mail",
-			t.base().with("email", encode(other)).String(),
-			t.base().with("email", encode(strings.ToUpper(other))).String())
+		t.refused(http.StatusBadRequest, "another user has the e-mail", t.base().with("email", encode(f(other))).String())
 		return
 	}
 	t.skip("there is no other user in the list")
+}
+
+func identityKeepsLetters(t *trial) {
+	t.mayOrSkip("email")
+	for _, m := range t.texts() {
+		if m.kind != mail && m.kind != login {
+			continue
+		}
+		value := strings.Replace(t.fresh(m), "dragoman-check", "Dragoman-CHECK", 1)
+		t.shows(t.update(t.base().with(m.name, value)), m.name, value)
+	}
 }
 
 func usernameWithoutSpace(t *trial) {

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +49,7 @@ type request struct {
 	bearer    string // the Authorization header; empty: none
 	body      string
 	hasBody   bool
+	streamed  bool // the body's length is not told
 }
 
 // with gives the request with a header; without, if there is no value.
@@ -154,7 +154,10 @@ func (c *client) send(ctx context.Context, r request) (exchange, error) {
 	x := exchange{request: r, url: c.base.String() + r.path}
 	var body io.Reader
 	if r.hasBody {
-		body = bytes.NewReader([]byte(r.body))
+		body = strings.NewReader(r.body)
+	}
+	if r.streamed {
+		body = struct{ io.Reader }{body} // which net/http cannot measure
 	}
 	// What was begun is waited for, as long as a request may take: a write that goes on after it was given up would come after
 	// the user was given back.

@@ -11,11 +11,11 @@ import (
 var concurrency = []entry{
 	{
 		Law: Law{
-			Name: "parallel-patches-all-stay", Grade: Vendor, hold: parallelPatches,
+			Name: "parallel-patches-all-stay", Grade: HTTP, hold: parallelPatches,
 			Says: "PATCHes of different members that run at once all stay.",
 			Why:  "A server that reads, changes and writes without care loses one person's change when two save at once.",
 		},
-		worth: "Worth, Update Customer User By ID: no member is required; SEMANTICS.md, Principles",
+		worth: "RFC 5789, section 2: the changes are applied to the resource, all or none",
 	},
 	{
 		Law: Law{

@@ -22,7 +22,7 @@ var (
 )
 
 // faults are servers that must not pass, each for one reason.
-var faults = slices.Concat(updateFaults, otherFaults)
+var faults = slices.Concat(updateFaults, otherFaults, frameworkFaults)
 
 // TestFaultIsNamed runs the kit against each faulty server. It holds the laws that the fault breaks or may break, and of the
 // others a share, another one for each fault: all of them, as ALL_LAWS=1 asks for, take minutes.

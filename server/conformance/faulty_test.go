@@ -26,6 +26,8 @@ type call struct {
 	body []byte
 	next http.RoundTripper
 	t    testing.TB
+
+	streamed bool // the body's length was not told
 }
 
 // update tells whether it writes to a user.
@@ -107,12 +109,17 @@ func encode(members map[string]json.RawMessage) string {
 }
 
 // idle sends an update that changes nothing, in place of what was asked.
-func (c *call) idle() answer {
+func (c *call) idle() answer { return c.idleAs((*call).send) }
+
+// idleAs sends such an update as f does.
+func (c *call) idleAs(f func(*call) answer) answer {
+	other := *c
 	user, _ := c.present()
 	if c.Method == http.MethodPatch {
-		return c.with(encode(map[string]json.RawMessage{"first_name": user["first_name"]}))
+		user = map[string]json.RawMessage{"first_name": user["first_name"]}
 	}
-	return c.with(encode(user))
+	other.body = []byte(encode(user))
+	return f(&other)
 }
 
 // edit changes the answer's JSON.
@@ -161,7 +168,7 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err := r.Body.Close(); err != nil {
 			return nil, err
 		}
-		c.body = body
+		c.body, c.streamed = body, r.ContentLength <= 0 && len(body) > 0
 	}
 	var a answer
 	failure := func() (err error) {

@@ -223,12 +223,32 @@ var media = []entry{
 	},
 	{
 		Law: Law{
+			Name: "body-without-a-length-is-read", Grade: HTTP, hold: bodyWithoutLength,
+			Says: "A body that comes without a Content-Length, in chunks, is read like another, or is 411.",
+			Why:  "Clients that stream, and some proxies, send it so. A server that goes by the length takes it for empty.",
+		},
+		worth: "RFC 9112, sections 6.3 and 7.1", testinium: "RFC 9112, sections 6.3 and 7.1",
+	},
+	{
+		Law: Law{
 			Name: "other-content-types-are-415", Grade: Own, hold: otherContentTypes,
 			Says: "text/plain, XML, a patch format, a malformed type, and a Content-Encoding are 415.",
 			Why:  "A browser may send text/plain to any host without asking; and a merge patch means something else by null.",
 		},
 		worth: "SEMANTICS.md, Worth's update: PATCH; RFC 9110, section 15.5.16", testinium: "SEMANTICS.md, Testinium's update: PUT; RFC 9110, section 15.5.16",
 	},
+}
+
+func bodyWithoutLength(t *trial) {
+	m := t.d.members[0]
+	body := t.change(m)
+	r := t.updateRequest(body.String())
+	r.streamed = true
+	x := t.send(r)
+	t.want(x, "the body is there, though its length is not told", http.StatusOK, http.StatusLengthRequired)
+	if x.status == http.StatusOK {
+		t.shows(x, m.name, body.value(m.name))
+	}
 }
 
 // takes asks for a renaming with this Content-Type to be taken; none if it is empty.

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -84,17 +85,28 @@ var testiniumCodes = map[int][]string{
 	http.StatusInternalServerError: {"INTERNAL_SERVER_ERROR"},
 }
 
+// hasText tells whether one of some texts is anywhere in a value.
+func hasText(value any, texts []string) bool {
+	among := func(v any) bool { return hasText(v, texts) }
+	switch v := value.(type) {
+	case string:
+		return slices.Contains(texts, v)
+	case []any:
+		return slices.ContainsFunc(v, among)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), among)
+	}
+	return false
+}
+
 // testiniumError looks for the documented code. In which member it is the vendor does not say.
 func testiniumError(x exchange, value any) string {
 	known, ok := testiniumCodes[x.status]
 	if !ok || x.request.operation == "" {
 		return ""
 	}
-	members, _ := value.(map[string]any)
-	for _, v := range members {
-		if code, ok := v.(string); ok && slices.Contains(known, code) {
-			return ""
-		}
+	if hasText(value, known) {
+		return ""
 	}
 	return fmt.Sprintf("no member that is %s, which is documented for %d", strings.Join(known, " or "), x.status)
 }

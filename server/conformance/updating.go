@@ -91,6 +91,14 @@ var updating = []entry{
 	},
 	{
 		Law: Law{
+			Name: "long-texts-are-kept-whole-or-refused", Grade: Vendor, hold: longTexts,
+			Says: "A name of whatever length, in whatever script, comes back whole, or is 400 and changes nothing.",
+			Why:  "Where the limit is is the server's to say, but a name that is cut in silence, perhaps within a letter, is lost.",
+		},
+		worth: "Worth, Update Customer User By ID: string", testinium: "Testinium, Update User: String",
+	},
+	{
+		Law: Law{
 			Name: "flags-change-both-ways", Grade: Vendor, Changes: State, hold: flagsBothWays,
 			Says: "Each flag, and the status, goes from true to false and back, alone.",
 			Why:  "Code that takes false for absent can enable an account and never disable it, or the other way round.",
@@ -108,10 +116,18 @@ var updating = []entry{
 	{
 		Law: Law{
 			Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, hold: authoritiesReplaced,
-			Says: "authorities are the whole set: [] takes all of them away, and what is put is shown.",
+			Says: "authorities are the whole set: one that is not among them is taken away, and what is put is shown.",
 			Why:  "A set that is merged can never be taken from anybody.",
 		},
 		testinium: "Testinium, Update User: authorities",
+	},
+	{
+		Law: Law{
+			Name: "authorities-may-be-none", Grade: Own, Changes: Roles, hold: authoritiesMayBeNone,
+			Says: "An empty list of authorities takes all of them away.",
+			Why:  "A server that takes an empty list for an absent one leaves the last right with somebody.",
+		},
+		testinium: "SEMANTICS.md, Testinium's update: PUT",
 	},
 	{
 		Law: Law{
@@ -132,7 +148,7 @@ var updating = []entry{
 	{
 		Law: Law{
 			Name: "unknown-roles-are-refused", Grade: Own, Changes: Roles, hold: unknownRoles,
-			Says: "A role or a subrole that does not exist is 400.",
+			Says: "A role or a subrole that does not exist, or that has no name, is 400.",
 			Why:  "Dropping it silently leaves somebody without the rights that were just given.",
 		},
 		worth: "SEMANTICS.md, Worth's update: PATCH", testinium: "SEMANTICS.md, Testinium's update: PUT",
@@ -254,6 +270,29 @@ func textComesBack(t *trial) {
 	}
 }
 
+// lengths are around the limits, in characters, bytes and UTF-16 code units, that columns and buffers often have.
+var lengths = []int{64, 86, 128, 255, 256, 1000, 5000}
+
+func longTexts(t *trial) {
+	first, second := t.d.members[0], t.d.members[1]
+	for _, of := range []struct {
+		member memberOf
+		letter string
+	}{{first, "x"}, {first, "é"}, {first, "中"}, {first, "😀"}, {second, "x"}} {
+		for _, n := range lengths {
+			before, _ := t.show()
+			value := encode(strings.Repeat(of.letter, n-1) + "y")
+			x := t.send(t.updateRequest(t.base().with(of.member.name, value).String()))
+			t.want(x, "the text is taken whole, or refused", http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge)
+			if x.status != http.StatusOK {
+				t.keeps(x, before)
+				break // what is longer is refused too
+			}
+			t.shows(x, of.member.name, value)
+		}
+	}
+}
+
 func flagsBothWays(t *trial) {
 	reason := ""
 	tried := 0
@@ -310,11 +349,19 @@ func (t *trial) asksForRoles(x exchange, names ...string) {
 
 func authoritiesReplaced(t *trial) {
 	had := authorityNames(t.found)
+	if len(had) < 2 {
+		t.skip("the user does not have two roles, and is given none")
+	}
+	t.asksForRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
+	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+}
+
+func authoritiesMayBeNone(t *trial) {
+	had := authorityNames(t.found)
 	if len(had) == 0 {
 		t.skip("the user has no role, and is given none")
 	}
 	t.asksForRoles(t.update(t.base().with("authorities", `[]`)))
-	t.asksForRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
 	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
 }
 
@@ -345,6 +392,9 @@ func unknownRoles(t *trial) {
 		return
 	}
 	had := authorityNames(t.found)
+	for _, value := range []string{`[null]`, `[{}]`, `[{"name":null}]`, `[{"name":1}]`} {
+		t.refused(http.StatusBadRequest, "this names no role", t.base().with("authorities", value).String())
+	}
 	t.refused(http.StatusBadRequest, why,
 		t.base().with("authorities", authorities(append(had, "ROLE_DRAGOMAN_CHECK")...)).String(),
 		t.base().with("authorities", authorities(append(had, "")...)).String())

@@ -82,12 +82,15 @@ var worthCodes = map[int][]string{
 }
 
 func worthError(x exchange, value any) string {
+	if x.request.operation == "" && x.status != http.StatusMethodNotAllowed {
+		return "" // of a path that is none of the API's it says nothing
+	}
 	message, _ := memberOfObject(value, "message").(string)
 	code, _ := memberOfObject(value, "errorCode").(string)
 	if message == "" || code == "" {
 		return "no message and errorCode that are text"
 	}
-	if known, ok := worthCodes[x.status]; ok && x.request.operation != "" && !slices.Contains(known, code) {
+	if known, ok := worthCodes[x.status]; ok && !slices.Contains(known, code) {
 		return fmt.Sprintf("the errorCode %s: documented for %d is %s", printable(code), x.status, strings.Join(known, " or "))
 	}
 	return ""
