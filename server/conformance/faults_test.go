@@ -22,13 +22,13 @@ var (
 )
 
 // faults are servers that must not pass, each for one reason.
-var faults = slices.Concat(updateFaults, otherFaults, frameworkFaults)
+var faults = slices.Concat(updateFaults, otherFaults, frameworkFaults, simpleFaults)
 
 // TestFaultIsNamed runs the kit against each faulty server. It holds the laws that the fault breaks or may break, and of the
 // others a share, another one for each fault: all of them, as ALL_LAWS=1 asks for, take minutes.
 func TestFaultIsNamed(t *testing.T) {
 	t.Parallel()
-	share := 8
+	share := 24
 	if os.Getenv("ALL_LAWS") != "" {
 		share = 1
 	}
@@ -74,5 +74,23 @@ func TestFaultIsNamed(t *testing.T) {
 				t.Errorf("the user was not given back: %+v", report.Restoration)
 			}
 		})
+	}
+}
+
+// A law that no fault breaks is one of which nobody knows that it can be broken.
+func TestEveryLawHasAFault(t *testing.T) {
+	t.Parallel()
+	broken := map[string]bool{}
+	for _, f := range faults {
+		for _, name := range f.breaks {
+			broken[name] = true
+		}
+	}
+	for _, dialect := range conformance.Dialects {
+		for _, law := range conformance.Laws(dialect) {
+			if !broken[law.Name] {
+				t.Errorf("%s is broken by no fault", law.Name)
+			}
+		}
 	}
 }
