@@ -91,7 +91,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Passwords == nil {
 		c.Passwords = auth.NewPasswords()
 	}
-	c.Log.Info("starting", "build", c.Build)
+	if c.Mock == nil {
+		c.Log.Info("starting", "build", c.Build) // a mock begins anew at each reset
+	}
 	principals, err := newLimiter(c, "principal", c.Limits.Principal)
 	if err != nil {
 		return nil, err

@@ -179,6 +179,9 @@ func TestWhatBreaksMustBeTold(t *testing.T) {
 			state := at(o, "components", "schemas", "UserState")
 			state["enum"] = append(state["enum"].([]any), "GONE")
 		}, "response-property-enum-value-added"},
+		"an operation is renamed": {"worth", func(o object) {
+			at(o, "paths", "/customers/{customerID}/users/{userID}", "patch")["operationId"] = "patchUser"
+		}, "operation-id-changed"},
 		"the base path changes": {"testinium", func(o object) {
 			o["servers"] = []any{object{"url": "/account/api/v2"}}
 		}, "base-path-removed"},

@@ -175,11 +175,12 @@ def test(children, server, path, tokens, options, say):
     return document, [f"Schemathesis found something in {path}"] if found else []
 
 
-# How often each operation has to succeed: less would be a few examples, and nothing invented.
-LEAST_SUCCESSES = 10
+def least_successes(examples):
+    """Gives how often each operation has to succeed: less would be the document's examples, and nothing invented."""
+    return max(1, min(10, examples // 3))
 
 
-def check_log(server, documents, say):
+def check_log(server, documents, least, say):
     """Gives what the server's log tells of things gone wrong, and of operations that were not reached."""
     statuses = collections.defaultdict(collections.Counter)
     faults = []
@@ -193,7 +194,7 @@ def check_log(server, documents, say):
             answers = statuses[method, route]
             say(f"  {method:5} {route:60}", *(f"{status}: {n}" for status, n in sorted(answers.items())))
             succeeded = sum(n for status, n in answers.items() if 200 <= status < 300)
-            if succeeded < LEAST_SUCCESSES:
+            if succeeded < least:
                 faults.append(f"{method} {route} succeeded {succeeded} times: what is behind it was hardly tested")
     return faults
 
@@ -235,7 +236,7 @@ def test_engine(children, engine, options, lines):
                     document, found = test(children, server, path, tokens, options, say)
                     documents.append(document)
                     faults += found
-            faults += check_log(server, documents, say)
+            faults += check_log(server, documents, least_successes(options.examples), say)
     except (Fault, OSError, psycopg.Error, subprocess.SubprocessError) as fault:
         faults = [str(fault)]
     return [f"{engine.__name__}: {fault}" for fault in faults]

@@ -39,14 +39,14 @@ func Token() (string, error) {
 	return token, nil
 }
 
-// Greet prints where the mock is, the token, and calls to paste.
-func Greet(w io.Writer, address net.Addr, seed uint64) error {
+// Greet prints where the mock is, where its explorer is if it has one, the token, and calls to paste.
+func Greet(w io.Writer, address net.Addr, seed uint64, explorer bool) error {
 	token, err := Token()
 	if err != nil {
 		return err
 	}
 	t, ok := address.(*net.TCPAddr)
-	data := map[string]any{"Address": address.String(), "Token": token, "Seed": seed, "Open": !ok || !t.IP.IsLoopback()}
+	data := map[string]any{"Address": address.String(), "Token": token, "Seed": seed, "Explorer": explorer, "Open": !ok || !t.IP.IsLoopback()}
 	if ok && t.IP.IsUnspecified() {
 		data["Address"] = fmt.Sprintf("127.0.0.1:%d", t.Port)
 	}
@@ -64,6 +64,9 @@ OTHERS CAN REACH IT, and whoever does may do anything with it: its secret is pub
 
   Worth      http://{{.Address}}/auth/api/v1
   Testinium  http://{{.Address}}/account/api/v1
+{{- if .Explorer}}
+  Explorer   http://{{.Address}}/docs
+{{- end}}
 
 A token of customer 3393 "Sandbox", the same in every mock:
 

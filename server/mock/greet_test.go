@@ -13,7 +13,7 @@ func TestTheGreetingSaysWhoCanReachIt(t *testing.T) {
 	t.Parallel()
 	for address, open := range map[string]bool{"127.0.0.1": false, "::1": false, "0.0.0.0": true, "::": true, "192.0.2.1": true} {
 		var said strings.Builder
-		if err := mock.Greet(&said, &net.TCPAddr{IP: net.ParseIP(address), Port: 8080}, 1); err != nil {
+		if err := mock.Greet(&said, &net.TCPAddr{IP: net.ParseIP(address), Port: 8080}, 1, true); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(said.String(), "OTHERS CAN REACH IT") != open {
