@@ -20,7 +20,7 @@ BENCHFLAGS ?=
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench microbench allocations typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench microbench allocations typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -30,10 +30,14 @@ run: ## Start the embedded server with an invented directory, and print calls to
 
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
+	@test "$$CI" = true -o -n "$$FAULTS" || echo "FAULTS is not set: the tests cause no faults"
 	$(GO) test $(TESTFLAGS) ./...
 
+faults: ## Cause every fault that the server is to survive: of the database, the disk, the network, the program itself
+	FAULTS=1 $(GO) test -count=1 $(TESTFLAGS) ./server/faulttest
+
 crash: ## Kill the program and Postgres, KILLS times on each engine, while clients write, and look for what is lost
-	KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run 'Crash|Rolling' ./server/faulttest
+	FAULTS=1 KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run 'Crash|Rolling' ./server/faulttest
 
 # What a release says of itself: make build VERSION=1.2.0. What is not said, Go notes down by itself where there is a git
 # repository.
