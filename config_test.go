@@ -211,6 +211,17 @@ func TestConfigHasThreeFormats(t *testing.T) {
 	}
 }
 
+// TestConfigMasksADatabaseThatIsNone: what is refused is printed nonetheless, for whoever is to mend it.
+func TestConfigMasksADatabaseThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{"host=h user=u password=" + secretOfDSN, "postgres:u:" + secretOfDSN + "@h/d", "mysql://u:" + secretOfDSN + "@h/d"} {
+		status, out, said := configured(t, t.TempDir(), slices.Concat(goodKeys, []string{"DRAGOMAN_DATABASE=" + database}), "", "config")
+		if status == 0 || !strings.Contains(out, "***") || strings.Contains(out+said, secretOfDSN) {
+			t.Errorf("of %s it prints, with status %d, %s%s", database, status, out, said)
+		}
+	}
+}
+
 // TestConfigOfDevMakesNothing: it tells of the keys, and leaves it to serve to make them.
 func TestConfigOfDevMakesNothing(t *testing.T) {
 	t.Parallel()

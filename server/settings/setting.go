@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strings"
 	"time"
@@ -63,8 +64,8 @@ func shown(flag *kong.Flag) any {
 	switch {
 	case isSecret(flag) && flag.Tag.Get(secretTag) == "" && !v.IsZero():
 		return mask
-	case isSecret(flag) && !strings.Contains(v.String(), "://") && strings.Contains(v.String(), "@"):
-		return mask // meant for a URL with a password, perhaps
+	case isSecret(flag) && !strings.Contains(v.String(), "://") && (strings.Contains(v.String(), "@") || namesPassword(v.String())):
+		return mask // meant for a URL with a password, perhaps, or for host=... password=...
 	case v.Kind() == reflect.Slice:
 		if v.Len() == 0 {
 			return nil
@@ -132,7 +133,8 @@ func maskURL(text string) string {
 	if found {
 		parameters := strings.Split(query, "&")
 		for i, p := range parameters {
-			if name, _, _ := strings.Cut(p, "="); namesPassword(name) {
+			name, _, _ := strings.Cut(p, "=")
+			if meant, err := url.QueryUnescape(name); err != nil || namesPassword(meant) {
 				parameters[i] = name + "=" + mask
 			}
 		}

@@ -17,6 +17,7 @@ func TestPasswordsInURLsAreMasked(t *testing.T) {
 		"postgres://u:p#q@h/d":                               "***",
 		"postgres://h/d?user=u&password=p&sslpassword=q&x=y": "postgres://h/d?user=u&password=***&sslpassword=***&x=y",
 		"postgres:///d?host=/run&PASSWORD=p":                 "postgres:///d?host=/run&PASSWORD=***",
+		"postgres://h/d?pass%77ord=p&a%zz=b":                 "postgres://h/d?pass%77ord=***&a%zz=***",
 	} {
 		if got := maskURL(text); got != want {
 			t.Errorf("%s is shown as %s, want %s", text, got, want)
