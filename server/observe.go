@@ -70,6 +70,7 @@ func (w *watch) statement(ctx context.Context, s store.Statement) {
 func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
+		client := c.Request().Context() // net/http cancels it when the connection is closed
 		w.metrics.Begin()
 		span := w.begin(c)
 		err := next(c)
@@ -77,7 +78,7 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			// Rendered here, so that what is told is the status that the client saw.
 			c.Error(err)
 		}
-		w.request(c, span, err, time.Since(start))
+		w.request(c, span, endOf(c, client, err), time.Since(start))
 		if errors.Is(err, dialect.ErrBrokenOff) {
 			panic(http.ErrAbortHandler)
 		}
@@ -96,48 +97,68 @@ func (w *watch) begin(c echo.Context) trace.Span {
 	return span
 }
 
-// request tells of a request that was answered, with err if that is why.
-func (w *watch) request(c echo.Context, span trace.Span, err error, took time.Duration) {
-	s := dialect.SummaryOf(c)
-	refusal := ""
-	if err != nil {
-		refusal = dialect.KindOf(err).String()
-	}
-	if span != nil {
-		endSpan(c, span, s, refusal)
-	}
-	w.measure(c, s, refusal, err, took)
-	w.logRequest(c, s, refusal, err, took)
+// end is how a request ended, as it is told.
+type end struct {
+	status  int    // what the client saw; statusClientGone if it was not there any more
+	refusal string // the kind of err, or ""
+	err     error  // why it was not served
 }
 
-func endSpan(c echo.Context, span trace.Span, s dialect.Summary, refusal string) {
+// A client that did not wait for its answer is no fault of the server's. The status is nginx's for that; nobody is sent it.
+const (
+	statusClientGone  = 499
+	refusalClientGone = "client_gone"
+)
+
+// endOf says how a request ended whose client's context is the one of before its time was limited.
+func endOf(c echo.Context, client context.Context, err error) end {
+	switch {
+	case err == nil:
+		return end{status: c.Response().Status}
+	case client.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
+		return end{statusClientGone, refusalClientGone, err}
+	}
+	return end{c.Response().Status, dialect.KindOf(err).String(), err}
+}
+
+// request tells of a request that has ended.
+func (w *watch) request(c echo.Context, span trace.Span, e end, took time.Duration) {
+	s := dialect.SummaryOf(c)
+	if span != nil {
+		endSpan(c, span, s, e)
+	}
+	w.measure(c, s, e, took)
+	w.logRequest(c, s, e, took)
+}
+
+func endSpan(c echo.Context, span trace.Span, s dialect.Summary, e end) {
 	tracing.End(span, tracing.Answer{
-		Status: c.Response().Status, Dialect: s.Dialect, Operation: s.Operation,
-		RequestID: c.Response().Header().Get(echo.HeaderXRequestID), Refusal: refusal,
+		Status: e.status, Dialect: s.Dialect, Operation: s.Operation,
+		RequestID: c.Response().Header().Get(echo.HeaderXRequestID), Refusal: e.refusal,
 	})
 }
 
 // none stands in metrics for a dialect and an operation that are none.
 const none = "none"
 
-func (w *watch) measure(c echo.Context, s dialect.Summary, refusal string, err error, took time.Duration) {
+func (w *watch) measure(c echo.Context, s dialect.Summary, e end, took time.Duration) {
 	if w.metrics == nil {
 		return
 	}
 	r := metrics.Request{
 		Dialect:   cmp.Or(s.Dialect, none),
 		Operation: cmp.Or(s.Operation, none),
-		Status:    c.Response().Status,
+		Status:    e.status,
 		Took:      took,
 		TokenGood: s.Principal.Subject != "",
 	}
 	if isHealth(c.Path()) {
 		r.Operation = strings.TrimPrefix(c.Path(), "/")
 	}
-	if err != nil {
-		r.Refusal = refusal
-		r.Token = auth.FaultOf(err)
-		r.BrokenOff = errors.Is(err, dialect.ErrBrokenOff)
+	if e.err != nil {
+		r.Refusal = e.refusal
+		r.Token = auth.FaultOf(e.err)
+		r.BrokenOff = errors.Is(e.err, dialect.ErrBrokenOff) && e.status != statusClientGone
 	}
 	if id, kept := tracing.TraceID(c.Request().Context()); kept {
 		r.TraceID = id
@@ -147,9 +168,9 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, refusal string, err e
 
 // logRequest writes the line. Of what a client sent it has the request id if that is sane, and ids that a good token and the
 // directory vouch for: the route, not the path; the names of the changed fields, not their values.
-func (w *watch) logRequest(c echo.Context, s dialect.Summary, refusal string, err error, took time.Duration) {
+func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, took time.Duration) {
 	ctx := c.Request().Context()
-	level := requestLevel(c, err)
+	level := requestLevel(c, e)
 	if !w.log.Enabled(ctx, level) {
 		return
 	}
@@ -157,7 +178,7 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, refusal string, er
 		slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
 		slog.String("method", methodOf(c.Request())),
 		slog.String("route", c.Path()),
-		slog.Int("status", c.Response().Status),
+		slog.Int("status", e.status),
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Int64("bytes", c.Response().Size),
 	)
@@ -173,13 +194,13 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, refusal string, er
 	if s.Customer != 0 {
 		attributes = append(attributes, slog.Int64("customer", s.Customer))
 	}
-	if err != nil {
-		attributes = append(attributes, slog.String("refusal", refusal))
-		if why := reason(err); why != "" {
+	if e.err != nil {
+		attributes = append(attributes, slog.String("refusal", e.refusal))
+		if why := reason(e.err); why != "" {
 			attributes = append(attributes, slog.String("reason", why))
 		}
-		if level == slog.LevelError {
-			attributes = append(attributes, slog.String("error", err.Error()))
+		if level == slog.LevelError || e.status == statusClientGone {
+			attributes = append(attributes, slog.String("error", e.err.Error()))
 		}
 	}
 	w.log.LogAttrs(ctx, level, "request", attributes...)
@@ -187,12 +208,13 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, refusal string, er
 
 // requestLevel is the level of a request's line: an error where the server is at fault, and only of interest to who looks for
 // it where a balancer asked whether all is well, and it is.
-func requestLevel(c echo.Context, err error) slog.Level {
-	status := c.Response().Status
+func requestLevel(c echo.Context, e end) slog.Level {
 	switch {
-	case err != nil && (status >= http.StatusInternalServerError || errors.Is(err, dialect.ErrBrokenOff)):
+	case e.status == statusClientGone:
+		return slog.LevelInfo
+	case e.err != nil && (e.status >= http.StatusInternalServerError || errors.Is(e.err, dialect.ErrBrokenOff)):
 		return slog.LevelError
-	case isHealth(c.Path()) && status == http.StatusOK:
+	case isHealth(c.Path()) && e.status == http.StatusOK:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

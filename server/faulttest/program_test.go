@@ -230,6 +230,17 @@ func (p *program) expectLog(t testing.TB, texts ...string) {
 	}
 }
 
+// expectGone wants the line of a request, with these texts in it, to say that its client went away, and not that anything failed.
+func (p *program) expectGone(t testing.TB, texts ...string) {
+	t.Helper()
+	line, err := p.log.await(says(append(texts, `"msg":"request"`)...), p.ended)
+	if err != nil {
+		t.Errorf("no line of the log says %q: %v", texts, err)
+	} else if line["level"] != "INFO" || line["status"] != 499.0 || line["refusal"] != "client_gone" {
+		t.Errorf("of a client that is gone the log says %v", line)
+	}
+}
+
 // expectMetric wants a series to be at this value at least.
 func (p *program) expectMetric(t testing.TB, series string, least float64) {
 	t.Helper()
