@@ -82,8 +82,8 @@ func (c *contract) check(x exchange) []fault {
 		return found
 	}
 	kind := aspectType
-	if x.request.operation == "" {
-		kind = aspectWhole // the vendors say what their operations answer; of any other path Dragoman alone does
+	if !documents(x) {
+		kind = aspectWhole
 	}
 	if got := x.header.Get("Content-Type"); !isJSON(got) {
 		add(kind, "Content-Type: application/json", "Content-Type: %s", got)
@@ -96,7 +96,7 @@ func (c *contract) check(x exchange) []fault {
 	a := aspectBody
 	if x.status >= http.StatusBadRequest {
 		a = aspectWhole
-		if wrong := c.vendorError(x, value); wrong != "" {
+		if wrong := c.vendorError(x, value); wrong != "" && documents(x) {
 			add(aspectError, "an error as the vendor documents it", "%s", wrong)
 		}
 	}
@@ -107,6 +107,18 @@ func (c *contract) check(x exchange) []fault {
 		add(a, "a body as the document has it", "%s", wrong)
 	}
 	return found
+}
+
+// documents tells whether the vendors say what an answer is: of their operations they do, and of a wrong method. What a gateway
+// in front says, of a path that is none of theirs or of too many requests, only Dragoman does.
+func documents(x exchange) bool {
+	switch x.status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return false
+	case http.StatusMethodNotAllowed:
+		return true
+	}
+	return x.request.operation != ""
 }
 
 // isJSON tells whether a Content-Type is JSON's. JSON is UTF-8, and a charset that is there may not say anything else.

@@ -102,7 +102,7 @@ func hasText(value any, texts []string) bool {
 // testiniumError looks for the documented code. In which member it is the vendor does not say.
 func testiniumError(x exchange, value any) string {
 	known, ok := testiniumCodes[x.status]
-	if !ok || x.request.operation == "" {
+	if !ok {
 		return ""
 	}
 	if hasText(value, known) {

@@ -82,9 +82,6 @@ var worthCodes = map[int][]string{
 }
 
 func worthError(x exchange, value any) string {
-	if x.request.operation == "" && x.status != http.StatusMethodNotAllowed {
-		return "" // of a path that is none of the API's it says nothing
-	}
 	message, _ := memberOfObject(value, "message").(string)
 	code, _ := memberOfObject(value, "errorCode").(string)
 	if message == "" || code == "" {
