@@ -6,7 +6,9 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -189,6 +191,37 @@ func TestCustomersAfter(t *testing.T) {
 		}
 		if !slices.Equal(ids, []int64{3393, 3394}) {
 			t.Errorf("%v", ids)
+		}
+	})
+}
+
+// TestAnImportMayWaitForItsFile: the time that Postgres allows a transaction to stand still is for servers that are gone.
+func TestAnImportMayWaitForItsFile(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		if strings.HasPrefix(url, "postgres") {
+			url += "&idle_in_transaction_session_timeout=50"
+		}
+		s := storetest.Open(t, url)
+		storetest.Directory(t, s)
+		u := storetest.UserGen().Example(1)
+		u.ID, u.CustomerID = 8000, 3394
+		i, err := s.NewImport(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := []store.ImportRow{row(1, u)}
+		if _, err := i.Check(ctx, rows); err != nil {
+			t.Fatal(err)
+		}
+		next := once(rows)
+		slow := func() ([]store.ImportRow, error) {
+			time.Sleep(200 * time.Millisecond) // the file
+			return next()
+		}
+		if err := i.Write(ctx, slow); err != nil {
+			t.Error(err)
 		}
 	})
 }
