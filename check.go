@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -80,6 +82,9 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return badInput{err}
 	}
+	if err := c.checkFiles(); err != nil {
+		return badInput{err}
+	}
 	out, finish, err := c.open()
 	if err != nil {
 		return badInput{err}
@@ -101,6 +106,28 @@ func (c *checkCommand) Run(ctx context.Context) error {
 		return errBroken
 	case !report.Checked():
 		return uncheckable{errors.New("not everything could be checked")}
+	}
+	return nil
+}
+
+// checkFiles finds out before the run whether its reports can be written, and leaves no file behind.
+func (c *checkCommand) checkFiles() error {
+	for _, file := range []string{c.Output, c.JSON, c.JUnit} {
+		if file == "" {
+			continue
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY, 0) // #nosec G304 -- whoever runs the command names the file
+		if errors.Is(err, fs.ErrNotExist) {
+			if f, err = os.CreateTemp(filepath.Dir(file), ".dragoman-check-*"); err == nil {
+				err = os.Remove(f.Name())
+			}
+		}
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("the report could not be written: %w", err)
+		}
 	}
 	return nil
 }

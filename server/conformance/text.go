@@ -68,7 +68,7 @@ func (t Text) Ended(r Report) {
 		}
 	}
 	if r.Restoration.Done {
-		fmt.Fprintln(t.W, "The user is as it was.")
+		fmt.Fprintln(t.W, "The user is as it was, as far as this dialect shows.")
 	}
 }
 
