@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,6 +46,17 @@ func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
 	unreachable.Patience = store.Patience{For: time.Hour, Waiting: func(error, time.Duration) { cancel() }}
 	if _, err := store.Open(ctx, unreachable); !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+
+	// A database that others hold is waited for, too.
+	left := []error{fmt.Errorf("opening: %w", store.ErrBusy), nil}
+	err := store.Patience{For: time.Hour}.Retry(t.Context(), func() error {
+		err := left[0]
+		left = left[1:]
+		return err
+	})
+	if err != nil || len(left) > 0 {
+		t.Errorf("got %v, with %d tries left", err, len(left))
 	}
 
 	// Nobody waits for what does not come by itself.

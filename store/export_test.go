@@ -79,3 +79,6 @@ func PostgresDialer(url string) (pgconn.DialFunc, error) {
 	}
 	return config.DialFunc, nil
 }
+
+// Retry is Patience.retry.
+func (p Patience) Retry(ctx context.Context, open func() error) error { return p.retry(ctx, open) }

@@ -57,5 +57,5 @@ func mayPass(err error) bool {
 		}
 	}
 	var certificate *tls.CertificateVerificationError
-	return errors.Is(err, ErrUnavailable) && !errors.As(err, &certificate)
+	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !errors.As(err, &certificate)
 }

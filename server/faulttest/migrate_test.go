@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // eachDatabase runs f with the URL of an empty database of either engine.
@@ -92,6 +93,49 @@ func TestSeveralMigrateAtOnce(t *testing.T) {
 			t.Errorf("afterwards %v is applied, %v", applied, err)
 		}
 		serving(t, database).look(t)
+	})
+}
+
+// TestAMigrationThatIsKilled: another one goes on where it was, as nothing of one that was not finished is there.
+func TestAMigrationThatIsKilled(t *testing.T) {
+	t.Parallel()
+	migrateAgain := func(t *testing.T, database string, moment time.Duration) {
+		t.Helper()
+		p, err := start(dragoman(t), folder(t), environment(database), "migrate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-p.ended:
+		case <-time.After(moment):
+		}
+		p.kill()
+		if _, err := migrate(t, dragoman(t), database); err != nil {
+			t.Fatalf("after one that was killed after %s: %v", moment, err)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		for k := range 10 {
+			_, database := sqliteFile(t)
+			migrateAgain(t, database, time.Duration(k)*8*time.Millisecond)
+			if k%3 == 0 {
+				serving(t, database).look(t)
+			}
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		c := running(t)
+		for k := range 6 {
+			name := fmt.Sprintf("killed_%d", k)
+			c.query(t, "CREATE DATABASE "+name)
+			database := strings.Replace(c.url(), "/postgres?", "/"+name+"?", 1)
+			migrateAgain(t, database, time.Duration(k)*15*time.Millisecond)
+			if k%3 == 0 {
+				serving(t, database).look(t)
+			}
+		}
 	})
 }
 
