@@ -1,0 +1,41 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
+)
+
+// TestAClientThatIsGoneIsNoFailure: but what failed while it was there is one, and so is work that the server ended.
+func TestAClientThatIsGoneIsNoFailure(t *testing.T) {
+	t.Parallel()
+	there := context.Background()
+	gone, leave := context.WithCancel(there)
+	leave()
+	brokenOff := fmt.Errorf("%w: broken pipe", dialect.ErrBrokenOff)
+	for _, c := range []struct {
+		client context.Context
+		err    error
+		want   end
+	}{
+		{gone, nil, end{status: 503}},
+		{gone, context.Canceled, end{499, "client_gone", context.Canceled}},
+		{gone, brokenOff, end{499, "client_gone", brokenOff}},
+		{gone, store.ErrUnavailable, end{503, "unavailable", store.ErrUnavailable}},
+		{there, context.Canceled, end{503, "unavailable", context.Canceled}},
+		{there, brokenOff, end{503, "internal", brokenOff}},
+	} {
+		answer := httptest.NewRecorder()
+		e := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), answer)
+		e.Response().WriteHeader(http.StatusServiceUnavailable)
+		if got := endOf(e, c.client, c.err); got != c.want {
+			t.Errorf("client gone: %t, error %v: %+v, want %+v", c.client == gone, c.err, got, c.want)
+		}
+	}
+}
