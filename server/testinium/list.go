@@ -3,7 +3,9 @@ package testinium
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
@@ -87,7 +89,11 @@ type progressing struct {
 
 func (p progressing) Write(part []byte) (int, error) {
 	p.call.Progress()
-	return p.ResponseWriter.Write(part)
+	n, err := p.ResponseWriter.Write(part)
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err // op names the client's address, which is nothing for the log
+	}
+	return n, err
 }
 
 var _ testiniumapi.ListUsersResponseObject = (*userList)(nil)
