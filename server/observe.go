@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ type watch struct {
 	metrics *metrics.Metrics // nil: nothing is measured
 	tracing *tracing.Tracing // nil: nothing is traced
 	engine  string           // of the database
+
+	stopping func() bool // the server is about to stop, and may close connections itself; nil: it never does
 }
 
 func newWatch(c Config) *watch {
@@ -78,7 +81,7 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			// Rendered here, so that what is told is the status that the client saw.
 			c.Error(err)
 		}
-		w.request(c, span, endOf(c, client, err), time.Since(start))
+		w.request(c, span, w.endOf(c, client, err), time.Since(start))
 		if errors.Is(err, dialect.ErrBrokenOff) {
 			panic(http.ErrAbortHandler)
 		}
@@ -110,12 +113,14 @@ const (
 	refusalClientGone = "client_gone"
 )
 
-// endOf says how a request ended whose client's context is the one of before its time was limited.
-func endOf(c echo.Context, client context.Context, err error) end {
+// endOf says how a request ended whose client's context is the one of before its time was limited. While the server stops,
+// nobody is taken to have gone, since it may have closed the connection itself; nor is a reader who stands still.
+func (w *watch) endOf(c echo.Context, client context.Context, err error) end {
 	switch {
 	case err == nil:
 		return end{status: c.Response().Status}
-	case client.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
+	case client.Err() != nil && !(w.stopping != nil && w.stopping()) && !errors.Is(err, os.ErrDeadlineExceeded) &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
 		return end{statusClientGone, refusalClientGone, err}
 	}
 	return end{c.Response().Status, dialect.KindOf(err).String(), err}

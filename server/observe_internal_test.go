@@ -20,21 +20,24 @@ func TestAClientThatIsGoneIsNoFailure(t *testing.T) {
 	leave()
 	brokenOff := fmt.Errorf("%w: broken pipe", dialect.ErrBrokenOff)
 	for _, c := range []struct {
-		client context.Context
-		err    error
-		want   end
+		client   context.Context
+		stopping bool
+		err      error
+		want     end
 	}{
-		{gone, nil, end{status: 503}},
-		{gone, context.Canceled, end{499, "client_gone", context.Canceled}},
-		{gone, brokenOff, end{499, "client_gone", brokenOff}},
-		{gone, store.ErrUnavailable, end{503, "unavailable", store.ErrUnavailable}},
-		{there, context.Canceled, end{503, "unavailable", context.Canceled}},
-		{there, brokenOff, end{503, "internal", brokenOff}},
+		{gone, false, nil, end{status: 503}},
+		{gone, false, context.Canceled, end{499, "client_gone", context.Canceled}},
+		{gone, false, brokenOff, end{499, "client_gone", brokenOff}},
+		{gone, false, store.ErrUnavailable, end{503, "unavailable", store.ErrUnavailable}},
+		{gone, true, brokenOff, end{503, "internal", brokenOff}},
+		{there, false, context.Canceled, end{503, "unavailable", context.Canceled}},
+		{there, false, brokenOff, end{503, "internal", brokenOff}},
 	} {
 		answer := httptest.NewRecorder()
 		e := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), answer)
 		e.Response().WriteHeader(http.StatusServiceUnavailable)
-		if got := endOf(e, c.client, c.err); got != c.want {
+		w := &watch{stopping: func() bool { return c.stopping }}
+		if got := w.endOf(e, c.client, c.err); got != c.want {
 			t.Errorf("client gone: %t, error %v: %+v, want %+v", c.client == gone, c.err, got, c.want)
 		}
 	}

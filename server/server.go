@@ -134,6 +134,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	h := &health{store: s, verifier: verifier, log: c.Log}
+	w.stopping = h.draining.Load
 	e, err := newEcho(c, &dialect.Service{
 		Store:     s,
 		Verifier:  verifier,
