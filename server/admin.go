@@ -52,7 +52,8 @@ func (s *Server) Admin() http.Handler {
 		// The command line may hold secrets.
 		mux.Handle("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	}
-	return mux
+	// A page that an operator has open in a browser must not change anything here.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 func say(w http.ResponseWriter, status int, text string) {

@@ -361,3 +361,20 @@ func TestTokenFaultsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestAForeignPageChangesNothing: the admin listener asks nobody who they are, and a browser would carry a page's request there.
+func TestAForeignPageChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.StartWith(t, admin())
+	for origin, want := range map[string]int{"https://evil.example": http.StatusForbidden, "http://admin.example": http.StatusOK, "": http.StatusOK} {
+		r := httptest.NewRequest(http.MethodPut, "http://admin.example/log-level", strings.NewReader("debug"))
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		answer := httptest.NewRecorder()
+		s.Admin.ServeHTTP(answer, r)
+		if answer.Code != want {
+			t.Errorf("Origin %q: %d, want %d", origin, answer.Code, want)
+		}
+	}
+}

@@ -23,6 +23,9 @@ func (c Config) Problems() (problems []error) {
 	add(c.Admin.check(c.Listen))
 	add(store.CheckURL(c.Database))
 	problems = append(problems, c.Auth.Problems()...)
+	if c.DatabaseWait < 0 {
+		add(fmt.Errorf("the wait for the database must not be negative, and is %s", c.DatabaseWait))
+	}
 	problems = append(problems, c.Timeouts.problems()...)
 	for _, limit := range []struct {
 		whose string
@@ -73,7 +76,7 @@ func (t Timeouts) problems() (problems []error) {
 		{"an idle connection", t.Idle}, {"a request", t.Request}, {"draining", t.Drain}, {"stopping", t.Shutdown},
 	} {
 		if timeout.d < 0 {
-			problems = append(problems, fmt.Errorf("the time-out for %s is %s, and less than nothing it cannot be", timeout.what, timeout.d))
+			problems = append(problems, fmt.Errorf("the time-out for %s must not be negative, and is %s", timeout.what, timeout.d))
 		}
 	}
 	if t.Write > 0 && (t.Request == 0 || t.Request >= t.Write) {
