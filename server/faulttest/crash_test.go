@@ -325,7 +325,7 @@ func (c *crash) report(t testing.TB) {
 		sum, most = sum+d, max(most, d)
 	}
 	n := max(len(c.took), 1)
-	t.Logf("%d kills; %d updates and %d creations were acknowledged, all of them there, and %d that were not acknowledged; the first answer "+
+	t.Logf("%d kills; %d updates and %d creations were acknowledged, all of them there, and %d updates that were not acknowledged; the first answer "+
 		"came %s after a kill, %s at most", len(c.took), c.written, c.creations, c.doubtful,
 		(sum / time.Duration(n)).Round(time.Millisecond), most.Round(time.Millisecond))
 }

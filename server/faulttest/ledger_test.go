@@ -18,8 +18,8 @@ import (
 // done. It is held against what the directory says afterwards.
 type ledger struct {
 	mu       sync.Mutex
-	attempts map[string]attempt // by request id
-	created  []creation         // acknowledged, and not verified yet
+	attempts map[string]*attempt // by request id
+	created  []creation          // acknowledged, and not verified yet
 	subjects []*subject
 	feed     feed
 
@@ -31,6 +31,7 @@ type ledger struct {
 type attempt struct {
 	user int64 // 0: a new one
 	sets map[string]any
+	done int64 // the version that it made; 0: none that is known
 }
 
 // creation is a user that was acknowledged.
@@ -41,9 +42,10 @@ type subject struct {
 	id   int64
 	uuid string
 
-	acknowledged []acknowledgement // and not verified yet
-	version      int64             // verified so far, and
-	fields       map[string]any    // what the history has made of the user by then
+	acknowledged []acknowledgement
+	verified     int            // how many of them are
+	version      int64          // verified so far, and
+	fields       map[string]any // what the history has made of the user by then
 }
 
 type acknowledgement struct {
@@ -74,14 +76,14 @@ type feed struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{attempts: map[string]attempt{}, feed: feed{last: map[int64]int64{}, made: map[string]bool{}}}
+	return &ledger{attempts: map[string]*attempt{}, feed: feed{last: map[int64]int64{}, made: map[string]bool{}}}
 }
 
 // attempt notes that a write is about to be asked for.
 func (l *ledger) attempt(request string, user int64, sets map[string]any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.attempts[request] = attempt{user, sets}
+	l.attempts[request] = &attempt{user: user, sets: sets}
 }
 
 // acknowledge notes that a write is said to be done.
@@ -138,13 +140,12 @@ func (l *ledger) verifySubject(ctx context.Context, c client, s *subject) error 
 		return nil
 	})
 	all := []error{err}
-	for _, a := range s.acknowledged {
+	for _, a := range s.acknowledged[s.verified:] {
 		if row, ok := rows[a.version]; !ok || row.RequestID != a.request {
 			all = append(all, fmt.Errorf("LOST: request %s to user %d was acknowledged as version %d, and that is %q", a.request, s.id, a.version, row.RequestID))
 		}
 	}
-	l.doubtful += len(rows) - len(s.acknowledged)
-	s.acknowledged = nil
+	s.verified = len(s.acknowledged)
 	return errors.Join(all...)
 }
 
@@ -189,6 +190,10 @@ func (l *ledger) apply(s *subject, row change) error {
 	if !ok || asked.user != s.id && row.Version > 1 {
 		return fmt.Errorf("nobody asked for it: %q", row.RequestID)
 	}
+	if asked.done != 0 && asked.done != row.Version {
+		return fmt.Errorf("TWICE: %q was done as version %d before", row.RequestID, asked.done)
+	}
+	asked.done = row.Version
 	for name, value := range asked.sets {
 		if !reflect.DeepEqual(s.fields[name], value) {
 			return fmt.Errorf("HALF: %s was asked to be %v and is %v", name, value, s.fields[name])
@@ -257,9 +262,12 @@ func (f *feed) step(ctx context.Context, c client) (more bool, err error) {
 // verifyAll is done at the end: all of it once more from the beginning.
 func (l *ledger) verifyAll(ctx context.Context, c client) error {
 	for _, s := range l.subjects {
-		s.version, s.fields = 0, map[string]any{}
+		s.version, s.fields, s.verified = 0, map[string]any{}, 0
 	}
 	err := l.verify(ctx, c)
+	for _, s := range l.subjects {
+		l.doubtful += int(s.version) - 1 - len(s.acknowledged)
+	}
 	again := newLedger()
 	if err := l.follow(ctx, c); err != nil {
 		return err
