@@ -49,7 +49,8 @@ func (r *replica) start() {
 	if err := c.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.process, r.ended = c, make(chan error, 1)
+	ended := make(chan error, 1)
+	r.process, r.ended = c, ended
 	listens := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(read)
@@ -60,13 +61,13 @@ func (r *replica) start() {
 		}
 	}()
 	go func() {
-		r.ended <- c.Wait()
-		close(r.ended)
+		ended <- c.Wait()
+		close(ended)
 		write.Close()
 	}()
 	select {
 	case r.address = <-listens:
-	case err := <-r.ended:
+	case err := <-ended:
 		r.t.Fatalf("the server ends with %v", err)
 	}
 }
