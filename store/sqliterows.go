@@ -15,6 +15,7 @@ type interruptibleRows struct {
 	sqliteRows
 	keep        func() bool // takes the interrupt back, unless it has begun
 	interrupted chan struct{}
+	closed      bool
 }
 
 func interruptible(ctx context.Context, c *fileConn, rows driver.Rows) driver.Rows {
@@ -34,9 +35,10 @@ func interruptible(ctx context.Context, c *fileConn, rows driver.Rows) driver.Ro
 
 // Close is for database/sql. An interrupt that has begun is waited for, so that it does not hit a later statement.
 func (r *interruptibleRows) Close() error {
-	if !r.keep() {
+	if !r.closed && !r.keep() {
 		<-r.interrupted
 	}
+	r.closed = true
 	return r.sqliteRows.Close()
 }
 
