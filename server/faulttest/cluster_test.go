@@ -301,8 +301,19 @@ func (c *cluster) signalAll(s syscall.Signal) {
 
 // freeze stops every process of Postgres where it stands; the system goes on taking connections for it.
 func (c *cluster) freeze() {
+	all := c.processes()
+	if len(all) == 0 {
+		return
+	}
+	// The first one starts the others: once it has stopped, there are no more of them.
+	_ = syscall.Kill(all[0], syscall.SIGSTOP)
+	_ = poll(patience, func() error {
+		if state, _ := status(all[0]); state != "T" && alive(all[0]) {
+			return errNotYet
+		}
+		return nil
+	})
 	c.signalAll(syscall.SIGSTOP)
-	c.signalAll(syscall.SIGSTOP) // those that were started meanwhile
 }
 
 // thaw lets them go on.
