@@ -47,7 +47,7 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 	if err := s.insert(ctx, tx, "user", "users", row.ID, &row); err != nil {
 		return err
 	}
-	if err := record(ctx, tx, s.catalogue.creation(ctx, &row, s.now())); err != nil {
+	if err := s.db.statements.recordChange(ctx, tx, s.catalogue.creation(ctx, &row, s.now())); err != nil {
 		return err
 	}
 	if err := addToCounts(ctx, tx, map[int64]int64{row.CustomerID: 1}); err != nil {

@@ -115,21 +115,17 @@ func (w *groupedWrite) run(tx *gorm.DB, amongOthers bool) error {
 		w.call(tx)
 		return w.err
 	}
-	exec := func(statement string) error {
-		_, err := tx.Statement.ConnPool.ExecContext(w.ctx, statement)
-		return err
-	}
-	if err := exec("SAVEPOINT one"); err != nil {
+	if _, err := exec(w.ctx, tx.Statement.ConnPool, "SAVEPOINT one"); err != nil {
 		return databaseError(w.ctx, "beginning a write", err)
 	}
 	w.call(tx)
 	if w.err != nil {
 		// It fails if there is no such savepoint any more.
-		if err := exec("ROLLBACK TO one"); err != nil {
+		if _, err := exec(w.ctx, tx.Statement.ConnPool, "ROLLBACK TO one"); err != nil {
 			return fmt.Errorf("undoing a write: %w: %w: %w", ErrUnavailable, errGroupLost, err)
 		}
 	}
-	if err := exec("RELEASE one"); err != nil {
+	if _, err := exec(w.ctx, tx.Statement.ConnPool, "RELEASE one"); err != nil {
 		return databaseError(w.ctx, "ending a write", err)
 	}
 	return nil

@@ -247,9 +247,13 @@ func fieldNames() []Field {
 	return names
 }
 
-// record adds a row to the history, in the transaction of the write that it tells of.
-func record(ctx context.Context, tx *gorm.DB, row UserChange) error {
-	if err := tx.Create(&row).Error; err != nil {
+// recordChange adds a row to the history, in the transaction of the write that it tells of.
+func (s *statements) recordChange(ctx context.Context, tx *gorm.DB, row UserChange) error {
+	values, err := appendRecord(nil, &row)
+	if err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx.Statement.ConnPool, s.record, values...); err != nil {
 		return databaseError(ctx, "recording the change", err)
 	}
 	return nil

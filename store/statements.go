@@ -16,7 +16,7 @@ import (
 // prepared by its text.
 type statements struct {
 	findUser map[findUser]string // by customer and key
-	record   string              // the history's row; SQLite alone
+	record   string              // the history's row
 
 	swap   func(columnSet) string // makes a statement that swaps a user; on Postgres it writes the history's row as well
 	swaps  sync.Map               // of the columns that are written, to swap's text for them
@@ -39,6 +39,11 @@ func newStatements(lock string) *statements {
 		s.findUser[findUser{column, true}] = find + lock
 	}
 	s.swap = swapStatement
+	names := make([]string, len(recordColumns))
+	for i, c := range recordColumns {
+		names[i] = c.name
+	}
+	s.record = fmt.Sprintf("INSERT INTO user_changes (%s) VALUES (?%s)", strings.Join(names, ", "), strings.Repeat(", ?", len(names)-1))
 	return s
 }
 
@@ -103,15 +108,7 @@ func numbered(statement string) string {
 
 // sqliteStatements are SQLite's. It needs no clause to keep others from a row: a transaction of the writing pool has the whole
 // database from its beginning.
-var sqliteStatements = func() *statements {
-	s := newStatements("")
-	names := make([]string, len(recordColumns))
-	for i, c := range recordColumns {
-		names[i] = c.name
-	}
-	s.record = fmt.Sprintf("INSERT INTO user_changes (%s) VALUES (?%s)", strings.Join(names, ", "), strings.Repeat(", ?", len(names)-1))
-	return s
-}()
+var sqliteStatements = newStatements("")
 
 // postgresStatements are Postgres's. It swaps a user and records the change in one statement, which is one round trip and needs no
 // transaction around it.
@@ -120,6 +117,7 @@ var postgresStatements = func() *statements {
 	for key, find := range s.findUser {
 		s.findUser[key] = numbered(find)
 	}
+	s.record = numbered(s.record)
 	var names, values []string
 	for _, c := range recordColumns {
 		names = append(names, c.name)
@@ -154,14 +152,7 @@ func swapSQLite(ctx context.Context, tx *gorm.DB, before, after *User, change Us
 	if err := swapped(ctx, tx, rows, err); err != nil {
 		return err
 	}
-	arguments, err := appendRecord(nil, &change)
-	if err != nil {
-		return err
-	}
-	if _, err := exec(ctx, tx.Statement.ConnPool, sqliteStatements.record, arguments...); err != nil {
-		return databaseError(ctx, "recording the change", err)
-	}
-	return nil
+	return sqliteStatements.recordChange(ctx, tx, change)
 }
 
 // swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
