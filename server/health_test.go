@@ -81,37 +81,24 @@ func freezable(t *testing.T, database string) (*way, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &way{}
 	upstream := u.Host
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return // closed
-			}
-			open.Go(func() {
-				defer client.Close()
-				database, err := net.Dial("tcp", upstream)
-				if err != nil {
-					return
-				}
-				defer database.Close()
-				open.Go(func() { w.carry(client, database) })
-				w.carry(database, client)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		open.Wait()
-	})
-	u.Host = l.Addr().String()
+	u.Host = between(t, func(client net.Conn) { w.relay(client, upstream) })
 	return w, u.String()
+}
+
+// relay passes on one connection's traffic.
+func (w *way) relay(client net.Conn, upstream string) {
+	defer client.Close()
+	database, err := net.Dial("tcp", upstream)
+	if err != nil {
+		return
+	}
+	var back sync.WaitGroup
+	back.Go(func() { w.carry(client, database) })
+	defer back.Wait()
+	defer database.Close()
+	w.carry(database, client)
 }
 
 func (w *way) carry(to, from net.Conn) {

@@ -27,12 +27,21 @@ func tapped(t *testing.T, database string) (*wiretap, string) {
 	if !strings.HasPrefix(u.Scheme, "postgres") {
 		return nil, database
 	}
+	w := &wiretap{}
+	upstream := u.Host
+	q := u.Query()
+	q.Set("sslmode", "disable")
+	u.Host, u.RawQuery = between(t, func(client net.Conn) { w.relay(client, upstream) }), q.Encode()
+	return w, u.String()
+}
+
+// between gives an address at which relay is run for each connection, and closes it when the test ends and all have.
+func between(t *testing.T, relay func(client net.Conn)) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wiretap{}
-	upstream := u.Host
 	var open sync.WaitGroup
 	open.Go(func() {
 		for {
@@ -40,7 +49,7 @@ func tapped(t *testing.T, database string) (*wiretap, string) {
 			if err != nil {
 				return // closed
 			}
-			open.Go(func() { w.relay(client, upstream) })
+			open.Go(func() { relay(client) })
 		}
 	})
 	// The server is closed before, as what is cleaned up last is begun with.
@@ -48,10 +57,7 @@ func tapped(t *testing.T, database string) (*wiretap, string) {
 		l.Close()
 		open.Wait()
 	})
-	q := u.Query()
-	q.Set("sslmode", "disable")
-	u.Host, u.RawQuery = l.Addr().String(), q.Encode()
-	return w, u.String()
+	return l.Addr().String()
 }
 
 // relay passes on one connection's traffic, message by message on the way to the database.

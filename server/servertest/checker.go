@@ -111,6 +111,11 @@ func (d document) check(r *http.Request, answer *http.Response, body []byte) err
 	if err := checkNamed(route.Operation, answer); err != nil {
 		return err
 	}
+	return validate(r, route, parameters, answer, body)
+}
+
+// validate holds an answer against what its operation documents.
+func validate(r *http.Request, route *routers.Route, parameters map[string]string, answer *http.Response, body []byte) error {
 	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
 		Status:                 answer.StatusCode,

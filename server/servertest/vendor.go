@@ -1,17 +1,14 @@
 package servertest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
@@ -69,11 +66,5 @@ func (d document) checkVendor(r *http.Request, answer *http.Response, body []byt
 	if err != nil || slices.Contains(beyondVendor, answer.StatusCode) {
 		return nil
 	}
-	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: parameters, Route: route},
-		Status:                 answer.StatusCode,
-		Header:                 answer.Header,
-		Body:                   io.NopCloser(bytes.NewReader(body)),
-		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
-	})
+	return validate(r, route, parameters, answer, body)
 }
