@@ -159,7 +159,7 @@ func TestOnlyStoreKnowsTheDatabase(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
-			for _, database := range []string{"database/sql", "gorm.io/", "github.com/jackc/pgx/", "github.com/glebarez/", "modernc.org/", "github.com/pressly/goose/"} {
+			for _, database := range []string{"database/sql", "gorm.io/", "github.com/jackc/pgx/", "github.com/libtnb/sqlite", "modernc.org/", "github.com/pressly/goose/"} {
 				if strings.HasPrefix(i, database) {
 					t.Errorf("%s must not import %s: only store knows the database", name, i)
 				}

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/glebarez/sqlite"
+	"github.com/libtnb/sqlite"
 )
 
 // ErrNotSQLite is a database that Backup cannot copy: Postgres has pg_dump for that.

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/glebarez/sqlite"
+	"github.com/libtnb/sqlite"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"

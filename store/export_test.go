@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,9 +61,12 @@ func ColumnNames() (read, written []string) {
 	return strings.Split(columnNames(userColumns), ", "), strings.Split(columnNames(writtenColumns), ", ")
 }
 
+// GroupTx runs a statement in the transaction of a group of writes.
+type GroupTx func(ctx context.Context, statement string, arguments ...any) (rows int64, err error)
+
 // GroupWrite is a write in the store's group.
-func (s *Store) GroupWrite(ctx context.Context, do func(context.Context, *gorm.DB) error) error {
-	return s.group.write(ctx, do)
+func (s *Store) GroupWrite(ctx context.Context, do func(context.Context, GroupTx) error) error {
+	return s.group.write(ctx, func(ctx context.Context, tx *groupTx) error { return do(ctx, tx.exec) })
 }
 
 // GroupWaiting returns how many writes wait for the next group.
@@ -82,3 +87,19 @@ func PostgresDialer(url string) (pgconn.DialFunc, error) {
 
 // Retry is Patience.retry.
 func (p Patience) Retry(ctx context.Context, open func() error) error { return p.retry(ctx, open) }
+
+// MaxPrepared is maxPrepared.
+const MaxPrepared = maxPrepared
+
+// PreparedStatements returns the texts of what a connection of SQLite's keeps prepared.
+func PreparedStatements(t *testing.T, conn *sql.Conn) []string {
+	var texts []string
+	err := conn.Raw(func(c any) error {
+		texts = slices.Collect(maps.Keys(c.(*fileConn).prepared.kept))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}

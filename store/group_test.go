@@ -36,7 +36,7 @@ func holdGroup(t *testing.T) *held {
 	}
 	begun := make(chan struct{})
 	h.writes.Go(func() {
-		err := h.s.GroupWrite(context.Background(), func(context.Context, *gorm.DB) error {
+		err := h.s.GroupWrite(context.Background(), func(context.Context, store.GroupTx) error {
 			close(begun)
 			<-h.letGo
 			return nil
@@ -51,8 +51,8 @@ func holdGroup(t *testing.T) *held {
 
 // write adds n in the next group and then returns, or panics with, what it is given.
 func (h *held) write(ctx context.Context, n int, result any) error {
-	return h.s.GroupWrite(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := tx.WithContext(ctx).Exec("INSERT INTO numbers VALUES (?)", n).Error; err != nil {
+	return h.s.GroupWrite(ctx, func(ctx context.Context, exec store.GroupTx) error {
+		if _, err := exec(ctx, "INSERT INTO numbers VALUES (?)", n); err != nil {
 			return err
 		}
 		if err, ok := result.(error); ok {
@@ -165,8 +165,9 @@ func TestAGroupThatCannotBeCommittedIsNotDone(t *testing.T) {
 	h := holdGroup(t)
 	for n := range 3 {
 		h.writes.Go(func() {
-			err := h.s.GroupWrite(context.Background(), func(ctx context.Context, tx *gorm.DB) error {
-				return tx.WithContext(ctx).Exec("INSERT INTO deferred VALUES (?)", n).Error
+			err := h.s.GroupWrite(context.Background(), func(ctx context.Context, exec store.GroupTx) error {
+				_, err := exec(ctx, "INSERT INTO deferred VALUES (?)", n)
+				return err
 			})
 			if err == nil {
 				t.Errorf("write %d is told done", n)

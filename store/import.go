@@ -51,8 +51,7 @@ func (e *ImportError) Error() string {
 	return fmt.Sprintf("line %d: %v", e.Rows[0].Line, &e.Rows[0].Errors)
 }
 
-// insertedAtOnce is how many rows one statement stores. More make go-sqlite 1.23 slower, which looks through all values of
-// a statement for each of them, and Postgres hardly faster.
+// insertedAtOnce is how many rows one statement stores. More make neither engine faster.
 const insertedAtOnce = 25
 
 // NewImport begins an import. The error is that of reading a stored user when the store's key is not the one that the

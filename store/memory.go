@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/glebarez/sqlite"
+	"github.com/libtnb/sqlite"
 	"github.com/pressly/goose/v3"
 )
 
@@ -21,13 +21,13 @@ const InMemory = "memory:"
 // tries, since a database in memory knows no write-ahead log.
 func openMemory(ctx context.Context, o Observer) (*database, error) {
 	// Databases of this VFS are shared by name within the process, so nobody else may know the name.
-	q := url.Values{"vfs": {"memdb"}, "_txlock": {"immediate"}, "_pragma": {"foreign_keys(1)", "temp_store(memory)"}}
+	q := url.Values{"vfs": {"memdb"}, "_pragma": {"foreign_keys(1)", "temp_store(memory)"}}
 	dsn := url.URL{Scheme: "file", Path: "/" + rand.Text(), RawQuery: q.Encode()}
 	opener, err := sqliteDriver()
 	if err != nil {
 		return nil, fmt.Errorf("opening a database in memory: %w", err)
 	}
-	pool := (&sqliteFile{driver: opener, patience: busyTimeout, observer: o}).pool(1, dsn.String())
+	pool := (&sqliteFile{driver: opener, patience: busyTimeout, observer: o}).pool(1, dsn.String(), "BEGIN IMMEDIATE")
 	// The database lasts as long as somebody is connected to it, and the pool may drop its connection.
 	keeper, err := sql.Open(sqlite.DriverName, dsn.String())
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"sync"
 	"time"
 
-	gosqlite "github.com/glebarez/go-sqlite"
-	"github.com/glebarez/sqlite"
+	"github.com/libtnb/sqlite"
 	"github.com/pressly/goose/v3"
 	"gorm.io/gorm"
+	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -57,8 +57,8 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 		return nil, err
 	}
 	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
-	write := file.pool(1, sqliteDSN(path, "immediate", "synchronous(FULL)", "foreign_keys(1)"))
-	read := file.pool(max(4, runtime.NumCPU()), sqliteDSN(path, "deferred", "query_only(1)"))
+	write := file.pool(1, sqliteDSN(path, "synchronous(FULL)", "foreign_keys(1)"), "BEGIN IMMEDIATE")
+	read := file.pool(max(4, runtime.NumCPU()), sqliteDSN(path, "query_only(1)"), "BEGIN")
 	d := newSQLite(read, write)
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	return d, nil
@@ -72,14 +72,14 @@ func newSQLite(read, write *sql.DB) *database {
 		engine:      "sqlite",
 		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
 		statements:  sqliteStatements,
-		queryRow:    queryRow,
+		queryRow:    queryRowSQLite,
 		swap:        swapSQLite,
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
 	}
 }
 
-// sqliteDriver gives the driver that glebarez/sqlite has registered.
+// sqliteDriver gives the driver that libtnb/sqlite has registered, which is modernc.org/sqlite's.
 func sqliteDriver() (driver.Driver, error) {
 	db, err := sql.Open(sqlite.DriverName, "")
 	if err != nil {
@@ -90,8 +90,8 @@ func sqliteDriver() (driver.Driver, error) {
 
 // sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark. Its file must be
 // there: one that SQLite made would be an empty directory in the place of a lost one.
-func sqliteDSN(path, txlock string, pragmas ...string) string {
-	q := url.Values{"mode": {"rw"}, "_txlock": {txlock}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
+func sqliteDSN(path string, pragmas ...string) string {
+	q := url.Values{"mode": {"rw"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
 	q["_pragma"] = append(q["_pragma"], pragmas...)
 	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return file.String()
@@ -143,7 +143,7 @@ func lockSQLite(ctx context.Context, path string) (unlock func() error, err erro
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, "exclusive"))
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path)+"&_txlock=exclusive")
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func sqliteKind(err error) error {
 	if errors.Is(err, errFileMoved) {
 		return ErrUnavailable
 	}
-	var e *gosqlite.Error
+	var e *modernc.Error
 	if !errors.As(err, &e) {
 		return nil
 	}

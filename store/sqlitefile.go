@@ -17,6 +17,8 @@ import (
 // into a file that nobody finds again.
 var errFileMoved = errors.New("the database file was deleted or replaced while it was open")
 
+var errAnotherDriver = errors.New("the driver of SQLite is another than this was written for")
+
 // sqliteFile is a database file and the connections to it. All of them are to one and the same file: when another is found
 // in its place, the old one's connections are closed, the last of them leaving all that was committed in the old file, and
 // only then the new one is opened.
@@ -37,9 +39,9 @@ type sqlitePool struct {
 	idle int // how many connections it keeps
 }
 
-// pool makes a pool of up to size connections to the file.
-func (f *sqliteFile) pool(size int, dsn string) *sql.DB {
-	db := sql.OpenDB(observed(&sqliteConnector{f, dsn}, f.observer))
+// pool makes a pool of up to size connections to the file. Begin is the statement that begins their transactions.
+func (f *sqliteFile) pool(size int, dsn, begin string) *sql.DB {
+	db := sql.OpenDB(&sqliteConnector{f, dsn, begin})
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
 	f.pools = append(f.pools, sqlitePool{db, size})
@@ -79,8 +81,9 @@ func (f *sqliteFile) closeIdle() {
 
 // sqliteConnector opens connections to the file with the parameters of dsn.
 type sqliteConnector struct {
-	file *sqliteFile
-	dsn  string
+	file  *sqliteFile
+	dsn   string
+	begin string
 }
 
 // Driver is for database/sql.
@@ -106,30 +109,31 @@ func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, ok := opened.(sqliteConn)
+	inner, ok := opened.(sqliteConn)
 	handle := sqliteHandle(opened)
 	if !ok || handle == 0 {
-		return nil, errors.Join(errors.New("the driver of SQLite is another than this was written for"), opened.Close())
+		return nil, errors.Join(errAnotherDriver, opened.Close())
 	}
+	conn := &fileConn{file: f, driver: inner, begin: c.begin, opened: found, handle: handle}
 	if another {
-		err = checkMigrated(ctx, conn)
+		err = conn.checkMigrated(ctx)
 	}
 	if err = errors.Join(err, f.moved(found)); err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, conn.prepared.close(), inner.Close())
 	}
 	f.opened = found
 	f.conns++
-	return &fileConn{sqliteConn: conn, file: f, opened: found, handle: handle}, nil
+	return conn, nil
 }
 
 // checkMigrated returns an error if the database that came into the place of another lacks migrations. They are applied
 // before a server serves, not while it does.
-func checkMigrated(ctx context.Context, conn driver.QueryerContext) error {
+func (c *fileConn) checkMigrated(ctx context.Context) error {
 	latest, err := latestMigration(goose.DialectSQLite3)
 	if err != nil {
 		return err
 	}
-	rows, err := conn.QueryContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version", nil)
+	rows, err := c.QueryContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version", nil)
 	if err != nil {
 		return fmt.Errorf("%w: the new one is no directory: %w", errFileMoved, err)
 	}
@@ -141,114 +145,4 @@ func checkMigrated(ctx context.Context, conn driver.QueryerContext) error {
 		return fmt.Errorf("%w: the new one is at migration %v, and at %d after a restart of the server", errFileMoved, row[0], latest)
 	}
 	return nil
-}
-
-// fileConn is a connection that is given up when its file is no longer the one at the path.
-type fileConn struct {
-	sqliteConn
-	file   *sqliteFile
-	opened os.FileInfo
-	handle uintptr // SQLite's own
-	broken bool    // a transaction of it did not end well
-}
-
-// ResetSession is for database/sql, which calls it before each use but the first.
-func (c *fileConn) ResetSession(context.Context) error {
-	if c.broken {
-		return driver.ErrBadConn
-	}
-	if c.file.moved(c.opened) != nil {
-		c.file.closeIdle()
-		return driver.ErrBadConn
-	}
-	return nil
-}
-
-// IsValid is for database/sql, which asks after each use.
-func (c *fileConn) IsValid() bool { return !c.broken }
-
-// Close closes the connection. SQLite leaves the log alone when the file is not at its path any more; whatever was
-// committed into it is then brought home by the last one here, so that the log cannot be taken for the next file's.
-func (c *fileConn) Close() error {
-	f := c.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var err error
-	if f.conns == 1 && f.moved(c.opened) != nil {
-		_, err = c.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)", nil)
-	}
-	f.conns--
-	return errors.Join(err, c.sqliteConn.Close())
-}
-
-// BeginTx begins a transaction, for which another process may have to release the database.
-func (c *fileConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
-	var tx driver.Tx
-	err := c.file.whileBusy(ctx, func() (err error) {
-		tx, err = c.sqliteConn.BeginTx(ctx, options)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &fileTx{tx, c}, nil
-}
-
-// ExecContext runs a statement, for which another process may have to release the database.
-func (c *fileConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
-	err = c.file.whileBusy(ctx, func() (err error) {
-		result, err = c.sqliteConn.ExecContext(ctx, query, args)
-		return err
-	})
-	return result, err
-}
-
-// QueryContext runs a query, for which another process may have to release the database.
-func (c *fileConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = c.file.whileBusy(ctx, func() (err error) {
-		rows, err = c.sqliteConn.QueryContext(ctx, query, args)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return interruptible(ctx, c, rows), nil
-}
-
-// whileBusy runs statement again while another process holds the database. SQLite waits by itself, but neither the end of
-// a context nor an interrupt ends that, so that the wait is made of pieces.
-func (f *sqliteFile) whileBusy(ctx context.Context, statement func() error) error {
-	for end := time.Now().Add(f.patience); ; {
-		err := statement()
-		if !errors.Is(sqliteKind(err), ErrBusy) || ctx.Err() != nil || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
-type fileTx struct {
-	driver.Tx
-	conn *fileConn
-}
-
-// Commit also makes sure that it was the file at the path that it was committed to. After an error a transaction of
-// SQLite's may still be open; the connection is not used again.
-func (t *fileTx) Commit() error {
-	if err := t.conn.file.moved(t.conn.opened); err != nil {
-		return errors.Join(err, t.Rollback())
-	}
-	if err := t.Tx.Commit(); err != nil {
-		t.conn.broken = true
-		return err
-	}
-	return t.conn.file.moved(t.conn.opened)
-}
-
-// Rollback fails where SQLite has rolled back by itself, as on a full disk, and where it was interrupted.
-func (t *fileTx) Rollback() error {
-	err := t.Tx.Rollback()
-	if err != nil {
-		t.conn.broken = true
-	}
-	return err
 }

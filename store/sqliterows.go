@@ -3,47 +3,89 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
+	"io"
 	"reflect"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// interruptibleRows are the rows of a query that is interrupted when its context ends. SQLite looks for them while they are read, and
-// go-sqlite (1.23) heeds the context only before that: a slow query would go on to its end, whoever has gone.
-type interruptibleRows struct {
-	sqliteRows
-	keep        func() bool // takes the interrupt back, unless it has begun
-	interrupted chan struct{}
-	closed      bool
+// sqliteRows is what a query's rows of the driver can do.
+type sqliteRows interface {
+	driver.Rows
+	ColumnTypeDatabaseTypeName(index int) string
+	ColumnTypeLength(index int) (length int64, ok bool)
+	ColumnTypeNullable(index int) (nullable, ok bool)
+	ColumnTypePrecisionScale(index int) (precision, scale int64, ok bool)
+	ColumnTypeScanType(index int) reflect.Type
 }
 
-func interruptible(ctx context.Context, c *fileConn, rows driver.Rows) driver.Rows {
-	all, ok := rows.(sqliteRows)
-	if !ok || ctx.Done() == nil {
-		return rows
+// fileRows are the rows of a query, which ends when they are closed.
+type fileRows struct {
+	sqliteRows
+	statement *preparedStatement
+	keep      func()      // takes the interrupt back
+	ended     func(error) // is told once how the query ended
+	err       error       // the one that the rows ended with early
+	closed    bool
+}
+
+// Next is for database/sql.
+func (r *fileRows) Next(values []driver.Value) error {
+	err := r.sqliteRows.Next(values)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
 	}
-	r := &interruptibleRows{sqliteRows: all, interrupted: make(chan struct{})}
-	r.keep = context.AfterFunc(ctx, func() {
-		defer close(r.interrupted)
+	return err
+}
+
+// Close is for database/sql.
+func (r *fileRows) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.keep()
+	err := errors.Join(r.sqliteRows.Close(), r.statement.release())
+	if r.err == nil {
+		r.err = err
+	}
+	r.ended(r.err)
+	return err
+}
+
+// interruptAtEnd interrupts what the connection does when the context ends, until it is told to keep it. An interrupt that has
+// begun is waited for, so that it does not hit a later statement.
+//
+// The driver heeds the context only until a query's first row is there: a slow query would go on to its end, whoever has gone.
+func (c *fileConn) interruptAtEnd(ctx context.Context) (keep func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
 		tls := libc.NewTLS()
 		defer tls.Close()
 		sqlite3.Xsqlite3_interrupt(tls, c.handle)
 	})
-	return r
-}
-
-// Close is for database/sql. An interrupt that has begun is waited for, so that it does not hit a later statement.
-func (r *interruptibleRows) Close() error {
-	if !r.closed && !r.keep() {
-		<-r.interrupted
+	return func() {
+		if !stop() {
+			<-interrupted
+		}
 	}
-	r.closed = true
-	return r.sqliteRows.Close()
 }
 
-// sqliteHandle gives SQLite's own handle of a connection of go-sqlite's (1.23), which keeps it to itself; 0 if it is not where
-// it was.
+// transactionLost reports whether SQLite has undone the connection's transaction by itself.
+func (c *fileConn) transactionLost() bool {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	return sqlite3.Xsqlite3_get_autocommit(tls, c.handle) != 0
+}
+
+// sqliteHandle gives SQLite's own handle of a connection of modernc.org/sqlite's (1.60), which keeps it to itself; 0 if it is not
+// where it was.
 func sqliteHandle(conn driver.Conn) uintptr {
 	v := reflect.ValueOf(conn)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {

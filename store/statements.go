@@ -141,20 +141,6 @@ func swapPostgres(ctx context.Context, tx *gorm.DB, before, after *User, change 
 	return swapped(ctx, tx, rows, err)
 }
 
-func swapSQLite(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
-	set := differing(before, after)
-	rows, err := exec(ctx, tx.Statement.ConnPool, sqliteStatements.swapOf(set), swapArguments(set, before, after)...)
-	if ended := ctx.Err(); ended != nil {
-		// When the context ends before the statement begins, go-sqlite 1.23 skips it and reports the success of the
-		// connection's previous one.
-		return databaseError(ctx, "updating user", ended)
-	}
-	if err := swapped(ctx, tx, rows, err); err != nil {
-		return err
-	}
-	return sqliteStatements.recordChange(ctx, tx, change)
-}
-
 // swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
 func swapped(ctx context.Context, tx *gorm.DB, rows int64, err error) error {
 	if err != nil {

@@ -41,7 +41,7 @@ type Store struct {
 	read, write *gorm.DB // over db.read and db.write
 	catalogue   *Catalogue
 	keys        *keyring
-	group       *writeGroup // of single statements on SQLite
+	group       *writeGroup // on SQLite
 	now         func() time.Time
 	observer    Observer
 	random      io.Reader
@@ -154,7 +154,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	s.group = &writeGroup{transaction: s.transaction}
+	s.group = &writeGroup{pool: d.write}
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}

@@ -174,9 +174,11 @@ func (s *Store) swap(ctx context.Context, by updating, before, after *User, chan
 	if s.db.swapsAlone {
 		return s.db.swap(ctx, s.write, before, after, change)
 	}
-	return s.group.write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		return s.db.swap(ctx, tx, before, after, change)
-	})
+	swap, err := newSQLiteSwap(before, after, change)
+	if err != nil {
+		return err
+	}
+	return s.group.write(ctx, func(ctx context.Context, tx *groupTx) error { return swap.run(ctx, tx.exec) })
 }
 
 // mayResign refuses to let a customer's last administrator go.

@@ -412,9 +412,9 @@ func hastyGroup(t testing.TB) (place, code string) {
 	}
 	code = string(text)
 	for _, change := range []struct{ before, after string }{
-		{"\t\tclose(w.done)\n", ""},
-		{"\t\t}\n\t\treturn nil\n\t})\n", "\t\t}\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
-			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn nil\n\t})\n"},
+		{"\tclose(w.done)\n", ""},
+		{"\t\treturn runAll(tx, taken)\n", "\t\terr := runAll(tx, taken)\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
+			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn err\n"},
 		{"\t\"sync/atomic\"\n", "\t\"sync/atomic\"\n\t\"time\"\n"},
 	} {
 		if strings.Count(code, change.before) != 1 {

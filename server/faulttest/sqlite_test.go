@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/glebarez/go-sqlite" // the driver "sqlite"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // holdVariable makes of the tests' program another: it holds the database file that the variable names until its standard
