@@ -44,6 +44,7 @@ func newBenchServer(t testing.TB, database string) *server.Server {
 		Passwords: auth.NewCheapPasswords(),
 		Log:       slog.New(slog.NewJSONHandler(io.Discard, nil)),
 		Timeouts:  server.Timeouts{Request: 10 * time.Second},
+		Admin:     server.Admin{Listen: "127.0.0.1:0"}, // measures; nobody listens before it is served
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -132,8 +132,22 @@ func (w *watch) request(c echo.Context, span trace.Span, e end, took time.Durati
 	if span != nil {
 		endSpan(c, span, s, e)
 	}
-	w.measure(c, s, e, took)
-	w.logRequest(c, s, e, took)
+	t := w.traceOf(c)
+	w.measure(c, s, e, t, took)
+	w.logRequest(c, s, e, t, took)
+}
+
+// traced is the trace that a request is in.
+type traced struct {
+	id   string // "" if there is none
+	kept bool
+}
+
+func (w *watch) traceOf(c echo.Context) (t traced) {
+	if w.tracing != nil {
+		t.id, t.kept = tracing.TraceID(c.Request().Context())
+	}
+	return t
 }
 
 func endSpan(c echo.Context, span trace.Span, s dialect.Summary, e end) {
@@ -146,7 +160,7 @@ func endSpan(c echo.Context, span trace.Span, s dialect.Summary, e end) {
 // none stands in metrics for a dialect and an operation that are none.
 const none = "none"
 
-func (w *watch) measure(c echo.Context, s dialect.Summary, e end, took time.Duration) {
+func (w *watch) measure(c echo.Context, s dialect.Summary, e end, t traced, took time.Duration) {
 	if w.metrics == nil {
 		return
 	}
@@ -165,15 +179,15 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, e end, took time.Dura
 		r.Token = auth.FaultOf(e.err)
 		r.BrokenOff = errors.Is(e.err, dialect.ErrBrokenOff) && e.status != statusClientGone
 	}
-	if id, kept := tracing.TraceID(c.Request().Context()); kept {
-		r.TraceID = id
+	if t.kept {
+		r.TraceID = t.id
 	}
 	w.metrics.End(r)
 }
 
 // logRequest writes the line. Of what a client sent it has the request id if that is sane, and ids that a good token and the
 // directory vouch for: the route, not the path; the names of the changed fields, not their values.
-func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, took time.Duration) {
+func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, t traced, took time.Duration) {
 	ctx := c.Request().Context()
 	level := requestLevel(c, e)
 	if !w.log.Enabled(ctx, level) {
@@ -187,9 +201,8 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, took time.D
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Int64("bytes", c.Response().Size),
 	)
-	traceID, _ := tracing.TraceID(ctx)
 	for _, a := range []struct{ name, value string }{
-		{"trace_id", traceID},
+		{"trace_id", t.id},
 		{"dialect", s.Dialect}, {"operation", s.Operation}, {"actor", w.actors.name(s.Principal)}, {"changed", s.Changed},
 	} {
 		if a.value != "" {
@@ -208,7 +221,10 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, took time.D
 			attributes = append(attributes, slog.String("error", e.err.Error()))
 		}
 	}
-	w.log.LogAttrs(ctx, level, "request", attributes...)
+	// The logger itself would look for the line of this file first, which no log shows.
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	line.AddAttrs(attributes...)
+	_ = w.log.Handler().Handle(ctx, line) // a logger passes over it too
 }
 
 // requestLevel is the level of a request's line: an error where the server is at fault, and only of interest to who looks for

@@ -55,9 +55,10 @@ var statementKinds = []StatementKind{Select, Insert, Update, Delete, Begin, Comm
 // Outcome says how a statement ended, in a word: "ok"; "duplicate", for a value that must be unique and is another's; "busy"
 // and "unavailable", of which ErrBusy and ErrUnavailable come; "timed_out" and "canceled", as its context was; or "failed".
 func (s Statement) Outcome() string {
-	switch kind := kindOf(s.Err); {
-	case s.Err == nil:
+	if s.Err == nil {
 		return "ok"
+	}
+	switch kind := kindOf(s.Err); {
 	case errors.Is(s.Err, context.DeadlineExceeded):
 		return "timed_out"
 	case errors.Is(s.Err, context.Canceled):

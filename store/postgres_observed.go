@@ -13,15 +13,24 @@ type postgresTracer struct{ observer Observer }
 
 type tracedKey struct{}
 
-// traced is a statement that is under way.
+// traced is the context of a statement that is under way. It is one object, as every statement makes one.
 type traced struct {
+	context.Context
 	text  string
 	began time.Time
 }
 
+// Value gives the statement itself to who has its key.
+func (t *traced) Value(key any) any {
+	if key == (tracedKey{}) {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
 // TraceQueryStart notes when a statement began (pgx.QueryTracer).
 func (t postgresTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	return context.WithValue(ctx, tracedKey{}, &traced{data.SQL, time.Now()})
+	return &traced{ctx, data.SQL, time.Now()}
 }
 
 // TraceQueryEnd tells of the statement, unless it is one of the pool's own signs of life, which are comments.

@@ -26,36 +26,53 @@ const namespace = "dragoman"
 type Metrics struct {
 	registry *prometheus.Registry
 
-	requests   *prometheus.HistogramVec
+	requests   series[requestLabels, prometheus.Observer]
 	inFlight   prometheus.Gauge
 	panics     prometheus.Counter
 	brokenOff  prometheus.Counter
 	refusals   *prometheus.CounterVec
-	tokens     *prometheus.CounterVec
-	statements *prometheus.HistogramVec
+	tokens     series[string, prometheus.Counter]
+	statements series[statementLabels, prometheus.Observer]
 	retries    *prometheus.CounterVec
+}
+
+type requestLabels struct {
+	dialect, operation string
+	status             int
+}
+
+type statementLabels struct {
+	kind    store.StatementKind
+	outcome string
 }
 
 // New gives metrics with the program's version, commit and version of Go, and the runtime's and the process's own.
 func New(version, commit, goVersion string) *Metrics {
+	requests := histogram("http_request_duration_seconds", "How long requests took, from their header to the end of the answer.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status")
+	statements := histogram("db_statement_duration_seconds", "How long statements took in the database, the wait for a connection apart.",
+		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome")
+	tokens := counters("tokens_total", "How many tokens were looked at, by whether they were good and what was wrong with them.", "outcome")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		requests: histogram("http_request_duration_seconds", "How long requests took, from their header to the end of the answer.",
-			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status"),
+		requests: newSeries(func(l requestLabels) prometheus.Observer {
+			return requests.WithLabelValues(l.dialect, l.operation, statusName(l.status))
+		}),
+		statements: newSeries(func(l statementLabels) prometheus.Observer {
+			return statements.WithLabelValues(string(l.kind), l.outcome)
+		}),
 		inFlight:  gauge("http_requests_in_flight", "How many requests are being served."),
 		panics:    counter("http_panics_total", "How many requests ended in a panic, which is a fault of the server's."),
 		brokenOff: counter("http_answers_broken_off_total", "How many answers could not be finished after they had begun."),
 		refusals:  counters("http_refusals_total", "How many requests were refused, by what was wrong with them.", "dialect", "kind"),
-		tokens:    counters("tokens_total", "How many tokens were looked at, by whether they were good and what was wrong with them.", "outcome"),
-		statements: histogram("db_statement_duration_seconds", "How long statements took in the database, the wait for a connection apart.",
-			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome"),
-		retries: counters("db_update_retries_total", "How many attempts to update a user came to nothing, by why.", "reason"),
+		tokens:    newSeries(func(outcome string) prometheus.Counter { return tokens.WithLabelValues(outcome) }),
+		retries:   counters("db_update_retries_total", "How many attempts to update a user came to nothing, by why.", "reason"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which program this is."},
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.inFlight, m.panics, m.brokenOff, m.refusals, m.tokens, m.statements, m.retries, build,
+		requests, m.inFlight, m.panics, m.brokenOff, m.refusals, tokens, statements, m.retries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// What has not happened yet is 0 rather than absent: else its first time would be no increase.
@@ -117,15 +134,15 @@ func (m *Metrics) End(r Request) {
 		return
 	}
 	m.inFlight.Dec()
-	observe(m.requests.WithLabelValues(r.Dialect, r.Operation, statusName(r.Status)), r.Took, r.TraceID)
+	observe(m.requests.of(requestLabels{r.Dialect, r.Operation, r.Status}), r.Took, r.TraceID)
 	if r.Refusal != "" {
 		m.refusals.WithLabelValues(r.Dialect, r.Refusal).Inc()
 	}
 	switch {
 	case r.TokenGood:
-		m.tokens.WithLabelValues("good").Inc()
+		m.tokens.of("good").Inc()
 	case r.Token != "":
-		m.tokens.WithLabelValues(string(r.Token)).Inc()
+		m.tokens.of(string(r.Token)).Inc()
 	}
 	if r.BrokenOff {
 		m.brokenOff.Inc()
@@ -166,7 +183,7 @@ func (m *Metrics) Panic() {
 // Statement counts and times a statement of the store's.
 func (m *Metrics) Statement(s store.Statement) {
 	if m != nil {
-		m.statements.WithLabelValues(string(s.Kind), s.Outcome()).Observe(s.Took.Seconds())
+		m.statements.of(statementLabels{s.Kind, s.Outcome()}).Observe(s.Took.Seconds())
 	}
 }
 
