@@ -37,7 +37,7 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 // limitAddress refuses what is more than its address may ask.
 func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if isHealth(c.Path()) {
+		if f.addresses == nil || isHealth(c.Path()) {
 			return next(c)
 		}
 		if err := f.addresses.Allow(network(clientAddress(c.Request(), f.Limits.TrustedProxies))); err != nil {
@@ -62,9 +62,9 @@ func network(a netip.Addr) string {
 // written behind it counts. An entry that is no address is not believed, and the request is then its sender's. The zero
 // address is a peer that has none.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	client, ok := parseAddress(r.RemoteAddr)
-	if !ok {
-		return netip.Addr{}
+	client, ok := parsePeer(r.RemoteAddr)
+	if !ok || len(trusted) == 0 {
+		return client
 	}
 	hops := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
 	for _, hop := range slices.Backward(hops) {
@@ -76,6 +76,14 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		client = named
 	}
 	return client
+}
+
+// parsePeer reads the address of a connection's other end.
+func parsePeer(text string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a.Addr().Unmap().WithZone(""), true
+	}
+	return parseAddress(text)
 }
 
 // parseAddress reads an address, with or without a port, since some proxies write theirs with it. An IPv4 address that

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"path"
-	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -34,15 +34,15 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		}
 	}
 	e.HTTPErrorHandler = f.renderError
-	e.Use(f.identify, w.observe, f.recover, f.secure, h.endConnections)
+	around := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
 	if len(c.CORS) > 0 {
 		cors, err := newCORS(c.CORS, f.dialects)
 		if err != nil {
 			return nil, err
 		}
-		e.Use(cors)
+		around = append(around, cors)
 	}
-	e.Use(f.limitAddress, f.limitTime)
+	e.Use(once(append(around, f.limitAddress, f.limitTime)))
 	pages, err := docs.Handlers(f.dialects, c.Docs)
 	if err != nil {
 		return nil, err
@@ -58,6 +58,16 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	return e, nil
 }
 
+// once makes one of several middlewares, the first outermost. Echo (4.16) builds its chain of them anew for each request, which for
+// one that is built already costs nothing.
+func once(all []echo.MiddlewareFunc) echo.MiddlewareFunc {
+	chain := func(c echo.Context) error { return c.Handler()(c) }
+	for _, m := range slices.Backward(all) {
+		chain = m(chain)
+	}
+	return func(echo.HandlerFunc) echo.HandlerFunc { return chain }
+}
+
 // front is what stands before every dialect.
 type front struct {
 	Config
@@ -66,14 +76,25 @@ type front struct {
 	watch     *watch
 }
 
-// saneRequestID is what a client's own request id may look like; any other is replaced.
-var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+// isSaneRequestID tells whether a client's own request id is one of 1 to 64 letters, digits, dots, underscores and hyphens; any
+// other is replaced.
+func isSaneRequestID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
 
 // identify gives every answer an X-Request-Id: the request's own if it is sane.
 func (f *front) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
-		if !saneRequestID.MatchString(id) {
+		if !isSaneRequestID(id) {
 			id = f.newRequestID(c.Request())
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)

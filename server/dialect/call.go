@@ -25,7 +25,7 @@ type Call struct {
 	strict      bool
 	unknown     []string
 	limit       *TimeLimit // nil if the server has none
-	answer      *http.ResponseController
+	answer      http.ResponseWriter
 }
 
 type callKey struct{}
@@ -39,10 +39,13 @@ func (c *Call) readPreferences(p Parameters) []FieldError {
 		c.strict = prefersStrict(header)
 	}
 	var wrong []FieldError
-	for name, tags := range map[string]*entityTags{headerIfMatch: &c.ifMatch, headerIfNoneMatch: &c.ifNoneMatch} {
-		if header, ok := p[name].(string); ok {
-			if *tags, ok = parseEntityTags(header); !ok {
-				wrong = append(wrong, FieldError{Field: name, Message: name + " must be * or entity tags in double quotes"})
+	for _, h := range [...]struct {
+		name string
+		tags *entityTags
+	}{{headerIfMatch, &c.ifMatch}, {headerIfNoneMatch, &c.ifNoneMatch}} {
+		if header, ok := p[h.name].(string); ok {
+			if *h.tags, ok = parseEntityTags(header); !ok {
+				wrong = append(wrong, FieldError{Field: h.name, Message: h.name + " must be * or entity tags in double quotes"})
 			}
 		}
 	}

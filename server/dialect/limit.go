@@ -63,9 +63,12 @@ func (l *Limiter) Allow(client string) error {
 		return nil
 	}
 	key := maphash.String(l.seed, client)
-	item, _ := l.clients.GetOrSetFunc(key, func() *rate.Limiter {
-		return rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
-	})
+	item := l.clients.Get(key)
+	if item == nil {
+		item, _ = l.clients.GetOrSetFunc(key, func() *rate.Limiter {
+			return rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
+		})
+	}
 	limiter := item.Value()
 	now := l.now()
 	if limiter.AllowN(now, 1) {

@@ -14,23 +14,39 @@ import (
 // client does not take the part for the whole.
 var ErrBrokenOff = errors.New("answer broken off")
 
-// TimeLimit ends the work on a request when it stands still for too long.
+// TimeLimit ends the work on a request when it stands still for too long. It is the context of that work, which makes one object of
+// both.
 type TimeLimit struct {
-	after time.Duration
-	timer *time.Timer
+	context.Context
+	cancel context.CancelCauseFunc
+	after  time.Duration
+	timer  *time.Timer
 }
 
 type timeLimitKey struct{}
 
+// Value gives the limit itself to who has its key.
+func (l *TimeLimit) Value(key any) any {
+	if key == (timeLimitKey{}) {
+		return l
+	}
+	return l.Context.Value(key)
+}
+
+func (l *TimeLimit) expire() { l.cancel(context.DeadlineExceeded) }
+
+func (l *TimeLimit) stop() {
+	l.timer.Stop()
+	l.cancel(nil)
+}
+
 // LimitTime gives a context that is done, by context.DeadlineExceeded, when work takes longer than after; a long answer
 // starts the time anew with each part of it. Whoever calls it calls stop in the end.
 func LimitTime(ctx context.Context, after time.Duration) (limited context.Context, stop func()) {
-	limited, cancel := context.WithCancelCause(ctx)
-	l := &TimeLimit{after: after, timer: time.AfterFunc(after, func() { cancel(context.DeadlineExceeded) })}
-	return context.WithValue(limited, timeLimitKey{}, l), func() {
-		l.timer.Stop()
-		cancel(nil)
-	}
+	l := &TimeLimit{after: after}
+	l.Context, l.cancel = context.WithCancelCause(ctx)
+	l.timer = time.AfterFunc(after, l.expire)
+	return l, l.stop
 }
 
 // Progress says that the next part of a long answer is about to be written: the request's time limit, and the
@@ -39,13 +55,13 @@ func (c *Call) Progress() {
 	if c.limit != nil {
 		c.limit.timer.Reset(c.limit.after)
 		// A writer that knows no deadlines has none that could run out.
-		_ = c.answer.SetWriteDeadline(time.Now().Add(c.limit.after))
+		_ = http.NewResponseController(c.answer).SetWriteDeadline(time.Now().Add(c.limit.after))
 	}
 }
 
 func (c *Call) watchProgress(ctx context.Context, w http.ResponseWriter) {
 	c.limit, _ = ctx.Value(timeLimitKey{}).(*TimeLimit)
-	c.answer = http.NewResponseController(w)
+	c.answer = w
 }
 
 // SlashOptional is e as a router that serves a GET whose path ends in a slash without it too.
