@@ -2,7 +2,9 @@ package auth
 
 import (
 	"sync/atomic"
+	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/jellydator/ttlcache/v3"
 )
 
@@ -22,6 +24,18 @@ type goodToken struct {
 	principal Principal
 	claims    claims  // the registered ones alone
 	set       *keySet // in force when the token was verified; nil where there is none
+	// The token is good from one of these times until the other, that one left out; outside of them the claims are asked.
+	from, until time.Time
+}
+
+func newGoodToken(p Principal, c claims, set *keySet) *goodToken {
+	t := &goodToken{principal: p, claims: c, set: set, until: c.ExpiresAt.Add(leeway)}
+	for _, begin := range []*jwt.NumericDate{c.NotBefore, c.IssuedAt} {
+		if begin != nil && begin.Add(-leeway).After(t.from) {
+			t.from = begin.Add(-leeway)
+		}
+	}
+	return t
 }
 
 func newRemembered(size uint64) *remembered {

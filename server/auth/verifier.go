@@ -99,6 +99,7 @@ type Verifier struct {
 	names     ClaimNames
 	parser    *jwt.Parser
 	validator *jwt.Validator
+	now       func() time.Time // the validator's clock
 
 	remembered *remembered
 }
@@ -138,7 +139,10 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if problems := c.Problems(); len(problems) > 0 {
 		return nil, problems[0]
 	}
-	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), remembered: newRemembered(maxRemembered)}
+	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), now: c.Now, remembered: newRemembered(maxRemembered)}
+	if v.now == nil {
+		v.now = time.Now
+	}
 
 	if len(c.Secret) > 0 {
 		v.keys[jwt.SigningMethodHS256.Alg()] = bytes.Clone(c.Secret)
@@ -169,10 +173,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 		jwt.WithoutClaimsValidation(),
 	)
 
-	options := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway)}
-	if c.Now != nil {
-		options = append(options, jwt.WithTimeFunc(c.Now))
-	}
+	options := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(v.now)}
 	if c.Issuer != "" {
 		options = append(options, jwt.WithIssuer(c.Issuer))
 	}
@@ -251,6 +252,9 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 
 	hash, set := TokenHash(sha256.Sum256([]byte(token))), v.keySet()
 	if t := v.remembered.find(hash, set); t != nil {
+		if now := v.now(); !now.Before(t.from) && now.Before(t.until) {
+			return t.principal, nil
+		}
 		if err := v.validator.Validate(&t.claims); err != nil {
 			return Principal{}, refusal(err)
 		}
@@ -271,7 +275,7 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	principal.Token = hash
 	c.members = nil // most of a token's memory, and read
 	// Should the set have changed since it was asked for, the token is remembered as of the one before and verified again.
-	v.remembered.add(hash, &goodToken{principal, c, set})
+	v.remembered.add(hash, newGoodToken(principal, c, set))
 	return principal, nil
 }
 

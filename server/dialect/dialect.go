@@ -61,9 +61,10 @@ type Dialect struct {
 	// Render gives the body of an error's answer. The operation is the operationId, or "" where no operation was found.
 	Render func(p Problem, operation string, r *http.Request) any
 
-	service    *Service
-	operations map[string]*operation
-	tenants    *tenants
+	service     *Service
+	operations  map[string]*operation
+	tenants     *tenants
+	contentType []string // ContentType as a header's value, which many answers share and nobody alters
 }
 
 // Tenant is the customer that a request is about, by the one of its two ids that the dialect uses. Its zero value is no
@@ -105,6 +106,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 	d.service = s
 	d.operations = map[string]*operation{}
 	d.tenants = newTenants()
+	d.contentType = []string{d.ContentType}
 	stages := map[string][]echo.MiddlewareFunc{}
 	for path, item := range d.Document.Paths.Map() {
 		for method, o := range item.Operations() {

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -17,12 +19,46 @@ import (
 // maxDepth is how deep objects and arrays of a body may be nested.
 const maxDepth = 32
 
+// bodyReader reads bodies one after another, with the memory of those before.
+type bodyReader struct {
+	text    bytes.Buffer
+	decoder jsontext.Decoder
+}
+
+var bodyReaders = sync.Pool{New: func() any { return &bodyReader{} }}
+
+// maxKept is how much memory for a body's text is kept for another: most are far smaller.
+const maxKept = 16 << 10
+
+// readJSON reads r to its end and decodes it as decodeJSON does. Nothing of what it gives is in the reader's memory.
+func readJSON(r io.Reader) (any, error) {
+	b := bodyReaders.Get().(*bodyReader)
+	defer func() {
+		if b.text.Cap() <= maxKept {
+			bodyReaders.Put(b)
+		}
+	}()
+	b.text.Reset()
+	var tooLarge *http.MaxBytesError
+	switch _, err := b.text.ReadFrom(r); {
+	case errors.As(err, &tooLarge):
+		return nil, errContentTooLarge
+	case err != nil:
+		return nil, invalidBody("the body could not be read to its end")
+	}
+	b.decoder.Reset(&b.text)
+	return jsonDecoder{&b.decoder}.decode()
+}
+
 // decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,
 // arrays []any, integers int64, all other numbers float64. Member names match exactly; a repeated member, invalid
 // UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth and anything behind the value are an *InvalidError
 // that names the member where one can be named (SEMANTICS.md, "JSON"; RFC 8259 leaves each of them open).
 func decodeJSON(body []byte) (any, error) {
-	d := jsonDecoder{jsontext.NewDecoder(bytes.NewReader(body))}
+	return jsonDecoder{jsontext.NewDecoder(bytes.NewBuffer(body))}.decode()
+}
+
+func (d jsonDecoder) decode() (any, error) {
 	value, err := d.value()
 	if err != nil {
 		return nil, d.explain(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"mime"
@@ -40,15 +39,23 @@ type operation struct {
 	id         string
 	permission auth.Permission
 	check      Check // nil where the document says it all
-	parameters []*openapi3.Parameter
-	body       *openapi3.Schema // nil where the operation takes none
-	statuses   []int            // those that it documents, ascending
+	parameters []parameter
+	takesQuery bool  // it has query parameters; one that has none leaves a query alone
+	body       *rule // nil where the operation takes none
+	statuses   []int // those that it documents, ascending
+}
+
+// parameter is a parameter of an operation, and what its values are held against.
+type parameter struct {
+	*openapi3.Parameter
+	rule rule
 }
 
 func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) *operation {
 	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID]}
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
-		op.parameters = append(op.parameters, p.Value)
+		op.parameters = append(op.parameters, parameter{p.Value, newRule(p.Value.Schema.Value)})
+		op.takesQuery = op.takesQuery || isQuery(p.Value)
 	}
 	for status := range o.Responses.Map() {
 		if code, err := strconv.Atoi(status); err == nil {
@@ -57,7 +64,8 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 	}
 	slices.Sort(op.statuses)
 	if o.RequestBody != nil {
-		op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
+		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
+		op.body = &body
 	}
 	return op
 }
@@ -85,7 +93,7 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Response().Before(func() {
 			// The generated answers know the media type that the document names, and no charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
-				h.Set(echo.HeaderContentType, op.dialect.ContentType)
+				h[echo.HeaderContentType] = op.dialect.contentType
 			}
 		})
 		ctx := context.WithValue(c.Request().Context(), callKey{}, call)
@@ -129,34 +137,37 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 // with the others. A header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
 func (op *operation) readParameters(c echo.Context) (parameters Parameters, wrong []FieldError) {
 	parameters = Parameters{}
-	query, err := url.ParseQuery(c.Request().URL.RawQuery)
-	if err != nil && op.takesQuery() {
-		wrong = append(wrong, FieldError{Message: "the query is not well formed"})
+	var query url.Values
+	if op.takesQuery {
+		var err error
+		if query, err = url.ParseQuery(c.Request().URL.RawQuery); err != nil {
+			wrong = append(wrong, FieldError{Message: "the query is not well formed"})
+		}
 	}
 	for _, p := range op.parameters {
-		raw, given, once := parameterText(c, query, p)
+		raw, given, once := parameterText(c, query, p.Parameter)
 		switch {
 		case !given && p.Required:
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " is required"})
 			continue
 		case !given:
 			continue
-		case !once && !isList(p):
+		case !once && !isList(p.Parameter):
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be given once"})
 			continue
 		}
-		value, ok := parameterValue(p, raw)
+		value, ok := parameterValue(p.Parameter, raw)
 		if !ok {
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + parameterType(p.Schema.Value)})
 			continue
 		}
-		if invalid := validate(p.Schema.Value, value, p.Name); len(invalid) > 0 {
+		if invalid := p.rule.validate(value, p.Name); len(invalid) > 0 {
 			wrong = append(wrong, invalid...)
 			continue
 		}
 		parameters[p.Name] = value
 	}
-	if op.takesQuery() {
+	if op.takesQuery {
 		wrong = append(wrong, op.unknownQuery(query)...)
 	}
 	return parameters, wrong
@@ -214,18 +225,13 @@ func parameterType(schema *openapi3.Schema) string {
 	return typeName(schema)
 }
 
-// takesQuery tells whether the operation has query parameters. One that has none leaves a query alone.
-func (op *operation) takesQuery() bool {
-	return slices.ContainsFunc(op.parameters, isQuery)
-}
-
 func isQuery(p *openapi3.Parameter) bool { return p.In == openapi3.ParameterInQuery }
 
 // unknownQuery names the query parameters that the operation does not have, each with the nearest that it has.
 func (op *operation) unknownQuery(query url.Values) []FieldError {
 	var wrong []FieldError
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		named := func(p *openapi3.Parameter) bool { return isQuery(p) && p.Name == name }
+		named := func(p parameter) bool { return isQuery(p.Parameter) && p.Name == name }
 		if slices.ContainsFunc(op.parameters, named) {
 			continue
 		}
@@ -238,7 +244,7 @@ func (op *operation) unknownQuery(query url.Values) []FieldError {
 func (op *operation) nearestQuery(name string) string {
 	nearest, least := "", math.MaxInt
 	for _, p := range op.parameters {
-		if distance := levenshtein.ComputeDistance(Excerpt(name), p.Name); isQuery(p) && distance < least {
+		if distance := levenshtein.ComputeDistance(Excerpt(name), p.Name); isQuery(p.Parameter) && distance < least {
 			nearest, least = p.Name, distance
 		}
 	}
@@ -265,33 +271,25 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err := op.checkMediaType(r.Header); err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return errContentTooLarge
-	case err != nil:
-		return invalidBody("the body could not be read to its end")
-	}
-	value, err := decodeJSON(raw)
+	value, err := readJSON(http.MaxBytesReader(c.Response(), r.Body, maxBody))
 	if err != nil {
 		return err
 	}
 	call.Body, _ = value.(map[string]any)
-	call.unknown = unknownMembers(op.body, value, "")
+	call.unknown = unknownMembers(op.body.schema, value, "")
 	// Of two errors of one member the check's is told: it says more than a bound does.
 	var wrong []FieldError
 	if op.check != nil {
 		wrong = op.check(call, parameters)
 	}
-	wrong = append(wrong, validate(op.body, value, "")...)
+	wrong = append(wrong, op.body.validate(value, "")...)
 	if call.strict {
 		wrong = append(wrong, ignoredErrors(call.unknown)...)
 	}
 	if len(wrong) > 0 {
 		return &InvalidError{Fields: onePerField(wrong)}
 	}
-	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	r.Header[echo.HeaderContentType] = plainJSON
 	r.Body = checkedBody{value}
 	return nil
 }
@@ -303,6 +301,9 @@ func (op *operation) checkMediaType(h http.Header) error {
 	// Two lines make no media type, just as two in one line do not.
 	contentType := strings.Join(h.Values(echo.HeaderContentType), ", ")
 	if contentType == "" {
+		return nil
+	}
+	if contentType == echo.MIMEApplicationJSON {
 		return nil
 	}
 	// JSON has one encoding: a charset has no effect (RFC 8259, section 11).
@@ -321,5 +322,8 @@ type checkedBody struct{ value any }
 func (b checkedBody) ValidatedValue() any      { return b.value }
 func (b checkedBody) Read([]byte) (int, error) { return 0, errBodyTaken }
 func (b checkedBody) Close() error             { return nil }
+
+// plainJSON is the media type of a body that was read, as a header's value. Many requests share it, and nobody alters it.
+var plainJSON = []string{echo.MIMEApplicationJSON}
 
 var errBodyTaken = errors.New("the body was already decoded")

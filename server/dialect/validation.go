@@ -127,11 +127,11 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 			return nil
 		}
 		for name, member := range value {
-			at := join(path, name)
-			if property := schema.Properties[name]; property != nil {
-				unknown = append(unknown, unknownMembers(property.Value, member, at)...)
-			} else {
-				unknown = append(unknown, at)
+			switch property := schema.Properties[name]; {
+			case property == nil:
+				unknown = append(unknown, join(path, name))
+			case hasMembers(member):
+				unknown = append(unknown, unknownMembers(property.Value, member, join(path, name))...)
 			}
 		}
 	case []any:
@@ -144,6 +144,15 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 	}
 	slices.Sort(unknown)
 	return unknown
+}
+
+// hasMembers tells whether a value is of a kind that holds others.
+func hasMembers(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
 
 // join gives the path of a member below path. An empty name, which JSON allows, is "" in quotes.
