@@ -15,12 +15,19 @@ FUZZTIME ?= 1m
 EXAMPLES ?= 300
 SEED ?= 1
 SCHEMATHESIS = .ci/schemathesis
-# Further flags for `make bench`, such as --rounds 5; `go run ./server/bench run --help` lists them.
+# benchstat has no releases.
+BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+# Further flags for `make bench` and `make growth`, such as --rounds 5; `go run ./server/bench run --help` lists them.
 BENCHFLAGS ?=
+# What `make compare` compares with, which benchmarks (a regular expression), of which packages, and how often it runs each.
+BASE ?=
+BENCH ?= Stage|Request
+PACKAGES ?= ./server ./server/auth ./server/dialect ./server/worth ./server/testinium ./store
+COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench microbench allocations typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -118,11 +125,42 @@ $(SCHEMATHESIS)/venv/made: $(SCHEMATHESIS)/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
+# The results name the commit, also where Go was told not to note it down.
+bench growth results: COMMIT = $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+
 bench: build ## Measure the server beside pgbench and a floor written by hand; needs TEST_POSTGRES_DSN, wrk, pgbench and Linux
 	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
 
+growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs
+	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)
+
+results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and README.md
+	$(GO) run ./server/bench --program ./dragoman --write
+	$(GO) run ./server/bench growth --program ./dragoman --write
+
 microbench: ## Run every Go benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
-	$(GO) test -run '^$$' -bench . ./...
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Both commits' benchmarks run in turn, so that a machine which grows slower is slower to both.
+compare: ## Run the Go benchmarks of this tree and of the commit BASE, and compare them: make compare BASE=main BENCH=StageStore
+	@test -n "$(BASE)" || { echo "Say what to compare with: make compare BASE=main" >&2; exit 1; }
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; here=$$PWD; \
+	mkdir "$$work/base" "$$work/programs"; \
+	git archive --output "$$work/base.tar" "$(BASE)"; tar -xf "$$work/base.tar" -C "$$work/base"; \
+	for package in $(PACKAGES); do \
+		name=$$(echo "$$package" | tr -c 'a-z0-9\n' _); \
+		if [ -d "$$work/base/$$package" ]; then (cd "$$work/base" && $(GO) test -c -o "$$work/programs/base$$name" "$$package"); fi; \
+		$(GO) test -c -o "$$work/programs/this$$name" "$$package"; \
+	done; \
+	for round in $$(seq $(COUNT)); do for package in $(PACKAGES); do for tree in base this; do \
+		program=$$work/programs/$$tree$$(echo "$$package" | tr -c 'a-z0-9\n' _); \
+		folder=$$here; [ $$tree = this ] || folder=$$work/base; \
+		[ -x "$$program" ] || continue; \
+		echo "round $$round of $(COUNT): $$package, $$tree" >&2; \
+		(cd "$$folder/$$package" && "$$program" -test.run '^$$' -test.bench '$(BENCH)' -test.benchmem) >>"$$work/$$tree.txt" || \
+			{ tail -n 20 "$$work/$$tree.txt" >&2; exit 1; }; \
+	done; done; done; \
+	cd "$$work" && $(GO) run $(BENCHSTAT) "$(BASE)=base.txt" "this tree=this.txt"
 
 allocations: ## Record how often each kind of request allocates memory; needs TEST_POSTGRES_DSN
 	RECORD_ALLOCATIONS=1 $(GO) test -count=1 -run Allocates ./server

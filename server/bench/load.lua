@@ -1,11 +1,13 @@
--- One request after the other to users drawn at random, each update another value. BENCH_ variables say which.
+-- One request after the other to users drawn at random, each update another value, in this run and any other: a user who is
+-- given what they have is not written. BENCH_ variables say which.
 local method, path, users = os.getenv("BENCH_METHOD"), os.getenv("BENCH_PATH"), tonumber(os.getenv("BENCH_USERS"))
 local body = os.getenv("BENCH_BODY") or ""
 local headers = {
   ["Authorization"] = "Bearer " .. (os.getenv("BENCH_TOKEN") or ""),
-  ["current-company-id"] = "1",
+  ["current-company-id"] = os.getenv("BENCH_COMPANY") or "1",
   ["Content-Type"] = "application/json",
 }
+local run = tonumber(os.getenv("BENCH_RUN"))
 local threads = 0
 
 function setup(thread)
@@ -14,12 +16,12 @@ function setup(thread)
 end
 
 function init()
-  math.randomseed(seed * 7919)
-  n = seed * 100000000
+  math.randomseed((run * 64 + seed) * 7919)
+  n = (run * 64 + seed) * 10000000
 end
 
 local function fill(text, user)
-  return (text:gsub("{uuid}", string.format("00000000-0000-4000-8000-%012x", user)):gsub("{id}", tostring(user)):gsub("{n}", tostring(n)))
+  return (text:gsub("{uuid}", string.format("00000000-0000-4000-8000-%012x", user)):gsub("{id}", string.format("%d", user)):gsub("{n}", string.format("%.0f", n)))
 end
 
 function request()

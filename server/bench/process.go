@@ -42,7 +42,7 @@ func start(ctx context.Context, log string, environment []string, program string
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	p := &process{command, address, file}
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
 			return p, c.Close()
 		}
@@ -69,35 +69,60 @@ func (p *process) stop() {
 // clockTick is the unit of the times in /proc: USER_HZ, which is 100 on every Linux.
 const clockTick = 10 * time.Millisecond
 
+// stat is what /proc tells of a process.
+type stat struct {
+	name   string
+	parent int
+	// Processor time of the process, and of its children that have ended.
+	own, ended time.Duration
+}
+
+func statOf(pid int) (stat, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, err
+	}
+	return parseStat(string(content))
+}
+
+func parseStat(text string) (s stat, err error) {
+	// The name, in parentheses, may hold anything.
+	from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	fields := strings.Fields(text[to+1:])
+	if from < 0 || to < from || len(fields) < 15 {
+		return stat{}, fmt.Errorf("state of a process: %q", text)
+	}
+	s.name = text[from+1 : to]
+	var n [5]int
+	for i, field := range []string{fields[1], fields[11], fields[12], fields[13], fields[14]} {
+		if n[i], err = strconv.Atoi(field); err != nil {
+			return stat{}, fmt.Errorf("state of a process: %w", err)
+		}
+	}
+	s.parent = n[0]
+	s.own, s.ended = time.Duration(n[1]+n[2])*clockTick, time.Duration(n[3]+n[4])*clockTick
+	return s, nil
+}
+
 // cpu is how much processor time the process has had.
 func (p *process) cpu() (time.Duration, error) {
-	stat, err := p.read("stat")
-	if err != nil {
-		return 0, err
-	}
-	// The fields behind the name, which may hold anything, in parentheses.
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("processor time of process %d: %q", p.command.Process.Pid, stat)
-	}
-	return time.Duration(user+system) * clockTick, nil
+	s, err := statOf(p.command.Process.Pid)
+	return s.own, err
 }
 
 // memory is the most memory that the process had resident since resetMemory, in bytes.
-func (p *process) memory() (int64, error) {
-	status, err := p.read("status")
+func (p *process) memory() (int64, error) { return p.status("VmHWM") }
+
+// resident is how much memory the process has resident now, in bytes.
+func (p *process) resident() (int64, error) { return p.status("VmRSS") }
+
+func (p *process) status(name string) (int64, error) {
+	value := valueIn(p.proc("status"), name)
+	kib, err := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("memory of process %d: %s is %q", p.command.Process.Pid, name, value)
 	}
-	for line := range strings.Lines(status) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("memory of process %d: no VmHWM", p.command.Process.Pid)
+	return kib << 10, nil
 }
 
 func (p *process) resetMemory() error {
@@ -106,11 +131,6 @@ func (p *process) resetMemory() error {
 
 func (p *process) proc(name string) string {
 	return fmt.Sprintf("/proc/%d/%s", p.command.Process.Pid, name)
-}
-
-func (p *process) read(name string) (string, error) {
-	content, err := os.ReadFile(p.proc(name))
-	return string(content), err
 }
 
 // ready waits until the program says that it is.
@@ -128,4 +148,41 @@ func (p *process) ready() error {
 		last = fmt.Errorf("%s", answer.Status)
 	}
 	return fmt.Errorf("not ready: %w", last)
+}
+
+// cluster is the processes of a Postgres on this machine.
+type cluster struct{ postmaster int }
+
+// findCluster finds the processes by that of one connection, or returns nil: Postgres may be on another machine, or have process ids of its
+// own.
+func findCluster(backend int) *cluster {
+	s, err := statOf(backend)
+	if err != nil || s.name != "postgres" {
+		return nil
+	}
+	return &cluster{s.parent}
+}
+
+// cpu is how much processor time all of the processes have had, those included that have ended.
+func (c *cluster) cpu() (time.Duration, error) {
+	s, err := statOf(c.postmaster)
+	if err != nil {
+		return 0, fmt.Errorf("processor time of Postgres: %w", err)
+	}
+	all := s.own + s.ended
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("processor time of Postgres: %w", err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		// One that ends meanwhile is counted by the postmaster the next time.
+		if child, err := statOf(pid); err == nil && child.parent == c.postmaster {
+			all += child.own
+		}
+	}
+	return all, nil
 }

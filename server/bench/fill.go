@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"modernc.org/sqlite"
+)
+
+// importUsers makes a directory by the program: customer 1 with the users 1 to n, and customer 2 with one user only.
+func (b *bench) importUsers(ctx context.Context, database string, n, only int) error {
+	for _, c := range []struct{ id, uuid string }{{"1", customerUUID}, {"2", smallCustomer}} {
+		_, err := b.output(ctx, database, "customer", "add", "--name", "Bench "+c.id, "--id", c.id, "--uuid", c.uuid, "--company", c.id+"=Bench "+c.id)
+		if err != nil {
+			return err
+		}
+	}
+	var file bytes.Buffer
+	file.WriteString("id,uuid,customer,first_name,last_name,username,email,roles,status\n")
+	line := func(id, customer int) {
+		fmt.Fprintf(&file, "%d,%s,%d,Ada,Lovelace,user%d,user%d@example.com,ROLE_USER,ACTIVE\n", id, userUUID(id), customer, id, id)
+	}
+	for id := 1; id <= n; id++ {
+		line(id, 1)
+	}
+	line(only, 2)
+	if err := os.WriteFile(b.file("users.csv"), file.Bytes(), 0o600); err != nil {
+		return err
+	}
+	if _, err := b.output(ctx, database, "import", b.file("users.csv")); err != nil {
+		return err
+	}
+	return settle(ctx, database)
+}
+
+// settle does what Postgres does by itself a while after many rows were written.
+func settle(ctx context.Context, database string) error {
+	if engineOf(database) == "sqlite" {
+		return nil
+	}
+	return execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes")
+}
+
+// A million users are imported in minutes, ten millions in an hour. So above imported users, the rest are made by copying user 1's
+// rows. They are what an import would have left, which a test holds: the ids that an import reserves are reserved already, as the one
+// user of customer 2 has the highest; no change has a number in the feed yet.
+const imported = 10_000
+
+// copies makes users of user 1.
+type copies struct {
+	secret      []byte // the program's secret key
+	first, last int    // the new users' ids
+	tables      []copiedTable
+}
+
+// copiedTable is a table with one row of each user, and the column that says whose.
+type copiedTable struct{ name, key string }
+
+// value is what a column has for another user, given user 1's text.
+func (c *copies) value(column, text string, id int) string {
+	switch column {
+	case "id", "user_id":
+		return strconv.Itoa(id)
+	case "access_token_sealed":
+		return sealedToken(c.secret, id)
+	default:
+		return strings.ReplaceAll(strings.ReplaceAll(text, "user1", "user"+strconv.Itoa(id)), userUUID(1), userUUID(id))
+	}
+}
+
+// copyUsers makes the users first to last of customer 1, beside those that were imported.
+func (b *bench) copyUsers(ctx context.Context, database string, first, last int) error {
+	if last < first {
+		return nil
+	}
+	c := copies{secret: b.secret, first: first, last: last, tables: []copiedTable{{name: "users", key: "id"}, {name: "user_changes", key: "user_id"}}}
+	var err error
+	if engineOf(database) == "sqlite" {
+		err = c.intoSQLite(ctx, strings.TrimPrefix(database, "sqlite:"))
+	} else {
+		err = c.intoPostgres(ctx, database)
+	}
+	if err != nil {
+		return fmt.Errorf("make users: %w", err)
+	}
+	return settle(ctx, database)
+}
+
+const addToCount = "UPDATE user_counts SET users = users + %d WHERE customer_id = 1"
+
+// intoPostgres writes each table by COPY, in its format of lines with a tab between values.
+func (c *copies) intoPostgres(ctx context.Context, database string) error {
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for _, t := range c.tables {
+		var columns []string
+		err := conn.QueryRow(ctx, "SELECT array_agg(column_name::text ORDER BY ordinal_position) FROM information_schema.columns "+
+			"WHERE table_schema = current_schema() AND table_name = $1", t.name).Scan(&columns)
+		if err != nil {
+			return err
+		}
+		var line bytes.Buffer
+		names := strings.Join(columns, ", ")
+		if _, err := conn.PgConn().CopyTo(ctx, &line, "COPY (SELECT "+names+" FROM "+t.name+" WHERE "+t.key+" = 1) TO STDOUT"); err != nil {
+			return err
+		}
+		values := strings.Split(strings.TrimSuffix(line.String(), "\n"), "\t")
+		if len(values) != len(columns) {
+			return fmt.Errorf("user 1 has %d values in %s, of %d", len(values), t.name, len(columns))
+		}
+		lines, write := io.Pipe()
+		go func() { write.CloseWithError(c.writeLines(write, columns, values)) }()
+		_, err = conn.PgConn().CopyFrom(ctx, lines, "COPY "+t.name+" ("+names+") FROM STDIN")
+		_ = lines.Close()
+		if err != nil {
+			return err
+		}
+	}
+	_, err = conn.Exec(ctx, fmt.Sprintf(addToCount, c.last-c.first+1))
+	return err
+}
+
+func (c *copies) writeLines(w io.Writer, columns, values []string) error {
+	var batch []byte
+	for id := c.first; id <= c.last; id++ {
+		for i, column := range columns {
+			if i > 0 {
+				batch = append(batch, '\t')
+			}
+			batch = append(batch, c.value(column, values[i], id)...)
+		}
+		batch = append(batch, '\n')
+		if len(batch) > 1<<16 || id == c.last {
+			if _, err := w.Write(batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	return nil
+}
+
+// sealedFunction is sealedToken in SQLite, of a key and an id.
+const sealedFunction = "bench_sealed"
+
+var registerSealed = sync.OnceValue(func() error {
+	return sqlite.RegisterScalarFunction(sealedFunction, 2, func(_ *sqlite.FunctionContext, given []driver.Value) (driver.Value, error) {
+		secret, ok1 := given[0].([]byte)
+		id, ok2 := given[1].(int64)
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("%s wants a key and an id", sealedFunction)
+		}
+		return sealedToken(secret, int(id)), nil
+	})
+})
+
+// intoSQLite has SQLite make the rows, in few statements, and without waiting for the disk but in the end. A statement a row would have the
+// driver prepare it anew for each.
+func (c *copies) intoSQLite(ctx context.Context, file string) (err error) {
+	if err := registerSealed(); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=synchronous(OFF)&_pragma=cache_size(-1000000)&_pragma=temp_store(MEMORY)")
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	const atOnce = 50_000
+	for first := c.first; first <= c.last; first += atOnce {
+		if err := c.insert(ctx, db, first, min(first+atOnce-1, c.last)); err != nil {
+			return err
+		}
+	}
+	for _, s := range []string{"PRAGMA synchronous = FULL", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := db.ExecContext(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert adds users in one transaction.
+func (c *copies) insert(ctx context.Context, db *sql.DB, first, last int) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	for _, t := range c.tables {
+		columns, err := sqliteColumns(ctx, tx, t.name)
+		if err != nil {
+			return err
+		}
+		copied := make([]string, len(columns))
+		for i, column := range columns {
+			copied[i] = copiedColumn(column)
+		}
+		// #nosec G202 -- our own names
+		statement := "WITH RECURSIVE new (id) AS (SELECT :first UNION ALL SELECT id + 1 FROM new WHERE id < :last) INSERT INTO " + t.name +
+			" (" + strings.Join(columns, ", ") + ") SELECT " + strings.Join(copied, ", ") + " FROM new, " + t.name + " old WHERE old." + t.key + " = 1"
+		_, err = tx.ExecContext(ctx, statement, sql.Named("first", first), sql.Named("last", last), sql.Named("secret", c.secret))
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(addToCount, last-first+1)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// copiedColumn is what copies.value is, in SQL.
+func copiedColumn(column string) string {
+	switch column {
+	case "id", "user_id":
+		return "new.id"
+	case "access_token_sealed":
+		return sealedFunction + "(:secret, new.id)"
+	case "uuid", "username", "username_fold", "email", "email_fold", "fields":
+		return "replace(replace(old." + column + ", 'user1', 'user' || new.id), '" + userUUID(1) + "', printf('" + uuidFormat + "', new.id))"
+	default:
+		return "old." + column
+	}
+}
+
+func sqliteColumns(ctx context.Context, tx *sql.Tx, table string) (columns []string, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		columns = append(columns, name)
+	}
+	return columns, nil
+}
+
+// sealedToken is a new access token, sealed for a user as the store does it: see store/seal.go.
+func sealedToken(secret []byte, id int) string {
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		panic(err) // the key is of 32 bytes
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // AES has blocks of 16 bytes
+	}
+	sum := sha256.Sum256(append([]byte("dragoman secret key id\x00"), secret...))
+	name := hex.EncodeToString(sum[:4])
+	place := []byte("dragoman sealed value\x00")
+	place = append(place, userUUIDBytes(id)...)
+	for _, part := range []string{"access_token", name} {
+		place = binary.BigEndian.AppendUint32(place, uint32(len(part))) // #nosec G115 -- a few bytes
+		place = append(place, part...)
+	}
+	// #nosec G407 -- no nonce is given, because the AEAD takes a random one itself
+	sealed := aead.Seal(nil, nil, []byte(hex.EncodeToString(key(16))), place)
+	return name + "." + base64.RawURLEncoding.EncodeToString(sealed)
+}
+
+func userUUIDBytes(id int) []byte {
+	raw, err := hex.DecodeString(strings.ReplaceAll(userUUID(id), "-", ""))
+	if err != nil {
+		panic(err) // it is made of hexadecimal digits
+	}
+	return raw
+}
+
+// sizeOf is how much disk a database takes, in bytes: of Postgres, its tables and their indexes alone.
+func sizeOf(ctx context.Context, database string) (n int64, err error) {
+	if engineOf(database) == "sqlite" {
+		info, err := os.Stat(strings.TrimPrefix(database, "sqlite:"))
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	err = conn.QueryRow(ctx, "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'").Scan(&n)
+	return n, err
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type growthCommand struct {
+	measureFlags
+	Users []int `default:"10000,1000000" help:"How many users the directories have."`
+}
+
+// Help is the long text of --help.
+func (*growthCommand) Help() string {
+	return "Each size is a directory of its own on either engine, and all of them are measured in one run, in turn. Ten millions take " +
+		"some 15 GB of disk."
+}
+
+// Validate refuses sizes that cannot be compared.
+func (c *growthCommand) Validate() error {
+	if len(c.Users) == 0 || slices.Min(c.Users) < 1000 {
+		return errors.New("--users must be some numbers of at least 1000")
+	}
+	slices.Sort(c.Users)
+	return c.measureFlags.Validate()
+}
+
+// The connections at which sizes are compared, and at which the customers are: the one of the small customer's users takes one write
+// at a time.
+const (
+	sizesConnections = 16
+	lone             = 1
+)
+
+// size is a directory and what is told of it.
+type size struct {
+	users  int
+	engine string
+	filled time.Duration
+	bytes  int64 // of disk
+}
+
+// Run fills the directories and measures everything in turn.
+func (c *growthCommand) Run(ctx context.Context) error {
+	b, err := newBench(ctx, &c.measureFlags)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	found := growthFindings{command: c, machine: b.machine}
+	for _, users := range c.Users {
+		postgres, err := b.newSchema(ctx)
+		if err != nil {
+			return err
+		}
+		for _, database := range []string{postgres, "sqlite:" + b.file(fmt.Sprintf("%d.db", users))} {
+			s, err := b.fill(ctx, database, users)
+			if err != nil {
+				return err
+			}
+			found.sizes = append(found.sizes, s)
+			if err := b.addSize(ctx, database, users); err != nil {
+				return err
+			}
+		}
+	}
+	if found.results, err = b.run(ctx, nil); err != nil {
+		return err
+	}
+	return c.publish(section{resultsFile, "growth", found.writeAll})
+}
+
+func (b *bench) fill(ctx context.Context, database string, users int) (size, error) {
+	s := size{users: users, engine: engineOf(database)}
+	fmt.Fprintf(os.Stderr, "%s of %d users: fill it ", s.engine, users)
+	began := time.Now()
+	if err := b.importUsers(ctx, database, min(users, imported), users+1); err != nil {
+		return s, err
+	}
+	if err := b.copyUsers(ctx, database, imported+1, users); err != nil {
+		return s, err
+	}
+	s.filled = time.Since(began)
+	fmt.Fprintln(os.Stderr, s.filled.Round(time.Second))
+	var err error
+	s.bytes, err = sizeOf(ctx, database)
+	return s, err
+}
+
+// addSize serves a directory and has it measured.
+func (b *bench) addSize(ctx context.Context, database string, users int) error {
+	server, err := b.startProgram(ctx, database)
+	if err != nil {
+		return err
+	}
+	engine := engineOf(database)
+	if engine == "postgres" {
+		floor, err := b.startFloor(ctx, database)
+		if err != nil {
+			return err
+		}
+		b.addAt(sizesConnections, users, subject{engine: engine, server: floor, floor: true, name: "floor PATCH", method: "PATCH", path: "/users/{uuid}", body: patchBody})
+		b.addAt(sizesConnections, users, subject{engine: engine, server: floor, floor: true, name: "floor GET", method: "GET", path: "/users/{uuid}"})
+	}
+	const page = 20
+	pages := (users + page - 1) / page
+	for _, s := range []subject{
+		{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
+		{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
+		{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
+		{name: "first page", method: "GET", path: worthUsers + "?page=1"},
+		{name: "middle page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages/2)},
+		{name: "last page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages)},
+	} {
+		s.engine, s.server = engine, server
+		b.addAt(sizesConnections, users, s)
+	}
+	only := strconv.Itoa(users + 1)
+	small := strings.NewReplacer(customerUUID, smallCustomer, "/customers/1/", "/customers/2/", "{uuid}", userUUID(users+1), "{id}", only)
+	for _, s := range []subject{
+		{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
+		{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
+		{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
+		{name: "list of one", method: "GET", path: worthUsers + "?itemsPerPage=1"},
+	} {
+		s.engine, s.server = engine, server
+		large, name := s, s.name
+		large.name = name + largeCustomers
+		b.addAt(lone, users, large)
+		s.name, s.path, s.body = name+smallCustomers, small.Replace(s.path), small.Replace(s.body)
+		s.company = 2
+		b.addAt(lone, users, s)
+	}
+	return nil
+}
+
+// Whose users a subject is of.
+const (
+	largeCustomers = ", customer of all"
+	smallCustomers = ", customer of one"
+)
+
+func (b *bench) addAt(connections, users int, s subject) {
+	s.users, s.only = users, connections
+	b.add(s)
+}
+
+// growthFindings is what a run found out.
+type growthFindings struct {
+	command *growthCommand
+	machine []string
+	sizes   []size
+	results results
+}
+
+func (f *growthFindings) at(s subject, users int) *figures {
+	for _, r := range f.results {
+		if r.subject.engine == s.engine && r.subject.name == s.name && r.subject.users == users {
+			m := r.median()
+			return &m
+		}
+	}
+	return nil
+}
+
+// all is the processor time of a request, all of it but the load's.
+func (f figures) all() time.Duration { return f.cpu + f.database }
+
+func (f *growthFindings) writeAll(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s\n\n", strings.Join(f.machine, "\n")); err != nil {
+		return err
+	}
+	t := newTable(w, "directory", "filled in", "on disk")
+	for _, s := range f.sizes {
+		t.row(fmt.Sprintf("%s, %d users", engineName(s.engine), s.users), s.filled.Round(time.Second).String(), fmt.Sprintf("%.0f MB", float64(s.bytes)/1e6))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "\nTime and CPU a request are beside those of the smallest directory.\n\n"); err != nil {
+		return err
+	}
+	t = newTable(w, "connections", "what", "users", "requests/s", "p50", "p99", "CPU a request: server", "database", "time", "CPU", "errors")
+	for _, r := range f.sorted() {
+		m, least := r.median(), f.at(r.subject, f.command.Users[0])
+		t.row(strconv.Itoa(r.connections), label(r.subject), strconv.Itoa(r.subject.users), number(m.perSecond), short(m.p50), short(m.p99),
+			short(m.cpu), short(m.database), ratio(least.perSecond, m.perSecond), ratio(float64(m.all()), float64(least.all())), strconv.Itoa(m.errors))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "\nTargets, of this run:\n\n"); err != nil {
+		return err
+	}
+	return writeTargets(w, f.targets())
+}
+
+// sorted has the sizes of each subject below each other, in the order of the subjects.
+func (f *growthFindings) sorted() results {
+	place := map[string]int{}
+	for _, r := range f.results {
+		if name := r.subject.engine + r.subject.name; place[name] == 0 {
+			place[name] = len(place) + 1
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(f.results), func(a, b *result) int {
+		return place[a.subject.engine+a.subject.name] - place[b.subject.engine+b.subject.name]
+	})
+}
+
+// targets hold that nothing costs more than a B-tree makes it, whose depth is the logarithm of its size; that a page costs the same wherever it
+// is; and that a small customer pays nothing for a large one.
+func (f *growthFindings) targets() (all []target) {
+	least, errors := f.command.Users[0], 0
+	for _, r := range f.results {
+		m := r.median()
+		errors += m.errors
+		users := r.subject.users
+		if users == least || r.subject.floor {
+			continue
+		}
+		name := fmt.Sprintf("%s, %d users: ", label(r.subject), users)
+		before := f.at(r.subject, least)
+		if r.connections == sizesConnections {
+			depth := math.Log(float64(users)) / math.Log(float64(least))
+			all = append(all,
+				atMost(name+"time a request", depth, before.perSecond/m.perSecond),
+				atMost(name+"CPU a request", depth, float64(m.all())/float64(before.all())))
+		}
+		if strings.HasSuffix(r.subject.name, " page") && r.subject.name != "first page" {
+			first := f.at(subject{engine: r.subject.engine, name: "first page"}, users)
+			if first != nil {
+				all = append(all, atMost(name+"p50, of the first page's", 1.5, float64(m.p50)/float64(first.p50)))
+			}
+		}
+		if kind, ok := strings.CutSuffix(r.subject.name, smallCustomers); ok {
+			large := f.at(subject{engine: r.subject.engine, name: kind + largeCustomers}, users)
+			if large != nil {
+				all = append(all, atMost(name+"p50, of the large customer's", 1.25, float64(m.p50)/float64(large.p50)))
+				all = append(all, atMost(fmt.Sprintf("%s %s, %d users: p50 of the large customer's, of the small one's", engineName(r.subject.engine), kind, users),
+					1.5, float64(large.p50)/float64(m.p50)))
+			}
+		}
+	}
+	return append(all, target{"requests that failed, in all", "0", strconv.Itoa(errors), errors == 0})
+}

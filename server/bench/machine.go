@@ -1,0 +1,214 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// findTools says where pgbench is, given where it is said to be, and all that is missing.
+func findTools(given string) (pgbench string, err error) {
+	var missing []error
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		missing = append(missing, errors.New("this needs Linux, for a process's time and memory"))
+	}
+	if _, err := exec.LookPath("wrk"); err != nil {
+		missing = append(missing, errors.New("wrk, which makes the load, is not on the PATH: in Debian it is the package wrk"))
+	}
+	if pgbench, err = findPGBench(given); err != nil {
+		missing = append(missing, err)
+	}
+	return pgbench, errors.Join(missing...)
+}
+
+// findPGBench looks where Debian has it when it is not on the PATH, and takes the newest.
+func findPGBench(given string) (string, error) {
+	if given != "" {
+		at, err := exec.LookPath(given)
+		if err != nil {
+			return "", fmt.Errorf("--pgbench: %w", err)
+		}
+		return at, nil
+	}
+	if at, err := exec.LookPath("pgbench"); err == nil && exec.Command(at, "--version").Run() == nil { // #nosec G204 -- found on the PATH
+		return at, nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is good
+	if len(found) == 0 {
+		return "", errors.New("pgbench is neither on the PATH nor in /usr/lib/postgresql: in Debian it is in the package postgresql; --pgbench says where else it is")
+	}
+	return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(majorOf(a), majorOf(b)) }), nil
+}
+
+// majorOf is the version in a path such as /usr/lib/postgresql/15/bin/pgbench.
+func majorOf(path string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+	return n
+}
+
+// describe says in a few lines what is measured, and on what.
+func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err error) {
+	program, err := b.describeProgram(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	postgres, c, err := describePostgres(ctx, b.Postgres)
+	if err != nil {
+		return nil, nil, err
+	}
+	disk := filesystemOf(b.folder)
+	if disk == "tmpfs" || disk == "ramfs" {
+		return nil, nil, fmt.Errorf("%s is in memory (%s), where nothing is durable: give --folder one that is on a disk", filepath.Dir(b.folder), disk)
+	}
+	return []string{
+		fmt.Sprintf("%s, on one machine that the server, the database and the load share: %d processors (%s), %s of memory, %s.",
+			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(), kernel()),
+		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s.",
+			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version")),
+	}, c, nil
+}
+
+func (b *bench) describeProgram(ctx context.Context) (string, error) {
+	text, err := b.output(ctx, "", "version", "--format", "json")
+	if err != nil {
+		return "", err
+	}
+	var v struct{ Version, Commit, Go string }
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return "", fmt.Errorf("version of the program: %w", err)
+	}
+	commit, dirty, _ := strings.Cut(v.Commit, "-")
+	if commit = commit[:min(12, len(commit))]; dirty != "" {
+		commit += " with changes"
+	}
+	return fmt.Sprintf("Dragoman %s, commit %s, built with %s", cmp.Or(v.Version, "of no version"), cmp.Or(commit, "unknown"), cmp.Or(v.Go, "an unknown Go")), nil
+}
+
+// postgresSettings are those that decide how durable an acknowledged commit is, and how quick.
+var postgresSettings = []string{"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers"}
+
+func describePostgres(ctx context.Context, database string) (text string, c *cluster, err error) {
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return "", nil, fmt.Errorf("the Postgres to measure on: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	var version string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&version); err != nil {
+		return "", nil, fmt.Errorf("version of Postgres: %w", err)
+	}
+	version, _, _ = strings.Cut(version, " ")
+	var settings []string
+	for _, name := range postgresSettings {
+		var value string
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
+			return "", nil, fmt.Errorf("settings of Postgres: %w", err)
+		}
+		settings = append(settings, name+"="+value)
+	}
+	var pid int
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return "", nil, fmt.Errorf("process of Postgres: %w", err)
+	}
+	return "PostgreSQL " + version + ": " + strings.Join(settings, ", "), findCluster(pid), nil
+}
+
+// withoutSchema takes the search_path from a URL.
+func withoutSchema(database string) (rest, schema string) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return database, ""
+	}
+	q := u.Query()
+	schema = q.Get("search_path")
+	q.Del("search_path")
+	u.RawQuery = q.Encode()
+	return u.String(), schema
+}
+
+func logsOf(prefix string) ([]string, error) { return filepath.Glob(prefix + ".[0-9]*") }
+
+// versionOf is the first line that a program tells of itself, without what is of no use here.
+func versionOf(program, flag string) string {
+	out, _ := exec.Command(program, flag).CombinedOutput() // #nosec G204 -- wrk ends with 1 when it is asked
+	line, _, _ := strings.Cut(string(out), "\n")
+	line, _, _ = strings.Cut(line, " Copyright")
+	line, _, _ = strings.Cut(line, " [")
+	return cmp.Or(strings.TrimSpace(line), filepath.Base(program))
+}
+
+// valueIn returns what stands behind a name and a colon in a file such as those in /proc.
+func valueIn(file, name string) string {
+	content, err := os.ReadFile(file) // #nosec G304 -- a file of /proc
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(content)) {
+		if before, after, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(before) == name {
+			return strings.TrimSpace(after)
+		}
+	}
+	return ""
+}
+
+// processor is what Linux calls the machine's processor.
+func processor() string { return cmp.Or(valueIn("/proc/cpuinfo", "model name"), runtime.GOARCH) }
+
+func totalMemory() string {
+	kib, err := strconv.ParseInt(strings.TrimSuffix(valueIn("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
+	if err != nil {
+		return "an unknown amount"
+	}
+	return fmt.Sprintf("%d GiB", (kib+1<<19)>>20)
+}
+
+func kernel() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return runtime.GOOS
+	}
+	return "Linux " + strings.TrimSpace(string(release))
+}
+
+// filesystemOf says on what kind of filesystem a folder is, or nothing.
+func filesystemOf(folder string) string {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return ""
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return ""
+	}
+	return filesystemIn(string(mounts), folder)
+}
+
+// filesystemIn looks for the mount that a path is below, the last of the longest.
+func filesystemIn(mounts, path string) (kind string) {
+	longest := 0
+	for line := range strings.Lines(mounts) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			continue
+		}
+		at := fields[1]
+		below := at == "/" || path == at || strings.HasPrefix(path, at+"/")
+		if below && len(at) >= longest {
+			longest, kind = len(at), fields[2]
+		}
+	}
+	return kind
+}

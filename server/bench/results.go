@@ -1,0 +1,180 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// result is all the runs of a subject at a number of connections.
+type result struct {
+	subject     subject
+	connections int
+	runs        []figures
+}
+
+// median gives the run in the middle, by throughput, with all errors.
+func (r *result) median() figures {
+	runs := slices.SortedFunc(slices.Values(r.runs), func(a, b figures) int { return cmp.Compare(a.perSecond, b.perSecond) })
+	f := runs[len(runs)/2]
+	f.errors = 0
+	for _, run := range runs {
+		f.errors += run.errors
+		f.memory = max(f.memory, run.memory)
+	}
+	return f
+}
+
+type results []*result
+
+// find returns the median of a subject at a number of connections, or nil where it was not measured.
+func (all results) find(engine, name string, connections int) *figures {
+	for _, r := range all {
+		if r.subject.engine == engine && r.subject.name == name && r.connections == connections {
+			f := r.median()
+			return &f
+		}
+	}
+	return nil
+}
+
+// floorOf is what each kind of request is read beside, on either engine.
+var floorOf = map[string]string{"PATCH": "floor PATCH", "PUT": "floor PATCH", "GET": "floor GET"}
+
+// besideFloor says how a result stands to its floor's throughput and processor time, or nothing.
+func (all results) besideFloor(r *result) (throughput, cpu string) {
+	floor := all.find("postgres", floorOf[r.subject.name], r.connections)
+	if floor == nil {
+		return "", ""
+	}
+	m := r.median()
+	return ratio(m.perSecond, floor.perSecond), ratio(float64(m.cpu), float64(floor.cpu))
+}
+
+// write prints the results as a table of Markdown.
+func (all results) write(w io.Writer) error {
+	t := newTable(w, "connections", "what", "requests/s", "of the floor", "p50", "p99", "CPU a request: server", "of the floor", "database", "load",
+		"peak memory", "errors")
+	for _, r := range all {
+		m := r.median()
+		throughput, cpu := all.besideFloor(r)
+		t.row(strconv.Itoa(r.connections), label(r.subject), number(m.perSecond), throughput, short(m.p50), short(m.p99), short(m.cpu), cpu,
+			short(m.database), short(m.load), megabytes(m.memory), strconv.Itoa(m.errors))
+	}
+	return t.flush()
+}
+
+// label names a subject in a table.
+func label(s subject) string {
+	if s.floor {
+		return s.name
+	}
+	return engineName(s.engine) + " " + s.name
+}
+
+func engineName(engine string) string {
+	return map[string]string{"postgres": "Postgres", "sqlite": "SQLite"}[engine]
+}
+
+func ratio(a, b float64) string {
+	if a == 0 || b == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", a/b)
+}
+
+func number(n float64) string { return fmt.Sprintf("%.0f", n) }
+
+func short(d time.Duration) string {
+	switch {
+	case d == 0:
+		return ""
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d us", d.Microseconds())
+	default:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+}
+
+func megabytes(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}
+
+// table is one of Markdown.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(w io.Writer, columns ...string) table {
+	t := table{tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)}
+	t.row(columns...)
+	t.row(slices.Repeat([]string{"---"}, len(columns))...)
+	return t
+}
+
+func (t table) row(cells ...string) {
+	_, _ = fmt.Fprintf(t.w, "| %s\t|\n", strings.Join(cells, "\t| ")) // flush tells
+}
+
+func (t table) flush() error { return t.w.Flush() }
+
+// The files that --write writes into.
+const (
+	resultsFile = "server/bench/RESULTS.md"
+	readmeFile  = "README.md"
+)
+
+// section is a part of a file, between two comments that name it.
+type section struct {
+	file, name string
+	write      func(io.Writer) error
+}
+
+// publish prints the first section and, with --write, puts all of them into their files.
+func (f *measureFlags) publish(sections ...section) error {
+	if err := sections[0].write(os.Stdout); err != nil {
+		return fmt.Errorf("print the results: %w", err)
+	}
+	if !f.Write {
+		return nil
+	}
+	for _, s := range sections {
+		var text strings.Builder
+		if err := s.write(&text); err != nil {
+			return err
+		}
+		content, err := os.ReadFile(s.file)
+		if err != nil {
+			return err
+		}
+		replaced, err := replaceSection(string(content), s.name, text.String())
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.file, err)
+		}
+		if err := os.WriteFile(s.file, []byte(replaced), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceSection puts text between the comments of a section.
+func replaceSection(content, name, text string) (string, error) {
+	begin, end := "<!-- "+name+": written by the benchmark -->\n", "<!-- end of "+name+" -->"
+	before, rest, ok := strings.Cut(content, begin)
+	if !ok {
+		return "", fmt.Errorf("there is no %q", strings.TrimSpace(begin))
+	}
+	_, after, ok := strings.Cut(rest, end)
+	if !ok {
+		return "", fmt.Errorf("there is no %q", end)
+	}
+	return before + begin + "\n" + strings.TrimSpace(text) + "\n\n" + end + after, nil
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+type runCommand struct {
+	measureFlags
+	Users       int   `default:"10000" help:"How many users the directory has."`
+	Connections []int `default:"1,16,64,256" help:"How many connections load it."`
+}
+
+const (
+	patchBody = `{"first_name":"Ada {n}","mobile":"+44 20 7946 0000"}`
+	putBody   = `{"name":"Ada {n}","surname":"Lovelace","username":"user{id}","email":"user{id}@example.com","enabled":true,` +
+		`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`
+	worthUsers     = "/auth/api/v1/customers/" + customerUUID + "/users"
+	testiniumUsers = "/account/api/v1/customers/1/users"
+)
+
+// Run measures everything in turn.
+func (c *runCommand) Run(ctx context.Context) (err error) {
+	b, err := newBench(ctx, &c.measureFlags)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	found := runFindings{command: c, machine: b.machine}
+	if err := c.prepare(ctx, b, &found); err != nil {
+		return err
+	}
+	if found.results, err = b.run(ctx, c.Connections); err != nil {
+		return err
+	}
+	if found.idleAfter, err = b.idleAfterLoad(ctx); err != nil {
+		return err
+	}
+	return c.publish(section{resultsFile, "bench", found.writeAll}, section{readmeFile, "bench", found.writeQuote})
+}
+
+// prepare fills a directory on each engine, starts every server, and says what is to be measured.
+func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) error {
+	postgres, err := b.newSchema(ctx)
+	if err != nil {
+		return err
+	}
+	b.add(subject{engine: "postgres", name: "pgbench UPDATE", database: postgres, statement: pgbenchUpdate(c.Users), floor: true})
+	floor, err := b.startFloor(ctx, postgres)
+	if err != nil {
+		return err
+	}
+	b.add(subject{engine: "postgres", name: "floor PATCH", server: floor, method: "PATCH", path: "/users/{uuid}", body: patchBody, users: c.Users, floor: true})
+	b.add(subject{engine: "postgres", name: "floor GET", server: floor, method: "GET", path: "/users/{uuid}", users: c.Users, floor: true})
+	b.add(subject{engine: "sqlite", name: "commit by hand", byHand: b.file("byhand.db"), only: 1, floor: true})
+	for _, database := range []string{postgres, "sqlite:" + b.file("dragoman.db")} {
+		if err := b.importUsers(ctx, database, c.Users, c.Users+1); err != nil {
+			return err
+		}
+		if engineOf(database) == "sqlite" {
+			if found.start, found.idle, err = b.measureStarts(ctx, database); err != nil {
+				return err
+			}
+		}
+		server, err := b.startProgram(ctx, database)
+		if err != nil {
+			return err
+		}
+		for _, s := range []subject{
+			{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
+			{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
+			{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
+			{name: "list", method: "GET", path: worthUsers + "?page=1"},
+		} {
+			s.engine, s.server, s.users = engineOf(database), server, c.Users
+			b.add(s)
+		}
+	}
+	return nil
+}
+
+// pgbenchUpdate is the floor's UPDATE as a script of pgbench's.
+func pgbenchUpdate(users int) string {
+	return fmt.Sprintf(`\set id random(1, %d)
+\set n random(1, 1000000000)
+UPDATE users SET first_name = 'Ada ' || :n::text, first_name_fold = 'ada ' || :n::text, mobile = '+44 20 7946 0000', updated_at = :n, version = version + 1 WHERE customer_id = 1 AND id = :id
+`, users)
+}
+
+// runFindings is what a run found out.
+type runFindings struct {
+	command   *runCommand
+	machine   []string
+	results   results
+	start     time.Duration // of the program on an SQLite database that is there, until it is ready
+	idle      int64         // the program's resident memory a while after it, in bytes
+	idleAfter int64         // the most of any program, a while after the last load
+}
+
+func (f *runFindings) writeAll(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s\n\n", strings.Join(f.machine, "\n")); err != nil {
+		return err
+	}
+	if err := f.results.write(w); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nTargets, of this run:\n\n")
+	if err != nil {
+		return err
+	}
+	return writeTargets(w, f.targets())
+}
+
+// quoted is what README shows, at so many connections.
+const quoted = 16
+
+func (f *runFindings) writeQuote(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s\n\n", f.machine[0]); err != nil {
+		return err
+	}
+	t := newTable(w, "at 16 connections", "requests/s", "of the floor", "CPU of the server a request", "of the floor")
+	for _, r := range f.results {
+		if r.connections != quoted {
+			continue
+		}
+		m := r.median()
+		throughput, cpu := f.results.besideFloor(r)
+		t.row(label(r.subject), number(m.perSecond), throughput, short(m.cpu), cpu)
+	}
+	return t.flush()
+}

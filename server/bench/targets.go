@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// target is a figure that is to be reached, and what it came to.
+type target struct {
+	what, wanted, got string
+	met               bool
+}
+
+func writeTargets(w io.Writer, all []target) error {
+	t := newTable(w, "target", "wanted", "measured", "met")
+	for _, x := range all {
+		met := "**no**"
+		if x.met {
+			met = "yes"
+		}
+		t.row(x.what, x.wanted, x.got, met)
+	}
+	return t.flush()
+}
+
+func atLeast(what string, wanted, got float64) target {
+	return target{what, fmt.Sprintf("at least %.2f", wanted), fmt.Sprintf("%.2f", got), got >= wanted}
+}
+
+func atMost(what string, wanted, got float64) target {
+	return target{what, fmt.Sprintf("at most %.2f", wanted), fmt.Sprintf("%.2f", got), got <= wanted}
+}
+
+func under(what string, wanted, got float64, shown func(float64) string) target {
+	return target{what, "under " + shown(wanted), shown(got), got < wanted}
+}
+
+func bytesShown(n float64) string   { return megabytes(int64(n)) }
+func timeShown(n float64) string    { return short(time.Duration(n)) }
+func decimalShown(n float64) string { return fmt.Sprintf("%.1f", n) }
+
+// targets are those of which the run measured something.
+func (f *runFindings) targets() []target {
+	all := append(f.floorTargets(), f.latencyTargets()...)
+	all = append(all, f.memoryTargets()...)
+	errors := 0
+	for _, r := range f.results {
+		errors += r.median().errors
+	}
+	return append(all, target{"requests that failed, in all", "0", fmt.Sprint(errors), errors == 0})
+}
+
+// floorTargets hold throughput and processor time against the floor of the same run.
+func (f *runFindings) floorTargets() (all []target) {
+	const connections = 16
+	for _, t := range []struct {
+		engine, name    string
+		throughput, cpu float64 // cpu: 0 where nothing is wanted
+	}{
+		{"postgres", "PATCH", 0.6, 1.6},
+		{"postgres", "PUT", 0.6, 1.6},
+		{"postgres", "GET", 0.7, 0},
+		{"sqlite", "PATCH", 0.72, 0},
+	} {
+		ours, floor := f.results.find(t.engine, t.name, connections), f.results.find("postgres", floorOf[t.name], connections)
+		if ours == nil || floor == nil {
+			continue
+		}
+		name := label(subject{engine: t.engine, name: t.name}) + ", 16 connections: "
+		all = append(all, atLeast(name+"throughput, of the floor's", t.throughput, ours.perSecond/floor.perSecond))
+		if t.cpu != 0 {
+			all = append(all, atMost(name+"CPU of the server a request, of the floor's", t.cpu, float64(ours.cpu)/float64(floor.cpu)))
+		}
+	}
+	return all
+}
+
+// latencyTargets hold that a lone writer waits for no group, and that nobody waits much longer than most.
+func (f *runFindings) latencyTargets() (all []target) {
+	lone, commit := f.results.find("sqlite", "PATCH", 1), f.results.find("sqlite", "commit by hand", 1)
+	if lone != nil && commit != nil {
+		what := fmt.Sprintf("SQLite PATCH, a lone writer: p50 (%s) above that of a commit by hand (%s)", short(lone.p50), short(commit.p50))
+		all = append(all, under(what, float64(time.Millisecond), float64(lone.p50-commit.p50), timeShown))
+	}
+	const connections = 64
+	for _, r := range f.results {
+		if m := r.median(); r.connections == connections && !r.subject.floor {
+			what := fmt.Sprintf("%s, %d connections: p99 (%s), of p50 (%s)", label(r.subject), connections, short(m.p99), short(m.p50))
+			all = append(all, under(what, 5, float64(m.p99)/float64(m.p50), decimalShown))
+		}
+	}
+	return all
+}
+
+// memoryTargets hold the program's memory, and how soon it is ready.
+func (f *runFindings) memoryTargets() (all []target) {
+	if f.start != 0 {
+		all = append(all,
+			under(fmt.Sprintf("from the start to ready, on an SQLite database that is there, median of %d", starts), float64(100*time.Millisecond), float64(f.start), timeShown),
+			under("resident memory, idle after the start", 40e6, float64(f.idle), bytesShown))
+	}
+	if f.idleAfter != 0 {
+		all = append(all, under(fmt.Sprintf("resident memory, idle %s after the last load, the most of any server", quiet), 40e6, float64(f.idleAfter), bytesShown))
+	}
+	const connections = 256
+	var most int64
+	var where string
+	for _, r := range f.results {
+		if m := r.median(); r.connections == connections && !r.subject.floor && m.memory > most {
+			most, where = m.memory, label(r.subject)
+		}
+	}
+	if most != 0 {
+		all = append(all, under(fmt.Sprintf("resident memory at its peak, %d connections, the most (%s)", connections, where), 100e6, float64(most), bytesShown))
+	}
+	return all
+}
