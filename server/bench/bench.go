@@ -130,7 +130,7 @@ func (b *bench) close() {
 func (b *bench) newSchema(ctx context.Context) (database string, err error) {
 	u, err := url.Parse(b.Postgres)
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-		return "", errors.New("the Postgres to measure on is not given as a URL, postgres://...")
+		return "", errors.New("the Postgres to measure on is not given as a URL that begins with postgres://")
 	}
 	schema := "bench_" + strings.ToLower(rand.Text())
 	if err := execute(ctx, b.Postgres, "CREATE SCHEMA "+schema); err != nil {
