@@ -2,8 +2,7 @@ package store_test
 
 import (
 	"context"
-	"fmt"
-	"io"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -11,95 +10,60 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// benchUsers is how many users the benchmarks write to: enough that they have pages of their own.
-const benchUsers = 10_000
-
-// benchDirectory returns an observed store with a customer of benchUsers users, as a server has it, and their keys.
-func benchDirectory(b *testing.B, url string) (*store.Store, []store.UserKey) {
-	b.Helper()
-	var statements atomic.Int64
-	s, err := store.Open(b.Context(), store.Config{URL: url, SecretKey: storetest.Key, Observer: store.Observer{
-		Statement: func(context.Context, store.Statement) { statements.Add(1) },
-	}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	storetest.Directory(b, s)
-	keys, rows := make([]store.UserKey, benchUsers), make([]store.ImportRow, benchUsers)
-	for n := range keys {
-		id := int64(100_000 + n)
-		u := newUser(fmt.Sprintf("ada%d", n))
-		u.ID = id
-		keys[n], rows[n] = store.UserByID(3393, id), store.ImportRow{Line: id, Customer: store.CustomerByID(3393), User: u}
-	}
-	i, err := s.NewImport(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	err = i.Write(b.Context(), func() ([]store.ImportRow, error) {
-		if len(rows) == 0 {
-			return nil, io.EOF
-		}
-		some := rows[:500]
-		rows = rows[500:]
-		return some, nil
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return s, keys
-}
-
-// BenchmarkUpdateUser changes one user after the other, by so many writers at once.
-func BenchmarkUpdateUser(b *testing.B) {
+// BenchmarkStageStore is the last stage of a request, on either engine: one user is read, or read and written with the history.
+// "writers" is many at once, each of a user of their own, and its time is that of all of them by their number.
+func BenchmarkStageStore(b *testing.B) {
 	storetest.BenchEachURL(b, func(b *testing.B, url string) {
-		s, keys := benchDirectory(b, url)
-		var next atomic.Int64
-		update := func(b *testing.B) {
-			n := next.Add(1)
-			_, changed, err := s.UpdateUser(context.Background(), keys[n*7919%benchUsers], store.Change{Edit: func(u *store.User) error {
-				u.FirstName = fmt.Sprintf("Ada %d", n)
+		s := storetest.Open(b, url)
+		storetest.Directory(b, s)
+		ctx := context.Background()
+		var n atomic.Int64
+		update := func(b *testing.B, key store.UserKey) {
+			name := "Ada " + strconv.FormatInt(n.Add(1), 10)
+			_, changed, err := s.UpdateUser(ctx, key, store.Change{Edit: func(u *store.User) error {
+				u.FirstName = name
 				return nil
 			}})
 			if err != nil || len(changed) != 1 {
-				b.Errorf("changed %v, %v", changed, err)
+				b.Error(changed, err)
 			}
 		}
-		for _, writers := range []int{1, 16} {
-			b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-				b.ReportAllocs()
-				var all group
-				var begun atomic.Int64
-				b.ResetTimer()
-				for range writers {
-					all.Go(func() {
-						for begun.Add(1) <= int64(b.N) {
-							update(b)
-						}
-					})
+		b.Run("find", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.FindUser(ctx, ada); err != nil {
+					b.Fatal(err)
 				}
-				all.Wait()
+			}
+		})
+		b.Run("update", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				update(b, ada)
+			}
+		})
+		b.Run("writers", func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(8)
+			b.RunParallel(func(p *testing.PB) {
+				u := benchUser(b, s, n.Add(1))
+				for p.Next() {
+					update(b, u)
+				}
 			})
-		}
+		})
 	})
 }
 
-// BenchmarkFindUser reads one user after the other, with a context that may end, as a request's.
-func BenchmarkFindUser(b *testing.B) {
-	storetest.BenchEachURL(b, func(b *testing.B, url string) {
-		s, keys := benchDirectory(b, url)
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		b.ReportAllocs()
-		for n := 0; b.Loop(); n++ {
-			if _, err := s.FindUser(ctx, keys[n*7919%benchUsers]); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+// benchUser adds a user.
+func benchUser(b *testing.B, s *store.Store, n int64) store.UserKey {
+	name := "bench" + strconv.FormatInt(n, 10)
+	u := store.User{
+		CustomerID: 3393, FirstName: "Ada", LastName: "Lovelace", Username: name, Email: name + "@example.com",
+		Roles: store.Roles(3), Status: store.StatusActive,
+	}
+	if err := s.CreateUser(context.Background(), &u); err != nil {
+		b.Error(err)
+	}
+	return store.UserByID(u.CustomerID, u.ID)
 }
