@@ -48,6 +48,7 @@ func (f *measureFlags) Validate() error {
 type bench struct {
 	*measureFlags
 	pgbenchAt string
+	clients   int // that pgbench may have at most
 	machine   []string // lines that describe what is measured, and on what
 	cluster   *cluster // nil where the processes of Postgres cannot be seen
 	folder    string
@@ -153,6 +154,15 @@ func execute(ctx context.Context, database string, statements ...string) error {
 		err = errors.Join(err, execErr)
 	}
 	return errors.Join(err, c.Close(ctx))
+}
+
+// query runs a statement that gives one value.
+func query(ctx context.Context, database, statement string, into any) error {
+	c, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return errors.Join(c.QueryRow(ctx, statement).Scan(into), c.Close(ctx))
 }
 
 // engineOf says on which engine a database is, by its URL.

@@ -299,11 +299,7 @@ func sizeOf(ctx context.Context, database string) (n int64, err error) {
 		}
 		return info.Size(), nil
 	}
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	err = conn.QueryRow(ctx, "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'").Scan(&n)
+	err = query(ctx, database, "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c "+
+		"WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'", &n)
 	return n, err
 }

@@ -187,6 +187,7 @@ func (b *bench) pgbench(ctx context.Context, s subject, connections int) (load, 
 		return load{}, err
 	}
 	target, schema := withoutSchema(s.database)
+	connections = min(connections, b.clients)
 	command := exec.CommandContext(ctx, b.pgbenchAt, "--no-vacuum", "--protocol", "prepared", "--file", script, // #nosec G204 -- as above
 		"--client", strconv.Itoa(connections), "--jobs", strconv.Itoa(min(connections, runtime.NumCPU())),
 		"--time", strconv.Itoa(int(b.Duration.Seconds())), "--log", "--log-prefix", b.file("pgbench"), target)

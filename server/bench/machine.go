@@ -69,6 +69,9 @@ func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err e
 	if err != nil {
 		return nil, nil, err
 	}
+	if b.clients, err = clientsAtMost(ctx, b.Postgres); err != nil {
+		return nil, nil, err
+	}
 	disk := filesystemOf(b.folder)
 	if disk == "tmpfs" || disk == "ramfs" {
 		return nil, nil, fmt.Errorf("%s is in memory (%s), where nothing is durable: give --folder one that is on a disk", filepath.Dir(b.folder), disk)
@@ -76,8 +79,8 @@ func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err e
 	return []string{
 		fmt.Sprintf("%s, on one machine that the server, the database and the load share: %d processors (%s), %s of memory, %s.",
 			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(), kernel()),
-		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s.",
-			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version")),
+		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s, which has at most %d connections here.",
+			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version"), b.clients),
 	}, c, nil
 }
 
@@ -124,6 +127,21 @@ func describePostgres(ctx context.Context, database string) (text string, c *clu
 		return "", nil, fmt.Errorf("process of Postgres: %w", err)
 	}
 	return "PostgreSQL " + version + ": " + strings.Join(settings, ", "), findCluster(pid), nil
+}
+
+// besides is how many connections the program and the floor have to Postgres while pgbench has its own, and some for others.
+const besides = 40
+
+// clientsAtMost is how many connections pgbench may open.
+func clientsAtMost(ctx context.Context, database string) (n int, err error) {
+	const free = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+	if err := query(ctx, database, free, &n); err != nil {
+		return 0, fmt.Errorf("the Postgres to measure on: %w", err)
+	}
+	if n -= besides; n < 1 {
+		return 0, fmt.Errorf("this Postgres takes too few connections: its max_connections must be above %d", besides)
+	}
+	return n, nil
 }
 
 // withoutSchema takes the search_path from a URL.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +23,14 @@ const (
 	worthUsers     = "/auth/api/v1/customers/" + customerUUID + "/users"
 	testiniumUsers = "/account/api/v1/customers/1/users"
 )
+
+// Validate refuses what nothing can be measured with.
+func (c *runCommand) Validate() error {
+	if c.Users < 1 || len(c.Connections) == 0 || slices.Min(c.Connections) < 1 {
+		return errors.New("--users and --connections must be at least 1")
+	}
+	return c.measureFlags.Validate()
+}
 
 // Run measures everything in turn.
 func (c *runCommand) Run(ctx context.Context) (err error) {
