@@ -22,7 +22,7 @@ import (
 // measureFlags are what every measuring command is told.
 type measureFlags struct {
 	Program  string        `required:"" type:"existingfile" help:"The program to measure."`
-	Postgres string        `required:"" env:"TEST_POSTGRES_DSN" help:"The URL of a Postgres to measure on; schemas are made and dropped."`
+	Postgres string        `env:"TEST_POSTGRES_DSN" help:"The URL of a Postgres to measure on; schemas are made and dropped."`
 	PGBench  string        `name:"pgbench" placeholder:"FILE" help:"Where pgbench is, if it is neither on the PATH nor where Debian has it."`
 	Folder   string        `type:"existingdir" placeholder:"FOLDER" help:"On which disk the SQLite database is to be, if not on that of temporary files."`
 	Rounds   int           `default:"3" help:"How often each is measured; the median counts."`
@@ -34,6 +34,8 @@ type measureFlags struct {
 // Validate refuses what nothing can be measured with.
 func (f *measureFlags) Validate() error {
 	switch {
+	case f.Postgres == "":
+		return errors.New("this needs a Postgres: set TEST_POSTGRES_DSN, or give --postgres")
 	case f.Rounds < 1:
 		return errors.New("--rounds must be at least 1")
 	case f.Duration < time.Second:
@@ -48,7 +50,7 @@ func (f *measureFlags) Validate() error {
 type bench struct {
 	*measureFlags
 	pgbenchAt string
-	clients   int // that pgbench may have at most
+	clients   int      // that pgbench may have at most
 	machine   []string // lines that describe what is measured, and on what
 	cluster   *cluster // nil where the processes of Postgres cannot be seen
 	folder    string
@@ -76,31 +78,37 @@ func userUUID(id int) string { return fmt.Sprintf(uuidFormat, id) }
 const uuidFormat = "00000000-0000-4000-8000-%012x"
 
 // newBench finds out what there is to measure with.
-func newBench(ctx context.Context, c *measureFlags) (b *bench, err error) {
-	b = &bench{measureFlags: c}
-	defer func() {
-		if err != nil {
-			b.close()
-		}
-	}()
-	if b.pgbenchAt, err = findTools(c.PGBench); err != nil {
+func newBench(ctx context.Context, c *measureFlags) (*bench, error) {
+	b := &bench{measureFlags: c}
+	if err := b.prepare(ctx); err != nil {
+		b.close()
 		return nil, err
 	}
-	if b.folder, err = os.MkdirTemp(c.Folder, "dragoman-bench-"); err != nil {
-		return nil, err
+	return b, nil
+}
+
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.pgbenchAt, err = findTools(b.PGBench); err != nil {
+		return err
+	}
+	if b.folder, err = os.MkdirTemp(b.Folder, "dragoman-bench-"); err != nil {
+		return err
 	}
 	if b.machine, b.cluster, err = b.describe(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.WriteFile(b.file("load.lua"), loadScript, 0o600); err != nil {
-		return nil, err
+		return err
 	}
 	b.secret = key(32)
-	b.keys = []string{"DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(b.secret), "DRAGOMAN_JWT_SECRET=" + base64.StdEncoding.EncodeToString(key(48))}
+	b.keys = []string{
+		"DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(b.secret),
+		"DRAGOMAN_JWT_SECRET=" + base64.StdEncoding.EncodeToString(key(48)),
+	}
 	token, err := b.output(ctx, "", "token", "--customer", customerUUID, "--customer", "1", "--customer", smallCustomer, "--customer", "2",
 		"--authority", "ROLE_COMPANY_ADMIN", "--expires", "24h")
 	b.token = strings.TrimSpace(token)
-	return b, err
+	return err
 }
 
 func (b *bench) file(name string) string { return filepath.Join(b.folder, name) }

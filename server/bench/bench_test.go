@@ -106,7 +106,7 @@ func TestFindsTheFilesystem(t *testing.T) {
 // TestSaysWhatIsMissing is not parallel, because it has a PATH of its own.
 func TestSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := findTools("/nowhere/pgbench")
+	_, err := newBench(t.Context(), &measureFlags{PGBench: "/nowhere/pgbench"})
 	if err == nil {
 		t.Fatal("nothing is missing")
 	}
