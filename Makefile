@@ -135,8 +135,8 @@ growth: build ## Measure directories of 10,000 users and of a million beside eac
 	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)
 
 results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and README.md
-	$(GO) run ./server/bench --program ./dragoman --write
-	$(GO) run ./server/bench growth --program ./dragoman --write
+	$(GO) run ./server/bench --program ./dragoman --write $(BENCHFLAGS)
+	$(GO) run ./server/bench growth --program ./dragoman --write $(BENCHFLAGS)
 
 microbench: ## Run every Go benchmark; with TEST_POSTGRES_DSN set, on Postgres as well. BENCH_USERS says with how many users
 	$(GO) test -run '^$$' -bench . -benchmem ./...
