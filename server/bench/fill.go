@@ -54,7 +54,12 @@ func settle(ctx context.Context, database string) error {
 	if engineOf(database) == "sqlite" {
 		return nil
 	}
-	return execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes")
+	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes"); err != nil {
+		return err
+	}
+	// Not everybody may. Then the first figures pay for what was filled.
+	_ = execute(ctx, database, "CHECKPOINT")
+	return nil
 }
 
 // A million users are imported in minutes, ten millions in an hour. So above imported users, the rest are made by copying user 1's
