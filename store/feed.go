@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -43,7 +44,7 @@ func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, l
 func (s *Store) numberedChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
 	db := s.read.WithContext(ctx)
 	var highest int64
-	if err := db.Model(&UserChange{}).Select("coalesce(max(number), 0)").Scan(&highest).Error; err != nil {
+	if err := db.Model(&UserChange{}).Select("coalesce(max(number), 0)").Where("number IS NOT NULL").Scan(&highest).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
 	query := db.Where("number > ? AND number <= ?", after, highest)
@@ -82,21 +83,22 @@ func (s *Store) number(ctx context.Context) (numbered int64, pending bool, err e
 				return databaseError(ctx, "waiting for the sequencer", err)
 			}
 		}
-		done := tx.Exec(numberChanges, numberedAtOnce)
+		done := tx.Exec(fmt.Sprintf(numberChanges, s.db.pendingOrder), numberedAtOnce)
 		numbered = done.RowsAffected
 		return databaseErrorOrNil(ctx, "numbering changes", done.Error)
 	})
 	return numbered, true, err
 }
 
+// numberChanges takes the rows of a batch in an order that agrees with each user's versions, which an index has.
 const numberChanges = `
 WITH batch AS (
-    SELECT user_id, version, at FROM user_changes WHERE number IS NULL ORDER BY version, user_id LIMIT ?
+    SELECT user_id, version, at FROM user_changes WHERE number IS NULL ORDER BY %s LIMIT ?
 ), timed AS (
     SELECT user_id, version, max(at) OVER (PARTITION BY user_id ORDER BY version) AS at FROM batch
 ), numbered AS (
     SELECT user_id, version, row_number() OVER (ORDER BY at, version, user_id)
-        + (SELECT coalesce(max(number), 0) FROM user_changes) AS number FROM timed
+        + (SELECT coalesce(max(number), 0) FROM user_changes WHERE number IS NOT NULL) AS number FROM timed
 )
 UPDATE user_changes SET number = numbered.number FROM numbered
 WHERE user_changes.user_id = numbered.user_id AND user_changes.version = numbered.version`

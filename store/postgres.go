@@ -41,19 +41,20 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
 	}
 	return &database{
-		read:        db,
-		write:       db,
-		engine:      "postgres",
-		dialector:   func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
-		migrate:     func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
-		reserveID:   reservePostgresID,
-		generateIDs: generatePostgresIDs,
-		lockFeed:    lockPostgresFeed,
-		statements:  postgresStatements,
-		queryRow:    queryPostgres,
-		swap:        swapPostgres,
-		swapsAlone:  true,
-		keep:        keepPostgresTransaction,
+		read:         db,
+		write:        db,
+		engine:       "postgres",
+		dialector:    func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
+		migrate:      func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
+		reserveID:    reservePostgresID,
+		generateIDs:  generatePostgresIDs,
+		pendingOrder: "version, user_id",
+		lockFeed:     lockPostgresFeed,
+		statements:   postgresStatements,
+		queryRow:     queryPostgres,
+		swap:         swapPostgres,
+		swapsAlone:   true,
+		keep:         keepPostgresTransaction,
 	}, nil
 }
 

@@ -76,6 +76,8 @@ func newSQLite(read, write *sql.DB) *database {
 		swap:        swapSQLite,
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
+		// Rows are only added, each after those that were committed before it.
+		pendingOrder: "rowid",
 	}
 }
 

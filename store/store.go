@@ -70,6 +70,9 @@ type database struct {
 	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
 	// has one writer at a time anyway.
 	lockFeed func(tx *gorm.DB) error
+	// pendingOrder is the order in which changes get their numbers, as far as batches go: one that agrees with each user's
+	// versions and that the index of those without a number has.
+	pendingOrder string
 	// release frees what is held beside the pools. Nil where there is nothing.
 	release func() error
 	// keep lets tx stand still for longer than the engine would suffer it. Nil where it does anyway.

@@ -1,0 +1,132 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// migrateTo makes an empty database one that a release left which had the migrations up to version.
+func migrateTo(t *testing.T, url string, version int64) *sql.DB {
+	t.Helper()
+	dialect, driver, name := goose.DialectPostgres, "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		dialect, driver, name = goose.DialectSQLite3, "sqlite", "file:"+filepath.ToSlash(path)
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Sub(store.Migrations, "migrations/"+map[goose.Dialect]string{goose.DialectPostgres: "postgres", goose.DialectSQLite3: "sqlite"}[dialect])
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(context.Background(), version); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// TestTheHistoryOutlivesItsNewIndexes: what had a number keeps it, and what had none gets one in the order of each user's versions.
+func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		db := migrateTo(t, url, 3)
+		statements := []string{
+			"INSERT INTO customers (id, uuid, name, created_at, updated_at) VALUES (1, '2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1', 'c', 1, 1)",
+		}
+		for user := 1; user <= 2; user++ {
+			statements = append(statements, fmt.Sprintf(`INSERT INTO users (id, uuid, customer_id, first_name, first_name_fold, last_name, last_name_fold,
+				username, username_fold, email, email_fold, roles, status, account_non_expired, account_non_locked, credential_non_expired,
+				access_token_sealed, email_verified, first_login, created_at, updated_at, version)
+				VALUES (%d, '94520740-d63c-4e02-85ca-c4e138801e7%[1]d', 1, '', '', '', '', 'u%[1]d', 'u%[1]d', 'e%[1]d', 'e%[1]d', 8, 'ACTIVE', %s, '', %s, 1, 1, 4)`,
+				user, "true, true, true", "false, false"))
+		}
+		// Of the second user two changes are numbered, the first one's have no number.
+		for _, change := range []struct {
+			user, version int
+			number        string
+		}{{1, 3, "NULL"}, {1, 1, "NULL"}, {1, 2, "NULL"}, {2, 2, "2"}, {2, 1, "1"}, {2, 3, "NULL"}} {
+			statements = append(statements, fmt.Sprintf(`INSERT INTO user_changes (user_id, version, customer_id, at, subject, dialect, operation, request_id, fields, number)
+				VALUES (%d, %d, 1, 5, 's', 'd', 'o', 'r', '[]', %s)`, change.user, change.version, change.number))
+		}
+		for _, statement := range statements {
+			if _, err := db.Exec(statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := storetest.Open(t, url)
+		changes, next, err := s.ListChanges(context.Background(), store.FeedScope{All: true}, 0, 100)
+		if err != nil || next != 6 {
+			t.Fatalf("next is %d, %v", next, err)
+		}
+		var got []string
+		for _, c := range changes {
+			got = append(got, fmt.Sprintf("%d/%d/%s", c.UserID, c.Version, c.Subject))
+		}
+		if want := "2/1/s 2/2/s 1/1/s 1/2/s 1/3/s 2/3/s"; strings.Join(got, " ") != want {
+			t.Errorf("the feed is %v, want %s", got, want)
+		}
+		_, write := s.Pools()
+		for _, statement := range []string{
+			"UPDATE user_changes SET number = 99 WHERE number = 1",
+			"INSERT INTO user_changes SELECT * FROM user_changes",
+			"UPDATE user_changes SET subject = 'x'",
+		} {
+			if _, err := write.Exec(statement); err == nil {
+				t.Errorf("it lets %s", statement)
+			}
+		}
+	})
+}
+
+// TestTheFeedIsReadByItsIndexes: however much history there is, the sequencer and a reader look at nothing else than what they
+// need. Postgres would rather scan tables as small as a test's.
+func TestTheFeedIsReadByItsIndexes(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	_, write := s.Pools()
+	for statement, want := range map[string]string{
+		"SELECT user_id, version, at FROM user_changes WHERE number IS NULL ORDER BY rowid LIMIT ?":                   "user_changes_pending (number=?)",
+		"SELECT EXISTS (SELECT 1 FROM user_changes WHERE number IS NULL)":                                             "user_changes_pending (number=?)",
+		"SELECT coalesce(max(number), 0) FROM user_changes WHERE number IS NOT NULL":                                  "user_changes_number",
+		"SELECT * FROM user_changes WHERE number > ? AND number <= ? ORDER BY number LIMIT ?":                         "user_changes_number (number>? AND number<?)",
+		"SELECT * FROM user_changes WHERE number > ? AND number <= ? AND customer_id IN (?) ORDER BY number LIMIT ?":  "user_changes_customer_id (customer_id=? AND number>? AND number<?)",
+		"SELECT * FROM user_changes WHERE user_id = ? AND customer_id = ? AND version > ? ORDER BY version LIMIT 100": "sqlite_autoindex_user_changes_1 (user_id=? AND version>?)",
+	} {
+		var id, parent, unused int
+		var all []string
+		rows, err := write.Query("EXPLAIN QUERY PLAN "+statement, 1, 2, 3, 4)
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+		for rows.Next() {
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, detail)
+		}
+		rows.Close()
+		plan := strings.Join(all, "; ")
+		if !strings.Contains(plan, want) || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s\nis answered by %s,\nand should be by %s", statement, plan, want)
+		}
+	}
+}
