@@ -66,10 +66,9 @@ type Edit struct {
 
 // Written is the headers of a write's answer.
 type Written struct {
-	ETag         string
-	CacheControl string
-	Changed      string  // Dragoman-Changed
-	Ignored      *string // Dragoman-Ignored; nil if nothing was
+	ETag    string
+	Changed string  // Dragoman-Changed
+	Ignored *string // Dragoman-Ignored; nil if nothing was
 }
 
 // UpdateUser writes edit to the user of key in one step: in the very transaction that writes it, the user is held
@@ -132,7 +131,7 @@ func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
 }
 
 func written(u store.User, changed, ignored []string) Written {
-	w := Written{ETag: ETag(u.Version), CacheControl: CacheControl, Changed: listNames(changed)}
+	w := Written{ETag: ETag(u.Version), Changed: listNames(changed)}
 	w.Ignored = ignoredHeader(ignored)
 	return w
 }

@@ -2,7 +2,6 @@ package testinium
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -51,18 +50,17 @@ func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
 func (l *userList) write(w http.ResponseWriter) error {
 	out := bufio.NewWriter(progressing{w, l.call})
 	separator := byte('[')
+	var e dialect.Encoder
 	for len(l.batch) > 0 {
 		for _, u := range l.batch {
 			shown := toAPIUser(u, l.roles, l.call.Manages())
 			shown.CompanyName = &l.call.Company.Name
-			text, err := json.Marshal(shown) // #nosec G117 -- in answers both passwords are always null
-			if err != nil {
-				return fmt.Errorf("encode user: %w", err)
-			}
+			e.Reset()
+			encodeUser(&e, &shown)
 			if err := out.WriteByte(separator); err != nil {
 				return fmt.Errorf("write list: %w", err)
 			}
-			if _, err := out.Write(text); err != nil {
+			if _, err := out.Write(e.Bytes()); err != nil {
 				return fmt.Errorf("write list: %w", err)
 			}
 			separator = ','

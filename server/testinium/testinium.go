@@ -87,14 +87,11 @@ func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObje
 	if err != nil {
 		return nil, err
 	}
-	headers := testiniumapi.GetUser200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl}
+	etag := dialect.ETag(user.Version)
 	if call.Has(user.Version) {
-		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders(headers)}, nil
+		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
-	return testiniumapi.GetUser200JSONResponse{
-		Body:    toAPIUser(user, h.store.Catalogue(), call.Manages()),
-		Headers: headers,
-	}, nil
+	return &userShown{etag, toAPIUser(user, h.store.Catalogue(), call.Manages())}, nil
 }
 
 // ListUsers gives all users of a customer, as a stream.
@@ -121,15 +118,7 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 	if err != nil {
 		return nil, err
 	}
-	return testiniumapi.UpdateUser200JSONResponse{
-		Body: toAPIUser(user, h.store.Catalogue(), call.Manages()),
-		Headers: testiniumapi.UpdateUser200ResponseHeaders{
-			ETag:            written.ETag,
-			CacheControl:    written.CacheControl,
-			DragomanChanged: written.Changed,
-			DragomanIgnored: written.Ignored,
-		},
-	}, nil
+	return &userUpdated{written, toAPIUser(user, h.store.Catalogue(), call.Manages())}, nil
 }
 
 // put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds

@@ -68,7 +68,15 @@ func toAPIUserRecord(u store.User, roles *store.Catalogue) worthapi.UserRecord {
 	return shown
 }
 
-func toAPITime(t time.Time) string { return t.Format(store.TimeLayout) }
+// toAPITime gives t in store.TimeLayout. The package time has a short way for RFC 3339 alone, which has no milliseconds.
+func toAPITime(t time.Time) string {
+	if t.Location() != time.UTC {
+		return t.Format(store.TimeLayout)
+	}
+	text := t.AppendFormat(make([]byte, 0, len(store.TimeLayout)), time.RFC3339)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return string(append(text[:len(text)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z'))
+}
 
 // maxWhole is how many records a list without pages may have.
 const maxWhole = 1000

@@ -98,13 +98,13 @@ func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUse
 	if err != nil {
 		return nil, err
 	}
-	headers := worthapi.GetCustomerUser200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl}
+	etag := dialect.ETag(user.Version)
 	if call.Has(user.Version) {
-		return worthapi.GetCustomerUser304Response{Headers: worthapi.GetCustomerUser304ResponseHeaders(headers)}, nil
+		return worthapi.GetCustomerUser304Response{Headers: worthapi.GetCustomerUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
-	return worthapi.GetCustomerUser200JSONResponse{
-		Body:    worthapi.UserAnswer{Status: "success", Message: "Success", Data: toAPIUserDetails(user, call.Customer, h.roles)},
-		Headers: headers,
+	return &userShown{
+		etag: etag,
+		body: worthapi.UserAnswer{Status: "success", Message: "Success", Data: toAPIUserDetails(user, call.Customer, h.roles)},
 	}, nil
 }
 
@@ -125,17 +125,14 @@ func (h *handler) ListCustomerUsers(ctx context.Context, r worthapi.ListCustomer
 		}}}
 	}
 	page := worthapi.UserPage{
-		Records:    []worthapi.UserRecord{},
+		Records:    make([]worthapi.UserRecord, 0, len(users)),
 		TotalPages: p.pages(total),
 		TotalItems: strconv.FormatInt(total, 10),
 	}
 	for _, u := range users {
 		page.Records = append(page.Records, toAPIUserRecord(u, h.roles))
 	}
-	return worthapi.ListCustomerUsers200JSONResponse{
-		Body:    worthapi.UserListAnswer{Status: "success", Message: "Success", Data: page},
-		Headers: worthapi.ListCustomerUsers200ResponseHeaders{CacheControl: dialect.CacheControl},
-	}, nil
+	return &usersListed{worthapi.UserListAnswer{Status: "success", Message: "Success", Data: page}}, nil
 }
 
 // CreateCustomerUser adds an invited user.
@@ -204,13 +201,5 @@ func (h *handler) UpdateCustomerUser(ctx context.Context, r worthapi.UpdateCusto
 	if err != nil {
 		return nil, err
 	}
-	return worthapi.UpdateCustomerUser200JSONResponse{
-		Body: worthapi.Success{Status: "success", Message: "User details updated successfully"},
-		Headers: worthapi.UpdateCustomerUser200ResponseHeaders{
-			ETag:            written.ETag,
-			CacheControl:    written.CacheControl,
-			DragomanChanged: written.Changed,
-			DragomanIgnored: written.Ignored,
-		},
-	}, nil
+	return userUpdated{written}, nil
 }
