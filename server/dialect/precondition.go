@@ -75,8 +75,10 @@ func listNames(names []string) string {
 	}
 	listed := make([]string, 0, len(names)+1)
 	for _, name := range names {
-		if runes := []rune(name); len(runes) > maxNameLength {
-			name = string(runes[:maxNameLength])
+		if len(name) > maxNameLength { // in bytes: else it has no more characters
+			if runes := []rune(name); len(runes) > maxNameLength {
+				name = string(runes[:maxNameLength])
+			}
 		}
 		listed = append(listed, percentEncode(name))
 	}
@@ -87,6 +89,9 @@ func listNames(names []string) string {
 }
 
 func percentEncode(name string) string {
+	if isToken(name) {
+		return name // as are nearly all
+	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(name) {
@@ -99,6 +104,15 @@ func percentEncode(name string) string {
 		}
 	}
 	return b.String()
+}
+
+func isToken(name string) bool {
+	for i := range len(name) {
+		if !isTokenByte(name[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func isTokenByte(c byte) bool {
