@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -39,6 +40,18 @@ func TestAClientThatIsGoneIsNoFailure(t *testing.T) {
 		w := &watch{stopping: func() bool { return c.stopping }}
 		if got := w.endOf(e, c.client, c.err); got != c.want {
 			t.Errorf("client gone: %t, error %v: %+v, want %+v", c.client == gone, c.err, got, c.want)
+		}
+	}
+}
+
+func TestASaneRequestIDIsShortAndPlain(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]bool{
+		"a": true, "0-9_A.z": true, strings.Repeat("a", 64): true,
+		"": false, strings.Repeat("a", 65): false, "a b": false, "é": false, "a\n": false, "a/b": false, "a@b": false, "{": false, "`": false, "[": false, ":": false,
+	} {
+		if got := isSaneRequestID(id); got != want {
+			t.Errorf("%q is sane: %t, want %t", id, got, want)
 		}
 	}
 }

@@ -134,6 +134,9 @@ func valueNear(s *openapi3.Schema, depth int) *rapid.Generator[any] {
 			return rapid.SliceOfN(valueNear(s.Items.Value, depth-1), 0, 4).Draw(t, "items")
 		case s.Type.Is("object"):
 			object := map[string]any{}
+			if rapid.IntRange(0, 9).Draw(t, "empty") == 0 {
+				return object
+			}
 			missing := rapid.IntRange(0, 4).Draw(t, "missing")
 			for name, property := range s.Properties {
 				if missing == 0 && rapid.Bool().Draw(t, "left out") {
