@@ -34,7 +34,7 @@ var administratorFields = map[Field]bool{
 // administrator. Unless the customer is held, by [holdCustomer], that may be over the next moment.
 func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (FieldErrors, error) {
 	var another bool
-	err := db.Raw(fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM users WHERE customer_id = ? AND (roles & %d) <> 0 AND id <> ?
+	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM users WHERE customer_id = ? AND (roles & %d) <> 0 AND id <> ?
 		AND status = ? AND account_non_expired = ? AND account_non_locked = ? AND credential_non_expired = ?)`, administratorRoles),
 		before.CustomerID, before.ID, StatusActive, true, true, true).Scan(&another).Error
 	if err != nil {

@@ -15,7 +15,11 @@ import (
 // FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another
 // customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
-	return s.loadUser(ctx, s.read, key, false)
+	u, err := s.loadUser(ctx, s.read, key, false)
+	if err == nil {
+		s.recent.add(key, u)
+	}
+	return u, err
 }
 
 // LocateUser returns the key of the one user, of whichever customer, whom reference names: by the Long, the UUID, or the
@@ -91,7 +95,7 @@ func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field
 			continue
 		}
 		var n int64
-		err := db.Model(&User{}).Where(q.column+" = ? AND id <> ?", q.value(u), self).Count(&n).Error
+		err := db.WithContext(ctx).Model(&User{}).Where(q.column+" = ? AND id <> ?", q.value(u), self).Count(&n).Error
 		if err != nil {
 			return nil, databaseError(ctx, fmt.Sprintf("asking whether %s is taken", q.field), err)
 		}

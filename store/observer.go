@@ -85,6 +85,7 @@ type Retry string
 // The reasons of retries.
 const (
 	RetryOvertaken Retry = "overtaken" // another writer was first
+	RetryOutdated  Retry = "outdated"  // a user was not read but remembered, and another writer had been there since
 	RetryMustHold  Retry = "must_hold" // whether the write may take place can only be told while the row is held
 	RetryUndone    Retry = "undone"    // Postgres undid it for the sake of another transaction
 	RetryGivenUp   Retry = "given_up"  // that was the last attempt: the update is ErrBusy

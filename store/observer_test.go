@@ -72,19 +72,24 @@ func TestTheObserverIsToldOfStatements(t *testing.T) {
 	const canary = "CanaryFirstName"
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
 		write := map[string][]string{
-			"sqlite":   {"select ok", "begin ok", "update ok", "insert ok", "commit ok"},
-			"postgres": {"select ok", "update ok"}, // which inserts as well
+			"sqlite":   {"begin ok", "update ok", "insert ok", "commit ok"},
+			"postgres": {"update ok"}, // which inserts as well
 		}[s.EngineName()]
+		change := func(key store.UserKey) func() error {
+			return func() error {
+				_, _, err := s.UpdateUser(context.Background(), key, store.Change{Edit: pure(func(u *store.User) { u.FirstName += canary })})
+				return err
+			}
+		}
 		for _, c := range []struct {
 			name string
 			do   func() error
 			want []string
 		}{
 			{"a read", func() error { _, err := s.FindUser(context.Background(), ada); return err }, []string{"select ok"}},
-			{"a write", func() error {
-				_, _, err := s.UpdateUser(context.Background(), ada, store.Change{Edit: pure(func(u *store.User) { u.FirstName = canary })})
-				return err
-			}, write},
+			{"a write to a user who was just read", change(ada), write},
+			{"a write to one who was just written", change(ada), write},
+			{"a write to another", change(grace), append([]string{"select ok"}, write...)},
 		} {
 			began := time.Now()
 			got, retries := n.during(func() {
@@ -178,6 +183,22 @@ func TestTheObserverIsToldOfRetries(t *testing.T) {
 			if !slices.Equal(retries, c.want) {
 				t.Errorf("%s: %q, want %q", c.name, retries, c.want)
 			}
+		}
+	})
+}
+
+func TestTheObserverIsToldOfWhatWasOutdated(t *testing.T) {
+	t.Parallel()
+	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
+		find(t, s, ada)
+		// Another server's write.
+		_, db := s.Pools()
+		if _, err := db.Exec("UPDATE users SET version = version + 1 WHERE id = 6860"); err != nil {
+			t.Fatal(err)
+		}
+		_, retries := n.during(func() { edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" }) })
+		if !slices.Equal(retries, []store.Retry{store.RetryOutdated}) {
+			t.Errorf("%q", retries)
 		}
 	})
 }

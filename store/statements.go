@@ -48,7 +48,8 @@ func newStatements(lock string) *statements {
 }
 
 func swapStatement(set columnSet) string {
-	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ?",
+	// The time is for a database that was put back to an older state while it was open: the same version may be another's there.
+	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ?",
 		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "))
 }
 
@@ -76,11 +77,11 @@ var recordColumns = []struct{ name, postgresType string }{
 // swapArguments are the arguments of a statement that swaps a user.
 func swapArguments(set columnSet, before, after *User) []any {
 	columns := set.in()
-	arguments := make([]any, 0, len(columns)+3+len(recordColumns))
+	arguments := make([]any, 0, len(columns)+4+len(recordColumns))
 	for _, c := range columns {
 		arguments = append(arguments, c.value(after))
 	}
-	return append(arguments, before.ID, before.CustomerID, before.Version)
+	return append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli())
 }
 
 // appendRecord appends the values of recordColumns.

@@ -42,6 +42,7 @@ type Store struct {
 	catalogue   *Catalogue
 	keys        *keyring
 	group       *writeGroup // on SQLite
+	recent      recentUsers
 	now         func() time.Time
 	observer    Observer
 	random      io.Reader
@@ -158,6 +159,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 		s.random = rand.Reader
 	}
 	s.group = &writeGroup{pool: d.write}
+	s.recent = newRecentUsers()
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}

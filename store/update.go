@@ -47,31 +47,53 @@ const maxAttempts = 4
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
-	for attempt := range maxAttempts {
-		if attempt == 0 {
-			after, changed, err = s.updateUser(ctx, updating{db: s.read.WithContext(ctx)}, key, c)
-		} else {
-			err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
-				after, changed, err = s.updateUser(ctx, updating{db: tx, held: true}, key, c)
-				return err
-			})
-		}
-		var d *duplicate
-		if errors.As(err, &d) {
-			// Asked only now, because Postgres answers nothing more in a transaction that failed.
-			err = s.conflict(ctx, d)
-		}
+	by := updating{db: s.read, recent: s.recent.find(key)}
+	for attempt := 0; attempt < maxAttempts; {
+		after, changed, err = s.attempt(ctx, by, key, c)
 		if err == nil {
 			return after, changed, nil
+		}
+		if errors.Is(err, errNotSure) {
+			by.recent = nil
+			continue
 		}
 		why, again := retryReason(err)
 		if !again {
 			return User{}, nil, err
 		}
+		if by.recent != nil {
+			s.recent.forget(key)
+			s.observer.retry(ctx, RetryOutdated)
+			by.recent = nil
+			continue
+		}
 		s.observer.retry(ctx, why)
+		by.held = true
+		attempt++
 	}
 	s.observer.retry(ctx, RetryGivenUp)
 	return User{}, nil, fmt.Errorf("updating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
+}
+
+// attempt is one attempt to update a user, within a transaction if the user is to be held.
+func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change) (after User, changed []Field, err error) {
+	if by.held {
+		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
+			after, changed, err = s.updateUser(ctx, updating{db: tx, held: true}, key, c)
+			return err
+		})
+	} else {
+		after, changed, err = s.updateUser(ctx, by, key, c)
+	}
+	var d *duplicate
+	if errors.As(err, &d) {
+		// Asked only now, because Postgres answers nothing more in a transaction that failed.
+		err = s.conflict(ctx, d)
+	}
+	if len(changed) > 0 && err == nil {
+		s.recent.add(key, after)
+	}
+	return after, changed, err
 }
 
 // errOvertaken: another writer was first; what was decided no longer holds, and nothing was written.
@@ -80,11 +102,17 @@ var errOvertaken = errors.New("overtaken by another writer")
 // errMustHold: whether this write may take place can only be told while the user and the customer are held.
 var errMustHold = errors.New("the user must be held")
 
+// errNotSure: the user was not read but remembered, and only a write could have told whether it is still the same.
+var errNotSure = errors.New("the user may be another by now")
+
 // updating is the means of one attempt. If it is held, db is a transaction in which all of it takes place while the user is
 // held; else db only reads, and the attempt hopes that nobody else comes.
 type updating struct {
 	db   *gorm.DB
 	held bool
+	// recent is the user as it lately was. Nil means that it must be read. To go by it is safe as long as the attempt ends in a
+	// write, which finds out if the user is another by now; whatever else comes of it is errNotSure.
+	recent *User
 }
 
 // duplicate: the database refused a user because a unique value of it is another's.
@@ -115,7 +143,7 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 
 // updateUser is one attempt.
 func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Change) (User, []Field, error) {
-	before, err := s.loadUser(ctx, by.db, key, by.held)
+	before, err := s.present(ctx, by, key)
 	if err != nil {
 		return User{}, nil, err
 	}
@@ -128,6 +156,9 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	invalid := slices.DeleteFunc(s.catalogue.validate(&after), func(e FieldError) bool {
 		return !slices.Contains(edited, e.Field)
 	})
+	if by.recent != nil && (refused != nil || len(invalid) > 0) {
+		return User{}, nil, errNotSure
+	}
 	if refused != nil || len(invalid) > 0 {
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
@@ -146,6 +177,9 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		}
 	}
 	changed := Diff(&before, &after)
+	if len(changed) == 0 && by.recent != nil {
+		return User{}, nil, errNotSure
+	}
 	if len(changed) == 0 {
 		return before, nil, nil
 	}
@@ -164,6 +198,14 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		return User{}, nil, err
 	}
 	return after, changed, nil
+}
+
+// present returns the user as it is, or lately was.
+func (s *Store) present(ctx context.Context, by updating, key UserKey) (User, error) {
+	if by.recent != nil {
+		return *by.recent, nil
+	}
+	return s.loadUser(ctx, by.db, key, by.held)
 }
 
 // swap replaces before by after and records the change, if before is still what is stored; else it returns errOvertaken.

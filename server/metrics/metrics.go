@@ -76,7 +76,7 @@ func New(version, commit, goVersion string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// What has not happened yet is 0 rather than absent: else its first time would be no increase.
-	for _, why := range []store.Retry{store.RetryOvertaken, store.RetryMustHold, store.RetryUndone, store.RetryGivenUp} {
+	for _, why := range []store.Retry{store.RetryOvertaken, store.RetryOutdated, store.RetryMustHold, store.RetryUndone, store.RetryGivenUp} {
 		m.retries.WithLabelValues(string(why))
 	}
 	return m

@@ -1,0 +1,110 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// A server remembers users, and another one changes them meanwhile: whatever comes of an edit, comes of the user as it is.
+func TestWhatIsRememberedOfAUserDecidesNothing(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("not this one")
+	cases := []struct {
+		name    string
+		edit    func(u *store.User) error
+		first   string // the first name then
+		changed int
+		err     error
+	}{
+		{"a write keeps what the other wrote", func(u *store.User) error { u.FirstName = "Augusta"; return nil }, "Augusta", 1, nil},
+		{"an edit that fell through would now be allowed", func(u *store.User) error {
+			if u.LastName == "Lovelace" {
+				return refused
+			}
+			u.FirstName = "Augusta"
+			return nil
+		}, "Augusta", 1, nil},
+		{"an edit that was allowed would now fall through", func(u *store.User) error {
+			if u.LastName == "King" {
+				return refused
+			}
+			u.FirstName = "Augusta"
+			return nil
+		}, "Ada", 0, refused},
+		{"what changed nothing does now", func(u *store.User) error { u.LastName = "Lovelace"; return nil }, "Ada", 1, nil},
+		{"what changed something does not any more", func(u *store.User) error { u.LastName = "King"; return nil }, "Ada", 0, nil},
+		{"an edit that is invalid at one name alone", func(u *store.User) error {
+			if u.LastName == "Lovelace" {
+				u.Email = "none"
+			}
+			u.FirstName = "Augusta"
+			return nil
+		}, "Augusta", 1, nil},
+	}
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s := storetest.Open(t, url)
+		storetest.Directory(t, s)
+		other := storetest.Open(t, url)
+		for _, c := range cases {
+			// Both ways of remembering: s has just read the user, and just written it.
+			for _, remember := range []func(){
+				func() { find(t, s, ada) },
+				func() { edit(t, s, ada, func(u *store.User) { u.EmailVerified = !u.EmailVerified }) },
+			} {
+				edit(t, other, ada, func(u *store.User) { u.FirstName, u.LastName = "Ada", "Lovelace" })
+				remember()
+				was, _ := edit(t, other, ada, func(u *store.User) { u.LastName, u.FirstLogin = "King", !u.FirstLogin })
+				after, changed, err := s.UpdateUser(context.Background(), ada, store.Change{Edit: c.edit})
+				if !errors.Is(err, c.err) || len(changed) != c.changed {
+					t.Errorf("%s: changed %v, %v", c.name, changed, err)
+				}
+				stored := find(t, other, ada)
+				if stored.FirstName != c.first || stored.FirstLogin != was.FirstLogin || stored.Version != was.Version+int64(c.changed) {
+					t.Errorf("%s: %+v", c.name, stored)
+				}
+				if err == nil && !reflect.DeepEqual(after, stored) {
+					t.Errorf("%s: returned\n%+v, stored\n%+v", c.name, after, stored)
+				}
+			}
+		}
+	})
+}
+
+// What a caller does with the user that it got is its own affair.
+func TestWhatIsRememberedOfAUserIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		mobile := "+44 20 7946 0000"
+		edit(t, s, ada, func(u *store.User) { u.Mobile = &mobile })
+		u := find(t, s, ada)
+		*u.Mobile = "spoilt"
+		u, _ = edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" })
+		*u.Mobile = "spoilt"
+		edit(t, s, ada, func(u *store.User) { *u.Mobile += " 1" })
+		if u := find(t, s, ada); *u.Mobile != mobile+" 1" {
+			t.Errorf("mobile %q", *u.Mobile)
+		}
+	})
+}
+
+// A database was put back to an older state while it was open, and the user has come to the same version on another way.
+func TestTheSameVersionOfAnotherTimeIsAnother(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		edit(t, s, ada, func(u *store.User) { u.LastName = "King" })
+		_, db := s.Pools()
+		if _, err := db.Exec("UPDATE users SET last_name = 'Byron', updated_at = updated_at - 1000 WHERE id = 6860"); err != nil {
+			t.Fatal(err)
+		}
+		if after, _ := edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" }); after.LastName != "Byron" {
+			t.Errorf("%+v", after)
+		}
+	})
+}
