@@ -99,6 +99,16 @@ var userColumns = slices.Concat(identityColumns, writtenColumns)
 // columnSet is a set of writtenColumns, bit n the one with index n.
 type columnSet uint32
 
+// uniqueColumns are those whose values no two users share.
+var uniqueColumns = func() (set columnSet) {
+	for i, c := range writtenColumns {
+		if c.name == "username_fold" || c.name == "email_fold" {
+			set |= 1 << i
+		}
+	}
+	return set
+}()
+
 // differing returns the columns in which two users differ.
 func differing(before, after *User) (set columnSet) {
 	for i, c := range writtenColumns {

@@ -66,15 +66,47 @@ type GroupTx func(ctx context.Context, statement string, arguments ...any) (rows
 
 // GroupWrite is a write in the store's group.
 func (s *Store) GroupWrite(ctx context.Context, do func(context.Context, GroupTx) error) error {
-	return s.group.write(ctx, func(ctx context.Context, tx *groupTx) error { return do(ctx, tx.exec) })
+	return s.group.queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return do(ctx, tx.exec) })
 }
 
 // GroupWaiting returns how many writes wait for the next group.
 func (s *Store) GroupWaiting() int {
-	s.group.mu.Lock()
-	defer s.group.mu.Unlock()
-	return len(s.group.waiting)
+	if s.db.groups != nil {
+		return s.db.groups.writes.length()
+	}
+	return s.group.queue.length()
 }
+
+// ReadsWaiting returns how many queries wait for the next group on Postgres.
+func (s *Store) ReadsWaiting() int { return s.db.groups.reads.length() }
+
+func (q *groupQueue[W]) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// HoldRead has the store's group of queries wait until release is called: whatever is asked meanwhile comes in the next one.
+func (s *Store) HoldRead() (release func()) {
+	return holdQueue(&s.db.groups.reads)
+}
+
+// HoldWrite is HoldRead for writes.
+func (s *Store) HoldWrite() (release func()) {
+	return holdQueue(&s.db.groups.writes)
+}
+
+func holdQueue(q *groupQueue[*postgresStatement]) (release func()) {
+	began, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = q.ask(context.Background(), &postgresStatement{alone: func() error { close(began); <-end; return nil }})
+	}()
+	<-began
+	return func() { close(end) }
+}
+
+// BePatient has groups wait for those before them, however long it takes.
+func (s *Store) BePatient() { s.db.groups.reads.patience, s.db.groups.writes.patience = 0, 0 }
 
 // PostgresDialer returns how connections to the Postgres of a URL are made.
 func PostgresDialer(url string) (pgconn.DialFunc, error) {

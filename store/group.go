@@ -2,116 +2,154 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// maxGroup is how many writes one transaction takes at most, so that the first of them does not wait for a crowd.
-const maxGroup = 256
+// groupQueue makes groups of pieces of work that come at the same time, so that the database is asked once for all of a group. A
+// piece that comes alone is done at once; those that come while it is under way are the next group.
+type groupQueue[W any] struct {
+	// do does the work of those of a group whom it takes, and sets the error of each.
+	do func(group []*queued[W])
+	// size is how many a group has at most, so that the first of them does not wait for a crowd.
+	size int
+	// workers is how many groups may be under way: another begins beside the first when a full one waits.
+	workers int
+	// patience is how long a group waits for those under way. Then it begins, however many they are. Zero is for ever.
+	patience time.Duration
+	// byAsker says that who asks does a piece that comes alone, which must then end with the asker's context.
+	byAsker bool
 
-// writeGroup has writes to SQLite that come at the same time share one transaction, and so one wait for the disk. A write that
-// comes alone begins at once; those that come while it is being committed are the next group. Each is all or nothing by itself:
-// one that fails takes no other with it, and nothing is told done before the group is committed.
-//
-// Writes are not interrupted once they have begun, since SQLite would then undo the whole transaction: they are for statements
-// that take no time.
-type writeGroup struct {
-	pool *sql.DB
-
-	mu      sync.Mutex
-	waiting []*groupedWrite
-	working bool
+	mu       sync.Mutex
+	waiting  []*queued[W]
+	working  int         // how many groups are under way
+	overtake *time.Timer // ends the patience of those who wait; nil while nobody does
 }
 
-// groupedWrite is one write of a group. Whoever asked for it waits for done, and reads the rest after.
-type groupedWrite struct {
-	ctx      context.Context // of who asked for it; only what it carries counts, not its end
-	do       func(ctx context.Context, tx *groupTx) error
-	taken    atomic.Bool // by the group, to write it; or by who asked for it, to give it up
+// queued is a piece of work in the queue. Whoever asked for it waits for done, and reads the rest after.
+type queued[W any] struct {
+	ctx      context.Context // of who asked for it
+	work     W
+	taken    atomic.Bool // by the group; or by who asked for it, to give it up
 	done     chan struct{}
 	err      error
 	panicked any
 }
 
-// write runs do in a transaction and returns its error. Do must be pure but for tx, and use the context that it is given; it may be
-// run twice. When ctx ends first the error is an ErrUnavailable; do was then not run, or its outcome is unknown.
-func (g *writeGroup) write(ctx context.Context, do func(ctx context.Context, tx *groupTx) error) error {
-	w := &groupedWrite{ctx: context.WithoutCancel(ctx), do: do, done: make(chan struct{})}
-	g.mu.Lock()
-	g.waiting = append(g.waiting, w)
-	begin := !g.working
-	g.working = true
-	g.mu.Unlock()
-	if begin {
-		go g.work()
+// ask has the work done in a group and returns its error. When ctx ends first the error is an ErrUnavailable; the work was then
+// not done, or its outcome is unknown.
+func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
+	w := &queued[W]{ctx: ctx, work: work, done: make(chan struct{})}
+	switch q.enter(w) {
+	case beginAlone:
+		q.finish([]*queued[W]{w})
+		q.goOn()
+		return w.outcome()
+	case beginGroup:
+		go q.run()
 	}
 	select {
 	case <-w.done:
+		return w.outcome()
 	case <-ctx.Done():
 		if w.taken.CompareAndSwap(false, true) {
-			return databaseError(ctx, "waiting for other writers", ctx.Err())
+			return databaseError(ctx, "waiting for others", ctx.Err())
 		}
 		return databaseError(ctx, "waiting for the transaction's end", ctx.Err())
 	}
+}
+
+// outcome returns the error of what is done.
+func (w *queued[W]) outcome() error {
 	if w.panicked != nil {
 		panic(w.panicked)
 	}
 	return w.err
 }
 
-// work commits one group after the other until nobody waits.
-func (g *writeGroup) work() {
-	for {
-		g.mu.Lock()
-		group := g.waiting
-		if len(group) == 0 {
-			g.working = false
-			g.mu.Unlock()
-			return
-		}
-		g.waiting = nil
-		if len(group) > maxGroup {
-			group, g.waiting = group[:maxGroup], group[maxGroup:]
-		}
-		g.mu.Unlock()
-		g.commit(group)
+// begin is what who asks is to do.
+type begin int
+
+const (
+	wait       begin = iota
+	beginGroup       // run the queue
+	beginAlone       // do the own piece
+)
+
+func (q *groupQueue[W]) enter(w *queued[W]) begin {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.working == 0 && len(q.waiting) == 0 && q.byAsker {
+		q.working++
+		return beginAlone
 	}
+	q.waiting = append(q.waiting, w)
+	if q.working == 0 || len(q.waiting) >= q.size && q.working < q.workers {
+		q.working++
+		return beginGroup
+	}
+	q.limitPatience()
+	return wait
 }
 
-// errGroupLost: SQLite undid the transaction of a whole group, as when the disk is full.
-var errGroupLost = errors.New("the transaction was undone")
-
-// errOneByOne: a write failed after it had changed something, which can only be undone with all that the others of its group did.
-var errOneByOne = errors.New("the group's writes need transactions of their own")
-
-// commit runs a group in one transaction and tells each of its writes how it went.
-func (g *writeGroup) commit(group []*groupedWrite) {
-	var taken []*groupedWrite
-	// Who watches the store sees the transaction as the first's.
-	err := g.transaction(group[0].ctx, func(tx *groupTx) error {
-		taken = notGivenUp(group)
-		return runAll(tx, taken)
-	})
-	if errors.Is(err, errOneByOne) {
-		for _, w := range taken {
-			w.err, w.panicked = nil, nil
-			w.end(g.transaction(w.ctx, func(tx *groupTx) error { return runAll(tx, []*groupedWrite{w}) }))
-		}
+// limitPatience sees to it that those who wait do not do so for ever. The mutex must be held.
+func (q *groupQueue[W]) limitPatience() {
+	if q.patience == 0 || q.overtake != nil || len(q.waiting) == 0 {
 		return
 	}
-	for _, w := range group {
-		w.end(err)
+	q.overtake = time.AfterFunc(q.patience, func() {
+		q.mu.Lock()
+		q.working++
+		q.mu.Unlock()
+		q.run()
+	})
+}
+
+// goOn leaves the queue to another goroutine if somebody waits.
+func (q *groupQueue[W]) goOn() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) > 0 {
+		go q.run()
+		return
+	}
+	q.working--
+}
+
+// run does one group after the other until nobody waits.
+func (q *groupQueue[W]) run() {
+	for group := q.next(); group != nil; group = q.next() {
+		q.finish(group)
 	}
 }
 
-// notGivenUp leaves out those writes that were given up.
-func notGivenUp(group []*groupedWrite) []*groupedWrite {
-	taken := make([]*groupedWrite, 0, len(group))
+// next returns the next group, or nil.
+func (q *groupQueue[W]) next() []*queued[W] {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.overtake != nil {
+		q.overtake.Stop()
+		q.overtake = nil
+	}
+	if len(q.waiting) == 0 {
+		q.working--
+		return nil
+	}
+	group := q.waiting
+	q.waiting = nil
+	if len(group) > q.size {
+		group, q.waiting = group[:q.size:q.size], group[q.size:]
+	}
+	q.limitPatience()
+	return group
+}
+
+// takeAll takes those of a group who did not give up meanwhile, and cannot any more.
+func takeAll[W any](group []*queued[W]) []*queued[W] {
+	taken := make([]*queued[W], 0, len(group))
 	for _, w := range group {
 		if w.taken.CompareAndSwap(false, true) {
 			taken = append(taken, w)
@@ -120,88 +158,18 @@ func notGivenUp(group []*groupedWrite) []*groupedWrite {
 	return taken
 }
 
-// runAll runs writes in one transaction. The error of one is its own matter, unless the transaction is lost with it or has to be
-// undone: most fail without having changed anything, as a statement that fails changes nothing.
-func runAll(tx *groupTx, writes []*groupedWrite) error {
-	for _, w := range writes {
-		tx.changed = false
-		w.call(tx)
-		switch {
-		case w.err == nil:
-		case len(writes) == 1:
-			return w.err
-		case tx.conn.transactionLost():
-			return fmt.Errorf("writing: %w: %w: %w", ErrUnavailable, errGroupLost, w.err)
-		case tx.changed:
-			return errOneByOne
-		}
-	}
-	return nil
-}
-
-// errPanicked undoes a write that panicked.
-var errPanicked = errors.New("panic")
-
-// call runs do. A panic is kept for who asked for the write.
-func (w *groupedWrite) call(tx *groupTx) {
+// finish does a group and tells those who wait for it.
+func (q *groupQueue[W]) finish(group []*queued[W]) {
 	defer func() {
+		// A panic is kept for those who asked.
 		if p := recover(); p != nil {
-			w.panicked, w.err = fmt.Sprintf("%v\n%s", p, debug.Stack()), errPanicked
+			for _, w := range group {
+				w.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}
+		for _, w := range group {
+			close(w.done)
 		}
 	}()
-	w.err = w.do(w.ctx, tx)
-}
-
-// end tells who asked for the write how it went; err is the transaction's.
-func (w *groupedWrite) end(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-	close(w.done)
-}
-
-// transaction runs fn in a transaction, which is committed if fn returns nil. It speaks to the driver itself: what database/sql
-// and gorm put between is a good part of a write's time, and all writes wait for it.
-func (g *writeGroup) transaction(ctx context.Context, fn func(tx *groupTx) error) error {
-	conn, err := g.pool.Conn(ctx)
-	if err != nil {
-		return databaseError(ctx, "waiting for the writing connection", err)
-	}
-	var failed error
-	err = conn.Raw(func(c any) error {
-		conn := c.(*fileConn)
-		tx, err := conn.BeginTx(ctx, driver.TxOptions{})
-		if err != nil {
-			return err
-		}
-		if failed = fn(&groupTx{conn: conn}); failed != nil {
-			return tx.Rollback()
-		}
-		return tx.Commit()
-	})
-	if err = errors.Join(err, conn.Close()); failed != nil || err == nil {
-		return failed
-	}
-	return databaseError(ctx, "running the transaction", err)
-}
-
-// groupTx is the transaction of a group of writes.
-type groupTx struct {
-	conn    *fileConn
-	changed bool // by the write that is being run
-	values  []driver.NamedValue
-}
-
-// exec runs a statement and returns how many rows it wrote. The error for a duplicate is gorm's.
-func (t *groupTx) exec(ctx context.Context, statement string, arguments ...any) (rows int64, err error) {
-	if t.values, err = driverValues(t.values[:0], arguments); err != nil {
-		return 0, err
-	}
-	result, err := t.conn.ExecContext(ctx, statement, t.values)
-	if err != nil {
-		return 0, translateSQLite(err)
-	}
-	rows, err = result.RowsAffected()
-	t.changed = t.changed || rows > 0
-	return rows, err
+	q.do(group)
 }

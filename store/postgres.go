@@ -40,6 +40,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
 	}
+	groups := newPostgresGroups(db, o)
 	return &database{
 		read:         db,
 		write:        db,
@@ -51,9 +52,10 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		pendingOrder: "version, user_id",
 		lockFeed:     lockPostgresFeed,
 		statements:   postgresStatements,
-		queryRow:     queryPostgres,
-		swap:         swapPostgres,
+		queryRow:     groups.queryRow,
+		swap:         groups.swap,
 		swapsAlone:   true,
+		groups:       groups,
 		keep:         keepPostgresTransaction,
 	}, nil
 }
@@ -258,14 +260,19 @@ func queryPostgres(ctx context.Context, db gorm.ConnPool, into []any, statement 
 		return queryRow(ctx, db, into, statement, arguments...)
 	}
 	withoutValuers(arguments)
+	withoutScanners(into)
+	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
+	})
+}
+
+// withoutScanners has UUIDs read as bytes.
+func withoutScanners(into []any) {
 	for i, v := range into {
 		if id, ok := v.(*uuid.UUID); ok {
 			into[i] = (*[16]byte)(id)
 		}
 	}
-	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
-	})
 }
 
 // withoutValuers makes bytes of UUIDs, which pgx would have write themselves as text and read again.

@@ -52,7 +52,21 @@ var (
 // Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It
 // is Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored:
 // what this returns for a text may never change.
-func Fold(s string) string { return strings.Map(foldCherokee, cases.Fold().String(s)) }
+func Fold(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	return strings.Map(foldCherokee, cases.Fold().String(s))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
 
 // foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds
 // small letters to capital ones.

@@ -132,16 +132,6 @@ var postgresStatements = func() *statements {
 	return s
 }()
 
-func swapPostgres(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
-	set := differing(before, after)
-	arguments, err := appendRecord(swapArguments(set, before, after), &change)
-	if err != nil {
-		return err
-	}
-	rows, err := execPostgres(ctx, tx.Statement.ConnPool, postgresStatements.swapOf(set), arguments...)
-	return swapped(ctx, tx, rows, err)
-}
-
 // swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
 func swapped(ctx context.Context, tx *gorm.DB, rows int64, err error) error {
 	if err != nil {

@@ -41,7 +41,7 @@ type Store struct {
 	read, write *gorm.DB // over db.read and db.write
 	catalogue   *Catalogue
 	keys        *keyring
-	group       *writeGroup // on SQLite
+	group       *sqliteGroups // on SQLite
 	recent      recentUsers
 	now         func() time.Time
 	observer    Observer
@@ -68,6 +68,7 @@ type database struct {
 	// Unless swapsAlone, tx must be a transaction.
 	swap       func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
 	swapsAlone bool
+	groups     *postgresGroups // nil on SQLite
 	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
 	// has one writer at a time anyway.
 	lockFeed func(tx *gorm.DB) error
@@ -158,7 +159,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	s.group = &writeGroup{pool: d.write}
+	s.group = newSQLiteGroups(d.write)
 	s.recent = newRecentUsers()
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err

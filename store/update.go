@@ -220,7 +220,7 @@ func (s *Store) swap(ctx context.Context, by updating, before, after *User, chan
 	if err != nil {
 		return err
 	}
-	return s.group.write(ctx, func(ctx context.Context, tx *groupTx) error { return swap.run(ctx, tx.exec) })
+	return s.group.queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return swap.run(ctx, tx.exec) })
 }
 
 // mayResign refuses to let a customer's last administrator go.

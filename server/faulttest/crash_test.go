@@ -398,11 +398,11 @@ func expectLost(t testing.TB, err error) {
 	t.Logf("found: %s", line)
 }
 
-// hastyGroup is the code of store/group.go as it would be if a group of writes were told that it is done just before it is
+// hastyGroup is the code of store/sqlitegroup.go as it would be if a group of writes were told that it is done just before it is
 // committed. It gives the file's place as well.
 func hastyGroup(t testing.TB) (place, code string) {
 	t.Helper()
-	place, err := filepath.Abs("../../store/group.go")
+	place, err := filepath.Abs("../../store/sqlitegroup.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,13 +412,12 @@ func hastyGroup(t testing.TB) (place, code string) {
 	}
 	code = string(text)
 	for _, change := range []struct{ before, after string }{
-		{"\tclose(w.done)\n", ""},
-		{"\t\treturn runAll(tx, taken)\n", "\t\terr := runAll(tx, taken)\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t}\n" +
+		{"\t\treturn runAll(tx, taken)\n", "\t\terr := runAll(tx, taken)\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t\tw.done = make(chan struct{})\n\t\t}\n" +
 			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn err\n"},
-		{"\t\"sync/atomic\"\n", "\t\"sync/atomic\"\n\t\"time\"\n"},
+		{"\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"},
 	} {
 		if strings.Count(code, change.before) != 1 {
-			t.Fatalf("group.go has not once %q: plant the fault where it belongs now", change.before)
+			t.Fatalf("sqlitegroup.go has not once %q: plant the fault where it belongs now", change.before)
 		}
 		code = strings.Replace(code, change.before, change.after, 1)
 	}
@@ -430,7 +429,7 @@ func hasty(t testing.TB) string {
 	t.Helper()
 	place, code := hastyGroup(t)
 	dir := folder(t)
-	changed, overlay := filepath.Join(dir, "group.go"), filepath.Join(dir, "overlay.json")
+	changed, overlay := filepath.Join(dir, "sqlitegroup.go"), filepath.Join(dir, "overlay.json")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {place: changed}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+const (
+	// maxPostgresWrites and maxPostgresReads are how many statements one transaction takes at most.
+	maxPostgresWrites = 64
+	maxPostgresReads  = 16
+	// maxPostgresGroups is how many such transactions there are at once, unless one of them does not come to its end.
+	maxPostgresGroups = 4
+	// groupPatience is how long the next group waits for one that is under way. Its connection may be dead.
+	groupPatience = 250 * time.Millisecond
+	// groupLockTimeout is how long a group waits for a row that somebody else holds.
+	groupLockTimeout = 50 * time.Millisecond
+)
+
+// postgresGroups have statements of the same kind that come at the same time share one trip to Postgres, one transaction, and, if
+// they write, one wait for its disk. Where one of them fails Postgres undoes them all, and each is made again by itself.
+type postgresGroups struct {
+	pool          *sql.DB
+	observer      Observer
+	reads, writes groupQueue[*postgresStatement]
+}
+
+// postgresStatement is a statement of a group.
+type postgresStatement struct {
+	text      string
+	arguments []any
+	user      int64 // whose row it writes
+	// take takes the statement's result. Its error is one of the database's; a query that finds nothing has none.
+	take func(pgx.BatchResults) error
+	// alone makes the statement by itself.
+	alone func() error
+}
+
+func newPostgresGroups(pool *sql.DB, o Observer) *postgresGroups {
+	g := &postgresGroups{pool: pool, observer: o}
+	g.reads = groupQueue[*postgresStatement]{do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
+	g.writes = groupQueue[*postgresStatement]{do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
+	return g
+}
+
+// errUndone: a statement was not made, or undone with the others of its group.
+var errUndone = errors.New("the group was undone")
+
+// ask makes a statement with others, or else by itself.
+func ask(ctx context.Context, q *groupQueue[*postgresStatement], s *postgresStatement) error {
+	err := q.ask(ctx, s)
+	if errors.Is(err, errUndone) {
+		return s.alone()
+	}
+	return err
+}
+
+// queryRow is the database's queryRow.
+func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []any, text string, arguments ...any) error {
+	if _, ok := db.(*sql.DB); !ok {
+		return queryRow(ctx, db, into, text, arguments...)
+	}
+	withoutValuers(arguments)
+	withoutScanners(into)
+	var found error
+	query := &postgresStatement{
+		text: text, arguments: arguments,
+		take: func(r pgx.BatchResults) error {
+			if found = r.QueryRow().Scan(into...); errors.Is(found, pgx.ErrNoRows) {
+				return nil
+			}
+			return found
+		},
+		alone: func() error { return queryPostgres(ctx, g.pool, into, text, arguments...) },
+	}
+	if err := ask(ctx, &g.reads, query); err != nil {
+		return err
+	}
+	return found
+}
+
+// swap is the database's swap. Only statements that change no value that must be unique go with others: what can go wrong with
+// them is no fault of whoever asked.
+func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
+	set := differing(before, after)
+	arguments, err := appendRecord(swapArguments(set, before, after), &change)
+	if err != nil {
+		return err
+	}
+	text := postgresStatements.swapOf(set)
+	var rows int64
+	write := &postgresStatement{
+		text: text, arguments: arguments, user: before.ID,
+		take: func(r pgx.BatchResults) error {
+			tag, err := r.Exec()
+			rows = tag.RowsAffected()
+			return err
+		},
+		alone: func() (err error) {
+			rows, err = execPostgres(ctx, tx.Statement.ConnPool, text, arguments...)
+			return err
+		},
+	}
+	if _, ok := tx.Statement.ConnPool.(*sql.DB); ok && set&uniqueColumns == 0 {
+		withoutValuers(arguments)
+		err = ask(ctx, &g.writes, write)
+	} else {
+		err = write.alone()
+	}
+	if err != nil {
+		return swapped(ctx, tx, 0, err)
+	}
+	return swapped(ctx, tx, rows, nil)
+}
+
+// read makes queries. They can be made again whatever happened.
+func (g *postgresGroups) read(all []*queued[*postgresStatement]) {
+	group := takeAll(all)
+	if len(group) == 1 {
+		group[0].err = group[0].work.alone()
+		return
+	}
+	if err := g.send(group); err != nil {
+		undone(group)
+	}
+}
+
+// write makes statements that write.
+func (g *postgresGroups) write(all []*queued[*postgresStatement]) {
+	group := takeAll(all)
+	if len(group) == 1 {
+		group[0].err = group[0].work.alone()
+		return
+	}
+	// Groups of several servers take the same rows in the same order, so that none of them waits for another that waits for it.
+	slices.SortStableFunc(group, func(a, b *queued[*postgresStatement]) int { return cmp.Compare(a.work.user, b.work.user) })
+	err := g.send(group, setGroupLockTimeout)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
+		// Anything worse may have come after the commit.
+		undone(group)
+		return
+	}
+	for _, w := range group {
+		w.err = err
+	}
+}
+
+// undone tells the statements of a group that none of them was made.
+func undone(group []*queued[*postgresStatement]) {
+	for _, w := range group {
+		w.err = errUndone
+	}
+}
+
+var setGroupLockTimeout = fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true)", groupLockTimeout.Milliseconds())
+
+// send sends the statements of a group together, and others before them, and takes their results.
+func (g *postgresGroups) send(group []*queued[*postgresStatement], before ...string) error {
+	ctx, cancel := longest(group)
+	defer cancel()
+	began := time.Now()
+	err := onPostgres(ctx, g.pool, func(c *pgx.Conn) error {
+		// To Postgres what comes between two synchronizations is one transaction.
+		var b pgx.Batch
+		for _, text := range before {
+			b.Queue(text)
+		}
+		for _, w := range group {
+			b.Queue(w.work.text, w.work.arguments...)
+		}
+		results := c.SendBatch(ctx, &b)
+		return errors.Join(takeResults(results, len(before), group), results.Close()) // only the latter waits for the commit
+	})
+	if g.observer.watches() && err == nil {
+		for _, w := range group {
+			g.observer.tell(w.ctx, w.work.text, began, nil)
+		}
+	}
+	return err
+}
+
+func takeResults(results pgx.BatchResults, before int, group []*queued[*postgresStatement]) error {
+	for range before {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	for _, w := range group {
+		if err := w.work.take(results); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// longest returns a context that ends when the last of a group has no time left: nobody can call off what others wait for too.
+func longest(group []*queued[*postgresStatement]) (context.Context, context.CancelFunc) {
+	var last time.Time
+	for _, w := range group {
+		deadline, ok := w.ctx.Deadline()
+		if !ok {
+			return context.Background(), func() {}
+		}
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	return context.WithDeadline(context.Background(), last)
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// maxGroup is how many writes one transaction takes at most.
+const maxGroup = 256
+
+// sqliteGroups has writes to SQLite that come at the same time share one transaction, and so one wait for the disk. Each is all or
+// nothing by itself: one that fails takes no other with it, and nothing is told done before the group is committed.
+//
+// Writes are not interrupted once they have begun, since SQLite would then undo the whole transaction: they are for statements
+// that take no time.
+type sqliteGroups struct {
+	pool  *sql.DB
+	queue groupQueue[groupedWork]
+}
+
+// groupedWork is what a write does in the transaction. It must be pure but for tx, and use the context that it is given; it may be
+// run twice.
+type groupedWork func(ctx context.Context, tx *groupTx) error
+
+// groupedWrite is one write of a group.
+type groupedWrite = queued[groupedWork]
+
+func newSQLiteGroups(pool *sql.DB) *sqliteGroups {
+	g := &sqliteGroups{pool: pool}
+	g.queue = groupQueue[groupedWork]{do: g.commit, size: maxGroup, workers: 1}
+	return g
+}
+
+// errGroupLost: SQLite undid the transaction of a whole group, as when the disk is full.
+var errGroupLost = errors.New("the transaction was undone")
+
+// errOneByOne: a write failed after it had changed something, which can only be undone with all that the others of its group did.
+var errOneByOne = errors.New("the group's writes need transactions of their own")
+
+// commit runs a group in one transaction and tells each of its writes how it went.
+func (g *sqliteGroups) commit(group []*groupedWrite) {
+	var taken []*groupedWrite
+	// Who watches the store sees the transaction as the first's.
+	err := g.transaction(context.WithoutCancel(group[0].ctx), func(tx *groupTx) error {
+		taken = takeAll(group)
+		return runAll(tx, taken)
+	})
+	if errors.Is(err, errOneByOne) {
+		for _, w := range taken {
+			w.err, w.panicked = nil, nil
+			end(w, g.transaction(context.WithoutCancel(w.ctx), func(tx *groupTx) error { return runAll(tx, []*groupedWrite{w}) }))
+		}
+		return
+	}
+	for _, w := range group {
+		end(w, err)
+	}
+}
+
+// end notes how a write went; err is the transaction's.
+func end(w *groupedWrite, err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// runAll runs writes in one transaction. The error of one is its own matter, unless the transaction is lost with it or has to be
+// undone: most fail without having changed anything, as a statement that fails changes nothing.
+func runAll(tx *groupTx, writes []*groupedWrite) error {
+	for _, w := range writes {
+		tx.changed = false
+		run(tx, w)
+		switch {
+		case w.err == nil:
+		case len(writes) == 1:
+			return w.err
+		case tx.conn.transactionLost():
+			return fmt.Errorf("writing: %w: %w: %w", ErrUnavailable, errGroupLost, w.err)
+		case tx.changed:
+			return errOneByOne
+		}
+	}
+	return nil
+}
+
+// errPanicked undoes a write that panicked.
+var errPanicked = errors.New("panic")
+
+// run runs a write. A panic is kept for who asked for it.
+func run(tx *groupTx, w *groupedWrite) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.panicked, w.err = fmt.Sprintf("%v\n%s", p, debug.Stack()), errPanicked
+		}
+	}()
+	w.err = w.work(context.WithoutCancel(w.ctx), tx)
+}
+
+// transaction runs fn in a transaction, which is committed if fn returns nil. It speaks to the driver itself: what database/sql
+// and gorm put between is a good part of a write's time, and all writes wait for it.
+func (g *sqliteGroups) transaction(ctx context.Context, fn func(tx *groupTx) error) error {
+	conn, err := g.pool.Conn(ctx)
+	if err != nil {
+		return databaseError(ctx, "waiting for the writing connection", err)
+	}
+	var failed error
+	err = conn.Raw(func(c any) error {
+		conn := c.(*fileConn)
+		tx, err := conn.BeginTx(ctx, driver.TxOptions{})
+		if err != nil {
+			return err
+		}
+		if failed = fn(&groupTx{conn: conn}); failed != nil {
+			return tx.Rollback()
+		}
+		return tx.Commit()
+	})
+	if err = errors.Join(err, conn.Close()); failed != nil || err == nil {
+		return failed
+	}
+	return databaseError(ctx, "running the transaction", err)
+}
+
+// groupTx is the transaction of a group of writes.
+type groupTx struct {
+	conn    *fileConn
+	changed bool // by the write that is being run
+	values  []driver.NamedValue
+}
+
+// exec runs a statement and returns how many rows it wrote. The error for a duplicate is gorm's.
+func (t *groupTx) exec(ctx context.Context, statement string, arguments ...any) (rows int64, err error) {
+	if t.values, err = driverValues(t.values[:0], arguments); err != nil {
+		return 0, err
+	}
+	result, err := t.conn.ExecContext(ctx, statement, t.values)
+	if err != nil {
+		return 0, translateSQLite(err)
+	}
+	rows, err = result.RowsAffected()
+	t.changed = t.changed || rows > 0
+	return rows, err
+}
