@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,10 @@ func TestReadsWhatWrkTells(t *testing.T) {
 	if l.requests != 14567 || int(l.perSecond) != 4855 || l.p50 != 1200*time.Microsecond || l.p99 != 4500*time.Microsecond || l.errors != 2 {
 		t.Errorf("read %+v", l)
 	}
-	for _, bad := range []string{"", "unable to connect", "BENCH {", strings.ReplaceAll(wrkOutput, "14567", "0")} {
+	if _, err := parseWrk([]byte(strings.ReplaceAll(wrkOutput, "14567", "0"))); !errors.Is(err, errNoAnswer) {
+		t.Errorf("without an answer: %v", err)
+	}
+	for _, bad := range []string{"", "unable to connect", "BENCH {"} {
 		if l, err := parseWrk([]byte(bad)); err == nil {
 			t.Errorf("%q was read as %+v", bad, l)
 		}
