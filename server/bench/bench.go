@@ -38,8 +38,8 @@ func (f *measureFlags) Validate() error {
 		return errors.New("this needs a Postgres: set TEST_POSTGRES_DSN, or give --postgres")
 	case f.Rounds < 1:
 		return errors.New("--rounds must be at least 1")
-	case f.Duration < time.Second:
-		return errors.New("--duration must be at least 1s, which is the least that pgbench knows")
+	case f.Duration < time.Second || f.Duration%time.Second != 0:
+		return errors.New("--duration must be whole seconds, as pgbench knows no others")
 	case f.Write && f.Only != "":
 		return errors.New("--write is for results of everything, without --only")
 	}

@@ -59,6 +59,7 @@ func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) 
 		return err
 	}
 	b.add(subject{engine: "postgres", name: "pgbench UPDATE", database: postgres, statement: pgbenchUpdate(c.Users), floor: true})
+	b.add(subject{engine: "postgres", name: "pgbench UPDATE, history", database: postgres, statement: pgbenchWithHistory(c.Users), floor: true})
 	floor, err := b.startFloor(ctx, postgres)
 	if err != nil {
 		return err
@@ -92,12 +93,24 @@ func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) 
 	return nil
 }
 
-// pgbenchUpdate is the floor's UPDATE as a script of pgbench's.
-func pgbenchUpdate(users int) string {
-	return fmt.Sprintf(`\set id random(1, %d)
-\set n random(1, 1000000000)
-UPDATE users SET first_name = 'Ada ' || :n::text, first_name_fold = 'ada ' || :n::text, mobile = '+44 20 7946 0000', updated_at = :n, version = version + 1 WHERE customer_id = 1 AND id = :id
-`, users)
+// update is the floor's UPDATE as pgbench takes it.
+const update = `UPDATE users SET first_name = 'Ada ' || :n::text, first_name_fold = 'ada ' || :n::text, mobile = '+44 20 7946 0000',
+	updated_at = :n, version = version + 1 WHERE customer_id = 1 AND id = :id`
+
+// pgbenchUpdate is a script of pgbench's with the floor's UPDATE.
+func pgbenchUpdate(users int) string { return pgbenchScript(users, update) }
+
+// pgbenchWithHistory also adds a row to the history, as the program must: what Postgres then does is the most that the program can.
+func pgbenchWithHistory(users int) string {
+	return pgbenchScript(users, "WITH written AS ("+update+` RETURNING id, version)
+	INSERT INTO user_changes (user_id, version, customer_id, at, subject, dialect, operation, request_id, fields)
+	SELECT id, version, 1, :n, '00000000-0000-4000-8000-000000000001', 'worth', 'updateCustomerUser', '00000000-0000-4000-8000-000000000002',
+		'[{"field":"firstName","old":"Ada 1","new":"Ada 2"}]' FROM written`)
+}
+
+// pgbenchScript has a statement of one line, as pgbench wants it, with an :id and an :n.
+func pgbenchScript(users int, statement string) string {
+	return fmt.Sprintf("\\set id random(1, %d)\n\\set n random(1, 1000000000)\n%s;\n", users, strings.Join(strings.Fields(statement), " "))
 }
 
 // runFindings is what a run found out.
