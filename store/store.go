@@ -42,7 +42,7 @@ type Store struct {
 	catalogue   *Catalogue
 	keys        *keyring
 	group       *sqliteGroups // on SQLite
-	recent      recentUsers
+	recent      *recentUsers
 	now         func() time.Time
 	observer    Observer
 	random      io.Reader
