@@ -50,7 +50,9 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 	if err := s.db.statements.recordChange(ctx, tx, s.catalogue.creation(ctx, &row, s.now())); err != nil {
 		return err
 	}
-	if err := addToCounts(ctx, tx, map[int64]int64{row.CustomerID: 1}); err != nil {
+	added := addedUsers{}
+	added.add(&row)
+	if err := addToCounts(ctx, tx, added); err != nil {
 		return err
 	}
 	*u = row

@@ -18,7 +18,7 @@ import (
 // [Import.Check] is given every row, batch by batch, then [Import.Write] is given the same rows again.
 //
 // It remembers about 30 bytes for each id, UUID, username and e-mail that was checked, to find those that come twice, and
-// nothing else of a row.
+// nothing else of a row but how many users each block of ids gets.
 type Import struct {
 	store     *Store
 	now       time.Time
@@ -240,7 +240,7 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 				return databaseError(ctx, "beginning to import", err)
 			}
 		}
-		added := map[int64]int64{}
+		added := addedUsers{}
 		for {
 			if rows, err = next(); errors.Is(err, io.EOF) {
 				return addToCounts(ctx, tx, added)
@@ -276,8 +276,8 @@ func (i *Import) conflict(ctx context.Context, rows []ImportRow) error {
 	return &ImportError{bad}
 }
 
-// insert stores rows and their history, and adds to added how many each customer got.
-func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, added map[int64]int64) error {
+// insert stores rows and their history, and adds them to added.
+func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, added addedUsers) error {
 	users, wrong, err := i.complete(ctx, tx, rows)
 	if err != nil {
 		return err
@@ -291,7 +291,7 @@ func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, adde
 	changes := make([]UserChange, len(users))
 	for k := range users {
 		u := &users[k]
-		added[u.CustomerID]++
+		added.add(u)
 		i.store.keys.sealSecrets(&User{}, u)
 		changes[k] = i.store.catalogue.creation(ctx, u, i.now)
 		// The row may tell who wrote the user last, where it comes from; here that is nobody known.

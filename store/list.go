@@ -109,7 +109,13 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	}
 	descending := q.Descending != backwards
 	// The ids alone can be had from an index; only the window's own rows are then read.
-	ids := order(found.Select("id"), q.Sort, descending).Offset(int(offset)).Limit(int(limit))
+	ids := found.Select("id")
+	if len(q.Filters) == 0 && byID(q.Sort) {
+		if ids, offset, err = s.passBlocks(ctx, ids, customerID, offset, descending); err != nil {
+			return nil, 0, err
+		}
+	}
+	ids = order(ids, q.Sort, descending).Offset(int(offset)).Limit(int(limit))
 	rows := order(s.read.WithContext(ctx).Where("customer_id = ? AND id IN (?)", customerID, ids), q.Sort, descending)
 	if err := rows.Find(&users).Error; err != nil {
 		return nil, 0, databaseError(ctx, "listing users", err)
@@ -121,11 +127,13 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 }
 
 func order(db *gorm.DB, by SortField, descending bool) *gorm.DB {
-	if by != "" && by != SortByID {
+	if !byID(by) {
 		db = db.Order(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: clause.Column{Name: string(by), Raw: true}, Desc: descending}}})
 	}
 	return db.Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}, Desc: descending})
 }
+
+func byID(by SortField) bool { return by == "" || by == SortByID }
 
 func (s *Store) openAll(users []User) error {
 	for i := range users {

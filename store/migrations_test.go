@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,21 +41,35 @@ func migrateTo(t *testing.T, url string, version int64) *sql.DB {
 	return db
 }
 
+func execute(t *testing.T, db *sql.DB, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// oldCustomer is a statement that makes a customer as the first release had it.
+func oldCustomer(id int64) string {
+	return fmt.Sprintf(`INSERT INTO customers (id, uuid, name, created_at, updated_at) VALUES (%d, '2e6438cb-ec3f-4e94-b5c9-%012[1]d', 'c', 1, 1)`, id)
+}
+
+// oldUser is a statement that makes a user as the first release had it.
+func oldUser(id, customer int64) string {
+	return fmt.Sprintf(`INSERT INTO users (id, uuid, customer_id, first_name, first_name_fold, last_name, last_name_fold,
+		username, username_fold, email, email_fold, roles, status, account_non_expired, account_non_locked, credential_non_expired,
+		access_token_sealed, email_verified, first_login, created_at, updated_at, version)
+		VALUES (%d, '94520740-d63c-4e02-85ca-%012[1]x', %d, '', '', '', '', 'u%[1]d', 'u%[1]d', 'e%[1]d', 'e%[1]d', 8, 'ACTIVE', true, true, true, '', false, false, 1, 1, 4)`,
+		id, customer)
+}
+
 // TestTheHistoryOutlivesItsNewIndexes: what had a number keeps it, and what had none gets one in the order of each user's versions.
 func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		db := migrateTo(t, url, 3)
-		statements := []string{
-			"INSERT INTO customers (id, uuid, name, created_at, updated_at) VALUES (1, '2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1', 'c', 1, 1)",
-		}
-		for user := 1; user <= 2; user++ {
-			statements = append(statements, fmt.Sprintf(`INSERT INTO users (id, uuid, customer_id, first_name, first_name_fold, last_name, last_name_fold,
-				username, username_fold, email, email_fold, roles, status, account_non_expired, account_non_locked, credential_non_expired,
-				access_token_sealed, email_verified, first_login, created_at, updated_at, version)
-				VALUES (%d, '94520740-d63c-4e02-85ca-c4e138801e7%[1]d', 1, '', '', '', '', 'u%[1]d', 'u%[1]d', 'e%[1]d', 'e%[1]d', 8, 'ACTIVE', %s, '', %s, 1, 1, 4)`,
-				user, "true, true, true", "false, false"))
-		}
+		statements := []string{oldCustomer(1), oldUser(1, 1), oldUser(2, 1)}
 		// Of the second user two changes are numbered, the first one's have no number.
 		for _, change := range []struct {
 			user, version int
@@ -63,11 +78,7 @@ func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
 			statements = append(statements, fmt.Sprintf(`INSERT INTO user_changes (user_id, version, customer_id, at, subject, dialect, operation, request_id, fields, number)
 				VALUES (%d, %d, 1, 5, 's', 'd', 'o', 'r', '[]', %s)`, change.user, change.version, change.number))
 		}
-		for _, statement := range statements {
-			if _, err := db.Exec(statement); err != nil {
-				t.Fatalf("%s: %v", statement, err)
-			}
-		}
+		execute(t, db, statements...)
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +103,26 @@ func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
 			if _, err := write.Exec(statement); err == nil {
 				t.Errorf("it lets %s", statement)
 			}
+		}
+	})
+}
+
+// TestUsersOfAnOldDatabaseAreInBlocks: those who were there before blocks were counted are counted.
+func TestUsersOfAnOldDatabaseAreInBlocks(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		db := migrateTo(t, url, 4)
+		execute(t, db, oldCustomer(1), oldCustomer(2), oldCustomer(3))
+		for i, id := range []int64{1, 2, 4095, 4096, 8191, 8192, 20_000, 1<<40 + 1, 3, 4097} {
+			execute(t, db, oldUser(id, int64(1+i/8)))
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		blocks := sameBlocks(t, storetest.Open(t, url))
+		want := []string{"1/0: 3", "1/1: 2", "1/2: 1", "1/4: 1", "1/268435456: 1", "2/0: 1", "2/1: 1"}
+		if !slices.Equal(blocks, want) {
+			t.Errorf("%v, want %v", blocks, want)
 		}
 	})
 }

@@ -107,7 +107,15 @@ func (b *bench) copyUsers(ctx context.Context, database string, first, last int)
 	return settle(ctx, database)
 }
 
-const addToCount = "UPDATE user_counts SET users = users + %d WHERE customer_id = 1"
+// countCopies are the statements that count the users with these ids in where the program keeps how many there are.
+func countCopies(first, last int) []string {
+	return []string{
+		fmt.Sprintf("UPDATE user_counts SET users = users + %d WHERE customer_id = 1", last-first+1),
+		fmt.Sprintf("INSERT INTO user_blocks (customer_id, block, users) SELECT customer_id, id >> 12, count(*) FROM users "+
+			"WHERE id BETWEEN %d AND %d GROUP BY customer_id, id >> 12 "+
+			"ON CONFLICT (customer_id, block) DO UPDATE SET users = user_blocks.users + excluded.users", first, last),
+	}
+}
 
 // intoPostgres writes each table by COPY, in its format of lines with a tab between values.
 func (c *copies) intoPostgres(ctx context.Context, database string) error {
@@ -140,8 +148,12 @@ func (c *copies) intoPostgres(ctx context.Context, database string) error {
 			return err
 		}
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf(addToCount, c.last-c.first+1))
-	return err
+	for _, statement := range countCopies(c.first, c.last) {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *copies) writeLines(w io.Writer, columns, values []string) error {
@@ -228,8 +240,10 @@ func (c *copies) insert(ctx context.Context, db *sql.DB, first, last int) error 
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(addToCount, last-first+1)); err != nil {
-		return err
+	for _, statement := range countCopies(first, last) {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }
