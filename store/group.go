@@ -12,6 +12,8 @@ import (
 // groupQueue makes groups of pieces of work that come at the same time, so that the database is asked once for all of a group. A
 // piece that comes alone is done at once; those that come while it is under way are the next group.
 type groupQueue[W any] struct {
+	// others is what those are who ask, as errors say it.
+	others string
 	// do does the work of those of a group whom it takes, and sets the error of each.
 	do func(group []*queued[W])
 	// size is how many a group has at most, so that the first of them does not wait for a crowd.
@@ -56,7 +58,7 @@ func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 		return w.outcome()
 	case <-ctx.Done():
 		if w.taken.CompareAndSwap(false, true) {
-			return databaseError(ctx, "waiting for others", ctx.Err())
+			return databaseError(ctx, "waiting for other "+q.others, ctx.Err())
 		}
 		return databaseError(ctx, "waiting for the transaction's end", ctx.Err())
 	}

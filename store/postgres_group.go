@@ -47,8 +47,8 @@ type postgresStatement struct {
 
 func newPostgresGroups(pool *sql.DB, o Observer) *postgresGroups {
 	g := &postgresGroups{pool: pool, observer: o}
-	g.reads = groupQueue[*postgresStatement]{do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
-	g.writes = groupQueue[*postgresStatement]{do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
+	g.reads = groupQueue[*postgresStatement]{others: "readers", do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
+	g.writes = groupQueue[*postgresStatement]{others: "writers", do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	return g
 }
 

@@ -31,7 +31,7 @@ type groupedWrite = queued[groupedWork]
 
 func newSQLiteGroups(pool *sql.DB) *sqliteGroups {
 	g := &sqliteGroups{pool: pool}
-	g.queue = groupQueue[groupedWork]{do: g.commit, size: maxGroup, workers: 1}
+	g.queue = groupQueue[groupedWork]{others: "writers", do: g.commit, size: maxGroup, workers: 1}
 	return g
 }
 
