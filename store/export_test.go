@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"maps"
 	"slices"
@@ -135,3 +136,13 @@ func PreparedStatements(t *testing.T, conn *sql.Conn) []string {
 	}
 	return texts
 }
+
+// QueryTogether asks for one number in the store's group of queries; argument is asked for the parameter each time.
+func (s *Store) QueryTogether(ctx context.Context, into *int, text string, argument func() int64) error {
+	return s.db.groups.queryRow(ctx, s.db.read, []any{into}, text, argumentFunc(argument))
+}
+
+type argumentFunc func() int64
+
+// Value is for the driver.
+func (f argumentFunc) Value() (driver.Value, error) { return f(), nil }

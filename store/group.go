@@ -20,14 +20,16 @@ type groupQueue[W any] struct {
 	size int
 	// workers is how many groups may be under way: another begins beside the first when a full one waits.
 	workers int
-	// patience is how long a group waits for those under way. Then it begins, however many they are. Zero is for ever.
+	// patience is how long a group waits for those under way. Then it begins, and they do not count
+	// any more. Zero is for ever.
 	patience time.Duration
 	// byAsker says that who asks does a piece that comes alone, which must then end with the asker's context.
 	byAsker bool
 
 	mu       sync.Mutex
 	waiting  []*queued[W]
-	working  int         // how many groups are under way
+	working  int         // how many groups are under way that are waited for
+	epoch    int         // counts how often those under way were not waited for any longer
 	overtake *time.Timer // ends the patience of those who wait; nil while nobody does
 }
 
@@ -45,13 +47,13 @@ type queued[W any] struct {
 // not done, or its outcome is unknown.
 func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	w := &queued[W]{ctx: ctx, work: work, done: make(chan struct{})}
-	switch q.enter(w) {
+	switch begin, epoch := q.enter(w); begin {
 	case beginAlone:
 		q.finish([]*queued[W]{w})
-		q.goOn()
+		q.goOn(epoch)
 		return w.outcome()
 	case beginGroup:
-		go q.run()
+		go q.run(epoch)
 	}
 	select {
 	case <-w.done:
@@ -81,20 +83,20 @@ const (
 	beginAlone       // do the own piece
 )
 
-func (q *groupQueue[W]) enter(w *queued[W]) begin {
+func (q *groupQueue[W]) enter(w *queued[W]) (begin, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.working == 0 && len(q.waiting) == 0 && q.byAsker {
 		q.working++
-		return beginAlone
+		return beginAlone, q.epoch
 	}
 	q.waiting = append(q.waiting, w)
 	if q.working == 0 || len(q.waiting) >= q.size && q.working < q.workers {
 		q.working++
-		return beginGroup
+		return beginGroup, q.epoch
 	}
 	q.limitPatience()
-	return wait
+	return wait, q.epoch
 }
 
 // limitPatience sees to it that those who wait do not do so for ever. The mutex must be held.
@@ -104,34 +106,41 @@ func (q *groupQueue[W]) limitPatience() {
 	}
 	q.overtake = time.AfterFunc(q.patience, func() {
 		q.mu.Lock()
-		q.working++
+		q.epoch++
+		q.working = 1
+		epoch := q.epoch
 		q.mu.Unlock()
-		q.run()
+		q.run(epoch)
 	})
 }
 
 // goOn leaves the queue to another goroutine if somebody waits.
-func (q *groupQueue[W]) goOn() {
+func (q *groupQueue[W]) goOn(epoch int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) > 0 {
-		go q.run()
-		return
+	switch {
+	case epoch != q.epoch: // somebody has taken over
+	case len(q.waiting) > 0:
+		go q.run(epoch)
+	default:
+		q.working--
 	}
-	q.working--
 }
 
-// run does one group after the other until nobody waits.
-func (q *groupQueue[W]) run() {
-	for group := q.next(); group != nil; group = q.next() {
+// run does one group after the other until nobody waits, or somebody has taken over.
+func (q *groupQueue[W]) run(epoch int) {
+	for group := q.next(epoch); group != nil; group = q.next(epoch) {
 		q.finish(group)
 	}
 }
 
 // next returns the next group, or nil.
-func (q *groupQueue[W]) next() []*queued[W] {
+func (q *groupQueue[W]) next(epoch int) []*queued[W] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if epoch != q.epoch {
+		return nil
+	}
 	if q.overtake != nil {
 		q.overtake.Stop()
 		q.overtake = nil

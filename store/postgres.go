@@ -40,7 +40,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
 	}
-	groups := newPostgresGroups(db, o)
+	groups := newPostgresGroups(db, o, knowsTypes(config))
 	return &database{
 		read:         db,
 		write:        db,
@@ -259,11 +259,15 @@ func queryPostgres(ctx context.Context, db gorm.ConnPool, into []any, statement 
 	if !ok {
 		return queryRow(ctx, db, into, statement, arguments...)
 	}
-	withoutValuers(arguments)
-	withoutScanners(into)
 	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
 	})
+}
+
+// knowsTypes tells whether pgx asks Postgres for the types of a statement's parameters before it sends them, which is so unless the
+// URL says otherwise for the sake of a pooler: see withoutValuers.
+func knowsTypes(config *pgx.ConnConfig) bool {
+	return config.DefaultQueryExecMode != pgx.QueryExecModeExec && config.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol
 }
 
 // withoutScanners has UUIDs read as bytes.
@@ -275,7 +279,8 @@ func withoutScanners(into []any) {
 	}
 }
 
-// withoutValuers makes bytes of UUIDs, which pgx would have write themselves as text and read again.
+// withoutValuers makes bytes of UUIDs, which pgx would have write themselves as text and read again. It can only write
+// them where it knows the parameter's type.
 func withoutValuers(arguments []any) {
 	for i, v := range arguments {
 		switch id := v.(type) {
@@ -295,7 +300,6 @@ func execPostgres(ctx context.Context, db gorm.ConnPool, statement string, argum
 	if !ok {
 		return exec(ctx, db, statement, arguments...)
 	}
-	withoutValuers(arguments)
 	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		tag, err := c.Exec(ctx, statement, arguments...)
 		rows = tag.RowsAffected()

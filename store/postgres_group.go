@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,7 @@ const (
 type postgresGroups struct {
 	pool          *sql.DB
 	observer      Observer
+	knowsTypes    bool // of parameters, before they are sent
 	reads, writes groupQueue[*postgresStatement]
 }
 
@@ -45,8 +47,8 @@ type postgresStatement struct {
 	alone func() error
 }
 
-func newPostgresGroups(pool *sql.DB, o Observer) *postgresGroups {
-	g := &postgresGroups{pool: pool, observer: o}
+func newPostgresGroups(pool *sql.DB, o Observer, knowsTypes bool) *postgresGroups {
+	g := &postgresGroups{pool: pool, observer: o, knowsTypes: knowsTypes}
 	g.reads = groupQueue[*postgresStatement]{others: "readers", do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	g.writes = groupQueue[*postgresStatement]{others: "writers", do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	return g
@@ -69,8 +71,10 @@ func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []
 	if _, ok := db.(*sql.DB); !ok {
 		return queryRow(ctx, db, into, text, arguments...)
 	}
-	withoutValuers(arguments)
-	withoutScanners(into)
+	if g.knowsTypes {
+		withoutValuers(arguments)
+		withoutScanners(into)
+	}
 	var found error
 	query := &postgresStatement{
 		text: text, arguments: arguments,
@@ -80,7 +84,10 @@ func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []
 			}
 			return found
 		},
-		alone: func() error { return queryPostgres(ctx, g.pool, into, text, arguments...) },
+		alone: func() error {
+			found = nil // by the group, which was undone
+			return queryPostgres(ctx, g.pool, into, text, arguments...)
+		},
 	}
 	if err := ask(ctx, &g.reads, query); err != nil {
 		return err
@@ -95,6 +102,9 @@ func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *U
 	arguments, err := appendRecord(swapArguments(set, before, after), &change)
 	if err != nil {
 		return err
+	}
+	if g.knowsTypes {
+		withoutValuers(arguments)
 	}
 	text := postgresStatements.swapOf(set)
 	var rows int64
@@ -111,7 +121,6 @@ func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *U
 		},
 	}
 	if _, ok := tx.Statement.ConnPool.(*sql.DB); ok && set&uniqueColumns == 0 {
-		withoutValuers(arguments)
 		err = ask(ctx, &g.writes, write)
 	} else {
 		err = write.alone()
@@ -123,35 +132,40 @@ func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *U
 }
 
 // read makes queries. They can be made again whatever happened.
-func (g *postgresGroups) read(all []*queued[*postgresStatement]) {
-	group := takeAll(all)
+func (g *postgresGroups) read(group []*queued[*postgresStatement]) {
 	if len(group) == 1 {
-		group[0].err = group[0].work.alone()
+		makeAlone(group)
 		return
 	}
-	if err := g.send(group); err != nil {
-		undone(group)
+	if taken, err := g.send(group); err != nil {
+		undone(taken)
 	}
 }
 
 // write makes statements that write.
-func (g *postgresGroups) write(all []*queued[*postgresStatement]) {
-	group := takeAll(all)
+func (g *postgresGroups) write(group []*queued[*postgresStatement]) {
 	if len(group) == 1 {
-		group[0].err = group[0].work.alone()
+		makeAlone(group)
 		return
 	}
 	// Groups of several servers take the same rows in the same order, so that none of them waits for another that waits for it.
 	slices.SortStableFunc(group, func(a, b *queued[*postgresStatement]) int { return cmp.Compare(a.work.user, b.work.user) })
-	err := g.send(group, setGroupLockTimeout)
+	taken, err := g.send(group, setGroupLockTimeout)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
 		// Anything worse may have come after the commit.
-		undone(group)
+		undone(taken)
 		return
 	}
-	for _, w := range group {
+	for _, w := range taken {
 		w.err = err
+	}
+}
+
+// makeAlone makes a statement that came alone.
+func makeAlone(one []*queued[*postgresStatement]) {
+	for _, w := range takeAll(one) {
+		w.err = w.work.alone()
 	}
 }
 
@@ -164,29 +178,40 @@ func undone(group []*queued[*postgresStatement]) {
 
 var setGroupLockTimeout = fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true)", groupLockTimeout.Milliseconds())
 
-// send sends the statements of a group together, and others before them, and takes their results.
-func (g *postgresGroups) send(group []*queued[*postgresStatement], before ...string) error {
-	ctx, cancel := longest(group)
-	defer cancel()
-	began := time.Now()
-	err := onPostgres(ctx, g.pool, func(c *pgx.Conn) error {
+// send sends the statements of a group together, and others before them, and takes their results. It returns those that it took once
+// it had a connection.
+func (g *postgresGroups) send(group []*queued[*postgresStatement], before ...string) (taken []*queued[*postgresStatement], err error) {
+	ctx, done := whileAnyWaits(group)
+	defer done()
+	var began time.Time
+	err = onPostgres(ctx, g.pool, func(c *pgx.Conn) error {
+		if taken == nil {
+			began, taken = time.Now(), takeAll(group)
+		}
+		if len(taken) == 0 {
+			return nil
+		}
 		// To Postgres what comes between two synchronizations is one transaction.
 		var b pgx.Batch
 		for _, text := range before {
 			b.Queue(text)
 		}
-		for _, w := range group {
+		for _, w := range taken {
 			b.Queue(w.work.text, w.work.arguments...)
 		}
 		results := c.SendBatch(ctx, &b)
-		return errors.Join(takeResults(results, len(before), group), results.Close()) // only the latter waits for the commit
+		return errors.Join(takeResults(results, len(before), taken), results.Close()) // only the latter waits for the commit
 	})
-	if g.observer.watches() && err == nil {
-		for _, w := range group {
-			g.observer.tell(w.ctx, w.work.text, began, nil)
+	if taken == nil {
+		// There was no connection.
+		taken = takeAll(group)
+	}
+	if g.observer.watches() && !began.IsZero() {
+		for _, w := range taken {
+			g.observer.tell(w.ctx, w.work.text, began, err)
 		}
 	}
-	return err
+	return taken, err
 }
 
 func takeResults(results pgx.BatchResults, before int, group []*queued[*postgresStatement]) error {
@@ -203,17 +228,23 @@ func takeResults(results pgx.BatchResults, before int, group []*queued[*postgres
 	return nil
 }
 
-// longest returns a context that ends when the last of a group has no time left: nobody can call off what others wait for too.
-func longest(group []*queued[*postgresStatement]) (context.Context, context.CancelFunc) {
-	var last time.Time
-	for _, w := range group {
-		deadline, ok := w.ctx.Deadline()
-		if !ok {
-			return context.Background(), func() {}
-		}
-		if deadline.After(last) {
-			last = deadline
-		}
+// whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for.
+func whileAnyWaits(group []*queued[*postgresStatement]) (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var waiting atomic.Int64
+	waiting.Store(int64(len(group)))
+	stops := make([]func() bool, len(group))
+	for i, w := range group {
+		stops[i] = context.AfterFunc(w.ctx, func() {
+			if waiting.Add(-1) == 0 {
+				cancel()
+			}
+		})
 	}
-	return context.WithDeadline(context.Background(), last)
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
 }

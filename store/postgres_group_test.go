@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -324,5 +326,126 @@ func TestTheObserverIsToldOfEachStatementOfAGroup(t *testing.T) {
 	})
 	if want := []string{"update ok", "update ok"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// While the database stands still, requests end: what they asked for is not done when it moves again.
+func TestAGroupThatNobodyWaitsForIsNotMade(t *testing.T) {
+	t.Parallel()
+	c := newTogether(t, 3)
+	for n := range c.users {
+		find(t, c.Store, c.key(n))
+	}
+	_, db := c.Pools()
+	var held []interface{ Close() error }
+	for range db.Stats().MaxOpenConnections {
+		conn, err := db.Conn(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, conn)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	release := c.HoldWrite()
+	for n := range c.users {
+		c.all.Go(func() {
+			_, _, err := c.UpdateUser(ctx, c.key(n), store.Change{Edit: pure(func(u *store.User) { u.FirstName = "Late" })})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("user %d: %v", n, err)
+			}
+		})
+	}
+	for c.GroupWaiting() < len(c.users) {
+		runtime.Gosched()
+	}
+	release()
+	for c.GroupWaiting() > 0 {
+		runtime.Gosched() // the group waits for a connection now
+	}
+	cancel()
+	c.all.Wait()
+	for _, conn := range held {
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(t, c.Store, c.key(0), func(u *store.User) { u.LastName = "After" })
+	if _, users := c.transactions("Late"); users != 0 {
+		t.Errorf("%d users were written", users)
+	}
+}
+
+// A group of queries whose connection is lost is asked again, and nobody is told of what was.
+func TestQueriesOfALostGroupAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, storetest.PostgresURL(t))
+	s.BePatient()
+	var lost atomic.Bool
+	errs := make([]error, 4)
+	var all sync.WaitGroup
+	release := s.HoldRead()
+	for n := range errs {
+		all.Go(func() {
+			var one int
+			errs[n] = s.QueryTogether(context.Background(), &one, "SELECT CASE WHEN $1::bigint = 0 THEN (SELECT pg_terminate_backend(pg_backend_pid())::int) ELSE 1 END",
+				func() int64 {
+					if n == 2 && lost.CompareAndSwap(false, true) {
+						return 0
+					}
+					return 1
+				})
+		})
+	}
+	for s.ReadsWaiting() < len(errs) {
+		runtime.Gosched()
+	}
+	release()
+	all.Wait()
+	for n, err := range errs {
+		if err != nil {
+			t.Errorf("query %d: %v", n, err)
+		}
+	}
+}
+
+// A write that waits for a row which somebody holds makes nobody wait again and again.
+func TestAGroupThatWasOvertakenIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, storetest.PostgresURL(t))
+	storetest.Directory(t, s)
+	find(t, s, ada)
+	release := s.HoldWrite()
+	edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" }) // overtakes it
+	began := time.Now()
+	for n := range 8 {
+		edit(t, s, ada, func(u *store.User) { u.FirstName = fmt.Sprint("Augusta ", n) })
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("8 writes took %s", took)
+	}
+	release()
+}
+
+// Poolers in front of Postgres want statements that are not prepared.
+func TestEveryModeOfTheURLWorks(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.Open(t, storetest.PostgresURL(t)+"&default_query_exec_mode="+mode)
+			storetest.Directory(t, s)
+			u := find(t, s, ada)
+			if again := find(t, s, store.UserByUUID(u.CustomerID, u.UUID)); !reflect.DeepEqual(again, u) {
+				t.Errorf("%+v, %+v", again, u)
+			}
+			actor := u.UUID
+			after, _, err := s.UpdateUser(context.Background(), ada, store.Change{Actor: &actor, Edit: pure(func(u *store.User) { u.FirstName = "Augusta" })})
+			if err != nil || *after.UpdatedBy != actor {
+				t.Errorf("%+v, %v", after, err)
+			}
+			if stored := find(t, s, ada); !reflect.DeepEqual(stored, after) {
+				t.Errorf("%+v, %+v", stored, after)
+			}
+		})
 	}
 }
