@@ -67,19 +67,21 @@ type GroupTx func(ctx context.Context, statement string, arguments ...any) (rows
 
 // GroupWrite is a write in the store's group.
 func (s *Store) GroupWrite(ctx context.Context, do func(context.Context, GroupTx) error) error {
-	return s.group.queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return do(ctx, tx.exec) })
+	return s.db.groups.(*sqliteGroups).queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return do(ctx, tx.exec) })
 }
 
 // GroupWaiting returns how many writes wait for the next group.
 func (s *Store) GroupWaiting() int {
-	if s.db.groups != nil {
-		return s.db.groups.writes.length()
+	if g, ok := s.db.groups.(*sqliteGroups); ok {
+		return g.queue.length()
 	}
-	return s.group.queue.length()
+	return s.postgresGroups().writes.length()
 }
 
+func (s *Store) postgresGroups() *postgresGroups { return s.db.groups.(*postgresGroups) }
+
 // ReadsWaiting returns how many queries wait for the next group on Postgres.
-func (s *Store) ReadsWaiting() int { return s.db.groups.reads.length() }
+func (s *Store) ReadsWaiting() int { return s.postgresGroups().reads.length() }
 
 func (q *groupQueue[W]) length() int {
 	q.mu.Lock()
@@ -89,12 +91,12 @@ func (q *groupQueue[W]) length() int {
 
 // HoldRead has the store's group of queries wait until release is called: whatever is asked meanwhile comes in the next one.
 func (s *Store) HoldRead() (release func()) {
-	return holdQueue(&s.db.groups.reads)
+	return holdQueue(&s.postgresGroups().reads)
 }
 
 // HoldWrite is HoldRead for writes.
 func (s *Store) HoldWrite() (release func()) {
-	return holdQueue(&s.db.groups.writes)
+	return holdQueue(&s.postgresGroups().writes)
 }
 
 func holdQueue(q *groupQueue[*postgresStatement]) (release func()) {
@@ -107,7 +109,10 @@ func holdQueue(q *groupQueue[*postgresStatement]) (release func()) {
 }
 
 // BePatient has groups wait for those before them, however long it takes.
-func (s *Store) BePatient() { s.db.groups.reads.patience, s.db.groups.writes.patience = 0, 0 }
+func (s *Store) BePatient() {
+	g := s.postgresGroups()
+	g.reads.patience, g.writes.patience = 0, 0
+}
 
 // PostgresDialer returns how connections to the Postgres of a URL are made.
 func PostgresDialer(url string) (pgconn.DialFunc, error) {
@@ -139,7 +144,7 @@ func PreparedStatements(t *testing.T, conn *sql.Conn) []string {
 
 // QueryTogether asks for one number in the store's group of queries; argument is asked for the parameter each time.
 func (s *Store) QueryTogether(ctx context.Context, into *int, text string, argument func() int64) error {
-	return s.db.groups.queryRow(ctx, s.db.read, []any{into}, text, argumentFunc(argument))
+	return s.postgresGroups().queryRow(ctx, s.db.read, []any{into}, text, argumentFunc(argument))
 }
 
 type argumentFunc func() int64

@@ -47,7 +47,7 @@ type queued[W any] struct {
 // not done, or its outcome is unknown.
 func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	w := &queued[W]{ctx: ctx, work: work, done: make(chan struct{})}
-	switch begin, epoch := q.enter(w); begin {
+	switch next, epoch := q.enter(w); next {
 	case beginAlone:
 		q.finish([]*queued[W]{w})
 		q.goOn(epoch)

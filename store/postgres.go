@@ -53,8 +53,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		lockFeed:     lockPostgresFeed,
 		statements:   postgresStatements,
 		queryRow:     groups.queryRow,
-		swap:         groups.swap,
-		swapsAlone:   true,
+		swap:         swapPostgres,
 		groups:       groups,
 		keep:         keepPostgresTransaction,
 	}, nil
@@ -228,6 +227,34 @@ func postgresKind(err error) error {
 	return nil
 }
 
+// swapPostgres is the database's swap.
+func swapPostgres(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
+	_, text, arguments, err := postgresSwap(before, after, change)
+	if err != nil {
+		return err
+	}
+	rows, err := exec(ctx, tx.Statement.ConnPool, text, arguments...)
+	return swapped(ctx, rows, err)
+}
+
+// postgresSwap returns the statement that swaps a user and records the change, and the columns that it writes.
+func postgresSwap(before, after *User, change UserChange) (set columnSet, text string, arguments []any, err error) {
+	set = differing(before, after)
+	arguments, err = appendRecord(swapArguments(set, before, after), &change)
+	return set, postgresStatements.swapOf(set), arguments, err
+}
+
+// swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
+func swapped(ctx context.Context, rows int64, err error) error {
+	if err != nil {
+		return databaseError(ctx, "updating user", postgres.Dialector{}.Translate(err))
+	}
+	if rows == 0 {
+		return errOvertaken
+	}
+	return nil
+}
+
 // onPostgres runs fn on a connection of the pool as pgx has it. Through database/sql every value is converted twice, and every result
 // set makes a function for each of its columns. Like database/sql's own methods it begins again, with another connection, where the
 // one at hand turns out to be gone before anything was sent over it.
@@ -254,11 +281,7 @@ func onPostgres(ctx context.Context, pool *sql.DB, fn func(*pgx.Conn) error) err
 }
 
 // queryPostgres reads the one row that a statement finds, or returns sql.ErrNoRows.
-func queryPostgres(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
-	pool, ok := db.(*sql.DB)
-	if !ok {
-		return queryRow(ctx, db, into, statement, arguments...)
-	}
+func queryPostgres(ctx context.Context, pool *sql.DB, into []any, statement string, arguments ...any) error {
 	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
 	})
@@ -295,11 +318,7 @@ func withoutValuers(arguments []any) {
 }
 
 // execPostgres runs a statement and returns how many rows it wrote.
-func execPostgres(ctx context.Context, db gorm.ConnPool, statement string, arguments ...any) (rows int64, err error) {
-	pool, ok := db.(*sql.DB)
-	if !ok {
-		return exec(ctx, db, statement, arguments...)
-	}
+func execPostgres(ctx context.Context, pool *sql.DB, statement string, arguments ...any) (rows int64, err error) {
 	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		tag, err := c.Exec(ctx, statement, arguments...)
 		rows = tag.RowsAffected()

@@ -95,18 +95,16 @@ func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []
 	return found
 }
 
-// swap is the database's swap. Only statements that change no value that must be unique go with others: what can go wrong with
-// them is no fault of whoever asked.
-func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error {
-	set := differing(before, after)
-	arguments, err := appendRecord(swapArguments(set, before, after), &change)
+// swap is the one of the database's groups. Only statements that change no value that must be unique go with others: what can go
+// wrong with them is no fault of whoever asked.
+func (g *postgresGroups) swap(ctx context.Context, before, after *User, change UserChange) error {
+	set, text, arguments, err := postgresSwap(before, after, change)
 	if err != nil {
 		return err
 	}
 	if g.knowsTypes {
 		withoutValuers(arguments)
 	}
-	text := postgresStatements.swapOf(set)
 	var rows int64
 	write := &postgresStatement{
 		text: text, arguments: arguments, user: before.ID,
@@ -116,19 +114,19 @@ func (g *postgresGroups) swap(ctx context.Context, tx *gorm.DB, before, after *U
 			return err
 		},
 		alone: func() (err error) {
-			rows, err = execPostgres(ctx, tx.Statement.ConnPool, text, arguments...)
+			rows, err = execPostgres(ctx, g.pool, text, arguments...)
 			return err
 		},
 	}
-	if _, ok := tx.Statement.ConnPool.(*sql.DB); ok && set&uniqueColumns == 0 {
+	if set&uniqueColumns == 0 {
 		err = ask(ctx, &g.writes, write)
 	} else {
 		err = write.alone()
 	}
 	if err != nil {
-		return swapped(ctx, tx, 0, err)
+		return swapped(ctx, 0, err)
 	}
-	return swapped(ctx, tx, rows, nil)
+	return swapped(ctx, rows, nil)
 }
 
 // read makes queries. They can be made again whatever happened.

@@ -79,6 +79,7 @@ func newSQLite(read, write *sql.DB) *database {
 		statements:  sqliteStatements,
 		queryRow:    queryRowSQLite,
 		swap:        swapSQLite,
+		groups:      newSQLiteGroups(write),
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
 		// Rows are only added, each after those that were committed before it.

@@ -35,6 +35,15 @@ func newSQLiteGroups(pool *sql.DB) *sqliteGroups {
 	return g
 }
 
+// swap is the one of the database's groups.
+func (g *sqliteGroups) swap(ctx context.Context, before, after *User, change UserChange) error {
+	s, err := newSQLiteSwap(before, after, change)
+	if err != nil {
+		return err
+	}
+	return g.queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return s.run(ctx, tx.exec) })
+}
+
 // errGroupLost: SQLite undid the transaction of a whole group, as when the disk is full.
 var errGroupLost = errors.New("the transaction was undone")
 

@@ -132,20 +132,6 @@ var postgresStatements = func() *statements {
 	return s
 }()
 
-// swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.
-func swapped(ctx context.Context, tx *gorm.DB, rows int64, err error) error {
-	if err != nil {
-		if translator, ok := tx.Dialector.(gorm.ErrorTranslator); ok {
-			err = translator.Translate(err)
-		}
-		return databaseError(ctx, "updating user", err)
-	}
-	if rows == 0 {
-		return errOvertaken
-	}
-	return nil
-}
-
 // queryRow reads the one row that a statement finds, or returns sql.ErrNoRows.
 func queryRow(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
 	return db.QueryRowContext(ctx, statement, arguments...).Scan(into...)

@@ -41,7 +41,6 @@ type Store struct {
 	read, write *gorm.DB // over db.read and db.write
 	catalogue   *Catalogue
 	keys        *keyring
-	group       *sqliteGroups // on SQLite
 	recent      *recentUsers
 	now         func() time.Time
 	observer    Observer
@@ -65,10 +64,12 @@ type database struct {
 	// queryRow reads the one row that one of them finds, or returns sql.ErrNoRows.
 	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
-	// Unless swapsAlone, tx must be a transaction.
-	swap       func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
-	swapsAlone bool
-	groups     *postgresGroups // nil on SQLite
+	// Tx must be a transaction.
+	swap func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
+	// groups make the same swap without a transaction around it, together with others that come at the same time.
+	groups interface {
+		swap(ctx context.Context, before, after *User, change UserChange) error
+	}
 	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
 	// has one writer at a time anyway.
 	lockFeed func(tx *gorm.DB) error
@@ -159,7 +160,6 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	s.group = newSQLiteGroups(d.write)
 	s.recent = newRecentUsers()
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err

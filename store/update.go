@@ -156,10 +156,10 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	invalid := slices.DeleteFunc(s.catalogue.validate(&after), func(e FieldError) bool {
 		return !slices.Contains(edited, e.Field)
 	})
-	if by.recent != nil && (refused != nil || len(invalid) > 0) {
-		return User{}, nil, errNotSure
-	}
 	if refused != nil || len(invalid) > 0 {
+		if by.recent != nil {
+			return User{}, nil, errNotSure
+		}
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
 	if resigns(&before, &after) {
@@ -177,10 +177,10 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		}
 	}
 	changed := Diff(&before, &after)
-	if len(changed) == 0 && by.recent != nil {
-		return User{}, nil, errNotSure
-	}
 	if len(changed) == 0 {
+		if by.recent != nil {
+			return User{}, nil, errNotSure
+		}
 		return before, nil, nil
 	}
 	s.keys.sealSecrets(&before, &after)
@@ -213,14 +213,7 @@ func (s *Store) swap(ctx context.Context, by updating, before, after *User, chan
 	if by.held {
 		return s.db.swap(ctx, by.db, before, after, change)
 	}
-	if s.db.swapsAlone {
-		return s.db.swap(ctx, s.write, before, after, change)
-	}
-	swap, err := newSQLiteSwap(before, after, change)
-	if err != nil {
-		return err
-	}
-	return s.group.queue.ask(ctx, func(ctx context.Context, tx *groupTx) error { return swap.run(ctx, tx.exec) })
+	return s.db.groups.swap(ctx, before, after, change)
 }
 
 // mayResign refuses to let a customer's last administrator go.
