@@ -65,11 +65,16 @@ func (h *held) write(ctx context.Context, n int, result any) error {
 	})
 }
 
+// await returns when so many wait. They come by themselves.
+func await(waiting func() int, n int) {
+	for waiting() < n {
+		runtime.Gosched()
+	}
+}
+
 // release lets the group go once this many writes wait for the next one, and returns when all are answered.
 func (h *held) release(waiting int) {
-	for h.s.GroupWaiting() < waiting {
-		runtime.Gosched() // they come by themselves
-	}
+	await(h.s.GroupWaiting, waiting)
 	close(h.letGo)
 	h.writes.Wait()
 }

@@ -124,7 +124,7 @@ func (g *postgresGroups) swap(ctx context.Context, before, after *User, change U
 		err = write.alone()
 	}
 	if err != nil {
-		return swapped(ctx, 0, err)
+		return swapped(ctx, 0, err) // the group may still write the rows of who gave up
 	}
 	return swapped(ctx, rows, nil)
 }

@@ -53,9 +53,7 @@ func (c *together) rename(name string) []error {
 			_, _, errs[n] = c.UpdateUser(context.Background(), c.key(n), store.Change{Edit: pure(func(u *store.User) { u.FirstName = name })})
 		})
 	}
-	for c.GroupWaiting() < len(c.users) {
-		runtime.Gosched() // they come by themselves
-	}
+	await(c.GroupWaiting, len(c.users))
 	release()
 	return errs
 }
@@ -115,9 +113,7 @@ func TestAWriteOfAGroupCanBeOvertaken(t *testing.T) {
 			edit(t, c.Store, c.key(n), func(u *store.User) { u.FirstName += fmt.Sprint("+", n) })
 		})
 	}
-	for c.GroupWaiting() < len(c.users) {
-		runtime.Gosched()
-	}
+	await(c.GroupWaiting, len(c.users))
 	release()
 	all.Wait()
 	var names []string
@@ -239,9 +235,7 @@ func TestQueriesThatComeTogetherAreAnsweredEach(t *testing.T) {
 			}
 		})
 	}
-	for c.ReadsWaiting() < 2*len(c.users) {
-		runtime.Gosched()
-	}
+	await(c.ReadsWaiting, 2*len(c.users))
 	release()
 	all.Wait()
 }
@@ -269,9 +263,7 @@ func TestWhoGivesUpAGroupTakesNobodyWithIt(t *testing.T) {
 			}
 		})
 	}
-	for c.GroupWaiting() < len(c.users) {
-		runtime.Gosched()
-	}
+	await(c.GroupWaiting, len(c.users))
 	cancel()
 	gaveUp.Wait()
 	release()
@@ -318,9 +310,7 @@ func TestTheObserverIsToldOfEachStatementOfAGroup(t *testing.T) {
 				}
 			})
 		}
-		for s.GroupWaiting() < 2 {
-			runtime.Gosched()
-		}
+		await(s.GroupWaiting, 2)
 		release()
 		all.Wait()
 	})
@@ -355,9 +345,7 @@ func TestAGroupThatNobodyWaitsForIsNotMade(t *testing.T) {
 			}
 		})
 	}
-	for c.GroupWaiting() < len(c.users) {
-		runtime.Gosched()
-	}
+	await(c.GroupWaiting, len(c.users))
 	release()
 	for c.GroupWaiting() > 0 {
 		runtime.Gosched() // the group waits for a connection now
@@ -396,9 +384,7 @@ func TestQueriesOfALostGroupAreMadeAgain(t *testing.T) {
 				})
 		})
 	}
-	for s.ReadsWaiting() < len(errs) {
-		runtime.Gosched()
-	}
+	await(s.ReadsWaiting, len(errs))
 	release()
 	all.Wait()
 	for n, err := range errs {

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -149,10 +150,12 @@ func (e *Encoder) TextOrNull(s *string) {
 
 // UUID writes a UUID.
 func (e *Encoder) UUID(id uuid.UUID) {
-	var text [38]byte
-	text[0], text[37] = '"', '"'
-	encodeUUID(text[1:37], id)
-	e.text = append(e.text, text[:]...)
+	e.text = append(e.text, '"')
+	e.text = append(hex.AppendEncode(e.text, id[:4]), '-')
+	e.text = append(hex.AppendEncode(e.text, id[4:6]), '-')
+	e.text = append(hex.AppendEncode(e.text, id[6:8]), '-')
+	e.text = append(hex.AppendEncode(e.text, id[8:10]), '-')
+	e.text = append(hex.AppendEncode(e.text, id[10:]), '"')
 }
 
 // UUIDOrNull writes a UUID, or null.
@@ -162,17 +165,4 @@ func (e *Encoder) UUIDOrNull(id *uuid.UUID) {
 		return
 	}
 	e.UUID(*id)
-}
-
-func encodeUUID(into []byte, id uuid.UUID) {
-	const digits = "0123456789abcdef"
-	at := 0
-	for i, b := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			into[at] = '-'
-			at++
-		}
-		into[at], into[at+1] = digits[b>>4], digits[b&15]
-		at += 2
-	}
 }
