@@ -26,6 +26,36 @@ var (
 // Pools returns the reading and the writing pool.
 func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 
+// Finders returns the pool that rows are found over on SQLite.
+func (s *Store) Finders() *sql.DB { return s.db.finder.pool }
+
+// Turns are the turns of those who find rows on SQLite.
+type Turns struct{ *sqliteFinder }
+
+// NewTurns makes n turns.
+func NewTurns(n int) Turns { return Turns{&sqliteFinder{turns: make(chan struct{}, n)}} }
+
+// Take waits for a turn until ctx ends.
+func (t Turns) Take(ctx context.Context) error { return t.take(ctx) }
+
+// Release gives it back.
+func (t Turns) Release() { t.release() }
+
+// HoldTurns takes every turn until release is called.
+func (s *Store) HoldTurns(t *testing.T) (release func()) {
+	f := s.db.finder
+	for range cap(f.turns) {
+		if err := f.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		for range cap(f.turns) {
+			f.release()
+		}
+	}
+}
+
 // Gorm returns the reading gorm.DB, to put callbacks into.
 func (s *Store) Gorm() *gorm.DB { return s.read }
 

@@ -150,7 +150,8 @@ func (s *Store) EngineName() string { return s.db.engine }
 
 // Pool is the state of a pool of connections to the database.
 type Pool struct {
-	// Use is what its connections are for: "read", "write", or "read_write" where one pool is for both.
+	// Use is what its connections are for: "read", "write", or "read_write" where one pool is for both. Those to read from SQLite are
+	// told as one, whether they find users or search.
 	Use              string
 	Max, InUse, Idle int           // connections: how many there may be, and how many there are
 	Waited           int64         // how often something had to wait for a connection so far
@@ -159,10 +160,18 @@ type Pool struct {
 
 // PoolStates tells how the store's pools of connections are.
 func (s *Store) PoolStates() []Pool {
+	use := "read"
 	if s.db.read == s.db.write {
-		return []Pool{poolState("read_write", s.db.write)}
+		use = "read_write"
 	}
-	return []Pool{poolState("read", s.db.read), poolState("write", s.db.write)}
+	states := []Pool{poolState(use, s.db.read)}
+	if s.db.finder != nil {
+		s.db.finder.addTo(&states[0], s.db.read)
+	}
+	if s.db.read == s.db.write {
+		return states
+	}
+	return append(states, poolState("write", s.db.write))
 }
 
 func poolState(use string, db *sql.DB) Pool {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"io/fs"
 	"os"
 	"path"
@@ -157,8 +158,10 @@ func TestSQLiteIsSetUpForDurability(t *testing.T) {
 			t.Errorf("%s is %s, %v, want %s", pragma, got, err, want)
 		}
 	}
-	if _, err := read.Exec("DELETE FROM users"); err == nil {
-		t.Error("a reading connection wrote")
+	for _, pool := range []*sql.DB{read, s.Finders()} {
+		if _, err := pool.Exec("DELETE FROM users"); err == nil {
+			t.Error("a reading connection wrote")
+		}
 	}
 }
 

@@ -63,21 +63,26 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
 	checkpoint := fmt.Sprintf("wal_autocheckpoint(%d)", pagesLogged)
 	write := file.pool(1, sqliteDSN(path, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
-	read := file.pool(max(4, runtime.NumCPU()), sqliteDSN(path, "query_only(1)"), "BEGIN")
-	d := newSQLite(read, write)
+	reading := sqliteDSN(path, "query_only(1)")
+	read := file.pool(max(4, runtime.NumCPU()), reading, "BEGIN")
+	find := file.pool(sqliteFinders(), reading, "BEGIN")
+	d := newSQLite(read, write, find)
+	d.release = find.Close
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	return d, nil
 }
 
 // newSQLite returns a database of SQLite's but for how it is migrated.
-func newSQLite(read, write *sql.DB) *database {
+func newSQLite(read, write, find *sql.DB) *database {
+	finder := newSQLiteFinder(find)
 	return &database{
 		read:        read,
 		write:       write,
 		engine:      "sqlite",
 		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
 		statements:  sqliteStatements,
-		queryRow:    queryRowSQLite,
+		finder:      finder,
+		queryRow:    finder.queryRow,
 		swap:        swapSQLite,
 		groups:      newSQLiteGroups(write),
 		reserveID:   reserveSQLiteID,

@@ -61,24 +61,6 @@ func swapSQLite(ctx context.Context, tx *gorm.DB, before, after *User, change Us
 // translateSQLite gives the errors that have a meaning to gorm as gorm's.
 func translateSQLite(err error) error { return sqlite.Dialector{}.Translate(err) }
 
-// queryRowSQLite reads the one row that a statement finds, or returns sql.ErrNoRows. The statement must be one that takes no time,
-// by a key: it is not interrupted when ctx ends.
-func queryRowSQLite(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
-	pool, ok := db.(*sql.DB)
-	if !ok { // a transaction
-		return queryRow(ctx, db, into, statement, arguments...)
-	}
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	err = conn.Raw(func(c any) error { return c.(*fileConn).queryRow(ctx, into, statement, arguments) })
-	if closed := conn.Close(); err == nil {
-		err = closed
-	}
-	return err
-}
-
 func (c *fileConn) queryRow(ctx context.Context, into []any, statement string, arguments []any) error {
 	values, err := driverValues(make([]driver.NamedValue, 0, len(arguments)), arguments)
 	if err != nil {

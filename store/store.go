@@ -49,7 +49,7 @@ type Store struct {
 
 // database is an opened engine: everything in which the two differ.
 type database struct {
-	// On SQLite write has a single connection and read has the others; on Postgres they are the same pool.
+	// On SQLite write has a single connection and read has others; on Postgres they are the same pool.
 	read, write *sql.DB
 	dialector   func(*sql.DB) gorm.Dialector
 	engine      string // "sqlite" or "postgres"
@@ -63,6 +63,8 @@ type database struct {
 	statements  *statements
 	// queryRow reads the one row that one of them finds, or returns sql.ErrNoRows.
 	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
+	// finder does so on SQLite. Nil on Postgres.
+	finder *sqliteFinder
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
 	// Tx must be a transaction.
 	swap func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error

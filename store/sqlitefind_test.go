@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// TestReadersHaveTheirTurnsInTheOrderTheyCame: of those who wait for a connection database/sql picks one at random.
+func TestReadersHaveTheirTurnsInTheOrderTheyCame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := store.NewTurns(1)
+		if err := turns.Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		left, leave := context.WithCancel(t.Context())
+		var served []int
+		var readers group
+		for n := range 30 {
+			ctx := t.Context()
+			if n%3 == 1 {
+				ctx = left
+			}
+			readers.Go(func() {
+				if err := turns.Take(ctx); err != nil {
+					if ctx != left || !errors.Is(err, context.Canceled) {
+						t.Errorf("reader %d: %v", n, err)
+					}
+					return
+				}
+				served = append(served, n)
+				turns.Release()
+			})
+			synctest.Wait() // it waits behind those before it
+		}
+		leave()
+		synctest.Wait()
+		turns.Release()
+		readers.Wait()
+		var want []int
+		for n := range 30 {
+			if n%3 != 1 {
+				want = append(want, n)
+			}
+		}
+		if !slices.Equal(served, want) {
+			t.Errorf("had their turns in the order %v", served)
+		}
+	})
+}
+
+// takeAll takes every connection of a pool, until the test ends.
+func takeAll(t *testing.T, pool *sql.DB) {
+	t.Helper()
+	for range pool.Stats().MaxOpenConnections {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSlowSearchesKeepNobodyFromFindingAUser: they have connections of their own.
+func TestSlowSearchesKeepNobodyFromFindingAUser(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	storetest.Directory(t, s)
+	read, _ := s.Pools()
+	takeAll(t, read)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := s.FindUser(ctx, ada); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhoReadsGivesTheTurnBack, whatever came of it; and whoever waits for one leaves when the context ends.
+func TestWhoReadsGivesTheTurnBack(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	storetest.Directory(t, s)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	n := s.Finders().Stats().MaxOpenConnections
+	for range n + 1 {
+		if _, err := s.FindUser(t.Context(), store.UserByID(1, 1<<40)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("nobody is found: %v", err)
+		}
+		if _, err := s.FindUser(ended, ada); !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever has left is told %v", err)
+		}
+	}
+	before := s.PoolStates()[0]
+	release := s.HoldTurns(t)
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.FindUser(soon, ada); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("whoever has waited too long is told %v", err)
+	}
+	if p := s.PoolStates()[0]; p.Waited != before.Waited+1 || p.WaitedFor < before.WaitedFor+5*time.Millisecond {
+		t.Errorf("the wait is told as %+v, before it was %+v", p, before)
+	}
+	release()
+	find(t, s, ada)
+}
