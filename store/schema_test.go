@@ -162,6 +162,10 @@ func TestSQLiteIsSetUpForDurability(t *testing.T) {
 		if _, err := pool.Exec("DELETE FROM users"); err == nil {
 			t.Error("a reading connection wrote")
 		}
+		var cache string
+		if err := pool.QueryRow("PRAGMA cache_size").Scan(&cache); err != nil || cache != "-512" {
+			t.Errorf("a reading connection keeps %s, %v", cache, err)
+		}
 	}
 }
 

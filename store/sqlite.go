@@ -33,6 +33,10 @@ const busyPiece = 100 * time.Millisecond
 // all others wait for it. A page that was written several times meanwhile is copied once. SQLite's own choice is 1000.
 const pagesLogged = 4000
 
+// readerCache is how many KiB of pages a connection that only reads keeps. SQLite's own choice is 2000, for which its allocator here
+// takes twice as much: a page with its header has a place of 8 KiB. What is not kept is read from the system's cache.
+const readerCache = 512
+
 var errSQLitePath = errors.New("database URL: sqlite: wants the path of a file behind it")
 
 func isSQLitePath(path string) bool {
@@ -63,7 +67,7 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
 	checkpoint := fmt.Sprintf("wal_autocheckpoint(%d)", pagesLogged)
 	write := file.pool(1, sqliteDSN(path, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
-	reading := sqliteDSN(path, "query_only(1)")
+	reading := sqliteDSN(path, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
 	read := file.pool(max(4, runtime.NumCPU()), reading, "BEGIN")
 	find := file.pool(sqliteFinders(), reading, "BEGIN")
 	d := newSQLite(read, write, find)
