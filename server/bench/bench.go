@@ -59,7 +59,8 @@ type bench struct {
 	token     string
 	subjects  []subject
 	programs  []*process
-	runs      int // of wrk, so far
+	prewarm   string // a function of Postgres's; see findPrewarm
+	runs      int    // of wrk, so far
 	stop      []func()
 }
 

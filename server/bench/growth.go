@@ -65,6 +65,9 @@ func (c *growthCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if b.prewarm == "" && slices.Contains(c.Engines, "postgres") {
+			b.findPrewarm(ctx, postgres)
+		}
 		for _, database := range []string{postgres, "sqlite:" + b.file(fmt.Sprintf("%d.db", users))} {
 			if !slices.Contains(c.Engines, engineOf(database)) {
 				continue
@@ -114,8 +117,8 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 		if err != nil {
 			return err
 		}
-		b.addAt(sizesConnections, users, subject{engine: engine, server: floor, floor: true, name: "floor PATCH", method: "PATCH", path: "/users/{uuid}", body: patchBody})
-		b.addAt(sizesConnections, users, subject{engine: engine, server: floor, floor: true, name: "floor GET", method: "GET", path: "/users/{uuid}"})
+		b.addAt(sizesConnections, users, subject{engine: engine, directory: database, server: floor, floor: true, name: "floor PATCH", method: "PATCH", path: "/users/{uuid}", body: patchBody})
+		b.addAt(sizesConnections, users, subject{engine: engine, directory: database, server: floor, floor: true, name: "floor GET", method: "GET", path: "/users/{uuid}"})
 	}
 	const page = 20
 	pages := (users + page - 1) / page
@@ -127,7 +130,7 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 		{name: "middle page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages/2)},
 		{name: "last page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages)},
 	} {
-		s.engine, s.server = engine, server
+		s.engine, s.directory, s.server = engine, database, server
 		b.addAt(sizesConnections, users, s)
 	}
 	only := strconv.Itoa(users + 1)
@@ -138,7 +141,7 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 		{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
 		{name: "list of one", method: "GET", path: worthUsers + "?itemsPerPage=1"},
 	} {
-		s.engine, s.server = engine, server
+		s.engine, s.directory, s.server = engine, database, server
 		large, name := s, s.name
 		large.name = name + largeCustomers
 		b.addAt(lone, users, large)

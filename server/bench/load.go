@@ -31,6 +31,8 @@ type subject struct {
 	users              int // "{uuid}" and "{id}" in path and body are those of one of so many
 	company            int // current-company-id; 0: 1
 
+	directory string // the database to read through before each run, if any
+
 	database, statement string // a script for pgbench, and where it runs
 	byHand              string // the SQLite file of a writer without a server
 }
@@ -85,6 +87,11 @@ func (b *bench) run(ctx context.Context, connections []int) (results, error) {
 func (b *bench) measure(ctx context.Context, s subject, connections int) (figures, error) {
 	if s.byHand != "" {
 		return commitByHand(ctx, s.byHand, b.Duration)
+	}
+	if s.directory != "" {
+		if err := b.warm(ctx, s.directory); err != nil {
+			return figures{}, err
+		}
 	}
 	before, err := b.spent(s)
 	if err != nil {
