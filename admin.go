@@ -18,6 +18,9 @@ type watchFlags struct {
 	LogLevel    string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
 }
 
+// standardError is where the log goes.
+var standardError = newHeldLines(os.Stderr)
+
 // logger gives the log, and its level, which can be changed.
 func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
@@ -25,10 +28,11 @@ func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
 		level.Set(slog.LevelInfo)
 	}
 	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(standardError, options)
 	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
+		handler = slog.NewJSONHandler(standardError, options)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
+	return slog.New(promptly{handler, standardError}), level
 }
 
 func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {

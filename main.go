@@ -58,7 +58,9 @@ func main() {
 		err = problems // for which the usage of flags is no help
 	}
 	parser.FatalIfErrorf(err)
-	k.FatalIfErrorf(k.Run())
+	err = k.Run()
+	standardError.Flush()
+	k.FatalIfErrorf(err)
 }
 
 // newParser returns the parser of the command line, which takes from variables and files what a command line leaves out.
@@ -166,6 +168,7 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	collectLess() // after all that is only needed once
 	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())
 }
 

@@ -16,11 +16,17 @@ const (
 // nothing: they only save an update the reading, if the write then finds the user to be still the same. Clients that change a user
 // have often just shown it, or change it again.
 //
-// Each key has one place, which it shares with others; who comes last has it. Nothing is locked, and nothing kept in order.
+// Each key has a few places, which it shares with others; who comes takes the one that was longest without news. Nothing is locked,
+// and nothing kept in order.
 type recentUsers struct {
-	seed   maphash.Seed
-	places [maxRecent]atomic.Pointer[recentUser]
+	seed maphash.Seed
+	sets [maxRecent / recentPlaces]recentSet
 }
+
+// recentPlaces is how many places a key has.
+const recentPlaces = 4
+
+type recentSet [recentPlaces]atomic.Pointer[recentUser]
 
 type recentUser struct {
 	key   UserKey
@@ -30,23 +36,45 @@ type recentUser struct {
 
 func newRecentUsers() *recentUsers { return &recentUsers{seed: maphash.MakeSeed()} }
 
-func (r *recentUsers) place(key UserKey) *atomic.Pointer[recentUser] {
-	return &r.places[maphash.Comparable(r.seed, key)%maxRecent]
+func (r *recentUsers) set(key UserKey) *recentSet {
+	return &r.sets[maphash.Comparable(r.seed, key)%uint64(len(r.sets))]
 }
 
 // find returns the user as it lately was, which must not be altered, or nil.
 func (r *recentUsers) find(key UserKey) *User {
-	if u := r.place(key).Load(); u != nil && u.key == key && time.Now().Before(u.until) {
-		return &u.user
+	set := r.set(key)
+	for i := range set {
+		if u := set[i].Load(); u != nil && u.key == key && time.Now().Before(u.until) {
+			return &u.user
+		}
 	}
 	return nil
 }
 
 // add remembers a user.
 func (r *recentUsers) add(key UserKey, u User) {
+	set := r.set(key)
+	place, oldest := &set[0], time.Time{}
+	for i := range set {
+		is := set[i].Load()
+		if is == nil || is.key == key {
+			place = &set[i]
+			break
+		}
+		if i == 0 || is.until.Before(oldest) {
+			place, oldest = &set[i], is.until
+		}
+	}
 	// The caller may do with its own as it likes.
-	r.place(key).Store(&recentUser{key, u.clone(), time.Now().Add(recentFor)})
+	place.Store(&recentUser{key, u.clone(), time.Now().Add(recentFor)})
 }
 
-// forget forgets a user who turned out to be another by now.
-func (r *recentUsers) forget(key UserKey) { r.place(key).Store(nil) }
+// forget forgets a user who turned out to be another by now. Two who added it at once may have done so in two places.
+func (r *recentUsers) forget(key UserKey) {
+	set := r.set(key)
+	for i := range set {
+		if u := set[i].Load(); u != nil && u.key == key {
+			set[i].CompareAndSwap(u, nil)
+		}
+	}
+}

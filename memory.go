@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// heapToFill is how many bytes the heap may grow to before garbage is collected, as long as that is more than Go (1.26) allows by
+// itself: as much garbage as there is in use. A directory uses so little that it would collect several times a second.
+const heapToFill = 40 << 20
+
+// goGCPercent is how much garbage Go allows by itself, in percent of what is in use.
+const goGCPercent = 100
+
+// collectLess has garbage collected less often while little is in use. Who sets GOGC or GOMEMLIMIT has said what to do, and is not
+// interfered with.
+func collectLess() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	p := &pace{percent: goGCPercent, inUse: []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
+	}}
+	p.afterCollection()
+}
+
+// pace is how often garbage is collected.
+type pace struct {
+	percent int
+	inUse   []metrics.Sample // the heap first
+}
+
+// afterCollection has itself called after the next collection, when a new object that nobody uses is gone.
+func (p *pace) afterCollection() {
+	metrics.Read(p.inUse)
+	heap := int(p.inUse[0].Value.Uint64())
+	all := 0
+	for _, s := range p.inUse {
+		all += int(s.Value.Uint64())
+	}
+	// To set it stops the program for a moment.
+	if percent := gcPercent(heap, all); percent < p.percent*9/10 || percent > p.percent*11/10 {
+		p.percent = percent
+		debug.SetGCPercent(percent)
+	}
+	runtime.AddCleanup(new(sentinel), (*pace).afterCollection, p)
+}
+
+// sentinel is an object of its own, which no other keeps from being collected.
+type sentinel struct{ _ [32]byte }
+
+// gcPercent gives the garbage that may come together, in percent of what is in use, when so many bytes of the heap are
+// and so many in all.
+func gcPercent(heap, all int) int {
+	if all == 0 { // nothing was ever collected
+		return goGCPercent
+	}
+	return max(goGCPercent, (heapToFill-heap)*100/all)
+}
