@@ -42,7 +42,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		}
 		around = append(around, cors)
 	}
-	e.Use(once(append(around, f.limitAddress, f.limitTime)))
+	e.Use(once(append(around, f.limitAddress)))
 	pages, err := docs.Handlers(f.dialects, c.Docs)
 	if err != nil {
 		return nil, err
@@ -134,19 +134,6 @@ func (f *front) recover(next echo.HandlerFunc) echo.HandlerFunc {
 				err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
 			}
 		}()
-		return next(c)
-	}
-}
-
-// limitTime ends the work on a request when its time is over.
-func (f *front) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if f.Timeouts.Request == 0 {
-			return next(c)
-		}
-		ctx, stop := dialect.LimitTime(c.Request().Context(), f.Timeouts.Request)
-		defer stop()
-		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
 }

@@ -136,13 +136,14 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	h := &health{store: s, verifier: verifier, log: c.Log}
 	w.stopping = h.draining.Load
 	e, err := newEcho(c, &dialect.Service{
-		Store:     s,
-		Verifier:  verifier,
-		Policy:    auth.Policy{Roles: s.Catalogue()},
-		Passwords: c.Passwords,
-		Limiter:   principals,
-		Now:       c.Now,
-		Mock:      c.Mock != nil,
+		Store:          s,
+		Verifier:       verifier,
+		Policy:         auth.Policy{Roles: s.Catalogue()},
+		Passwords:      c.Passwords,
+		Limiter:        principals,
+		Now:            c.Now,
+		RequestTimeout: c.Timeouts.Request,
+		Mock:           c.Mock != nil,
 	}, addresses, h, w)
 	if err != nil {
 		verifier.Close()

@@ -38,6 +38,8 @@ type queued[W any] struct {
 	ctx      context.Context // of who asked for it
 	work     W
 	taken    atomic.Bool // by the group; or by who asked for it, to give it up
+	waiters  atomic.Pointer[waiters]
+	left     atomic.Bool // who asked for it is not one of the waiters any more
 	done     chan struct{}
 	err      error
 	panicked any
@@ -59,6 +61,7 @@ func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	case <-w.done:
 		return w.outcome()
 	case <-ctx.Done():
+		w.leave()
 		if w.taken.CompareAndSwap(false, true) {
 			return databaseError(ctx, "waiting for other "+q.others, ctx.Err())
 		}
@@ -167,6 +170,33 @@ func takeAll[W any](group []*queued[W]) []*queued[W] {
 		}
 	}
 	return taken
+}
+
+// waiters are those who wait for the end of a group.
+type waiters struct {
+	number atomic.Int64
+	cancel context.CancelFunc // for when there are none any more
+}
+
+// leave is called when who asked for a piece of work does not wait for it any more.
+func (w *queued[W]) leave() {
+	if all := w.waiters.Load(); all != nil && w.left.CompareAndSwap(false, true) && all.number.Add(-1) == 0 {
+		all.cancel()
+	}
+}
+
+// whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for.
+func whileAnyWaits[W any](group []*queued[W]) (ctx context.Context, done context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	all := &waiters{cancel: cancel}
+	all.number.Store(int64(len(group)))
+	for _, w := range group {
+		w.waiters.Store(all)
+		if w.ctx.Err() != nil {
+			w.leave() // who has left already did not find the others
+		}
+	}
+	return ctx, cancel
 }
 
 // finish does a group and tells those who wait for it.

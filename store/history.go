@@ -17,17 +17,20 @@ type Origin struct {
 	RequestID string // as in X-Request-Id; empty for a command
 }
 
-type originKey struct{}
+// OriginKey is the key under which a context has its *Origin, for contexts that are not made by [WithOrigin].
+type OriginKey struct{}
 
 // WithOrigin gives a context whose writes are recorded as o's. Without it their origin is recorded as empty.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, o)
+	return context.WithValue(ctx, OriginKey{}, &o)
 }
 
 // OriginFrom gives the origin of a context, or the zero value if it has none.
 func OriginFrom(ctx context.Context) Origin {
-	o, _ := ctx.Value(originKey{}).(Origin)
-	return o
+	if o, ok := ctx.Value(OriginKey{}).(*Origin); ok {
+		return *o
+	}
+	return Origin{}
 }
 
 // UserChange is one effective write to one user, as the history keeps it: written with the change, never altered after.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -224,25 +223,4 @@ func takeResults(results pgx.BatchResults, before int, group []*queued[*postgres
 		}
 	}
 	return nil
-}
-
-// whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for.
-func whileAnyWaits(group []*queued[*postgresStatement]) (ctx context.Context, done func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var waiting atomic.Int64
-	waiting.Store(int64(len(group)))
-	stops := make([]func() bool, len(group))
-	for i, w := range group {
-		stops[i] = context.AfterFunc(w.ctx, func() {
-			if waiting.Add(-1) == 0 {
-				cancel()
-			}
-		})
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel()
-	}
 }

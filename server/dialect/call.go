@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Call is a request that has passed every stage: who calls, about which customer, and what they sent.
+// Call is a request to an operation: who calls, about which customer, and what they sent, once it has passed every stage. It is the
+// context of the work on it, which makes one object of both.
 type Call struct {
+	context.Context
+
 	Principal auth.Principal
 	Customer  store.Customer // the zero value if the token names a customer that the directory does not have
 	Company   store.Company  // the zero value in a dialect without companies
@@ -24,11 +28,26 @@ type Call struct {
 	ifNoneMatch entityTags
 	strict      bool
 	unknown     []string
-	limit       *TimeLimit // nil if the server has none
+	origin      store.Origin
 	answer      http.ResponseWriter
+
+	limit   time.Duration // for how long the work may stand still
+	overdue *time.Timer   // ends it then; nil if there is no limit
+	cancel  context.CancelCauseFunc
 }
 
 type callKey struct{}
+
+// Value gives the call itself and its origin to who has their keys.
+func (c *Call) Value(key any) any {
+	switch key.(type) {
+	case callKey:
+		return c
+	case store.OriginKey:
+		return &c.origin
+	}
+	return c.Context.Value(key)
+}
 
 // CallFrom gives the call of a handler's context. Only a handler behind Mount's stages may ask.
 func CallFrom(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }

@@ -31,7 +31,9 @@ type Service struct {
 	Limiter   *Limiter // of the callers, by their tokens' subjects; nil: there is none
 	Log       *slog.Logger
 	Now       func() time.Time
-	Mock      bool // a request may ask, by Prefer, for an error and for a wait
+	// RequestTimeout is for how long the work on a request may stand still; 0 is for ever.
+	RequestTimeout time.Duration
+	Mock           bool // a request may ask, by Prefer, for an error and for a wait
 }
 
 // Dialect is one vendor's API: its document, and its words for what the stages find.

@@ -73,10 +73,12 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 // serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id}
-		c.Set(callName, call)
+		call := &Call{dialect: op.dialect, operation: op.id, answer: c.Response()}
+		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
+		defer call.end()
+		c.SetRequest(c.Request().WithContext(call))
 		if op.dialect.service.Mock {
-			if err := op.grant(c); err != nil {
+			if err := op.grant(c, call); err != nil {
 				return err
 			}
 		}
@@ -89,21 +91,18 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
-		call.watchProgress(c.Request().Context(), c.Response())
 		c.Response().Before(func() {
 			// The generated answers know the media type that the document names, and no charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 				h[echo.HeaderContentType] = op.dialect.contentType
 			}
 		})
-		ctx := context.WithValue(c.Request().Context(), callKey{}, call)
-		ctx = store.WithOrigin(ctx, store.Origin{
+		call.origin = store.Origin{
 			Subject:   call.Principal.Subject,
 			Dialect:   op.dialect.Name,
 			Operation: op.id,
 			RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
-		})
-		c.SetRequest(c.Request().WithContext(ctx))
+		}
 		return next(c)
 	}
 }

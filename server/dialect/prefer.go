@@ -79,7 +79,7 @@ var forced = map[int]error{
 
 // grant does what a request to a mock prefers: it waits, and gives the error that was asked for. A status that is no error is
 // not forced: the request then goes its way, and has that status if that is how it ends.
-func (op *operation) grant(c echo.Context) error {
+func (op *operation) grant(c echo.Context, call *Call) error {
 	header := strings.Join(c.Request().Header.Values(headerPrefer), ", ")
 	delay, err := wantedDelay(header)
 	if err != nil {
@@ -103,7 +103,7 @@ func (op *operation) grant(c echo.Context) error {
 			h.Set(headerPreferenceApplied, strings.Join(applied, ", "))
 		}
 	})
-	if err := wait(c, delay); err != nil {
+	if err := call.wait(delay); err != nil {
 		return err
 	}
 	if asked := forced[code]; asked != nil {
@@ -145,18 +145,17 @@ func preferError(message string) error {
 }
 
 // wait lets a request stand still for a while, which counts neither as its work nor as its client's.
-func wait(c echo.Context, delay time.Duration) error {
+func (c *Call) wait(delay time.Duration) error {
 	if delay == 0 {
 		return nil
 	}
-	ctx := c.Request().Context()
 	var deadline time.Time
-	if limit, ok := ctx.Value(timeLimitKey{}).(*TimeLimit); ok {
-		limit.timer.Reset(delay + limit.after)
-		deadline = time.Now().Add(delay + limit.after)
+	if c.overdue != nil {
+		c.overdue.Reset(delay + c.limit)
+		deadline = time.Now().Add(delay + c.limit)
 	}
 	// A connection that knows no deadlines has none that could run out.
-	connection := http.NewResponseController(c.Response())
+	connection := http.NewResponseController(c.answer)
 	_ = connection.SetReadDeadline(deadline)
 	_ = connection.SetWriteDeadline(deadline)
 	over := time.NewTimer(delay)
@@ -164,7 +163,7 @@ func wait(c echo.Context, delay time.Duration) error {
 	select {
 	case <-over.C:
 		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-c.Done():
+		return context.Cause(c)
 	}
 }

@@ -14,54 +14,35 @@ import (
 // client does not take the part for the whole.
 var ErrBrokenOff = errors.New("answer broken off")
 
-// TimeLimit ends the work on a request when it stands still for too long. It is the context of that work, which makes one object of
-// both.
-type TimeLimit struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	after  time.Duration
-	timer  *time.Timer
-}
-
-type timeLimitKey struct{}
-
-// Value gives the limit itself to who has its key.
-func (l *TimeLimit) Value(key any) any {
-	if key == (timeLimitKey{}) {
-		return l
+// begin gives the call its context, which is done, by context.DeadlineExceeded, when the work on it stands still for longer than
+// limit; 0 is for ever. Whoever calls it calls end in the end.
+func (c *Call) begin(ctx context.Context, limit time.Duration) {
+	if limit <= 0 {
+		c.Context = ctx
+		return
 	}
-	return l.Context.Value(key)
+	c.limit = limit
+	c.Context, c.cancel = context.WithCancelCause(ctx)
+	c.overdue = time.AfterFunc(limit, c.expire)
 }
 
-func (l *TimeLimit) expire() { l.cancel(context.DeadlineExceeded) }
+func (c *Call) expire() { c.cancel(context.DeadlineExceeded) }
 
-func (l *TimeLimit) stop() {
-	l.timer.Stop()
-	l.cancel(nil)
-}
-
-// LimitTime gives a context that is done, by context.DeadlineExceeded, when work takes longer than after; a long answer
-// starts the time anew with each part of it. Whoever calls it calls stop in the end.
-func LimitTime(ctx context.Context, after time.Duration) (limited context.Context, stop func()) {
-	l := &TimeLimit{after: after}
-	l.Context, l.cancel = context.WithCancelCause(ctx)
-	l.timer = time.AfterFunc(after, l.expire)
-	return l, l.stop
+func (c *Call) end() {
+	if c.overdue != nil {
+		c.overdue.Stop()
+		c.cancel(nil)
+	}
 }
 
 // Progress says that the next part of a long answer is about to be written: the request's time limit, and the
 // connection's for writing, start anew.
 func (c *Call) Progress() {
-	if c.limit != nil {
-		c.limit.timer.Reset(c.limit.after)
+	if c.overdue != nil {
+		c.overdue.Reset(c.limit)
 		// A writer that knows no deadlines has none that could run out.
-		_ = http.NewResponseController(c.answer).SetWriteDeadline(time.Now().Add(c.limit.after))
+		_ = http.NewResponseController(c.answer).SetWriteDeadline(time.Now().Add(c.limit))
 	}
-}
-
-func (c *Call) watchProgress(ctx context.Context, w http.ResponseWriter) {
-	c.limit, _ = ctx.Value(timeLimitKey{}).(*TimeLimit)
-	c.answer = w
 }
 
 // SlashOptional is e as a router that serves a GET whose path ends in a slash without it too.

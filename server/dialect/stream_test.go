@@ -16,21 +16,20 @@ import (
 func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := LimitTime(t.Context(), time.Minute)
-		defer stop()
-		call := &Call{}
-		call.watchProgress(ctx, httptest.NewRecorder())
+		call := &Call{answer: httptest.NewRecorder()}
+		call.begin(t.Context(), time.Minute)
+		defer call.end()
 		for range 10 {
 			time.Sleep(time.Minute - time.Second)
-			if ctx.Err() != nil {
+			if call.Err() != nil {
 				t.Fatal("the time was over although there was progress")
 			}
 			call.Progress()
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			t.Errorf("the cause is %v", context.Cause(ctx))
+		if !errors.Is(context.Cause(call), context.DeadlineExceeded) {
+			t.Errorf("the cause is %v", context.Cause(call))
 		}
 	})
 }
@@ -38,10 +37,11 @@ func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
 func TestATimeLimitThatIsStoppedLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := LimitTime(t.Context(), time.Minute)
-		stop()
+		call := &Call{}
+		call.begin(t.Context(), time.Minute)
+		call.end()
 		time.Sleep(time.Hour)
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		if errors.Is(context.Cause(call), context.DeadlineExceeded) {
 			t.Error("the time was over after the work was")
 		}
 	})
@@ -49,8 +49,9 @@ func TestATimeLimitThatIsStoppedLeavesNothingBehind(t *testing.T) {
 
 func TestProgressNeedsNoTimeLimit(t *testing.T) {
 	t.Parallel()
-	call := &Call{}
-	call.watchProgress(t.Context(), httptest.NewRecorder())
+	call := &Call{answer: httptest.NewRecorder()}
+	call.begin(t.Context(), 0)
+	defer call.end()
 	call.Progress()
 }
 

@@ -17,7 +17,7 @@ type Summary struct {
 
 // SummaryOf gives the summary of a request. It is empty for one that no operation was found for.
 func SummaryOf(c echo.Context) Summary {
-	call, ok := c.Get(callName).(*Call)
+	call, ok := c.Request().Context().Value(callKey{}).(*Call)
 	if !ok {
 		return Summary{}
 	}
@@ -26,9 +26,6 @@ func SummaryOf(c echo.Context) Summary {
 		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed,
 	}
 }
-
-// callName is where Echo's context keeps the call, for who comes after the handler.
-const callName = "dragoman.call"
 
 var kindNames = map[Kind]string{
 	Internal:             "internal",
