@@ -41,12 +41,12 @@ func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, erro
 // loadUser returns the user that key names. If it is held, db is a transaction, and no other writer has it until that ends.
 func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey, held bool) (User, error) {
 	const doing = "finding user"
-	statement, ok := s.db.statements.findUser[findUser{key.column, held}]
+	statement, ok := s.db.statements.findUser[findUser{key.by, held}]
 	if !ok {
 		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
 	}
 	var u User
-	err := s.db.queryRow(ctx, db.Statement.ConnPool, scanUser(&u), statement, key.customerID, key.value)
+	err := s.db.queryRow(ctx, db.Statement.ConnPool, scanUser(&u), statement, key.customerID, key.value())
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
 	}

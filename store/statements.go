@@ -25,18 +25,18 @@ type statements struct {
 
 // findUser says which statement finds a user: by which column beside the customer, and whether others are to be kept from it.
 type findUser struct {
-	column string
-	held   bool
+	by   keyColumn
+	held bool
 }
 
 // newStatements makes the statements that the engines share. Lock is what keeps other writers from the rows that a query finds,
 // until its transaction ends.
 func newStatements(lock string) *statements {
 	s := &statements{findUser: map[findUser]string{}}
-	for _, column := range []string{"id", "uuid"} {
+	for by, column := range map[keyColumn]string{keyByID: "id", keyByUUID: "uuid"} {
 		find := fmt.Sprintf("SELECT %s FROM users WHERE customer_id = ? AND %s = ?", columnNames(userColumns), column)
-		s.findUser[findUser{column, false}] = find
-		s.findUser[findUser{column, true}] = find + lock
+		s.findUser[findUser{by, false}] = find
+		s.findUser[findUser{by, true}] = find + lock
 	}
 	s.swap = swapStatement
 	names := make([]string, len(recordColumns))

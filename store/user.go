@@ -84,12 +84,33 @@ func clone[T any](p *T) *T {
 // UserKey names one user of one customer. Build it with [UserByID] or [UserByUUID]; the zero value names none.
 type UserKey struct {
 	customerID int64
-	column     string
-	value      any
+	by         keyColumn
+	id         int64     // for keyByID
+	uuid       uuid.UUID // for keyByUUID
 }
 
+// keyColumn is the column that a key has a value of.
+type keyColumn uint8
+
+const (
+	keyOfNobody keyColumn = iota
+	keyByID
+	keyByUUID
+)
+
 // UserByID is the key of the customer's user with this id.
-func UserByID(customerID, id int64) UserKey { return UserKey{customerID, "id", id} }
+func UserByID(customerID, id int64) UserKey {
+	return UserKey{customerID: customerID, by: keyByID, id: id}
+}
 
 // UserByUUID is the key of the customer's user with this UUID.
-func UserByUUID(customerID int64, id uuid.UUID) UserKey { return UserKey{customerID, "uuid", id} }
+func UserByUUID(customerID int64, id uuid.UUID) UserKey {
+	return UserKey{customerID: customerID, by: keyByUUID, uuid: id}
+}
+
+func (k UserKey) value() any {
+	if k.by == keyByUUID {
+		return k.uuid
+	}
+	return k.id
+}
