@@ -61,6 +61,7 @@ type bench struct {
 	programs  []*process
 	prewarm   string // a function of Postgres's; see findPrewarm
 	runs      int    // of wrk, so far
+	profiles  *profiles
 	stop      []func()
 }
 
@@ -205,13 +206,18 @@ func (b *bench) output(ctx context.Context, database string, arguments ...string
 
 // startProgram serves a directory, with everything on that an operator has on, and returns when it is ready.
 func (b *bench) startProgram(ctx context.Context, database string) (*process, error) {
+	admin, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
 	server, err := start(ctx, b.file(fmt.Sprintf("program%d.log", len(b.stop))), b.environment(database), b.Program,
-		"serve", "--listen", "{address}", "--admin-listen", "127.0.0.1:0", "--log-format", "json",
+		"serve", "--listen", "{address}", "--admin-listen", admin, "--admin-pprof", "--log-format", "json",
 		"--rate-limit-address", "1000000000", "--rate-limit-address-burst", "1000000000",
 		"--rate-limit-principal", "1000000000", "--rate-limit-principal-burst", "1000000000")
 	if err != nil {
 		return nil, err
 	}
+	server.admin = admin
 	if err := server.ready(); err != nil {
 		server.stop()
 		return nil, err

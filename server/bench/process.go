@@ -17,6 +17,7 @@ import (
 type process struct {
 	command *exec.Cmd
 	address string // host:port
+	admin   string // where it lets itself be looked at; "" if it does not
 	log     *os.File
 }
 
@@ -41,7 +42,7 @@ func start(ctx context.Context, log string, environment []string, program string
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
-	p := &process{command, address, file}
+	p := &process{command: command, address: address, log: file}
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
 		if c, err := net.Dial("tcp", address); err == nil {
 			return p, c.Close()

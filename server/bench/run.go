@@ -12,8 +12,9 @@ import (
 
 type runCommand struct {
 	measureFlags
-	Users       int   `default:"10000" help:"How many users the directory has."`
-	Connections []int `default:"1,16,64,256" help:"How many connections load it."`
+	Users       int    `default:"10000" help:"How many users the directory has."`
+	Connections []int  `default:"1,16,64,256" help:"How many connections load it."`
+	Profile     string `placeholder:"FILE" help:"Write a CPU profile of the program under all of these loads to FILE. It slows the program."`
 }
 
 const (
@@ -29,6 +30,9 @@ func (c *runCommand) Validate() error {
 	if c.Users < 1 || len(c.Connections) == 0 || slices.Min(c.Connections) < 1 {
 		return errors.New("--users and --connections must be at least 1")
 	}
+	if c.Write && c.Profile != "" {
+		return errors.New("--write is for results of a program that nothing slows, without --profile")
+	}
 	return c.measureFlags.Validate()
 }
 
@@ -43,8 +47,16 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 	if err := c.prepare(ctx, b, &found); err != nil {
 		return err
 	}
+	if c.Profile != "" {
+		b.profiles = &profiles{folder: b.folder}
+	}
 	if found.results, err = b.run(ctx, c.Connections); err != nil {
 		return err
+	}
+	if b.profiles != nil {
+		if err := b.profiles.merge(ctx, c.Profile); err != nil {
+			return err
+		}
 	}
 	if found.idleAfter, err = b.idleAfterLoad(ctx); err != nil {
 		return err
