@@ -27,7 +27,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -130,9 +130,6 @@ bench growth results: COMMIT = $(shell git describe --always --dirty --abbrev=12
 
 bench: build ## Measure the server beside pgbench and a floor written by hand; needs TEST_POSTGRES_DSN, wrk, pgbench and Linux
 	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
-
-profile: build ## Learn anew from a load how the program is to be compiled: default.pgo; needs what bench needs
-	$(GO) run ./server/bench --program ./dragoman --rounds 1 --duration 8s --connections 16 --profile default.pgo
 
 growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
@@ -11,21 +13,24 @@ func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecentUsers()
 		// One more than there are places for, all of one set.
+		var users []User
 		var keys []UserKey
 		for id := int64(1); len(keys) <= recentPlaces; id++ {
-			if key := UserByID(1, id); len(keys) == 0 || r.set(key) == r.set(keys[0]) {
-				keys = append(keys, key)
+			u := User{CustomerID: 1, ID: id, UUID: uuid.New()}
+			if key := keysOf(&u)[0]; len(keys) == 0 || r.set(key) == r.set(keys[0]) {
+				users, keys = append(users, u), append(keys, key)
 			}
 		}
-		add := func(key UserKey, version int64) {
+		add := func(u User, version int64) {
 			time.Sleep(time.Millisecond)
-			r.add(key, User{Version: version})
+			u.Version = version
+			r.add(u)
 		}
-		for _, key := range keys[:recentPlaces] {
-			add(key, 1)
+		for _, u := range users[:recentPlaces] {
+			add(u, 1)
 		}
-		add(keys[0], 2)
-		add(keys[recentPlaces], 1)
+		add(users[0], 2)
+		add(users[recentPlaces], 1)
 		for i, want := range []int64{2, 0, 1, 1, 1} {
 			var version int64
 			if u := r.find(keys[i]); u != nil {
@@ -35,13 +40,42 @@ func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
 				t.Errorf("user %d is remembered with version %d, want %d", i, version, want)
 			}
 		}
-		r.forget(keys[0])
-		if r.find(keys[0]) != nil || r.find(keys[2]) == nil {
-			t.Error("one was to be forgotten, and no other")
-		}
 		time.Sleep(recentFor)
 		if r.find(keys[2]) != nil {
 			t.Error("a user is remembered for too long")
 		}
 	})
+}
+
+func TestAUserIsRememberedAndForgottenByEitherKey(t *testing.T) {
+	t.Parallel()
+	u := User{CustomerID: 1, ID: 2, UUID: uuid.New(), Version: 1}
+	another := User{CustomerID: 1, ID: 3, UUID: uuid.New(), Version: 1}
+	for _, forget := range keysOf(&u) {
+		r := newRecentUsers()
+		r.add(u)
+		r.add(another)
+		newer := u
+		newer.Version = 2
+		r.add(newer)
+		for _, key := range keysOf(&u) {
+			if is := r.find(key); is == nil || is.Version != 2 {
+				t.Errorf("by %v there is %v", key, is)
+			}
+		}
+		for _, key := range []UserKey{UserByID(2, u.ID), UserByUUID(2, u.UUID), UserByID(1, 4), {}} {
+			if is := r.find(key); is != nil {
+				t.Errorf("by %v there is %v", key, is)
+			}
+		}
+		r.forget(forget)
+		for _, key := range keysOf(&u) {
+			if is := r.find(key); is != nil {
+				t.Errorf("forgotten by %v, by %v there is %v", forget, key, is)
+			}
+		}
+		if r.find(keysOf(&another)[1]) == nil {
+			t.Error("another was forgotten, too")
+		}
+	}
 }

@@ -91,7 +91,7 @@ func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change)
 		err = s.conflict(ctx, d)
 	}
 	if len(changed) > 0 && err == nil {
-		s.recent.add(key, after)
+		s.recent.add(after)
 	}
 	return after, changed, err
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// profiles are CPU profiles of the program, one of each load, for the compiler to learn from. A nil one takes none.
+// profiles are CPU profiles of the program, one of each load. A nil one takes none.
 type profiles struct {
 	client http.Client
 	folder string

@@ -14,7 +14,7 @@ type runCommand struct {
 	measureFlags
 	Users       int    `default:"10000" help:"How many users the directory has."`
 	Connections []int  `default:"1,16,64,256" help:"How many connections load it."`
-	Profile     string `placeholder:"FILE" help:"Write a CPU profile of the program under all of these loads to FILE. It slows the program."`
+	Profile     string `placeholder:"FILE" help:"Write a CPU profile of the program under all of these loads to FILE, for 'go tool pprof'. It slows the program."`
 }
 
 const (
