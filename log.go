@@ -11,12 +11,13 @@ import (
 const (
 	// logDelay is how long a line of the log may be held back, to be written with others.
 	logDelay = 10 * time.Millisecond
-	// maxHeldLines is how many bytes of lines are held back at most.
-	maxHeldLines = 32 << 10
+	// maxHeldLines is how many bytes of lines are held back at most: as many as Linux writes to a pipe in one piece (PIPE_BUF), so
+	// that the lines of several programs that share one do not run into each other.
+	maxHeldLines = 4096
 )
 
 // heldLines is a writer that holds the lines of a log back for a moment, since a busy server otherwise spends more time on
-// writing its log than on making it. What is held is lost with a program that is killed. Its zero value holds up to maxHeldLines.
+// writing its log than on making it. What is held is lost with a program that is killed, or crashes.
 type heldLines struct {
 	out io.Writer
 
@@ -29,12 +30,15 @@ func newHeldLines(out io.Writer) *heldLines {
 	return &heldLines{out: out, lines: make([]byte, 0, maxHeldLines)}
 }
 
-// Write takes a whole line. It never gives an error: a log that cannot be written is nothing to fail for.
+// Write takes a whole line. Of one that is held nobody is told whether it could be written.
 func (h *heldLines) Write(line []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.lines)+len(line) > maxHeldLines {
 		h.release()
+	}
+	if len(line) > maxHeldLines {
+		return h.out.Write(line)
 	}
 	switch {
 	case len(h.lines) > 0:

@@ -11,8 +11,12 @@ import (
 // itself: as much garbage as there is in use. A directory uses so little that it would collect several times a second.
 const heapToFill = 40 << 20
 
-// goGCPercent is how much garbage Go allows by itself, in percent of what is in use.
-const goGCPercent = 100
+// How much garbage may come together, in percent of what is in use: what Go allows by itself, and the most. What is in use may become much
+// more between two collections, and the percents still hold then.
+const (
+	goGCPercent  = 100
+	maxGCPercent = 400
+)
 
 // collectLess has garbage collected less often while little is in use. Who sets GOGC or GOMEMLIMIT has said what to do, and is not
 // interfered with.
@@ -54,8 +58,8 @@ type sentinel struct{ _ [32]byte }
 // gcPercent gives the garbage that may come together, in percent of what is in use, when so many bytes of the heap are
 // and so many in all.
 func gcPercent(heap, all int) int {
-	if all == 0 { // nothing was ever collected
+	if heap == 0 { // nothing was ever collected
 		return goGCPercent
 	}
-	return max(goGCPercent, (heapToFill-heap)*100/all)
+	return min(max(goGCPercent, (heapToFill-heap)*100/all), maxGCPercent)
 }

@@ -5,7 +5,8 @@ import "testing"
 func TestGarbageMayFillASmallHeap(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ heap, all, want int }{
-		{0, 0, 100},               // nothing was ever collected
+		{0, 1 << 17, 100},         // nothing was ever collected
+		{2 << 20, 3 << 20, 400},   // so little that it costs nothing to collect
 		{10 << 20, 10 << 20, 300}, // 10 MiB, and 30 of garbage
 		{10 << 20, 12 << 20, 250}, // what is no heap counts for Go, too
 		{19 << 20, 20 << 20, 105},

@@ -71,7 +71,7 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 	}
 	created(now, &row.CreatedAt, &row.UpdatedAt)
 	normalize(&row)
-	v := violations{s.catalogue.validate(&row)}
+	v := violations{found: s.catalogue.validate(&row, nil)}
 	v.id(row.ID)
 	return row, v.found
 }

@@ -97,9 +97,10 @@ func normalize(u *User) {
 	u.UsernameFold, u.EmailFold = Fold(u.Username), Fold(u.Email)
 }
 
-// validate returns everything about a normalized user that the model forbids.
-func (c *Catalogue) validate(u *User) FieldErrors {
-	var v violations
+// validate returns everything that the model forbids about the fields of a normalized user that are looked at; nil looks at
+// all.
+func (c *Catalogue) validate(u *User, lookedAt func(Field) bool) FieldErrors {
+	v := violations{lookedAt: lookedAt}
 	v.text(FieldFirstName, u.FirstName, MaxNameLength)
 	v.text(FieldLastName, u.LastName, MaxNameLength)
 	if v.text(FieldUsername, u.Username, MaxUsernameLength) && !usernamePattern.MatchString(u.Username) {
@@ -122,7 +123,7 @@ func (c *Catalogue) validate(u *User) FieldErrors {
 	if u.PasswordHash != nil {
 		v.text(FieldPasswordHash, *u.PasswordHash, noMaxLength)
 	}
-	if !accessTokenPattern.MatchString(u.AccessToken) {
+	if v.looksAt(FieldAccessToken) && !accessTokenPattern.MatchString(u.AccessToken) {
 		v.add(FieldAccessToken, "must be 32 lower-case hexadecimal digits")
 	}
 	if u.VCSPassword != nil {
@@ -133,18 +134,25 @@ func (c *Catalogue) validate(u *User) FieldErrors {
 
 const noMaxLength = -1
 
-// violations collects what is wrong with a row.
+// violations collects what is wrong with the fields of a row that are looked at.
 type violations struct {
-	found FieldErrors
+	lookedAt func(Field) bool // nil: all
+	found    FieldErrors
 }
+
+func (v *violations) looksAt(f Field) bool { return v.lookedAt == nil || v.lookedAt(f) }
 
 func (v *violations) add(f Field, reason string) {
-	v.found = append(v.found, FieldError{f, reason})
+	if v.looksAt(f) {
+		v.found = append(v.found, FieldError{f, reason})
+	}
 }
 
-// text checks what holds for all text, and reports whether it found nothing.
+// text checks what holds for all text, and reports whether it looked and found nothing.
 func (v *violations) text(f Field, s string, maxLength int) bool {
 	switch {
+	case !v.looksAt(f):
+		return false
 	case !utf8.ValidString(s):
 		v.add(f, "must be valid UTF-8")
 	case strings.ContainsRune(s, 0):

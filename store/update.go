@@ -153,9 +153,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	normalize(&after)
 	edited := Diff(&before, &after)
 	// What an older program, or a newer one with more roles, stored is not held against an edit that leaves it alone.
-	invalid := slices.DeleteFunc(s.catalogue.validate(&after), func(e FieldError) bool {
-		return !slices.Contains(edited, e.Field)
-	})
+	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
 	if refused != nil || len(invalid) > 0 {
 		if by.recent != nil {
 			return User{}, nil, errNotSure
