@@ -7,20 +7,22 @@ import (
 	"runtime/metrics"
 )
 
-// heapToFill is how many bytes the heap may grow to before garbage is collected, as long as that is more than Go (1.26) allows by
-// itself: as much garbage as there is in use. A directory uses so little that it would collect several times a second.
-const heapToFill = 40 << 20
+// heapToFill is how many bytes the heap may grow to before garbage is collected, within the bounds below. Go (1.26) by itself collects
+// when there is as much garbage as there is in use. A directory uses so little that this would be several times a second, and with many
+// connections it would be more memory than the time is worth.
+const heapToFill = 34 << 20
 
-// How much garbage may come together, in percent of what is in use: what Go allows by itself, and the most. What is in use may become much
-// more between two collections, and the percents still hold then.
+// How much garbage may come together, in percent of what is in use: what Go allows by itself, the least, and the most. What is in
+// use may become much more between two collections, and the percents still hold then.
 const (
 	goGCPercent  = 100
+	minGCPercent = 50
 	maxGCPercent = 400
 )
 
-// collectLess has garbage collected less often while little is in use. Who sets GOGC or GOMEMLIMIT has said what to do, and is not
+// setPace has garbage collected less often while little is in use, and more often while much is. Who sets GOGC or GOMEMLIMIT has said what to do, and is not
 // interfered with.
-func collectLess() {
+func setPace() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -61,5 +63,5 @@ func gcPercent(heap, all int) int {
 	if heap == 0 { // nothing was ever collected
 		return goGCPercent
 	}
-	return min(max(goGCPercent, (heapToFill-heap)*100/all), maxGCPercent)
+	return min(max(minGCPercent, (heapToFill-heap)*100/all), maxGCPercent)
 }

@@ -8,7 +8,7 @@ import (
 
 // How many users a store remembers, at about a kilobyte each, and for how long.
 const (
-	maxRecent = 1 << 13
+	maxRecent = 1 << 14
 	recentFor = time.Minute
 )
 
