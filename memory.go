@@ -20,8 +20,8 @@ const (
 	maxGCPercent = 400
 )
 
-// setPace has garbage collected less often while little is in use, and more often while much is. Who sets GOGC or GOMEMLIMIT has said what to do, and is not
-// interfered with.
+// setPace has garbage collected less often while little is in use, and more often while much is. Who sets GOGC or GOMEMLIMIT has said
+// what to do, and is not interfered with.
 func setPace() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
