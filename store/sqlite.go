@@ -31,7 +31,7 @@ const busyPiece = 100 * time.Millisecond
 
 // pagesLogged is how many pages of 4 KiB the log takes before a writer copies them home, for which it waits for the disk twice while
 // all others wait for it. A page that was written several times meanwhile is copied once. SQLite's own choice is 1000.
-const pagesLogged = 4000
+const pagesLogged = 8000
 
 // readerCache is how many KiB of pages a connection that only reads keeps. SQLite's own choice is 2000, for which its allocator here
 // takes twice as much: a page with its header has a place of 8 KiB. What is not kept is read from the system's cache.
