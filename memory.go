@@ -41,10 +41,9 @@ type pace struct {
 // afterCollection has itself called after the next collection, when a new object that nobody uses is gone.
 func (p *pace) afterCollection() {
 	metrics.Read(p.inUse)
-	heap := int(p.inUse[0].Value.Uint64())
-	all := 0
+	heap, all := p.inUse[0].Value.Uint64(), uint64(0)
 	for _, s := range p.inUse {
-		all += int(s.Value.Uint64())
+		all += s.Value.Uint64()
 	}
 	// To set it stops the program for a moment.
 	if percent := gcPercent(heap, all); percent < p.percent*9/10 || percent > p.percent*11/10 {
@@ -59,9 +58,10 @@ type sentinel struct{ _ [32]byte }
 
 // gcPercent gives the garbage that may come together, in percent of what is in use, when so many bytes of the heap are
 // and so many in all.
-func gcPercent(heap, all int) int {
+func gcPercent(heap, all uint64) int {
 	if heap == 0 { // nothing was ever collected
 		return goGCPercent
 	}
-	return min(max(minGCPercent, (heapToFill-heap)*100/all), maxGCPercent)
+	percent := (heapToFill - float64(heap)) * 100 / float64(all)
+	return int(min(max(minGCPercent, percent), maxGCPercent))
 }

@@ -4,7 +4,10 @@ import "testing"
 
 func TestGarbageMayFillASmallHeapAndLittleOfALargeOne(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ heap, all, want int }{
+	for _, c := range []struct {
+		heap, all uint64
+		want      int
+	}{
 		{0, 1 << 17, 100},         // nothing was ever collected
 		{2 << 20, 3 << 20, 400},   // so little that it costs nothing to collect
 		{10 << 20, 10 << 20, 240}, // 10 MiB, and 24 of garbage
