@@ -9,7 +9,7 @@ import (
 // How many users a store remembers, at about a kilobyte each, and for how long.
 const (
 	maxRecent = 1 << 14
-	recentFor = time.Minute
+	recentFor = 5 * time.Minute
 )
 
 // recentUsers are users as this store read or wrote them last. Another server may have written them since, so that they decide
