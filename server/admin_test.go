@@ -65,12 +65,13 @@ func TestEverySeriesCounts(t *testing.T) {
 		patch := func(name string) servertest.Request {
 			return servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"` + name + `"}`}
 		}
-		overtaken := func() {
+		patchGrace := servertest.Request{Method: http.MethodPatch, Path: worthUser(servertest.GraceUUID.String()), Body: `{"first_name":"Overtaker"}`}
+		overtaken := func(user int64, overtaker servertest.Request) {
 			first := true
-			_, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(servertest.Sandbox, servertest.Ada), store.Change{Edit: func(u *store.User) error {
+			_, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(servertest.Sandbox, user), store.Change{Edit: func(u *store.User) error {
 				if first {
 					first = false
-					s.Ask(servertest.Manager(), patch("Overtaker"))
+					s.Ask(servertest.Manager(), overtaker)
 				}
 				u.LastName = "Overtaken"
 				return nil
@@ -90,7 +91,9 @@ func TestEverySeriesCounts(t *testing.T) {
 				`dragoman_tokens_total{outcome="good"}`:                                            1,
 				`dragoman_db_statement_duration_seconds_count{kind="` + writes + `",outcome="ok"}`: 1,
 			}},
-			{"a conflict", overtaken, map[string]float64{`dragoman_db_update_retries_total{reason="overtaken"}`: 1}},
+			{"a conflict", func() { overtaken(servertest.Grace, patchGrace) }, map[string]float64{`dragoman_db_update_retries_total{reason="overtaken"}`: 1}},
+			{"a conflict over a user who is remembered", func() { overtaken(servertest.Ada, patch("Overtaker")) },
+				map[string]float64{`dragoman_db_update_retries_total{reason="outdated"}`: 1}},
 			{"no token", func() { s.Send(servertest.Request{Method: http.MethodGet, Path: worthAda}) }, map[string]float64{
 				`dragoman_http_request_duration_seconds_count{dialect="worth",operation="getCustomerUser",status="401"}`: 1,
 				`dragoman_http_refusals_total{dialect="worth",kind="unauthenticated"}`:                                   1,
