@@ -51,10 +51,12 @@ crash: ## Kill the program and Postgres, KILLS times on each engine, while clien
 VERSION ?=
 COMMIT ?=
 DATE ?=
+# Further flags for `go build`.
+BUILDFLAGS ?=
 LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 build: ## Build the program into ./dragoman
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
 
 # openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
 # documents themselves, overlaid. What stays are tests: the examples of the clients, which are written by hand.
@@ -132,8 +134,8 @@ bench: build ## Measure the server beside pgbench and a floor written by hand; n
 	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
 
 # What is recorded is how the program spends its time now, so that it is compiled without what was recorded before.
-profile: ## Record anew what the compiler is to make fast, default.pgo, with what bench needs; after changes to what every request does
-	CGO_ENABLED=0 $(GO) build -trimpath -pgo=off -o dragoman .
+profile: BUILDFLAGS = -pgo=off
+profile: build ## Record anew what the compiler is to make fast, default.pgo, with what bench needs; after changes to what every request does
 	$(GO) run ./server/bench --program ./dragoman --rounds 1 --duration 6s --connections 16 --profile default.pgo
 
 growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs

@@ -21,7 +21,6 @@ import (
 	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/server/tracing"
 	"github.com/dragoman-id/dragoman/store"
-	"github.com/google/uuid"
 )
 
 type commandLine struct {
@@ -46,8 +45,6 @@ type commandLine struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// Each request without an id of its own is given one.
-	uuid.EnableRandPool()
 	// A second signal does not wait for the first one's work.
 	context.AfterFunc(ctx, stop)
 	var c commandLine

@@ -105,8 +105,7 @@ func (b *bench) fill(ctx context.Context, database string, users int) (size, err
 	return s, err
 }
 
-// addFloor has the floor measured, on a directory of its own; or what it
-// writes would be news to the program, which remembers users.
+// addFloor has the floor measured, on a directory of its own: what it writes would be news to the program, which remembers users.
 func (b *bench) addFloor(ctx context.Context, users int) error {
 	database, err := b.newSchema(ctx)
 	if err != nil {
