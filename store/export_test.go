@@ -29,11 +29,11 @@ func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 // Finders returns the pool that rows are found over on SQLite.
 func (s *Store) Finders() *sql.DB { return s.db.finder.pool }
 
-// Turns are the turns of those who find rows on SQLite.
-type Turns struct{ *sqliteFinder }
+// Turns are turns.
+type Turns struct{ *turns }
 
 // NewTurns makes n turns.
-func NewTurns(n int) Turns { return Turns{&sqliteFinder{turns: make(chan struct{}, n)}} }
+func NewTurns(n int) Turns { return Turns{newTurns(n)} }
 
 // Take waits for a turn until ctx ends.
 func (t Turns) Take(ctx context.Context) error { return t.take(ctx) }
@@ -41,17 +41,24 @@ func (t Turns) Take(ctx context.Context) error { return t.take(ctx) }
 // Release gives it back.
 func (t Turns) Release() { t.release() }
 
-// HoldTurns takes every turn until release is called.
-func (s *Store) HoldTurns(t *testing.T) (release func()) {
-	f := s.db.finder
-	for range cap(f.turns) {
-		if err := f.take(t.Context()); err != nil {
+// HoldFinders takes every turn of those who find rows on SQLite, until release is called.
+func (s *Store) HoldFinders(t *testing.T) (release func()) { return holdTurns(t, s.db.finder.turns) }
+
+// HoldLists takes every turn of those who list users by their ids, until release is called.
+func (s *Store) HoldLists(t *testing.T) (release func()) { return holdTurns(t, s.db.lists) }
+
+// HoldSearches takes every turn of those who list users in other ways, until release is called.
+func (s *Store) HoldSearches(t *testing.T) (release func()) { return holdTurns(t, s.db.searches) }
+
+func holdTurns(t *testing.T, all *turns) (release func()) {
+	for range cap(all.taken) {
+		if err := all.take(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return func() {
-		for range cap(f.turns) {
-			f.release()
+		for range cap(all.taken) {
+			all.release()
 		}
 	}
 }

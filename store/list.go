@@ -91,6 +91,15 @@ func Nobody() Filter { return Filter{"1 = 0", nil} }
 // ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
 // that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
+	everybody := len(q.Filters) == 0 && byID(q.Sort)
+	turns := s.db.searches
+	if everybody {
+		turns = s.db.lists
+	}
+	if err := turns.take(ctx); err != nil {
+		return nil, 0, databaseError(ctx, "listing users", err)
+	}
+	defer turns.release()
 	found := s.read.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
 	for _, f := range q.Filters {
 		found = found.Where(f.condition, f.values...)
@@ -110,7 +119,7 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	descending := q.Descending != backwards
 	// The ids alone can be had from an index; only the window's own rows are then read.
 	ids := found.Select("id")
-	if len(q.Filters) == 0 && byID(q.Sort) {
+	if everybody {
 		if ids, offset, err = s.passBlocks(ctx, ids, customerID, offset, descending); err != nil {
 			return nil, 0, err
 		}

@@ -165,6 +165,8 @@ func (s *Store) PoolStates() []Pool {
 		use = "read_write"
 	}
 	states := []Pool{poolState(use, s.db.read)}
+	s.db.lists.addTo(&states[0])
+	s.db.searches.addTo(&states[0])
 	if s.db.finder != nil {
 		s.db.finder.addTo(&states[0], s.db.read)
 	}

@@ -53,6 +53,8 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		lockFeed:     lockPostgresFeed,
 		statements:   postgresStatements,
 		queryRow:     groups.queryRow,
+		lists:        newTurns(maxPostgresConns / 2),
+		searches:     newTurns(maxPostgresConns / 2),
 		swap:         swapPostgres,
 		groups:       groups,
 		keep:         keepPostgresTransaction,

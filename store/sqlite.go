@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -68,7 +67,7 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	checkpoint := fmt.Sprintf("wal_autocheckpoint(%d)", pagesLogged)
 	write := file.pool(1, sqliteDSN(path, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
 	reading := sqliteDSN(path, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
-	read := file.pool(max(4, runtime.NumCPU()), reading, "BEGIN")
+	read := file.pool(sqliteFinders()+sqliteSearches(), reading, "BEGIN")
 	find := file.pool(sqliteFinders(), reading, "BEGIN")
 	d := newSQLite(read, write, find)
 	d.release = find.Close
@@ -87,6 +86,8 @@ func newSQLite(read, write, find *sql.DB) *database {
 		statements:  sqliteStatements,
 		finder:      finder,
 		queryRow:    finder.queryRow,
+		lists:       newTurns(sqliteFinders()),
+		searches:    newTurns(sqliteSearches()),
 		swap:        swapSQLite,
 		groups:      newSQLiteGroups(write),
 		reserveID:   reserveSQLiteID,

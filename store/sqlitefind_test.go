@@ -5,58 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
-	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
-
-// TestReadersHaveTheirTurnsInTheOrderTheyCame: of those who wait for a connection database/sql picks one at random.
-func TestReadersHaveTheirTurnsInTheOrderTheyCame(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		turns := store.NewTurns(1)
-		if err := turns.Take(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		left, leave := context.WithCancel(t.Context())
-		var served []int
-		var readers group
-		for n := range 30 {
-			ctx := t.Context()
-			if n%3 == 1 {
-				ctx = left
-			}
-			readers.Go(func() {
-				if err := turns.Take(ctx); err != nil {
-					if ctx != left || !errors.Is(err, context.Canceled) {
-						t.Errorf("reader %d: %v", n, err)
-					}
-					return
-				}
-				served = append(served, n)
-				turns.Release()
-			})
-			synctest.Wait() // it waits behind those before it
-		}
-		leave()
-		synctest.Wait()
-		turns.Release()
-		readers.Wait()
-		var want []int
-		for n := range 30 {
-			if n%3 != 1 {
-				want = append(want, n)
-			}
-		}
-		if !slices.Equal(served, want) {
-			t.Errorf("had their turns in the order %v", served)
-		}
-	})
-}
 
 // takeAll takes every connection of a pool, until the test ends.
 func takeAll(t *testing.T, pool *sql.DB) {
@@ -105,7 +59,7 @@ func TestWhoReadsGivesTheTurnBack(t *testing.T) {
 		}
 	}
 	before := s.PoolStates()[0]
-	release := s.HoldTurns(t)
+	release := s.HoldFinders(t)
 	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := s.FindUser(soon, ada); !errors.Is(err, store.ErrUnavailable) {

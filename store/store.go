@@ -65,6 +65,9 @@ type database struct {
 	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
 	// finder does so on SQLite. Nil on Postgres.
 	finder *sqliteFinder
+	// lists are the turns of those who list a customer's users by their ids, and searches of those who list them in any other way:
+	// some of these take long, and keep only each other waiting.
+	lists, searches *turns
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
 	// Tx must be a transaction.
 	swap func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
