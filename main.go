@@ -168,7 +168,7 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	setPace() // after all that is only needed once
+	manageMemory(ctx) // after all that is only needed once
 	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())
 }
 

@@ -1,16 +1,18 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 // heapToFill is how many bytes the heap may grow to before garbage is collected, within the bounds below. Go (1.26) by itself collects
 // when there is as much garbage as there is in use. A directory uses so little that this would be several times a second, and with many
 // connections it would be more memory than the time is worth.
-const heapToFill = 34 << 20
+const heapToFill = 30 << 20
 
 // How much garbage may come together, in percent of what is in use: what Go allows by itself, the least, and the most. What is in
 // use may become much more between two collections, and the percents still hold then.
@@ -20,12 +22,18 @@ const (
 	maxGCPercent = 400
 )
 
-// setPace has garbage collected less often while little is in use, and more often while much is. Who sets GOGC or GOMEMLIMIT has said
-// what to do, and is not interfered with.
-func setPace() {
+// manageMemory has garbage collected less often while little is in use, and more often while much is; and memory given back to the
+// system whenever the program has become idle, until ctx ends. Who sets GOGC or GOMEMLIMIT has said what to do, and is not interfered
+// with.
+func manageMemory(ctx context.Context) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
+	setPace()
+	go giveBackWhenIdle(ctx)
+}
+
+func setPace() {
 	p := &pace{percent: goGCPercent, inUse: []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"},
 	}}
@@ -64,4 +72,55 @@ func gcPercent(heap, all uint64) int {
 	}
 	percent := (heapToFill - float64(heap)) * 100 / float64(all)
 	return int(min(max(minGCPercent, percent), maxGCPercent))
+}
+
+const (
+	// fewAllocations is how many bytes an idle program allocates in a second at most: those for a few probes of its health, and of its
+	// metrics.
+	fewAllocations = 1 << 20
+	// idleSeconds is how many such seconds make it idle.
+	idleSeconds = 2
+)
+
+// giveBackWhenIdle gives the memory that the heap does not use back to the system when the program becomes idle. Go (1.26) by itself keeps
+// as much as the heap had, for the next load.
+func giveBackWhenIdle(ctx context.Context) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	r := rest{busy: true} // with its start
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+		}
+		metrics.Read(allocated)
+		if r.begins(allocated[0].Value.Uint64()) {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// rest tells when a program becomes idle.
+type rest struct {
+	busy      bool // since it was idle last
+	seconds   int  // without much to do
+	allocated uint64
+}
+
+// begins is to be told every second how many bytes were ever allocated, and reports once whether the program has now become idle.
+func (r *rest) begins(allocated uint64) bool {
+	few := allocated-r.allocated <= fewAllocations
+	r.allocated = allocated
+	if !few {
+		r.busy, r.seconds = true, 0
+		return false
+	}
+	r.seconds++
+	begins := r.busy && r.seconds >= idleSeconds
+	if begins {
+		r.busy = false
+	}
+	return begins
 }
