@@ -270,6 +270,38 @@ func TestGrowthTargets(t *testing.T) {
 	}
 }
 
+// TestGrowthBesideTheFloor has a floor that grows by a half: the program may grow by as much, and a quarter of that more.
+func TestGrowthBesideTheFloor(t *testing.T) {
+	t.Parallel()
+	const least, most = 10_000, 1_000_000
+	at := func(users int, name string, perSecond float64, cpu, database time.Duration) *result {
+		r := made("postgres", name, 16, figures{perSecond: perSecond, cpu: cpu, database: database})
+		r.subject.users, r.subject.floor = users, strings.HasPrefix(name, "floor ")
+		return r
+	}
+	for _, c := range []struct {
+		name           string
+		perSecond      float64
+		cpu            time.Duration
+		longer, dearer bool // are met
+	}{
+		{"PUT", 3000, 180, true, true},
+		{"PUT", 2400, 270, true, true},
+		{"PUT", 2399, 271, false, false},
+		{"GET", 2399, 271, true, true}, // its floor is another, which grows by more
+	} {
+		f := growthFindings{command: &growthCommand{Users: []int{least, most}}, results: results{
+			at(least, "floor PATCH", 6000, 60, 40), at(most, "floor PATCH", 4000, 80, 70),
+			at(least, "floor GET", 6000, 60, 40), at(most, "floor GET", 3000, 100, 100),
+			at(least, c.name, 4500, 100, 44), at(most, c.name, c.perSecond, c.cpu, 0),
+		}}
+		all := f.targets()
+		if len(all) != 3 || all[0].met != c.longer || all[1].met != c.dearer {
+			t.Errorf("%s with %v/s and %d: %+v", c.name, c.perSecond, c.cpu, all)
+		}
+	}
+}
+
 func TestReplacesASection(t *testing.T) {
 	t.Parallel()
 	const content = "before\n<!-- bench: written by the benchmark -->\nold\n<!-- end of bench -->\nafter\n"
