@@ -2,13 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // blockBits says how long a block is: the users whose ids are equal but for these bits are counted together. Migrations have it in
@@ -75,46 +73,4 @@ func (s *Store) countUsers(ctx context.Context, customerID int64, q Query, found
 		err = s.read.WithContext(ctx).Raw("SELECT coalesce(max(users), 0) FROM user_counts WHERE customer_id = ?", customerID).Scan(&total).Error
 	}
 	return total, databaseErrorOrNil(ctx, "counting users", err)
-}
-
-const (
-	// nearby is how many users are passed over one by one: as many as a block has at most.
-	nearby = 1 << blockBits
-	// thinBlock is how many users blocks must have on average for it to be of use to pass over blocks.
-	thinBlock = 16
-)
-
-// passBlocks returns those of a customer's users, whom ids finds, who are in the block of the one at offset or behind it, by ID, and the
-// offset among them. What is added between this and the list moves a page no more than what is added between two pages.
-func (s *Store) passBlocks(ctx context.Context, ids *gorm.DB, customerID, offset int64, descending bool) (_ *gorm.DB, rest int64, err error) {
-	if offset < nearby {
-		return ids, offset, nil
-	}
-	// Added up here, as SQLite takes 5 us for each row of a window function.
-	rows, err := s.read.WithContext(ctx).Table("user_blocks").Select("block", "users").Where("customer_id = ?", customerID).
-		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / thinBlock)).Rows()
-	if err != nil {
-		return nil, 0, databaseError(ctx, "looking for a page of users", err)
-	}
-	defer func() {
-		if ended := errors.Join(rows.Err(), rows.Close()); err == nil {
-			err = databaseErrorOrNil(ctx, "looking for a page of users", ended)
-		}
-	}()
-	rest = offset
-	for rows.Next() {
-		var block, users int64
-		if err := rows.Scan(&block, &users); err != nil {
-			return nil, 0, databaseError(ctx, "looking for a page of users", err)
-		}
-		switch {
-		case rest >= users:
-			rest -= users
-		case descending:
-			return ids.Where("id < ?", (block+1)<<blockBits), rest, nil
-		default:
-			return ids.Where("id >= ?", block<<blockBits), rest, nil
-		}
-	}
-	return ids, offset, nil
 }

@@ -136,6 +136,34 @@ func scattered(t *testing.T, s *store.Store) {
 	write(t, s, rows)
 }
 
+// TestPagesFollowWhomAnotherServerAdds: the blocks that a server remembers are those of as many users as there are.
+func TestPagesFollowWhomAnotherServerAdds(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, other := storetest.Open(t, url), storetest.Open(t, url)
+		storetest.Directory(t, s)
+		scattered(t, s)
+		middle := func(s *store.Store) []int64 {
+			users, total, err := s.ListUsers(context.Background(), 3393, store.Query{}, store.Window{Offset: 5000, Limit: 3})
+			if err != nil || total < 2*5000 {
+				t.Fatal(total, err)
+			}
+			return ids(users)
+		}
+		before := middle(s)
+		u := newUser("first")
+		u.ID, u.CustomerID = 9<<12, 3393 // before all others
+		write(t, other, []store.ImportRow{row(1, u)})
+		after := middle(s)
+		if !slices.Equal(after[1:], before[:2]) {
+			t.Errorf("a page after one more before it is %v, it was %v", after, before)
+		}
+		if again := middle(other); !slices.Equal(again, after) {
+			t.Errorf("the other server's is %v", again)
+		}
+	})
+}
+
 // TestEveryPageIsItsPartOfTheList: wherever a page begins, in whichever direction, it shows what reading all by ascending ID shows there.
 func TestEveryPageIsItsPartOfTheList(t *testing.T) {
 	t.Parallel()
@@ -188,6 +216,10 @@ func TestEveryPageIsItsPartOfTheList(t *testing.T) {
 		if _, err := db.Exec("UPDATE user_blocks SET users = users + 1 WHERE customer_id = 3393 AND users = 4096"); err != nil {
 			t.Fatal(err)
 		}
+		if got, want := page(store.Window{Offset: 5000, Limit: 1}, false); !slices.Equal(got, want) {
+			t.Error("the blocks are read again for each page")
+		}
+		s.ForgetBlocks(3393)
 		for offset, near := range map[int64]bool{0: true, 4095: true, 5000: false, total / 2: false, total - 5000: false, total - 4096: true, total - 1: true} {
 			for _, descending := range []bool{false, true} {
 				if got, want := page(store.Window{Offset: offset, Limit: 1}, descending); slices.Equal(got, want) != near {
@@ -199,6 +231,7 @@ func TestEveryPageIsItsPartOfTheList(t *testing.T) {
 		if _, err := db.Exec("DELETE FROM user_blocks"); err != nil {
 			t.Fatal(err)
 		}
+		s.ForgetBlocks(3393)
 		for offset := int64(0); offset < total; offset += 997 {
 			same(store.Window{Offset: offset, Limit: 10})
 		}

@@ -63,6 +63,13 @@ func holdTurns(t *testing.T, all *turns) (release func()) {
 	}
 }
 
+// ForgetBlocks has the store read a customer's blocks of users anew.
+func (s *Store) ForgetBlocks(customerID int64) {
+	s.blocks.mu.Lock()
+	defer s.blocks.mu.Unlock()
+	s.blocks.forget(customerID)
+}
+
 // Gorm returns the reading gorm.DB, to put callbacks into.
 func (s *Store) Gorm() *gorm.DB { return s.read }
 

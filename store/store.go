@@ -42,6 +42,7 @@ type Store struct {
 	catalogue   *Catalogue
 	keys        *keyring
 	recent      *recentUsers
+	blocks      recentBlocks
 	now         func() time.Time
 	observer    Observer
 	random      io.Reader

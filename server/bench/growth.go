@@ -244,23 +244,21 @@ func (f *growthFindings) sorted() results {
 	})
 }
 
-// growthTargets hold that nothing grows more than a B-tree makes it. What has a floor is held against the growth of that, which is one
-// statement on the same B-tree; the rest against the B-tree's depth, which is the logarithm of its size.
+// growthTargets hold that nothing grows more than a B-tree makes it: as its depth does, which is the logarithm of its size; or as the
+// floor does, which is one statement on such a tree, and a quarter of that more, for the noise.
 func (f *growthFindings) growthTargets(name string, s subject, before, now *figures) []target {
-	longer, dearer := before.perSecond/now.perSecond, float64(now.all())/float64(before.all())
 	least := f.command.Users[0]
+	depth := math.Log(float64(s.users)) / math.Log(float64(least))
+	time, cpu, longer, dearer := name+"time a request", name+"CPU a request", depth, depth
 	floor := subject{engine: s.engine, name: floorOf[s.name]}
-	floorBefore, floorNow := f.at(floor, least), f.at(floor, s.users)
-	if floorBefore == nil || floorNow == nil {
-		depth := math.Log(float64(s.users)) / math.Log(float64(least))
-		return []target{atMost(name+"time a request", depth, longer), atMost(name+"CPU a request", depth, dearer)}
+	if from, to := f.at(floor, least), f.at(floor, s.users); from != nil && to != nil {
+		const noise = 1.25
+		floorLonger, floorDearer := from.perSecond/to.perSecond, float64(to.all())/float64(from.all())
+		longer, dearer = max(depth, noise*floorLonger), max(depth, noise*floorDearer)
+		time += fmt.Sprintf(" (the floor: %.2f)", floorLonger)
+		cpu += fmt.Sprintf(" (the floor: %.2f)", floorDearer)
 	}
-	const noise = 1.25
-	floorLonger, floorDearer := floorBefore.perSecond/floorNow.perSecond, float64(floorNow.all())/float64(floorBefore.all())
-	return []target{
-		atMost(fmt.Sprintf("%stime a request (grown by %.2f), of the floor's (by %.2f)", name, longer, floorLonger), noise, longer/floorLonger),
-		atMost(fmt.Sprintf("%sCPU a request (grown by %.2f), of the floor's (by %.2f)", name, dearer, floorDearer), noise, dearer/floorDearer),
-	}
+	return []target{atMost(time, longer, before.perSecond/now.perSecond), atMost(cpu, dearer, float64(now.all())/float64(before.all()))}
 }
 
 // targets hold that nothing grows beyond a B-tree's growth; that a page costs the same wherever it is; and that a small customer pays
