@@ -23,10 +23,10 @@ const (
 )
 
 // manageMemory has garbage collected less often while little is in use, and more often while much is; and memory given back to the
-// system whenever the program has become idle, until ctx ends. Who sets GOGC or GOMEMLIMIT has said what to do, and is not interfered
-// with.
+// system whenever the program has become idle, until ctx ends. Who sets GOGC has said what to do, and is not interfered with. A limit by
+// GOMEMLIMIT holds beside it.
 func manageMemory(ctx context.Context) {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+	if os.Getenv("GOGC") != "" {
 		return
 	}
 	setPace()

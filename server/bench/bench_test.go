@@ -129,6 +129,10 @@ func TestTakesTheMedian(t *testing.T) {
 	if got, want := r.median(), (figures{perSecond: 200, p50: 2, errors: 3, memory: 30}); got != want {
 		t.Errorf("the median is %+v, want %+v", got, want)
 	}
+	r.runs = r.runs[:2]
+	if got := r.median(); got.perSecond != 100 {
+		t.Errorf("of two runs the quicker one counts: %+v", got)
+	}
 }
 
 // made gives a result of one run.

@@ -81,6 +81,7 @@ func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err e
 			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(), kernel()),
 		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s, which has at most %d connections here.",
 			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version"), b.clients),
+		fmt.Sprintf("Each figure is the median of %d rounds of %s, of an even number the slower of the two in the middle.", b.Rounds, b.Duration),
 	}, c, nil
 }
 

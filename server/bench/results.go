@@ -19,10 +19,10 @@ type result struct {
 	runs        []figures
 }
 
-// median gives the run in the middle, by throughput, with all errors.
+// median gives the run in the middle, by throughput, with all errors: of an even number the slower of the two.
 func (r *result) median() figures {
 	runs := slices.SortedFunc(slices.Values(r.runs), func(a, b figures) int { return cmp.Compare(a.perSecond, b.perSecond) })
-	f := runs[len(runs)/2]
+	f := runs[(len(runs)-1)/2]
 	f.errors = 0
 	for _, run := range runs {
 		f.errors += run.errors

@@ -39,7 +39,7 @@ var (
 	descDB          = desc("db_info", "Always 1; the label says which engine keeps the directory.", "engine")
 	descConnections = desc("db_pool_connections", "How many connections to the database there are, by what they do.", "pool", "state")
 	descMax         = desc("db_pool_connections_max", "How many connections to the database there may be.", "pool")
-	descWaits       = desc("db_pool_waits_total", "How often something had to wait for a connection to the database.", "pool")
+	descWaits       = desc("db_pool_waits_total", "How often something had to wait for a connection to the database, or for its turn to read.", "pool")
 	descWaited      = desc("db_pool_wait_seconds_total", "How long it had to wait, in all.", "pool")
 
 	descRemembered = desc("token_cache_tokens", "How many tokens are remembered as good.")
