@@ -88,7 +88,7 @@ func giveBackWhenIdle(ctx context.Context) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	r := rest{busy: true} // with its start
+	var r rest
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,8 +104,7 @@ func giveBackWhenIdle(ctx context.Context) {
 
 // rest tells when a program becomes idle.
 type rest struct {
-	busy      bool // since it was idle last
-	seconds   int  // without much to do
+	seconds   int // without much to do, one after the other
 	allocated uint64
 }
 
@@ -114,13 +113,9 @@ func (r *rest) begins(allocated uint64) bool {
 	few := allocated-r.allocated <= fewAllocations
 	r.allocated = allocated
 	if !few {
-		r.busy, r.seconds = true, 0
+		r.seconds = 0
 		return false
 	}
 	r.seconds++
-	begins := r.busy && r.seconds >= idleSeconds
-	if begins {
-		r.busy = false
-	}
-	return begins
+	return r.seconds == idleSeconds
 }

@@ -25,7 +25,8 @@ func TestGarbageMayFillASmallHeapAndLittleOfALargeOne(t *testing.T) {
 
 func TestAProgramThatBecomesIdleIsToldSoOnce(t *testing.T) {
 	t.Parallel()
-	r, allocated := rest{busy: true}, uint64(0)
+	var r rest
+	var allocated uint64
 	for n, second := range []struct {
 		allocates uint64
 		begins    bool

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"errors"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,13 +88,17 @@ func (s *Store) loadBlocks(ctx context.Context, customerID, total int64) (_ *cus
 // find returns the block of the user at offset, and how many of the block's come before, from the one end or the other. It is false if that
 // user is in none.
 func (c *customerBlocks) find(offset int64, descending bool) (block, rest int64, ok bool) {
-	if len(c.blocks) == 0 || offset >= c.behind[len(c.behind)-1] {
+	if len(c.blocks) == 0 {
+		return 0, 0, false
+	}
+	last := c.behind[len(c.behind)-1] - 1
+	if offset > last {
 		return 0, 0, false
 	}
 	if descending {
-		offset = c.behind[len(c.behind)-1] - 1 - offset
+		offset = last - offset
 	}
-	at := sort.Search(len(c.blocks), func(i int) bool { return c.behind[i] > offset })
+	at, _ := slices.BinarySearch(c.behind, offset+1)
 	if descending {
 		return c.blocks[at], c.behind[at] - 1 - offset, true
 	}

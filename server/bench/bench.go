@@ -241,6 +241,16 @@ func (b *bench) startFloor(ctx context.Context, database string) (*process, erro
 	return floor, nil
 }
 
+// floorSubjects are what is measured of a floor.
+func floorSubjects(floor *process) []subject {
+	all := []subject{{name: "floor PATCH", method: "PATCH", body: patchBody}, {name: "floor GET", method: "GET"}}
+	for i := range all {
+		s := &all[i]
+		s.engine, s.server, s.path, s.floor = "postgres", floor, "/users/{uuid}", true
+	}
+	return all
+}
+
 const (
 	starts = 7               // of which the median counts
 	quiet  = 4 * time.Second // without a request, before a program is idle

@@ -118,11 +118,10 @@ func (b *bench) addFloor(ctx context.Context, users int) error {
 	if err != nil {
 		return err
 	}
-	s := subject{engine: "postgres", directory: database, server: floor, floor: true, path: "/users/{uuid}"}
-	s.name, s.method, s.body = "floor PATCH", "PATCH", patchBody
-	b.addAt(sizesConnections, users, s)
-	s.name, s.method, s.body = "floor GET", "GET", ""
-	b.addAt(sizesConnections, users, s)
+	for _, s := range floorSubjects(floor) {
+		s.directory = database
+		b.addAt(sizesConnections, users, s)
+	}
 	return nil
 }
 
@@ -249,16 +248,16 @@ func (f *growthFindings) sorted() results {
 func (f *growthFindings) growthTargets(name string, s subject, before, now *figures) []target {
 	least := f.command.Users[0]
 	depth := math.Log(float64(s.users)) / math.Log(float64(least))
-	time, cpu, longer, dearer := name+"time a request", name+"CPU a request", depth, depth
+	took, cpu, longer, dearer := name+"time a request", name+"CPU a request", depth, depth
 	floor := subject{engine: s.engine, name: floorOf[s.name]}
 	if from, to := f.at(floor, least), f.at(floor, s.users); from != nil && to != nil {
 		const noise = 1.25
 		floorLonger, floorDearer := from.perSecond/to.perSecond, float64(to.all())/float64(from.all())
 		longer, dearer = max(depth, noise*floorLonger), max(depth, noise*floorDearer)
-		time += fmt.Sprintf(" (the floor: %.2f)", floorLonger)
+		took += fmt.Sprintf(" (the floor: %.2f)", floorLonger)
 		cpu += fmt.Sprintf(" (the floor: %.2f)", floorDearer)
 	}
-	return []target{atMost(time, longer, before.perSecond/now.perSecond), atMost(cpu, dearer, float64(now.all())/float64(before.all()))}
+	return []target{atMost(took, longer, before.perSecond/now.perSecond), atMost(cpu, dearer, float64(now.all())/float64(before.all()))}
 }
 
 // targets hold that nothing grows beyond a B-tree's growth; that a page costs the same wherever it is; and that a small customer pays

@@ -84,8 +84,10 @@ func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) 
 	if err != nil {
 		return err
 	}
-	b.add(subject{engine: "postgres", name: "floor PATCH", server: floor, method: "PATCH", path: "/users/{uuid}", body: patchBody, users: c.Users, floor: true})
-	b.add(subject{engine: "postgres", name: "floor GET", server: floor, method: "GET", path: "/users/{uuid}", users: c.Users, floor: true})
+	for _, s := range floorSubjects(floor) {
+		s.users = c.Users
+		b.add(s)
+	}
 	b.add(subject{engine: "sqlite", name: "commit by hand", byHand: b.file("byhand.db"), only: 1, floor: true})
 	for _, database := range []string{postgres, "sqlite:" + b.file("dragoman.db")} {
 		if err := b.importUsers(ctx, database, c.Users, c.Users+1); err != nil {
