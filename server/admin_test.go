@@ -250,10 +250,17 @@ func TestTheLevelChangesWhileServing(t *testing.T) {
 		t.Errorf("%d statements are told of at the level info", told)
 	}
 	step(http.MethodPut, "debug\n", http.StatusOK, "debug")
-	s.Ask(servertest.Manager(), get)
+	stranger := servertest.Manager()
+	stranger.Subject = "stranger" // so that the customer of the token is looked for, too
+	id := s.Ask(stranger, get).Header.Get("X-Request-Id")
 	statements := j.lines(t, "statement")
-	if len(statements) == 0 || statements[0]["kind"] != "select" || statements[0]["outcome"] != "ok" || statements[0]["request_id"] == "" {
-		t.Errorf("the statements told of are %v", statements)
+	if len(statements) != 2 {
+		t.Errorf("the statements told of are %v, not those of the customer and the user", statements)
+	}
+	for _, statement := range statements {
+		if statement["kind"] != "select" || statement["outcome"] != "ok" || statement["request_id"] != id {
+			t.Errorf("a statement of request %s is told of as %v", id, statement)
+		}
 	}
 	step(http.MethodPut, "Error", http.StatusOK, "error")
 	before := len(j.lines(t, "request"))

@@ -74,6 +74,7 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		call := &Call{dialect: op.dialect, operation: op.id, answer: c.Response()}
+		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
 		defer call.end()
 		c.SetRequest(c.Request().WithContext(call))
@@ -97,12 +98,6 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 				h[echo.HeaderContentType] = op.dialect.contentType
 			}
 		})
-		call.origin = store.Origin{
-			Subject:   call.Principal.Subject,
-			Dialect:   op.dialect.Name,
-			Operation: op.id,
-			RequestID: c.Response().Header().Get(echo.HeaderXRequestID),
-		}
 		return next(c)
 	}
 }
@@ -114,7 +109,7 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	if err != nil {
 		return nil, err
 	}
-	call.Principal = principal
+	call.Principal, call.origin.Subject = principal, principal.Subject
 	if err := op.dialect.service.Limiter.Allow(principal.Subject); err != nil {
 		return nil, err
 	}
