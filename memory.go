@@ -23,7 +23,7 @@ const (
 )
 
 // manageMemory has garbage collected less often while little is in use, and more often while much is; and memory given back to the
-// system whenever the program has become idle, until ctx ends. Who sets GOGC has said what to do, and is not interfered with. A limit by
+// system while the program is idle, until ctx ends. Who sets GOGC has said what to do, and is not interfered with. A limit by
 // GOMEMLIMIT holds beside it.
 func manageMemory(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
@@ -80,9 +80,12 @@ const (
 	fewAllocations = 1 << 20
 	// idleSeconds is how many such seconds make it idle.
 	idleSeconds = 2
+	// giveBackEvery is after how many further such seconds there may be more to give back, as what was remembered of the load is
+	// forgotten with time.
+	giveBackEvery = 60
 )
 
-// giveBackWhenIdle gives the memory that the heap does not use back to the system when the program becomes idle. Go (1.26) by itself keeps
+// giveBackWhenIdle gives the memory that the heap does not use back to the system while the program is idle. Go (1.26) by itself keeps
 // as much as the heap had, for the next load.
 func giveBackWhenIdle(ctx context.Context) {
 	second := time.NewTicker(time.Second)
@@ -96,20 +99,21 @@ func giveBackWhenIdle(ctx context.Context) {
 		case <-second.C:
 		}
 		metrics.Read(allocated)
-		if r.begins(allocated[0].Value.Uint64()) {
+		if r.after(allocated[0].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 	}
 }
 
-// rest tells when a program becomes idle.
+// rest tells when an idle program is to give memory back.
 type rest struct {
 	seconds   int // without much to do, one after the other
 	allocated uint64
 }
 
-// begins is to be told every second how many bytes were ever allocated, and reports once whether the program has now become idle.
-func (r *rest) begins(allocated uint64) bool {
+// after is to be told every second how many bytes were ever allocated, and reports whether to give memory back now: when the program
+// becomes idle, and again and again while it stays so.
+func (r *rest) after(allocated uint64) bool {
 	few := allocated-r.allocated <= fewAllocations
 	r.allocated = allocated
 	if !few {
@@ -117,5 +121,5 @@ func (r *rest) begins(allocated uint64) bool {
 		return false
 	}
 	r.seconds++
-	return r.seconds == idleSeconds
+	return r.seconds%giveBackEvery == idleSeconds
 }

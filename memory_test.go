@@ -1,6 +1,13 @@
 package main
 
-import "testing"
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func TestGarbageMayFillASmallHeapAndLittleOfALargeOne(t *testing.T) {
 	t.Parallel()
@@ -23,22 +30,55 @@ func TestGarbageMayFillASmallHeapAndLittleOfALargeOne(t *testing.T) {
 	}
 }
 
-func TestAProgramThatBecomesIdleIsToldSoOnce(t *testing.T) {
+func TestMemoryIsGivenBackWhileIdle(t *testing.T) {
 	t.Parallel()
+	const probe = 1 << 20 // what a second of probes allocates, who wake nobody
 	var r rest
 	var allocated uint64
-	for n, second := range []struct {
-		allocates uint64
-		begins    bool
+	for _, span := range []struct {
+		seconds   int
+		allocates uint64 // in each
+		givesBack []int  // in which of them
 	}{
-		{50 << 20, false}, // it starts
-		{1 << 10, false}, {1 << 10, true}, {1 << 10, false}, {1 << 10, false},
-		{1 << 20, false}, {1 << 20, false}, // probes wake nobody
-		{100 << 20, false}, {0, false}, {2 << 20, false}, {0, false}, {1 << 20, true}, {0, false},
+		{1, 50 << 20, nil}, // it starts
+		{121, 1 << 10, []int{2, 62}},
+		{9, probe, []int{1}},
+		{3, 100 << 20, nil},
+		{1, 0, nil},
+		{1, 2 << 20, nil},
+		{61, probe, []int{2}},
+		{60, 0, []int{1}},
 	} {
-		allocated += second.allocates
-		if got := r.begins(allocated); got != second.begins {
-			t.Errorf("second %d: %t", n, got)
+		var givesBack []int
+		for second := 1; second <= span.seconds; second++ {
+			allocated += span.allocates
+			if r.after(allocated) {
+				givesBack = append(givesBack, second)
+			}
+		}
+		if !slices.Equal(givesBack, span.givesBack) {
+			t.Errorf("of %d seconds with %d bytes each, memory is given back in %v, want %v", span.seconds, span.allocates, givesBack, span.givesBack)
 		}
 	}
+}
+
+// TestAnIdleProgramCollectsItsGarbage looks at the loop that gives memory back: it collects garbage each time, where nobody else in this
+// package asks for that.
+func TestAnIdleProgramCollectsItsGarbage(t *testing.T) {
+	t.Parallel()
+	collected := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumForcedGC
+	}
+	synctest.Test(t, func(t *testing.T) {
+		before := collected()
+		ctx, stop := context.WithCancel(t.Context())
+		go giveBackWhenIdle(ctx)
+		time.Sleep(10 * time.Second)
+		if collected() == before {
+			t.Error("in ten idle seconds no memory was given back")
+		}
+		stop() // the bubble ends when the loop does
+	})
 }

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// How many users a store remembers, at about a kilobyte each, and for how long.
+// How many users a store remembers, at about a kilobyte each, and for how long. Each sweep frees those whose time is over.
 const (
-	maxRecent = 1 << 14
-	recentFor = 5 * time.Minute
+	maxRecent   = 1 << 14
+	recentFor   = 5 * time.Minute
+	recentSweep = time.Minute
 )
 
 // recentUsers are users as this store read or wrote them last. Another server may have written them since, so that they decide
@@ -21,6 +22,8 @@ const (
 type recentUsers struct {
 	seed         maphash.Seed
 	byID, byUUID recentTable
+	sweeping     atomic.Bool // a sweep is to come; true while anybody is remembered
+	sweeper      *time.Timer
 }
 
 type recentTable [maxRecent / recentPlaces]recentSet
@@ -35,7 +38,18 @@ type recentUser struct {
 	until time.Time
 }
 
-func newRecentUsers() *recentUsers { return &recentUsers{seed: maphash.MakeSeed()} }
+func newRecentUsers() *recentUsers {
+	r := &recentUsers{seed: maphash.MakeSeed()}
+	r.sweeping.Store(true)
+	r.sweeper = time.AfterFunc(recentSweep, r.sweep)
+	return r
+}
+
+// close ends the sweeps.
+func (r *recentUsers) close() {
+	r.sweeping.Store(true)
+	r.sweeper.Stop()
+}
 
 func (r *recentUsers) set(key UserKey) *recentSet {
 	table := &r.byID
@@ -75,6 +89,36 @@ func (r *recentUsers) add(u User) {
 	added := &recentUser{u.clone(), time.Now().Add(recentFor)}
 	for _, key := range keysOf(&added.user) {
 		r.set(key).placeFor(key).Store(added)
+	}
+	r.sweepLater()
+}
+
+// sweepLater has a sweep come, if none is to come yet.
+func (r *recentUsers) sweepLater() {
+	if !r.sweeping.Load() && r.sweeping.CompareAndSwap(false, true) {
+		r.sweeper.Reset(recentSweep)
+	}
+}
+
+// sweep frees the users whose time is over, and comes again while any are left.
+func (r *recentUsers) sweep() {
+	r.sweeping.Store(false) // before it looks, so that who is added behind it has another come
+	now, left := time.Now(), false
+	for _, table := range []*recentTable{&r.byID, &r.byUUID} {
+		for i := range table {
+			for j := range table[i] {
+				switch is := table[i][j].Load(); {
+				case is == nil:
+				case now.Before(is.until):
+					left = true
+				default:
+					table[i][j].CompareAndSwap(is, nil)
+				}
+			}
+		}
+	}
+	if left {
+		r.sweepLater()
 	}
 }
 

@@ -79,3 +79,43 @@ func TestAUserIsRememberedAndForgottenByEitherKey(t *testing.T) {
 		}
 	}
 }
+
+func TestUsersWhoseTimeIsOverAreFreed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecentUsers()
+		held := func() (n int) {
+			for _, table := range []*recentTable{&r.byID, &r.byUUID} {
+				for i := range table {
+					for j := range table[i] {
+						if table[i][j].Load() != nil {
+							n++
+						}
+					}
+				}
+			}
+			return n
+		}
+		wait := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		// The second time nobody is left from the first.
+		for range 2 {
+			r.add(User{CustomerID: 1, ID: 1, UUID: uuid.New()})
+			wait(recentFor - recentSweep)
+			r.add(User{CustomerID: 1, ID: 2, UUID: uuid.New()})
+			if n := held(); n != 4 {
+				t.Errorf("%d places are taken by two users, want 4", n)
+			}
+			wait(2 * recentSweep)
+			if n := held(); n != 2 || r.find(UserByID(1, 2)) == nil {
+				t.Errorf("%d places are taken when one user's time is over, want the other's 2", n)
+			}
+			wait(recentFor)
+			if n := held(); n != 0 || r.sweeping.Load() {
+				t.Errorf("%d places are taken when all are over, or a sweep is still to come", n)
+			}
+		}
+	})
+}

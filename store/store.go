@@ -166,7 +166,6 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	s.recent = newRecentUsers()
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}
@@ -183,7 +182,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if err := s.read.WithContext(ctx).Order("id").Find(&roles).Error; err != nil {
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)
 	}
-	s.catalogue = newCatalogue(roles)
+	s.catalogue, s.recent = newCatalogue(roles), newRecentUsers()
 	return s, nil
 }
 
@@ -220,6 +219,7 @@ func Migrate(ctx context.Context, url string, p Patience) (applied []string, err
 
 // Close waits for running statements and closes the database. The store cannot be used afterwards.
 func (s *Store) Close() error {
+	s.recent.close()
 	if err := s.db.close(); err != nil {
 		return fmt.Errorf("closing store: %w", err)
 	}
