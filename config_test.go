@@ -144,8 +144,8 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 			"the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
 				`"127.0.0.1:65536" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it"},
-		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s",
-			"the wait for the database must not be negative, and is -2s\nthe time-out for an idle connection must not be negative, and is -1s\n" +
+		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",
+			"the wait for the database must not be negative, and is -2s\nthe number of remembered users must be from 0 to 10000000, and is -1\nthe time-out for an idle connection must not be negative, and is -1s\n" +
 				"the time-out for a request (30s, and 0s is none) must be shorter than the one for writing an answer (30s), or its 503 could not be written"},
 		{"", "--dev --listen=0.0.0.0:8080 --tls-cert=some.file --tls-key=some.file",
 			"--dev listens on a loopback address only, such as 127.0.0.1:8080\n--dev speaks plain HTTP: leave out --tls-cert and --tls-key"},

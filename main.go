@@ -128,6 +128,7 @@ func (f timeoutFlags) timeouts() server.Timeouts {
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
 	databaseFlag
+	RememberedUsers int `default:"16384" placeholder:"N" help:"How many users to remember who were read or written in the last five minutes, at about a kilobyte each, so that an update need not read them first (${default}). 0 is none."`
 	secretKeyFlags
 	tokenFlags
 	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
@@ -234,11 +235,12 @@ func (c *serveCommand) config() (server.Config, error) {
 	}
 	log, level := c.logger()
 	config := server.Config{
-		Listen:        c.Listen,
-		Database:      c.Database,
-		DatabaseWait:  c.DatabaseWait,
-		SecretKey:     secretKey,
-		OldSecretKeys: oldSecretKeys,
+		Listen:          c.Listen,
+		Database:        c.Database,
+		DatabaseWait:    c.DatabaseWait,
+		RememberedUsers: &c.RememberedUsers,
+		SecretKey:       secretKey,
+		OldSecretKeys:   oldSecretKeys,
 		Auth: auth.Config{
 			Secret:       []byte(c.JWTSecret),
 			PublicKeyPEM: publicKey,

@@ -11,6 +11,9 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
+// maxRememberedUsers is how many users a server may be told to remember: some ten gigabytes of them.
+const maxRememberedUsers = 10_000_000
+
 // Problems tells in a sentence each what of the configuration cannot be; nothing if it can, as far as that can be told
 // without opening the database or asking anybody. It reads the files that the configuration names.
 func (c Config) Problems() (problems []error) {
@@ -25,6 +28,9 @@ func (c Config) Problems() (problems []error) {
 	problems = append(problems, c.Auth.Problems()...)
 	if c.DatabaseWait < 0 {
 		add(fmt.Errorf("the wait for the database must not be negative, and is %s", c.DatabaseWait))
+	}
+	if n := c.RememberedUsers; n != nil && (*n < 0 || *n > maxRememberedUsers) {
+		add(fmt.Errorf("the number of remembered users must be from 0 to %d, and is %d", maxRememberedUsers, *n))
 	}
 	problems = append(problems, c.Timeouts.problems()...)
 	for _, limit := range []struct {

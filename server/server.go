@@ -37,7 +37,9 @@ type Config struct {
 	Database string // sqlite:PATH or postgres://...
 	// DatabaseWait is how long New waits for a database that is not there yet.
 	DatabaseWait time.Duration
-	SecretKey    []byte // 32 bytes: seals access tokens and VCS passwords at rest
+	// RememberedUsers is how many users are remembered, as [store.Config] has it; nil: store.DefaultRememberedUsers.
+	RememberedUsers *int
+	SecretKey       []byte // 32 bytes: seals access tokens and VCS passwords at rest
 	// OldSecretKeys open what they have sealed before SecretKey took their place.
 	OldSecretKeys [][]byte
 	Auth          auth.Config
@@ -116,9 +118,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	directory := store.Config{
-		URL:           c.Database,
-		SecretKey:     c.SecretKey,
-		OldSecretKeys: c.OldSecretKeys,
+		URL:             c.Database,
+		RememberedUsers: c.RememberedUsers,
+		SecretKey:       c.SecretKey,
+		OldSecretKeys:   c.OldSecretKeys,
 		Patience: store.Patience{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
 		}},

@@ -148,6 +148,17 @@ func EngineOf(url string) string {
 // EngineName names the database's engine, as EngineOf does.
 func (s *Store) EngineName() string { return s.db.engine }
 
+// RememberedUsers is how the memory of users fares: how often an update's user was in it and was not.
+type RememberedUsers struct{ Hits, Misses uint64 }
+
+// Remembered tells how the memory of users fares. It is zero if nobody is remembered.
+func (s *Store) Remembered() RememberedUsers {
+	if s.recent == nil {
+		return RememberedUsers{}
+	}
+	return RememberedUsers{Hits: s.recent.hits.Load(), Misses: s.recent.misses.Load()}
+}
+
 // Pool is the state of a pool of connections to the database.
 type Pool struct {
 	// Use is what its connections are for: "read", "write", or "read_write" where one pool is for both. Those to read from SQLite are

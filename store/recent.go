@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// How many users a store remembers, at about a kilobyte each, and for how long. Each sweep frees those whose time is over.
+// DefaultRememberedUsers is how many users a store remembers where its [Config] does not say.
+const DefaultRememberedUsers = 1 << 14
+
+// How long a store remembers a user, and how often it frees those whose time is over.
 const (
-	maxRecent   = 1 << 14
 	recentFor   = 5 * time.Minute
 	recentSweep = time.Minute
 )
@@ -18,15 +20,16 @@ const (
 // have often just shown it, or change it again.
 //
 // A user is found by either key. Each key has a few places, which it shares with others; who comes takes the one that was longest
-// without news. Nothing is locked, and nothing kept in order.
+// without news. Nothing is locked, and nothing kept in order. Nil remembers nobody.
 type recentUsers struct {
 	seed         maphash.Seed
 	byID, byUUID recentTable
 	sweeping     atomic.Bool // a sweep is to come; true while anybody is remembered
 	sweeper      *time.Timer
+	hits, misses atomic.Uint64
 }
 
-type recentTable [maxRecent / recentPlaces]recentSet
+type recentTable []recentSet
 
 // recentPlaces is how many places a key has.
 const recentPlaces = 4
@@ -38,8 +41,13 @@ type recentUser struct {
 	until time.Time
 }
 
-func newRecentUsers() *recentUsers {
-	r := &recentUsers{seed: maphash.MakeSeed()}
+// newRecentUsers remembers so many users at most, a few more where the places do not come out even.
+func newRecentUsers(n int) *recentUsers {
+	if n <= 0 {
+		return nil
+	}
+	sets := (n + recentPlaces - 1) / recentPlaces
+	r := &recentUsers{seed: maphash.MakeSeed(), byID: make(recentTable, sets), byUUID: make(recentTable, sets)}
 	r.sweeping.Store(true)
 	r.sweeper = time.AfterFunc(recentSweep, r.sweep)
 	return r
@@ -47,14 +55,17 @@ func newRecentUsers() *recentUsers {
 
 // close ends the sweeps.
 func (r *recentUsers) close() {
+	if r == nil {
+		return
+	}
 	r.sweeping.Store(true)
 	r.sweeper.Stop()
 }
 
 func (r *recentUsers) set(key UserKey) *recentSet {
-	table := &r.byID
+	table := r.byID
 	if key.by == keyByUUID {
-		table = &r.byUUID
+		table = r.byUUID
 	}
 	return &table[maphash.Comparable(r.seed, key)%uint64(len(table))]
 }
@@ -74,6 +85,9 @@ func (k UserKey) names(u *User) bool {
 
 // find returns the user as it lately was, which must not be altered, or nil.
 func (r *recentUsers) find(key UserKey) *User {
+	if r == nil {
+		return nil
+	}
 	set := r.set(key)
 	for i := range set {
 		if is := set[i].Load(); is != nil && key.names(&is.user) && time.Now().Before(is.until) {
@@ -83,8 +97,24 @@ func (r *recentUsers) find(key UserKey) *User {
 	return nil
 }
 
+// look is find for an update, and counts what came of it.
+func (r *recentUsers) look(key UserKey) *User {
+	u := r.find(key)
+	switch {
+	case r == nil:
+	case u == nil:
+		r.misses.Add(1)
+	default:
+		r.hits.Add(1)
+	}
+	return u
+}
+
 // add remembers a user.
 func (r *recentUsers) add(u User) {
+	if r == nil {
+		return
+	}
 	// The caller may do with its own as it likes.
 	added := &recentUser{u.clone(), time.Now().Add(recentFor)}
 	for _, key := range keysOf(&added.user) {
@@ -104,7 +134,7 @@ func (r *recentUsers) sweepLater() {
 func (r *recentUsers) sweep() {
 	r.sweeping.Store(false) // before it looks, so that who is added behind it has another come
 	now, left := time.Now(), false
-	for _, table := range []*recentTable{&r.byID, &r.byUUID} {
+	for _, table := range []recentTable{r.byID, r.byUUID} {
 		for i := range table {
 			for j := range table[i] {
 				switch is := table[i][j].Load(); {

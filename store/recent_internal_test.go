@@ -11,7 +11,7 @@ import (
 func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRecentUsers()
+		r := newRecentUsers(DefaultRememberedUsers)
 		// One more than there are places for, all of one set.
 		var users []User
 		var keys []UserKey
@@ -52,7 +52,7 @@ func TestAUserIsRememberedAndForgottenByEitherKey(t *testing.T) {
 	u := User{CustomerID: 1, ID: 2, UUID: uuid.New(), Version: 1}
 	another := User{CustomerID: 1, ID: 3, UUID: uuid.New(), Version: 1}
 	for _, forget := range keysOf(&u) {
-		r := newRecentUsers()
+		r := newRecentUsers(DefaultRememberedUsers)
 		r.add(u)
 		r.add(another)
 		newer := u
@@ -83,9 +83,9 @@ func TestAUserIsRememberedAndForgottenByEitherKey(t *testing.T) {
 func TestUsersWhoseTimeIsOverAreFreed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRecentUsers()
+		r := newRecentUsers(DefaultRememberedUsers)
 		held := func() (n int) {
-			for _, table := range []*recentTable{&r.byID, &r.byUUID} {
+			for _, table := range []recentTable{r.byID, r.byUUID} {
 				for i := range table {
 					for j := range table[i] {
 						if table[i][j].Load() != nil {
@@ -118,4 +118,30 @@ func TestUsersWhoseTimeIsOverAreFreed(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAsManyUsersAreRememberedAsAskedFor(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{-1: 0, 0: 0, 1: recentPlaces, recentPlaces: recentPlaces, 10 * recentPlaces: 10 * recentPlaces} {
+		r := newRecentUsers(n)
+		var users []User
+		for id := int64(1); id <= 1000; id++ {
+			u := User{CustomerID: 1, ID: id, UUID: uuid.New()}
+			r.add(u)
+			users = append(users, u)
+		}
+		for by := range keysOf(&User{}) {
+			found := 0
+			for _, u := range users {
+				if r.find(keysOf(&u)[by]) != nil {
+					found++
+				}
+			}
+			if found != want {
+				t.Errorf("of a thousand users %d are remembered by key %d, want %d of %d", found, by, want, n)
+			}
+		}
+		r.forget(UserByID(1, 1000))
+		r.close()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/store"
@@ -105,6 +106,44 @@ func TestTheSameVersionOfAnotherTimeIsAnother(t *testing.T) {
 		}
 		if after, _ := edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" }); after.LastName != "Byron" {
 			t.Errorf("%+v", after)
+		}
+	})
+}
+
+func TestWhatIsRememberedIsUpdatedWithoutBeingRead(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		storetest.Directory(t, storetest.Open(t, url))
+		none, one := 0, 1
+		for _, c := range []struct {
+			name  string
+			users *int
+			want  store.RememberedUsers
+			reads int
+		}{
+			{"as many as by default", nil, store.RememberedUsers{Hits: 2, Misses: 1}, 1},
+			{"one", &one, store.RememberedUsers{Hits: 2, Misses: 1}, 1},
+			{"nobody", &none, store.RememberedUsers{}, 3},
+		} {
+			var n noted
+			s, err := store.Open(t.Context(), store.Config{URL: url, SecretKey: storetest.Key, RememberedUsers: c.users, Observer: n.observer()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			statements, _ := n.during(func() {
+				for range 3 {
+					edit(t, s, ada, func(u *store.User) { u.FirstLogin = !u.FirstLogin })
+				}
+			})
+			if reads := len(slices.DeleteFunc(statements, func(s string) bool { return s != "select ok" })); reads != c.reads {
+				t.Errorf("%s remembered: three updates read a user %d times, want %d", c.name, reads, c.reads)
+			}
+			if got := s.Remembered(); got != c.want {
+				t.Errorf("%s remembered: %+v, want %+v", c.name, got, c.want)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

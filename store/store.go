@@ -26,6 +26,9 @@ type Config struct {
 	OldSecretKeys [][]byte
 	// Patience is for a database that is not there yet.
 	Patience Patience
+	// RememberedUsers is how many users who were read or written lately are remembered for some minutes, at about a kilobyte each, so that
+	// an update need not read them first. Nil means [DefaultRememberedUsers]; nobody is with 0 or less.
+	RememberedUsers *int
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 	// Observer is told what the store does.
@@ -182,7 +185,12 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if err := s.read.WithContext(ctx).Order("id").Find(&roles).Error; err != nil {
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)
 	}
-	s.catalogue, s.recent = newCatalogue(roles), newRecentUsers()
+	s.catalogue = newCatalogue(roles)
+	remembered := DefaultRememberedUsers
+	if c.RememberedUsers != nil {
+		remembered = *c.RememberedUsers
+	}
+	s.recent = newRecentUsers(remembered)
 	return s, nil
 }
 

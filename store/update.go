@@ -47,7 +47,7 @@ const maxAttempts = 4
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
-	by := updating{db: s.read, recent: s.recent.find(key)}
+	by := updating{db: s.read, recent: s.recent.look(key)}
 	for attempt := 0; attempt < maxAttempts; {
 		after, changed, err = s.attempt(ctx, by, key, c)
 		if err == nil {

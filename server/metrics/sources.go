@@ -42,6 +42,8 @@ var (
 	descWaits       = desc("db_pool_waits_total", "How often something had to wait for a connection to the database, or for its turn to read.", "pool")
 	descWaited      = desc("db_pool_wait_seconds_total", "How long it had to wait, in all.", "pool")
 
+	descUserLookups = desc("user_cache_lookups_total", "How often an update looked for its user among those who are remembered, by whether they were there.", "result")
+
 	descRemembered = desc("token_cache_tokens", "How many tokens are remembered as good.")
 	descLookups    = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
 	descKeys       = desc("key_set_keys", "How many keys of the key set can verify tokens.")
@@ -77,6 +79,9 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 		count(descWaits, float64(p.Waited), p.Use)
 		count(descWaited, p.WaitedFor.Seconds(), p.Use)
 	}
+	users := c.Store.Remembered()
+	count(descUserLookups, float64(users.Hits), "hit")
+	count(descUserLookups, float64(users.Misses), "miss")
 	remembered := c.Verifier.Remembered()
 	gauge(descRemembered, float64(remembered.Size))
 	count(descLookups, float64(remembered.Hits), "hit")
