@@ -204,16 +204,18 @@ func (b *bench) output(ctx context.Context, database string, arguments ...string
 	return string(out), nil
 }
 
-// startProgram serves a directory, with everything on that an operator has on, and returns when it is ready.
-func (b *bench) startProgram(ctx context.Context, database string) (*process, error) {
+// startProgram serves a directory, with everything on that an operator has on and what flags say, and returns when it is ready.
+func (b *bench) startProgram(ctx context.Context, database string, flags ...string) (*process, error) {
 	admin, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	server, err := start(ctx, b.file(fmt.Sprintf("program%d.log", len(b.stop))), b.environment(database), b.Program,
+	arguments := append([]string{
 		"serve", "--listen", "{address}", "--admin-listen", admin, "--admin-pprof", "--log-format", "json",
 		"--rate-limit-address", "1000000000", "--rate-limit-address-burst", "1000000000",
-		"--rate-limit-principal", "1000000000", "--rate-limit-principal-burst", "1000000000")
+		"--rate-limit-principal", "1000000000", "--rate-limit-principal-burst", "1000000000",
+	}, flags...)
+	server, err := start(ctx, b.file(fmt.Sprintf("program%d.log", len(b.stop))), b.environment(database), b.Program, arguments...)
 	if err != nil {
 		return nil, err
 	}

@@ -306,6 +306,31 @@ func TestGrowthBesideTheFloor(t *testing.T) {
 	}
 }
 
+// TestGrowthIsOfTheSameWork has a program that remembers the users of the small directory: those it reads first are what a large one's
+// are beside.
+func TestGrowthIsOfTheSameWork(t *testing.T) {
+	t.Parallel()
+	const least, most = 10_000, 1_000_000
+	at := func(users int, name string, perSecond float64, cpu time.Duration) *result {
+		r := made("sqlite", name, 16, figures{perSecond: perSecond, cpu: cpu})
+		r.subject.users = users
+		return r
+	}
+	for _, c := range []struct {
+		perSecond float64
+		cpu       time.Duration
+		met       bool
+	}{{3050, 220, true}, {2950, 230, false}} {
+		f := growthFindings{command: &growthCommand{Users: []int{least, most}}, results: results{
+			at(least, "PATCH"+readFirst, 4500, 150), at(least, "PATCH", 6000, 100), at(most, "PATCH", c.perSecond, c.cpu),
+		}}
+		all := f.targets()
+		if len(all) != 3 || all[0].met != c.met || all[1].met != c.met || all[0].what != "SQLite PATCH, 1000000 users: user read first, time a request" {
+			t.Errorf("with %v/s and %d: %+v", c.perSecond, c.cpu, all)
+		}
+	}
+}
+
 func TestReplacesASection(t *testing.T) {
 	t.Parallel()
 	const content = "before\n<!-- bench: written by the benchmark -->\nold\n<!-- end of bench -->\nafter\n"

@@ -60,17 +60,16 @@ func (c *growthCommand) Run(ctx context.Context) error {
 	}
 	defer b.close()
 	found := growthFindings{command: c, machine: b.machine}
-	for _, users := range c.Users {
-		postgres, err := b.newSchema(ctx)
-		if err != nil {
-			return err
-		}
-		if b.prewarm == "" && slices.Contains(c.Engines, "postgres") {
-			b.findPrewarm(ctx, postgres)
-		}
-		for _, database := range []string{postgres, "sqlite:" + b.file(fmt.Sprintf("%d.db", users))} {
-			if !slices.Contains(c.Engines, engineOf(database)) {
-				continue
+	for i, users := range c.Users {
+		for _, engine := range c.Engines {
+			if i == 0 {
+				if err := b.addReadFirst(ctx, engine, users); err != nil {
+					return err
+				}
+			}
+			database, err := b.newDirectory(ctx, engine)
+			if err != nil {
+				return err
 			}
 			s, err := b.fill(ctx, database, users)
 			if err != nil {
@@ -86,6 +85,17 @@ func (c *growthCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return c.publish(section{resultsFile, "growth", found.writeAll})
+}
+
+// newDirectory returns the URL of an empty directory, which goes in the end.
+func (b *bench) newDirectory(ctx context.Context, engine string) (database string, err error) {
+	if engine == "sqlite" {
+		return "sqlite:" + b.file(fmt.Sprintf("growth%d.db", len(b.stop))), nil
+	}
+	if database, err = b.newSchema(ctx); err == nil && b.prewarm == "" {
+		b.findPrewarm(ctx, database)
+	}
+	return database, err
 }
 
 func (b *bench) fill(ctx context.Context, database string, users int) (size, error) {
@@ -107,7 +117,7 @@ func (b *bench) fill(ctx context.Context, database string, users int) (size, err
 
 // addFloor has the floor measured, on a directory of its own: what it writes would be news to the program, which remembers users.
 func (b *bench) addFloor(ctx context.Context, users int) error {
-	database, err := b.newSchema(ctx)
+	database, err := b.newDirectory(ctx, "postgres")
 	if err != nil {
 		return err
 	}
@@ -120,6 +130,31 @@ func (b *bench) addFloor(ctx context.Context, users int) error {
 	}
 	for _, s := range floorSubjects(floor) {
 		s.directory = database
+		b.addAt(sizesConnections, users, s)
+	}
+	return nil
+}
+
+// readFirst is what the updates of a program are called that remembers nobody.
+const readFirst = ", user read first"
+
+// addReadFirst has updates measured of a program that remembers nobody, as one with many more users than it remembers remembers hardly any:
+// what the latter's updates are compared with. They are on a directory of their own, as the floor's.
+func (b *bench) addReadFirst(ctx context.Context, engine string, users int) error {
+	database, err := b.newDirectory(ctx, engine)
+	if err != nil {
+		return err
+	}
+	if _, err := b.fill(ctx, database, users); err != nil {
+		return err
+	}
+	server, err := b.startProgram(ctx, database, "--remembered-users", "0")
+	if err != nil {
+		return err
+	}
+	for _, s := range updates {
+		s.engine, s.directory, s.server = engine, database, server
+		s.name += readFirst
 		b.addAt(sizesConnections, users, s)
 	}
 	return nil
@@ -139,25 +174,17 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 	}
 	const page = 20
 	pages := (users + page - 1) / page
-	for _, s := range []subject{
-		{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
-		{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
-		{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
-		{name: "first page", method: "GET", path: worthUsers + "?page=1"},
-		{name: "middle page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages/2)},
-		{name: "last page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages)},
-	} {
+	for _, s := range append(slices.Clone(updates), get,
+		subject{name: "first page", method: "GET", path: worthUsers + "?page=1"},
+		subject{name: "middle page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages/2)},
+		subject{name: "last page", method: "GET", path: worthUsers + "?page=" + strconv.Itoa(pages)},
+	) {
 		s.engine, s.directory, s.server = engine, database, server
 		b.addAt(sizesConnections, users, s)
 	}
 	only := strconv.Itoa(users + 1)
 	small := strings.NewReplacer(customerUUID, smallCustomer, "/customers/1/", "/customers/2/", "{uuid}", userUUID(users+1), "{id}", only)
-	for _, s := range []subject{
-		{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
-		{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
-		{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
-		{name: "list of one", method: "GET", path: worthUsers + "?itemsPerPage=1"},
-	} {
+	for _, s := range append(slices.Clone(updates), get, subject{name: "list of one", method: "GET", path: worthUsers + "?itemsPerPage=1"}) {
 		s.engine, s.directory, s.server = engine, database, server
 		large, name := s, s.name
 		large.name = name + largeCustomers
@@ -244,10 +271,15 @@ func (f *growthFindings) sorted() results {
 }
 
 // growthTargets hold that nothing grows more than a B-tree makes it: as its depth does, which is the logarithm of its size; or as the
-// floor does, which is one statement on such a tree, and a quarter of that more, for the noise.
+// floor does, which is one statement on such a tree, and a quarter of that more, for the noise. An update whose user is as good as never
+// remembered is beside those of users that are not.
 func (f *growthFindings) growthTargets(name string, s subject, before, now *figures) []target {
 	least := f.command.Users[0]
 	depth := math.Log(float64(s.users)) / math.Log(float64(least))
+	if same := f.at(subject{engine: s.engine, name: s.name + readFirst}, least); same != nil {
+		before = same
+		name += "user read first, "
+	}
 	took, cpu, longer, dearer := name+"time a request", name+"CPU a request", depth, depth
 	floor := subject{engine: s.engine, name: floorOf[s.name]}
 	if from, to := f.at(floor, least), f.at(floor, s.users); from != nil && to != nil {

@@ -25,6 +25,15 @@ const (
 	testiniumUsers = "/account/api/v1/customers/1/users"
 )
 
+// updates are the requests that write, and get is the one that reads what they write.
+var (
+	updates = []subject{
+		{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
+		{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
+	}
+	get = subject{name: "GET", method: "GET", path: worthUsers + "/{uuid}"}
+)
+
 // Validate refuses what nothing can be measured with.
 func (c *runCommand) Validate() error {
 	if c.Users < 1 || len(c.Connections) == 0 || slices.Min(c.Connections) < 1 {
@@ -102,12 +111,7 @@ func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) 
 		if err != nil {
 			return err
 		}
-		for _, s := range []subject{
-			{name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody},
-			{name: "PUT", method: "PUT", path: testiniumUsers + "/{id}", body: putBody},
-			{name: "GET", method: "GET", path: worthUsers + "/{uuid}"},
-			{name: "list", method: "GET", path: worthUsers + "?page=1"},
-		} {
+		for _, s := range append(slices.Clone(updates), get, subject{name: "list", method: "GET", path: worthUsers + "?page=1"}) {
 			s.engine, s.server, s.users = engineOf(database), server, c.Users
 			b.add(s)
 		}
