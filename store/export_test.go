@@ -44,6 +44,27 @@ func (t Turns) Release() { t.release() }
 // HoldFinders takes every turn of those who find rows on SQLite, until release is called.
 func (s *Store) HoldFinders(t *testing.T) (release func()) { return holdTurns(t, s.db.finder.turns) }
 
+// CheckpointedWrites is checkpointedWrites.
+const CheckpointedWrites = checkpointedWrites
+
+func (s *Store) checkpoints() *sqliteCheckpoints { return s.db.groups.(*sqliteGroups).checkpoints }
+
+// TakeForLarge has SQLite's file taken for a large one.
+func (s *Store) TakeForLarge() {
+	c := s.checkpoints()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.largerThan = 0
+}
+
+// EndCheckpoints waits for the checkpoints that are due, after which there are no more.
+func (s *Store) EndCheckpoints(t *testing.T) {
+	t.Helper()
+	if err := s.checkpoints().close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // HoldLists takes every turn of those who list users by their ids, until release is called.
 func (s *Store) HoldLists(t *testing.T) (release func()) { return holdTurns(t, s.db.lists) }
 

@@ -36,7 +36,7 @@ func openMemory(ctx context.Context, o Observer) (*database, error) {
 	if err := keeper.PingContext(ctx); err != nil {
 		return nil, errors.Join(databaseError(ctx, "opening a database in memory", err), keeper.Close(), pool.Close())
 	}
-	d := newSQLite(pool, pool, pool)
+	d := newSQLite(pool, pool, pool, newSQLiteGroups(pool))
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrate(ctx, goose.DialectSQLite3, pool) }
 	d.release = keeper.Close
 	return d, nil

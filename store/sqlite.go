@@ -28,7 +28,10 @@ const busyTimeout = 10 * time.Second
 // busyPiece is the part of it that cannot be cut short by a context's end.
 const busyPiece = 100 * time.Millisecond
 
-// pagesLogged is how many pages of 4 KiB the log takes before a writer copies them home, for which it waits for the disk twice while
+// pageSize is how many bytes a page has, which is SQLite's own choice.
+const pageSize = 4 << 10
+
+// pagesLogged is how many pages the log takes before a writer copies them home, for which it waits for the disk twice while
 // all others wait for it. A page that was written several times meanwhile is copied once. SQLite's own choice is 1000.
 const pagesLogged = 8000
 
@@ -69,14 +72,16 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	reading := sqliteDSN(path, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
 	read := file.pool(sqliteFinders()+sqliteSearches(), reading, "BEGIN")
 	find := file.pool(sqliteFinders(), reading, "BEGIN")
-	d := newSQLite(read, write, find)
-	d.release = find.Close
+	groups := newSQLiteGroups(write)
+	groups.checkpoints = newSQLiteCheckpoints(file, file.pool(1, sqliteDSN(path, "synchronous(FULL)"), "BEGIN"))
+	d := newSQLite(read, write, find, groups)
+	d.release = func() error { return errors.Join(groups.checkpoints.close(), find.Close()) }
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	return d, nil
 }
 
 // newSQLite returns a database of SQLite's but for how it is migrated.
-func newSQLite(read, write, find *sql.DB) *database {
+func newSQLite(read, write, find *sql.DB, groups *sqliteGroups) *database {
 	finder := newSQLiteFinder(find)
 	return &database{
 		read:        read,
@@ -89,7 +94,7 @@ func newSQLite(read, write, find *sql.DB) *database {
 		lists:       newTurns(sqliteFinders()),
 		searches:    newTurns(sqliteSearches()),
 		swap:        swapSQLite,
-		groups:      newSQLiteGroups(write),
+		groups:      groups,
 		reserveID:   reserveSQLiteID,
 		generateIDs: generateSQLiteIDs,
 		// Rows are only added, each after those that were committed before it.

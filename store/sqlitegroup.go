@@ -18,8 +18,9 @@ const maxGroup = 256
 // Writes are not interrupted once they have begun, since SQLite would then undo the whole transaction: they are for statements
 // that take no time.
 type sqliteGroups struct {
-	pool  *sql.DB
-	queue groupQueue[groupedWork]
+	pool        *sql.DB
+	queue       groupQueue[groupedWork]
+	checkpoints *sqliteCheckpoints // nil: there is no file to copy anything to
 }
 
 // groupedWork is what a write does in the transaction. It must be pure but for tx, and use the context that it is given; it may be
@@ -67,6 +68,9 @@ func (g *sqliteGroups) commit(group []*groupedWrite) {
 	}
 	for _, w := range group {
 		end(w, err)
+	}
+	if g.checkpoints != nil {
+		g.checkpoints.written(len(taken))
 	}
 }
 
