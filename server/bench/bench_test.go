@@ -323,9 +323,14 @@ func TestGrowthIsOfTheSameWork(t *testing.T) {
 	}{{3050, 220, true}, {2950, 230, false}} {
 		f := growthFindings{command: &growthCommand{Users: []int{least, most}}, results: results{
 			at(least, "PATCH"+readFirst, 4500, 150), at(least, "PATCH", 6000, 100), at(most, "PATCH", c.perSecond, c.cpu),
+			{subject: subject{engine: "sqlite", name: "PATCH" + largeCustomers, users: most}, connections: lone, runs: []figures{{p50: c.cpu}}},
+			{subject: subject{engine: "sqlite", name: "PATCH" + smallCustomers, users: most}, connections: lone, runs: []figures{{p50: 100}}},
+			{subject: subject{engine: "sqlite", name: "PATCH" + smallCustomers + readFirst, users: most}, connections: lone, runs: []figures{{p50: 150}}},
 		}}
 		all := f.targets()
-		if len(all) != 3 || all[0].met != c.met || all[1].met != c.met || all[0].what != "SQLite PATCH, 1000000 users: user read first, time a request" {
+		if len(all) != 5 || all[0].met != c.met || all[1].met != c.met || all[3].met != c.met ||
+			all[0].what != "SQLite PATCH, 1000000 users: time a request, user read first" ||
+			all[3].what != "SQLite PATCH, 1000000 users: p50 of the large customer's, of the small one's, user read first" {
 			t.Errorf("with %v/s and %d: %+v", c.perSecond, c.cpu, all)
 		}
 	}

@@ -148,7 +148,7 @@ func (b *bench) addReadFirst(ctx context.Context, engine string, users int) erro
 	if _, err := b.fill(ctx, database, users); err != nil {
 		return err
 	}
-	server, err := b.startProgram(ctx, database, "--remembered-users", "0")
+	server, err := b.startReadFirst(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -160,9 +160,18 @@ func (b *bench) addReadFirst(ctx context.Context, engine string, users int) erro
 	return nil
 }
 
+// startReadFirst serves a directory by a program that remembers nobody.
+func (b *bench) startReadFirst(ctx context.Context, database string) (*process, error) {
+	return b.startProgram(ctx, database, "--remembered-users", "0")
+}
+
 // addSize serves a directory and has it measured.
 func (b *bench) addSize(ctx context.Context, database string, users int) error {
 	server, err := b.startProgram(ctx, database)
+	if err != nil {
+		return err
+	}
+	reader, err := b.startReadFirst(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -192,6 +201,11 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 		s.name, s.path, s.body = name+smallCustomers, small.Replace(s.path), small.Replace(s.body)
 		s.company = 2
 		b.addAt(lone, users, s)
+		if s.method != "GET" {
+			// This user is one of no other subject's, so that the program that remembers is told no more than one piece of news a round.
+			s.name, s.server = s.name+readFirst, reader
+			b.addAt(lone, users, s)
+		}
 	}
 	return nil
 }
@@ -270,17 +284,22 @@ func (f *growthFindings) sorted() results {
 	})
 }
 
+// sameWork returns the figures that those of a large directory are beside, and what sets them apart: an update there finds its user as good as
+// never remembered, and is beside one that reads it first, if that was measured.
+func (f *growthFindings) sameWork(s subject, users int) (m *figures, how string) {
+	if m = f.at(subject{engine: s.engine, name: s.name + readFirst}, users); m != nil {
+		return m, readFirst
+	}
+	return f.at(s, users), ""
+}
+
 // growthTargets hold that nothing grows more than a B-tree makes it: as its depth does, which is the logarithm of its size; or as the
-// floor does, which is one statement on such a tree, and a quarter of that more, for the noise. An update whose user is as good as never
-// remembered is beside those of users that are not.
-func (f *growthFindings) growthTargets(name string, s subject, before, now *figures) []target {
+// floor does, which is one statement on such a tree, and a quarter of that more, for the noise.
+func (f *growthFindings) growthTargets(name string, s subject, now *figures) []target {
 	least := f.command.Users[0]
 	depth := math.Log(float64(s.users)) / math.Log(float64(least))
-	if same := f.at(subject{engine: s.engine, name: s.name + readFirst}, least); same != nil {
-		before = same
-		name += "user read first, "
-	}
-	took, cpu, longer, dearer := name+"time a request", name+"CPU a request", depth, depth
+	before, how := f.sameWork(s, least)
+	took, cpu, longer, dearer := name+"time a request"+how, name+"CPU a request"+how, depth, depth
 	floor := subject{engine: s.engine, name: floorOf[s.name]}
 	if from, to := f.at(floor, least), f.at(floor, s.users); from != nil && to != nil {
 		const noise = 1.25
@@ -304,9 +323,8 @@ func (f *growthFindings) targets() (all []target) {
 			continue
 		}
 		name := fmt.Sprintf("%s, %d users: ", label(r.subject), users)
-		before := f.at(r.subject, least)
 		if r.connections == sizesConnections {
-			all = append(all, f.growthTargets(name, r.subject, before, &m)...)
+			all = append(all, f.growthTargets(name, r.subject, &m)...)
 		}
 		if strings.HasSuffix(r.subject.name, " page") && r.subject.name != "first page" {
 			first := f.at(subject{engine: r.subject.engine, name: "first page"}, users)
@@ -318,8 +336,9 @@ func (f *growthFindings) targets() (all []target) {
 			large := f.at(subject{engine: r.subject.engine, name: kind + largeCustomers}, users)
 			if large != nil {
 				all = append(all, atMost(name+"p50, of the large customer's", 1.25, float64(m.p50)/float64(large.p50)))
-				all = append(all, atMost(fmt.Sprintf("%s %s, %d users: p50 of the large customer's, of the small one's", engineName(r.subject.engine), kind, users),
-					1.5, float64(large.p50)/float64(m.p50)))
+				same, how := f.sameWork(r.subject, users)
+				what := fmt.Sprintf("%s %s, %d users: p50 of the large customer's, of the small one's%s", engineName(r.subject.engine), kind, users, how)
+				all = append(all, atMost(what, 1.5, float64(large.p50)/float64(same.p50)))
 			}
 		}
 	}
