@@ -75,9 +75,9 @@ func TestAnIdleProgramCollectsItsGarbage(t *testing.T) {
 		before := collected()
 		ctx, stop := context.WithCancel(t.Context())
 		go giveBackWhenIdle(ctx)
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Minute) // more than once, as tests beside this one allocate, too
 		if collected() == before {
-			t.Error("in ten idle seconds no memory was given back")
+			t.Error("in five idle minutes no memory was given back")
 		}
 		stop() // the bubble ends when the loop does
 	})

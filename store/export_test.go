@@ -57,6 +57,9 @@ func (s *Store) TakeForLarge() {
 	c.largerThan = 0
 }
 
+// Checkpoint makes one.
+func (s *Store) Checkpoint() { s.checkpoints().checkpoint() }
+
 // EndCheckpoints waits for the checkpoints that are due, after which there are no more.
 func (s *Store) EndCheckpoints(t *testing.T) {
 	t.Helper()

@@ -53,7 +53,7 @@ func newRecentUsers(n int) *recentUsers {
 	return r
 }
 
-// close ends the sweeps.
+// close ends the sweeps: none is asked for any more, as one seems to be to come. One that has just begun may have another come.
 func (r *recentUsers) close() {
 	if r == nil {
 		return
@@ -156,12 +156,15 @@ func (r *recentUsers) sweep() {
 func (s *recentSet) placeFor(key UserKey) *atomic.Pointer[recentUser] {
 	place, oldest := 0, time.Time{}
 	for i := range s {
-		is := s[i].Load()
-		if is == nil || key.names(&is.user) {
-			return &s[i]
+		var until time.Time // of a free place, which is longer without news than any
+		if is := s[i].Load(); is != nil {
+			if key.names(&is.user) {
+				return &s[i]
+			}
+			until = is.until
 		}
-		if i == 0 || is.until.Before(oldest) {
-			place, oldest = i, is.until
+		if i == 0 || until.Before(oldest) {
+			place, oldest = i, until
 		}
 	}
 	return &s[place]

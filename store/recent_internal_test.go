@@ -12,15 +12,7 @@ func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecentUsers(DefaultRememberedUsers)
-		// One more than there are places for, all of one set.
-		var users []User
-		var keys []UserKey
-		for id := int64(1); len(keys) <= recentPlaces; id++ {
-			u := User{CustomerID: 1, ID: id, UUID: uuid.New()}
-			if key := keysOf(&u)[0]; len(keys) == 0 || r.set(key) == r.set(keys[0]) {
-				users, keys = append(users, u), append(keys, key)
-			}
-		}
+		users, keys := usersOfOneSet(r, recentPlaces+1)
 		add := func(u User, version int64) {
 			time.Sleep(time.Millisecond)
 			u.Version = version
@@ -45,6 +37,36 @@ func TestAKeyTakesThePlaceThatIsLongestWithoutNews(t *testing.T) {
 			t.Error("a user is remembered for too long")
 		}
 	})
+}
+
+// usersOfOneSet returns n users, and their keys by ID, which are all of one set.
+func usersOfOneSet(r *recentUsers, n int) (users []User, keys []UserKey) {
+	for id := int64(1); len(keys) < n; id++ {
+		u := User{CustomerID: 1, ID: id, UUID: uuid.New()}
+		if key := keysOf(&u)[0]; len(keys) == 0 || r.set(key) == r.set(keys[0]) {
+			users, keys = append(users, u), append(keys, key)
+		}
+	}
+	return users, keys
+}
+
+func TestAKeyKeepsItsPlaceWhenAnotherBecomesFree(t *testing.T) {
+	t.Parallel()
+	r := newRecentUsers(DefaultRememberedUsers)
+	users, keys := usersOfOneSet(r, 2)
+	r.add(users[0])
+	r.add(users[1])
+	r.forget(keys[0])
+	r.add(users[1])
+	set, places := r.set(keys[1]), 0
+	for i := range set {
+		if is := set[i].Load(); is != nil && keys[1].names(&is.user) {
+			places++
+		}
+	}
+	if places != 1 {
+		t.Errorf("the user takes %d places of its set", places)
+	}
 }
 
 func TestAUserIsRememberedAndForgottenByEitherKey(t *testing.T) {

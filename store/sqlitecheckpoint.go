@@ -16,7 +16,8 @@ const (
 
 // sqliteCheckpoints copy the pages of SQLite's log home while others write, some at a time. Otherwise who fills the log copies all of it, to as
 // many places of a large file, while everybody who writes waits for that. Who fills the log still does so, as only a writer can begin it anew
-// once all is home, but then little is left to copy.
+// once all is home, but then little is left to copy. What it waits for is that the disk has all of it: SQLite sees to that only when nobody
+// has written meanwhile.
 //
 // A checkpoint that fails is nobody's error: what is in the log is safe there, and a writer tries again.
 type sqliteCheckpoints struct {
@@ -37,7 +38,7 @@ func newSQLiteCheckpoints(f *sqliteFile, pool *sql.DB) *sqliteCheckpoints {
 	return c
 }
 
-// written is told how many writes were committed. It does not wait for a checkpoint.
+// written is told how many writes a group had. It does not wait for a checkpoint.
 func (c *sqliteCheckpoints) written(writes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +51,7 @@ func (c *sqliteCheckpoints) written(writes int) {
 	}
 	select {
 	case c.due <- struct{}{}:
-	default: // one is under way, and another is to come
+	default: // one is to come already
 	}
 }
 

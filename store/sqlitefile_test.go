@@ -82,3 +82,27 @@ func TestTheLogOfALargeFileComesHomeBesideTheWriters(t *testing.T) {
 		})
 	}
 }
+
+// TestAFileWithCheckpointsMayBeReplaced: the connection for checkpoints, too, lets go of a file that was moved away.
+func TestAFileWithCheckpointsMayBeReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, copied, gone := filepath.Join(dir, "d"), filepath.Join(dir, "copy"), filepath.Join(dir, "gone")
+	s := storetest.Open(t, "sqlite:"+path)
+	storetest.Directory(t, s)
+	if _, err := store.Backup(t.Context(), "sqlite:"+path, copied); err != nil {
+		t.Fatal(err)
+	}
+	s.Checkpoint()
+	edit(t, s, ada, func(u *store.User) { u.FirstName = "Zaphod" })
+	if err := errors.Join(os.Rename(path, gone), os.Rename(copied, path)); err != nil {
+		t.Fatal(err)
+	}
+	if name := find(t, s, ada).FirstName; name != "Ada" {
+		t.Errorf("after the copy was put in the file's place, the first name is %q", name)
+	}
+	edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" })
+	if name := find(t, storetest.Open(t, "sqlite:"+gone), ada).FirstName; name != "Zaphod" {
+		t.Errorf("in the file that was moved away, the first name is %q", name)
+	}
+}

@@ -59,6 +59,9 @@ func (g *sqliteGroups) commit(group []*groupedWrite) {
 		taken = takeAll(group)
 		return runAll(tx, taken)
 	})
+	if g.checkpoints != nil {
+		defer g.checkpoints.written(len(taken))
+	}
 	if errors.Is(err, errOneByOne) {
 		for _, w := range taken {
 			w.err, w.panicked = nil, nil
@@ -68,9 +71,6 @@ func (g *sqliteGroups) commit(group []*groupedWrite) {
 	}
 	for _, w := range group {
 		end(w, err)
-	}
-	if g.checkpoints != nil {
-		g.checkpoints.written(len(taken))
 	}
 }
 
