@@ -136,20 +136,26 @@ func (r *recentUsers) sweep() {
 	now, left := time.Now(), false
 	for _, table := range []recentTable{r.byID, r.byUUID} {
 		for i := range table {
-			for j := range table[i] {
-				switch is := table[i][j].Load(); {
-				case is == nil:
-				case now.Before(is.until):
-					left = true
-				default:
-					table[i][j].CompareAndSwap(is, nil)
-				}
-			}
+			left = table[i].free(now) || left
 		}
 	}
 	if left {
 		r.sweepLater()
 	}
+}
+
+// free frees the places of those whose time is over, and reports whether others are left.
+func (s *recentSet) free(now time.Time) (left bool) {
+	for i := range s {
+		switch is := s[i].Load(); {
+		case is == nil:
+		case now.Before(is.until):
+			left = true
+		default:
+			s[i].CompareAndSwap(is, nil)
+		}
+	}
+	return left
 }
 
 // placeFor returns the place that the key has already, or is to take.

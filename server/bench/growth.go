@@ -46,10 +46,11 @@ const (
 
 // size is a directory and what is told of it.
 type size struct {
-	users  int
-	engine string
-	filled time.Duration
-	bytes  int64 // of disk
+	users    int
+	engine   string
+	database string // its URL
+	filled   time.Duration
+	bytes    int64 // of disk
 }
 
 // Run fills the directories and measures everything in turn.
@@ -67,16 +68,12 @@ func (c *growthCommand) Run(ctx context.Context) error {
 					return err
 				}
 			}
-			database, err := b.newDirectory(ctx, engine)
-			if err != nil {
-				return err
-			}
-			s, err := b.fill(ctx, database, users)
+			s, err := b.fill(ctx, engine, users)
 			if err != nil {
 				return err
 			}
 			found.sizes = append(found.sizes, s)
-			if err := b.addSize(ctx, database, users); err != nil {
+			if err := b.addSize(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -98,38 +95,38 @@ func (b *bench) newDirectory(ctx context.Context, engine string) (database strin
 	return database, err
 }
 
-func (b *bench) fill(ctx context.Context, database string, users int) (size, error) {
-	s := size{users: users, engine: engineOf(database)}
-	fmt.Fprintf(os.Stderr, "%s of %d users: fill it ", s.engine, users)
-	began := time.Now()
-	if err := b.importUsers(ctx, database, min(users, imported), users+1); err != nil {
+// fill makes a directory of so many users and one of a small customer's.
+func (b *bench) fill(ctx context.Context, engine string, users int) (s size, err error) {
+	s = size{users: users, engine: engine}
+	if s.database, err = b.newDirectory(ctx, engine); err != nil {
 		return s, err
 	}
-	if err := b.copyUsers(ctx, database, imported+1, users); err != nil {
+	fmt.Fprintf(os.Stderr, "%s of %d users: fill it ", engine, users)
+	began := time.Now()
+	if err := b.importUsers(ctx, s.database, min(users, imported), users+1); err != nil {
+		return s, err
+	}
+	if err := b.copyUsers(ctx, s.database, imported+1, users); err != nil {
 		return s, err
 	}
 	s.filled = time.Since(began)
 	fmt.Fprintln(os.Stderr, s.filled.Round(time.Second))
-	var err error
-	s.bytes, err = sizeOf(ctx, database)
+	s.bytes, err = sizeOf(ctx, s.database)
 	return s, err
 }
 
 // addFloor has the floor measured, on a directory of its own: what it writes would be news to the program, which remembers users.
 func (b *bench) addFloor(ctx context.Context, users int) error {
-	database, err := b.newDirectory(ctx, "postgres")
+	directory, err := b.fill(ctx, "postgres", users)
 	if err != nil {
 		return err
 	}
-	if _, err := b.fill(ctx, database, users); err != nil {
-		return err
-	}
-	floor, err := b.startFloor(ctx, database)
+	floor, err := b.startFloor(ctx, directory.database)
 	if err != nil {
 		return err
 	}
 	for _, s := range floorSubjects(floor) {
-		s.directory = database
+		s.directory = directory.database
 		b.addAt(sizesConnections, users, s)
 	}
 	return nil
@@ -141,19 +138,16 @@ const readFirst = ", user read first"
 // addReadFirst has updates measured of a program that remembers nobody, as one with many more users than it remembers remembers hardly any:
 // what the latter's updates are compared with. They are on a directory of their own, as the floor's.
 func (b *bench) addReadFirst(ctx context.Context, engine string, users int) error {
-	database, err := b.newDirectory(ctx, engine)
+	directory, err := b.fill(ctx, engine, users)
 	if err != nil {
 		return err
 	}
-	if _, err := b.fill(ctx, database, users); err != nil {
-		return err
-	}
-	server, err := b.startReadFirst(ctx, database)
+	server, err := b.startReadFirst(ctx, directory.database)
 	if err != nil {
 		return err
 	}
 	for _, s := range updates {
-		s.engine, s.directory, s.server = engine, database, server
+		s.engine, s.directory, s.server = engine, directory.database, server
 		s.name += readFirst
 		b.addAt(sizesConnections, users, s)
 	}
@@ -166,7 +160,8 @@ func (b *bench) startReadFirst(ctx context.Context, database string) (*process, 
 }
 
 // addSize serves a directory and has it measured.
-func (b *bench) addSize(ctx context.Context, database string, users int) error {
+func (b *bench) addSize(ctx context.Context, directory size) error {
+	engine, database, users := directory.engine, directory.database, directory.users
 	server, err := b.startProgram(ctx, database)
 	if err != nil {
 		return err
@@ -175,7 +170,6 @@ func (b *bench) addSize(ctx context.Context, database string, users int) error {
 	if err != nil {
 		return err
 	}
-	engine := engineOf(database)
 	if engine == "postgres" {
 		if err := b.addFloor(ctx, users); err != nil {
 			return err
