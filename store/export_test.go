@@ -130,6 +130,9 @@ func ColumnNames() (read, written []string) {
 	return strings.Split(columnNames(userColumns), ", "), strings.Split(columnNames(writtenColumns), ", ")
 }
 
+// MaxGroup is maxGroup.
+const MaxGroup = maxGroup
+
 // GroupTx runs a statement in the transaction of a group of writes.
 type GroupTx func(ctx context.Context, statement string, arguments ...any) (rows int64, err error)
 

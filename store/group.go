@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -28,6 +29,8 @@ type groupQueue[W any] struct {
 	patience time.Duration
 	// byAsker says that who asks does a piece that comes alone, which must then end with the asker's context.
 	byAsker bool
+	// limit is how many pieces may wait; a further one is refused. Zero means maxQueued.
+	limit int
 
 	mu       sync.Mutex
 	waiting  []*queued[W]
@@ -35,6 +38,9 @@ type groupQueue[W any] struct {
 	epoch    int         // counts how often those under way were not waited for any longer
 	overtake *time.Timer // ends the patience of those who wait; nil while nobody does
 }
+
+// maxQueued bounds what waits in a queue: several seconds' worth of work, and some ten megabytes of users.
+const maxQueued = 4096
 
 // queued is a piece of work in the queue. Whoever asked for it waits for done, and reads the rest after.
 type queued[W any] struct {
@@ -49,7 +55,8 @@ type queued[W any] struct {
 }
 
 // ask has the work done in a group and returns its error. When ctx ends first the error is an ErrUnavailable; the work was then
-// not done, or its outcome is unknown.
+// not done, or its outcome is unknown. Work that was not begun by then leaves the queue at once. The error is also an ErrUnavailable,
+// immediately, when the queue is full.
 func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	w := &queued[W]{ctx: ctx, work: work, done: make(chan struct{})}
 	next, epoch := q.enter(w)
@@ -60,6 +67,8 @@ func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 		}
 	}
 	switch next {
+	case refuse:
+		return fmt.Errorf("waiting for other %s: %w: the queue is full", q.others, ErrUnavailable)
 	case beginAlone:
 		q.finish([]*queued[W]{w})
 		q.goOn(epoch)
@@ -73,6 +82,7 @@ func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	case <-ctx.Done():
 		w.leave()
 		if w.taken.CompareAndSwap(false, true) {
+			q.remove(w)
 			return databaseError(ctx, "waiting for other "+q.others, ctx.Err())
 		}
 		return databaseError(ctx, "waiting for the transaction's end", ctx.Err())
@@ -94,6 +104,7 @@ const (
 	wait       begin = iota
 	beginGroup       // run the queue
 	beginAlone       // do the own piece
+	refuse           // too many wait already
 )
 
 func (q *groupQueue[W]) enter(w *queued[W]) (begin, int) {
@@ -103,6 +114,9 @@ func (q *groupQueue[W]) enter(w *queued[W]) (begin, int) {
 		q.working++
 		return beginAlone, q.epoch
 	}
+	if len(q.waiting) >= cmp.Or(q.limit, maxQueued) {
+		return refuse, q.epoch
+	}
 	q.waiting = append(q.waiting, w)
 	if q.working == 0 || len(q.waiting) >= q.size && q.working < q.workers {
 		q.working++
@@ -110,6 +124,18 @@ func (q *groupQueue[W]) enter(w *queued[W]) (begin, int) {
 	}
 	q.limitPatience()
 	return wait, q.epoch
+}
+
+// remove takes a piece that its caller has given up out of the queue. One that is in a group already keeps its place there, but none of
+// what it would have done: it must have been taken, so that nobody else reads its work.
+func (q *groupQueue[W]) remove(w *queued[W]) {
+	var nothing W
+	w.work = nothing
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.waiting, w); i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+	}
 }
 
 // joined reports whether others came after a piece that was to be done alone, and puts it before them then.
@@ -182,7 +208,7 @@ func (q *groupQueue[W]) next(epoch int) []*queued[W] {
 	return group
 }
 
-// takeAll takes those of a group who did not give up meanwhile, and cannot any more.
+// takeAll takes those of a group who did not give up meanwhile, and cannot any more. Only their work may be read.
 func takeAll[W any](group []*queued[W]) []*queued[W] {
 	taken := make([]*queued[W], 0, len(group))
 	for _, w := range group {
@@ -206,9 +232,10 @@ func (w *queued[W]) leave() {
 	}
 }
 
-// whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for.
+// whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for. Its
+// values are those of the first.
 func whileAnyWaits[W any](group []*queued[W]) (ctx context.Context, done context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(group[0].ctx))
 	all := &waiters{cancel: cancel}
 	all.number.Store(int64(len(group)))
 	for _, w := range group {

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
+	"weak"
 
 	"gorm.io/gorm"
 
@@ -158,7 +160,10 @@ func TestAWriteThatIsGivenUpIsNotDone(t *testing.T) {
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
-	h.release(2)
+	if n := h.s.GroupWaiting(); n != 1 {
+		t.Errorf("%d wait, and one has given up", n)
+	}
+	h.release(1)
 	if got := h.numbers(); got != "2" {
 		t.Errorf("written are %q", got)
 	}
@@ -184,5 +189,62 @@ func TestAGroupThatCannotBeCommittedIsNotDone(t *testing.T) {
 	var n int
 	if err := read.QueryRow("SELECT count(*) FROM deferred").Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+// TestAbandonedWritesAreFreed holds the file as another process would, gives every write up, and checks that nothing of them stays in
+// memory while the file is still held, not even of those that were about to begin.
+func TestAbandonedWritesAreFreed(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "dragoman.db")
+	s, other := storetest.Open(t, url), storetest.Open(t, url)
+	_, pool := other.Pools()
+	tx, err := pool.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(context.Background())
+	const writes = 600 // more than a group takes
+	var all sync.WaitGroup
+	values := make([]weak.Pointer[[1 << 10]byte], writes)
+	for i := range values {
+		value := new([1 << 10]byte)
+		values[i] = weak.Make(value)
+		all.Go(func() {
+			err := s.GroupWrite(ctx, func(ctx context.Context, exec store.GroupTx) error {
+				_, err := exec(ctx, "SELECT ?", value[:])
+				return err
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("given up: %v", err)
+			}
+		})
+	}
+	await(func() int { return s.GroupWaiting() + store.MaxGroup }, writes)
+	giveUp()
+	all.Wait()
+	if n := s.GroupWaiting(); n != 0 {
+		t.Errorf("%d writes wait after their callers gave up", n)
+	}
+	alive := func() (n int) {
+		runtime.GC()
+		for _, v := range values {
+			if v.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	// The group that was about to begin looks whether it is still wanted ten times a second.
+	for deadline := time.Now().Add(5 * time.Second); alive() > 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d abandoned writes stay in memory", alive(), writes)
+		}
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.GroupWrite(context.Background(), func(context.Context, store.GroupTx) error { return nil }); err != nil {
+		t.Errorf("the next write: %v", err)
 	}
 }

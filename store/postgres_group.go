@@ -145,8 +145,6 @@ func (g *postgresGroups) write(group []*queued[*postgresStatement]) {
 		makeAlone(group)
 		return
 	}
-	// Groups of several servers take the same rows in the same order, so that none of them waits for another that waits for it.
-	slices.SortStableFunc(group, func(a, b *queued[*postgresStatement]) int { return cmp.Compare(a.work.user, b.work.user) })
 	taken, err := g.send(group, setGroupLockTimeout)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
@@ -184,6 +182,8 @@ func (g *postgresGroups) send(group []*queued[*postgresStatement], before ...str
 	err = onPostgres(ctx, g.pool, func(c *pgx.Conn) error {
 		if taken == nil {
 			began, taken = time.Now(), takeAll(group)
+			// Groups of several servers lock the same rows in the same order, so that they cannot deadlock.
+			slices.SortStableFunc(taken, func(a, b *queued[*postgresStatement]) int { return cmp.Compare(a.work.user, b.work.user) })
 		}
 		if len(taken) == 0 {
 			return nil

@@ -54,8 +54,10 @@ var errOneByOne = errors.New("the group's writes need transactions of their own"
 // commit runs a group in one transaction and tells each of its writes how it went.
 func (g *sqliteGroups) commit(group []*groupedWrite) {
 	var taken []*groupedWrite
-	// Who watches the store sees the transaction as the first's.
-	err := g.transaction(context.WithoutCancel(group[0].ctx), func(tx *groupTx) error {
+	// Another process may keep the transaction from beginning for seconds, for which nobody may want to wait.
+	ctx, done := whileAnyWaits(group)
+	defer done()
+	err := g.transaction(ctx, func(tx *groupTx) error {
 		taken = takeAll(group)
 		return runAll(tx, taken)
 	})
@@ -113,7 +115,8 @@ func run(tx *groupTx, w *groupedWrite) {
 	w.err = w.work(context.WithoutCancel(w.ctx), tx)
 }
 
-// transaction runs fn in a transaction, which is committed if fn returns nil. It speaks to the driver itself: what database/sql
+// transaction runs fn in a transaction, which is committed if fn returns nil. When ctx ends before it has begun it does not
+// begin; after that it is not interrupted. It speaks to the driver itself: what database/sql
 // and gorm put between is a good part of a write's time, and all writes wait for it.
 func (g *sqliteGroups) transaction(ctx context.Context, fn func(tx *groupTx) error) error {
 	conn, err := g.pool.Conn(ctx)

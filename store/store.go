@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -49,6 +50,8 @@ type Store struct {
 	now         func() time.Time
 	observer    Observer
 	random      io.Reader
+	// transactions counts those that run or wait for a connection.
+	transactions atomic.Int64
 }
 
 // database is an opened engine: everything in which the two differ.
@@ -247,8 +250,12 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Catalogue() *Catalogue { return s.catalogue }
 
 // transaction runs fn in a transaction of the writing pool, which is committed if fn returns nil. The error of fn is
-// returned as it is.
+// returned as it is. The error is an ErrUnavailable when too many transactions wait already.
 func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	defer s.transactions.Add(-1)
+	if s.transactions.Add(1) > maxQueued {
+		return fmt.Errorf("waiting for other writers: %w: the queue is full", ErrUnavailable)
+	}
 	var failed error
 	err := s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		failed = fn(tx)
