@@ -141,7 +141,7 @@ profile: build ## Record anew what the compiler is to make fast, default.pgo, wi
 growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)
 
-results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and README.md
+results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and server/docs/guide/performance.md
 	$(GO) run ./server/bench --program ./dragoman --write $(BENCHFLAGS)
 	$(GO) run ./server/bench growth --program ./dragoman --write $(BENCHFLAGS)
 

@@ -12,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// restoreSQLite are the README's commands, in the database's folder.
+// restoreSQLite is what the guide has to restore a backup, in the database's directory.
 const restoreSQLite = `mkdir before
 mv dragoman.db* before/
 install -m 600 backup.db dragoman.db
@@ -22,12 +22,12 @@ install -m 600 backup.db dragoman.db
 // take the log of the one database for the other's.
 func TestRestoreSQLite(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	guide, err := os.ReadFile("server/docs/guide/backup.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "\n"+restoreSQLite) {
-		t.Errorf("the README does not say\n%s", restoreSQLite)
+	if !strings.Contains(string(guide), "\n"+restoreSQLite) {
+		t.Errorf("server/docs/guide/backup.md does not say\n%s", restoreSQLite)
 	}
 	dir := t.TempDir()
 	s := storetest.Open(t, "sqlite:"+filepath.Join(dir, "dragoman.db"))

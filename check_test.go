@@ -93,7 +93,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckOfTheMock is what the README has for a CI: the mock keeps every law there is.
+// TestCheckOfTheMock is what the guide has for a CI: the mock keeps every law there is.
 func TestCheckOfTheMock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -289,20 +289,18 @@ func TestSecretsAreTagged(t *testing.T) {
 	}
 }
 
-// withoutDefault is what the README says in place of a default.
+// withoutDefault is what the guide says in place of a default.
 var withoutDefault = []string{"", "required", "none", "one of these three", "not checked", "nobody", "plain HTTP", "off"}
 
-// TestReadmeHasEveryFlag: who configures the server reads the README's table, not the source.
-func TestReadmeHasEveryFlag(t *testing.T) {
+// TestGuideHasEveryFlag compares the guide's table of settings with the flags of serve.
+func TestGuideHasEveryFlag(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	guide, err := os.ReadFile("server/docs/guide/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := map[string][]string{}
-	_, section, _ := strings.Cut(string(readme), "\n## Configuration\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	for _, line := range strings.Split(section, "\n") {
+	for line := range strings.SplitSeq(string(guide), "\n") {
 		cells := strings.Split(line, "|")
 		if len(cells) != 6 || !strings.HasPrefix(line, "| `--") {
 			continue
@@ -317,16 +315,16 @@ func TestReadmeHasEveryFlag(t *testing.T) {
 		delete(rows, "--"+flag.Name)
 		switch {
 		case !ok:
-			t.Errorf("the README's table has no row of --%s", flag.Name)
+			t.Errorf("the guide's table has no row of --%s", flag.Name)
 		case row[0] != flag.Envs[0]:
-			t.Errorf("of --%s the README has the variable %s, and it is %s", flag.Name, row[0], flag.Envs[0])
+			t.Errorf("of --%s the guide has the variable %s, and it is %s", flag.Name, row[0], flag.Envs[0])
 		case flag.HasDefault && row[1] != flag.Default:
-			t.Errorf("of --%s the README has the default %s, and it is %s", flag.Name, row[1], flag.Default)
+			t.Errorf("of --%s the guide has the default %s, and it is %s", flag.Name, row[1], flag.Default)
 		case !flag.HasDefault && !slices.Contains(withoutDefault, row[1]):
-			t.Errorf("of --%s the README has the default %s, and it has none: say one of %q", flag.Name, row[1], withoutDefault)
+			t.Errorf("of --%s the guide has the default %s, and it has none: say one of %q", flag.Name, row[1], withoutDefault)
 		}
 	}
 	for row := range rows {
-		t.Errorf("the README's table has the row %s, of which serve knows nothing", row)
+		t.Errorf("the guide's table has the row %s, of which serve knows nothing", row)
 	}
 }

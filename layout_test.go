@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// The tests of this file hold the README's map of the code: which folder may know of which.
+// The tests of this file check the map of the code in server/docs/guide/architecture.md: which folder may know of which.
 
 const module = "github.com/dragoman-id/dragoman"
 
@@ -141,7 +141,7 @@ func TestImportsGoOneWay(t *testing.T) {
 		}
 		allowed, ok := may[name]
 		if !ok {
-			t.Errorf("%s has no place in the order of imports: give it one in mayImport, and in the README's map", name)
+			t.Errorf("%s has no place in the order of imports: give it one in mayImport, and in server/docs/guide/architecture.md", name)
 			continue
 		}
 		for _, i := range p.Imports {

@@ -16,7 +16,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// TestAProgramWithTheSDKsIsLight builds the README's program as a user of the clients would, in a module of its own, from
+// TestAProgramWithTheSDKsIsLight builds the guide's program as a user of the clients would, in a module of its own, from
 // what the module cache has; looks at what is in it; and runs it.
 func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,7 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	s := httptest.NewServer(m)
 	t.Cleanup(s.Close)
 
-	program := buildProgram(t, strings.ReplaceAll(readmesProgram(t), "http://127.0.0.1:8080", s.URL))
+	program := buildProgram(t, strings.ReplaceAll(guidesProgram(t), "http://127.0.0.1:8080", s.URL))
 	want := []string{
 		"github.com/apapsch/go-jsonmerge/v2", module, "github.com/google/uuid", "github.com/oapi-codegen/runtime",
 	}
@@ -52,18 +52,17 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	}
 }
 
-// readmesProgram gives the Go program of the README.
-func readmesProgram(t *testing.T) string {
+// guidesProgram returns the Go program of the guide.
+func guidesProgram(t *testing.T) string {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
+	guide, err := os.ReadFile("server/docs/guide/sdk-go.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "\n## In Go\n")
-	_, rest, _ = strings.Cut(rest, "\n```go\n")
+	_, rest, _ := strings.Cut(string(guide), "\n```go\n")
 	program, _, found := strings.Cut(rest, "\n```\n")
 	if !found || !strings.HasPrefix(program, "package main\n") {
-		t.Fatal("the README has no program in Go")
+		t.Fatal("server/docs/guide/sdk-go.md has no program in Go")
 	}
 	return program
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// TestPgDumpRestoresADirectory takes the README's way: pg_dump, a new database, pg_restore.
+// TestPgDumpRestoresADirectory runs the commands of server/docs/guide/backup.md: pg_dump, a new database, pg_restore.
 func TestPgDumpRestoresADirectory(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {

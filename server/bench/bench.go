@@ -28,7 +28,7 @@ type measureFlags struct {
 	Rounds   int           `default:"3" help:"How often each is measured; the median counts."`
 	Duration time.Duration `default:"3s" help:"How long each time."`
 	Only     string        `placeholder:"WORD" help:"Measure only what has this in its name, such as 'sqlite PATCH'."`
-	Write    bool          `help:"Write the results into server/bench/RESULTS.md and README.md of the working directory, too."`
+	Write    bool          `help:"Write the results into server/bench/RESULTS.md and server/docs/guide/performance.md of the working directory, too."`
 }
 
 // Validate refuses what nothing can be measured with.

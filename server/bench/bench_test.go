@@ -355,7 +355,7 @@ func TestReplacesASection(t *testing.T) {
 // TestTheResultsHaveTheirPlace holds that --write finds where to write.
 func TestTheResultsHaveTheirPlace(t *testing.T) {
 	t.Parallel()
-	for _, place := range [][2]string{{resultsFile, "bench"}, {resultsFile, "growth"}, {readmeFile, "bench"}} {
+	for _, place := range [][2]string{{resultsFile, "bench"}, {resultsFile, "growth"}, {guideFile, "bench"}} {
 		content, err := os.ReadFile("../../" + place[0])
 		if err != nil {
 			t.Fatal(err)

@@ -128,7 +128,7 @@ func (t table) flush() error { return t.w.Flush() }
 // The files that --write writes into.
 const (
 	resultsFile = "server/bench/RESULTS.md"
-	readmeFile  = "README.md"
+	guideFile   = "server/docs/guide/performance.md"
 )
 
 // section is a part of a file, between two comments that name it.

@@ -70,7 +70,7 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 	if found.idleAfter, err = b.idleAfterLoad(ctx); err != nil {
 		return err
 	}
-	return c.publish(section{resultsFile, "bench", found.writeAll}, section{readmeFile, "bench", found.writeQuote})
+	return c.publish(section{resultsFile, "bench", found.writeAll}, section{guideFile, "bench", found.writeQuote})
 }
 
 // prepare fills a directory on each engine, starts every server, and says what is to be measured.
@@ -163,7 +163,7 @@ func (f *runFindings) writeAll(w io.Writer) error {
 	return writeTargets(w, f.targets())
 }
 
-// quoted is what README shows, at so many connections.
+// quoted is how many connections the results have that the guide shows.
 const quoted = 16
 
 func (f *runFindings) writeQuote(w io.Writer) error {
