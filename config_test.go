@@ -138,7 +138,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 			`"8080" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL must begin with sqlite:, postgres:// or postgresql://\n" +
 				"limit each address: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"limit each principal: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
-				"a certificate needs its key, and a key its certificate\n" +
+				"a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key\n" +
 				`"x" is no origin, such as https://app.example.com: a scheme and a host in lower case, with nothing behind them`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow\n" +

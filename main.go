@@ -338,11 +338,21 @@ func (c *tokenCommand) secret() (string, error) {
 }
 
 type readyCommand struct {
-	Listen  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
-	TLSCert string `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"Its certificate's file, if it speaks TLS."`
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
+	tlsFlags
+}
+
+// Help is the long text of --help.
+func (*readyCommand) Help() string {
+	return "It takes the settings of the server that it asks, from the same variables and file. Where the server speaks TLS, it " +
+		"trusts the certificate of --tls-cert and no other."
 }
 
 // Run asks once.
 func (c *readyCommand) Run(ctx context.Context) error {
-	return server.CheckReady(ctx, c.Listen, c.TLSCert)
+	files := server.TLS{CertFile: c.TLSCert, KeyFile: c.TLSKey}
+	if err := files.Check(); err != nil {
+		return settings.Problems{err}
+	}
+	return server.CheckReady(ctx, c.Listen, files.CertFile)
 }

@@ -16,13 +16,21 @@ import (
 // TLS names the PEM files of the server's certificate, with the chain behind it, and of its key. Both empty: plain HTTP.
 type TLS struct{ CertFile, KeyFile string }
 
+// Check refuses one of the two files without the other. It opens neither.
+func (t TLS) Check() error {
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return errors.New("a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key")
+	}
+	return nil
+}
+
 // load gives the server's certificate, or nil for plain HTTP.
 func (t TLS) load(log *slog.Logger) (*certificate, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
 	if t == (TLS{}) {
 		return nil, nil
-	}
-	if t.CertFile == "" || t.KeyFile == "" {
-		return nil, errors.New("a certificate needs its key, and a key its certificate")
 	}
 	c := &certificate{files: t, log: log}
 	if err := c.load(); err != nil {

@@ -9,7 +9,9 @@
 package settings
 
 import (
+	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -48,7 +50,30 @@ func New(command string) *Resolver {
 
 // Options are kong's options for a command line with this resolver.
 func (r *Resolver) Options() []kong.Option {
-	return []kong.Option{kong.DefaultEnvars(Prefix), kong.Resolvers(r), kong.ValueFormatter(help), kong.Bind(r)}
+	return []kong.Option{
+		kong.DefaultEnvars(Prefix), kong.Resolvers(r), kong.ValueFormatter(help), kong.Bind(r),
+		kong.NamedMapper("existingfile", kong.MapperFunc(existingFile)),
+	}
+}
+
+// existingFile reads the path of a file that must exist. It replaces kong's mapper of that name (1.17), which leaves its target
+// empty when the flag was set before: kong itself reads a variable once, and then maps what the resolver says of it. A mapper must
+// depend on nothing but its input.
+func existingFile(c *kong.DecodeContext, target reflect.Value) error {
+	var path string
+	if err := c.Scan.PopValueInto("file", &path); err != nil {
+		return err
+	}
+	path = kong.ExpandPath(path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return fmt.Errorf("%s is a directory", path)
+	}
+	target.SetString(path)
+	return nil
 }
 
 // help adds to a flag's help the variables that it can be given by.
