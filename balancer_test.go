@@ -183,7 +183,7 @@ func client(t *testing.T, from string) *http.Client {
 
 // patch changes Ada's, Grace's or Alan's first name.
 func (d *deployment) patch(ctx context.Context, c *http.Client, path, name string) (status int, err error) {
-	token, err := auth.Sign(d.jwt, auth.Claims{Subject: "operator", Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}, time.Now())
+	token, err := auth.Sign(d.jwt, auth.Claims{Subject: "operator", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}, time.Now())
 	if err != nil {
 		return 0, err
 	}

@@ -288,7 +288,7 @@ type tokenCommand struct {
 	tokenFlags
 	claimFlags
 	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
-	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. A token with ROLE_ADMIN and no customer is for all."`
+	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. * alone, with the authority ROLE_ADMIN, is for all customers. Without a customer the token is for none."`
 	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
 	Authority  []string      `placeholder:"ROLE" help:"A role of the caller, such as ROLE_COMPANY_ADMIN; repeat it for several."`
 	Expires    time.Duration `default:"1h" help:"How long the token is good (${default})."`

@@ -162,7 +162,7 @@ func TestServeTellsNoSecret(t *testing.T) {
 			if format == "dev" {
 				args, variables = []string{"serve", "--dev", "--listen=127.0.0.1:0", "--log-level=debug"}, nil
 			}
-			token, err := auth.Sign([]byte(secretOfTokens), auth.Claims{Subject: "somebody", Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}, time.Now())
+			token, err := auth.Sign([]byte(secretOfTokens), auth.Claims{Subject: "somebody", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

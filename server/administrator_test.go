@@ -225,7 +225,7 @@ func TestRankComesBeforeTheLastAdministrator(t *testing.T) {
 func TestOfTwoWhoDeactivateEachOtherOneStays(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		platform := auth.Claims{Subject: "platform", UserID: &servertest.GraceUUID, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
+		platform := auth.Claims{Subject: "platform", UserID: &servertest.GraceUUID, Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
 		mary := administrator(t, s, func(*store.User) {})
 		company := auth.Claims{Subject: "mary", UserID: &mary.UUID, Customers: []string{"3393"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}
 		byWorth, byTestinium, locked, demoted := doors[0], doors[3], doors[5], doors[1]

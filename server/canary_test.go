@@ -454,7 +454,7 @@ func (o operation) malformed(t *testing.T) []string {
 // askAround asks for what there is beside the operations, and once more for what has come to be known of all that was done.
 func (a *aviary) askAround(s *servertest.Server) {
 	a.Helper()
-	platform := a.authorize(s.Token(auth.Claims{Subject: subject, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}))
+	platform := a.authorize(s.Token(auth.Claims{Subject: subject, Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}))
 	for _, path := range []string{
 		"/livez", "/readyz", "/", "/" + pathPart, "/livez/" + pathPart, "/readyz?" + queryName + "=" + queryValue, "/auth/" + pathPart, "/account/api/v1/" + pathPart,
 		"/directory/v1/changes?limit=1000", "/directory/v1/customers/3393/users/6860/history?limit=1000",

@@ -51,7 +51,7 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 		{"aud", readTexts((*[]string)(&c.Audience)), "a string or an array of strings"},
 		{"sub", readText(&p.Subject), "a string"},
 		{names.UserID, readUserID(&p.userID), "a UUID"},
-		{names.Customers, readCustomers(&p.customers), "a UUID, an integer above 0, or an array of them"},
+		{names.Customers, readCustomers(&p), `a UUID, an integer above 0, an array of them, or "*"`},
 		{names.Permissions, readTexts(&p.permissions), "a string or an array of strings"},
 		{names.Authorities, readTexts(&p.authorities), "a string or an array of strings"},
 	} {
@@ -67,7 +67,6 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 	c.Subject = p.Subject
 
 	// An empty list and no list are different things: the one names nothing, the other does not speak of it.
-	_, p.namesCustomers = c.members[names.Customers]
 	_, p.namesAuthorities = c.members[names.Authorities]
 	return p, nil
 }
@@ -138,16 +137,27 @@ func readUserID(into *uuid.UUID) func(jsontext.Value) bool {
 	}
 }
 
-func readCustomers(into *[]customerKey) func(jsontext.Value) bool {
-	return readEach(func(v jsontext.Value) bool {
+// readCustomers reads the customers of a token. AllCustomers counts as the whole claim only: as an element of an array, or with
+// anything around it, it is malformed like any other text.
+func readCustomers(into *Principal) func(jsontext.Value) bool {
+	each := readEach(func(v jsontext.Value) bool {
 		text := string(v)
 		if v.Kind() != '0' && !readText(&text)(v) {
 			return false
 		}
 		key, ok := parseCustomer(text)
-		*into = append(*into, key)
+		into.customers = append(into.customers, key)
 		return ok
 	})
+	return func(v jsontext.Value) bool {
+		var text string
+		if readText(&text)(v) && text == AllCustomers {
+			into.allCustomers = true
+			return true
+		}
+		into.listsCustomers = true
+		return each(v)
+	}
 }
 
 // parseCustomer reads a customer's name in a token: a UUID, or a Long in decimal digits. Neither the nil UUID nor 0 names a

@@ -26,10 +26,17 @@ type Policy struct {
 	Roles *store.Catalogue // required; the ranks of the roles
 }
 
-// PlatformAdministrator reports whether the principal administers the whole platform: it has ROLE_ADMIN, and its token does
-// not have the customer claim. A token that has the claim, even an empty one, is confined to the customers that it names.
+// PlatformAdministrator reports whether the principal administers the whole platform: it has ROLE_ADMIN, and its customer claim
+// is [AllCustomers]. Neither is enough alone, so that a claim that is missing or misspelt never widens what a token is for.
 func (p Policy) PlatformAdministrator(pr Principal) bool {
-	return pr.hasAuthority(roleAdmin) && !pr.namesCustomers
+	return pr.hasAuthority(roleAdmin) && pr.allCustomers
+}
+
+// MayAskForMany reports whether the principal may ask about no customer in particular and be shown what [Policy.Scope] has, which
+// may be nothing. A token that says only half of what makes a platform administrator, ROLE_ADMIN without a customer claim or
+// [AllCustomers] without ROLE_ADMIN, is refused instead: an empty answer would hide the mistake.
+func (p Policy) MayAskForMany(pr Principal) bool {
+	return p.PlatformAdministrator(pr) || pr.listsCustomers || !pr.hasAuthority(roleAdmin) && !pr.allCustomers
 }
 
 // Covers reports whether c is one of the principal's customers: the token names it by its Long or by its UUID, or the

@@ -81,8 +81,13 @@ func TestCovers(t *testing.T) {
 		{members: `"permissions":"ROLE_ADMIN"`},
 		{members: `"authorities":"role_admin"`},
 
-		{members: `"authorities":"ROLE_ADMIN"`, sandbox: true, elsewhere: true, administersEverybody: true},
-		{members: `"authorities":["ROLE_USER","ROLE_ADMIN"]`, sandbox: true, elsewhere: true, administersEverybody: true},
+		{members: `"authorities":"ROLE_ADMIN","customer_id":"*"`, sandbox: true, elsewhere: true, administersEverybody: true},
+		{members: `"authorities":["ROLE_USER","ROLE_ADMIN"],"customer_id":"\u002a"`, sandbox: true, elsewhere: true, administersEverybody: true},
+		{members: `"authorities":"ROLE_ADMIN"`},
+		{members: `"authorities":"ROLE_ADMIN","customers":"*","Customer_id":"*"`},
+		{members: `"authorities":["ROLE_COMPANY_ADMIN","ROLE_USER"],"customer_id":"*"`},
+		{members: `"permissions":["customer_user:write","ROLE_ADMIN"],"customer_id":"*"`},
+		{members: `"customer_id":"*"`},
 		{members: `"authorities":"ROLE_ADMIN","customer_id":3393`, sandbox: true},
 		{members: `"authorities":"ROLE_ADMIN","customer_id":[]`},
 	} {
@@ -111,12 +116,14 @@ func TestCoversMissingCustomers(t *testing.T) {
 	p := policy(t)
 	missing := uuid.MustParse("f3b0c1de-2222-4444-8888-0123456789ab")
 	for members, want := range map[string]bool{
-		`"customer_id":3393`:                         false,
-		`"customer_id":[3393,999]`:                   true,
-		`"customer_id":["` + missing.String() + `"]`: true,
-		`"authorities":"ROLE_ADMIN"`:                 true,
-		`"authorities":"ROLE_ADMIN","customer_id":1`: false,
-		`"authorities":"ROLE_COMPANY_ADMIN"`:         false,
+		`"customer_id":3393`:                           false,
+		`"customer_id":[3393,999]`:                     true,
+		`"customer_id":["` + missing.String() + `"]`:   true,
+		`"authorities":"ROLE_ADMIN"`:                   false,
+		`"authorities":"ROLE_ADMIN","customer_id":"*"`: true,
+		`"customer_id":"*"`:                            false,
+		`"authorities":"ROLE_ADMIN","customer_id":1`:   false,
+		`"authorities":"ROLE_COMPANY_ADMIN"`:           false,
 	} {
 		pr := principal(t, members)
 		if got := p.CoversID(pr, 999) || p.CoversUUID(pr, missing); got != want {

@@ -18,6 +18,9 @@ const (
 	PermissionCreate Permission = "customer_user:create" // add them
 )
 
+// AllCustomers is the customer claim of the platform's administrator: this very string and not an array that holds it.
+const AllCustomers = "*"
+
 // PermissionHistory is the right to read who changed what. It goes with the administrators' roles: no token can name it.
 const PermissionHistory Permission = "history"
 
@@ -31,7 +34,8 @@ type Principal struct {
 
 	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
 	customers        []customerKey
-	namesCustomers   bool // whether the claim is there; where it is empty, it names no customer
+	listsCustomers   bool // whether the customer claim is a list, even an empty one, or a single customer
+	allCustomers     bool // whether the customer claim is AllCustomers; it counts only with ROLE_ADMIN
 	permissions      []string
 	authorities      []string
 	namesAuthorities bool

@@ -3,18 +3,18 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 )
 
-// Claims are what [Sign] puts into a token. A nil list leaves its claim out, which is not the same as an empty one: a token
-// without the customer claim may be the platform administrator's, one with an empty list is for no customer at all.
+// Claims are what [Sign] puts into a token. A nil list leaves its claim out.
 type Claims struct {
 	Subject     string     // sub; required
 	UserID      *uuid.UUID // nil: no such claim
-	Customers   []string   // each a UUID, or a Long in decimal digits, which is written as a number
+	Customers   []string   // each a UUID, or a Long in decimal digits, which is written as a number; or AllCustomers alone
 	Permissions []Permission
 	Authorities []string
 
@@ -48,17 +48,9 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		members[names.UserID] = c.UserID.String()
 	}
 	if c.Customers != nil {
-		customers := make([]any, len(c.Customers))
-		for i, text := range c.Customers {
-			key, ok := parseCustomer(text)
-			if !ok {
-				return "", fmt.Errorf("the customer %q is neither a UUID nor an integer above 0", text)
-			}
-			if key.id != 0 {
-				customers[i] = key.id
-			} else {
-				customers[i] = key.uuid.String()
-			}
+		customers, err := customersClaim(c.Customers)
+		if err != nil {
+			return "", err
 		}
 		members[names.Customers] = customers
 	}
@@ -80,4 +72,27 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		return "", fmt.Errorf("signing the token: %w", err)
 	}
 	return token, nil
+}
+
+// customersClaim returns the value of the customer claim.
+func customersClaim(names []string) (any, error) {
+	if slices.Contains(names, AllCustomers) {
+		if len(names) > 1 {
+			return nil, fmt.Errorf("the customer %s stands for all customers, so no other can be beside it", AllCustomers)
+		}
+		return AllCustomers, nil
+	}
+	customers := make([]any, len(names))
+	for i, text := range names {
+		key, ok := parseCustomer(text)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("the customer %q is neither a UUID nor an integer above 0 nor %s for all", text, AllCustomers)
+		case key.id != 0:
+			customers[i] = key.id
+		default:
+			customers[i] = key.uuid.String()
+		}
+	}
+	return customers, nil
 }

@@ -49,6 +49,11 @@ func TestSign(t *testing.T) {
 			`{"authorities":[],"customer_id":[],"exp":1773504566,"iat":1773500966,"permissions":[],"sub":"ada"}`,
 		},
 		{
+			"all customers",
+			auth.Claims{Subject: "ada", Customers: []string{"*"}, Expires: time.Hour},
+			`{"customer_id":"*","exp":1773504566,"iat":1773500966,"sub":"ada"}`,
+		},
+		{
 			"other names",
 			auth.Claims{Subject: "ada", UserID: &ada, Customers: []string{}, Expires: time.Hour, Names: auth.ClaimNames{UserID: "uid", Customers: "tenants"}},
 			`{"exp":1773504566,"iat":1773500966,"sub":"ada","tenants":[],"uid":"94520740-d63c-4e02-85ca-c4e138801e73"}`,
@@ -84,7 +89,7 @@ func TestSignRefusesWhatVerifyWould(t *testing.T) {
 			t.Errorf("%s: signed", name)
 		}
 	}
-	for _, customer := range []string{"", "0", "-1", "+1", "x", "3393.0", "9223372036854775808", uuid.Nil.String(), "94520740d63c4e0285cac4e138801e73"} {
+	for _, customer := range []string{"", "0", "-1", "+1", "x", "3393.0", "*", "**", "* ", "9223372036854775808", uuid.Nil.String(), "94520740d63c4e0285cac4e138801e73"} {
 		claims := good
 		claims.Customers = []string{"3393", customer}
 		if token, err := auth.Sign(secret, claims, now); err == nil || token != "" {

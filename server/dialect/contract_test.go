@@ -154,7 +154,9 @@ func checkGuard(t *testing.T, s *servertest.Server, r servertest.Request, permis
 		{"with the permission", &auth.Claims{Customers: here, Permissions: []auth.Permission{permission}}, 0},
 		{"of a customer's administrator", &auth.Claims{Customers: here, Authorities: []string{"ROLE_COMPANY_ADMIN"}}, 0},
 		{"of a customer's ROLE_ADMIN", &auth.Claims{Customers: here, Authorities: []string{"ROLE_ADMIN"}}, 0},
-		{"of the platform's administrator", &auth.Claims{Authorities: []string{"ROLE_ADMIN"}}, 0},
+		{"ROLE_ADMIN without customers", &auth.Claims{Permissions: all, Authorities: []string{"ROLE_ADMIN"}}, 403},
+		{"all customers without ROLE_ADMIN", &auth.Claims{Customers: []string{auth.AllCustomers}, Permissions: all, Authorities: []string{"ROLE_COMPANY_ADMIN"}}, 403},
+		{"of the platform's administrator", &auth.Claims{Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := r

@@ -247,10 +247,13 @@ func (op *operation) nearestQuery(name string) string {
 
 // authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.
 func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) error {
-	if !tenant.Many {
+	switch {
+	case !tenant.Many:
 		if err := op.authorizeTenant(ctx, call, tenant); err != nil {
 			return err
 		}
+	case !op.dialect.service.Policy.MayAskForMany(call.Principal):
+		return fmt.Errorf("%w: the token says half of what makes a platform administrator", auth.ErrForbidden)
 	}
 	if !op.dialect.service.Policy.Permits(call.Principal, op.permission) {
 		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)

@@ -99,7 +99,7 @@ func TestPutAsksForTheCustomerTheCompanyAndThePermission(t *testing.T) {
 		may := func(permissions []auth.Permission, authorities ...string) auth.Claims {
 			return auth.Claims{Subject: "somebody", Customers: []string{"3393"}, Permissions: permissions, Authorities: authorities, Expires: time.Hour}
 		}
-		platform := auth.Claims{Subject: "root", Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
+		platform := auth.Claims{Subject: "root", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
 		alan := nine([2]string{"username", `"alanturing"`}, [2]string{"email", `"alan.turing@example.com"`},
 			[2]string{"authorities", `[{"name":"ROLE_COMPANY_ADMIN"},{"name":"ROLE_USER"}]`})
 		for _, c := range []struct {

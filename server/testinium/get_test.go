@@ -157,7 +157,7 @@ func TestReadingIsRefusedInTheWordsOfItsPage(t *testing.T) {
 			return c
 		}
 		stranger := as(func(c *auth.Claims) { c.Customers = []string{"999"} })
-		platform := as(func(c *auth.Claims) { c.Customers, c.Authorities = nil, []string{"ROLE_ADMIN"} })
+		platform := as(func(c *auth.Claims) { c.Customers, c.Authorities = []string{auth.AllCustomers}, []string{"ROLE_ADMIN"} })
 		writer := as(func(c *auth.Claims) { c.Permissions, c.Authorities = []auth.Permission{auth.PermissionWrite}, nil })
 
 		for name, c := range map[string]struct {

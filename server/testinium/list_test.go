@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -92,7 +93,7 @@ func TestTheListShowsNobodyOfAnotherCustomer(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		claims := servertest.Administrator()
-		claims.Customers = nil
+		claims.Customers = []string{auth.AllCustomers}
 		for path, c := range map[string]struct {
 			company string
 			ids     []int64

@@ -24,7 +24,7 @@ func TestPatchAsksForTheCustomerAndThePermission(t *testing.T) {
 			c.Customers = customers
 			return c
 		}
-		platform := auth.Claims{Subject: "root", Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
+		platform := auth.Claims{Subject: "root", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
 		const (
 			users     = "/users/94520740-d63c-4e02-85ca-c4e138801e73"
 			customers = "/auth/api/v1/customers/"

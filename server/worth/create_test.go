@@ -308,8 +308,10 @@ func TestCreateNeedsThePermissionToCreateAndTheRankAlone(t *testing.T) {
 		"permission to create and write, rank 2": func(c *auth.Claims) { c.Authorities = nil },
 		"ROLE_COMPANY_ADMIN":                     func(c *auth.Claims) { c.Permissions, c.Authorities = nil, []string{"ROLE_COMPANY_ADMIN"} },
 		"ROLE_ADMIN":                             func(c *auth.Claims) { c.Permissions, c.Authorities = nil, []string{"ROLE_ADMIN"} },
-		"ROLE_ADMIN without a customer":          func(c *auth.Claims) { c.Customers, c.Permissions, c.Authorities = nil, nil, []string{"ROLE_ADMIN"} },
-		"the customer by its UUID":               func(c *auth.Claims) { c.Customers = []string{servertest.SandboxUUID.String()} },
+		"ROLE_ADMIN of all customers": func(c *auth.Claims) {
+			c.Customers, c.Permissions, c.Authorities = []string{auth.AllCustomers}, nil, []string{"ROLE_ADMIN"}
+		},
+		"the customer by its UUID": func(c *auth.Claims) { c.Customers = []string{servertest.SandboxUUID.String()} },
 		"permission to create alone, ROLE_USER rank": func(c *auth.Claims) {
 			c.Permissions, c.Authorities = []auth.Permission{auth.PermissionCreate}, []string{"ROLE_USER"}
 		},

@@ -406,7 +406,7 @@ func TestAListIsRefusedInTheWordsOfItsPage(t *testing.T) {
 		stranger.Customers = []string{nowhere}
 		writer.Permissions, writer.Authorities = []auth.Permission{auth.PermissionWrite, auth.PermissionCreate}, nil
 		platform := servertest.Administrator()
-		platform.Customers = nil
+		platform.Customers = []string{auth.AllCustomers}
 		unknown := servertest.WorthError(http.StatusBadRequest, "INVALID", "CustomersApiError", "",
 			servertest.FieldError{"customerID", "Customer does not exists"})
 		for _, c := range []struct {
@@ -443,7 +443,7 @@ func TestAListShowsNobodyOfAnotherCustomer(t *testing.T) {
 			}
 		}
 		everybody := servertest.Administrator()
-		everybody.Customers = nil
+		everybody.Customers = []string{auth.AllCustomers}
 		var there worthclient.UserListAnswer
 		s.Ask(everybody, servertest.Request{Method: http.MethodGet, Path: "/auth/api/v1/customers/" + servertest.ElsewhereUUID.String() + "/users"}).Decode(t, &there)
 		if len(there.Data.Records) != 1 || there.Data.Records[0].ID != servertest.AlanUUID {

@@ -22,7 +22,7 @@ func TestSubrolesAreABareArrayWithoutTheOwner(t *testing.T) {
 		answer.Expect(t, http.StatusOK, all)
 		answer.ExpectHeader(t, "Content-Type", "application/json; charset=utf-8")
 		platform := servertest.Administrator()
-		platform.Customers = nil
+		platform.Customers = []string{auth.AllCustomers}
 		get(platform, servertest.ElsewhereUUID.String()).Expect(t, http.StatusOK, all)
 
 		unknown := servertest.WorthError(http.StatusBadRequest, "INVALID", "CustomersApiError", "Customer does not exists",
