@@ -252,3 +252,13 @@ func TestRekeySealsAnewAndOldKeysCanBeForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestNumberChanges numbers by hand what no server has numbered.
+func TestNumberChanges(t *testing.T) {
+	t.Parallel()
+	eachOperated(t, func(t *testing.T, o *operator) {
+		o.send("one", http.MethodPatch, patchOfAda, `{"first_name":"Augusta"}`)
+		o.run(0, "changes numbered: 4\n", "", "changes", "number")
+		o.run(0, "changes numbered: 0\n", "", "changes", "number")
+	})
+}

@@ -33,6 +33,7 @@ type commandLine struct {
 	Import   importCommand   `cmd:"" help:"Take a file of users into the directory."`
 	Export   exportCommand   `cmd:"" help:"Write the users of the directory to a file."`
 	History  historyCommand  `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
+	Changes  changesCommand  `cmd:"" help:"The feed of all changes."`
 	Restore  restoreCommand  `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
 	Backup   backupCommand   `cmd:"" help:"Copy a SQLite database to a file, while it is being used."`
 	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
@@ -202,6 +203,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 		return errors.Join(err, l.Close())
 	}
 	defer admin.stop()
+	defer s.keepNumbering()()
 	failed := make(chan error, 1)
 	go func() { failed <- s.serve(h, l) }()
 	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)
@@ -215,6 +217,28 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	}
 	// The caller's context is done; what is under way gets its own.
 	return s.finish(context.WithoutCancel(ctx), h)
+}
+
+// keepNumbering numbers changes for the change feed in the background until end is called.
+func (s *Server) keepNumbering() (end func()) {
+	if s.c.Mock != nil {
+		return func() {} // its answers must not depend on time
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() {
+		s.store.KeepNumbering(ctx, func(err error) {
+			if err != nil {
+				s.c.Log.Warn("changes cannot be numbered, the change feed stands still", "error", err)
+				return
+			}
+			s.c.Log.Info("changes are numbered again")
+		})
+	})
+	return func() {
+		cancel()
+		background.Wait()
+	}
 }
 
 // drain says from now on that the server is not ready, and serves on for the time that it has for it; or gives the error for

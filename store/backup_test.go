@@ -147,7 +147,7 @@ func beforeBackup(t *testing.T, s *store.Store) (b backedUp) {
 	t.Helper()
 	storetest.Directory(t, s)
 	edit(t, s, ada, func(u *store.User) { u.VCSPassword, u.FirstName = new("git"), "Augusta" })
-	_, next, err := s.ListChanges(context.Background(), store.FeedScope{All: true}, 0, 1000)
+	_, next, err := listChanges(s, store.FeedScope{All: true}, 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func (b backedUp) goesOnIn(t *testing.T, s *store.Store) {
 	}
 	edit(t, s, ada, func(u *store.User) { u.LastName = "Lovelace" })
 
-	changes, _, err := s.ListChanges(context.Background(), store.FeedScope{All: true}, b.next, 1000)
+	changes, _, err := listChanges(s, store.FeedScope{All: true}, b.next, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

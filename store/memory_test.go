@@ -38,6 +38,9 @@ func TestInMemoryConcurrentEditsAllStay(t *testing.T) {
 			if _, err := s.UserHistory(t.Context(), key, 0, 100); err != nil {
 				t.Error(err)
 			}
+			if _, err := s.NumberChanges(t.Context()); err != nil {
+				t.Error(err)
+			}
 			if _, _, err := s.ListChanges(t.Context(), store.FeedScope{All: true}, 0, 100); err != nil {
 				t.Error(err)
 			}

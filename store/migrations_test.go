@@ -83,7 +83,7 @@ func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := storetest.Open(t, url)
-		changes, next, err := s.ListChanges(context.Background(), store.FeedScope{All: true}, 0, 100)
+		changes, next, err := listChanges(s, store.FeedScope{All: true}, 0, 100)
 		if err != nil || next != 6 {
 			t.Fatalf("next is %d, %v", next, err)
 		}

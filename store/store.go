@@ -52,6 +52,8 @@ type Store struct {
 	random      io.Reader
 	// transactions counts those that run or wait for a connection.
 	transactions atomic.Int64
+	// committed wakes the sequencer of the change feed.
+	committed chan struct{}
 }
 
 // database is an opened engine: everything in which the two differ.
@@ -168,7 +170,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random}
+	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
@@ -263,6 +265,9 @@ func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) err
 		// A server may be configured for another isolation; under a stricter one, a row that was waited for could not be
 		// read as it now is.
 	}, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if failed == nil && err == nil {
+		s.wakeSequencer()
+	}
 	if failed != nil || err == nil {
 		return failed
 	}

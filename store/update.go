@@ -211,7 +211,11 @@ func (s *Store) swap(ctx context.Context, by updating, before, after *User, chan
 	if by.held {
 		return s.db.swap(ctx, by.db, before, after, change)
 	}
-	return s.db.groups.swap(ctx, before, after, change)
+	err := s.db.groups.swap(ctx, before, after, change)
+	if err == nil {
+		s.wakeSequencer()
+	}
+	return err
 }
 
 // mayResign refuses to let a customer's last administrator go.

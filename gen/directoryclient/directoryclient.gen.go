@@ -244,7 +244,7 @@ type ClientInterface interface {
 
 	// ListChanges Follow all changes
 	//
-	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised.
+	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
 	//
 	// Corresponds with GET /changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -259,7 +259,7 @@ type ClientInterface interface {
 
 // ListChanges Follow all changes
 //
-// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised.
+// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
 //
 // Corresponds with GET /changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -483,7 +483,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListChangesWithResponse Follow all changes
 	//
-	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised.
+	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -788,7 +788,7 @@ func (r ListUserHistoryResponse) ContentType() string {
 
 // ListChangesWithResponse Follow all changes
 //
-// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised.
+// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -63,6 +63,9 @@ func goesOn(t *testing.T, database string) {
 	if len(tokens) != allUsers {
 		t.Errorf("%d access tokens", len(tokens))
 	}
+	if _, err := s.NumberChanges(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	changes, _, err := s.ListChanges(t.Context(), store.FeedScope{All: true}, 0, 2*allUsers)
 	if err != nil || len(changes) != allUsers+1 {
 		t.Errorf("%d changes in the feed: %v", len(changes), err)

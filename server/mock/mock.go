@@ -173,6 +173,10 @@ func (m *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		// A server numbers changes in the background, within a second; a mock's answers must not depend on time.
+		if _, err := l.server.Store().NumberChanges(r.Context()); err != nil {
+			m.c.Log.Warn("number the mock's changes", "error", err)
+		}
 	default:
 		l.clock.tick()
 	}
