@@ -116,7 +116,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 
-	// Errors The first 100 single errors of the request, then how many more there are; empty where the problem is not about a parameter.
+	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the problem is not about a parameter.
 	Errors []FieldError `json:"errors"`
 }
 

@@ -64,7 +64,7 @@ type Error struct {
 	// Path The request's path.
 	Path string `json:"path"`
 
-	// Errors The first 100 single errors of the request, then how many more there are; empty where the error is not about a member.
+	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
 }
 

@@ -94,7 +94,7 @@ type ErrorData struct {
 	// ErrorName Which kind of error this is.
 	ErrorName string `json:"errorName"`
 
-	// Errors The first 100 single errors of the request, then how many more there are; empty where the error is not about a member.
+	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
 }
 

@@ -10,7 +10,6 @@ package dialect
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -60,8 +59,9 @@ type Dialect struct {
 	FieldName func(store.Field) string
 	// TakenMessage is the sentence for an e-mail or a username that another user has.
 	TakenMessage func(store.Field) string
-	// Render gives the body of an error's answer. The operation is the operationId, or "" where no operation was found.
-	Render func(p Problem, operation string, r *http.Request) any
+	// Render gives the body of an error's answer. The operation is the operationId, or "" where no operation was found. The path
+	// is the request's, cut to 256 characters. It is called again with fewer fields where the answer is too long.
+	Render func(p Problem, operation, path string) any
 
 	service     *Service
 	operations  map[string]*operation
@@ -116,7 +116,10 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 			if !ok {
 				return nil, fmt.Errorf("mount %s: no permission is named for %s %s", d.Name, method, path)
 			}
-			op := newOperation(d, item, o, permission)
+			op, err := newOperation(d, item, o, permission)
+			if err != nil {
+				return nil, err
+			}
 			d.operations[o.OperationID] = op
 			stages[o.OperationID] = []echo.MiddlewareFunc{op.serve}
 		}

@@ -3,7 +3,6 @@ package dialect
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -64,13 +63,25 @@ type FieldError struct {
 	Message string
 }
 
-// maxExcerpt is how much of a client's own text a message repeats, in characters.
-const maxExcerpt = 64
+// How much of a client's own text an answer repeats, in characters: of one name, and of a path of several.
+const (
+	maxExcerpt = 64
+	maxPath    = 256
+)
 
-// Excerpt gives text for a message: what is longer than 64 characters is cut.
-func Excerpt(text string) string {
-	if runes := []rune(text); len(runes) > maxExcerpt {
-		return string(runes[:maxExcerpt]) + "..."
+// Excerpt returns text for an answer: text longer than 64 characters is cut and ends in "...".
+func Excerpt(text string) string { return excerpt(text, maxExcerpt) }
+
+func excerpt(text string, most int) string {
+	if len(text) <= most { // in bytes: it has no more characters than that
+		return text
+	}
+	characters := 0
+	for i := range text {
+		if characters == most {
+			return text[:i] + "..."
+		}
+		characters++
 	}
 	return text
 }
@@ -111,22 +122,20 @@ func (d *Dialect) classify(err error) Problem {
 	p.Status = statuses[p.Kind]
 	switch p.Kind {
 	case Invalid, Refused:
-		p.Fields = boundErrors(d.fieldErrors(err))
+		p.Fields = boundErrors(d.fieldErrors(err), maxErrors)
 	}
 	return p
 }
 
-// maxErrors is how many single errors an answer lists. A body of many small members can have far more wrong with it, and
-// the answer would be many times its size.
+// maxErrors is how many single errors an answer lists. Validation stops when it has found more.
 const maxErrors = 100
 
-// boundErrors gives the first of the errors, and how many more there are.
-func boundErrors(fields []FieldError) []FieldError {
-	if len(fields) <= maxErrors {
+// boundErrors returns the first most errors, then one that says that there are more.
+func boundErrors(fields []FieldError, most int) []FieldError {
+	if len(fields) <= most {
 		return fields
 	}
-	more := FieldError{Message: fmt.Sprintf("and %d more errors", len(fields)-maxErrors)}
-	return append(fields[:maxErrors:maxErrors], more)
+	return append(fields[:most:most], FieldError{Message: "and more errors"})
 }
 
 func kindOf(err error) Kind {

@@ -19,10 +19,15 @@ import (
 // maxDepth is how deep objects and arrays of a body may be nested.
 const maxDepth = 32
 
+// maxValues is how many values a body may have, objects and arrays included. Each takes far more memory than the two bytes
+// that it may have in the text. The largest body that any operation has use for has some 350.
+const maxValues = 1024
+
 // bodyReader reads bodies one after another, with the memory of those before.
 type bodyReader struct {
 	text    bytes.Buffer
 	decoder jsontext.Decoder
+	values  jsonDecoder
 }
 
 var bodyReaders = sync.Pool{New: func() any { return &bodyReader{} }}
@@ -47,7 +52,8 @@ func readJSON(r io.Reader) (any, error) {
 		return nil, invalidBody("the body could not be read to its end")
 	}
 	b.decoder.Reset(&b.text)
-	return jsonDecoder{&b.decoder}.decode()
+	b.values = jsonDecoder{Decoder: &b.decoder}
+	return b.values.decode()
 }
 
 // decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,
@@ -55,10 +61,10 @@ func readJSON(r io.Reader) (any, error) {
 // UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth and anything behind the value are an *InvalidError
 // that names the member where one can be named (SEMANTICS.md, "JSON"; RFC 8259 leaves each of them open).
 func decodeJSON(body []byte) (any, error) {
-	return jsonDecoder{jsontext.NewDecoder(bytes.NewBuffer(body))}.decode()
+	return (&jsonDecoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body))}).decode()
 }
 
-func (d jsonDecoder) decode() (any, error) {
+func (d *jsonDecoder) decode() (any, error) {
 	value, err := d.value()
 	if err != nil {
 		return nil, d.explain(err)
@@ -69,14 +75,21 @@ func (d jsonDecoder) decode() (any, error) {
 	return value, nil
 }
 
-type jsonDecoder struct{ *jsontext.Decoder }
+type jsonDecoder struct {
+	*jsontext.Decoder
+	values int // how many it has read
+}
 
 var (
 	errTooDeep = errors.New("nested too deep")
 	errNUL     = errors.New("text holds U+0000")
+	errTooMany = errors.New("too many values")
 )
 
-func (d jsonDecoder) value() (any, error) {
+func (d *jsonDecoder) value() (any, error) {
+	if d.values++; d.values > maxValues {
+		return nil, errTooMany
+	}
 	token, err := d.ReadToken()
 	if err != nil {
 		return nil, err
@@ -97,7 +110,7 @@ func (d jsonDecoder) value() (any, error) {
 	}
 }
 
-func (d jsonDecoder) object() (any, error) {
+func (d *jsonDecoder) object() (any, error) {
 	if d.StackDepth() > maxDepth {
 		return nil, errTooDeep
 	}
@@ -119,7 +132,7 @@ func (d jsonDecoder) object() (any, error) {
 	return members, err
 }
 
-func (d jsonDecoder) array() (any, error) {
+func (d *jsonDecoder) array() (any, error) {
 	if d.StackDepth() > maxDepth {
 		return nil, errTooDeep
 	}
@@ -181,7 +194,7 @@ func integer(literal string) (int64, bool) {
 }
 
 // explain says in plain words, and without the body's text, what is wrong with it and where.
-func (d jsonDecoder) explain(err error) error {
+func (d *jsonDecoder) explain(err error) error {
 	field := memberPath(d.StackPointer())
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -194,6 +207,8 @@ func (d jsonDecoder) explain(err error) error {
 		return &InvalidError{Fields: []FieldError{{Field: field, Message: subject(field) + " must not contain U+0000"}}}
 	case errors.Is(err, errTooDeep):
 		return invalidBody(fmt.Sprintf("the body must not be nested deeper than %d", maxDepth))
+	case errors.Is(err, errTooMany):
+		return invalidBody(fmt.Sprintf("the body must have at most %d values", maxValues))
 	case errors.Is(err, io.EOF) && d.InputOffset() == 0:
 		return invalidBody("the body is required")
 	default:

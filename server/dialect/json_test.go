@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,8 +111,25 @@ func TestNestingEndsAt32(t *testing.T) {
 	if _, err := decodeJSON([]byte(strings.Repeat("[", 33) + strings.Repeat("]", 33))); err == nil {
 		t.Error("33 deep: no error")
 	}
-	// Width is no depth.
-	if _, err := decodeJSON([]byte("[" + strings.Repeat("[],{},", 1000) + "[]]")); err != nil {
+	// Width is no depth, up to its own bound.
+	for n, ok := range map[int]bool{1023: true, 1024: false} {
+		for open, text := range map[string]string{"[]": strings.Repeat("1,", n-1) + "1", "{}": members(n)} {
+			_, err := decodeJSON([]byte(open[:1] + text + open[1:]))
+			if ok != (err == nil) || err != nil && err.Error() != "invalid request: the body must have at most 1024 values" {
+				t.Errorf("%s of %d values: %v", open, n, err)
+			}
+		}
+	}
+	if _, err := decodeJSON([]byte("[" + strings.Repeat("[],{},", 500) + "[]]")); err != nil {
 		t.Error(err)
 	}
+}
+
+// members gives n members of an object.
+func members(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = `"` + strconv.Itoa(i) + `":null`
+	}
+	return strings.Join(all, ",")
 }

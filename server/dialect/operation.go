@@ -33,6 +33,9 @@ const (
 	handlingStrict          = "handling=strict"
 )
 
+// maxQueryParameters is how many parameters a query may have, repeated ones included. No operation has half as many.
+const maxQueryParameters = 64
+
 // operation is one operation of a document, ready to be served.
 type operation struct {
 	dialect    *Dialect
@@ -51,7 +54,7 @@ type parameter struct {
 	rule rule
 }
 
-func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) *operation {
+func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) (*operation, error) {
 	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID]}
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 		op.parameters = append(op.parameters, parameter{p.Value, newRule(p.Value.Schema.Value)})
@@ -67,7 +70,22 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
 		op.body = &body
 	}
-	return op
+	return op, op.checkBounds()
+}
+
+// checkBounds returns an error if the document lets a request have as many items or as long a search as it likes.
+func (op *operation) checkBounds() error {
+	if op.body != nil {
+		if path, found := unboundedArray(op.body.schema, "", maxDepth); found {
+			return fmt.Errorf("mount %s: the body of %s has no maxItems for %s", op.dialect.Name, op.id, subject(path))
+		}
+	}
+	for _, p := range op.parameters {
+		if s := p.Schema.Value; isQuery(p.Parameter) && s.Type.Is("string") && s.MaxLength == nil && s.Enum == nil && s.Format == "" && s.Pattern == "" {
+			return fmt.Errorf("mount %s: the query parameter %s of %s has no maxLength", op.dialect.Name, p.Name, op.id)
+		}
+	}
+	return nil
 }
 
 // serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
@@ -134,7 +152,11 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 	var query url.Values
 	if op.takesQuery {
 		var err error
-		if query, err = url.ParseQuery(c.Request().URL.RawQuery); err != nil {
+		text := c.Request().URL.RawQuery
+		if strings.Count(text, "&") >= maxQueryParameters {
+			return nil, []FieldError{{Message: fmt.Sprintf("the query must have at most %d parameters", maxQueryParameters)}}
+		}
+		if query, err = url.ParseQuery(text); err != nil {
 			wrong = append(wrong, FieldError{Message: "the query is not well formed"})
 		}
 	}
@@ -272,12 +294,12 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err != nil {
 		return err
 	}
+	wrong := trim(op.body.schema, value, "")
 	call.Body, _ = value.(map[string]any)
 	call.unknown = unknownMembers(op.body.schema, value, "")
 	// Of two errors of one member the check's is told: it says more than a bound does.
-	var wrong []FieldError
 	if op.check != nil {
-		wrong = op.check(call, parameters)
+		wrong = append(wrong, op.check(call, parameters)...)
 	}
 	wrong = append(wrong, op.body.validate(value, "")...)
 	if call.strict {

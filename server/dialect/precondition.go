@@ -59,31 +59,33 @@ func (t entityTags) have(version int64) bool {
 // ETag is the strong validator of a user's version, as every answer about a user carries it.
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// The bounds of a list of names in a header: the names are the client's, so neither their number nor their length may
-// be.
+// The bounds of a list of names in a header, as the names are the client's. A percent-encoded character has up to twelve
+// bytes, and many proxies take a header of 8 KiB in all.
 const (
 	maxListedNames = 32
 	maxNameLength  = 64
+	maxListBytes   = 4 << 10
 )
 
-// listNames gives names as a header's value: at most maxListedNames of at most maxNameLength characters each, then
-// "...". Bytes that are no token characters (RFC 9110, section 5.6.2) are percent-encoded.
+// listNames gives names as a header's value: at most maxListedNames of at most maxNameLength characters each, and at most
+// maxListBytes in all, then "...". Bytes that are no token characters (RFC 9110, section 5.6.2) are percent-encoded.
 func listNames(names []string) string {
-	cut := len(names) > maxListedNames
-	if cut {
-		names = names[:maxListedNames]
-	}
-	listed := make([]string, 0, len(names)+1)
-	for _, name := range names {
+	listed := make([]string, 0, min(len(names), maxListedNames)+1)
+	size := 0
+	for i, name := range names {
+		if i == maxListedNames {
+			return strings.Join(append(listed, "..."), ", ")
+		}
 		if len(name) > maxNameLength { // in bytes: else it has no more characters
 			if runes := []rune(name); len(runes) > maxNameLength {
 				name = string(runes[:maxNameLength])
 			}
 		}
-		listed = append(listed, percentEncode(name))
-	}
-	if cut {
-		listed = append(listed, "...")
+		name = percentEncode(name)
+		if size += len(name) + len(", "); size > maxListBytes {
+			return strings.Join(append(listed, "..."), ", ")
+		}
+		listed = append(listed, name)
 	}
 	return strings.Join(listed, ", ")
 }

@@ -1,8 +1,10 @@
 package dialect
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -42,8 +44,35 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	if c.Request().Method == http.MethodHead {
 		return c.NoContent(p.Status)
 	}
+	body, err := d.errorBody(p, SummaryOf(c).Operation, c.Request().URL.Path)
+	if err != nil {
+		return err
+	}
 	c.Response().WriteHeader(p.Status)
-	return writeJSON(c.Response(), d.Render(p, SummaryOf(c).Operation, c.Request()))
+	if _, err := c.Response().Write(body); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+// maxErrorBody is how many bytes the body of an error's answer may have. The client chose what is in it: names that JSON
+// escapes are six times as long there.
+const maxErrorBody = 16 << 10
+
+// errorBody encodes a problem in the dialect's words, with as many of its single errors as there is room for.
+func (d *Dialect) errorBody(p Problem, operation, path string) ([]byte, error) {
+	path = excerpt(path, maxPath)
+	all := p.Fields
+	for most := len(all); ; most /= 2 {
+		p.Fields = boundErrors(all, most)
+		var body bytes.Buffer
+		if err := writeJSON(&body, d.Render(p, operation, path)); err != nil {
+			return nil, err
+		}
+		if body.Len() <= maxErrorBody || most == 0 {
+			return body.Bytes(), nil
+		}
+	}
 }
 
 // challenge is RFC 6750's: an error code only where a token was sent that cannot be used.

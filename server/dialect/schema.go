@@ -74,7 +74,7 @@ func isPlain(s *openapi3.Schema) bool {
 	rest.Type, rest.Nullable, rest.Enum, rest.Format = nil, false, nil, ""
 	rest.MinLength, rest.MaxLength, rest.Pattern = 0, nil, ""
 	rest.Min, rest.Max = nil, nil
-	rest.Items = nil
+	rest.Items, rest.MaxItems = nil, nil
 	rest.Properties, rest.Required, rest.MinProps = nil, nil, 0
 	return reflect.ValueOf(rest).IsZero()
 }
@@ -155,7 +155,8 @@ func compileArray(s *openapi3.Schema, depth int) sure {
 	item := compileBelow(s.Items.Value, depth-1)
 	return func(value any) bool {
 		items, ok := value.([]any)
-		return ok && !slices.ContainsFunc(items, func(v any) bool { return !item(v) })
+		return ok && (s.MaxItems == nil || uint64(len(items)) <= *s.MaxItems) &&
+			!slices.ContainsFunc(items, func(v any) bool { return !item(v) })
 	}
 }
 

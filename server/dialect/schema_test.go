@@ -31,7 +31,10 @@ func documentedSchemas(t *testing.T) map[string]*openapi3.Schema {
 		}
 		for path, item := range document.Paths.Map() {
 			for method, o := range item.Operations() {
-				op := newOperation(&Dialect{}, item, o, "")
+				op, err := newOperation(&Dialect{}, item, o, "")
+				if err != nil {
+					t.Fatal(err)
+				}
 				at := filepath.Base(file) + " " + method + " " + path
 				for _, p := range op.parameters {
 					collect(all, at+" "+p.Name, p.Schema.Value)

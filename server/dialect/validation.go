@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,19 +17,150 @@ import (
 // be an e-mail address".
 const patternMessage = "x-pattern-message"
 
-// validate holds value against schema and gives all that is wrong with it, one error a member, by the members' paths
-// below path in ascending order.
+// validate checks value against schema and returns what is wrong with it, one error a member, by the members' paths below
+// path in ascending order. It stops once it has found more than maxErrors.
 func validate(schema *openapi3.Schema, value any, path string) []FieldError {
-	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat))
+	var v validation
+	v.check(schema, value, path)
+	return onePerField(v.found)
+}
+
+// validation walks objects and arrays itself and asks kin-openapi about the values in them one by one: asked about all at
+// once, kin-openapi (0.152) makes an error for every element before it looks at any bound.
+type validation struct{ found []FieldError }
+
+func (v *validation) full() bool { return len(v.found) > maxErrors }
+
+func (v *validation) add(path, predicate string) {
+	v.found = append(v.found, FieldError{Field: path, Message: subject(path) + " " + predicate})
+}
+
+func (v *validation) check(schema *openapi3.Schema, value any, path string) {
+	if isPlain(schema) && len(schema.Enum) == 0 {
+		switch value := value.(type) {
+		case map[string]any:
+			if schema.Type.Is("object") {
+				v.object(schema, value, path)
+				return
+			}
+		case []any:
+			if schema.Type.Is("array") && schema.Items != nil {
+				v.array(schema, value, path)
+				return
+			}
+		}
+	}
+	err := schema.VisitJSON(scalar(schema, value), openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat))
 	if err == nil {
-		return nil
+		return
 	}
-	var found []FieldError
 	for _, e := range schemaErrors(err) {
-		field := join(path, e.JSONPointer()...)
-		found = append(found, FieldError{Field: field, Message: subject(field) + " " + predicate(e)})
+		v.add(join(path, e.JSONPointer()...), predicate(e))
+		if v.full() {
+			return
+		}
 	}
-	return onePerField(found)
+}
+
+// scalar is value, or an empty one of its kind where the schema of one plain type takes no such kind: what is in it does
+// not matter then.
+func scalar(schema *openapi3.Schema, value any) any {
+	if !isPlain(schema) || schema.Type == nil {
+		return value
+	}
+	switch value.(type) {
+	case map[string]any:
+		return map[string]any{}
+	case []any:
+		return []any{}
+	}
+	return value
+}
+
+func (v *validation) object(schema *openapi3.Schema, object map[string]any, path string) {
+	if uint64(len(object)) < schema.MinProps {
+		v.add(path, minProperties)
+	}
+	for _, name := range schema.Required {
+		if _, ok := object[name]; !ok {
+			v.add(join(path, name), "is required")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		if v.full() {
+			return
+		}
+		if member, ok := object[name]; ok {
+			v.check(schema.Properties[name].Value, member, join(path, name))
+		}
+	}
+}
+
+func (v *validation) array(schema *openapi3.Schema, items []any, path string) {
+	if schema.MaxItems != nil && uint64(len(items)) > *schema.MaxItems {
+		v.add(path, maxItems(*schema.MaxItems))
+		items = items[:*schema.MaxItems]
+	}
+	for i, item := range items {
+		if v.full() {
+			return
+		}
+		v.check(schema.Items.Value, item, join(path, strconv.Itoa(i)))
+	}
+}
+
+const minProperties = "must have at least one member"
+
+func maxItems(most uint64) string { return fmt.Sprintf("must have at most %d items", most) }
+
+// trim cuts every array of value that schema names to the items that it may have, and returns an error for each that had
+// more: what looks at a body afterwards does so in bounded time.
+func trim(schema *openapi3.Schema, value any, path string) (wrong []FieldError) {
+	object, _ := value.(map[string]any)
+	for name, property := range schema.Properties {
+		member, ok := object[name]
+		if !ok || !hasMembers(member) {
+			continue
+		}
+		items, isArray := member.([]any)
+		most := property.Value.MaxItems
+		if isArray && most != nil && uint64(len(items)) > *most {
+			field := join(path, name)
+			wrong = append(wrong, FieldError{Field: field, Message: field + " " + maxItems(*most)})
+			items = slices.Clip(items[:*most])
+			object[name] = items
+		}
+		if isArray && property.Value.Items != nil {
+			for i, item := range items {
+				wrong = append(wrong, trim(property.Value.Items.Value, item, join(path, name, strconv.Itoa(i)))...)
+			}
+			continue
+		}
+		wrong = append(wrong, trim(property.Value, member, join(path, name))...)
+	}
+	return wrong
+}
+
+// unboundedArray returns the path of an array that schema names without saying how many items it may have, and whether
+// there is one.
+func unboundedArray(schema *openapi3.Schema, path string, depth int) (string, bool) {
+	if schema == nil || depth == 0 {
+		return "", false
+	}
+	if schema.Type.Is("array") && schema.MaxItems == nil {
+		return path, true
+	}
+	if schema.Items != nil {
+		if found, ok := unboundedArray(schema.Items.Value, join(path, "0"), depth-1); ok {
+			return found, true
+		}
+	}
+	for name, property := range schema.Properties {
+		if found, ok := unboundedArray(property.Value, join(path, name), depth-1); ok {
+			return found, true
+		}
+	}
+	return "", false
 }
 
 // onePerField keeps the first error of each field, and orders them by their fields.
@@ -88,7 +220,9 @@ func predicate(e *openapi3.SchemaError) string {
 	case "maxLength":
 		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
 	case "minProperties":
-		return "must have at least one member"
+		return minProperties
+	case "maxItems":
+		return maxItems(*schema.MaxItems)
 	case "minimum":
 		return fmt.Sprintf("must be at least %s", strconv.FormatFloat(*schema.Min, 'f', -1, 64))
 	case "maximum":
@@ -143,7 +277,7 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 		}
 	}
 	slices.Sort(unknown)
-	return unknown
+	return slices.Compact(unknown) // two long names may be the same once they are cut
 }
 
 // hasMembers tells whether a value is of a kind that holds others.
@@ -155,7 +289,8 @@ func hasMembers(value any) bool {
 	return false
 }
 
-// join gives the path of a member below path. An empty name, which JSON allows, is "" in quotes.
+// join gives the path of a member below path, as answers repeat it: each name, and the path, are cut. An empty name, which
+// JSON allows, is "" in quotes.
 func join(path string, parts ...string) string {
 	var all []string
 	if path != "" {
@@ -165,9 +300,9 @@ func join(path string, parts ...string) string {
 		if part == "" {
 			part = `""`
 		}
-		all = append(all, part)
+		all = append(all, Excerpt(part))
 	}
-	return strings.Join(all, ".")
+	return excerpt(strings.Join(all, "."), maxPath)
 }
 
 // subject is what a message about the member at path begins with.

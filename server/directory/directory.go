@@ -147,7 +147,7 @@ var details = map[dialect.Kind]string{
 	dialect.Unavailable:      "The directory cannot answer at the moment.",
 }
 
-func render(p dialect.Problem, _ string, _ *http.Request) any {
+func render(p dialect.Problem, _, _ string) any {
 	problem := directoryapi.Problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(p.Status),

@@ -60,11 +60,12 @@ func Manager() auth.Claims {
 
 // Server is a server under test with the sandbox in its directory.
 type Server struct {
-	URL   string // http://127.0.0.1:port
-	Store *store.Store
-	HTTP  *http.Client // checks every answer
-	Admin http.Handler // the admin listener's
-	t     testing.TB
+	URL     string // http://127.0.0.1:port
+	Store   *store.Store
+	HTTP    *http.Client // checks every answer
+	Handler http.Handler // answers without the network, and what it answers is not checked
+	Admin   http.Handler // the admin listener's
+	t       testing.TB
 	// secret signs the tokens that the server takes.
 	secret []byte
 	names  atomic.Int64 // how many Unique has given
@@ -125,7 +126,7 @@ func start(t testing.TB, c server.Config) *Server {
 		}
 	})
 	url, check := listen(t, s)
-	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Admin: s.Admin(), t: t, secret: Secret}
+	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Handler: s, Admin: s.Admin(), t: t, secret: Secret}
 }
 
 // Mock runs a mock, which takes tokens that are signed with secret. It has no Store to look into, and is closed by whoever

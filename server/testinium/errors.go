@@ -30,8 +30,8 @@ var wordsOf = map[dialect.Kind]words{
 }
 
 // renderer gives every error's body: the shape that clients of Spring services read.
-func renderer(now func() time.Time) func(dialect.Problem, string, *http.Request) any {
-	return func(p dialect.Problem, operation string, r *http.Request) any {
+func renderer(now func() time.Time) func(p dialect.Problem, operation, path string) any {
+	return func(p dialect.Problem, operation, path string) any {
 		w := wordsOf[p.Kind]
 		if p.Kind == dialect.Forbidden && operation == "getUser" {
 			w = words{"UNAUTHORIZED_ACCESS", "The user lacks permission to see this information."}
@@ -42,7 +42,7 @@ func renderer(now func() time.Time) func(dialect.Problem, string, *http.Request)
 			Error:       http.StatusText(p.Status),
 			Message:     w.code,
 			Description: w.description,
-			Path:        r.URL.Path,
+			Path:        path,
 			Errors:      []testiniumapi.FieldError{},
 		}
 		for _, f := range p.Fields {

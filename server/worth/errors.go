@@ -30,7 +30,7 @@ var wordsOf = map[dialect.Kind]words{
 }
 
 // render is every error's body: the envelope that fits both shapes that Worth documents.
-func render(p dialect.Problem, operation string, _ *http.Request) any {
+func render(p dialect.Problem, operation, _ string) any {
 	w := wordsOf[p.Kind]
 	if p.Kind == dialect.UserNotFound && operation == "getCustomerUser" {
 		w = words{"NOT_FOUND", "CustomersApiError", "Customer user Not Found"}
