@@ -193,7 +193,7 @@ func observedSeries(t *testing.T) exposed {
 		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultClaims} {
 		e.may("outcome", string(f))
 	}
-	e.may("pool", "read", "write", "read_write")
+	e.may("pool", "find", "read", "write", "read_write")
 	return e
 }
 

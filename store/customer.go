@@ -43,14 +43,14 @@ func CustomerByUUID(id uuid.UUID) CustomerKey { return CustomerKey{"uuid", id} }
 // FindCustomer returns the customer that key names, or ErrNotFound.
 func (s *Store) FindCustomer(ctx context.Context, key CustomerKey) (Customer, error) {
 	var c Customer
-	err := take(ctx, s.read.WithContext(ctx), &c, "finding customer", map[string]any{key.column: key.value})
+	err := take(ctx, s.find.WithContext(ctx), &c, "finding customer", map[string]any{key.column: key.value})
 	return c, err
 }
 
 // FindCompany returns a company of the customer, or ErrNotFound, also when the company is another customer's.
 func (s *Store) FindCompany(ctx context.Context, customerID, companyID int64) (Company, error) {
 	var c Company
-	err := take(ctx, s.read.WithContext(ctx), &c, "finding company",
+	err := take(ctx, s.find.WithContext(ctx), &c, "finding company",
 		map[string]any{"customer_id": customerID, "id": companyID})
 	return c, err
 }

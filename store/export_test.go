@@ -74,6 +74,9 @@ func (s *Store) HoldLists(t *testing.T) (release func()) { return holdTurns(t, s
 // HoldSearches takes every turn of those who list users in other ways, until release is called.
 func (s *Store) HoldSearches(t *testing.T) (release func()) { return holdTurns(t, s.db.searches) }
 
+// Readers returns how many connections lists and searches may take together.
+func (s *Store) Readers() int { return cap(s.db.lists.taken) + cap(s.db.searches.taken) }
+
 func holdTurns(t *testing.T, all *turns) (release func()) {
 	for range cap(all.taken) {
 		if err := all.take(t.Context()); err != nil {

@@ -18,6 +18,10 @@ type FeedScope struct {
 // the versions of each user; so a reader who always asks for what comes after the last next misses nothing and repeats
 // nothing. The order between users is not that of their commits. It only reads.
 func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
+	if err := s.db.lists.take(ctx); err != nil {
+		return nil, 0, databaseError(ctx, "reading the feed", err)
+	}
+	defer s.db.lists.release()
 	db := s.read.WithContext(ctx)
 	// What is numbered between the two queries comes after next.
 	var highest int64

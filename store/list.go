@@ -157,6 +157,10 @@ func (s *Store) openAll(users []User) error {
 // long list this way holds nothing in the database between two calls, however slowly they come: what is changed in between
 // is seen as it then is, and nobody is seen twice.
 func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
+	if err := s.db.lists.take(ctx); err != nil {
+		return nil, databaseError(ctx, "listing users", err)
+	}
+	defer s.db.lists.release()
 	var users []User
 	err := s.read.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
 	if err != nil {

@@ -161,15 +161,16 @@ func (s *Store) Remembered() RememberedUsers {
 
 // Pool is the state of a pool of connections to the database.
 type Pool struct {
-	// Use is what its connections are for: "read", "write", or "read_write" where one pool is for both. Those to read from SQLite are
-	// told as one, whether they find users or search.
+	// Use is what its connections are for: "find" for single rows, "read" for lists and searches, "write", or "read_write" where one
+	// pool is for both.
 	Use              string
 	Max, InUse, Idle int           // connections: how many there may be, and how many there are
 	Waited           int64         // how often something had to wait for a connection so far
 	WaitedFor        time.Duration // how long it had to, in all
 }
 
-// PoolStates tells how the store's pools of connections are.
+// PoolStates returns the state of each of the store's pools of connections. Waits for a place among the readers of a pool are waits
+// for its connections.
 func (s *Store) PoolStates() []Pool {
 	use := "read"
 	if s.db.read == s.db.write {
@@ -178,13 +179,16 @@ func (s *Store) PoolStates() []Pool {
 	states := []Pool{poolState(use, s.db.read)}
 	s.db.lists.addTo(&states[0])
 	s.db.searches.addTo(&states[0])
+	if s.db.read != s.db.write {
+		states = append(states, poolState("write", s.db.write))
+	}
+	if s.db.find != s.db.read {
+		states = append(states, poolState("find", s.db.find))
+	}
 	if s.db.finder != nil {
-		s.db.finder.addTo(&states[0], s.db.read)
+		s.db.finder.turns.addTo(&states[len(states)-1])
 	}
-	if s.db.read == s.db.write {
-		return states
-	}
-	return append(states, poolState("write", s.db.write))
+	return states
 }
 
 func poolState(use string, db *sql.DB) Pool {

@@ -206,7 +206,7 @@ func TestTheObserverIsToldOfWhatWasOutdated(t *testing.T) {
 func TestPoolsAreTold(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		want := map[string][]string{"sqlite": {"read", "write"}, "postgres": {"read_write"}}[s.EngineName()]
+		want := map[string][]string{"sqlite": {"read", "write", "find"}, "postgres": {"read_write", "find"}}[s.EngineName()]
 		var uses []string
 		for _, p := range s.PoolStates() {
 			uses = append(uses, p.Use)

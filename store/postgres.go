@@ -22,8 +22,14 @@ import (
 )
 
 // maxPostgresConns is how many connections a store opens at most: well below the server's default of 100, and more than a
-// server of that size runs at once.
-const maxPostgresConns = 16
+// server of that size runs at once. maxPostgresFinders of them only read single rows by their keys, so that neither lists nor
+// writers that wait for a lock keep anybody from being admitted or read: one for each group of queries, and one for signs of life.
+// Lists and searches have maxPostgresLists each, which leaves some of the rest to writers.
+const (
+	maxPostgresConns   = 16
+	maxPostgresFinders = maxPostgresGroups + 1
+	maxPostgresLists   = 4
+)
 
 func openPostgres(ctx context.Context, url string, o Observer) (*database, error) {
 	config, err := parsePostgresURL(url)
@@ -33,17 +39,24 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 	if o.watches() {
 		config.Tracer = postgresTracer{o}
 	}
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))
-	db.SetMaxOpenConns(maxPostgresConns)
-	db.SetMaxIdleConns(maxPostgresConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := db.PingContext(ctx); err != nil {
-		return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close())
+	pool := func(n int) *sql.DB {
+		db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))
+		db.SetMaxOpenConns(n)
+		db.SetMaxIdleConns(n)
+		db.SetConnMaxIdleTime(5 * time.Minute)
+		return db
 	}
-	groups := newPostgresGroups(db, o, knowsTypes(config))
+	db, find := pool(maxPostgresConns-maxPostgresFinders), pool(maxPostgresFinders)
+	for _, p := range []*sql.DB{db, find} {
+		if err := p.PingContext(ctx); err != nil {
+			return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close(), find.Close())
+		}
+	}
+	groups := newPostgresGroups(find, db, o, knowsTypes(config))
 	return &database{
 		read:         db,
 		write:        db,
+		find:         find,
 		engine:       "postgres",
 		dialector:    func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
 		migrate:      func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
@@ -53,8 +66,8 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		lockFeed:     lockPostgresFeed,
 		statements:   postgresStatements,
 		queryRow:     groups.queryRow,
-		lists:        newTurns(maxPostgresConns / 2),
-		searches:     newTurns(maxPostgresConns / 2),
+		lists:        newTurns(maxPostgresLists),
+		searches:     newTurns(maxPostgresLists),
 		swap:         swapPostgres,
 		groups:       groups,
 		keep:         keepPostgresTransaction,

@@ -29,7 +29,7 @@ const (
 // postgresGroups have statements of the same kind that come at the same time share one trip to Postgres, one transaction, and, if
 // they write, one wait for its disk. Where one of them fails Postgres undoes them all, and each is made again by itself.
 type postgresGroups struct {
-	pool          *sql.DB
+	find, pool    *sql.DB // for reads, and for writes
 	observer      Observer
 	knowsTypes    bool // of parameters, before they are sent
 	reads, writes groupQueue[*postgresStatement]
@@ -46,8 +46,8 @@ type postgresStatement struct {
 	alone func() error
 }
 
-func newPostgresGroups(pool *sql.DB, o Observer, knowsTypes bool) *postgresGroups {
-	g := &postgresGroups{pool: pool, observer: o, knowsTypes: knowsTypes}
+func newPostgresGroups(find, pool *sql.DB, o Observer, knowsTypes bool) *postgresGroups {
+	g := &postgresGroups{find: find, pool: pool, observer: o, knowsTypes: knowsTypes}
 	g.reads = groupQueue[*postgresStatement]{others: "readers", do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	g.writes = groupQueue[*postgresStatement]{others: "writers", do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	return g
@@ -85,7 +85,7 @@ func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []
 		},
 		alone: func() error {
 			found = nil // by the group, which was undone
-			return queryPostgres(ctx, g.pool, into, text, arguments...)
+			return queryPostgres(ctx, g.find, into, text, arguments...)
 		},
 	}
 	if err := ask(ctx, &g.reads, query); err != nil {
@@ -134,7 +134,7 @@ func (g *postgresGroups) read(group []*queued[*postgresStatement]) {
 		makeAlone(group)
 		return
 	}
-	if taken, err := g.send(group); err != nil {
+	if taken, err := g.send(g.find, group); err != nil {
 		undone(taken)
 	}
 }
@@ -145,7 +145,7 @@ func (g *postgresGroups) write(group []*queued[*postgresStatement]) {
 		makeAlone(group)
 		return
 	}
-	taken, err := g.send(group, setGroupLockTimeout)
+	taken, err := g.send(g.pool, group, setGroupLockTimeout)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
 		// Anything worse may have come after the commit.
@@ -173,13 +173,13 @@ func undone(group []*queued[*postgresStatement]) {
 
 var setGroupLockTimeout = fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true)", groupLockTimeout.Milliseconds())
 
-// send sends the statements of a group together, and others before them, and takes their results. It returns those that it took once
+// send sends the statements of a group together over a connection of pool, and others before them, and takes their results. It returns those that it took once
 // it had a connection.
-func (g *postgresGroups) send(group []*queued[*postgresStatement], before ...string) (taken []*queued[*postgresStatement], err error) {
+func (g *postgresGroups) send(pool *sql.DB, group []*queued[*postgresStatement], before ...string) (taken []*queued[*postgresStatement], err error) {
 	ctx, done := whileAnyWaits(group)
 	defer done()
 	var began time.Time
-	err = onPostgres(ctx, g.pool, func(c *pgx.Conn) error {
+	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		if taken == nil {
 			began, taken = time.Now(), takeAll(group)
 			// Groups of several servers lock the same rows in the same order, so that they cannot deadlock.

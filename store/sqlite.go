@@ -75,7 +75,7 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	groups := newSQLiteGroups(write)
 	groups.checkpoints = newSQLiteCheckpoints(file, file.pool(1, sqliteDSN(path, "synchronous(FULL)"), "BEGIN"))
 	d := newSQLite(read, write, find, groups)
-	d.release = func() error { return errors.Join(groups.checkpoints.close(), find.Close()) }
+	d.release = func() error { return groups.checkpoints.close() }
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	return d, nil
 }
@@ -86,6 +86,7 @@ func newSQLite(read, write, find *sql.DB, groups *sqliteGroups) *database {
 	return &database{
 		read:        read,
 		write:       write,
+		find:        find,
 		engine:      "sqlite",
 		dialector:   func(db *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: db} },
 		statements:  sqliteStatements,

@@ -48,17 +48,3 @@ func (f *sqliteFinder) queryRow(ctx context.Context, db gorm.ConnPool, into []an
 	}
 	return err
 }
-
-// addTo adds to the state of a pool how those who find rows wait, and their connections, if they are not the pool's.
-func (f *sqliteFinder) addTo(p *Pool, pool *sql.DB) {
-	f.turns.addTo(p)
-	if f.pool == pool {
-		return
-	}
-	own := poolState(p.Use, f.pool)
-	p.Max += own.Max
-	p.InUse += own.InUse
-	p.Idle += own.Idle
-	p.Waited += own.Waited
-	p.WaitedFor += own.WaitedFor
-}

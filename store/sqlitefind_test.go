@@ -58,14 +58,14 @@ func TestWhoReadsGivesTheTurnBack(t *testing.T) {
 			t.Errorf("whoever has left is told %v", err)
 		}
 	}
-	before := s.PoolStates()[0]
+	before := s.PoolStates()[2]
 	release := s.HoldFinders(t)
 	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, err := s.FindUser(soon, ada); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("whoever has waited too long is told %v", err)
 	}
-	if p := s.PoolStates()[0]; p.Waited != before.Waited+1 || p.WaitedFor < before.WaitedFor+5*time.Millisecond {
+	if p := s.PoolStates()[2]; p.Waited != before.Waited+1 || p.WaitedFor < before.WaitedFor+5*time.Millisecond {
 		t.Errorf("the wait is told as %+v, before it was %+v", p, before)
 	}
 	release()

@@ -43,6 +43,7 @@ type Config struct {
 type Store struct {
 	db          *database
 	read, write *gorm.DB // over db.read and db.write
+	find        *gorm.DB // over db.find
 	catalogue   *Catalogue
 	keys        *keyring
 	recent      *recentUsers
@@ -60,8 +61,11 @@ type Store struct {
 type database struct {
 	// On SQLite write has a single connection and read has others; on Postgres they are the same pool.
 	read, write *sql.DB
-	dialector   func(*sql.DB) gorm.Dialector
-	engine      string // "sqlite" or "postgres"
+	// find is for what takes no time: single rows by their keys, and signs of life. Nothing slow uses its connections. In memory it
+	// is the same pool as the others.
+	find      *sql.DB
+	dialector func(*sql.DB) gorm.Dialector
+	engine    string // "sqlite" or "postgres"
 	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
 	// processes at once.
 	migrate func(context.Context) ([]string, error)
@@ -74,8 +78,8 @@ type database struct {
 	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
 	// finder does so on SQLite. Nil on Postgres.
 	finder *sqliteFinder
-	// lists are the turns of those who list a customer's users by their ids, and searches of those who list them in any other way:
-	// some of these take long, and keep only each other waiting.
+	// lists limits how many list a customer's users by their ids, or read a history or the feed, at the same time, and searches how
+	// many list users in any other way: some of these take long, and keep only each other waiting.
 	lists, searches *turns
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
 	// Tx must be a transaction.
@@ -134,11 +138,8 @@ func (d *database) close() error {
 	if d.release != nil {
 		released = d.release()
 	}
-	if d.read == d.write {
-		return errors.Join(released, d.write.Close())
-	}
-	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it.
-	return errors.Join(released, d.read.Close(), d.write.Close())
+	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it. To close a pool again does nothing.
+	return errors.Join(released, d.find.Close(), d.read.Close(), d.write.Close())
 }
 
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
@@ -181,10 +182,11 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if s.write, err = d.session(d.write); err != nil {
 		return nil, err
 	}
-	if s.read = s.write; d.read != d.write {
-		if s.read, err = d.session(d.read); err != nil {
-			return nil, err
-		}
+	if s.read, err = d.session(d.read); err != nil {
+		return nil, err
+	}
+	if s.find, err = d.session(d.find); err != nil {
+		return nil, err
 	}
 	var roles []Role
 	if err := s.read.WithContext(ctx).Order("id").Find(&roles).Error; err != nil {
@@ -242,7 +244,7 @@ func (s *Store) Close() error {
 // Ping returns nil if the database answers a query, else ErrUnavailable or what was wrong.
 func (s *Store) Ping(ctx context.Context) error {
 	var roles int // read from a table, as SQLite opens no file to count to 1
-	if err := s.db.read.QueryRowContext(ctx, "SELECT count(*) FROM roles").Scan(&roles); err != nil {
+	if err := s.db.find.QueryRowContext(ctx, "SELECT count(*) FROM roles").Scan(&roles); err != nil {
 		return databaseError(ctx, "asking the database for a sign of life", err)
 	}
 	return nil

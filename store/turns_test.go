@@ -114,3 +114,59 @@ func TestWhoListsGivesTheTurnBack(t *testing.T) {
 		s.HoldLists(t)()
 	})
 }
+
+// TestSlowReadersLeaveConnections takes every place that lists, searches, histories and the feed have, and every connection they use:
+// users and customers are still found, and the database still shows a sign of life.
+func TestSlowReadersLeaveConnections(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		lists, searches := s.HoldLists(t), s.HoldSearches(t)
+		defer lists()
+		defer searches()
+		read, write := s.Pools()
+		limited := context.WithoutCancel(t.Context())
+		for range read.Stats().MaxOpenConnections {
+			conn, err := read.Conn(limited)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		}
+		if err := s.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+		find(t, s, ada)
+		if _, err := s.FindCustomer(t.Context(), store.CustomerByID(3393)); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.FindCompany(t.Context(), 3393, 5251); err != nil {
+			t.Error(err)
+		}
+		if read != write {
+			edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" })
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, ask := range map[string]func() error{
+			"history": func() error { _, err := s.UserHistory(ended, ada, 0, 1); return err },
+			"feed":    func() error { _, _, err := s.ListChanges(ended, store.FeedScope{All: true}, 0, 1); return err },
+			"stream":  func() error { _, err := s.UsersAfter(ended, 3393, 0, 1); return err },
+		} {
+			if err := ask(); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v, want context.Canceled", name, err)
+			}
+		}
+	})
+}
+
+// TestListsLeaveConnectionsToWriters: together they take less than the whole pool.
+func TestListsLeaveConnectionsToWriters(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		read, write := s.Pools()
+		if most := read.Stats().MaxOpenConnections; read == write && s.Readers() >= most {
+			t.Errorf("lists and searches may take %d of %d connections", s.Readers(), most)
+		}
+	})
+}

@@ -119,6 +119,10 @@ func start(t testing.TB, c server.Config) *Server {
 		t.Fatal(err)
 	}
 	storetest.Directory(t, s.Store())
+	// As a server that is served does by itself.
+	if _, err := s.Store().NumberChanges(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	// Cleanups run backwards: what answers goes before what it answers from.
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
