@@ -141,7 +141,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 				"a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key\n" +
 				`"x" is no origin, such as https://app.example.com: a scheme and a host in lower case, with nothing behind them`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
-			"the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow\n" +
+			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
 				`"127.0.0.1:65536" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it"},
 		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",

@@ -14,14 +14,15 @@ type limitFlags struct {
 	RateLimitAddressBurst   int            `default:"1000" placeholder:"N" help:"How many of them at once (${default})."`
 	RateLimitPrincipal      float64        `default:"200" placeholder:"N" help:"How many requests a second may be made with the tokens of one subject (${default}). 0 is no limit, for --dev only."`
 	RateLimitPrincipalBurst int            `default:"400" placeholder:"N" help:"How many of them at once (${default})."`
+	MaxInFlight             int            `default:"64" placeholder:"N" help:"How many requests may be in flight at once with the tokens of one subject; one more is answered with 429 (${default}). 0 is no limit, for --dev only."`
 	TrustedProxy            []netip.Prefix `placeholder:"CIDR" help:"Whom to believe when they say by X-Forwarded-For whom they speak for, such as 10.0.0.0/8; repeat it for several. Without it all that a proxy sends comes from one address, the proxy's."`
 }
 
 func (f *limitFlags) limits(dev bool) (server.Limits, error) {
 	var l server.Limits
 	var problems settings.Problems
-	if !dev && (f.RateLimitAddress == 0 || f.RateLimitPrincipal == 0) {
-		problems.Add(errors.New("the rate limits are turned off with --dev only: set --rate-limit-address and --rate-limit-principal to what you allow"))
+	if !dev && (f.RateLimitAddress == 0 || f.RateLimitPrincipal == 0 || f.MaxInFlight == 0) {
+		problems.Add(errors.New("the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow"))
 	}
 	if f.RateLimitAddress != 0 {
 		l.Address.PerSecond, l.Address.Burst = f.RateLimitAddress, f.RateLimitAddressBurst
@@ -35,6 +36,7 @@ func (f *limitFlags) limits(dev bool) (server.Limits, error) {
 		}
 	}
 	l.TrustedProxies = f.TrustedProxy
+	l.InFlight = f.MaxInFlight
 	return l, problems.Err()
 }
 

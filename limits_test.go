@@ -43,6 +43,7 @@ func TestLimitsAreOnByDefault(t *testing.T) {
 		var want server.Limits
 		want.Address.PerSecond, want.Address.Burst = 500, 1000
 		want.Principal.PerSecond, want.Principal.Burst = 200, 400
+		want.InFlight = 64
 		if !reflect.DeepEqual(c.Limits, want) {
 			t.Errorf("with %q the limits are %+v, want %+v", arguments, c.Limits, want)
 		}
@@ -54,12 +55,12 @@ func TestLimitsAreOnByDefault(t *testing.T) {
 
 func TestLimitsAreOffWithDevOnly(t *testing.T) {
 	t.Parallel()
-	for _, flag := range []string{"--rate-limit-address=0", "--rate-limit-principal=0"} {
+	for _, flag := range []string{"--rate-limit-address=0", "--rate-limit-principal=0", "--max-in-flight=0"} {
 		if _, err := serveConfig(t, flag); err == nil || !strings.Contains(err.Error(), "with --dev only") {
 			t.Errorf("%s: %v", flag, err)
 		}
 	}
-	c, err := serveConfig(t, "--dev", "--rate-limit-address=0", "--rate-limit-principal=0")
+	c, err := serveConfig(t, "--dev", "--rate-limit-address=0", "--rate-limit-principal=0", "--max-in-flight=0")
 	if err != nil || !reflect.DeepEqual(c.Limits, server.Limits{}) {
 		t.Errorf("with --dev the limits are %+v, %v", c.Limits, err)
 	}

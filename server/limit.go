@@ -18,6 +18,8 @@ type Limits struct {
 	Address dialect.Rate
 	// Principal is how many requests may be made with the tokens of one subject, wherever they come from.
 	Principal dialect.Rate
+	// InFlight is how many requests may be in flight at once with the tokens of one subject; 0 is no limit.
+	InFlight int
 	// TrustedProxies are the peers that are believed when they say by X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
 }
@@ -27,7 +29,7 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 	if r == (dialect.Rate{}) {
 		return nil, nil
 	}
-	l, err := dialect.NewLimiter(r, c.Now)
+	l, err := dialect.NewLimiter(whose, r, c.Now)
 	if err != nil {
 		return nil, fmt.Errorf("limit each %s: %w", whose, err)
 	}
@@ -40,7 +42,7 @@ func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 		if f.addresses == nil || isHealth(c.Path()) {
 			return next(c)
 		}
-		if err := f.addresses.Allow(network(clientAddress(c.Request(), f.Limits.TrustedProxies))); err != nil {
+		if err := f.addresses.Admit(network(clientAddress(c.Request(), f.Limits.TrustedProxies)), c.Response().Header()); err != nil {
 			return err
 		}
 		return next(c)
@@ -66,8 +68,14 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	if !ok || len(trusted) == 0 {
 		return client
 	}
-	hops := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
-	for _, hop := range slices.Backward(hops) {
+	// From its end, as far as is needed: a header of commas alone would be tens of thousands of hops.
+	for rest, more := strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), true; more; {
+		hop := rest
+		if at := strings.LastIndexByte(rest, ','); at >= 0 {
+			rest, hop = rest[:at], rest[at+1:]
+		} else {
+			more = false
+		}
 		isTrusted := func(p netip.Prefix) bool { return p.Contains(client) }
 		named, ok := parseAddress(strings.Trim(hop, " \t"))
 		if !ok || !slices.ContainsFunc(trusted, isTrusted) {

@@ -241,10 +241,13 @@ func requestLevel(c echo.Context, e end) slog.Level {
 	return slog.LevelInfo
 }
 
-// reason is why who called was not believed, or not allowed what they asked for. Its sentences are auth's, which quote nobody.
+// reason is why who called was not believed, not allowed what they asked for, or asked too much. Its sentences are auth's, which quote nobody.
 func reason(err error) string {
 	var forbidden *auth.ForbiddenError
+	var limited *dialect.RateLimitedError
 	switch {
+	case errors.As(err, &limited):
+		return limited.Limit
 	case errors.As(err, &forbidden):
 		return forbidden.Reason
 	case errors.Is(err, auth.ErrUnauthenticated), errors.Is(err, auth.ErrForbidden):

@@ -40,6 +40,9 @@ func (c Config) Problems() (problems []error) {
 		_, err := newLimiter(c, limit.whose, limit.rate)
 		add(err)
 	}
+	if c.Limits.InFlight < 0 {
+		add(fmt.Errorf("the number of requests in flight of one subject must not be negative, and is %d", c.Limits.InFlight))
+	}
 	_, err := c.TLS.load(c.Log)
 	add(err)
 	for _, origin := range c.CORS {

@@ -101,6 +101,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	inFlight := dialect.NewInFlight(c.Limits.InFlight)
 	addresses, err := newLimiter(c, "address", c.Limits.Address)
 	if err != nil {
 		return nil, err
@@ -145,6 +146,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Policy:         auth.Policy{Roles: s.Catalogue()},
 		Passwords:      c.Passwords,
 		Limiter:        principals,
+		InFlight:       inFlight,
 		Now:            c.Now,
 		RequestTimeout: c.Timeouts.Request,
 		Mock:           c.Mock != nil,
@@ -155,7 +157,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	w.metrics.Watch(metrics.Sources{
 		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: own.expiry(),
-		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused},
+		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused, "in_flight": inFlight.Refused},
 	})
 	return &Server{store: s, verifier: verifier, health: h, echo: e, tls: own.config(), watch: w, c: c}, nil
 }

@@ -305,7 +305,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadRequestResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type BadRequestApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -314,7 +316,9 @@ type BadRequestApplicationProblemPlusJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type ForbiddenApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -323,7 +327,9 @@ type ForbiddenApplicationProblemPlusJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type InternalServerErrorApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -332,7 +338,9 @@ type InternalServerErrorApplicationProblemPlusJSONResponse struct {
 }
 
 type NotFoundResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type NotFoundApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -341,8 +349,10 @@ type NotFoundApplicationProblemPlusJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -351,8 +361,10 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type TooManyRequestsApplicationProblemPlusJSONResponse struct {
 	Body Problem
@@ -361,6 +373,8 @@ type TooManyRequestsApplicationProblemPlusJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
 	WWWAuthenticate string
 	XRequestID      *string
 }
@@ -379,8 +393,10 @@ type ListChangesResponseObject interface {
 }
 
 type ListChanges200ResponseHeaders struct {
-	CacheControl string
-	XRequestID   *string
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type ListChanges200JSONResponse struct {
@@ -396,6 +412,12 @@ func (response ListChanges200JSONResponse) VisitListChangesResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -415,6 +437,12 @@ func (response ListChanges400ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -434,6 +462,12 @@ func (response ListChanges401ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -454,6 +488,12 @@ func (response ListChanges403ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -473,6 +513,12 @@ func (response ListChanges429ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -493,6 +539,12 @@ func (response ListChanges500ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -512,6 +564,12 @@ func (response ListChanges503ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -532,8 +590,10 @@ type ListUserHistoryResponseObject interface {
 }
 
 type ListUserHistory200ResponseHeaders struct {
-	CacheControl string
-	XRequestID   *string
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type ListUserHistory200JSONResponse struct {
@@ -549,6 +609,12 @@ func (response ListUserHistory200JSONResponse) VisitListUserHistoryResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -568,6 +634,12 @@ func (response ListUserHistory400ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -587,6 +659,12 @@ func (response ListUserHistory401ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -607,6 +685,12 @@ func (response ListUserHistory403ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -626,6 +710,12 @@ func (response ListUserHistory404ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -645,6 +735,12 @@ func (response ListUserHistory429ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -665,6 +761,12 @@ func (response ListUserHistory500ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -684,6 +786,12 @@ func (response ListUserHistory503ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -772,49 +880,53 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fprb9vG0v4rg22BvC8OdXHspI3yKU1r1Ac9aZELXCAIoBU5Ercmd9WdpRWdQP/9YGZJipIo2UGCnB6k",
-	"X2xJ3Mtcn31mhx9U6sqls2gDqckHlaPO0MvH5zrN8bmzwbuCv2dIqTfLYJxVE/WsWOk1wXTpza0OmIB1",
-	"g5RnTIcqUR7/rIzHTE2CrzBRlOZYal4lrJeoJoqCN3ahNptEvcQ/K6Rw9ePhJq9zBB8fPyAwWQJB36CF",
-	"uXclhJ2HbmXh90G91uAqAzOHkOsAuSY4g+Dg8QUUGAJ6SiAzCxP4v5O/mnIk0DaDyrL6qfNIrMdpuYNf",
-	"P5sH9IeCv8LU2Yx425U2AWY4dx4h+LWxC9ALbey9zGRswAV62e/6+vpZFXK0waQ6YL+19HaEcRZkQUxA",
-	"E7y8fA6Pv3s0Bk039HE+2iSqMPZGouLSeArPc20XSG+oT3cWIzcUnF+Dm4ubKkLPnzWkMjOBHNkcOcKc",
-	"12Nx3BK9CH2VqYkqDAVe/ue4kErUUntdYqiD0/Cgbz3S0lnC4cxl629GcXEajUdpRcGV6FWieO+r06N5",
-	"iJj4Bb5vdDvU65qjKdUlgmans/SEtULUr0Gz1r70OkbNgUgW34do793xz2t1juVIo64kCYuC73W5LFBN",
-	"zs+fnCfK8MClDrlKlNWlRFZ2MgTmzpc6xAh8fKGSvoD8xZQmHAr0s1tBqe26MQ0nwcLcIugApYvOFoH+",
-	"rFA8W0tUyHJdITKc66oIanI2Hic7Ip0/VIkq9XtTVqU8HieqNLb+2istR9Mx+3EAHNru8fePx722q0Pq",
-	"0+y34enR++LjH3RWoxd/S50NaOWjXi6LOp9HS+9mBZb/+INY9g+dDb/1OFcT9c1oi+ej+JRGv8VZcdM9",
-	"GIc20sAQWBdgxXFuApQVMXCxSTqnQhdjj+1bDx9tkV12vnR+ZrIM7ZdUUNJDF0WjH+iMA4WC18H5BJwX",
-	"pQWoDLWZ9Pm0vrIBvdXFK/S36H/y3vkv62DJoQaJSaR4QJ9PvxcuXLrKZl/cqbWn5IC3DqhKc0nkz6ca",
-	"u8yk+MbqW20KPSvwSyuZ6aBnmpDDlN0XHNMfQ1QJYN3gmiDVliN4xmyICVi2ZwDhKYOWqJzWv6U0m+RT",
-	"LPfauX9pu65/pf9Owktym0Cgs8wjUSKhQmj5HPIteSTmiVYQT6//ArZ7Y5nEOW/+jV88qZr4gtIQGbsQ",
-	"E24DbIaFwduDCLu+vh7sU9NTCu8z2U+x16Y5dSNREsrBn5ae6Vgw8XDVaXD++NkPq9xBqbNISSNveQq2",
-	"KgouI0xojsYb61ZC3NvjvaqESPHQiA+RCOwy6ES9HzifcQw93iRK95AmZufn5+dPwFh48/p5AisTcihN",
-	"URiKtcTOtpkOOAimRHVir0ebRLVE+B6cpDP1IUeH0QWmPbKunA95AgEpGGuqMgZJYYanhPl+k6i5wSKL",
-	"9D1gSXfF6iUPrz26aZfW3ut1d+Wzs02He/c7uUPNGyhNXVlqm50U+skmcjyOtqx/5Z2asz5k6ylPActl",
-	"WMPcea587rHf2ZjDuZr90Wt33o6qGaSFNmWzl2Rs0ii19G7hdRkr35V3AU/u990m1kcfGR3nm0Tdoqej",
-	"5q4fRjG2KRVTrFMT7sT03ftebDZdzv1W7ZV5aiuWZFlS5/3Wptuo7oZM18ltlL5rJXFx7iap4eUSIzDv",
-	"Qky6rRvvFd0vqnKGHu8T4JtESWXYX5K25RXBVArLqdiXZwBDRAK6IAerpuT2CNojU6ZO7fpR2LDvhbbK",
-	"FSn7DNdN5QPLicH7A0kePSDgwouhkRUrXYZFEvmeJpALiRe6PB3p0YarIyaUGxou7YdwKclKmHoMCUwJ",
-	"w5STa5oWqD1mcru1j/Y7ieH6dGl2WWmaQMD3IQGeyivPdUHsIwvieE4P7woUlSnWJ1VRDKG+cJNDad4R",
-	"8qRAB76Kto5SRoscdVdbqhzx1klbl0iko7OPjjsqXDO5T7TmQuiT8+9I3h0L7j5Z9lL4b9bxtbEOcwS2",
-	"oi8ZtyRCGuSaY6TOH2GSv7nN18ptJMO/NMFpysPDdg/U9Sb8H4PGk4tH3/0/a7gLeBkGbYqToH+xSRTy",
-	"yULHTnxPAbj2LBDiwL3QS5qLZDgbjxN+YmGqbRaL+jhlGts/DdfhJ03Etjyo1aiGWT1zVQC9vRCVi+p7",
-	"Q0Y8Lk8gBgMjBR0q6mnw7EVgMKE40uGJSzwg8KjJWVjmXtPpVHjYSnWkiyeqT2aFtjeTeE0omwDxQ7kP",
-	"vjFWIKC1GZ9OdzCuvYCWkY1qrSmSJmjasDiMSzYcppU3Yf1KGlpiwRkTMv+sCvn222WTcP+8ft20Enil",
-	"+HQrbh7CMt6BGDt3R/iaRcMhBLdoMyf3jNE4neaWllRPpHXYILz8XhQtu4arjCQKf3F2QUkT1PxLY81o",
-	"AtrLrToI1I9eL1ypbd3lfPbbVQcHJupsOB6OVTwnrF4aNVHnw/HwXLpOIRdbjTrsaIFH8LdHeC4uWMM2",
-	"BxtAoi3+tXdGc+eftvPbcfMGvgsdGA8f0O4V/BCuc4e36EHXwUg3cZYEXupKpG3HDQpNAaZcaEzlkgol",
-	"eXNpq9oMCDs/hJVJcQjbE1nUcLamX7x0czRL0NZKGt+APD2FGYYVoq2tYF090hA7rzSE2RCeNWeAoe5R",
-	"L2zK2MjUXcwfEwhW3sSz674Nw7d93qptUPtl6fHWuIpAW1qhfwpjqN0zw4Wx1tjFsb5bbEb29t3GPUdY",
-	"22Yb97XZ+oFyq8woNg037/a6Xw/H4xN3nR93x9mp0o/dDzepeYkriSttYSr9x6nkJUfw9vSYS49otXfp",
-	"Ka9HDDrvR5y6stx5l+ITrjvvaMT3LSMTRgejD7vdxyd3B4pFL6K3+ma0Xh11Gpoy5ezuKTtX3zLp/O5J",
-	"27Yiz3j45O4Z+92JTaIe3UejvlaezL2HlD29JDnXqrLUXM6qS1cUbtUFXz4C9ILzv6163/Gc9u0GGn0w",
-	"2UZeX6DRh9iV3ozybYXcC/U/3aJvmvM7eDhbg6YUbcbYWSNgAqvcpLngc80s+eyX1yBC7l21yOOdSdh9",
-	"DaE5EI+hPn3sKx9v70SWzksS98Ch+nUAHrlrnl9tsX11YZU72lJ+I0zpFmOr2Fn8aiC18cnnwNO/Ao7+",
-	"tTFsfHH3jLbt/j8Nei9RZzWJfkANse7HvU4RIGjQpf9v33H0x3cbjvGlnCtGQ7B2lach/IBk6pu3OkAi",
-	"o2WC1pncXMOigGYkV9JG/l1CFm0YvF4vcfCrjKYEfh9ccmJuf3iJc/Qe/eA3V5h0LcjYTH1VK9Q8Y6Yx",
-	"825F8pIij9Q21guy506qTMC6AVtHEqryhZqoUWY8pmyx0e2ZIEJtyMP6prn9z4Rmx81WOco9Y41ibdK/",
-	"2/wnAAD//w==",
+	"7Fprbxu30v4rg20Bvy/O6hY7aS0jH9y0Rn3Qkxa5wAXSAKJ2R1rWu6RCcr3RCfTfD2bIvUheyTZy4NM2",
+	"/ZLYXl6GD2eeufFTlOhipRUqZ6PppyhDkaLhH1+IJMMXWjmjc/o9RZsYuXJSq2ganeeVWFuYrYy8EQ5j",
+	"UHqQ0IzZMIojgx9KaTCNps6UGEc2ybAQtIpbrzCaRtYZqZbRZhNHr4TDn2Qh3e1NrjLhQFrIceFAL8Bl",
+	"aBE+lNoJO4WZmQFthNZZKMQa5giFSBGEA60SjEGoFKSCmZuBxUSr1NISfgFat8p0jiCWQqoYtImhytAg",
+	"LywtjGPQCqHQBrvLDyE1YuEGEt1ikDm3Eis5MMJhTocYBAQHk8kQzucWlQurKg08gpZOtFrIZWkwJbRa",
+	"dPCjKFY5AfRbJNLUoLW/RWfm+enpt2fu+SSG36KVkSqRK5Hzh+PTU/oQxYeA/UXnMlnfhvdNjQXBIhxk",
+	"Ok9hoQ2DlOQSlYthvgbpLARpGNLwJ6evUR1ZsOX8d0zcFGYfOhdCuFcN7o8P2ofnk/F4fFY9f7KL2ofn",
+	"J/5DP2r+AJff9+MVzndkQaYxOHGNChZGF4xZ+1FXCn4dhLUGlynIRcBYWJiA0/DsBHJ0Do2NIZVL6eh/",
+	"zf8Km6FHulQES6IN2u0z98ntzPp84dDcFvx1rfwaKiEdzHFBSu3MWqql1/97Wa1UDpdoeL+rq6vz0mWo",
+	"nEyEw360RDtCagW8INmlhVcXL+DZN0/HIOy1fRhlbOIol+qaSepCGuteZEIt0b61fWcnMTJpnTbrQCFQ",
+	"WjT0s4CEZ8bAukafFrQeiaNXaFjoyzSaRrm0jpb/0S8UxdFKGFGgC1wpadDXBu1KK4vDuU7XX4384nY0",
+	"HiWldbpAE8UR7X15eDQNYYhf4sf6bHu4MREFgqBLD9wYVuk/Qb3WrvTCa80tkRR+dB7v7fEvwnH22Uh9",
+	"XDYSEqWx0OPj0+M4kjRwJVwWxZESBWtWelAFFtoUwnkNfHbS2m1XIff4kB91BYVQ6xoaMoKlvGEvUWh/",
+	"2SzQhxL5ZoNETDtbNpfiQpS5i6aT8TjeEumYqKQQH2VRFvx5HEeFVOHXXmlJm/bhRwpwG7tn3z4b92IX",
+	"VOrz8NvQdH/7fMffiTSwF/2WaOVQ8Y9itcqDPY9WRs9zLP7xuyXZP3U2/NrgIppGX43a8GLkv9rRL36W",
+	"33QnqoBG04jxlSY/QDGAg6K0RFwESSdI2Qoe+jYNY0ftwK5nHLSu8V6Tw/BNHHXJ/c7pjUvhI19oM5dp",
+	"iuoxkWW7FHleAwsiJQ21zghHkY82jDYzJPnaYMJ/AbgvlUOjRP4azQ2aH4zR5nFVmlmj9j2WpTiyfwFg",
+	"X2p3oUuVProaB93kWEppsGWSMWf+BTAlJZUJvlXiRshczHN8bHRT4cRcWISQB3CUD9Lakp3SNa4tJEIR",
+	"Wcwp4qWcL/2jIM9B8KCJgg8D38TLn3dlb7T+l1Dr8Ff7vyF1JvBOnhazcXAixflrk5a5TCh2p2L9JV/a",
+	"W0WpiTby3/jo/FVbFBTSWqmWfHetSc0xl3jzx7Gpq6urwW6md2iJ3cTwcy5qUwexPu/gCJ5+WhnKbpz0",
+	"sapInDb7Q2moMu0LQ1zX4EXOQJV5Tlm5ry0Q9tdKV5wHN9FyWXJeQkM9Ffu4ejshjaOPA21SUt5nmzgS",
+	"PTkIJbvHx8enIBW8ffMihkq6DAqZ57Kuj3S3TYXDgZMFRgf2erqJoyavvEeI35n6hNRSihyTHlkrbVwW",
+	"g0PrpJJl4bUzl8NDwny7iaOFxDz12bDDwt5lJBc0PNzopllaGCPW3ZUnk00nle2/5E6mW3utRBeFUOlB",
+	"oU83PmUibUv7V94q4YQILkw5AyxWbs31MnGv/SZjUmdfLOvfzpZzSHIhi3ovpoq4PtTK6KURhS8kVUY7",
+	"PLjfNxtfbnigdhxv4ugGjd0Ld/joxWhNyptYp8SypdN373uy2XRT2HfRTtUkasViK4uD3beYtlrdVZnu",
+	"JTda+r6RRPu5mzjQywV6j7BNMUlbhrmXdr8sizkavI+Cb+KICy39FZ6mWmFhxnWaGeNLM4AoIgaRWx2q",
+	"pY7/Fb5u2ikFPYgbdm+hKRqxlH3AdU35FnIMeL8i8acjC0oUSNRIByt0innsY3phget7L0VxWNM9htW+",
+	"BgK51YTWgAs2VouJQRfDzKKbkXHNkhyFwZR7F7tsv2UYuu8s9S6VsFNw+NHFQFNp5YXILTcigC+ezMPo",
+	"HPnI1mfdZZ4PIbRT2CktOkIeFOjWXXmsvZQekb3X1eTBe27rINYFWiv8Ze8dt1e4enKfaHV99bPtb4/d",
+	"7VPuPll2TPjvqONLizrkHtryd0m8xRpSM9cCfcz+AEj+jm2+1NiGLfyxA5w6L73dzIeQ6ML/EWmcnjz9",
+	"5v/phNuEl6ITMj9I+iebOELyLHafxzfWASW9OYIfuKN6cd2Xgcl4HNMXBTOhUl/G8FNmvptaxzr0pdbY",
+	"Jg5qThRoVsx16UC0/QXu+9ybMry7PMAYRIzWCVfann7pjgY66fI9DVO/xJEFg8JqBavMCHvYFJ40Uu15",
+	"o8FHn85zoa6nvgbNm4Clj9xeuZaKKaDBjLzTHRHXjkLzyPpoDRRxrTSNWtzWSwIOk9JIt37N/WFGcE4B",
+	"mTkvXdb+dlEb3D+v3tSdOVrJf23FzZxb+eKLVAu9J15TKEmF4AZVqrmW7MHp9IoFm7p/RlIzPP89z5vo",
+	"Gi5Ty1r4k1ZLG9dKTX+p0fQQ2B3bCkoQfW/EUhdChUcD579cdnhgGk2G4+E48n5CiZWMptHxcDw85iau",
+	"yxirUSc6WuIe/u0RnpILOmFjgzUh2Zb/mmLVQpuzZn4zrn4tssqFIz48stuNpSFcZRpv0IAIymiv/SxW",
+	"vEQXaNsGNuTCOphRojHj6hiy8Wb8SkGlYLHzB1fJBIfQemQ+hlYh/KKla9fMShsOKU1N8vYM5ugqRBVQ",
+	"UDqMlJYur5AW0yGc1z5A2q6r52hKKh+pa28/0lmojPS+677993d9txUwCPeyMngjdWlBKFuhOYMxhOuZ",
+	"41IqJdVyXxvb9/Z729jjHhfWdK3HfV3rfqJsDzMKdcf3O83kJ+PxgSLrw4qrnSx9X0W8Ns0LrFivhIIZ",
+	"t/NnbJekwa33WHDns9qptvLjt0Hn9duhkuXWS7ndF21/hsbTHQ9q+pbhCaNbo2+/Wtk/uTuQr/LEq0nf",
+	"jEadRp2HCTxlcveUrWI/Tzq+e1LbpacZT07vnrHbCNrE0dP7nKivQc1z7yFlT7+QHWpZFILy6OhC57mu",
+	"uqxPvkcsiXiadPs9zWleKdnRJ5lu+BmSHX3yr0s2o6xNzXt9zA83aOpHNltEPF+DsAmqlEg7UG8MVSaT",
+	"jB1DCGkp6ODnTC4zulxmvljjtp8T1Z54n7uxD3269e5OSus8droHAYZnPTRyG56fVd4+QaoybdtcQ3KI",
+	"doP+5YVW+MVweX0n/w0i/6IJ/I9NnuOTu2c0j0n+1Gz7CkUa0oYjW6cS/YTbSXuYhroJz7v3ZHb+qdC+",
+	"CDGjHFlaWOvS2CF8h1aGWmNQEB/DU0jamVwXnpHZ2oeT/FTgV7YVVG7wZr3Cwc882sbw6+CCGKH9wytc",
+	"oDFogpIzJddTX4cD1d8otpobXVl+5UwjhfIZEu+5ZaNTUHpA6LAllyaPptEolQYTQmx0M2EqCkDezujq",
+	"fkfKiYXfrMqQK6uBPhu2eb/5TwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -530,7 +530,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type AccessUnauthorizedResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type AccessUnauthorizedJSONResponse struct {
 	Body Error
@@ -540,6 +542,8 @@ type AccessUnauthorizedJSONResponse struct {
 
 type BadRequestResponseHeaders struct {
 	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
 	XRequestID        *string
 }
 type BadRequestJSONResponse struct {
@@ -549,7 +553,9 @@ type BadRequestJSONResponse struct {
 }
 
 type ContentTooLargeResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type ContentTooLargeJSONResponse struct {
 	Body Error
@@ -558,7 +564,9 @@ type ContentTooLargeJSONResponse struct {
 }
 
 type CustomerNotFoundResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type CustomerNotFoundJSONResponse struct {
 	Body Error
@@ -567,7 +575,9 @@ type CustomerNotFoundJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type ForbiddenJSONResponse struct {
 	Body Error
@@ -576,7 +586,9 @@ type ForbiddenJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type InternalServerErrorJSONResponse struct {
 	Body Error
@@ -585,7 +597,9 @@ type InternalServerErrorJSONResponse struct {
 }
 
 type NotFoundResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type NotFoundJSONResponse struct {
 	Body Error
@@ -594,7 +608,9 @@ type NotFoundJSONResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type PreconditionFailedJSONResponse struct {
 	Body Error
@@ -603,8 +619,10 @@ type PreconditionFailedJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type ServiceUnavailableJSONResponse struct {
 	Body Error
@@ -613,8 +631,10 @@ type ServiceUnavailableJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type TooManyRequestsJSONResponse struct {
 	Body Error
@@ -623,6 +643,8 @@ type TooManyRequestsJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
 	WWWAuthenticate string
 	XRequestID      *string
 }
@@ -633,7 +655,9 @@ type UnauthorizedJSONResponse struct {
 }
 
 type UnsupportedMediaTypeResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
@@ -651,8 +675,10 @@ type ListUsersResponseObject interface {
 }
 
 type ListUsers200ResponseHeaders struct {
-	CacheControl string
-	XRequestID   *string
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type ListUsers200JSONResponse struct {
@@ -668,6 +694,12 @@ func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -688,6 +720,12 @@ func (response ListUsers400JSONResponse) VisitListUsersResponse(w http.ResponseW
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -705,6 +743,12 @@ func (response ListUsers401JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -723,6 +767,12 @@ func (response ListUsers403JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -740,6 +790,12 @@ func (response ListUsers404JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -757,6 +813,12 @@ func (response ListUsers429JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -777,6 +839,12 @@ func (response ListUsers500JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -794,6 +862,12 @@ func (response ListUsers503JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -814,9 +888,11 @@ type GetUserResponseObject interface {
 }
 
 type GetUser200ResponseHeaders struct {
-	CacheControl string
-	ETag         string
-	XRequestID   *string
+	CacheControl    string
+	ETag            string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type GetUser200JSONResponse struct {
@@ -833,6 +909,12 @@ func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -842,9 +924,11 @@ func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 }
 
 type GetUser304ResponseHeaders struct {
-	CacheControl string
-	ETag         string
-	XRequestID   *string
+	CacheControl    string
+	ETag            string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type GetUser304Response struct {
@@ -854,6 +938,12 @@ type GetUser304Response struct {
 func (response GetUser304Response) VisitGetUserResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -873,6 +963,12 @@ func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -890,6 +986,12 @@ func (response GetUser401JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -908,6 +1010,12 @@ func (response GetUser403JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -925,6 +1033,12 @@ func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -942,6 +1056,12 @@ func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -962,6 +1082,12 @@ func (response GetUser500JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -979,6 +1105,12 @@ func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1005,6 +1137,8 @@ type UpdateUser200ResponseHeaders struct {
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
 	XRequestID        *string
 }
 
@@ -1029,6 +1163,12 @@ func (response UpdateUser200JSONResponse) VisitUpdateUserResponse(w http.Respons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1049,6 +1189,12 @@ func (response UpdateUser400JSONResponse) VisitUpdateUserResponse(w http.Respons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1066,6 +1212,12 @@ func (response UpdateUser401JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1084,6 +1236,12 @@ func (response UpdateUser403JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1101,6 +1259,12 @@ func (response UpdateUser404JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1118,6 +1282,12 @@ func (response UpdateUser412JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1135,6 +1305,12 @@ func (response UpdateUser413JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1154,6 +1330,12 @@ func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1171,6 +1353,12 @@ func (response UpdateUser429JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1191,6 +1379,12 @@ func (response UpdateUser500JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1208,6 +1402,12 @@ func (response UpdateUser503JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1350,92 +1550,97 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"3HzpcuM4kv+rIDgdUcdQsnzVoYp/zKh8zGj+LrvWx3hmStU2RKYkjCmADYCWtbWOqP26j7Bf9hH2mbb3",
-	"RTYyAVKUTB0+qs/ocNkkAAKZicxfHsCXIFLDVEmQ1gTNL8EAeAyaft3h0QB2lLRaJfh3DCbSIrVCyaAZ",
-	"tJIRHxt2mWpxzS2ETKpahD0u66wlGY9jgS2Z6rFdzftqyGU9CAMNP2RCQxw0rc4gDEw0gCHH4e04haAZ",
-	"GKuF7Ae3t2GQ99sZcNnHLrNzOB0AG8KwC9owO+CW2YEwbKSFBRa5TiEzkHLNLcSsO2aRGg65ecdgmNox",
-	"Ez0mbN6SSWUHQvYXTn/edMPgptZXNXxYM1cirSmaI09qqRLSgnbrLa+q3ZdKL1uV6jE7ANZV8ditcAQa",
-	"mHBd56yNdw1Ii4uzA2xNXaSS0GSZvJJqJJmSYELGZUyjG9DXoJ8Zhq9GA2WAXfMkAxaLXg80xHX2fmzB",
-	"05jTaMyqK5BIO80ji1PF5ynoCKStgYxUjP1alg2VsWxzg0k+BFoQ989ebZW7A48GNEYijMW12QFIdlmv",
-	"1y8fxBEk9d4p71fT11itZB+XKWJulc4JnRkiRKqBaHgN2ggln0yiP2pAgsoIWmmaiCruXw64jBMh+/8P",
-	"+0X2ko2Iizg7/BQY+8wwNxDj5gpi1lMa5fj58f4Oe72x1XjxYIIduw+0d6upNvm+QAZxlICeVsOZyaEY",
-	"/a3mx6q1YyeK3LIBN2ydWYWsT8Ai30MWi76w+K+in9wMwJBoZhI1UaQ0mEcsyOpxq0cbcHZFJxApGRuc",
-	"z4gLy7rQU0hoPRayz3ifi9X4i/u7D5q+d35+3spQcq2IuIVqMvJJC1wODQgh44YhB1+93m4gY839hOs2",
-	"DBIhr0hzHwOP94U29sxULRxfM06ynss9brqQFYLWw84Lia5S0DT9dhw0gz64T4UB6qMhWG9Cokxr1Ado",
-	"Y7gc1wQ2/s5LSt3ZmnpFozCYbplyO6jTc5x0278zqZIG6qgcf7fWWEOS2nE79ozn8YLV53sd1R0bccOy",
-	"NEY9+uta89SKz2gFC9juGjwt4x3ZfmG8P5tMah4R7vBfA4+fZt3tXu0Dt9Fgap5+uWSQwp9JRG5nZ7rj",
-	"vrDjPjBP6fvv5wALWMSTBDQThvHIoqoUss7alg0zg0oUwUUuXTjBZ4ZFmbFqCPodw4EUwhLsrqGXGYjZ",
-	"SNgB22psIpnhhg/TBILm9sb2ehgInIUjSBAGCCGCZlBJmfmasqf0kFunqF9tBWGV3t7xM5xHhEyKHzJg",
-	"7d18ZfmSpua8ufl2088ZVz6Z8RPMsN3zUjU7vT3iMLO8b9CEoIixPr8mGR9WQsSQKc0uX17WWbtHwNAv",
-	"aohMmY+CCJIxLs3IsW9rfYPstMfNzENvC4vxUiVLi01TJkvKESJg8+8/sU7Hhp9fPu90Xv7b8/O1F3/o",
-	"BJ++7wT4+PPLTvD8k/stLBrebfPi5Yv87XcTGpcAvP9ebQjG8D6+zEX6JVIMSoQWksUq6ybAfsiUBeNZ",
-	"dKgkfBs2PZhLm40t2mAqs4yTI/Eg7uDKfgMscrj5LnfOUQXdhd4TSM2498m8G6ayJMbPeleMtCHbajSY",
-	"kMYusyWVRPZTW4xn0eKsrKNQQOqsHTvfrAuJGrGN77c3Q2aUW8Zf+DU/oWHYFUBKcjWcUmmv3rxqVKo0",
-	"b3Eep9ZusbuzV2SRWlEExpxJRMhKi391DlKkpAVp8VeObpPDzWv/NLj0L6UPfqehFzSD361NYhpr7q1Z",
-	"29Na+U/OIILD1tnpn4+O2//Y271o7ezsnZw02WmODxIeXRn0a4fC4PZCb8EAuEiDkG6J6CIGYTl2UnZ/",
-	"5s3MN1+bOF00u/c89k++/drbh39tHbR3L473/uVs7+TUrdujC4JFQ57gEiHG3YVz4UJCzAAHNDNrnji3",
-	"tZJ3u2jld93h2/AxpNtxxDpV6oDrPnx7+n1s/f3gqLV7cXp0dHHQOv7TnqMghWvQ2R2SQzngkm1sv2L/",
-	"X7xfqBaeRn5yKHOo7L7K5E+wg3bOTk6PPuwdXxwenV7sH50d7jbZoSogEglSD6dCkQqKOKUQiZ6AmF3m",
-	"rdrx5dPRYF/prohjkN9+8U5jXOzuHbb3dpcojix3Pr6V7mhLtI48OaGInpvzT6BETveOD1sHFyd7x3/d",
-	"O77YOz4+Om6ioGcSblKIbK4xmIoIu8cM6VFEHpkRMTwdEX46wT87uSP0zqlcJPDOcD6hsH/UFMgilbLP",
-	"RfJTGM2Px3s7R4e77dP20eHFfqt9MCX7TvVdOz5TgBCuQY9ziOqwRw75XWC4zo5kMmZ8Yn0QkRVtDFD4",
-	"WZifQIHi5hERnEl+zUXCu8lPYEhw67R39i7ODlt/bbUPWu8PvCmJueVdboB5QXJhd2FMRuD/CsaGRVxK",
-	"RSBYA48GEJPnYJViQ/S3KR+iDRtxiTuRxJEPc3h4PgDyx7nPm1ilrlia8Ai8nyHRwWPcpXsoffBuwpch",
-	"vwLDhGWG98BhIxn72OmKnKIQba2I0S5mVBHNfRxQOFXqA5dj/9R8e/4iQPjQOvx7jrQ8xHShlDBnLo9j",
-	"DcZMQi35ZojUEAztpNCTnJCFf20cxBCWDfm4zg69P45aKFYSfsmM+PmgfpN9QMMs+0h8ISkTNBuZp802",
-	"Q6Xz8/PabIh/0YJnMwKPpZfJ0lRpC/EHiAU/JY/q29Pt5Ozjx6Pj073diw97u+3WxenfP5aw7jPDPPSu",
-	"4YRQcUzCSsoAqXinlYTLAvGiw56MVLws7foUiv02d02dp+nEzo4piqFVCtoK54RGCXB5SF7unKS3zJIE",
-	"p4X/OvvgXN+78Qql0cdvbt6GQRGJrU6tqQQor8aEg0Y8ilQmLUEkEUHIRgMRDRxpLePSRVH9W9fTu/2k",
-	"3HE8nOIyH7w0yfXb3Ln/Mn8lG85nz13+T5Nl+c5hiX6fi8+p7j8hsij8BeGPc9+vgsw0/ZBpMCq5djEx",
-	"YQ2JEYUcu+Mi6giJoYXO8HAA0VVVetVn3au4V6xx6zZcJASrDIEMj4XBdw+cxPZCkclHYB6soEz66FRJ",
-	"AEyewZc2GS/8Wpn3d4WT6K56iM6ILyaLBpSuPDrYu0AQPBUyCorHQXgPQZLzJKZwY2YmBsYKKbIhi1WU",
-	"DXHjs0jFPnlsANVLBCZk3cwyqXzo85R8LxdANQOegjO2USJoANVjJylONd9ZLjMUOjiKnfKPQUxfQzJc",
-	"+mjkZVFRUWqUT4QallZw+Y5dujDKJQUP5yu/acmeIsKCjUryM4dyVADBbWae0fKMkiwdaO420mIlRjOu",
-	"HpJyhwxNagI+QpSrJA9UwqL2Y73RyCs8kGaEZgpq5IUrXAO9yct1JoUQzpvMdWHXxbZdfJbiqxaGZpm1",
-	"2xeQxN7kFavmWvNxedGvb8OgCDZXrXpGHiabYya2tpC0W5Sbs4NlZReU8Fs00Cu0csTa6qH+fHr60fO+",
-	"vtAYbCBNxBCM5cP07lgfRJII4wsojED5Xn/7ulFrrNca66eNRpP+/8e9LdCMTpjMoFhWLtUTtkyjlTCP",
-	"U3tRrdIoJdbfsf49fFdNPBw4l2gnbBNuX3oci8PUG3VUZpcFrs/1p0uJ+hTsQj6uT4vd6lrUTX/SuWr5",
-	"1ZnxlncIW0nCNtaLCjTchN75o10ZOoAiDKMp3FVQnGL4pwidq8l4BWM04A7PEEm0irPIMhGjwesJmOS3",
-	"QufqksWfBIzq7DBLEnQ3nQNlfHJDc3nFNkpQiTOdJTCrUGetYDmJ1ai95bXe5y+bG7ffLWQQcshjtEMl",
-	"925SUV3MpzMUFi4N6wlZVrBdpRBjTA26NTXogarGMPcbEw1BSTjn5I5cLtGBhu6YcROBjAlfeQyysl6d",
-	"IOsFanWjgRjL5e8Pl+IOu2IZQpiD50QY+45gOj5xUNmlRM29cPs6qsFIA7cQ71bWc30jRfjafZc2BE/u",
-	"I2DklKERzhKuc6RzDTJW+plZIipoPfJ4fDVHJl6Gl5hyHcR9FvgGwcSQi2SheqNWcg6KziNXRS2PF4Xr",
-	"ZTtiuTfmFyfiey4L92/Cjf3IjRkpHR+DAfsowSEb4gQ5tx9uaArvSKDwOViq4Kqc7BxZr+LJ21UcQFQn",
-	"Ekb5Cp/OR15vEAh66mHfuhwzFDyZY5ke49qbTC+lG+4tFKs8YvNERPOjLv08KpTryKzEtndMWALXJF19",
-	"cQ2SdXl0dW/DOh+24LyvQYuej1Q9MVPuwKKC8lWfrRSQsCKykfO5RPNci5VEd3p/hFOAaNroTZRbFZao",
-	"gAJzjMK0jSrp8HnaaBoRTEvGPMToKifnGGohnZuC05mCjs77o3wCrpS5MevsQ/nYRt6wOIhAoDOKIEW3",
-	"Ch3E4sTDaMAtiaUdwJgNVBJPqllGNBb7094pMwM1Qo+MS9YFlmaWBPgBYDWf0rt8CovDKL9dVBgyniR5",
-	"CVqdHeE4xBoNKVgXuIgVOeRDwtMU0HWOO8Ix1BoJ9HlyfyA5iRSiV8Rv2q73q63H4st7MncpGHzAmA8H",
-	"eo+Bcug+hf6gECEM+CHj5FCVqnYvhctSPwZSTMG8maSCK1dTuJlRtPLZmtBRDiF9xA0stTpDfnMAsm8H",
-	"QXNje2vanfu+07lpNGqdzs1GoxM8fxE233WyRmMzop/wx07nU4f++9zp3Lzex4atxv/859cfv36t/fj1",
-	"PzrZRmPjDf18++PX//7x3//rf79+/fz7P5bH3e90bjZb+OtWo9O52X6Pv77CX1+/X3G8539o1n7/xGO+",
-	"ePn8D81Op/6rmOqLlwud7TeLSz+5ZFBDIcsTqMEit8HtI0qiFp6DdxvYPk9M6eWQCeleuSgyl0zIa4FG",
-	"iboZi+jEP1oqpw/2SFbbraW6kkfs2Ht4MA/QdmUPY2rbboeP8DgoGKS0p1CTZdIf6ayzFnPjMQkQI2MS",
-	"NQJdQ73iT6CFyNUsTaefkmXjzIyHXZWw562TnXY7ZBIEeZx5Tzq6xqTSzKQ8ghfkfBsXuEYJMAtU1frG",
-	"mzAYCpn//ebpXCWKVfqq8LxVLp08j5uUI2bu6AYCfVfCgShKwohR8cC5Lx4vscD7B/78xr1X/eS+2/0l",
-	"ccZrW1kWF3txD9gRM/7bQ00kimte5X8mBWWmRgNhwUlmwf0VWEQ2tCSY61UWFX+8RfXe2HW2tXPzZns1",
-	"bb9Q079eoOkH/JpOHpfWFSzzaheoBmSWg6deRUQJcG2YsLMy29jY+ga+7f2FpTplusQtfSoPs+ws3HUR",
-	"cTtBlCFaP6HjrITuu8A1aMTxk7/2c9v0l/PT/LADmUV6O5GNgbWpq0URsqcqon/uqBHrjtkApZ/KDIuc",
-	"8DNTJOaIByXjnGplXBWBz1ibOvvI7cCEzNeNhLkHG5YSynYAQrucR+GvFmFVdp67pYAAolTaGiswVPHS",
-	"CeakeDsBE5LKG0oLJLwgLKXTJ4nuOzUh3BTDuA+i+LoYh3FkWq836g3cJioFyVMRNIPNeqO+6fNkxKa1",
-	"Qq+sfRHx7RpKkVnDN32wVUGZhOCPO8w/KfP2syuC8I5WzmMUmonYhIWOSnkf6T6TQKUEG8iYDu9wZhJu",
-	"Bu/K1PQx/GIYYZlVqoy85qTR6UuTQ1H+nBrSLzdlPG7mIVb/MV9W2RNSmAETuDDLuhr4lfEZCSkh8p/q",
-	"TcIQUjGrMxnRaS5yfdEIg6FiYM5GA5XQIcm7p0qx8RlSduZQ6adqR3nSZK10fvE2XKH1zMHP288zB3E2",
-	"Go17lZWt5NBT3nE2KVRVLFk6X/nMOFmbqQKju0lqpctJFpWBTV1k8oj6u0Un7KvGoNZr002rD2rP7z3b",
-	"mMi15bhT1avg4lrpHBF1WV/eZaoakzptLu80OWtBPbaW97hzQgU7brxd3nG2bPc2DLZXIUXVsQjqu8Ly",
-	"KqrBydplwyHX46AZHOAOz3et5X3cr4H7+zO2rNauX5y7djtXyx5JKA7q31Wyq15H8NSaw58/fJCOWd6n",
-	"fID20SppuSaq1jxUBfGE2ia/hGZRH2rzNJpp+vKDZYplQohNt3Or6YEm0liRJIwi7LPnOCaHg/PDHKvV",
-	"8v7i6fpL07UV52NXVbq/DWX7J3C6tkLVhkGa2XkXfpRifaWDdx6R+cNZkT+8JeyA4OcdnTs54DTxR3ma",
-	"apVqwS2UDvt5aDs/LeZTYjGjWniChO/KuS0x8V9yHErFMC7i6GDriJt7XEzya7ME3gosb+rPzTt7QbL6",
-	"XsXjFUxFUbD8pSpl53zvu2k3/7ycOvs0dWaAyp+ZL3+eBHU3ipPzk/JonHN18sd9xWdOAh7zeqKuAUXm",
-	"j37a9UgNS+59s8cTA8U3WjEvBQaawYHvXY4R0Lj5sMFteA/b6XPB8yyou0vpzk6b3EngbqAy7C8nR4eM",
-	"J0aVrqiYOkmSx7VYlOkEnXro8Syx7LLM0JvaaDSq4bdqmU783XOXeY7ZXzw3JPMENzyyyTikg4YppfLy",
-	"ex0mAU0XTjOKdurZ7xsNutaBWbgh59YdFTo73a+9CZkk57zPujBWMmabGz5yTEfAKXDnT36/Ky7fK+uB",
-	"/PoI7OQuvsMv5eay5sv82fPcmE4F7l7cvSHs9ucCTRUsL99C8YR2vyBO6VrIRf1nb5EsD1G6g3GVIfLm",
-	"90QfP/PFCDNu62oe62/G2ZzCPesbyztUHKemrivMbvb+Ceq3vQopKk71/apxmr9mbQ5UK4eLyXyWA8Wf",
-	"PqNZdDE4Z1zvqhs6EU3RQmHKQV93+dFAuXKTscq0qbP3YETsgrJ+ezjHZSbk6uxE6I+q+1jhgBv2t1rZ",
-	"JNWOqLUJ2d9q+whCJg+oTkWDrn1UiYjGpNTzrid+ufk7tIddrUaGwsxkM6Q/1oLfnNKQTSZVzViloZxq",
-	"qzQJqGgzjZhhzUOXNZ6Ktet1whqeD/O8PDM/1uABg2Pg7efb/wsAAP//",
+	"7Hzpchs5kv+rIGo6wscUKerwRUXHDK1jhvOXJf91jGfGdEtgVZLEqAiUAZQorlcR3q/7CPtlH2GfaXtf",
+	"ZCMTqGKRKh6S5Z62dzo6ZKkKQAGZicxfHsCnIFLDVEmQ1gTNT8EAeAyaft3h0QB2lLRaJfh3DCbSIrVC",
+	"yaAZtJIRHxt2kWpxxS2ETKpahD0u6qwlGY9jgS2Z6rFdzftqyGU9CAMNHzOhIQ6aVmcQBiYawJDj8Hac",
+	"QtAMjNVC9oObmzDI++0MuOxjl9k5nA6ADWHYBW2YHXDL7EAYNtLCAotcp5AZSLnmFmLWHbNIDYfcbDMY",
+	"pnbMRI8Jm7dkUtmBkP2F05833TC4rvVVDR/WzKVIa4rmyJNaqoS0oN16y6tq96XSy1aleswOgHVVPHYr",
+	"HIEGJlzXOWvjXQPS4uLsAFtTF6kkNFkmL6UaSaYkmJBxGdPoBvQV6EeG4avRQBlgVzzJgMWi1wMNcZ29",
+	"HlvwNOY0GrPqEiTSTvPI4lTxeQo6AmlrICMVY7+WZUNlLNvcYJIPgRbE/bPnW+XuwKMBjZEIY3FtdgCS",
+	"XdTr9Yt7cQRJvXfK+9X0NVYr2cdliphbpXNCZ4YIkWogGl6BNkLJB5PotxqQoDKCVpomoor7FwMu40TI",
+	"/o/YL7IXbERcxNnhp8DYR4a5gRg3lxCzntIox4+P93fYi42txpN7E+yYWzgQQ2Fvz+sd8l4YlkDPemoZ",
+	"YB8zZblpsgt9kc/OsCEfsy6wIY8Bma1kBE7YhGQX9oIZiJSMDS2JBsBxRwOVAON9LmTIlA79snFgYVgj",
+	"RJllQ6WhPHydxZr3bE2A7dUG1qY8FTXcEAkuouaVWW19vc5able4UaVi1AKHjpTsiX6GYj5FHbjmwzRB",
+	"AnUCHscajOkE2/rHV69ebtsf10PWCVItZCRSntCLzVev8EUQLiLsW5WIaFwtlI6YbpcNVOIYi0SKEgHS",
+	"hrjJhTXMz4ZI6h/RbnxkmMm6f4fINtnFxxJDkO6jgu6/PNE+/rjeaDS2Rz9uzFLt449b7kU11dwC2rvV",
+	"9JpsB4H6gqNC6mk1nNkrqNX+UvNj1dqx04xIY27YOrMKNVECFtVQyGLRFxb/VfSTmwE4SmcSyRIpDeb+",
+	"+wusHrd6ZA9mV3SS7wrFRlxY1oUeSrvVYyH7bmOspG7Q3PRB0/fevXvXylCRWhFxC9Vk5JMWuBwaEDes",
+	"YahQnr941kA9Y+6m627CIBHykoDEMfB4X2hjz0zVwvE146R6czWMNiBkhd7rYeeFRFcpaJp+Ow6aQR/c",
+	"p8IAzeMQrEc0UaY1mieEPFyOawIb/+Alpe4Ev17RKAymW6bcDur0HCfd9u9MqqSBOtrq36w11pCkdtyO",
+	"PeN5vGD1uelBLchG3LAsjdGsf1trnlrxGa1gAdtdg4dlvCPbr4z3Z5NJzSPCLf5r4PHDrLvdq73hNhpM",
+	"zdMvl/BR+A8SkZvZme64L+y4D8xT+v77Od4HFvEkAY1GiUcWVaWQdda2bJgZVKKEG7x04QQfGRZlxqoh",
+	"6G2GAylEydhdQy8zELORsAO21dhEMhf27NnGs/UwEDgLR5AgDBDRBs2gkjLzNWVP6SG3TlE/35rYvbLe",
+	"3vEznEeETIqPGbD2br6yfElTc97cfLXp54wrn8z4AWbY7nmpmp3eHnGYWd43aEJQxFifX5GMDys9FoR7",
+	"7OLpRZ21e+Sn+EUNkSnzQTl5CIxLM3Ls21rfIDvt3TjmPUELi+F7JUuLTVMmS8oRImDzn96zTseGH54+",
+	"7nSe/uvjd2tPftcJ3v/UCfDxh6ed4PF791tYNLzd5snTJ/nbH26hH/Qn/fdqQzCG9/FlLtJPkWJQIrSQ",
+	"LFZZN3EYEoxn0aGS8HXYdG8ubTa2aIOpzDJOfu29uIMr+w5Y5Ny4CmcLVdBtT3Di4THuQwQ+KqCyJMbP",
+	"+sgAaUO21WgwIY1dZksqieynthjPosVZWUehgNRZO3ahgi4kasQ2fnq2GTKj3DL+xK/4CQ3DLgFSkqvh",
+	"lEp7/vJ5o1KleYvzZWrtBrs7e0UWqRVFYMyZRISstPgX569HSlqQ5CJz9OIdbl77u8Glfyp98AcNvaAZ",
+	"/GZtEmJbc2/N2p7Wyn9yBhEcts5O/3h03P7b3u55a2dn7+SkyU5zfJDw6NKwFPRQGNxe6C0YABf4EtIt",
+	"UShiaymUN+XXV03Lt12bNCw7rbWJ17pSZ9/8JgzKftfS7oW3R2R5zWP/5OsTvX3459ZBe/f8eO//n+2d",
+	"nDqCe1hDeGzIE6QtxLitcS5cSIgZ4IBmhtiTIE+tFOVZtPLbYaHZWMw3wrMdx6VTpQ647sPXZ9zb1l8P",
+	"jlq756dHR+cHreM/7DnWUbwU3XsKGNkBl2zj2XP2/8TrhYrwG98xOWo8VHZfZfIXUFY7ZyenR2/2js8P",
+	"j07P94/ODneb7FAVaJS2Tg+nUoSyTAqR6AmI2UXeqh1ffAfE31e6K+IY5NenurMK57t7h+293SXGIcsd",
+	"zO/OPrQlQi+enFD2whHrFzAUp3vHh62D85O94z/vHZ/vHR8fHTdRp2QSrlOIbG4VmIrIMYwZMqLIsjAj",
+	"YvgOqP/L6Zizk1v6xYVKFukWBwe/B73yVlNcmOzVPhfJL4FB3x7v7Rwd7rZP20eH5/ut9sGUmnF29cpJ",
+	"NsXb4Qr0OPf4HJTPPWiX9quzI5mMGZ9gKnRwijYGKLkozPdsnVFPiQjOJL/iIuHd5BeAR6il2jt752eH",
+	"rT+32get1wceIMXc8i43wPzWcdlcYUxGTvwljA2LuJSKnFkNPBpATBEAqxQbcjl2aXZt2IhLVHq0Afkw",
+	"d/PeDYDiatyn461SlyxNeAQ+XiAZDs5dFQFlpbcnAjHkl2CYsMzwHjgfR8Y+B/JrFxHK8dSKJM9iCSnS",
+	"QV8mW6dKveFy7J+ary9YiLfftA7/mntM3kd1sdgwl6o8UVnEavPtH6khGNIdoec1AfUiYUmIXVg25OM6",
+	"O/QBPVT4sZLwTwmokIB/XJCiyd4g3JR95LqQVFIxm1Mk9fJrYc+7d+9qs1nRRUPMJlG/lFEmS1OlLcRv",
+	"IBb8lIJQX59hJ2dv3x4dn+7tnr/Z2223zk//+rbkLD8yzPvuNZwQ6uhJJF4ZIDPuDIBwiXNedNiTkYqX",
+	"FU5908b7Jg8juqig22iWppBqlYK2wgUMowS4PKSI5Jx6OZklCdID/3UYwIUpb8eWlY5Rf2zehEGRNasu",
+	"g1AJUA0EE87T4FGkMmnJ4xARhGw0ENHA8dQyLl3Gy791PX2Ilgw4jodTXBYvLU1y/SYPxH6av5INF1/N",
+	"w7PvJ8vyncMS/T4Un1NU0YL8Kwh/nIfLKshM0w+ZBqOSKygKZPADecFMniGCxNBCZ3g4gOiyqjLLF+xV",
+	"ca9Y49ZNuEgIVhkCGR4Lg+/uOYlnC0UmH4F5QIoy6TMJJQEwefGftMl44dfKvL8tnER31UPoT3wxWTSg",
+	"0pKjg71zdO2mwvtB8TgI7yBIcp7EFFGBmYmBsUKKbMhiFWVD3PgsUrEv9DGAei0CE7JuZplUPk11SjEU",
+	"l+wyA56CwzWuOIsqG09SnGq+s1wWP3S+DnbKPwYxfQ3JcOEzRxdFMWapUT4RalhawcU2u3CRZ6qN4/O1",
+	"7rRkTxFhwUYl+ZlDOaqd5DYzj2h5RkmWDjR3G2mxEqMZVw9JdR4MQUQCPqieqySPCcOibHS90ciLQ5Fm",
+	"BBwLauQ1r1y7YsG80ndSQ+mCM7ku7Lo8pMulUS7MwtAsM7P7ApLY29pi1VxrPi4v+sVNGBSJwapVz8jD",
+	"ZHPMpCMWknaL6ijsYFmJHBVnLBroOVo5Ym31UH88PX3reV9faAw2kCZiCMbyYXp7rDciSUReAmoEyvf6",
+	"qxeNWmO91lg/bTSa9P/f7myBZnTCZAbFsnKpnrBlGiaFeU7Ri2qVRimx/pb17+G7auLhwLlEO2GbcPvC",
+	"I3ccpt6oozK7KFyoXH+68hVfLrOQj+vTYre6FnXTn3SuWn51FVPLO/2tJGEb60XxOm5C7+DTrgwdQBGG",
+	"0RRuKyhO+dZTdBaqyXgJYzTgDs8QSbSKs8gyEaPB6wmY1CKELpxBFn8Sf62zwyxJmFXeVzU+Ea25vGQb",
+	"JajEmc4SmFWos1awXHDQqL3itd6HT5sbNz8sZBByyGO0QyX3rlNRfQ5AZygsXBrWE7KsYLtKIcaYGnRr",
+	"atADVY1h7jYmGoKScM7J87u6DwcaumPGTQQyJnzlMcjKenWCrBeo1Y0GYixXa3W4FHfYFUvGwhw8J8LY",
+	"bYLp+MRBZVe+Yu6E29dRDUYauIV4t7L29ispwhfuu7QheHIXASNvEI1wlnCdI50rkLHSj8wSUUHrkSf0",
+	"qjky8TK8xJRr1u6ywJcIJoZcJAvVG7WSc1B0Hp0s6i69KFwt2xHLvTG/OBHfcVm4fxNu7FtuzEjp+BgM",
+	"2C8SHLIhTpBz++GGpkiaBMpGgaVq28rJzpH1Kp68WsUBRHUiYZSv8OF85PUGgaCHHvaVqweCgidzLNOX",
+	"uPYm00vphnsLxSoPFT0Q0fyoSz+PCuUqMiuxbZu58yFOuvriCiTr8ujyzoZ1PmzBeV+BFj0fIntgptyC",
+	"RQXlqz5bKSBhRWQj53OJ5rkWK4nu9P4IpwDRtNGbKLcqLFEBBeYYhWkbVdLh87TRNCKYlox5iNFVuc8x",
+	"1EI6NwWnMwUdnfdHOSNcKXNj1tmb8onPvGFxhpFAZxRBim4VHTrLD0uOBtySWNoBjOmA1aTycERjsT/s",
+	"nTIzUCP0yLhkXWBpZkmA7wFW8ylt51NYHEb5flFhyHiS5OXCdXaE4xBrNKRgXeAiVuSQDwlPUyTZOe4I",
+	"x9yxwz5P7g4kJ5FC9Ir4ddv1fr71pfjyjsxdCgbvMeb9gd6XQDl0n0J/xpgQBnzMODlUpRMWF8LVXnwJ",
+	"pJiCeTPZDFdarHAzo2jlszWhoxxC+ogbWGp1hvz6AGTfDoLmxrOtaXfup07nutGodTrXG41O8PhJ2Nzu",
+	"ZI3GZkQ/4fedzvsO/feh07l+sY8NW43//o/PP3/+XPv58793so3Gxkv6+ernz//187/95/98/vzht78v",
+	"j7vf6VxvtvDXrUanc/3sNf76HH998XrF8R7/rln77QOP+eTp4981O536NzHVJ08XOtsvF5fpc8mghkKW",
+	"56qDRW6D20eUry48B+82sH2emNLLIRPSvXJRZC6ZkFcCjRJ1MxbRiX+0VE7v7ZGstltL1VJfsGPv4MHc",
+	"Q9uVPYypbfss/AKPg4JBSnsKNVkm/W0QddZibjwmAWJkTKJGoGuoV/xp4RC5mqXp9FOybJyZ8bCrEva4",
+	"dbLTbodMgiCPM+9Jx4yZVJqZlEfwhJxv4wLXKAFmgapa33gZBkMh879fPpyrRLFKf4Inb5VLJ8/jJuWI",
+	"mTtmh0DflekgipIwYlSn8c4f9CmxwPsH/qzdnVf94L7b3SVxxmtbWRYXe3H32BEz/tt9TSSKa34i60wK",
+	"ykyNBsKCk8yC+yuwiGxoSTDXqywq/niF6r2x62xr5/rls9W0/UJN/2KBph/wK7q/oLSuYJlXu0A1ILMc",
+	"PPUqIkqAa8OEnZXZxsbWV/Bt7y4s1SnTJW7pQ3mYZWfhtouI2wmiDNH6CV09QOi+C1yDRhw/+Ws/t01/",
+	"eneaH0wjs0hvJ7IxsDZ1RTBC9lRF9M8dC2XdMRug9FMNa5ETfmSKxBzxoGScU62MqyLwGWtTZ2+5HZiQ",
+	"+bqRMPdgw1JC2Q5AaJfzKPzVIqzK3uVuKSCAKFWKxwoMldp0gjkp3k7AhKTyhtICCS8IS+n0SaL7Vk0I",
+	"N8Uw7oMovi7GYRyZ1uuNegO3iUpB8lQEzWCz3qhv+jwZsWmt0Ctrn0R8s4ZSZNbwTR9sVVAmIfjj7gGa",
+	"nBPxsyuC8I5WzmMUmonYhIWOSnkf6T6TQKUEG8iYDlpyZhJuBttlavoYfjGMsMwqVUZec9Lo9KXJAVZ/",
+	"phjpl5syHjfzEKv/mC+d7QkpzIAJXJhlXQ380viMhJQQ+U/1JmEIqZjVmYzo5C25vmiEwVCJO/d35Cjn",
+	"wU3fAICNz5CyMxcAvK92lCdN1kpnzW/CFVrPHNK/+TBzaHKj0bhTPdtKDj3lHWeTQlV1qaWz8I+Mk7WZ",
+	"8jO61qxWutdsURnY1B1o3+KhvEXXsFSNQa3XpptW3+Yxv/dsY+LTlhOLql6F+KyVznxSl/XlXaYKX6nT",
+	"5vJOk8Na1GNreY9bZ+uw48ar5R1nS7NvwuDZKqSoOt5EfVdYXsVRAzKz2XDI9ThoBgeoWnJ1YXkfFUXg",
+	"/v6ALavV+ifnJ97MVe9HEorbXG5r91XvrHloleUPqd9LuS3vU75l4Yt14XIVWK3yqPziAdVcfnHeoj7U",
+	"5htXidNX8yzTaBMObDqVUc0IBAXGiiRhlFOYPRY1uboiPxu1Wtn0Pxm6oKr+V2VdKq6NWNXMfB/m5Q/g",
+	"rEuFcQmDNLPz7sEqhVVLZ5U9+PWnOyN/+lPYASH9W1ZmclBx4vrzNNUq1YJbKJ2P9l7E/Aykzz7GjM47",
+	"EPreLqcRxcRVzCE/1R254K7zEEbc3OG+rm/N9nm7t7ypv07GWUiS1dcqHq9gHIva8E9V2VEX5rid4fTP",
+	"y1nK91PHM6jSnPlK80n8fKO4UGZSiY5zrs6zua/4JFXAY15P1BWgyPzeT7seqWEpktLs8cRA8Y1WzEsx",
+	"mGZw4HuXwzE0bj5scBPeAS34tPs8zOCuGLy10yZX9biLGQ3708nRIeOJUaWbm6ZOC+UhRBZlOnlkWAw9",
+	"niWWXZQZel0bjUY1/FYt04m/IfgiT+f764GHZBfhmkc2GYd0YDilrGl+3dEkduwil0bRTj37baNBtx0x",
+	"C9cUR3Dn0M5O92svQyYpDtJnXRgrGbPNDR+kp3tCKEbqrwfZLq5ILuuB/FYl7OSuJ8Yv5Xa65k9UsMe5",
+	"FZ+KkT65fXHmzT8KJlawvHw50wMCjoI4pcu7F/Wfveu7PETppuxVhsib3xH2/F+9tmcmQrBacOC78eun",
+	"ANf6xvIOFfcxUNcVZjd7OxL1e7YKKSqOjH7TANFfezoHI5ZTAmS3y8mA9x/QHrs4q7Pqt/Uc3WxAEWFh",
+	"yoF9dxnhQLmSorHKtKmz12BE7ALvfns4V20mrO4MVOjvuvDx4AE37C+1si2sHVFrE7K/1PYR/UweUC2S",
+	"Bu23OFmTvOuJX27+Dg1xV6uRoVQCGSvpjy7hN6dUc5NJVTNWaSinUyttEWr4TCNYWfOYaY2nYu1qnUCO",
+	"58M8v9bMD+t4pOIYePPh5n8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -850,6 +850,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 type BadRequestResponseHeaders struct {
 	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
 	XRequestID        *string
 }
 type BadRequestJSONResponse struct {
@@ -859,7 +861,9 @@ type BadRequestJSONResponse struct {
 }
 
 type ContentTooLargeResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type ContentTooLargeJSONResponse struct {
 	Body Error
@@ -868,7 +872,9 @@ type ContentTooLargeJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type ForbiddenJSONResponse struct {
 	Body Error
@@ -877,7 +883,9 @@ type ForbiddenJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type InternalServerErrorJSONResponse struct {
 	Body Error
@@ -886,7 +894,9 @@ type InternalServerErrorJSONResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type PreconditionFailedJSONResponse struct {
 	Body Error
@@ -895,8 +905,10 @@ type PreconditionFailedJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type ServiceUnavailableJSONResponse struct {
 	Body Error
@@ -905,8 +917,10 @@ type ServiceUnavailableJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
-	RetryAfter int
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int
+	XRequestID      *string
 }
 type TooManyRequestsJSONResponse struct {
 	Body Error
@@ -915,6 +929,8 @@ type TooManyRequestsJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
 	WWWAuthenticate string
 	XRequestID      *string
 }
@@ -925,7 +941,9 @@ type UnauthorizedJSONResponse struct {
 }
 
 type UnsupportedMediaTypeResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
@@ -934,7 +952,9 @@ type UnsupportedMediaTypeJSONResponse struct {
 }
 
 type UserNotFoundResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 type UserNotFoundJSONResponse struct {
 	Body Error
@@ -951,7 +971,9 @@ type ListCustomerSubrolesResponseObject interface {
 }
 
 type ListCustomerSubroles200ResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type ListCustomerSubroles200JSONResponse struct {
@@ -966,6 +988,12 @@ func (response ListCustomerSubroles200JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -986,6 +1014,12 @@ func (response ListCustomerSubroles400JSONResponse) VisitListCustomerSubrolesRes
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1003,6 +1037,12 @@ func (response ListCustomerSubroles401JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1021,6 +1061,12 @@ func (response ListCustomerSubroles403JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1038,6 +1084,12 @@ func (response ListCustomerSubroles429JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1058,6 +1110,12 @@ func (response ListCustomerSubroles500JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1075,6 +1133,12 @@ func (response ListCustomerSubroles503JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1094,8 +1158,10 @@ type ListCustomerUsersResponseObject interface {
 }
 
 type ListCustomerUsers200ResponseHeaders struct {
-	CacheControl string
-	XRequestID   *string
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type ListCustomerUsers200JSONResponse struct {
@@ -1111,6 +1177,12 @@ func (response ListCustomerUsers200JSONResponse) VisitListCustomerUsersResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1131,6 +1203,12 @@ func (response ListCustomerUsers400JSONResponse) VisitListCustomerUsersResponse(
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1148,6 +1226,12 @@ func (response ListCustomerUsers401JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1166,6 +1250,12 @@ func (response ListCustomerUsers403JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1183,6 +1273,12 @@ func (response ListCustomerUsers429JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1203,6 +1299,12 @@ func (response ListCustomerUsers500JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1220,6 +1322,12 @@ func (response ListCustomerUsers503JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1244,6 +1352,8 @@ type CreateCustomerUser200ResponseHeaders struct {
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
 	XRequestID        *string
 }
 
@@ -1267,6 +1377,12 @@ func (response CreateCustomerUser200JSONResponse) VisitCreateCustomerUserRespons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1287,6 +1403,12 @@ func (response CreateCustomerUser400JSONResponse) VisitCreateCustomerUserRespons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1304,6 +1426,12 @@ func (response CreateCustomerUser401JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1322,6 +1450,12 @@ func (response CreateCustomerUser403JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1339,6 +1473,12 @@ func (response CreateCustomerUser413JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1358,6 +1498,12 @@ func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1375,6 +1521,12 @@ func (response CreateCustomerUser429JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1395,6 +1547,12 @@ func (response CreateCustomerUser500JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1412,6 +1570,12 @@ func (response CreateCustomerUser503JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1432,9 +1596,11 @@ type GetCustomerUserResponseObject interface {
 }
 
 type GetCustomerUser200ResponseHeaders struct {
-	CacheControl string
-	ETag         string
-	XRequestID   *string
+	CacheControl    string
+	ETag            string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type GetCustomerUser200JSONResponse struct {
@@ -1451,6 +1617,12 @@ func (response GetCustomerUser200JSONResponse) VisitGetCustomerUserResponse(w ht
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1460,9 +1632,11 @@ func (response GetCustomerUser200JSONResponse) VisitGetCustomerUserResponse(w ht
 }
 
 type GetCustomerUser304ResponseHeaders struct {
-	CacheControl string
-	ETag         string
-	XRequestID   *string
+	CacheControl    string
+	ETag            string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type GetCustomerUser304Response struct {
@@ -1472,6 +1646,12 @@ type GetCustomerUser304Response struct {
 func (response GetCustomerUser304Response) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1491,6 +1671,12 @@ func (response GetCustomerUser400JSONResponse) VisitGetCustomerUserResponse(w ht
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1508,6 +1694,12 @@ func (response GetCustomerUser401JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1526,6 +1718,12 @@ func (response GetCustomerUser403JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1543,6 +1741,12 @@ func (response GetCustomerUser404JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1560,6 +1764,12 @@ func (response GetCustomerUser429JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1580,6 +1790,12 @@ func (response GetCustomerUser500JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1597,6 +1813,12 @@ func (response GetCustomerUser503JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1623,6 +1845,8 @@ type UpdateCustomerUser200ResponseHeaders struct {
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
 	XRequestID        *string
 }
 
@@ -1647,6 +1871,12 @@ func (response UpdateCustomerUser200JSONResponse) VisitUpdateCustomerUserRespons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1667,6 +1897,12 @@ func (response UpdateCustomerUser400JSONResponse) VisitUpdateCustomerUserRespons
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1684,6 +1920,12 @@ func (response UpdateCustomerUser401JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1702,6 +1944,12 @@ func (response UpdateCustomerUser403JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1711,7 +1959,9 @@ func (response UpdateCustomerUser403JSONResponse) VisitUpdateCustomerUserRespons
 }
 
 type UpdateCustomerUser404ResponseHeaders struct {
-	XRequestID *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
 }
 
 type UpdateCustomerUser404JSONResponse struct {
@@ -1726,6 +1976,12 @@ func (response UpdateCustomerUser404JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1743,6 +1999,12 @@ func (response UpdateCustomerUser412JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1760,6 +2022,12 @@ func (response UpdateCustomerUser413JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1779,6 +2047,12 @@ func (response UpdateCustomerUser415JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1796,6 +2070,12 @@ func (response UpdateCustomerUser429JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1816,6 +2096,12 @@ func (response UpdateCustomerUser500JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1833,6 +2119,12 @@ func (response UpdateCustomerUser503JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -2055,103 +2347,108 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rchs5kvBVEDUT4UcXqZJISbYcEz2yLX2jHlt26NGe+EyNCFaBJFpFgA2AkrhtRnj/7hH2zx5hz7S9",
-	"F9nIBOpFFoslWVbbHndE2zKJRyIzkW+kfvNCORpLwYTR3s5v3pDRiCn88QUNh+yFFEbJGP4dMR0qPjZc",
-	"Cm/H242v6FST7ljxS2qYT4RshDCj2yS7gtAo4jCSyD55qehAjqhoer6n2K8Trljk7Rg1Yb6nwyEbUVje",
-	"TMfM2/G0UVwMvNnM95J5L4ZUDGDKPAwnQ0ZGbNRjShMzpIaYIdfkSnHDSGgn+USzMVXUsIj0piSUoxHV",
-	"zwgbjc2U8D7hJhlJhDRDLgaV4C8D1/euGwPZgA8b+oKPGxJhpHFjLLkwTNnz5k91MBBSrTqV7BMzZKQn",
-	"o6k94RVTjHA7dcnZaE8zYeBwZgijcYqQgjXJ86lhDlUUPyRGXjABKFA0NLAjfD5mKmTCNJgIZcSiJtk1",
-	"ZCS1Ia0NIuiIIVzUfbbVzk9nNBziGjHXBkA0QyZIt9lsdm+FWMDY3gkdlKNJGyXFgFzSmEfUSJXga6KZ",
-	"eqDJWDFExSVTmktxZ4z5VrE+U0yEbHc8jnkZEbtDKqKYi8FfYF5ouuQKiQHQwVZMmwea2IUI1RcsIn2p",
-	"gB0fHu2/INsb7eDRrRF2ZDc4eFmOtWx/DgSiwAF9JUdzwMkrQf7RcGs1DiLLUdSQIdVknRgJpI+ZAbr7",
-	"JOIDbuBviX9SPWSaUBGRiQCBEkrF9CccyKjpbh/v0fyJjlkoRaQBnivKDemxvgREqykXA0IHlNejL1zT",
-	"AVO437t373YnwLmGh9SwcjTSbAQcBxdkPqGaAAW3tjcDIKy+GXPNfC/m4gIF8BGj0QvF4H6f6rKjw4CU",
-	"38nVEDCgSWinVCJbjplCsA8ib8cbMPNioo0cMYUb+R6IlREzThOE7ktgKO/PjkOaY2qGzdxXvgdgJGP0",
-	"WArNmiC5/rQWUUPX4NtzHjmC0mifK20qDkbtsdyVHtMB80l6h/ow+Ys7omKhVJFeC9Zy57wJ7Sbj6Aug",
-	"XW6M+xjOcoqwVTKkHXIXLGkRcc9cacGv4Et3vjvlzHs76QJz2tPcjJKK0Tsm40G/8ZqacFgA25qhTdT8",
-	"/h2dH089m98+he10mbpMtnigCQxqkjeCWUXINRiNhKZDEpZAqwr0KyCsP9EsIlfcDEk7aAGO2DUdjWOQ",
-	"+xtsq916EvYaLGz1G232tN3obYZPG0/CYPNJtMH6tL/u+R4HWOC8nu+BAebteIWDL9cvfalG1AAlJjzy",
-	"/BLdetB36J8/+54w3EyJoQMNSg1oQQb0EpliVGp7+kQq0n3cbZKDPlqcDh8jQMRyuwyNREKFvmIKRrbX",
-	"N9BycAY5cTa9YdUWHCLJMk6GppS78kgZUzBaYPg/35NOx/hnjx92Oo8/PHy39ujHjvf+nx0PPj573PEe",
-	"vrc/+enAxTGPHj9Kvv3zAorBM3D7NUZMazqAL0cTDZYKeQwYYzlEc0EiOenFjPw6kYZpR6JDKdjnIdOt",
-	"qdQK2sjUcgI3AO7ZragDJ/sGSGQt+UXqvINrv+gMZEY+oc7Zc/6dnMQRbOt8PMA0Je0gIFxos0r4liLZ",
-	"gVZtYYNoXi4CHUeg+CvIr6ftzY1gux00oq1W2GizYKPxZDOkjbDN1ltPngTrbLtVLr+crP4U2TWDyVbO",
-	"oyh/TiPnraDSlMIwgT9S8NKsmb72i4ZT/ZZnNQU6y3C7CKgK+PvPivW9He9Pa1l8ZM3O0Wt7Skn1EgbO",
-	"fI/BP17ICL2EDDN7R0fnB4cne0eHu6/Oj/eOft47WjyC76X8VpgLSxIZhhMFiCmZpg01E13idvYpj7uk",
-	"x2J5RTaDwCddhK9rHbzNICASOWWRAzI6vE+Wz8DLH9O3ODpLF5G9X1ho8jGQ5AyWSEUQDwS66yQhlZ+P",
-	"OWWedSPnWpfRwk1aW/TFZ76Xd1tXLZA5ywjsC8s2J1K+osoSpjYnreSZMnycJPEdcKtH6LoOqSAbm1vk",
-	"7/x55XXPIe4TTrwvVY9HERNfyK3Zf3P0/ODly73D2vclO8G3dVXy57obWh8I0HI0Pmbqkim78dctK5MT",
-	"EXskYs/0rYnM8jPeDU+8VRhBQwmzT3lsZe7nF3roV1qhd8kiIl0Qkl0yNU2MTmsUJUa8DT6DAxZPCU1C",
-	"lda1SsdohiFuru9BdAI9eMhOBb2kPKa9+J70BXBTj2oGpmnqbxKu9QTttAs21SSkApzTHgOfPRyyCM1+",
-	"IyUZUTG1WRKlyRUV4BzAKpqOLFWa5N2QmSFThLpsipHygoxjGjLnJAjr+dok0IWQV+JZRoIRvWCacEM0",
-	"7cNcopmIXCi2JlEw4ttIQ77VNEmDw5+m+k+kfE3F1H2q74eUIY1jpvyEkjSKFNNpOiuNx4PrxjTeEN/h",
-	"F20F97W2RgM3ZESnTXLoPOcrqkmEmZ8vF+ungk7MUCr+bzcUPJ9PF50e7p6e/O3N0cH/33tZWxEVzvFt",
-	"6Z+5o+UY5t27d435TEkV7ecTK5/KOnoyHktlWPSaRZye4Dnuy2B/oIlzFhqwcRIN/On4zSFeZ24zZTQd",
-	"tSdCGa3KMN+NYgJ3/lCafTkRdS5VysXZPULmObS+ehIj1btjntge+L32dt6fFe+Sd/jm5Hz/zenhyxwv",
-	"ZktYrX8oDbGwZffCg3uAF+XTyJNf+y6QmUJkw8VyNKZi+pIZymNdGS1JIrRA1aKsAmrQ0JyLyahXFjRy",
-	"tRViEscwGf62toWNkCxGr6SKYJ3WzPdcquWcmpKc0/4L0mq1nhIuyOnJC99aTiMex1zbLCpsl4ZdImpY",
-	"w/AR8yr23Mzt2ZuWhW1qg7818z0e1QvC5+EsDQ/l1l2HdfU5DQ2/ZEuxDcDlxGxPyphRkV+nPUuiV78t",
-	"32xj5rusx/3RYDu35yfS4Mm8XrHTKQIwx7d5rBYYr8ARBXQU4FxQRzPfS13SuSA3OgUoZnzAHCV6SMcu",
-	"DdPnRpOeNEP7z3dSmSGJZDgZwa1uki7ItKYVWF0MqC4Xv3dpVFTe05wNUVb+g19inU0R+l8kF0k2qeP5",
-	"+L9USRQfECGvSqyFOQa9Y1ukcNfuwi5JGOGlw3+RKjnVtBBuH/JwSC64iAAdONAWhXHdLDPKEi1WRgRM",
-	"5BLNxSBmdqm0HstZ3X5aBLUOuLKlTlRE1jRPGS4pxKKK4TdJ+VlWEWQBTdKJPZtSsWkBDOsbNtKr+HCf",
-	"szhyWjE9KVWKThdsxQyBKQbKSJBbcYEGffiuHG9jaoYJouwZfKIn4ZBQTbp60lMyZs1QRqybej0gX7J0",
-	"ukvPNlfJ9NwVquD2ubNbwLPJZQc/ZFdJVnyO80Zgo+Tlq/3E90b0+hUTAzP0djY2234hf/XPTuc6CBqd",
-	"zvVG0PEePvJ3nnUmQdAK8U/2107nfQf/O+t0rrf3YeBu8D//+fH3jx8bv3/8j85kI9h4gn8+/f3jf//+",
-	"7//1vx8/nv3w1/y6+53OdWsXfmwHnc715nP4cQt+3H5ec72HP+40frjjNR89fvjjTqfT/CpAfbQkNZgI",
-	"7eo0IRWENYAZEhceGAlFyHliMxR4ZHMFc8f0NjNBuI9kj8fz07baFbPAsHEXc5WUcVfj2I1evF3pgfNH",
-	"8NN7kmxTce2OM0jmtBOPulgY0EXpQRD1KDrS6JVb/hnpxrTH4m4iU2MpL1hEqCkzxqOSvUA9EcVcDpyL",
-	"gd3DgZZPgSquL86poPEUk1mVpCmzbk8F/3XCCI9gnz5nCgtBl+221dpcD7e3+o3tLdpqtJ9uBo2nYdhu",
-	"hGFrO4zCYJOFG95K1uqxkoruV/AxSOS8NC6D4YjrC7K7+sStUlsytIrfAlHGBkdYp7SUC0DFDPlgCK6c",
-	"ogLI6oAsVv8+Q//Jad8pGdJLVwVdYg6Xc0QlKQtAldYmAxaprajAw/pgS4SWWSOuWGikslk/IYnEcOuV",
-	"VJF2hcDNVV5XxPU4ptPzlS5JK+W8G7lMKZtUyI0KAhfAS1Yr4q2M+jm635Aq6zfBSfvmOGnVwsmCwVHg",
-	"d9+iqABmGRZADuZiDPOYwBjEeZQNqBLZcyGLPyBG8GQhRrAkG3Q1lEmtqDXbpWDZPeZpxR0mHMpiALX9",
-	"3KczP7PmKrmkqMNriPebxiUQjPNLpkD6R7lNSkIQW3aKhSmWA14mfBSok0wUOhFjyJRhGmEcM5fx4co5",
-	"ObgS6cfyqjoCsj1vmFS7uKkhUpssmwXntIqr0VIwLoZc03gpWC73H6ZZDxbiNFX3wD1LSu4BAcR/nsuw",
-	"vl4qyFcac47AZVy8wKa3CRD5WfRgXuZVW5JAaGtGlEjP78KvvvBj1+acTszwXLH++bLYrIt3c7CvUepY",
-	"W9ZMyVjJSx4xVbDFlEuVWFPs9ky78V04f0vCuWj2fxfPX4N4nhcPOYG9Sjxb9ljA8cHhzwcney9Jj2ke",
-	"OV/JRfIB2VcS0JoE7B9owq4NE/i4E8ARkxGgZ/fFycHPe57vHRzmfsSFc/DkEA0TG5dUYX0RrpBkNQ4E",
-	"zX685IZF3llygi/dQ63rC21+Lv8Q5Awcu1RzHE5GTPGQHLzMRX6ZMATjw8Rl5TZyMi95oVnXA01crgSE",
-	"lX4XCCsWThQ302N8zYnI7jGqmNqdmGH2r/0EUT+9O0kq61Es47cZyENjxjZJzUVfluQe3x6k/G2fkYLz",
-	"D3sRV1sGa3GDcZe5j12JnLfjrTeDZgAXS46ZoGPu7XitZtBs4VsrM8RTrCUZVL32W/Z2aLbmOBPHDJhZ",
-	"Estwg9zT8Xw2FlgZi81Ij5EBv2Qlr8BirtNHisfJfsWHWO/LlUM2ZK3wUGt2Nlf7vxEEd1A8VCvRklNR",
-	"xSxL3YxEXot+UiJtZVFPwz22SJC+i693yqom3vz9zmpP2pYUZTNSkq3l3mrglPXVUwpVSDiptXpSVkIN",
-	"Mzaerp4xXwU4873NOicqK63GuTWgLKkjzQsjvB55MfT+DC6AnoxGVE29He//MUPSCpvcDTN0gOosLeDx",
-	"zmDdZbIA73KlILC3XfZzMsDHB7CkN8W/m2SX9HlsmCLaUBFpm/VD3v2LVcZdIpX9lFEVDs/t8Pd2zFky",
-	"6BnR7JIpGtswP41jMpQxPn+aumhpKhyyR1Ion2yLCswrAs7AhGYDGoOV5mP+QEs7I1sABRcxVzx0Qwy7",
-	"NrlHnuT0ZL/xBAAHe/30hyAIgmo5d4q4/DQh55enVwe2pnYor3ybl1+3b1J7bCqFLeVlAl+OYZ45fRj2",
-	"64SpafYCa2yFSCYTI9ank9h4O+s5Y5ULs9UGqcMFH4F5te6XdEyYB/Rv8sqWGbtHx4jsAQPsLQMHZe9b",
-	"pt4uBWsjKIOLXju4giC4KZjdPo016yIuNfJYCq8hUgAzJE8cFRtQFQHi8SDAI3mIn2XZ/Gma6LdFuQiY",
-	"cwiQSysIwgVyU/n5C25C4gCWnGoXGNskVpV1ImEL3+UikqyZSzPZtKVvXxxyMSAh1Wz1M8M54O1lLgBe",
-	"nbWclbM35ueRv6UypDd1rl230U06e3CDRhJMZSICgFFlPiOgze3lBa/BYg1pwQV+hMPgLOjdrGoIU3pI",
-	"qcyyZ6qNHx/y6EPmlH1IXbIP6Hx9sO7YByvnPmTu1ofMv3p008epSd1P5JNsZ5+kW/uEWeLazX1id/dJ",
-	"tr1t0pKCkC8nwkfBPTbkIiKUNMpIhk8xrFZAOrFrGpp46opuoqWXPfJu8NLTWTTJo+EyyVgJR3YFlsFT",
-	"8KVrc3ARLuwbgVU1NwQvvZHLoMs797cE7hW9HWzlwmEJnGmSvxzG9goY90a2AvhGAFrGJrYkMamsAvmQ",
-	"TQDx7dzqMqjTMEkp2FuroH5tp98QbHsPl8qZNIpSqxa6EG7Lw3Zs17kpbNaA9MGm40YTcKeXQpqr57o9",
-	"dzqTFWsCy9VCkk3v8qhbrYISe5JHZ7eXMce41D6utNQSS2HKpEdN2LIJZ5+AtByMVbKnAGoqSmpCmo6/",
-	"I0Ar5FABThQlNWHEsWe3lzt5+JbJoAJwVmLUhM4OPru1fMlDt1TWFMCz0qMmeM7tugNZk4Nzqdwpwpmv",
-	"Ba0JbW7KHXFkQfZ8nrBS8VPnYtSON+WSmfMhp7mIrJGGxufpoktcMiv2rWsQ4xvQPheRT6RADwjcG41t",
-	"7GxLv+aqmhi7K04ryNnEQ1sevV2olUlQU1y0eLA68S5AmfMjlxXdf1HxOYD3FdemfnwOm7M2ct1ZqwJ0",
-	"hU6un/Dkbq43YaFRWtkaOHqtOLS8zdry2fODv4cYv4AQYxLcKosv+t5Y6pLwoW0ciI9vuM2koSTyMZvq",
-	"qiDHVOsrqSLsptckoC1wrE2NcKNZ3E+6VC0UGTzQyVPzxcicdXcr+tDdIjS3Yrxru2RVChL6uYymN3uM",
-	"6Yo0PKBB8xcaXmgp/uq+b4ZyVMwC73ivKarOXBWA95OdlaWDd7wf1sn25jbZ3NwkwXoQeIUUvU0tzlc1",
-	"86h+7bHLCxbLhGe1H3Ymjy9K3yFjMj3tjkyzXsgYxbA9hwkXaSCn4bosN/FZru3HRyNQbrYTVzyFn118",
-	"yAZBFvu1zu7BKEjaUNZq2ZdXO8nEOmom37vzK9GMDuR7UozzbLNq/nwv71yz6qppOKbQR/oP6XZV3Wq4",
-	"WqHnBy/rDbtKqRfW+MLV+nqNGfOtw3DeZh3wStoYfMu2hCV80Zy4ZbZy7TfbSHC2NG3p6t6JtL0uk869",
-	"tPA+/yY9le/eVEibL9YYm+8F+pnc1VXOaO4lwZfsUN2TzriJwL8DSV1s2rxKxGaytRW0KyoaMSLN45hg",
-	"ec98862sR2vSgateA5MvHq9fts6xFFuxTb7Ry7+U/0meTwk2kF3ihJZ3S3Z9zZHp3VsCzBZRoscs5H0e",
-	"VuiFld3M339z/cNr5ezz7YHJrpja5mMs1szWPCC28cSRZPbM7Jprc4+9hEvOsVLROiV7P65+wY/fnQwm",
-	"2lCyG9GC495uk42AbD9tb5EgCIJit6QRF29z+nzdX9a8YK61Sv7Rer5AOV+y/r3Nwfc2B3XbHMz1sE1r",
-	"L+Z46/bdEOafrX/i+sWeCcXFX+erC5ZvsLq7wpKGO6jI7Jfkoa18JFKR5N3Co8pHDbd9ynC2xGA+Tgzu",
-	"wosmveyZg0ucJWoUf0tYzIAarnxovl8DqDvGIhbZEkvs2PQV9HD44/o2fO5eDbNZ/drxoyTwVHw5Mqud",
-	"jUNduuiL7dFwmPwGBBgfAcViGiaPDbAe8Jmt3zNDprB0ZjrHbG5+KqTsoyss+iHzQWP3sig35kZx5NcZ",
-	"qJqM0CdyxTM+tiQe2wecDqLMgEsrj2EzW0CMcWd2bXzCXU98rDL2iWAa2dUV9Lbsr0Oxv2SDyEumct3h",
-	"C12Q5cQs9KRMAt4/Hb85xJSKtgdWk9g2GFv+W/BuF/jOGTWZ/jjNG9yu2pDoSRgyrfuTOJ7mO0G6z4vm",
-	"TfHG32vgod4TCwfzfYWoc78Vs06IOhn+rx7lrhfe/ipi0jY+cNetXefauR4c/rz76qCqmWvRp6vu6Fon",
-	"FVZo71fRse/zdcUre7Na0dmxKg5aYfslv0G3n1S6/XENnu+6Z67vtdc3VrNzyW8e+J5rueO4mQt41Q+d",
-	"2dUB0GUBLfzNA9jlkWvbbfWBtm9LhlJjVGsqJ0o3yfPsEbdjExf3MprklrXGlO9+84P7DWNDqsk/Gnlj",
-	"pvEGR2uf/KOxr+go9wEap4qpxlsZ83CK5lIy9dhhKvkOrPSeklcaf20tGlbCNeCEPQvKeYcI2dBGumIU",
-	"Zzklke8F62miYm/HWwPBvkbHfO1yHWNCDss139M1s7hWRpbZ2ez/AgAA//8=",
+	"7H3rcts4lvCrnOJMVS5NypQl27FTqR4nsb9xT+KkfOlMfZHbgkhIQpsEFACyrE1Ulf27j7B/9hH2mbb3",
+	"RbZw4U2iKNpx3HEmXdWJQuJycHBwcO786AQsHjGKqRTOzkdniFGIuf75AgVD/IJRyVmk/h1iEXAykoRR",
+	"Z8fZjSZoKqA74uQSSewCZV6genQbsEsBhSFRLYH14SVHAxYj2nBch+MPY8Jx6OxIPsauI4IhjpEaXk5H",
+	"2NlxhOSEDpzZzHWSfi+GiA5Ul3kYToYYYhz3MBcgh0iCHBIBE04khsB0ckHgEeJI4hB6UwhYHCPxFHA8",
+	"klMgfSAyaQmUySGhg0rwl4HrOlfegHnqoScuyMhjGkYUeSNGqMTcrDe/qoMBZXzVqlgf5BBDj4VTs8IJ",
+	"5hiI6bpkbagnMJVqcXKoWusulFHcgOdTiS2qkH4Ikl1gqlDAUSDVjOr5CPMAU+lhGrAQhw3YlRAzIaG1",
+	"DhTFWMOF7LPNdr47RsFQjxERIRWIcogpdBuNRvdGiFUY2ztBg3I0CckZHcAlikiIJOMJvsYC8wcCRhxr",
+	"VFxiLgijt0aYbznuY45pgHdHo4iUbWJ3iGgYETp4pvoFsgsTvRkKOjUVFvKBADMQIHGBQ+gzrsjx4dH+",
+	"C9hab/uPboywIyTxKxITuQjXO7X3RECE+9JiS2D4MGYSiR3o8m4CnYAYTaGHIUYhVpvNaIBdQDQEQqEr",
+	"uyBwwGgo9JL0AGrcyZBFGNAAEeoC465dthqYCPBdYBRDzDjOD9+AkKO+9AiWfW8o5QiNiKfoOlKL8CxP",
+	"8prNBuwa4jajUga6hRo6YLRPBmOOwyJ28BWKR5FCUMdBYcixEB3nKX+2vf3kqXzWdKHjjDihARmhSL9o",
+	"bW+rF45bhdi3LCLBtJwoDTLNKRuyyGysQlIQEUylq84qkQIsNBql9pE+jQ8EiHHvdxzIHeh+yG2Iwvsk",
+	"xfvdI+3Ds6bv+08nz9bnsfbhWdu8KMeaWcDBy3J8ZceBKH6BFEPqcxbPnRU2ofBPz47lHYSGwSkcIwFN",
+	"kExxoghLxYZcCMmASPU3038iMcQG02Oq0BIwjsXNzxeWfLrb12x9fkXHyalgMEFEQg/3FbVLPiV0YA5G",
+	"LXajbo0B5nq+d+/e7Y4VI5UkQBKXoxFlLdRy9IDqwApQDGVza8NXfEZcj9fNXCci9ELLA0cYhS84VtfN",
+	"qShbumqQsl/FCWCCBASmSyWy2QhzDfZB6Ow4AyxfjIVkMeZ6ItdRt1yMpRVMAvtSEZTzV0shjRGSw0bu",
+	"lesoMJI2YsSowA11kf5lLUQSram35yS0G4rCfcKFrFgYMsuyN8wIDbALKUvvq87f3BI5DhgPxZq/llvn",
+	"dfZuPAq/gb3LtbGP1VpONWyVBGma3AZJGkTcMVUa8Cvo0q7vVinzzla6QJxmNdfbSY7RLW/jQd97jWQw",
+	"LIBtLtOGFkTdW1q/XvVsfvoUttNl12UyxQMBqlED3lBsLkIilA4DKG2SkEQiVhCFsP5Y4BAmRA6h7bcU",
+	"jrLbfh1vtltPgp6Hg1bfa+PtttfbCLa9J4G/8SRcx33UV4IRUbCo9Tquo/QBZ8cpLHz5/dJnPEZS7cSY",
+	"hKXCwkHfon9+7XtUEjkFiQZCXWpqL2CALjVRxKWqkBJAofu424CDvlaALD5ihYjlaoLWWQBRMcFctWw3",
+	"17XkYPVDsCqmxNUKhUaSIZwMTSl15ZEyQkpoUc1/ew+djnTPHj/sdB5/evhu7dHPHef9bx1HPT573HEe",
+	"vje/3LThYptHjx8lb/+6gGKlqNr5vBgLgQbqZTwWSlKBxwpjOIdoQiFk415kpFos7BYdMoq/zjbdeJda",
+	"flsTNRurE6DO2Y12R63sO9gio1iWqH/q2C/qppnOCcjaHqy5gY2jUE1rTQ4K0wjavg+ECrmK+ZYi2YJW",
+	"LWEr1rycBVqK0OyvwL+22xvr/lbb98LNVuC1sb/uPdkIkBe0cbP15InfxFutcv5lefWX8K6Z6mz4vGbl",
+	"z1FotRV9aTIqMdU/0WgUWTF97XehVvUxT2pc3VmSmEHUVaH+/ivHfWfH+ctaZq5bM33E2h7njL9UDWeu",
+	"g9U/XrAQF/W4vaOj84PDk72jw91X58d7R7/uHS0uwXVSeiv0VUMCC4IxV4gp6SYkkmNRYgXpIxJ1oYcj",
+	"NoEN33ehq+HrGgVvw/eBaUpZpIBsH94nw2fg5ZfpGhydpYMwrTvnTXLJGswmFUE8oNp6BMlWuXkTaGbo",
+	"8XKWnrK9sJ3WFk1D8/aYqt5Zw3wvL7M21Opsm89cJ68vr+yeaukaSy8MvZ4w9gpxQxG1SXglsZZtxEli",
+	"51T6vLYQySGisL6xCf8gzyv5TG7H7iOq9xnvkTDE9BvhE/tvjp4fvHy5d1ibQ2Qr+L6YQ35d95zIDqgS",
+	"KFB0jPkl5mbF9/taSlYEZklg1vS93U7la7znxPiWayupZub7iETmXv3694u2HZj75RKHwKyhGV9iPk0U",
+	"CyP4Joqa8XcpJTuaAkrM0UZ9TtsIrL1qRHzPt5SiQBLgU4ouEYlQL7ojmUCdnx4SGKwXxXgsiRBjrQRc",
+	"4KmAAFHKtHrEMQqGONQ6pWQMYkSnxiPMBUwQVZqnGkWg2JBDA94NsRxiDsh6jiVjFzCKUICtBkqNWcU4",
+	"vC8om9Cn2d7H6AILIBIE6qu+IDANrZ3/W6cG7cfwUkdGNTGkLo8vI6MTxl4jOrVPxd3QUICiCHM3IaHE",
+	"82ZjBlIvEwQsxkLzBNdurBZEUw+clkiJhBhNG3Bo7UETJCDU7vUf272w3acUjeWQcfJv1+TxX0/eOD3c",
+	"PT35+5ujg/+/97K2sFFYx/clY8wt7Vug1Hfv3nnzHs+qIeYdpF9Ks2I8GjEucfgahwSdaATelf77QIDV",
+	"vT01cWLV/+X4zaFmYMR4vFHaao8GLFwVuHTPhY9Tgfkhk/tsTOuwkfTcZpxDH5dDY+xLnCxid0QSiVq/",
+	"F87O+7Mi93AO35yc7785PXyZO33ZEEakPGQSDGwZJ3DUydes4cvoIj/2vd7FFBXG0cXiEaLTl1giEolK",
+	"O2/iW1J0XLwWFBmgQJ7TcdwrM3fbIEU6jiLVWf1tBFdj2120uzMeqnFaM9exTuJzVBJFdbT/Alqt1jYQ",
+	"CqcnL1yjD8QkikgSneO4mcE4RBJ7ksTYqZhzIzdnb1pmcK4N/ubMdUhYz32Yh7PUsJ0bt6nGFecokOQS",
+	"L8W2Ai53o/UYizCi+XHas8Tu/nH5ZOsz1/pr724PtnJzfuEePJm/wk13pAGYo9s8VguEV6CIAjoKcC7c",
+	"/DPXSS08c+45repq/uYqzCEQQzSyDuQ+kQJ6TA7NP98xLocQsmAcq1PdgK5ipg3DKXU8H1p+4dym/FZ5",
+	"TnPiWlkcrX6pA1aL0P/OCE384B3H1f8znvgfFSLYpEQwmyPQWxb7CmftNkTAhBBeWvwXdyV3Jy7GiZJg",
+	"CBeEhgoduqGJriaiUSb/Jtdn2SboEBQQhA4ibIZKA5utZuWm0cRNhSsTM4xoaNSvlOCSiGbETQxpEsed",
+	"hdYaQJNAiJ5xBhuHpnZIShyLVXS4T3AU2us4XSniHE0XxPIMgSkGyrYgN+LCHvTVu3K8jZAcJogya3BB",
+	"jIMhIAFdMe5xFuFGwELcTTVbxV+yQCAbWNJYxdNzR6iC2ufWbgDPOpct/BBPknieOcqLlXCU56/mievE",
+	"6OoVpgM5dHbWN9puwfP+W6dz5ftep3O17nech4/cnaedse+3Av0n/lun876j/zvrdK629lXDXf9//vPz",
+	"H58/e398/o/OeN1ff6L/3P7j83//8e//9b+fP5/99Lf8uPudzlVrV/1s+53O1cZz9XNT/dx6XnO8hz/v",
+	"eD/d8piPHj/8eafTadwLUB8tCWpImHZ1gAOigD1FDImZRhGSZiHnicxQoJGNFcQdoZv0VMw9Zj0SzXfb",
+	"bFf0UoKNPZiruIw9Gse29eLpShecX4KbnpNkmopjd5xBMnc7kbCrQ5q6mnuARr1mHalp1A7/FLoR6uGo",
+	"m/DUiLELHAKSZcJ4WDKXup6AYxu9Q+jAzGFBywdvcCIuzhFF0VS74Su3pky6PaXkwxgDCdU8fYJ5Gnhf",
+	"Nttma6MZbG32va1N1PLa2xu+tx0EbS8IWltBGPgbOFh3VpJWD5ekRr1SjxVHznPjMhiOiLiA3dUrbpXK",
+	"koG5+A0QZWRwpCMsl1KBumKGZDBUqhxHVG2rBbKYRvNU60/29p3CEF3adKIScbicIiq3sgBUaZKPwiIy",
+	"sWB6sa6SJQJDrCHhOJCMm7AByoBpW/6E8VDYjJrGKq0rJGIUoen5SpWklVLetVSmlEwq+EbFBhfAS0Yr",
+	"4q1s93P7fs1daV4HJ+3r46RVCycLAkeB3l2DogKYZVhQfDBnY5jHhLZBnIdZgyqWPWey+BNsBE8WbARL",
+	"fJyTIUui3I3YzijOzjFJY4W1N6vMBlBbz92euZk0V0klxTu8Bnu/rl1Cg3F+ibni/mFukhITxKbpYmCK",
+	"2ICUMR+urpOMFVoWI2GKtatoFGHrTiTcKjl6JOhHbFJtAdmaF0yqVdxUEKm9LRsF5bSKqrWkIK3VvKbw",
+	"UpBc7t5M0/QX7DRV58Dm9ybnABTiv85haDZLGflKYc5ucBkVL5DpTQxEbmY9mOd51ZKk2mgjRpRwzx/M",
+	"rz7zw1fyHI3l8Jzj/vky26y1dxMlX2uuY2RZOYURZ5ckxLwgi3HrHDKi2M2Jdv0Hc/6emHNR7P/Bnu8D",
+	"e55nDzmGvYo9G/JYwPHB4a8HJ3svoYcFCa2uZC35CtkTptCaGOwfCMBXElNdJUGBQ8exQs/ui5ODX/cc",
+	"1zk4zP3UA+fgySFadfQuEddRc3qExKtxQFH285JIHDpnyQq+dQ21ri608bX0Q8Vn1LJLb47DcYw5CeDg",
+	"Zc7yi6kEbR8G65Vbz/G8JLe8rgaaqFwJCCv1LsWscDDmRE6PdR66RnYPI4757lgOs3/tJ4j65d1JkhOk",
+	"2bJ+m4E8lHJkvOOE9lmJ7/HtQUrfJgFeKf9qLrCBi2osIrXdZe6xDfx0dpxmw2/46mCxEaZoRJwdp9Xw",
+	"Gy2dJSqHehVriQdVrH3Msh5na5YydZsBlktsGbaRrcGS98YqUtaRjNDDMCCXuCR/NSIiTa8+TuYrppC+",
+	"L78csiZrhRTT2dlc1tK6799CnFYtR0vuiip6Wep6JPK36Bc50lbGT3k2TSxB+q7OOywL13jzj/sfbdM2",
+	"NFDWI6WVtVx6m+7SXN2lEGmmO7VWd8pyMFSP9e3VPeZDTGeus1FnRWUpErpvDShLoqPzXFCfyzz/e3+m",
+	"Tp4YxzHiU2fH+X9YQhpTlDvaEg30PZqGLDlnatxlTEgzkUoOZNgM6+eYj6trBkBvqv9uwC70SSQxByER",
+	"DYVxN+pD88xIAV1g3DzFiAfDc9P8vWlzljR6CgJfYo4i419AUaTL4TRgl06tmTblSlleqWaMpsiUdmgq",
+	"nCnZHQ9QpMRDU4JIMNMjG0BzTJATklQpkvhK5vLi4fRk33uiAFeKwulPvu/71Qz2VOPyy7irW+7XHZhI",
+	"8SGbuCYgoGnS+Ht4yqgJUMdUJ9tqB3eaS/thjPk0S1odGe6VMeMQ99E4ks5OMyclEyo324rdEUpiJdc1",
+	"3ZIiM/OA/p1NTPC8rdOgkT3ACnvLwNFM/y3mb5eCte6XwYWuLFy+718XzG4fRQJ3NS6FprEU3qRkVZIV",
+	"zvEA8VAhXi9EV7LKQfw0CyOYphEGJuJbA2Y1EU2lFRtCqKam8vUX9JNE8yxZ1a4i7KQ+l9Ve1RSudYIk",
+	"7jrr3zL+UtckaRM6gAAJvDozew54c5gLgFe7S2fl5K0DAzR9My6hN7U6ZdfrJsWQiNTSmeqKaagA1nf1",
+	"U1BihDm8Sl0xWNN7Qah+pJuptWi1alVJt9JFMi6XZfZ7Pz8k4adMG/yU6oKftNb3yeiBnwyf+5TpeZ8y",
+	"xe7RdfP5k4Cj0IVsZhfSqV3AZnPN5C6Y2V3Ipjd1rVIQ8nFMuo5CDw8JDQGBV7ZlOrPJ3Ap6n/AVCmQ0",
+	"tdE+4dLDHjrXSI63olRSZ6GMM1bCkR2BZfAUlPjaFFyES5fa0eE81wQvPZHLoMtbFW4I3Ct0M9jKmcMS",
+	"ONPognIY2ytg3ItNzPO1ADSEDSYWMgnpUvwh66DYt9Xny6BO7TOlYG+ugvq16X5NsM05XMpnUvNNrejv",
+	"gp0vD9uxGee6sBkBMi01qPT4pZDmAsluTp1WZNXBiOXXQuLG75KwW30FJfIkCc9uzmOO9VD7eqSlklgK",
+	"U8Y9asKWdTj7AqTlYKziPQVQU1ZSE9K0/S0BWsGHCnBqVlITRt327OZ8Jw/fMh5UAM5wjJrQmcZnN+Yv",
+	"eeiW8poCeIZ71ATPql23wGtycC7lO0U480GoNaHNdbkliizwnq9jzyo+tSpGbUNXzos6b+uaMwVLJlF0",
+	"ng66RCUzbN+oBpHObO4TGrrAqNaAlHojdOVPUwW1sSoYx8yquxX4bKKhLTcbLwTpJKgpDlpcWB1Dm0KZ",
+	"1SOXRft/U4ZBBe8rImR9w6Aur+7l6qtXGegKtdjvY0WhuTqyhaKWZWPo1mvFpuUlMZf3nm/8w7b5Ddg2",
+	"E6tamWHTdUZMlNgtTZFXnW5EjO9Qs0BX+49t3OcICTFhPNSVTxugrind1jiDiBQ46icVBRfCKh6IpHLD",
+	"oknQ6NkVNUNvYBNc0d6WyDN3md7o5yycXi/v1YalOGoPGr+j4EIw+jf7vhGwuOj33nFeI31n5+IenF9M",
+	"r8wBvuP81IStjS3Y2NgAv+n7TiEowThT5+O4SVg/2tp6QouB0bPaObRJuklpkrsOH0g/rICyzyho84n5",
+	"XAEQmlqQPPuBhoZOvTa1U1GoblVTNTGaqt/WMGWsL4u1tWd3II0kJYNrlVfN33dJxzr3W77O8j25ki3I",
+	"d3Qjz5PNqv7znwHJfeeiqptuU/gExb9WZcLqevTVkkS+8bIC4qukicIY37g80azRY77Mo+63UQe8khoZ",
+	"37MQYza+KMfc0D+79tFUm50tddTaFANgpiByUt4dFUohXKfw/u3LKGmF3hpt8wWjv5KCvkr9ziVtfMsq",
+	"5B1dVte5ae7zFVH8pMAq3p4x9Zbfroha1cZ/EkWgQ7jmywZmFcST2oH1yvL82ND7GZFkSGXFNPnyRf9S",
+	"qj48n4Kuq75E3y//iID93Ic+bTZRRXsEEYgRDkifBBU34cqPfLz/7j6rUSsuI181H3bp1FQvxJHAJq5F",
+	"Y1uvOGTYrBlfESHvsMR+yTpWihZWrLgbq0rBZLI7HoyFRLAbooKNpN2GdR+2ttub4Pu+X6wBFhP6NifB",
+	"NN1llTHm6vbkKyLko9/z+RA/amj8qKFRt4bGXKHzNL5mjrZuXmpjvibCF45fLMhRHPx1PoJk+QSrS3cs",
+	"qeakLzLzEh6a6FZgHJKkmEeVGTM3zZM5W6IiHCcqRiFdTizLobHO0eQa1d9yjbDaDRsiNl8MRF13GIc4",
+	"NGG0uhzYPSgQ8ucVBfnahUBms/qJCUeJja+YljSr7XHVd+mi9rmHgmHyYSDVPlQ7FqEgyWTRMZ9PTYym",
+	"HGKuw6Omc8Rm+6dMymT06cAumLfP27S1XJtrmexfZ6AKiLUyZgOkXF3FfWSygy1EmQCXRperyUyQuDbx",
+	"4yvpArGfitGR5C5QLDS52qDtlvlKmPn2FLBLzHPfLikUjmdjuVDiNfEt/HL85lB7r4RZMB9Hpnrd8m8V",
+	"38zHkBNqsvvjNC9w24hSEOMgwEL0x1E0zdc3tc+L4k3xxN+pqaVe/o6F+a68Ablvl9fxBiTNfzgU/iSH",
+	"Qj1Pwr0w/xvDxG1XSp6rjnxw+Ovuq4Oq2shFZbK6QHIdd2ehaGVFHcqvV+uxLBO7ol5plcm5Qui0ebum",
+	"kuifWyH+uylB7Trt5vrqc1TyeZof/rRbthRaE199Y6EZXQG6zISnvxKji6YSYYoXPxAmY2rIhLbjTdmY",
+	"iwY8z2oiWDKxlj4pIDesER9d+3kg+6nRIRLwTy8vvnlvdGvhwj+9fY7i3AMtjnPMLalrATHpemwxlbxT",
+	"ekmPs4nQ36/XoiS19WzVnAVxZAco84RkNtLJyoqJk2FBXhzzyNlx1tSNsoZGZO2yqa1gFss1s0QbmSUv",
+	"25bZ2ez/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

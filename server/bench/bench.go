@@ -214,6 +214,7 @@ func (b *bench) startProgram(ctx context.Context, database string, flags ...stri
 		"serve", "--listen", "{address}", "--admin-listen", admin, "--admin-pprof", "--log-format", "json",
 		"--rate-limit-address", "1000000000", "--rate-limit-address-burst", "1000000000",
 		"--rate-limit-principal", "1000000000", "--rate-limit-principal-burst", "1000000000",
+		"--max-in-flight", "1000000000",
 	}, flags...)
 	server, err := start(ctx, b.file(fmt.Sprintf("program%d.log", len(b.stop))), b.environment(database), b.Program, arguments...)
 	if err != nil {

@@ -31,6 +31,10 @@ type Call struct {
 	origin      store.Origin
 	answer      http.ResponseWriter
 
+	flight *InFlight // where the request counts; nil until it does
+	caller uint64    // its key there
+	bytes  int64     // and what of its body counts
+
 	limit   time.Duration // for how long the work may stand still
 	overdue *time.Timer   // ends it then; nil if there is no limit
 	cancel  context.CancelCauseFunc

@@ -27,7 +27,8 @@ type Service struct {
 	Verifier  *auth.Verifier
 	Policy    auth.Policy
 	Passwords *auth.Passwords
-	Limiter   *Limiter // of the callers, by their tokens' subjects; nil: there is none
+	Limiter   *Limiter  // of the callers, by their tokens' subjects; nil: there is none
+	InFlight  *InFlight // bounds what is in flight at once; nil: nothing does
 	Log       *slog.Logger
 	Now       func() time.Time
 	// RequestTimeout is for how long the work on a request may stand still; 0 is for ever.

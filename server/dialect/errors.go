@@ -165,7 +165,7 @@ func kindOf(err error) Kind {
 		return UnsupportedMediaType
 	case errors.As(err, &limited):
 		return RateLimited
-	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable),
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, errTooManyBytes),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Unavailable
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:

@@ -45,7 +45,10 @@ func readJSON(r io.Reader) (any, error) {
 	}()
 	b.text.Reset()
 	var tooLarge *http.MaxBytesError
+	var limited *RateLimitedError
 	switch _, err := b.text.ReadFrom(r); {
+	case errors.As(err, &limited), errors.Is(err, errTooManyBytes):
+		return nil, err
 	case errors.As(err, &tooLarge):
 		return nil, errContentTooLarge
 	case err != nil:

@@ -3,6 +3,7 @@ package dialect
 import (
 	"errors"
 	"math"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ func (c *clock) now() time.Time { return c.at }
 
 func limiter(t *testing.T, r Rate, c *clock, size int) *Limiter {
 	t.Helper()
-	l, err := newLimiter(r, c.now, size)
+	l, err := newLimiter("address", r, c.now, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,13 +30,13 @@ func limiter(t *testing.T, r Rate, c *clock, size int) *Limiter {
 // refusedFor gives how long client must wait, 0 if it need not.
 func refusedFor(t *testing.T, l *Limiter, client string) time.Duration {
 	t.Helper()
-	err := l.Allow(client)
+	err := l.Admit(client, http.Header{})
 	var limited *RateLimitedError
 	if err == nil {
 		return 0
 	}
 	if !errors.As(err, &limited) {
-		t.Fatalf("Allow gives %v", err)
+		t.Fatalf("Admit gives %v", err)
 	}
 	return limited.RetryAfter
 }
@@ -107,7 +108,7 @@ func TestLimiterCountsConcurrentRequestsOfANewClientTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 * burst {
 			all.Go(func() {
-				if l.Allow("a") == nil {
+				if l.Admit("a", http.Header{}) == nil {
 					passed.Add(1)
 				}
 			})
@@ -122,7 +123,7 @@ func TestLimiterCountsConcurrentRequestsOfANewClientTogether(t *testing.T) {
 func TestLimiterRefusesARateThatIsNone(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Rate{{0, 1}, {-1, 1}, {math.NaN(), 1}, {math.Inf(1), 1}, {1, 0}, {1, -1}} {
-		if _, err := NewLimiter(r, time.Now); !errors.Is(err, errNoRate) {
+		if _, err := NewLimiter("address", r, time.Now); !errors.Is(err, errNoRate) {
 			t.Errorf("NewLimiter(%v): %v", r, err)
 		}
 	}
@@ -131,7 +132,26 @@ func TestLimiterRefusesARateThatIsNone(t *testing.T) {
 func TestNoLimiterLetsEverythingPass(t *testing.T) {
 	t.Parallel()
 	var l *Limiter
-	if err := l.Allow("a"); err != nil {
+	if err := l.Admit("a", http.Header{}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLimiterTellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	l := limiter(t, Rate{PerSecond: 0.5, Burst: 3}, c, 10)
+	for _, want := range []string{`"address";r=2;t=2`, `"address";r=1;t=4`, `"address";r=0;t=2`, `"address";r=0;t=2`} {
+		h := http.Header{}
+		err := l.Admit("a", h)
+		if got := h.Get("RateLimit"); got != want {
+			t.Errorf("RateLimit: %s, want %s", got, want)
+		}
+		if got, want := h.Get("RateLimit-Policy"), `"address";q=3;w=6`; got != want {
+			t.Errorf("RateLimit-Policy: %s, want %s", got, want)
+		}
+		if err != nil && RetryAfter(err) != "2" {
+			t.Errorf("Retry-After: %s", RetryAfter(err))
+		}
 	}
 }

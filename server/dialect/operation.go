@@ -128,8 +128,14 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 		return nil, err
 	}
 	call.Principal, call.origin.Subject = principal, principal.Subject
-	if err := op.dialect.service.Limiter.Allow(principal.Subject); err != nil {
+	if err := op.dialect.service.Limiter.Admit(principal.Subject, c.Response().Header()); err != nil {
 		return nil, err
+	}
+	if flight := op.dialect.service.InFlight; flight != nil {
+		if call.caller, err = flight.begin(principal.Subject); err != nil {
+			return nil, err
+		}
+		call.flight = flight
 	}
 	parameters, wrong := op.readParameters(c)
 	wrong = append(wrong, call.readPreferences(parameters)...)
@@ -290,7 +296,11 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err := op.checkMediaType(r.Header); err != nil {
 		return err
 	}
-	value, err := readJSON(http.MaxBytesReader(c.Response(), r.Body, maxBody))
+	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
+	if call.flight != nil && (r.ContentLength < 0 || r.ContentLength > freeBytes) {
+		body = &bodyInFlight{ReadCloser: body, call: call}
+	}
+	value, err := readJSON(body)
 	if err != nil {
 		return err
 	}

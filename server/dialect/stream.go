@@ -29,6 +29,9 @@ func (c *Call) begin(ctx context.Context, limit time.Duration) {
 func (c *Call) expire() { c.cancel(context.DeadlineExceeded) }
 
 func (c *Call) end() {
+	if c.flight != nil {
+		c.flight.end(c.caller, c.bytes)
+	}
 	if c.overdue != nil {
 		c.overdue.Stop()
 		c.cancel(nil)

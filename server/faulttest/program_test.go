@@ -107,7 +107,7 @@ func servingAs(t testing.TB, binary string, env []string, arguments ...string) *
 
 // serve gives the arguments of a server with the sandbox in it and without limits. Further ones win.
 func serve(arguments ...string) []string {
-	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0",
+	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0", "--max-in-flight=0",
 		"--request-timeout=1s"}, arguments...)
 }
 
