@@ -99,7 +99,7 @@ type User struct {
 	// NewPassword Always null.
 	NewPassword *string `json:"newPassword"`
 
-	// AccessToken The key by which the product identifies the user, issued by the server. Null to callers below rank 2, which is a rule of Dragoman.
+	// AccessToken The key by which the product identifies the user, issued by the server. Null to callers whose rank is below the user's, which is a rule of Dragoman.
 	AccessToken *string `json:"accessToken"`
 
 	// CompanyName The name of the company that the caller is acting in, in the list; null in other answers.

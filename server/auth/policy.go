@@ -101,16 +101,28 @@ func (p Policy) Rank(pr Principal) int {
 	return rank
 }
 
-// Manages reports whether the principal is of rank 2 or above. Such callers see users' access tokens, and replace a password
-// without giving the present one (SEMANTICS.md, "One user" and "PUT").
+// Manages reports whether the principal is of rank 2 or above. Such callers replace a password without giving the present one
+// (SEMANTICS.md, "Testinium's update: PUT").
 func (p Policy) Manages(pr Principal) bool { return p.Rank(pr) >= rankManager }
+
+// SeesAccessToken reports whether the principal is shown the access token of a user who holds these roles: its rank is at
+// least theirs. A role that the catalogue does not have is above everybody's.
+func (p Policy) SeesAccessToken(pr Principal, held store.RoleSet) bool {
+	known := p.Roles.In(held)
+	if len(known) != len(held.IDs()) {
+		return false
+	}
+	return p.Rank(pr) >= p.Roles.Rank(held)
+}
 
 // CheckWrite returns nil if the principal's rank allows it to turn the user before into the user after, else a
 // [*ForbiddenError]. It is refused
 //
 //   - to write at all, even what changes nothing, to a user who holds a role of rank 2 or above that is above the
 //     principal's own rank;
-//   - to grant or to remove a role that is above the principal's own rank.
+//   - to grant or to remove a role that is above the principal's own rank;
+//   - to grant or to remove a role of rank 0, such as ROLE_READ_ONLY, for a principal below rank 2. What such a role does is
+//     up to the services that read it: its holder must not be able to drop a restriction.
 //
 // A role that the catalogue does not have is above everybody's: it was added since the server started, and its rank is not
 // known. A nil before stands for a user who is being created, a nil after for one who is being removed. Customer and permission
@@ -131,7 +143,8 @@ func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
 		}
 	}
 	for _, id := range held.Minus(wanted).Union(wanted.Minus(held)).IDs() {
-		if role, ok := p.Roles.ByID(id); !ok || role.Rank > rank {
+		role, ok := p.Roles.ByID(id)
+		if !ok || role.Rank > rank || role.Rank == 0 && rank < rankManager {
 			return forbidden("rank %d may not grant or remove %s", rank, describe(id, role))
 		}
 	}

@@ -247,7 +247,13 @@ func TestCheckWrite(t *testing.T) {
 
 		// A role of rank 1 above the caller's does not shield the user who holds it, only itself.
 		{"reporter writes to a user", "ROLE_REPORT", []string{"ROLE_USER"}, []string{"ROLE_USER"}, ""},
-		{"reporter grants a reporter", "ROLE_REPORT", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_RUN_TEST"}, ""},
+		{"reporter grants a reporter", "ROLE_REPORT", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_RUN_TEST"},
+			"rank 0 may not grant or remove ROLE_RUN_TEST, of rank 0"},
+		{"user removes read only", "ROLE_USER", []string{"ROLE_USER", "ROLE_READ_ONLY"}, []string{"ROLE_USER"},
+			"rank 1 may not grant or remove ROLE_READ_ONLY, of rank 0"},
+		{"user keeps read only", "ROLE_USER", []string{"ROLE_USER", "ROLE_READ_ONLY"}, []string{"ROLE_USER", "ROLE_READ_ONLY"}, ""},
+		{"company administrator grants change user", "ROLE_COMPANY_ADMIN", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_CHANGE_USER"}, ""},
+		{"Worth's token removes report", "", []string{"ROLE_REPORT"}, nil, ""},
 		{"reporter removes user", "ROLE_REPORT", []string{"ROLE_USER"}, nil, "rank 0 may not grant or remove ROLE_USER, of rank 1"},
 		{"reporter grants user", "ROLE_REPORT", nil, []string{"ROLE_USER"}, "rank 0 may not grant or remove ROLE_USER, of rank 1"},
 		{"a role nobody knows", "ROLE_SUPER", []string{"ROLE_COMPANY_ADMIN"}, []string{"ROLE_COMPANY_ADMIN"}, "rank 0 may not write"},
@@ -307,6 +313,29 @@ func TestCheckWrite(t *testing.T) {
 	})
 }
 
+func TestSeesAccessToken(t *testing.T) {
+	p := policy(t)
+	for caller, rank := range ranks {
+		pr := principal(t, `"authorities":"`+caller+`"`)
+		if !p.SeesAccessToken(pr, 0) {
+			t.Errorf("%s does not see the token of a user without roles", caller)
+		}
+		for held, level := range ranks {
+			for _, roles := range [][]string{{held}, {"ROLE_REPORT", held}} {
+				if got := p.SeesAccessToken(pr, user(t, p, roles...).Roles); got != (rank >= level) {
+					t.Errorf("%s sees the token of %v: %v", caller, roles, got)
+				}
+			}
+		}
+		if p.SeesAccessToken(pr, store.Roles(3, 40)) {
+			t.Errorf("%s sees the token of a user with an unknown role", caller)
+		}
+	}
+	if p.SeesAccessToken(auth.Principal{}, store.Roles(3)) {
+		t.Error("nobody sees a user's token")
+	}
+}
+
 // TestCheckWriteLaws holds, over all callers and changes of roles, that the check is what the table says, and that more rank
 // never permits less.
 func TestCheckWriteLaws(t *testing.T) {
@@ -325,7 +354,7 @@ func TestCheckWriteLaws(t *testing.T) {
 			want := true
 			for name, level := range ranks {
 				had, has := slices.Contains(before, name), slices.Contains(after, name)
-				if level > rank && (had != has || had && level >= 2) {
+				if level > rank && (had != has || had && level >= 2) || level == 0 && rank < 2 && had != has {
 					want = false
 				}
 			}

@@ -170,8 +170,13 @@ func ignoredHeader(members []string) *string {
 // CacheControl is what answers about users say: they are for one caller, who must ask again each time.
 const CacheControl = "private, no-cache"
 
-// Manages tells whether the caller manages others: it sees access tokens, and sets passwords without the present one.
+// Manages tells whether the caller manages others: it sets passwords without the present one.
 func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Principal) }
+
+// SeesAccessToken reports whether the caller is shown the access token of u.
+func (c *Call) SeesAccessToken(u *store.User) bool {
+	return c.dialect.service.Policy.SeesAccessToken(c.Principal, u.Roles)
+}
 
 // Unknown gives the paths of the members that the document does not name.
 func (c *Call) Unknown() []string { return c.unknown }

@@ -112,7 +112,7 @@ func TestAnAnswerShowsWhatItsTableSays(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		x := newExchange(t, s)
-		full, bare := x.user(t, known, true), x.user(t, servertest.Sandbox, false)
+		full, bare, ranked := x.user(t, known, true), x.user(t, servertest.Sandbox, false), x.user(t, known, true)
 		full, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(known, full.ID), store.Change{
 			Actor: &servertest.GraceUUID, Edit: func(u *store.User) error { u.Roles = store.Roles(1, 2, 3, 11); return nil },
 		})
@@ -125,19 +125,19 @@ func TestAnAnswerShowsWhatItsTableSays(t *testing.T) {
 			}
 			for _, operation := range b.Operations {
 				t.Run(fmt.Sprintf("%s/%s", b.Dialect, operation), func(t *testing.T) {
-					x.checkAnswer(t, b, operation, full, bare)
+					x.checkAnswer(t, b, operation, full, bare, ranked)
 				})
 			}
 		}
 	})
 }
 
-func (x exchange) checkAnswer(t *testing.T, b members.Body, operation string, full, bare store.User) {
+func (x exchange) checkAnswer(t *testing.T, b members.Body, operation string, full, bare, ranked store.User) {
 	everything := x.answer(t, caller("ROLE_ADMIN"), b, operation, full)
 	nothing := x.answer(t, caller("ROLE_ADMIN"), b, operation, bare)
-	below := nothing
-	if operation != "createCustomerUser" { // which grants more than a caller below rank 2 may
-		below = x.answer(t, caller("ROLE_USER"), b, operation, bare)
+	below := everything
+	if operation != "createCustomerUser" { // which is about no user yet
+		below = x.answer(t, caller("ROLE_REPORT"), b, operation, ranked)
 	}
 	for _, m := range b.Members {
 		shown := at(everything, m.Path)
@@ -154,9 +154,9 @@ func (x exchange) checkAnswer(t *testing.T, b members.Body, operation string, fu
 			if isNull(everything) || !isNull(nothing) {
 				t.Errorf("%s is %v, and %v where there is none", m.Path, shown, at(nothing, m.Path))
 			}
-		case members.NullBelowTwo:
+		case members.NullBelowRank:
 			if isNull(everything) || isNull(nothing) || !isNull(below) {
-				t.Errorf("%s is %v, and %v below rank 2", m.Path, shown, at(below, m.Path))
+				t.Errorf("%s is %v, and %v below the user's rank", m.Path, shown, at(below, m.Path))
 			}
 		case members.NullAlways: // checked as a value
 		default:

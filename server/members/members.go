@@ -73,10 +73,10 @@ const (
 
 // In an answer.
 const (
-	NullNever    Null = "never"
-	NullIfNone   Null = "if there is none"
-	NullBelowTwo Null = "to a caller below rank 2"
-	NullAlways   Null = "always"
+	NullNever     Null = "never"
+	NullIfNone    Null = "if there is none"
+	NullBelowRank Null = "to a caller below the user's rank"
+	NullAlways    Null = "always"
 )
 
 // Absent is what the absence of a member does in a request. The members of an answer are always there.

@@ -86,7 +86,7 @@ func testiniumUser(companyName Member) []Member {
 		{Path: "email", Field: "Email", Null: NullNever},
 		{Path: "password", Always: "null", Null: NullAlways},
 		{Path: "newPassword", Always: "null", Null: NullAlways},
-		{Path: "accessToken", Field: "AccessToken", Null: NullBelowTwo},
+		{Path: "accessToken", Field: "AccessToken", Null: NullBelowRank},
 		companyName,
 		{Path: "enabled", Field: "Status", Null: NullNever, Note: "whether it is ACTIVE"},
 		{Path: "accountNonExpired", Field: "AccountNonExpired", Null: NullNever},

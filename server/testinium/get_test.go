@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dragoman-id/dragoman/gen/testiniumclient"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
@@ -101,7 +102,7 @@ func TestGetShowsNullWhereThereIsNothing(t *testing.T) {
 	})
 }
 
-func TestTheAccessTokenIsShownFromRankTwo(t *testing.T) {
+func TestAccessTokenIsShownFromTheUsersRank(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	create(t, s, dorothy())
@@ -111,7 +112,7 @@ func TestTheAccessTokenIsShownFromRankTwo(t *testing.T) {
 	}{
 		"ROLE_ADMIN":                         {func(c *auth.Claims) { c.Authorities = []string{"ROLE_ADMIN"} }, true},
 		"ROLE_COMPANY_ADMIN":                 {func(c *auth.Claims) { c.Authorities = []string{"ROLE_COMPANY_ADMIN"} }, true},
-		"ROLE_USER":                          {func(c *auth.Claims) { c.Authorities = []string{"ROLE_USER"} }, false},
+		"ROLE_USER":                          {func(c *auth.Claims) { c.Authorities = []string{"ROLE_USER"} }, true},
 		"a role of rank 0":                   {func(c *auth.Claims) { c.Authorities = []string{"ROLE_REPORT"} }, false},
 		"a role that there is not":           {func(c *auth.Claims) { c.Authorities = []string{"ROLE_ROOT"} }, false},
 		"no authorities":                     {func(c *auth.Claims) { c.Authorities = []string{} }, false},
@@ -130,6 +131,37 @@ func TestTheAccessTokenIsShownFromRankTwo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A company's administrator sees the tokens of its like, and not that of a ROLE_ADMIN, who ranks above.
+func TestAccessTokenOfHigherRankIsNull(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := dorothy()
+		admin.Roles = store.Roles(1, 2, 3)
+		admin = create(t, s, admin)
+		for _, c := range []struct {
+			role  string
+			shown map[int64]bool // by the user's id; of Ada, rank 1, Grace, rank 2, and Dorothy, rank 3
+		}{
+			{"ROLE_REPORT", nil},
+			{"ROLE_USER", map[int64]bool{servertest.Ada: true}},
+			{"ROLE_COMPANY_ADMIN", map[int64]bool{servertest.Ada: true, servertest.Grace: true}},
+			{"ROLE_ADMIN", map[int64]bool{servertest.Ada: true, servertest.Grace: true, admin.ID: true}},
+		} {
+			claims := servertest.Manager()
+			claims.Authorities = []string{c.role}
+			var list []testiniumclient.User
+			ask(s, claims, listPath, nil).Decode(t, &list)
+			for _, listed := range list {
+				var one testiniumclient.User
+				ask(s, claims, userPath(listed.EntityID), nil).Decode(t, &one)
+				if want := c.shown[listed.EntityID]; (listed.AccessToken != nil) != want || (one.AccessToken != nil) != want {
+					t.Errorf("%s reads user %d: list %v, get %v, want shown %v", c.role, listed.EntityID, listed.AccessToken, one.AccessToken, want)
+				}
+			}
+		}
+	})
 }
 
 func TestReadingIsRefusedInTheWordsOfItsPage(t *testing.T) {

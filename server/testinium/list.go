@@ -53,7 +53,7 @@ func (l *userList) write(w http.ResponseWriter) error {
 	var e dialect.Encoder
 	for len(l.batch) > 0 {
 		for _, u := range l.batch {
-			shown := toAPIUser(u, l.roles, l.call.Manages())
+			shown := toAPIUser(u, l.roles, l.call.SeesAccessToken(&u))
 			shown.CompanyName = &l.call.Company.Name
 			e.Reset()
 			encodeUser(&e, &shown)

@@ -207,7 +207,7 @@ func TestOfRacingNewPasswordsOneIsSet(t *testing.T) {
 	})
 }
 
-func TestAccessTokenIsShownFromRank2(t *testing.T) {
+func TestUpdateShowsAccessTokenFromTheUsersRank(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	u := s.FindUser(t, servertest.Ada)
@@ -215,10 +215,13 @@ func TestAccessTokenIsShownFromRank2(t *testing.T) {
 		return strings.Replace(userObject(u, "["+authorityUser+"]"), `"accessToken":"`+u.AccessToken+`"`, `"accessToken":null`, 1)
 	}
 	sendPut(s, servertest.Manager(), adaPath, nine()).Expect(t, 200, userObject(u, "["+authorityUser+"]"))
-	sendPut(s, herself(), adaPath, nine()).Expect(t, 200, hidden(u))
+	sendPut(s, herself(), adaPath, nine()).Expect(t, 200, userObject(u, "["+authorityUser+"]"))
+	below := herself()
+	below.Authorities = []string{"ROLE_REPORT"}
+	sendPut(s, below, adaPath, nine()).Expect(t, 200, hidden(u))
 	// Null is what the caller was shown. The token itself must not be told from any other text.
 	for _, c := range []struct{ token, ignored string }{{"null", ""}, {`"` + u.AccessToken + `"`, "accessToken"}, {`"x"`, "accessToken"}} {
-		a := sendPut(s, herself(), adaPath, nine([2]string{"accessToken", c.token}))
+		a := sendPut(s, below, adaPath, nine([2]string{"accessToken", c.token}))
 		a.Expect(t, 200, hidden(u))
 		if got := a.Header.Get("Dragoman-Ignored"); got != c.ignored {
 			t.Errorf("accessToken %s: ignored %q", c.token, got)

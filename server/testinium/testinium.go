@@ -18,7 +18,7 @@
 //	CredentialNonExpired               credentialNonExpired
 //	PasswordHash                       newPassword, password (write only)
 //	LastPasswordResetAt                lastPasswordResetDate (answers only)
-//	AccessToken                        accessToken (answers only, from rank 2)
+//	AccessToken                        accessToken (answers only, from the user's rank)
 //	VCSPassword                        vcsPassword (write only)
 //	CreatedAt                          createdDate (answers only)
 //	Version                            ETag
@@ -91,7 +91,7 @@ func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObje
 	if call.Has(user.Version) {
 		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
-	return &userShown{etag, toAPIUser(user, h.store.Catalogue(), call.Manages())}, nil
+	return &userShown{etag, toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user))}, nil
 }
 
 // ListUsers gives all users of a customer, as a stream.
@@ -118,7 +118,7 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 	if err != nil {
 		return nil, err
 	}
-	return &userUpdated{written, toAPIUser(user, h.store.Catalogue(), call.Manages())}, nil
+	return &userUpdated{written, toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user))}, nil
 }
 
 // put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds
@@ -137,7 +137,7 @@ func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey
 				return secret.apply(u)
 			},
 			Ignored: func(u *store.User) []string {
-				return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.Manages()), call.Company.Name)
+				return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.SeesAccessToken(u)), call.Company.Name)
 			},
 		})
 		if !moved {
