@@ -23,7 +23,7 @@ type configCommand struct {
 // Help is the long text of --help.
 func (*configCommand) Help() string {
 	return "It takes the flags, variables and file that 'dragoman serve' takes, and starts nothing: it neither opens the " +
-		"database nor fetches keys. Secrets are shown as ***, and so is the password in a URL.\n\n" +
+		"database nor fetches keys. Secrets are shown as ***, and so are the user, the password and the parameters of a URL.\n\n" +
 		"Exit status: 0 the server can start with it, 80 it cannot, and standard error tells all the reasons."
 }
 

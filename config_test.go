@@ -143,7 +143,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
-				`"127.0.0.1:65536" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it"},
+				`"127.0.0.1:65536" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
 		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",
 			"the wait for the database must not be negative, and is -2s\nthe number of remembered users must be from 0 to 10000000, and is -1\nthe time-out for an idle connection must not be negative, and is -1s\n" +
 				"the time-out for a request (30s, and 0s is none) must be shorter than the one for writing an answer (30s), or its 503 could not be written"},
@@ -187,7 +187,7 @@ func TestConfigHasThreeFormats(t *testing.T) {
 		t.Fatalf("status %d, %s", status, said)
 	}
 	for name, want := range map[string]string{
-		"listen": "127.0.0.1:8080 default", "database": "postgres://u:***@h/d DRAGOMAN_DATABASE", "secret-key": "*** DRAGOMAN_SECRET_KEY",
+		"listen": "127.0.0.1:8080 default", "database": "postgres://***@h/d DRAGOMAN_DATABASE", "secret-key": "*** DRAGOMAN_SECRET_KEY",
 		"old-secret-key": "- not set", "trusted-proxy": "10.0.0.0/8,fd00::/8 c.yaml:1", "rate-limit-principal": "0.5 c.yaml:2", "dev": "false default",
 	} {
 		if line := name + " " + want; !slices.ContainsFunc(strings.Split(out, "\n"), func(l string) bool { return strings.Join(strings.Fields(l), " ") == line }) {

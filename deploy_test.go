@@ -164,7 +164,7 @@ func TestComposeConfiguresTheServer(t *testing.T) {
 	}
 	all := effective(t, dir, environment)
 	database := all["database"]
-	if database.Value != "postgres://dragoman:***@postgres:5432/dragoman?sslmode=disable" || database.From != "DRAGOMAN_DATABASE_FILE (.secrets/database)" {
+	if database.Value != "postgres://***@postgres:5432/dragoman?***" || database.From != "DRAGOMAN_DATABASE_FILE (.secrets/database)" {
 		t.Errorf("the database is %+v", database)
 	}
 	for _, name := range []string{"secret-key", "jwt-secret"} {

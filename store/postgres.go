@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,7 +39,8 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		config.Tracer = postgresTracer{o}
 	}
 	pool := func(n int) *sql.DB {
-		db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))
+		db := sql.OpenDB(discreetConnector{stdlib.GetConnector(*config,
+			stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))})
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(n)
 		db.SetConnMaxIdleTime(5 * time.Minute)
@@ -126,26 +126,6 @@ func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
 	defer cancel()
 	return p.Conn.PgConn().Ping(ctx) != nil
-}
-
-var errPostgresURL = errors.New("database URL cannot be read: it is postgres://USER:PASSWORD@HOST:5432/NAME, with %40, %2F and so on for special characters of the password")
-
-// parsePostgresURL reads url. Its errors do not repeat it, since where it is wrong nobody can tell where its password ends.
-func parsePostgresURL(url string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		// Of pgx's own error (5.12) the cause alone is without the URL.
-		if cause := errors.Unwrap(err); cause != nil {
-			return nil, fmt.Errorf("%w: %w", errPostgresURL, cause)
-		}
-		return nil, errPostgresURL
-	}
-	// A password with an @ or a / in it goes over into what errors of connecting name.
-	if strings.Contains(config.Host, "@") || strings.Contains(config.Database, "@") {
-		return nil, errPostgresURL
-	}
-	connecting(config)
-	return config, nil
 }
 
 func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {

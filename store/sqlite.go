@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -39,10 +40,18 @@ const pagesLogged = 8000
 // takes twice as much: a page with its header has a place of 8 KiB. What is not kept is read from the system's cache.
 const readerCache = 512
 
-var errSQLitePath = errors.New("database URL: sqlite: wants the path of a file behind it")
+var errSQLitePath = errors.New("database URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)")
+
+// sqliteParameters is the start of what other programs write behind the path.
+var sqliteParameters = regexp.MustCompile(`\?[A-Za-z0-9_.%-]*=`)
 
 func isSQLitePath(path string) bool {
-	return path != "" && path != ":memory:" && !strings.ContainsRune(path, 0)
+	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) {
+		return false
+	}
+	// It looks like a URL with a host, or with parameters, which are no part of a path and may be secret.
+	isURL := strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///")
+	return !isURL && !sqliteParameters.MatchString(path)
 }
 
 // openSQLite opens the database file at path, and creates it, readable by its owner only, if there is none.

@@ -272,9 +272,13 @@ func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
 	case "":
+		if strings.ContainsAny(place, "@?") || strings.HasPrefix(place, "//") {
+			// Errors of opening a file name its path.
+			return nil, false, errors.New("the JWKS URL is neither a URL nor a path: a URL begins with https://")
+		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(place) }, true, nil
 	}
-	return nil, false, fmt.Errorf("the JWKS URL has the scheme %s and must have https, or file for a file", u.Scheme)
+	return nil, false, errors.New("the JWKS URL must begin with https://, or with file:// for a file")
 }
 
 func checkKeySetURL(u *url.URL) error {

@@ -199,7 +199,7 @@ func TestNewVerifierRefusesWhatCannotBe(t *testing.T) {
 		{"key set over http, loopback as user", setConfig("http://127.0.0.1@id.example.com/"), "user name or a password"},
 		{"key set without host", setConfig("https:///jwks.json"), "no host"},
 		{"key set with password", setConfig("https://ada:canary@id.example.com/"), "user name or a password"},
-		{"key set of another scheme", setConfig("ftp://id.example.com/canary"), "has the scheme ftp"},
+		{"key set of another scheme", setConfig("ftp://id.example.com/canary"), "must begin with https://"},
 		{"key set, broken URL", setConfig("https://id.example.com:canary/"), "neither a URL nor a path"},
 		{"key set, file of another machine", setConfig("file://canary/jwks.json"), "names no file of this machine"},
 		{"key set, no file", setConfig("file:"), "names no file of this machine"},

@@ -3,8 +3,8 @@ package settings
 import (
 	"encoding"
 	"fmt"
-	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
@@ -64,8 +64,10 @@ func shown(flag *kong.Flag) any {
 	switch {
 	case isSecret(flag) && flag.Tag.Get(secretTag) == "" && !v.IsZero():
 		return mask
-	case isSecret(flag) && !strings.Contains(v.String(), "://") && (strings.Contains(v.String(), "@") || namesPassword(v.String())):
+	case isSecret(flag) && !v.IsZero() && !strings.Contains(v.String(), "://") && !strings.HasPrefix(v.String(), "sqlite:"):
 		return mask // meant for a URL with a password, perhaps, or for host=... password=...
+	case flag.PlaceHolder == "URL" && !strings.Contains(v.String(), "://") && !isSecret(flag) && strings.ContainsAny(v.String(), "@?"):
+		return mask // a URL without its scheme
 	case v.Kind() == reflect.Slice:
 		if v.Len() == 0 {
 			return nil
@@ -110,38 +112,46 @@ func short(d time.Duration) string {
 	return text
 }
 
-// maskURL masks what is secret in a URL: the password before the host and those among the parameters, and all of a URL
-// whose password may reach further than that, as one does that has a slash in it. Other text stays as it is.
+// shownURL has the parts of a URL that is certain to be meant as it is read: its scheme, its user and password, its hosts, its path, and
+// its parameters.
+var shownURL = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)([^@/?#\s]*@)?((?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*%2[Ff][A-Za-z0-9._%-]*)(?::[0-9]*)?(?:,[A-Za-z0-9._-]*(?::[0-9]*)?)*)` +
+	`(/(?:[A-Za-z0-9._~!$&'()*+,;=:/-]|%[0-9A-Fa-f]{2})*)?(\?[^@?#\s]*)?(#[^@?#\s]*)?$`)
+
+// urlScheme begins a text that may be meant for a URL with a host.
+var urlScheme = regexp.MustCompile(`(?i)^(https?|postgres(ql)?):`)
+
+// maskURL shows nothing of a URL but its scheme, hosts, ports and path. Where it cannot be told which part is which, as with a
+// password that has a slash in it, nothing is shown. Other text stays as it is.
 func maskURL(text string) string {
-	scheme, rest, found := strings.Cut(text, "://")
-	if !found {
+	if path, isFile := strings.CutPrefix(text, "sqlite:"); isFile {
+		if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") {
+			return mask
+		}
+		if i := strings.Index(path, "?"); i >= 0 && strings.Contains(path[i:], "=") {
+			return "sqlite:" + path[:i] + "?" + mask
+		}
 		return text
 	}
-	authority, tail := rest, ""
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority, tail = rest[:i], rest[i:]
+	if !strings.Contains(text, "://") {
+		if urlScheme.MatchString(text) {
+			return mask
+		}
+		return text
 	}
-	if strings.Contains(tail, "@") {
+	parts := shownURL.FindStringSubmatch(text)
+	if parts == nil || strings.HasPrefix(parts[1], "postgres") && strings.Contains(strings.TrimPrefix(parts[4], "/"), "/") {
 		return mask
 	}
-	if i := strings.LastIndex(authority, "@"); i >= 0 {
-		if user, _, found := strings.Cut(authority[:i], ":"); found {
-			authority = user + ":" + mask + authority[i:]
-		}
+	shown := parts[1]
+	if parts[2] != "" {
+		shown += mask + "@"
 	}
-	path, query, found := strings.Cut(tail, "?")
-	if found {
-		parameters := strings.Split(query, "&")
-		for i, p := range parameters {
-			name, _, _ := strings.Cut(p, "=")
-			if meant, err := url.QueryUnescape(name); err != nil || namesPassword(meant) {
-				parameters[i] = name + "=" + mask
-			}
-		}
-		path += "?" + strings.Join(parameters, "&")
+	shown += parts[3] + parts[4]
+	if parts[5] != "" {
+		shown += "?" + mask
 	}
-	return scheme + "://" + authority + path
+	if parts[6] != "" {
+		shown += "#" + mask
+	}
+	return shown
 }
-
-// namesPassword reports whether a parameter's name is one of a password, such as sslpassword.
-func namesPassword(name string) bool { return strings.Contains(strings.ToLower(name), "password") }

@@ -5,7 +5,7 @@
 //
 // A flag needs nothing for that but its field. The tag `secret:""` says that its value is a secret: it is never shown, and
 // may be kept in a file of its own, which NAME_FILE or the file's key name-file names. With `secret:"password"` the value is
-// a URL, of which the password is not shown.
+// a URL, of which only the scheme, the hosts and the path are shown, as of any URL.
 package settings
 
 import (

@@ -113,7 +113,7 @@ cert: `+dir+`/cert
 		t.Errorf("got %+v, want %+v", g.Serve, want)
 	}
 	shown := []settings.Setting{
-		{Name: "listen", Value: "8080", From: "c.yaml:2"}, {Name: "database", Value: "postgres://u:***@h/d", From: "c.yaml:3"},
+		{Name: "listen", Value: "8080", From: "c.yaml:2"}, {Name: "database", Value: "postgres://***@h/d", From: "c.yaml:3"},
 		{Name: "key", Value: "***", From: "c.yaml:4 (" + dir + "/key)"}, {Name: "old-key", Value: "***", From: "c.yaml:5 (" + dir + "/old)"},
 		{Name: "wait", Value: "15s", From: "c.yaml:6"}, {Name: "burst", Value: 7, From: "c.yaml:7"}, {Name: "rate", Value: 1.0, From: "c.yaml:8"},
 		{Name: "try", Value: true, From: "c.yaml:9"}, {Name: "level", Value: "high", From: "c.yaml:10"},
