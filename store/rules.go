@@ -25,10 +25,10 @@ const maxID = 1<<53 - 1
 // room below maxID.
 const maxGivenID = 1 << 52
 
-// EmailPattern and UsernamePattern say what an e-mail and a username look like. They mean the same to RE2 and to
-// ECMAScript without the u flag, so that the documents can repeat them: every class that reaches beyond ASCII is
-// negated, since ECMAScript sees a character above U+FFFF as two, and nothing is counted. Characters above U+00FF stand
-// for themselves.
+// EmailPattern and UsernamePattern say what an e-mail and a username look like. The documents repeat them, so they are in
+// ECMAScript's syntax, which [CompilePattern] reads, and mean the same with and without its u flag: every class that reaches
+// beyond ASCII is negated, since without the flag a character above U+FFFF counts as two, and nothing is counted. They are ASCII:
+// U+2028 and U+2029 as themselves would end the line that a code generator writes a pattern into.
 const (
 	// EmailPattern is the syntax that HTML gives to e-mail addresses, local@domain, widened to characters beyond ASCII
 	// in both parts other than controls and white space. Unlike there, the length of a domain's label is not bounded.
@@ -37,17 +37,32 @@ const (
 	UsernamePattern = `^[^\x00\x09-\x0D\x20\x85\xA0` + wideSpaces + `]+$`
 
 	// wideSpaces are the characters above U+00FF that have Unicode's property White_Space.
-	wideSpaces = "\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000"
+	wideSpaces = `\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000`
 	// A label is made of ASCII letters and digits, characters beyond ASCII and, inside, hyphens.
 	emailLabelChar = `[^\x00-\x2F\x3A-\x40\x5B-\x60\x7B-\xA0` + wideSpaces + `]`
 	emailLabel     = emailLabelChar + `+(?:-+` + emailLabelChar + `+)*`
 )
 
 var (
-	emailPattern       = regexp.MustCompile(EmailPattern)
-	usernamePattern    = regexp.MustCompile(UsernamePattern)
+	emailPattern       = mustCompilePattern(EmailPattern)
+	usernamePattern    = mustCompilePattern(UsernamePattern)
 	accessTokenPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
+
+var unicodeEscape = regexp.MustCompile(`\\u([0-9A-F]{4})`)
+
+// CompilePattern compiles a regular expression of a document, which has \uXXXX, with capital digits, where RE2 has \x{XXXX}.
+func CompilePattern(pattern string) (*regexp.Regexp, error) {
+	return regexp.Compile(unicodeEscape.ReplaceAllString(pattern, `\x{$1}`))
+}
+
+func mustCompilePattern(pattern string) *regexp.Regexp {
+	compiled, err := CompilePattern(pattern)
+	if err != nil {
+		panic(err) // it is a constant of this package
+	}
+	return compiled
+}
 
 // Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It
 // is Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored:

@@ -315,17 +315,3 @@ def before_load_schema(context, raw_schema):
     for name in ("IfMatch", "IfNoneMatch"):
         if name in raw_schema["components"]["parameters"]:
             raw_schema["components"]["parameters"][name]["schema"]["format"] = ENTITY_TAGS
-    for schema in schemas_in(raw_schema):
-        # The format is Worth's word for a request's e-mail. The pattern beside it is the one rule, and wider: it lets
-        # letters beyond ASCII in (RFC 6531). Schemathesis would want everything between the two refused.
-        if schema.get("format") == "email" and "pattern" in schema:
-            del schema["format"]
-
-
-def schemas_in(value):
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from schemas_in(item)

@@ -59,10 +59,10 @@ type FieldChange struct {
 	Field string `json:"field"`
 
 	// Old What it was: text, true or false, an array of role names, or null. Always null for a secret.
-	Old interface{} `json:"old"`
+	Old any `json:"old"`
 
 	// New What it became. For a secret, `set` or `cleared`.
-	New interface{} `json:"new"`
+	New any `json:"new"`
 }
 
 // FieldError defines model for FieldError.

@@ -33,7 +33,7 @@ type Authority struct {
 // AuthorityReference A role, resolved by its name and by nothing else.
 type AuthorityReference struct {
 	// EntityID Ignored. Services number the same roles differently.
-	EntityID interface{} `json:"entityId,omitempty"`
+	EntityID *int64 `json:"entityId,omitempty"`
 
 	// Name The name of a role, such as ROLE_USER.
 	//
@@ -41,13 +41,13 @@ type AuthorityReference struct {
 	Name string `json:"name"`
 
 	// CleanName Ignored.
-	CleanName interface{} `json:"cleanName,omitempty"`
+	CleanName *string `json:"cleanName,omitempty"`
 
 	// Checked Ignored.
-	Checked interface{} `json:"checked,omitempty"`
+	Checked *bool `json:"checked,omitempty"`
 
 	// Disabled Ignored.
-	Disabled interface{} `json:"disabled,omitempty"`
+	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // Error Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
@@ -137,16 +137,16 @@ type User struct {
 	VcsPassword *string `json:"vcsPassword"`
 }
 
-// UserUpdate The nine required members are the replaceable object. Members that are the server's are accepted and ignored, whatever they hold, so that what a GET showed can be put back.
+// UserUpdate The nine required members are the replaceable object. Members that are the server's are accepted and ignored, so that what a GET showed can be put back; null means the same as absence.
 type UserUpdate struct {
 	// UserType The server's; ignored.
-	UserType interface{} `json:"userType,omitempty"`
+	UserType *string `json:"userType,omitempty"`
 
 	// VerificationToken The server's; ignored.
-	VerificationToken interface{} `json:"verificationToken,omitempty"`
+	VerificationToken *string `json:"verificationToken,omitempty"`
 
 	// ResetPasswordToken The server's; ignored.
-	ResetPasswordToken interface{} `json:"resetPasswordToken,omitempty"`
+	ResetPasswordToken *string `json:"resetPasswordToken,omitempty"`
 
 	// EntityID Null, absent, or equal to the path's `userId`.
 	EntityID *int64 `json:"entityId,omitempty"`
@@ -166,10 +166,10 @@ type UserUpdate struct {
 	NewPassword *string `json:"newPassword,omitempty"`
 
 	// AccessToken The server's; ignored.
-	AccessToken interface{} `json:"accessToken,omitempty"`
+	AccessToken *string `json:"accessToken,omitempty"`
 
 	// CompanyName The server's; ignored.
-	CompanyName interface{} `json:"companyName,omitempty"`
+	CompanyName *string `json:"companyName,omitempty"`
 
 	// Enabled True makes the user active. False makes them inactive, but an invited user stays invited, which is a rule of Dragoman.
 	Enabled bool `json:"enabled"`
@@ -184,13 +184,13 @@ type UserUpdate struct {
 	CredentialNonExpired bool `json:"credentialNonExpired"`
 
 	// CreatedDate The server's; ignored.
-	CreatedDate interface{} `json:"createdDate,omitempty"`
+	CreatedDate *int64 `json:"createdDate,omitempty"`
 
 	// Customer Null, absent, or equal to the path's `id`.
 	Customer *int64 `json:"customer,omitempty"`
 
 	// LastPasswordResetDate The server's; ignored.
-	LastPasswordResetDate interface{} `json:"lastPasswordResetDate,omitempty"`
+	LastPasswordResetDate *int64 `json:"lastPasswordResetDate,omitempty"`
 
 	// Authorities The user's roles, all of them. Order and repetition do not matter. An empty list is legal.
 	Authorities []AuthorityReference `json:"authorities"`
@@ -1550,97 +1550,97 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Hzpchs5kv+rIGo6wscUKerwRUXHDK1jhvOXJf91jGfGdEtgVZLEqAiUAZQorlcR3q/7CPtlH2GfaXtf",
-	"ZCMTqGKRKh6S5Z62dzo6ZKkKQAGZicxfHsCnIFLDVEmQ1gTNT8EAeAyaft3h0QB2lLRaJfh3DCbSIrVC",
-	"yaAZtJIRHxt2kWpxxS2ETKpahD0u6qwlGY9jgS2Z6rFdzftqyGU9CAMNHzOhIQ6aVmcQBiYawJDj8Hac",
-	"QtAMjNVC9oObmzDI++0MuOxjl9k5nA6ADWHYBW2YHXDL7EAYNtLCAotcp5AZSLnmFmLWHbNIDYfcbDMY",
-	"pnbMRI8Jm7dkUtmBkP2F05833TC4rvVVDR/WzKVIa4rmyJNaqoS0oN16y6tq96XSy1aleswOgHVVPHYr",
-	"HIEGJlzXOWvjXQPS4uLsAFtTF6kkNFkmL6UaSaYkmJBxGdPoBvQV6EeG4avRQBlgVzzJgMWi1wMNcZ29",
-	"HlvwNOY0GrPqEiTSTvPI4lTxeQo6AmlrICMVY7+WZUNlLNvcYJIPgRbE/bPnW+XuwKMBjZEIY3FtdgCS",
-	"XdTr9Yt7cQRJvXfK+9X0NVYr2cdliphbpXNCZ4YIkWogGl6BNkLJB5PotxqQoDKCVpomoor7FwMu40TI",
-	"/o/YL7IXbERcxNnhp8DYR4a5gRg3lxCzntIox4+P93fYi42txpN7E+yYWzgQQ2Fvz+sd8l4YlkDPemoZ",
-	"YB8zZblpsgt9kc/OsCEfsy6wIY8Bma1kBE7YhGQX9oIZiJSMDS2JBsBxRwOVAON9LmTIlA79snFgYVgj",
-	"RJllQ6WhPHydxZr3bE2A7dUG1qY8FTXcEAkuouaVWW19vc5able4UaVi1AKHjpTsiX6GYj5FHbjmwzRB",
-	"AnUCHscajOkE2/rHV69ebtsf10PWCVItZCRSntCLzVev8EUQLiLsW5WIaFwtlI6YbpcNVOIYi0SKEgHS",
-	"hrjJhTXMz4ZI6h/RbnxkmMm6f4fINtnFxxJDkO6jgu6/PNE+/rjeaDS2Rz9uzFLt449b7kU11dwC2rvV",
-	"9JpsB4H6gqNC6mk1nNkrqNX+UvNj1dqx04xIY27YOrMKNVECFtVQyGLRFxb/VfSTmwE4SmcSyRIpDeb+",
-	"+wusHrd6ZA9mV3SS7wrFRlxY1oUeSrvVYyH7bmOspG7Q3PRB0/fevXvXylCRWhFxC9Vk5JMWuBwaEDes",
-	"YahQnr941kA9Y+6m627CIBHykoDEMfB4X2hjz0zVwvE146R6czWMNiBkhd7rYeeFRFcpaJp+Ow6aQR/c",
-	"p8IAzeMQrEc0UaY1mieEPFyOawIb/+Alpe4Ev17RKAymW6bcDur0HCfd9u9MqqSBOtrq36w11pCkdtyO",
-	"PeN5vGD1uelBLchG3LAsjdGsf1trnlrxGa1gAdtdg4dlvCPbr4z3Z5NJzSPCLf5r4PHDrLvdq73hNhpM",
-	"zdMvl/BR+A8SkZvZme64L+y4D8xT+v77Od4HFvEkAY1GiUcWVaWQdda2bJgZVKKEG7x04QQfGRZlxqoh",
-	"6G2GAylEydhdQy8zELORsAO21dhEMhf27NnGs/UwEDgLR5AgDBDRBs2gkjLzNWVP6SG3TlE/35rYvbLe",
-	"3vEznEeETIqPGbD2br6yfElTc97cfLXp54wrn8z4AWbY7nmpmp3eHnGYWd43aEJQxFifX5GMDys9FoR7",
-	"7OLpRZ21e+Sn+EUNkSnzQTl5CIxLM3Ls21rfIDvt3TjmPUELi+F7JUuLTVMmS8oRImDzn96zTseGH54+",
-	"7nSe/uvjd2tPftcJ3v/UCfDxh6ed4PF791tYNLzd5snTJ/nbH26hH/Qn/fdqQzCG9/FlLtJPkWJQIrSQ",
-	"LFZZN3EYEoxn0aGS8HXYdG8ubTa2aIOpzDJOfu29uIMr+w5Y5Ny4CmcLVdBtT3Di4THuQwQ+KqCyJMbP",
-	"+sgAaUO21WgwIY1dZksqieynthjPosVZWUehgNRZO3ahgi4kasQ2fnq2GTKj3DL+xK/4CQ3DLgFSkqvh",
-	"lEp7/vJ5o1KleYvzZWrtBrs7e0UWqRVFYMyZRISstPgX569HSlqQ5CJz9OIdbl77u8Glfyp98AcNvaAZ",
-	"/GZtEmJbc2/N2p7Wyn9yBhEcts5O/3h03P7b3u55a2dn7+SkyU5zfJDw6NKwFPRQGNxe6C0YABf4EtIt",
-	"UShiaymUN+XXV03Lt12bNCw7rbWJ17pSZ9/8JgzKftfS7oW3R2R5zWP/5OsTvX3459ZBe/f8eO//n+2d",
-	"nDqCe1hDeGzIE6QtxLitcS5cSIgZ4IBmhtiTIE+tFOVZtPLbYaHZWMw3wrMdx6VTpQ647sPXZ9zb1l8P",
-	"jlq756dHR+cHreM/7DnWUbwU3XsKGNkBl2zj2XP2/8TrhYrwG98xOWo8VHZfZfIXUFY7ZyenR2/2js8P",
-	"j07P94/ODneb7FAVaJS2Tg+nUoSyTAqR6AmI2UXeqh1ffAfE31e6K+IY5NenurMK57t7h+293SXGIcsd",
-	"zO/OPrQlQi+enFD2whHrFzAUp3vHh62D85O94z/vHZ/vHR8fHTdRp2QSrlOIbG4VmIrIMYwZMqLIsjAj",
-	"YvgOqP/L6Zizk1v6xYVKFukWBwe/B73yVlNcmOzVPhfJL4FB3x7v7Rwd7rZP20eH5/ut9sGUmnF29cpJ",
-	"NsXb4Qr0OPf4HJTPPWiX9quzI5mMGZ9gKnRwijYGKLkozPdsnVFPiQjOJL/iIuHd5BeAR6il2jt752eH",
-	"rT+32get1wceIMXc8i43wPzWcdlcYUxGTvwljA2LuJSKnFkNPBpATBEAqxQbcjl2aXZt2IhLVHq0Afkw",
-	"d/PeDYDiatyn461SlyxNeAQ+XiAZDs5dFQFlpbcnAjHkl2CYsMzwHjgfR8Y+B/JrFxHK8dSKJM9iCSnS",
-	"QV8mW6dKveFy7J+ary9YiLfftA7/mntM3kd1sdgwl6o8UVnEavPtH6khGNIdoec1AfUiYUmIXVg25OM6",
-	"O/QBPVT4sZLwTwmokIB/XJCiyd4g3JR95LqQVFIxm1Mk9fJrYc+7d+9qs1nRRUPMJlG/lFEmS1OlLcRv",
-	"IBb8lIJQX59hJ2dv3x4dn+7tnr/Z2223zk//+rbkLD8yzPvuNZwQ6uhJJF4ZIDPuDIBwiXNedNiTkYqX",
-	"FU5908b7Jg8juqig22iWppBqlYK2wgUMowS4PKSI5Jx6OZklCdID/3UYwIUpb8eWlY5Rf2zehEGRNasu",
-	"g1AJUA0EE87T4FGkMmnJ4xARhGw0ENHA8dQyLl3Gy791PX2Ilgw4jodTXBYvLU1y/SYPxH6av5INF1/N",
-	"w7PvJ8vyncMS/T4Un1NU0YL8Kwh/nIfLKshM0w+ZBqOSKygKZPADecFMniGCxNBCZ3g4gOiyqjLLF+xV",
-	"ca9Y49ZNuEgIVhkCGR4Lg+/uOYlnC0UmH4F5QIoy6TMJJQEwefGftMl44dfKvL8tnER31UPoT3wxWTSg",
-	"0pKjg71zdO2mwvtB8TgI7yBIcp7EFFGBmYmBsUKKbMhiFWVD3PgsUrEv9DGAei0CE7JuZplUPk11SjEU",
-	"l+wyA56CwzWuOIsqG09SnGq+s1wWP3S+DnbKPwYxfQ3JcOEzRxdFMWapUT4RalhawcU2u3CRZ6qN4/O1",
-	"7rRkTxFhwUYl+ZlDOaqd5DYzj2h5RkmWDjR3G2mxEqMZVw9JdR4MQUQCPqieqySPCcOibHS90ciLQ5Fm",
-	"BBwLauQ1r1y7YsG80ndSQ+mCM7ku7Lo8pMulUS7MwtAsM7P7ApLY29pi1VxrPi4v+sVNGBSJwapVz8jD",
-	"ZHPMpCMWknaL6ijsYFmJHBVnLBroOVo5Ym31UH88PX3reV9faAw2kCZiCMbyYXp7rDciSUReAmoEyvf6",
-	"qxeNWmO91lg/bTSa9P/f7myBZnTCZAbFsnKpnrBlGiaFeU7Ri2qVRimx/pb17+G7auLhwLlEO2GbcPvC",
-	"I3ccpt6oozK7KFyoXH+68hVfLrOQj+vTYre6FnXTn3SuWn51FVPLO/2tJGEb60XxOm5C7+DTrgwdQBGG",
-	"0RRuKyhO+dZTdBaqyXgJYzTgDs8QSbSKs8gyEaPB6wmY1CKELpxBFn8Sf62zwyxJmFXeVzW+4F1zeYla",
-	"waWlJ/UMJfDEmc4SmFWxs3axXILQqL3itd6HT5sbNz8sZBnyzKO2QyX3rlNRfTJAZyg+XBrWE7KscrtK",
-	"IeqYGnRratADVY1q7jYmmoaSuM7J/LtKEAcjumPGTQQyJsTlUcnKmnaCtRco2o0Goi5XfXW4FInYFYvI",
-	"whxOJ8LYbQLu+MSBZ1fQYu6E5NdRMUYauIV4t7Ia9yupxhfuu7RFeHIXASP/EM1ylnCdY58rkLHSj8wS",
-	"UUF7kqf4qjky8Tu8xJSr2O6ywJcIL4ZcJAsVHrWSc3B1Hq8sKjG9KFwt2xHL/TO/OBHfcVm4fxNu7Ftu",
-	"zEjp+BgM2C8SHLIqTpBzi+KGptiaBMpPgaX628rJzpH1Kp68WsUlRHUiYZSv8OG85vUGwaKHHvaVqxCC",
-	"gidzbNWXOPsm00vphnsLxSoPHj0Q0fyoSz+PCuUqMiuxbZu5EyNOuvriCiTr8ujyzoZ1PpDBeV+BFj0f",
-	"NHtgptwCSgXlqz5bKSBhRawj53OJ5rkWK4nu9P4IpyDStNGbKLcqLFEBBeYYhWkbVdLh87TRNCKYlox5",
-	"GNLVvc8x1EI6xwWnMwUmnT9IWSRcKXNj1tmb8hnQvGFxqpFgaBRBio4WHUPLj0+OBtySWNoBjOnI1aQW",
-	"cURjsT/snTIzUCP00bhkXWBpZkmA7wFf8ylt51NYHFj5flFhyHiS5AXEdXaE4xBrNKRgXSgjVuSiDwlP",
-	"U2zZufIIx9xBxD5P7g4kJ7FD9JP4ddv1fr71pfjyjsxdCgbvMeb9gd6XQDl0qEJ/6pgQBnzMOLlYpTMX",
-	"F8JVY3wJpJiCeTP5DVdsrHAzo2jlszWhoxxC+ogbWGp1hvz6AGTfDoLmxrOtaXfup07nutGodTrXG41O",
-	"8PhJ2NzuZI3GZkQ/4fedzvsO/feh07l+sY8NW43//o/PP3/+XPv58793so3Gxkv6+ernz//187/95/98",
-	"/vzht78vj7vf6VxvtvDXrUanc/3sNf76HH998XrF8R7/rln77QOP+eTp4981O536NzHVJ08XOtsvFxfu",
-	"c8mghkKWZ6+DRW6D20eUwS48B+82sH2emNLLIRPSvXJxZS6ZkFcCjRJ1MxbRiX+0VE7v7ZGstltL9VNf",
-	"sGPv4MHcQ9uVPYypbfss/AKPg8JDSnsKNVkm/f0QddZibjwmAWJkTKJGoGuoV/z54RC5mqXp9FOybJyZ",
-	"8bCrEva4dbLTbodMgiCPM+9JB4+ZVJqZlEfwhJxv40LZKAFmgapa33gZBkMh879fPpyrRNFLf6Ynb5VL",
-	"J8/jJi5qRjG0DXfwDoG+K9xBFCVhxKhy450/+lNigfcP/Om7O6/6wX23u0vijNe2siwu9uLusSNm/Lf7",
-	"mkgU1/yM1pkUlKsaDYQFJ5kF91dgEdnQkmCuV1lU/PEK1Xtj19nWzvXLZ6tp+4Wa/sUCTT/gV3SjQWld",
-	"wTKvdoFqQGY5eOpVRJQA14YJOyuzjY2tr+Db3l1YqpOoS9zSh/Iwy87CbRcRtxNEGaL1E7qMgNB9F7gG",
-	"jTh+8td+bpv+9O40P6pGZpHeTmRjYG3qymKE7KmK6J87KMq6YzZA6aeq1iJL/MgUqTriQck4p1oZV1fg",
-	"c9imzt5yOzAh85UkYe7BhqUUsx2A0C4LUvirRViVvcvdUkAAUaodjxUYKr7pBHOSvp2ACUkFD6UFEl4Q",
-	"lhLsk9T3rSoRboph3AdRfF2Mwzgyrdcb9QZuE5WC5KkImsFmvVHf9JkzYtNaoVfWPon4Zg2lyKzhmz7Y",
-	"qqBMQvDH3Qw0OTniZ1cE4R2tnMcoNBOxCQsdlfI+0n0mpUopN5AxHb3kzCTcDLbL1PQx/GIYYZlVqoy8",
-	"5iTW6UuTI63+lDHSLzdlPG7mIVb/MV9M2xNSmAETuDDLuhr4pfEZCSkh8p/qTcIQUjGrMxnRWVxyfdEI",
-	"g6Gid+5vzVHOg5u+EwAbnyFlZ64EeF/tKE+arJVOn9+EK7SeObZ/82HmGOVGo3GnCreVHHrKRM4mhaoq",
-	"VUun4x8ZJ2szBWl00VmtdNPZosKwqVvRvsVjeosuZqkag1qvTTetvt9jfu/ZxsSnLScWVb0K8VkrnQKl",
-	"LuvLu0yVwlKnzeWdJse3qMfW8h63Ttthx41XyzvOFmvfhMGzVUhRdeCJ+q6wvIrDB2Rms+GQ63HQDA5Q",
-	"teTqwvI+KorA/f0BW1ar9U/OT7yZq96PJBT3u9zW7qveYvPQKssfW7+Xclvep3zvwhfrwuUqsFrlUUHG",
-	"A6q5/Cq9RX2ozTeuEqcv61mm0SYc2HQqo5oRCAqMFUnCKKcwe1BqcplFflpqtULqfzJ0QZ39r8q6VFwk",
-	"saqZ+T7Myx/AWZcK4xIGaWbn3YxVCquWTi978OvPe0b+PKiwA0L6t6zM5OjixPXnaapVqgW3UDox7b2I",
-	"+RlIn32MGZ2AIPS9XU4jiomrmEN+qjtywV3nIYy4ucMNXt+a7fN2b3lTf8GMs5Akq69VPF7BOBbV4p+q",
-	"sqMuzHE7w+mfl7OU76cObFDtOfO155P4+UZxxcykNh3nXJ1nc1/xSaqAx7yeqCtAkfm9n3Y9UsNSJKXZ",
-	"44mB4hutmJdiMM3gwPcuh2No3HzY4Ca8A1rwafd5mMFdOnhrp00u73FXNRr2p5OjQ8YTo0p3OU2dH8pD",
-	"iCzKdPLIsBh6PEssuygz9Lo2Go1q+K1aphN/Z/BFns73FwYPyS7CNY9sMg7pCHFKWdP8AqRJ7NhFLo2i",
-	"nXr220aD7j9iFq4pjuBOpp2d7tdehkxSHKTPujBWMmabGz5ITzeHUIzUXxiyXVyaXNYD+T1L2MldWIxf",
-	"yu10zZ+xYI9zKz4VI31y+yrNm38UTKxgefm6pgcEHAVxStd5L+o/e/t3eYjS3dmrDJE3vyPs+b96kc9M",
-	"hGC14MB349dPAa71jeUdKm5ooK4rzG72viTq92wVUlQcIv2mAaK/CHUORiynBMhul5MB7z+gPXZxVmfV",
-	"b+s5uuuAIsLClAP77nrCgXIlRWOVaVNnr8GI2AXe/fZwrtpMWN0ZqNDffuHjwQNu2F9qZVtYO6LWJmR/",
-	"qe0j+pk8oFokDdpvcbImedcTv9z8HRrirlYjQ6kEMlbSH2bCb06p5iaTqmas0lBOp1baItTwmUawsuYx",
-	"0xpPxdrVOoEcz4d5fq2ZH9bxSMUx8ObDzf8GAAD//w==",
+	"7FwJcxu7kf4rqMmr8pEhRV0+qHIltI6EWVny6oiTmH4iONMkEQ2BMYARxfXqv291AzMcUkNSsmS/Z29S",
+	"qUeZxNnd6P76AL4EkRqlSoK0Jmh+CYbAY9D05y6PhrCrpNUqwX/HYCItUiuUDJpBKxnziWHdVIsrbiFk",
+	"UtUi7NGts5ZkPI4FtmSqz/Y0H6gRl/UgDDR8zoSGOGhanUEYmGgII47D20kKQTMwVgs5CG5uwiDvtzvk",
+	"coBd5tdwNgQ2glEPtGF2yC2zQ2HYWAsLLHKdQmYg5ZpbiFlvwiI1GnGzw2CU2gkTfSZs3pJJZYdCDpYu",
+	"f9Fyw+C6NlA1/LJmLkVaU7RGntRSJaQF7fZb3lV7IJVetSvVZ3YIrKfiidvhGDQw4bou2BvvGZAWN2eH",
+	"2Jq6SCWhyTJ5KdVYMiXBhIzLmEY3oK9APzEMfxoPlQF2xZMMWCz6fdAQ19nbiQVPY06jMasuQSLtNI8s",
+	"LhW/T0FHIG0NZKRi7NeybKSMZZsbTPIR0Ia4/+7FVrk78GhIYyTCWNybHYJk3Xq93v0qjiCp98/4oJq+",
+	"xmolB7hNEXOrdE7ozBAhUg1EwyvQRij5aBL9XgMSVEbQStNEVHG/O+QyToQcvMF+ke2yMXERV4dTgbFP",
+	"DHMDMW4uIWZ9pVGOn54c7LKXG1uNZ19NsBNu4VCMhL29rg/Ie2FYAn3rqWWAfc6U5abJurqbr86wEZ+w",
+	"HrARjwGZrWQETtiEZF3bZQYiJWNDW6IBcNzxUCXA+IALGTKlQ79tHFgY1ghRZtlIaSgPX2ex5n1bE2D7",
+	"taG1KU9FDQ9EgpuoeWVWW1+vs5Y7FW5UqRi1wKEjJftikKGYz1AHrvkoTZBAnYDHsQZjOsGOfvP69asd",
+	"+2Y9ZJ0g1UJGIuUJ/bD5+jX+EITLCPteJSKaVAulI6Y7ZUOVOMYikaJEgLQhHnJhDfOrIZL6r+g0PjHM",
+	"ZL1/Q2SbrPu5xBCk+7ig+/cn2uc3641GY2f8ZmOeap/fbLkfqqnmNtDeq6bX9DgI1BccFVJfq9HcWUGt",
+	"9o+aH6vWjp1mRBpzw9aZVaiJErCohkIWi4Gw+Knov9wMwVE6k0iWSGkwX3++wOpJq0/2YH5Hp/mpUGzM",
+	"hWU96KO0Wz0RcuAOxp3UDZqbAWia78OHD60MFakVEbdQTUY+bYHboQHxwBqGCuXFy+0G6hlzP113EwaJ",
+	"kJcEJE6AxwdCG3tuqjaOPzNOqjdXw2gDQlbovT52Xkp0lYKm5bfjoBkMwE0VBmgeR2A9ookyrdE8IeTh",
+	"clIT2PgXLyl1J/j1ikZhMNsy5XZYp+9x0W3/m0mVNFBHW/2HtcYaktRO2rFnPI+X7D43PagF2ZgblqUx",
+	"mvUfa88zOz6nHSxhu2vwuIx3ZPud8f58uqhFRLjFfw08fpx9t/u1d9xGw5l1+u0SPgp/IxG5mV/prpth",
+	"102wSOn7+XO8DyziSQIajRKPLKpKIeusbdkoM6hECTd46cIFPjEsyoxVI9A7DAdSiJKxu4Z+ZiBmY2GH",
+	"bKuxiWQu7Nn2xvZ6GAhchSNIEAaIaINmUEmZxZqyr/SIW6eoX2xN7V5Zb+/6FS4iQibF5wxYey/fWb6l",
+	"mTVvbr7e9GvGnU9X/AgrbPe9VM0vb584zCwfGDQhKGJswK9IxkeVHgvCPdZ93q2zdp/8FL+pETJlMSgn",
+	"D4FxacaOfVvrG2SnvRvHvCdoYTl8r2RpcWjKZEk5QgRs/utH1unY8NPzp53O8/99+mHt2Z86wcdfOwF+",
+	"/el5J3j60f0VFg1vt3n2/Fn+6y+30A/6k36+2giM4QP8MRfp50gxKBFaSBarrJc4DAnGs+hISfg2bPpq",
+	"Lm02tuiAqcwyTn7tV3EHd/YTsMi5cRXOFqqg257g1MNj3IcIfFRAZUmM0/rIAGlDttVoMCGNXWVLKons",
+	"l7Ycz6LFubOOQgGps3bsQgU9SNSYbfy6vRkyo9w2/sav+CkNwy4BUpKr0YxKe/HqRaNSpXmL8zC1doPd",
+	"nb0ii9SKIjDmXCJCVlr8j/PXIyUtSHKROXrxDjev/dvg1r+UJvxFQz9oBn9Ym4bY1tyvZm1fa+WnnEME",
+	"R63zs78en7T/tb930drd3T89bbKzHB8kPLo0LAU9EgaPF3oLBsAFvoR0WxSK2FoK5c349VXL8m3Xpg3L",
+	"Tmtt6rXeqbNvfhMGZb9rZffC2yOyvOWx/+bbE7199PfWYXvv4mT/v8/3T88cwT2sITw24gnSFmI81rgW",
+	"LiTEDHBAM0fsaZCnVoryLNv57bDQfCzmB+HZruPSmVKHXA/g2zPufeufh8etvYuz4+OLw9bJX/Yd6yhe",
+	"iu49BYzskEu2sf2C/Zd4u1QR/uAnJkeNR8oeqEx+B2W1e356dvxu/+Ti6Pjs4uD4/GivyY5UgUbp6PRx",
+	"KUUoy6QQib6AmHXzVu24+xMQ/0DpnohjkN+e6s4qXOztH7X391YYhyx3MH86+9CWCL14ckrZC0es72Ao",
+	"zvZPjlqHF6f7J3/fP7nYPzk5PmmiTskkXKcQ2dwqMBWRYxgzZESRZWFGxPATUP/76Zjz01v6xYVKlukW",
+	"Bwd/Br3yXlNcmOzVARfJ98Cg70/2d4+P9tpn7eOji4NW+3BGzTi7euUkm+LtcAV6knt8DsrnHrRL+9XZ",
+	"sUwmjE8xFTo4RRsDlFwU5me2zqinRATnkl9xkfBe8h3gEWqp9u7+xflR6++t9mHr7aEHSDG3vMcNMH90",
+	"XDZXGJORE38JE8MiLqUiZ1YDj4YQUwTAKsVGXE5cml0bNuYSlR4dQD7K3bwPQ6C4GvfpeKvUJUsTHoGP",
+	"F0iGg3NXRUBZ6Z2pQIz4JRgmLDO8D87HkbHPgfzeRYRyPLUiybNcQop00MNk60ypd1xO/Lfm2wsW4u13",
+	"raN/5h6T91FdLDbMpSpPVBax2vz4R2oEhnRH6HlNQL1IWBJiF5aN+KTOjnxADxV+rCT8RwIqJOC3C1I0",
+	"2TuEm3KAXBeSSirmc4qkXn4v7Pnw4UNtPiu6bIj5JOpDGWWyNFXaQvwOYsHPKAj17Rl2ev7+/fHJ2f7e",
+	"xbv9vXbr4uyf70vO8hPDvO9ewwWhjp5G4pUBMuPOAAiXOOdFh30ZqXhV4dQPbbxv8jCiiwq6g2ZpCalW",
+	"KWgrXMAwSoDLI4pILqiXk1mSID3w02EAF6a8HVtWOkb9sXkTBkXWrLoMQiVANRBMOE+DR5HKpCWPQ0QQ",
+	"svFQREPHU8u4dBkv/6vr6UO0ZMBxPFziqnhpaZHrN3kg9svinWy4+Goenv043ZbvHJbo96mYTlFFC/Kv",
+	"IPxJHi6rIDMtP2QajEquoCiQwQnygpk8QwSJoY3O8XAI0WVVZZYv2FvCvZ5SuIHyprduwmVSsXrMaomI",
+	"hcG2j7XK7aVClg/JPIRFKfa5h5LImLxcUNpkUik/C9azQp5uCzzxUvXRnSBemywaUrnK8eH+BbqLMymD",
+	"oPg6CO8hnHKRFBaRhrmFgbFCimzEYhVlI1QmLFKxLx4ygLoyAhOyXmaZVD71dUZxGZdAM0OegsNKruCL",
+	"qiVPU1xqflpdZUDo/CfslE8GMc2GZOj6bFS3KPAsNcoXQg1LO+jusK6LZlO9HV+syWdPywwRlhx+krAF",
+	"lKN6TG4z84S2Z5Rk6VBzdziXK0ZacfWQVDvCEJgk4AP1uZrzODMsSlHXG4284BRpRmC0oEZeR8u1K0DM",
+	"q4endZku4JPr157Lbbr8HOXXLIzMKtN9ICCJvf0uds215pPypl/ehEGRbKza9Zw8TA/HXIpjKWm3qDbD",
+	"DleV3VHBx7KBXqDlJNZWD/XXs7P3nvf1pQZmA2kiRmAsH6W3x3onkkTkZaVGoHyvv37ZqDXWa431s0aj",
+	"Sf//172t2pxOmK6g2FYu1VO2zEKvMM9TelGt0igl1t9CFH38rZp4OHAu0U7Yptzuem8Ah6k36qjMuoVb",
+	"lutPVxLjS3CW8nF9VuzurkXd8qedq7ZfXRnV8oGEVpKwjfWiIB4PoQ8a0KkMHegRhtESbisoTjncM3RA",
+	"qsl4CRMEBQ4jEUm0irPIMhGjSewLmNY3hC5EQihiGtOts6MsSZhV3v81vohec3mJWsGluqc1EiVAxpnO",
+	"EphXsfOGslzW0Ki95rX+py+bGze/LGUZ8swjwSMl969TUX3bQGcoPlwa1heyrHIrcML61sygh6oaKd1v",
+	"TDQNJXFdUE3gqksc0OhNGDcRyJhQnMctd9a0U/y+RNFuNBC4uYquo5VIxN6xMC3MIXoijN0hZwC/cYDc",
+	"FcmYe2HBdVSMkQZuId6rrPD9RqrxpZuXjghP7iNg5HOiWc4SrnPscwUyVvqJWSEqaE/ytGE1R6a+jJeY",
+	"cmXcfTb4CuHFiItkqcKjVnIBFM9joEV1pxeFq1UnYrXP5zcn4ntuC89vwo19z40ZKx2fgAH7IMEhq+IE",
+	"ObcobmiK10mgnBdYqul9qFfw+i5uJqoTCeN8h4/nia83CBY99rCvXdURFDxZYKseEkAwmV5JNzxbKFZ5",
+	"QOqRiOZHXTk9KpSryNyJbTvM3UJx0jUQVyBZj0eX9zasi4EMrvsKtOj7QNwjM+UWUCooXzVtpYCEFfGT",
+	"nM8lmudarCS6s+cjnIFIs0ZvqtyqsEQFFFhgFGZtVEmHL9JGs4hgVjIWYUhXS7/AUAvpHBdczgyYdP4g",
+	"ZaZwp8yNWWfvyvdK84bFTUmCoVEEKTpadLWtuJLpaxnH1I/9Zf+MmaEaoz/GJesBSzNLwurNv7OMRSSF",
+	"G3d/M4KvgLL58nby5dzvqP68iDFkPEnyguU6O8ZxiG0aUrAuzBErct9HhLUplu3cfIRq7uLjgCf3B5nT",
+	"WCX6UPy67Xq/2Hoo9nwgs1cCx4VzPMSCfz1sfAgwRPcs9PeiCa/A54yTw1a6FdIVrl7kIdubAY1zGRhX",
+	"Dq3QYqEw5qs1oaMtOggRN7DSho349SHIgR0GzY3trVnn8NdO57rRqHU61xuNTvD0Wdjc6WSNxmZE/4U/",
+	"dzofO/S/T53O9csDbNhqdDrZ+otX+LHRoM742aKPjVfu47X7OKCPbfzYbDQan/745/KMB53O9WYL/9xq",
+	"dDrX22/xzxf458u3D57p6Z+atT9+t9mePX/6p2anU/9pt/fs+dLgwavllxu4ZFBDMc8z/MEyN8idZMry",
+	"F56Qd4PYAU9M6ccRE9L95OLkXDIhrwQaWepmLKIt/9XKk/LVHtbd9EWpxuwBOuMeHtk30chln2pGtWyH",
+	"D/CxKCCmtKdhk2XSv7JRZy3mxmMSIEbWJWoMuoa6z9/CDpHvWZrOfkv2mjMzGfVUwp62Tnfb7ZBJEORj",
+	"5z3p+jaTSjOT8gieUbjBuOA9yohZok7XN16FwUjI/N+vHs85pHitvxmVt8rll+eRIhcnpKjhhru+iK6N",
+	"K39CLClhzKj+5YO/QFVigfeI/B3Ge+/60b3VhyOUOb/1zrK53I99BOQ059F+rZlHcc5vwp1LQdm78VBY",
+	"cJJbSMcdWEg4oCS461WoAP/zGk1HY8/hg871q+2HWpKlVuTlEisy5Ff0okRpx8GqCMASpYJsdXDdK5co",
+	"Aa4NE3Ze2hsbW98gDvBwsapOQK9w6R/LOy87U7fdazyIEGXozZzS4xDk/fSAa9Do50z/dZAbor99OMuv",
+	"DpIJpl+nsjK0NnVlSkL2VUXk1F3cZb0JG+I5oSrjIsP+xBRpTuJJCQikWhlX5+Hz/6bO3nM7NCHzlT1h",
+	"7v2HpfS8HYLQLoNU+PpFSJp9GHJLkSZAsFKq5Y8VGCqG6gQLEuadgAlJBSilDRI2EZaKE6ZlA7eqdrgp",
+	"hnEToji7+JBxZFqvN+oNPDYqBclTETSDzXqjvumzjsSmtUIDrX0R8c0aSpFZw18GYKsCWglBLfdS0/Qm",
+	"j19dkcBwtHIetdBMxCYstFnKB0j3uXQ0pStBxnQVljOTcDPcKVPT5z+KYYRlVqkyyltQlEAzTa8Y+1vf",
+	"SL/cKPK4mYen/WS+uLkvpDBDJnBjlvU08EvjszlSQuSn6k/DOlIxqzMZ0d1oCg2gOQdDlxC4f8VIOX91",
+	"9o0GbHyOlJ17ouFjdSBh2mSt9BrATXiH1nPPKNx8mrvWutFo3Kvi8E4BD8rizifUqiqHS68VPDFO1uYK",
+	"BOnhuVrp5bllhXozr9T9iNcmlz2UUzUGtV6bbVr93sri3vONiU9bTiyqehXis1a6lUtd1ld3mSlNpk6b",
+	"qztNr9NRj63VPW7dfsSOG69Xd5wvnr8Jg+27kKLqAhr1vcP2Ki6DkJnNRiOuJ0EzOETVkqsLyweoKAL3",
+	"70/Yslqtf3E+6c1C9X4soXhv57Z2v+urQo+tsvwzAl+l3Fb3Kb+D8WBduFoFVqs8KmZ5RDWXP224rA+1",
+	"+cFV4uzjSas02pQDm05lVDMCQYGxIkkY5WjmL65NHxfJb6/drbD9Pwxdcu/hd2VdKh72uKuZ+TnMy1/A",
+	"WZcK4xIGaWYXvVRWCuGWbpN78Ovv30b+fq6wQ0L6t6zM9CrpNBTA01SrVAtuoXSD3XsRi7O3PnMbU97U",
+	"oe8dSr2Sv0Z1gbkLkkN+qtlygWTnIYy5uceLaj+a7fN2b3VT/+CPs5Akq29VPLmDcSwq7b9UZY9d2ON2",
+	"Bth/X87ifpy5QEN1+8zX7U9j9RvFkz/Tun5cc3VW0c3iU3IBj3k9UVeAIvNnv+x6pEalSEqzzxMDxRyt",
+	"mJdiMM3g0Pcuh2No3HzY4Ca8B1rwJQuLMIN7BPLWSZs+puSezjTsb6fHR4wnRpXe1pq5z5UHG1mU6eSJ",
+	"YTH0eZZY1i0z9Lo2Ho9rOFct04l/w7mbl0L4B5xHZBfhmkc2mYR0pTulLHL+INU0Cu1inEbRST3/Y6NB",
+	"71ExC9cUR3A3Bc/PDmqvQiYpDjJgPZgoGbPNDR/up5dcKJrqH3DZKR6xLuuB/N0r7OQekMaZcjtd8zdY",
+	"2NPcis9EU5/dftr05reCiRUsLz+f9YiAoyBO6Xn1Zf3nX2MvD1F6y/wuQ+TN7wl7/r8+rDQXIbhbcOCn",
+	"8etnANf6xuoOFS9mUNc7rG7+/Srqt30XUlRc6v2hAaJ/mHYBRiynBMhul5MBHz+hPXZxVmfVb+s5enuC",
+	"IsLClAP77rnIoXIlVxOVaVNnb8GI2AXe/fFwrtpcWN0ZqNC/RuLjwUNu2D9qZVtYO6bWJmT/qB0g+pl+",
+	"QbVaGrQ/4mRN8q6nfrv5b2iIe1qNDaUSyFhJfxEM55xRzU0mVc1YpaGcmK20RajhM41gZc1jpjWeirWr",
+	"dQI5ng+L/FqzOKzjkYpj4M2nm/8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -29,7 +29,7 @@ type Authority struct {
 // AuthorityReference A role, resolved by its name and by nothing else.
 type AuthorityReference struct {
 	// EntityID Ignored. Services number the same roles differently.
-	EntityID interface{} `json:"entityId,omitempty"`
+	EntityID *int64 `json:"entityId,omitempty"`
 
 	// Name The name of a role, such as ROLE_USER.
 	//
@@ -37,13 +37,13 @@ type AuthorityReference struct {
 	Name string `json:"name"`
 
 	// CleanName Ignored.
-	CleanName interface{} `json:"cleanName,omitempty"`
+	CleanName *string `json:"cleanName,omitempty"`
 
 	// Checked Ignored.
-	Checked interface{} `json:"checked,omitempty"`
+	Checked *bool `json:"checked,omitempty"`
 
 	// Disabled Ignored.
-	Disabled interface{} `json:"disabled,omitempty"`
+	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // Error Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
@@ -133,16 +133,16 @@ type User struct {
 	VcsPassword *string `json:"vcsPassword"`
 }
 
-// UserUpdate The nine required members are the replaceable object. Members that are the server's are accepted and ignored, whatever they hold, so that what a GET showed can be put back.
+// UserUpdate The nine required members are the replaceable object. Members that are the server's are accepted and ignored, so that what a GET showed can be put back; null means the same as absence.
 type UserUpdate struct {
 	// UserType The server's; ignored.
-	UserType interface{} `json:"userType,omitempty"`
+	UserType *string `json:"userType,omitempty"`
 
 	// VerificationToken The server's; ignored.
-	VerificationToken interface{} `json:"verificationToken,omitempty"`
+	VerificationToken *string `json:"verificationToken,omitempty"`
 
 	// ResetPasswordToken The server's; ignored.
-	ResetPasswordToken interface{} `json:"resetPasswordToken,omitempty"`
+	ResetPasswordToken *string `json:"resetPasswordToken,omitempty"`
 
 	// EntityID Null, absent, or equal to the path's `userId`.
 	EntityID *int64 `json:"entityId,omitempty"`
@@ -162,10 +162,10 @@ type UserUpdate struct {
 	NewPassword *string `json:"newPassword,omitempty"`
 
 	// AccessToken The server's; ignored.
-	AccessToken interface{} `json:"accessToken,omitempty"`
+	AccessToken *string `json:"accessToken,omitempty"`
 
 	// CompanyName The server's; ignored.
-	CompanyName interface{} `json:"companyName,omitempty"`
+	CompanyName *string `json:"companyName,omitempty"`
 
 	// Enabled True makes the user active. False makes them inactive, but an invited user stays invited, which is a rule of Dragoman.
 	Enabled bool `json:"enabled"`
@@ -180,13 +180,13 @@ type UserUpdate struct {
 	CredentialNonExpired bool `json:"credentialNonExpired"`
 
 	// CreatedDate The server's; ignored.
-	CreatedDate interface{} `json:"createdDate,omitempty"`
+	CreatedDate *int64 `json:"createdDate,omitempty"`
 
 	// Customer Null, absent, or equal to the path's `id`.
 	Customer *int64 `json:"customer,omitempty"`
 
 	// LastPasswordResetDate The server's; ignored.
-	LastPasswordResetDate interface{} `json:"lastPasswordResetDate,omitempty"`
+	LastPasswordResetDate *int64 `json:"lastPasswordResetDate,omitempty"`
 
 	// Authorities The user's roles, all of them. Order and repetition do not matter. An empty list is legal.
 	Authorities []AuthorityReference `json:"authorities"`

@@ -50,6 +50,10 @@ type Dialect struct {
 	// Checks hold a body against what the document can only say in words, by operationId. An operation without an entry
 	// has nothing of the kind.
 	Checks map[string]Check
+	// UserSchemas are the names of the document's schemas by which answers show a user. Where a body has null for a member
+	// that is in one of them and not in the body's own schema, that means the same as its absence: clients that send a
+	// whole object back write null for what they do not set.
+	UserSchemas []string
 	// MediaTypes are read as JSON beside application/json and an absent Content-Type.
 	MediaTypes []string
 	// ContentType is what JSON answers say they are.

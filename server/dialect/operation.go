@@ -43,9 +43,10 @@ type operation struct {
 	permission auth.Permission
 	check      Check // nil where the document says it all
 	parameters []parameter
-	takesQuery bool  // it has query parameters; one that has none leaves a query alone
-	body       *rule // nil where the operation takes none
-	statuses   []int // those that it documents, ascending
+	takesQuery bool               // it has query parameters; one that has none leaves a query alone
+	body       *rule              // nil where the operation takes none
+	shown      []*openapi3.Schema // the dialect's UserSchemas
+	statuses   []int              // those that it documents, ascending
 }
 
 // parameter is a parameter of an operation, and what its values are held against.
@@ -69,6 +70,9 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 	if o.RequestBody != nil {
 		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
 		op.body = &body
+		for _, name := range d.UserSchemas {
+			op.shown = append(op.shown, d.Document.Components.Schemas[name].Value)
+		}
 	}
 	return op, op.checkBounds()
 }
@@ -306,6 +310,7 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	}
 	wrong := trim(op.body.schema, value, "")
 	call.Body, _ = value.(map[string]any)
+	dropNulls(call.Body, op.body.schema, op.shown)
 	call.unknown = unknownMembers(op.body.schema, value, "")
 	// Of two errors of one member the check's is told: it says more than a bound does.
 	if op.check != nil {

@@ -3,12 +3,11 @@ package dialect
 import (
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
@@ -107,8 +106,8 @@ func compileEnum(enum []any, is sure) sure {
 func compileString(s *openapi3.Schema) sure {
 	matches := func(string) bool { return true }
 	if s.Pattern != "" {
-		pattern, err := regexp.Compile(s.Pattern)
-		if err != nil || strings.Contains(s.Pattern, `\u`) { // kin-openapi reads that in a way of its own
+		pattern, err := store.CompilePattern(s.Pattern) // as kin-openapi does
+		if err != nil {
 			return never
 		}
 		matches = pattern.MatchString

@@ -280,6 +280,30 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 	return slices.Compact(unknown) // two long names may be the same once they are cut
 }
 
+// dropNulls removes from an object the members that are null, that the schema it is for does not name, and that one of the
+// schemas in shown does.
+func dropNulls(object map[string]any, schema *openapi3.Schema, shown []*openapi3.Schema) {
+	for name, member := range object {
+		property := schema.Properties[name]
+		if inner, ok := member.(map[string]any); ok && property != nil {
+			dropNulls(inner, property.Value, propertiesNamed(name, shown))
+		} else if member == nil && property == nil && len(propertiesNamed(name, shown)) > 0 {
+			delete(object, name)
+		}
+	}
+}
+
+// propertiesNamed gives the schemas that a property has in those that have it.
+func propertiesNamed(name string, schemas []*openapi3.Schema) []*openapi3.Schema {
+	var all []*openapi3.Schema
+	for _, s := range schemas {
+		if property := s.Properties[name]; property != nil {
+			all = append(all, property.Value)
+		}
+	}
+	return all
+}
+
 // hasMembers tells whether a value is of a kind that holds others.
 func hasMembers(value any) bool {
 	switch value.(type) {

@@ -68,7 +68,6 @@ type Null string
 const (
 	NullRefused   Null = "refused"
 	NullUnchanged Null = "unchanged"
-	NullIgnored   Null = "ignored" // as any other value
 )
 
 // In an answer.

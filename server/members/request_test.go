@@ -3,6 +3,7 @@ package members_test
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,8 @@ func (x exchange) samples(dialect string) map[string]any {
 			"accountNonExpired": false, "accountNonLocked": false, "credentialNonExpired": false,
 			"authorities": []any{map[string]any{"name": "ROLE_REPORT"}, map[string]any{"name": "ROLE_USER"}},
 			"password":    password, "newPassword": "Another-Password", "vcsPassword": "another VCS password",
+			"createdDate": 1, "lastPasswordResetDate": 1,
+			"authorities[].entityId": 99, "authorities[].checked": true, "authorities[].disabled": true,
 		},
 	}[dialect]
 }
@@ -152,12 +155,12 @@ func TestAValueDoesWhatItsTableSays(t *testing.T) {
 		case members.Names:
 			a.refused(t, caller("ROLE_ADMIN"), nil, a.with(m, "nobody's"))
 		case members.Ignored:
-			a.with(m, "whatever")
+			a.with(m, a.whatever(m))
 			if told := a.unchanged(t); told != nil {
 				t.Errorf("told: %q", told)
 			}
 		case members.Owned:
-			a.with(m, "whatever")
+			a.with(m, a.whatever(m))
 			if told := a.unchanged(t); !slices.Equal(told, []string{m.Path}) {
 				t.Errorf("told: %q", told)
 			}
@@ -182,6 +185,14 @@ func TestAValueDoesWhatItsTableSays(t *testing.T) {
 
 // with sets the member, and gives its path as an error tells it.
 func (a *attempt) with(m members.Member, value any) string { return set(a.body, m.Path, value) }
+
+// whatever gives a value of the type that an ignored member has.
+func (a *attempt) whatever(m members.Member) any {
+	if sample, ok := a.samples[m.Path]; ok {
+		return sample
+	}
+	return "whatever"
+}
 
 func (a *attempt) replaces(t *testing.T, m members.Member) {
 	sample, ok := a.samples[m.Path]
@@ -235,15 +246,92 @@ func TestNullDoesWhatItsTableSays(t *testing.T) {
 		switch m.Null {
 		case members.NullRefused:
 			a.refused(t, caller("ROLE_ADMIN"), nil, field)
-		case members.NullUnchanged, members.NullIgnored:
-			told := a.unchanged(t)
-			if differs := m.Effect == members.Owned && a.shown[m.Path] != nil; differs != slices.Equal(told, []string{m.Path}) || !differs && told != nil {
+		case members.NullUnchanged:
+			if told := a.unchanged(t); told != nil {
 				t.Errorf("told: %q", told)
+			}
+			if answer := a.do(t, caller("ROLE_ADMIN"), http.Header{"Prefer": {"handling=strict"}}); answer.Status != http.StatusOK {
+				t.Errorf("strictly: %d %s", answer.Status, answer.Body)
 			}
 		default:
 			t.Errorf("no test knows how null is %q", m.Null)
 		}
 	})
+}
+
+// TestWrongTypeIsRefused sends each member a value of every JSON type but its own.
+func TestWrongTypeIsRefused(t *testing.T) {
+	t.Parallel()
+	requests(t, func(t *testing.T, x exchange, b members.Body, m members.Member) {
+		own := x.attempt(t, b).whatever(m)
+		if m.Effect == members.Matches {
+			own = 1 // an id
+		}
+		own = copied(t, map[string]any{"": own})[""]
+		for _, value := range []any{"text", 1.5, true, map[string]any{}, []any{}} {
+			if reflect.TypeOf(value) == reflect.TypeOf(own) && value != 1.5 {
+				continue
+			}
+			a := x.attempt(t, b)
+			a.refused(t, caller("ROLE_ADMIN"), nil, a.with(m, value))
+		}
+	})
+}
+
+// TestNullOfAServerOwnedMemberIsAbsence sends null for every member that an answer shows of a user and the request does not name.
+func TestNullOfAServerOwnedMemberIsAbsence(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		x := newExchange(t, s)
+		for _, b := range members.Bodies {
+			if !b.Request {
+				continue
+			}
+			unnamed := shownOnly(b)
+			if b.Dialect == "Worth" && len(unnamed) < 10 {
+				t.Fatalf("%s: only %q are shown alone", b.Title, unnamed)
+			}
+			a := x.attempt(t, b)
+			a.nulls(unnamed)
+			if told := a.unchanged(t); told != nil {
+				t.Errorf("%s, %s: told: %q", b.Dialect, b.Title, told)
+			}
+			a = x.attempt(t, b)
+			a.nulls(unnamed)
+			if answer := a.do(t, caller("ROLE_ADMIN"), http.Header{"Prefer": {"handling=strict"}}); answer.Status != http.StatusOK {
+				t.Errorf("%s, %s, strictly: %d %s", b.Dialect, b.Title, answer.Status, answer.Body)
+			}
+		}
+	})
+}
+
+// shownOnly gives the paths of the members that the dialect's answers show of a user and that a request's body does not name,
+// those of objects that it names included.
+func shownOnly(b members.Body) []string {
+	named := func(path string) bool {
+		return slices.ContainsFunc(b.Members, func(m members.Member) bool { return m.Path == path })
+	}
+	var all []string
+	for _, shows := range members.Bodies {
+		if shows.Dialect != b.Dialect || shows.User == "" || slices.Contains(shows.Operations, "createCustomerUser") {
+			continue
+		}
+		for _, m := range shows.Members {
+			path, ofUser := strings.CutPrefix(m.Path, shows.User)
+			parent, _, nested := strings.Cut(path, ".")
+			if ofUser && !named(path) && (!nested || named(parent)) {
+				all = append(all, path)
+			}
+		}
+	}
+	return all
+}
+
+// nulls sets the members at paths to null.
+func (a *attempt) nulls(paths []string) {
+	for _, path := range paths {
+		set(a.body, path, nil)
+	}
 }
 
 func TestAbsenceDoesWhatItsTableSays(t *testing.T) {

@@ -20,7 +20,7 @@ var testinium = []Body{
 			{Path: "newPassword", Field: "PasswordHash", Also: []string{"LastPasswordResetAt"}, Effect: Replaces, Null: NullUnchanged, Absent: AbsentUnchanged, Secret: true,
 				Note: "always counts as a change"},
 			owned("accessToken", "AccessToken"),
-			{Path: "companyName", Field: "Company.Name", Effect: Owned, Null: NullIgnored, Absent: AbsentUnchanged,
+			{Path: "companyName", Field: "Company.Name", Effect: Owned, Null: NullUnchanged, Absent: AbsentUnchanged,
 				Note: "not told either if it is the name of the header's company, as the list shows it"},
 			{Path: "enabled", Field: "Status", Required: true, Effect: Replaces, Null: NullRefused, Absent: AbsentRefused,
 				Note: "true is ACTIVE, false INACTIVE, but an INVITED user stays INVITED"},
@@ -31,11 +31,11 @@ var testinium = []Body{
 			{Path: "customer", Field: "CustomerID", Effect: Matches, Null: NullUnchanged, Absent: AbsentUnchanged},
 			owned("lastPasswordResetDate", "LastPasswordResetAt"),
 			{Path: "authorities", Field: "Roles", Required: true, Effect: Replaces, Null: NullRefused, Absent: AbsentRefused, Note: "all of them, in any order"},
-			{Path: "authorities[].entityId", Field: "Role.ID", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
+			{Path: "authorities[].entityId", Field: "Role.ID", Effect: Ignored, Null: NullUnchanged, Absent: AbsentUnchanged},
 			{Path: "authorities[].name", Field: "Role.Name", Required: true, Effect: Names, Null: NullRefused, Absent: AbsentRefused},
-			{Path: "authorities[].cleanName", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
-			{Path: "authorities[].checked", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
-			{Path: "authorities[].disabled", Effect: Ignored, Null: NullIgnored, Absent: AbsentUnchanged},
+			{Path: "authorities[].cleanName", Effect: Ignored, Null: NullUnchanged, Absent: AbsentUnchanged},
+			{Path: "authorities[].checked", Effect: Ignored, Null: NullUnchanged, Absent: AbsentUnchanged},
+			{Path: "authorities[].disabled", Effect: Ignored, Null: NullUnchanged, Absent: AbsentUnchanged},
 			{Path: "vcsPassword", Field: "VCSPassword", Effect: Replaces, Null: NullUnchanged, Absent: AbsentUnchanged, Secret: true, Note: "`\"\"` is none"},
 		},
 	},
@@ -70,7 +70,7 @@ func required(path, field string) Member {
 
 // owned is a member of an update that is the server's.
 func owned(path, field string) Member {
-	return Member{Path: path, Field: field, Effect: Owned, Null: NullIgnored, Absent: AbsentUnchanged}
+	return Member{Path: path, Field: field, Effect: Owned, Null: NullUnchanged, Absent: AbsentUnchanged}
 }
 
 // testiniumUser is a user in an answer. The company's name is not the same in all.

@@ -30,8 +30,8 @@ func TestAuthoritiesAreTakenByTheirNames(t *testing.T) {
 			{`[{"name":"ROLE_RUN_TEST"},{"name":"ROLE_USER"},{"name":"ROLE_REPORT"},{"name":"ROLE_USER"}]`, store.Roles(3, 4, 12), "", []string{authorityUser, authorityRunTest, authorityReport}},
 			// The ids are another service's, or nonsense: in this one 1 and 2 are administrators.
 			{`[{"entityId":2,"name":"ROLE_USER"}]`, store.Roles(3), "authorities", []string{authorityUser}},
-			{`[{"entityId":1,"name":"ROLE_USER"},{"entityId":"x","name":"ROLE_USER"},{"entityId":null,"name":"ROLE_USER"}]`, store.Roles(3), "", []string{authorityUser}},
-			{`[{"name":"ROLE_USER","cleanName":["ROLE_ADMIN"],"checked":"no","disabled":{"a":null}}]`, store.Roles(3), "", []string{authorityUser}},
+			{`[{"entityId":1,"name":"ROLE_USER"},{"entityId":99,"name":"ROLE_USER"},{"entityId":null,"name":"ROLE_USER"}]`, store.Roles(3), "", []string{authorityUser}},
+			{`[{"name":"ROLE_USER","cleanName":"ROLE_ADMIN","checked":false,"disabled":null}]`, store.Roles(3), "", []string{authorityUser}},
 		} {
 			a := sendPut(s, servertest.Manager(), adaPath, nine([2]string{"authorities", c.authorities}))
 			u := s.FindUser(t, servertest.Ada)

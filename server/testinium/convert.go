@@ -93,15 +93,15 @@ func toAPIUser(u store.User, roles *store.Catalogue, withAccessToken bool) testi
 	return shown
 }
 
-// ignoredMembers gives the server-owned members of a body whose value is not the one that a GET shows. A list shows
-// the company's name where get-one shows null, and both may be sent back.
+// ignoredMembers gives the server-owned members of a body whose value is not the one that a GET shows. Null means the same as
+// absence, and companyName may also be the name that the list shows.
 func ignoredMembers(body map[string]any, shown testiniumapi.User, company string) []string {
 	owned := []struct {
 		member string
 		shown  any
 	}{
 		{"accessToken", value(shown.AccessToken)},
-		{"companyName", nil},
+		{"companyName", company},
 		{"createdDate", shown.CreatedDate},
 		{"lastPasswordResetDate", value(shown.LastPasswordResetDate)},
 		{"resetPasswordToken", nil},
@@ -110,22 +110,11 @@ func ignoredMembers(body map[string]any, shown testiniumapi.User, company string
 	}
 	var ignored []string
 	for _, o := range owned {
-		sent, ok := body[o.member]
-		if !ok || same(sent, o.shown) || o.member == "companyName" && same(sent, company) {
-			continue
+		if sent := body[o.member]; sent != nil && sent != o.shown {
+			ignored = append(ignored, o.member)
 		}
-		ignored = append(ignored, o.member)
 	}
 	return ignored
-}
-
-// same compares a decoded JSON value with a scalar. Objects and arrays are never the same as one.
-func same(sent, shown any) bool {
-	switch sent.(type) {
-	case nil, string, bool, int64, float64:
-		return sent == shown
-	}
-	return false
 }
 
 func value[T any](p *T) any {

@@ -47,8 +47,8 @@ func TestAPutOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
 			before := s.CreateUser(t, u)
 			everything := testiniumclient.UserUpdate{
 				EntityID: &before.ID, Customer: &before.CustomerID, Password: new("whatever"),
-				UserType: "x", VerificationToken: "x", ResetPasswordToken: "x", AccessToken: "x", CompanyName: "x",
-				CreatedDate: "x", LastPasswordResetDate: "x",
+				UserType: new("x"), VerificationToken: new("x"), ResetPasswordToken: new("x"), AccessToken: new("x"), CompanyName: new("x"),
+				CreatedDate: new(int64(-1)), LastPasswordResetDate: new(int64(-1)),
 			}
 			for _, m := range members {
 				m.change(t, s, before, &everything)
@@ -497,7 +497,7 @@ func authoritiesGen(s *servertest.Server) *rapid.Generator[[]testiniumclient.Aut
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) testiniumclient.AuthorityReference {
 		a := testiniumclient.AuthorityReference{Name: rapid.SampledFrom(s.Store.Catalogue().All()).Draw(t, "role").Name}
 		if rapid.Bool().Draw(t, "with an id") {
-			a.EntityID = rapid.Int64Range(1, 20).Draw(t, "entityId")
+			a.EntityID = new(rapid.Int64Range(1, 20).Draw(t, "entityId"))
 		}
 		return a
 	}), 0, 9)

@@ -54,6 +54,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		},
 		Tenant:       tenant,
 		Checks:       map[string]dialect.Check{"updateUser": checkUpdate(s.Store.Catalogue())},
+		UserSchemas:  []string{"User"},
 		MediaTypes:   []string{echo.MIMEApplicationForm}, // curl's default, as in the documented call
 		ContentType:  echo.MIMEApplicationJSON,
 		FieldName:    fieldName,

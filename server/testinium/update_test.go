@@ -300,9 +300,13 @@ func TestPutIgnoresWhatIsTheServers(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.FindUser(t, servertest.Ada)
-		for _, value := range []string{`"x"`, "1e400", "true", `{"a":[{"b":null}]}`, "[]", "-1"} {
+		for _, values := range []struct{ text, date string }{{`"x"`, "1"}, {`""`, "-1"}, {`"null"`, "9007199254740991"}, {`"` + strings.Repeat("é", 1000) + `"`, "1e3"}} {
 			var with [][2]string
 			for _, name := range owned {
+				value := values.text
+				if strings.HasSuffix(name, "Date") {
+					value = values.date
+				}
 				with = append(with, [2]string{name, value})
 			}
 			a := sendPut(s, servertest.Manager(), adaPath, nine(with...))
@@ -325,7 +329,8 @@ func TestPutIgnoresSilentlyWhatAGetOrAListShows(t *testing.T) {
 		{{"accessToken", `"` + u.AccessToken + `"`}, {"createdDate", created}, {"lastPasswordResetDate", "null"}, {"userType", "null"}, {"companyName", "null"}},
 		{{"companyName", `"Sandbox"`}, {"createdDate", created + ".0"}},
 		{{"verificationToken", "null"}, {"resetPasswordToken", "null"}, {"password", "null"}, {"newPassword", "null"}, {"vcsPassword", "null"}},
-		{{"authorities", `[{"entityId":99,"name":"ROLE_USER","cleanName":"x","checked":1,"disabled":{"a":1}}]`}},
+		{{"authorities", `[{"entityId":99,"name":"ROLE_USER","cleanName":"x","checked":true,"disabled":false}]`}},
+		{{"accessToken", "null"}, {"companyName", "null"}, {"createdDate", "null"}, {"authorities", `[{"entityId":null,"name":"ROLE_USER","checked":null,"disabled":null}]`}},
 	} {
 		r := servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"Prefer": {"handling=strict"}}, Body: nine(with...)}
 		a := s.Ask(servertest.Manager(), r)
@@ -348,7 +353,7 @@ func TestPutHandledStrictlyRefusesWhatWouldBeIgnored(t *testing.T) {
 		with [][2]string
 		want []servertest.FieldError
 	}{
-		{[][2]string{{"accessToken", "null"}}, []servertest.FieldError{{"accessToken", "accessToken would be ignored"}}},
+		{[][2]string{{"accessToken", `"x"`}}, []servertest.FieldError{{"accessToken", "accessToken would be ignored"}}},
 		{[][2]string{{"companyName", `"Sandbox Labs"`}, {"createdDate", "1"}}, []servertest.FieldError{
 			{"companyName", "companyName would be ignored"}, {"createdDate", "createdDate would be ignored"}}},
 		{[][2]string{{"createdDate", "1"}, {"email", `"grace.hopper@example.com"`}}, []servertest.FieldError{

@@ -220,7 +220,7 @@ func TestCreateIgnoresMembersThatItDoesNotKnowAndSaysSo(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	body := func() string {
-		return fmt.Sprintf(`{"first_name":"Mary","last_name":"Jackson","email":%q,"username":"mary","status":"ACTIVE","Mobile":"1","id":null,`+
+		return fmt.Sprintf(`{"first_name":"Mary","last_name":"Jackson","email":%q,"username":"mary","status":"ACTIVE","Mobile":"1","id":"x",`+
 			`"subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"x","role id":2}}`, s.Unique("x@example.com", 100))
 	}
 	answer := post(s, servertest.Manager(), body(), nil)

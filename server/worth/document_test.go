@@ -28,7 +28,11 @@ func TestDocumentIsTheVendors(t *testing.T) {
 	}
 }
 
-// TestOverlayOnlyAdds: what the vendor's document says, the served one says too, but for the OpenAPI version and the host.
+// formatOfEmail is where the vendor's document has a format that the overlay's pattern replaces.
+const formatOfEmail = "/paths//customers/{customerID}/users/{userID}/patch/requestBody/content/application/json/schema/properties/email/format"
+
+// TestOverlayOnlyAdds: what the vendor's document says, the served one says too, but for the OpenAPI version, the host and the
+// format of an e-mail.
 func TestOverlayOnlyAdds(t *testing.T) {
 	vendors, err := openapi3.NewLoader().LoadFromFile(vendorsDocument)
 	if err != nil {
@@ -51,6 +55,9 @@ func TestOverlayOnlyAdds(t *testing.T) {
 	delete(said, "openapi")
 	delete(said, "servers")
 	for _, place := range lost(said, served, "") {
+		if place == formatOfEmail {
+			continue
+		}
 		t.Errorf("the served document does not say what Worth's says at %s", place)
 	}
 }

@@ -71,6 +71,29 @@ func TestErrorsSayTheirCharset(t *testing.T) {
 	}
 }
 
+// TestPatchNullOfAServerOwnedMember: null for a member that answers show and the update does not name means the same as its
+// absence, also where nothing else is said. Other values, and null for unknown members, are listed.
+func TestPatchNullOfAServerOwnedMember(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		strict := http.Header{"Prefer": {"handling=strict"}}
+		nulls := `"id":null,"created_at":null,"company_details":null,"ext_auth_ref_id":null`
+		for _, body := range []string{
+			`{"first_name":"Ada",` + nulls + `}`,
+			`{` + nulls + `,"subrole":{"code":"risk_analyst","role_id":null,"display_name":null,"description":null}}`,
+		} {
+			a := s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPatch, Path: adaPath, Header: strict, Body: body})
+			a.Expect(t, 200, patchSuccess)
+			a.ExpectHeader(t, "Dragoman-Ignored")
+		}
+		sendPatch(s, servertest.Manager(), adaPath, `{`+nulls+`}`).Expect(t, 400,
+			patchInvalid(servertest.FieldError{"", "the body must have at least one member"}))
+		a := sendPatch(s, servertest.Manager(), adaPath, `{"first_name":"Ada","id":"x","created_at":1,"Id":null,"subrole.role_id":null}`)
+		a.Expect(t, 200, patchSuccess)
+		a.ExpectHeader(t, "Dragoman-Ignored", "Id, created_at, id, subrole.role_id")
+	})
+}
+
 func TestPatchNullIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)

@@ -49,6 +49,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 			"updateCustomerUser": checkPatch(s.Store.Catalogue()),
 			"createCustomerUser": checkNewUser(s.Store.Catalogue()),
 		},
+		UserSchemas:  []string{"UserDetails", "UserRecord"},
 		ContentType:  "application/json; charset=utf-8",
 		FieldName:    fieldName,
 		TakenMessage: takenMessage,
