@@ -114,9 +114,10 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/conformance":    {},
 		// A command, for `make bench`.
 		"server/bench":      {},
-		"server/dialect":    {"server/auth", "store"},
-		"server/auth":       {"store"},
-		"store":             {},
+		"server/dialect":    {"server/auth", "store", "store/semaphore"},
+		"server/auth":       {"store", "store/semaphore"},
+		"store":             {"store/semaphore"},
+		"store/semaphore":   {},
 		"store/userfile":    {"store"},
 		"store/storetest":   {"store"},
 		"server/faulttest":  {},

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
 // The kinds of failure that a caller can act on. Errors of this package are decided with errors.Is and errors.As; any
@@ -86,6 +88,9 @@ func kindOf(err error) error {
 	}
 	if errors.Is(err, context.Canceled) {
 		return nil
+	}
+	if errors.Is(err, semaphore.ErrFull) {
+		return ErrBusy
 	}
 	if kind := postgresKind(err); kind != nil {
 		return kind

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
 // What the tests outside of the package see of it.
@@ -29,20 +31,10 @@ func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 // Finders returns the pool that rows are found over on SQLite.
 func (s *Store) Finders() *sql.DB { return s.db.finder.pool }
 
-// Turns are turns.
-type Turns struct{ *turns }
-
-// NewTurns makes n turns.
-func NewTurns(n int) Turns { return Turns{newTurns(n)} }
-
-// Take waits for a turn until ctx ends.
-func (t Turns) Take(ctx context.Context) error { return t.take(ctx) }
-
-// Release gives it back.
-func (t Turns) Release() { t.release() }
-
-// HoldFinders takes every turn of those who find rows on SQLite, until release is called.
-func (s *Store) HoldFinders(t *testing.T) (release func()) { return holdTurns(t, s.db.finder.turns) }
+// HoldFinders takes every slot of those who find rows on SQLite, until release is called.
+func (s *Store) HoldFinders(t *testing.T) (release func()) {
+	return holdReaders(t, s.db.finder.readers)
+}
 
 // CheckpointedWrites is checkpointedWrites.
 const CheckpointedWrites = checkpointedWrites
@@ -68,27 +60,55 @@ func (s *Store) EndCheckpoints(t *testing.T) {
 	}
 }
 
-// HoldLists takes every turn of those who list users by their ids, until release is called.
-func (s *Store) HoldLists(t *testing.T) (release func()) { return holdTurns(t, s.db.lists) }
+// HoldLists takes every slot of those who list users by their ids, until release is called.
+func (s *Store) HoldLists(t *testing.T) (release func()) { return holdReaders(t, s.db.lists) }
 
-// HoldSearches takes every turn of those who list users in other ways, until release is called.
-func (s *Store) HoldSearches(t *testing.T) (release func()) { return holdTurns(t, s.db.searches) }
+// HoldSearches takes every slot of those who list users in other ways, until release is called.
+func (s *Store) HoldSearches(t *testing.T) (release func()) { return holdReaders(t, s.db.searches) }
 
 // Readers returns how many connections lists and searches may take together.
-func (s *Store) Readers() int { return cap(s.db.lists.taken) + cap(s.db.searches.taken) }
+func (s *Store) Readers() int { return s.db.lists.Load().Slots + s.db.searches.Load().Slots }
 
-func holdTurns(t *testing.T, all *turns) (release func()) {
-	for range cap(all.taken) {
-		if err := all.take(t.Context()); err != nil {
+// holdReaders takes every slot in the name of customer 1.
+func holdReaders(t *testing.T, readers *semaphore.Semaphore) (release func()) {
+	for range readers.Load().Slots {
+		if err := readers.Acquire(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return func() {
-		for range cap(all.taken) {
-			all.release()
+		for range readers.Load().Slots {
+			readers.Release()
 		}
 	}
 }
+
+// HoldSomeSearches is HoldSearches whose release gives so many slots back, and the others when the test ends.
+func (s *Store) HoldSomeSearches(t *testing.T) (release func(n int)) {
+	return holdSome(t, s.db.searches)
+}
+
+// HoldSomeLists is HoldLists with such a release.
+func (s *Store) HoldSomeLists(t *testing.T) (release func(n int)) { return holdSome(t, s.db.lists) }
+
+func holdSome(t *testing.T, readers *semaphore.Semaphore) (release func(n int)) {
+	holdReaders(t, readers)
+	held := readers.Load().Slots
+	release = func(n int) {
+		for range min(n, held) {
+			readers.Release()
+			held--
+		}
+	}
+	t.Cleanup(func() { release(held) })
+	return release
+}
+
+// SearchesWaiting returns how many searches wait.
+func (s *Store) SearchesWaiting() int { return s.db.searches.Load().Waiting }
+
+// ListsWaiting returns how many lists wait.
+func (s *Store) ListsWaiting() int { return s.db.lists.Load().Waiting }
 
 // ForgetBlocks has the store read a customer's blocks of users anew.
 func (s *Store) ForgetBlocks(customerID int64) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 
 	"github.com/google/uuid"
 )
@@ -13,15 +14,29 @@ type FeedScope struct {
 	UUIDs []uuid.UUID
 }
 
+// tenant stands for the customers of the scope where readers are kept fair: the first of them.
+func (f FeedScope) tenant() int64 {
+	switch {
+	case f.All:
+		return noTenant
+	case len(f.IDs) > 0:
+		return f.IDs[0]
+	case len(f.UUIDs) > 0:
+		return int64(binary.BigEndian.Uint64(f.UUIDs[0][8:])) // #nosec G115 -- any number will do
+	}
+	return noTenant
+}
+
 // ListChanges returns up to limit changes of the scope in the order of their numbers, from the first above after, and the
 // number to go on after. Numbers are given once a change is committed (see [Store.NumberChanges]), in an order that agrees with
 // the versions of each user; so a reader who always asks for what comes after the last next misses nothing and repeats
 // nothing. The order between users is not that of their commits. It only reads.
 func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
-	if err := s.db.lists.take(ctx); err != nil {
+	release, err := acquireReader(ctx, s.db.lists, scope.tenant())
+	if err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
-	defer s.db.lists.release()
+	defer release()
 	db := s.read.WithContext(ctx)
 	// What is numbered between the two queries comes after next.
 	var highest int64

@@ -269,10 +269,11 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 	if err != nil {
 		return nil, err
 	}
-	if err := s.db.lists.take(ctx); err != nil {
+	release, err := acquireReader(ctx, s.db.lists, u.CustomerID)
+	if err != nil {
 		return nil, databaseError(ctx, "reading history", err)
 	}
-	defer s.db.lists.release()
+	defer release()
 	var changes []UserChange
 	err = s.read.WithContext(ctx).
 		Where("user_id = ? AND customer_id = ? AND version > ?", u.ID, u.CustomerID, after).

@@ -92,14 +92,15 @@ func Nobody() Filter { return Filter{"1 = 0", nil} }
 // that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
 	everybody := len(q.Filters) == 0 && byID(q.Sort)
-	turns := s.db.searches
+	readers := s.db.searches
 	if everybody {
-		turns = s.db.lists
+		readers = s.db.lists
 	}
-	if err := turns.take(ctx); err != nil {
+	release, err := acquireReader(ctx, readers, customerID)
+	if err != nil {
 		return nil, 0, databaseError(ctx, "listing users", err)
 	}
-	defer turns.release()
+	defer release()
 	found := s.read.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
 	for _, f := range q.Filters {
 		found = found.Where(f.condition, f.values...)
@@ -157,12 +158,13 @@ func (s *Store) openAll(users []User) error {
 // long list this way holds nothing in the database between two calls, however slowly they come: what is changed in between
 // is seen as it then is, and nobody is seen twice.
 func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
-	if err := s.db.lists.take(ctx); err != nil {
+	release, err := acquireReader(ctx, s.db.lists, customerID)
+	if err != nil {
 		return nil, databaseError(ctx, "listing users", err)
 	}
-	defer s.db.lists.release()
+	defer release()
 	var users []User
-	err := s.read.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
+	err = s.read.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
 	if err != nil {
 		return nil, databaseError(ctx, "listing users", err)
 	}

@@ -177,8 +177,8 @@ func (s *Store) PoolStates() []Pool {
 		use = "read_write"
 	}
 	states := []Pool{poolState(use, s.db.read)}
-	s.db.lists.addTo(&states[0])
-	s.db.searches.addTo(&states[0])
+	states[0].addReaders(s.db.lists)
+	states[0].addReaders(s.db.searches)
 	if s.db.read != s.db.write {
 		states = append(states, poolState("write", s.db.write))
 	}
@@ -186,7 +186,7 @@ func (s *Store) PoolStates() []Pool {
 		states = append(states, poolState("find", s.db.find))
 	}
 	if s.db.finder != nil {
-		s.db.finder.turns.addTo(&states[len(states)-1])
+		states[len(states)-1].addReaders(s.db.finder.readers)
 	}
 	return states
 }

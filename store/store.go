@@ -13,6 +13,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
 // Config is what a store needs to know.
@@ -80,7 +82,7 @@ type database struct {
 	finder *sqliteFinder
 	// lists limits how many list a customer's users by their ids, or read a history or the feed, at the same time, and searches how
 	// many list users in any other way: some of these take long, and keep only each other waiting.
-	lists, searches *turns
+	lists, searches *semaphore.Semaphore
 	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
 	// Tx must be a transaction.
 	swap func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error

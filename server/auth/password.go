@@ -13,6 +13,8 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
 // passwordParams are OWASP's for argon2id (Password Storage Cheat Sheet: 19 MiB, 2 iterations, 1 lane).
@@ -28,15 +30,17 @@ var passwordParams = argon2id.Params{
 // format, "$argon2id$v=19$m=...". Passwords are bytes: what a client sends is neither trimmed nor normalized.
 //
 // As every computation takes a core and 19 MiB, no more run at once than Go uses CPUs; others wait, as long as their context
-// lets them. So a process has one Passwords. It is safe for concurrent use.
+// lets them, and fairly between customers (see [Passwords.Of]). So a process has one Passwords. It is safe for concurrent use.
 type Passwords struct {
 	params argon2id.Params
-	slots  chan struct{}
+	slots  *semaphore.Semaphore
 	dummy  string // a hash that costs what another costs, for users without a password
 
 	computed atomic.Int64
-	waiting  atomic.Int64
 }
+
+// maxHashesWaiting is how many computations may wait, of one customer and of all.
+var maxHashesWaiting = semaphore.Bounds{Tenant: 256, All: 2048}
 
 // NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
 // 32-byte key.
@@ -54,8 +58,8 @@ func NewCheapPasswords() *Passwords {
 // context ends. It is for tests of what comes of that.
 func NewBusyPasswords() *Passwords {
 	p := NewCheapPasswords()
-	for range cap(p.slots) {
-		p.slots <- struct{}{}
+	for range p.slots.Load().Slots {
+		_ = p.slots.Acquire(context.Background(), 0) // there is room
 	}
 	return p
 }
@@ -66,20 +70,39 @@ func newPasswords(params argon2id.Params) *Passwords {
 	return &Passwords{
 		params: params,
 		// Unlike NumCPU, GOMAXPROCS heeds a container's CPU limit, which its memory limit tends to go with.
-		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		slots: semaphore.New(runtime.GOMAXPROCS(0), maxHashesWaiting),
 		dummy: fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, params.Memory, params.Iterations, params.Parallelism,
 			base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)),
 	}
 }
 
-// Hash returns the argon2id hash of a password under a new random salt. It does not judge the password; see [PasswordProblem]. Its
-// only error is the context's, whose end it notices while it waits, not while it computes.
+// CustomerPasswords are Passwords as they are used for one customer's users: of those who wait, each customer's are let in in
+// turn.
+type CustomerPasswords struct {
+	*Passwords
+	customer int64
+}
+
+// Of returns p for the users of the customer with this id.
+func (p *Passwords) Of(customer int64) CustomerPasswords { return CustomerPasswords{p, customer} }
+
+// Hash is that of [CustomerPasswords], for nobody's users.
 func (p *Passwords) Hash(ctx context.Context, plain string) (string, error) {
-	release, err := p.acquire(ctx)
-	if err != nil {
+	return p.Of(0).Hash(ctx, plain)
+}
+
+// Verify is that of [CustomerPasswords], for nobody's users.
+func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
+	return p.Of(0).Verify(ctx, plain, hash)
+}
+
+// Hash returns the argon2id hash of a password under a new random salt. It does not judge the password; see [PasswordProblem]. Its
+// only errors are the context's, whose end it notices while it waits, not while it computes, and semaphore.ErrFull.
+func (p CustomerPasswords) Hash(ctx context.Context, plain string) (string, error) {
+	if err := p.slots.Acquire(ctx, p.customer); err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
 	}
-	defer release()
+	defer p.slots.Release()
 
 	p.computed.Add(1)
 	hash, err := argon2id.CreateHash(plain, &p.params)
@@ -91,13 +114,13 @@ func (p *Passwords) Hash(ctx context.Context, plain string) (string, error) {
 
 // Verify reports whether hash is one of the password. A nil hash, of a user who has no password, is never one, and takes
 // as long to refuse as a wrong password does (a hash made with other parameters takes the time that those cost). It returns
-// an error if the context ends while it waits, or if the hash is none, or one too weak or too expensive to be ours.
-func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
-	release, err := p.acquire(ctx)
-	if err != nil {
+// an error if the context ends while it waits, if too many wait already, or if the hash is none, or one too weak or too
+// expensive to be ours.
+func (p CustomerPasswords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
+	if err := p.slots.Acquire(ctx, p.customer); err != nil {
 		return false, fmt.Errorf("checking a password: %w", err)
 	}
-	defer release()
+	defer p.slots.Release()
 
 	against := p.dummy
 	if hash != nil {
@@ -125,23 +148,8 @@ type PasswordLoad struct {
 
 // Load tells how much p has to do.
 func (p *Passwords) Load() PasswordLoad {
-	return PasswordLoad{Running: len(p.slots), Max: cap(p.slots), Waiting: p.waiting.Load()}
-}
-
-// acquire waits until one more computation may run, or the context ends.
-func (p *Passwords) acquire(ctx context.Context) (release func(), err error) {
-	// A select picks at random where both are possible.
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	p.waiting.Add(1)
-	defer p.waiting.Add(-1)
-	select {
-	case p.slots <- struct{}{}:
-		return func() { <-p.slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	load := p.slots.Load()
+	return PasswordLoad{Running: load.Running, Max: load.Slots, Waiting: int64(load.Waiting)}
 }
 
 // checkHash refuses a stored hash that argon2id.ComparePasswordAndHash (1.0.0) would believe: with an empty key every

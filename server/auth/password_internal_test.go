@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/alexedwards/argon2id"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
 // TestNoPasswordCostsAsMuch holds that what a user without a password is checked against costs what another's hash costs.
@@ -32,11 +35,13 @@ func TestNoPasswordCostsAsMuch(t *testing.T) {
 func TestPasswordsWaitTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewCheapPasswords()
-		if got, want := cap(p.slots), runtime.GOMAXPROCS(0); got != want {
+		if got, want := p.Load().Max, runtime.GOMAXPROCS(0); got != want {
 			t.Errorf("%d slots, want %d", got, want)
 		}
-		for range cap(p.slots) {
-			p.slots <- struct{}{}
+		for range p.Load().Max {
+			if err := p.slots.Acquire(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -59,12 +64,50 @@ func TestPasswordsWaitTheirTurn(t *testing.T) {
 			t.Error("computed without a slot")
 		default:
 		}
-		<-p.slots
+		p.slots.Release()
 		if err := <-done; err != nil {
 			t.Errorf("Hash after its turn: %v", err)
 		}
-		if got, want := len(p.slots), cap(p.slots)-1; got != want {
+		if got, want := p.Load().Running, p.Load().Max-1; got != want {
 			t.Errorf("%d slots taken, want %d: one was not given back", got, want)
+		}
+	})
+}
+
+// TestPasswordsAreFairBetweenCustomers: of 100 passwords of one customer and one of another that came last, the other's is
+// the second.
+func TestPasswordsAreFairBetweenCustomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewCheapPasswords()
+		p.slots = semaphore.New(1, maxHashesWaiting)
+		if err := p.slots.Acquire(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var first int64
+		var all sync.WaitGroup
+		start := func(customer int64, done func()) {
+			all.Go(func() {
+				if _, err := p.Of(customer).Verify(t.Context(), "Wrong-horse", nil); err != nil {
+					t.Error(err)
+				}
+				done()
+			})
+			synctest.Wait()
+		}
+		for range 100 {
+			start(1, func() {})
+		}
+		start(2, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			first = p.Computed()
+		})
+		p.slots.Release()
+		all.Wait()
+		// Others may have been computed before this one could look.
+		if first > 20 {
+			t.Errorf("the other customer's was number %d", first)
 		}
 	})
 }

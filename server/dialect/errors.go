@@ -8,6 +8,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/semaphore"
 	"github.com/labstack/echo/v4"
 )
 
@@ -165,7 +166,7 @@ func kindOf(err error) Kind {
 		return UnsupportedMediaType
 	case errors.As(err, &limited):
 		return RateLimited
-	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, errTooManyBytes),
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, errTooManyBytes), errors.Is(err, semaphore.ErrFull),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return Unavailable
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:

@@ -41,21 +41,21 @@ func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store
 	}
 	n := newPassword{at: h.now(), proof: !call.Manages(), against: u.PasswordHash}
 	if n.proof {
-		if n.refusal, err = h.checkProof(ctx, p.Password, u.PasswordHash); n.refusal != nil || err != nil {
+		if n.refusal, err = h.checkProof(ctx, call, p.Password, u.PasswordHash); n.refusal != nil || err != nil {
 			return n, err
 		}
 	}
-	if n.hash, err = h.passwords.Hash(ctx, *p.NewPassword); err != nil {
+	if n.hash, err = h.passwords.Of(call.Customer.ID).Hash(ctx, *p.NewPassword); err != nil {
 		return newPassword{}, err
 	}
 	return n, nil
 }
 
-func (h *handler) checkProof(ctx context.Context, present, hash *string) (refusal, err error) {
+func (h *handler) checkProof(ctx context.Context, call *dialect.Call, present, hash *string) (refusal, err error) {
 	if present == nil {
 		return refusedPassword("password is required to set a new one"), nil
 	}
-	holds, err := h.passwords.Verify(ctx, *present, hash)
+	holds, err := h.passwords.Of(call.Customer.ID).Verify(ctx, *present, hash)
 	if err != nil || holds {
 		return nil, err
 	}

@@ -3,55 +3,116 @@ package store_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
+	"gorm.io/gorm"
 )
 
-// TestReadersHaveTheirTurnsInTheOrderTheyCame: of those who wait for a connection database/sql picks one at random.
-func TestReadersHaveTheirTurnsInTheOrderTheyCame(t *testing.T) {
+// TestReadersAreFairBetweenCustomers: of 20 lists of one customer and one of another that came last, the other's is the second.
+func TestReadersAreFairBetweenCustomers(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		turns := store.NewTurns(1)
-		if err := turns.Take(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		left, leave := context.WithCancel(t.Context())
-		var served []int
-		var readers group
-		for n := range 30 {
-			ctx := t.Context()
-			if n%3 == 1 {
-				ctx = left
-			}
-			readers.Go(func() {
-				if err := turns.Take(ctx); err != nil {
-					if ctx != left || !errors.Is(err, context.Canceled) {
-						t.Errorf("reader %d: %v", n, err)
+	for name, k := range map[string]struct {
+		read    func(ctx context.Context, s *store.Store, customer int64) error
+		hold    func(s *store.Store, t *testing.T) (release func(n int))
+		waiting func(*store.Store) int
+	}{
+		"searches": {func(ctx context.Context, s *store.Store, customer int64) error {
+			_, _, err := s.ListUsers(ctx, customer, store.Query{Filters: []store.Filter{store.Mentions("a")}}, store.Window{Limit: 1})
+			return err
+		}, (*store.Store).HoldSomeSearches, (*store.Store).SearchesWaiting},
+		"lists": {func(ctx context.Context, s *store.Store, customer int64) error {
+			_, _, err := s.ListUsers(ctx, customer, store.Query{}, store.Window{Limit: 1})
+			return err
+		}, (*store.Store).HoldSomeLists, (*store.Store).ListsWaiting},
+		"streams": {func(ctx context.Context, s *store.Store, customer int64) error {
+			_, err := s.UsersAfter(ctx, customer, 0, 1)
+			return err
+		}, (*store.Store).HoldSomeLists, (*store.Store).ListsWaiting},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.Each(t, func(t *testing.T, s *store.Store) {
+				storetest.Directory(t, s)
+				// The order of admission is that of the first queries, as one reader at a time is let in.
+				var order []int64
+				err := s.Gorm().Callback().Query().Before("gorm:query").Register("test:order", func(db *gorm.DB) {
+					if first, ok := db.Statement.Context.Value(reader{}).(*sync.Once); ok {
+						first.Do(func() { order = append(order, db.Statement.Context.Value(customer{}).(int64)) })
 					}
-					return
+				})
+				if err != nil {
+					t.Fatal(err)
 				}
-				served = append(served, n)
-				turns.Release()
+				release := k.hold(s, t)
+				var all sync.WaitGroup
+				start := func(id int64) {
+					n := k.waiting(s)
+					ctx := context.WithValue(context.WithValue(t.Context(), reader{}, &sync.Once{}), customer{}, id)
+					all.Go(func() {
+						if err := k.read(ctx, s, id); err != nil {
+							t.Error(err)
+						}
+					})
+					for k.waiting(s) == n {
+						runtime.Gosched()
+					}
+				}
+				const flood = 200
+				for range flood {
+					start(3393)
+				}
+				start(3394)
+				release(1)
+				all.Wait()
+				if len(order) != flood+1 || order[1] != 3394 {
+					t.Errorf("%d readers, the other's was number %d", len(order), slices.Index(order, 3394)+1)
+				}
 			})
-			synctest.Wait() // it waits behind those before it
+		})
+	}
+}
+
+// The keys of a reader's context.
+type (
+	reader   struct{}
+	customer struct{}
+)
+
+// TestReadersBeyondTheQueueAreRefused at once.
+func TestReadersBeyondTheQueueAreRefused(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		defer s.HoldSearches(t)()
+		ctx, leave := context.WithCancel(t.Context())
+		search := func() error {
+			_, _, err := s.ListUsers(ctx, 3393, store.Query{Sort: store.SortByEmail}, store.Window{Limit: 1})
+			return err
+		}
+		var all sync.WaitGroup
+		for range 256 {
+			all.Go(func() {
+				if err := search(); !errors.Is(err, context.Canceled) {
+					t.Errorf("whoever waited is told %v", err)
+				}
+			})
+		}
+		for s.SearchesWaiting() < 256 {
+			runtime.Gosched()
+		}
+		if err := search(); !errors.Is(err, store.ErrBusy) {
+			t.Errorf("one more is told %v", err)
 		}
 		leave()
-		synctest.Wait()
-		turns.Release()
-		readers.Wait()
-		var want []int
-		for n := range 30 {
-			if n%3 != 1 {
-				want = append(want, n)
-			}
-		}
-		if !slices.Equal(served, want) {
-			t.Errorf("had their turns in the order %v", served)
+		all.Wait()
+		if n := s.SearchesWaiting(); n != 0 {
+			t.Errorf("%d wait after all have left", n)
 		}
 	})
 }
