@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,9 @@ var Dialects = []string{Worth, Testinium}
 // Config says which server to check, as whom, with which user, and how far to go.
 type Config struct {
 	Dialect string // one of Dialects
-	Target  string // where the server is: its host, as https://staging.example.com, or the API's base below it
+	// Target is where the server is: its host, as https://staging.example.com, or the API's base URL. Below a host the API is at
+	// the dialect's own base path or, if the user is not found there, at the root.
+	Target string
 
 	Token      string // a bearer token that may read and write User
 	OtherToken string // a good one of a caller who has no rights in Customer; empty: what needs one is skipped
@@ -80,9 +83,10 @@ var ErrUnsafe = errors.New("will not check with this user")
 var ErrUnreachable = errors.New("cannot be checked")
 
 // Run checks a server. Before the first law it reads the user and makes sure that it may write to them: an error that is
-// ErrConfig, ErrUnsafe or ErrUnreachable says that no law was tried. After the last law, and also when ctx is done or a law
-// panics, it writes back what it found, with time of its own; [Report.Restoration] says whether that worked, and what to
-// send if it did not.
+// ErrConfig, ErrUnsafe or ErrUnreachable says that no law was tried. After each law it writes back what it found. What the server
+// changed and no update gives back becomes what the user is compared with from then on, see [Kept]. After the last law, and also
+// when ctx is done or a law panics, it writes back what it found, with time of its own; [Report.Restoration] says whether that
+// worked, and what to send if it did not.
 func Run(ctx context.Context, c Config) (Report, error) {
 	laws, err := c.check()
 	if err != nil {
@@ -93,17 +97,19 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		return Report{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	started := time.Now()
+	err = r.begin(ctx)
 	report := Report{Dialect: c.Dialect, Target: r.client.base.String(), Customer: c.Customer, User: c.User, Started: started.UTC()}
-	if err := r.begin(ctx); err != nil {
+	if err != nil {
 		return report, err
 	}
 	report.Features = r.offered()
-	if c.Began != nil {
-		c.Began(report)
-	}
-	report.Results, report.Restoration = r.hold(ctx, laws)
+	report.Results, report.Restoration, err = r.hold(ctx, laws, func() {
+		if c.Began != nil {
+			c.Began(report)
+		}
+	})
 	report.Requests, report.Took = r.client.sent(), time.Since(started)
-	return report, nil
+	return report, err
 }
 
 // check fills in what is empty, and gives the laws to hold.
@@ -169,4 +175,10 @@ func baseURL(target, basePath string) (*url.URL, error) {
 		u.Path = basePath
 	}
 	return u, nil
+}
+
+// isHost tells whether a target names a host and no path.
+func isHost(target string) bool {
+	u, err := url.Parse(target)
+	return err == nil && strings.Trim(u.Path, "/") == ""
 }

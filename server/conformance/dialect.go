@@ -116,11 +116,29 @@ func (d *dialect) restoring(found, is user) object {
 	return o
 }
 
-// isBack tells which members of a user are not as they were found, bookkeeping apart. A text that was none may be empty: the
+// said is what an update can say of a member of the user: of roles not how they are labelled.
+func (d *dialect) said(u user, m memberOf) string {
+	switch {
+	case m.kind != grants:
+		return u.json(m.name)
+	case d.whole:
+		names := authorityNames(u)
+		slices.Sort(names)
+		return encode(names)
+	}
+	return encode([]any{subroleOf(u)["id"], subroleOf(u)["code"]})
+}
+
+// sayable tells whether an update could give a member back that differs.
+func (d *dialect) sayable(name string, found, is user) bool {
+	return slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && d.said(found, m) != d.said(is, m) })
+}
+
+// notBack returns the members of a user that are not as they were found, besides some. A text that was none may be empty: the
 // dialect has no other way to say it.
-func (d *dialect) isBack(found, is user) []string {
+func (d *dialect) notBack(found, is user, besides []string) []string {
 	var names []string
-	for _, name := range differences(found, is, d.bookkeeping...) {
+	for _, name := range differences(found, is, besides...) {
 		member := slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && m.isText() })
 		if member && found[name] == nil && is[name] == "" {
 			continue

@@ -16,7 +16,7 @@ type Outcome string
 const (
 	Holds     Outcome = "holds"
 	Broken    Outcome = "broken"
-	Differs   Outcome = "differs"   // a law of Dragoman's own is broken by a server that does not claim it
+	Differs   Outcome = "differs"   // what Dragoman decides is broken by a server that does not claim it
 	Skipped   Outcome = "skipped"   // it is not about this server, or more would have to be allowed
 	Unchecked Outcome = "unchecked" // it could not be held against the server
 )
@@ -28,7 +28,7 @@ var Outcomes = []Outcome{Holds, Broken, Differs, Skipped, Unchecked}
 type Result struct {
 	Law
 	Outcome  Outcome
-	Reason   string // why it was skipped or not checked, or why a difference is none to mind; else empty
+	Reason   string // why it was skipped or not checked, why a difference is none to mind, or what could not be tried; else empty
 	Request  string // that was sent, without tokens; empty if the law holds
 	Answer   string // that came
 	Expected string // instead
@@ -42,6 +42,26 @@ type Restoration struct {
 	Reason  string // why not
 	Request string // the method and the address to send Body to
 	Body    string // what makes the user what it was
+	// Kept is what no update gave back, in the order in which it was found. Done is about everything else.
+	Kept []Kept
+}
+
+// Kept is a member of the user that the server changed during the run and that no update gives back. The run went on with what it
+// had become.
+type Kept struct {
+	Member string `json:"member"`
+	Was    string `json:"was"` // JSON
+	Is     string `json:"is"`  // JSON
+	Law    string `json:"law"` // whose requests changed it; empty: those before the first law
+}
+
+// String says what became of the member, in a line.
+func (k Kept) String() string {
+	text := fmt.Sprintf("%s was %s and is %s", k.Member, printable(k.Was), printable(k.Is))
+	if k.Law != "" {
+		text += ", since " + k.Law
+	}
+	return text
 }
 
 // Report is a whole run.
@@ -89,6 +109,7 @@ type jsonRestoration struct {
 	Reason  string `json:"reason,omitempty"`
 	Request string `json:"request,omitempty"`
 	Body    string `json:"body,omitempty"`
+	Kept    []Kept `json:"kept,omitempty"`
 }
 
 type jsonResult struct {
@@ -196,6 +217,9 @@ func (r Report) WriteJUnit(w io.Writer) error {
 	if !r.Restoration.Done {
 		suite.Errors++
 		restored.Error = &junitDetail{Message: r.Restoration.Reason, Text: r.Restoration.Request + "\n\n" + r.Restoration.Body}
+	}
+	for _, k := range r.Restoration.Kept {
+		suite.Properties = append(suite.Properties, junitProperty{"not given back", k.String()})
 	}
 	suite.Cases = append(suite.Cases, restored)
 	if _, err := io.WriteString(w, xml.Header); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"golang.org/x/time/rate"
 )
 
@@ -28,10 +30,20 @@ type run struct {
 	nonce  string
 	number int
 
-	found     user // as it was before the first law
+	found     user // as it was before the first law, but for what no update gives back
+	original  user // as it was before the first law
 	foundETag string
 	has       map[Feature]bool
 	unreached int // requests in a row that were not answered
+	// bookkeeping are the members that any change changes: the dialect's, and those that the document does not have.
+	bookkeeping []string
+	kept        []Kept
+	// moved: the user may not be as it was found.
+	moved bool
+	// shown are the members that the document has of a user.
+	shown []string
+	// rootToo: the target is a host, and the API may be at its root.
+	rootToo bool
 }
 
 // paths are those of the document, with {names} in them.
@@ -51,12 +63,12 @@ func newRun(c Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{c: c, d: d, nonce: newNonce(), has: map[Feature]bool{}}
+	r := &run{c: c, d: d, nonce: newNonce(), has: map[Feature]bool{}, bookkeeping: slices.Clone(d.bookkeeping), rootToo: isHost(c.Target)}
 	for path, item := range document.Paths.Map() {
 		for _, o := range item.Operations() {
 			switch o.OperationID {
 			case d.show:
-				r.paths.user = path
+				r.paths.user, r.shown = path, membersOf(o, d.inUser)
 			case d.list:
 				r.paths.list = path
 			}
@@ -103,6 +115,15 @@ func (r *run) request(operation, method, path string) request {
 func (r *run) userPath(customer, id string) string { return fill(r.paths.user, customer, id) }
 func (r *run) listPath(customer string) string     { return fill(r.paths.list, customer) }
 
+// membersOf gives the names of the members of a user in the answer to an operation.
+func membersOf(o *openapi3.Operation, inUser string) []string {
+	schema := schemaOf(o.Responses.Status(http.StatusOK).Value, nil)
+	if inUser != "" {
+		schema = schema.Properties[inUser].Value
+	}
+	return slices.Collect(maps.Keys(schema.Properties))
+}
+
 // fill puts values in place of a path's parameters, in their order. They go over the wire as they are.
 func fill(path string, values ...string) string {
 	for _, value := range values {
@@ -138,7 +159,7 @@ func (r *run) next() int {
 // offers.
 func (r *run) begin(ctx context.Context) error {
 	t := &trial{run: r, ctx: ctx}
-	x, err := r.client.do(ctx, t.showRequest())
+	x, err := r.locate(ctx, t.showRequest())
 	if err != nil {
 		return fmt.Errorf("%w: read the user: %s", ErrUnreachable, r.client.redact(err.Error()))
 	}
@@ -146,7 +167,7 @@ func (r *run) begin(ctx context.Context) error {
 	if x.status != http.StatusOK || !ok {
 		return fmt.Errorf("%w: reading the user gives\n%s\n\n%s", ErrUnreachable, r.client.showRequest(x), r.client.showAnswer(x))
 	}
-	r.found, r.foundETag = found, x.header.Get("ETag")
+	r.found, r.original, r.foundETag = found, maps.Clone(found), x.header.Get("ETag")
 	if err := r.safe(found); err != nil {
 		return err
 	}
@@ -166,6 +187,27 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	r.has[Strict] = x.header.Get("Preference-Applied") != ""
 	return nil
+}
+
+// locate reads the user at the dialect's base path, or at the root if there is nothing at that and the target is a host.
+func (r *run) locate(ctx context.Context, show request) (exchange, error) {
+	x, err := r.client.do(ctx, show)
+	if _, ok := r.userIn(x); err != nil || !r.rootToo || ok && x.status == http.StatusOK {
+		return x, err
+	}
+	if x.status != http.StatusNotFound && x.status != http.StatusMethodNotAllowed && x.status != http.StatusOK {
+		return x, nil // something is there, and refuses
+	}
+	below := r.client.base
+	root := *below
+	root.Path = ""
+	r.client.base = &root
+	atRoot, err := r.client.do(ctx, show)
+	if _, ok := r.userIn(atRoot); err == nil && ok && atRoot.status == http.StatusOK {
+		return atRoot, nil
+	}
+	r.client.base = below
+	return x, nil
 }
 
 // safe refuses a user whom a fault of the server would hurt beyond a test.
@@ -218,20 +260,90 @@ func (r *run) offered() []Feature {
 	return offered
 }
 
-// hold holds the laws one by one, each against the user as found, and gives the user back at the end, whatever that is.
-func (r *run) hold(ctx context.Context, laws []Law) (results []Result, back Restoration) {
+// hold checks the laws one by one, each with the user as found, and gives the user back at the end, whatever that is. It calls
+// began before the first. The error is an ErrUnreachable when the server stores nothing.
+func (r *run) hold(ctx context.Context, laws []Law, began func()) (results []Result, back Restoration, err error) {
 	// What stopped the laws must not stop this.
 	defer func() { back = r.restore(context.WithoutCancel(ctx)) }()
+	if err := r.probe(ctx); err != nil {
+		return nil, back, err
+	}
+	began()
 	results = []Result{}
 	for _, law := range laws {
 		result := r.judge(ctx, law)
+		result = r.giveBack(ctx, result)
 		results = append(results, result)
 		if r.c.Observe != nil {
 			r.c.Observe(result)
 		}
 	}
-	return results, back
+	return results, back, nil
 }
+
+// errStatic: a mock that answers with examples has no laws to be checked.
+var errStatic = fmt.Errorf("%w: nothing that was written is read back, as with a mock that answers with examples", ErrUnreachable)
+
+// probe changes the user's names and reads them back. It finds out what else any change changes: of members that the document does
+// not have nobody can ask that they stay. It leaves it to the laws to find whatever else is wrong.
+func (r *run) probe(ctx context.Context) error {
+	r.moved = true
+	var is user
+	t := &trial{run: r, ctx: ctx}
+	first, second := r.d.members[0], r.d.members[1]
+	body := t.base().with(first.name, t.fresh(first)).with(second.name, t.fresh(second))
+	err := guarded(func() error {
+		x, err := r.client.do(ctx, t.updateRequest(body.String()))
+		if err != nil || x.status != http.StatusOK {
+			return err
+		}
+		is, err = r.read(ctx)
+		return err
+	})
+	if err != nil || is == nil {
+		return nil
+	}
+	if same(is[first.name], r.found[first.name]) && same(is[second.name], r.found[second.name]) {
+		return errStatic
+	}
+	for _, name := range differences(r.found, is) {
+		if !slices.Contains(r.shown, name) {
+			r.bookkeeping = append(r.bookkeeping, name)
+			r.found[name] = is[name]
+		}
+	}
+	return nil
+}
+
+// giveBack makes the user what it was found as after a law, and has the law's result say what could not be given back.
+func (r *run) giveBack(ctx context.Context, result Result) Result {
+	before := len(r.kept)
+	r.moved = guarded(func() error { return r.reset(ctx, result.Name, false) }) != nil
+	if len(r.kept) == before {
+		return result
+	}
+	var left []string
+	for _, k := range r.kept[before:] {
+		left = append(left, fmt.Sprintf("%s was %s and is %s", k.Member, printable(k.Was), printable(k.Is)))
+	}
+	note := "no update gives it back, and the check goes on with it: " + strings.Join(left, ", ")
+	if result.Outcome == Broken || result.Outcome == Differs {
+		result.Reason = strings.TrimPrefix(result.Reason+"; "+note, "; ")
+		return result
+	}
+	result.Outcome, result.Reason = Broken, note
+	result.Expected, result.Got = "a user who can be made what it was by an update", strings.Join(left, ", ")
+	if x, err := r.client.do(ctx, (&trial{run: r, ctx: ctx}).showRequest()); err == nil {
+		result.Request, result.Answer = r.client.showRequest(x), r.client.showAnswer(x)
+	}
+	if !r.claims(Rules) {
+		result.Outcome = Differs
+	}
+	return result
+}
+
+// claims tells whether the server binds itself to what Dragoman decides, or is required to, as far as a feature goes.
+func (r *run) claims(f Feature) bool { return r.has[Rules] || r.requires(Rules) || r.requires(f) }
 
 // judge holds one law.
 func (r *run) judge(ctx context.Context, law Law) Result {
@@ -245,7 +357,7 @@ func (r *run) judge(ctx context.Context, law Law) Result {
 		}
 		result.Got = r.client.redact(result.Got)
 	}
-	if result.Outcome == Broken && law.Feature == Rules && !r.has[Rules] && !r.requires(Rules) {
+	if result.Outcome == Broken && law.Grade == Own && !r.claims(law.Feature) {
 		result.Outcome = Differs
 		result.Reason = "the vendor leaves it open, and the server does not claim Dragoman's rules"
 	}
@@ -271,8 +383,10 @@ func (r *run) verdictOn(ctx context.Context, law Law) verdict {
 	if law.OtherToken && r.c.OtherToken == "" {
 		return verdict{outcome: Skipped, reason: "it needs the token of a second caller"}
 	}
-	if err := guarded(func() error { return r.reset(ctx) }); err != nil {
-		return verdict{outcome: Unchecked, reason: "the user is not as it was found: " + r.client.redact(err.Error())}
+	if r.moved {
+		if err := guarded(func() error { return r.reset(ctx, "", false) }); err != nil {
+			return verdict{outcome: Unchecked, reason: "the user is not as it was found: " + r.client.redact(err.Error())}
+		}
 	}
 	return r.try(ctx, law)
 }
@@ -307,7 +421,11 @@ func (r *run) try(ctx context.Context, law Law) verdict {
 				panic(thrown)
 			}
 		}()
-		law.hold(&trial{run: r, ctx: ctx})
+		t := &trial{run: r, ctx: ctx}
+		law.hold(t)
+		if len(t.untried) > 0 {
+			v.reason = "not tried: " + strings.Join(t.untried, "; ")
+		}
 		return nil
 	})
 	if err != nil {
@@ -332,19 +450,26 @@ func guarded(f func() error) (err error) {
 // errNotBack: the user could not be made what it was.
 var errNotBack = errors.New("not back")
 
-// reset makes the user what it was found as, if it is not.
-func (r *run) reset(ctx context.Context) error {
+// resets is how often an update is sent to give the user back before what it leaves is taken as it is: the first may have met a
+// write that was still under way.
+const resets = 3
+
+// reset makes the user what it was found as, if it is not. What no update gives back is taken as found from then on; see keep. The
+// error is an errNotBack when an update is refused, and at the end of the run also when one that could give a member back does not.
+func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 	t := &trial{run: r, ctx: ctx}
 	is, err := r.read(ctx)
 	if err != nil {
 		return err
 	}
-	if len(r.d.isBack(r.found, is)) == 0 {
-		return nil
-	}
-	body := r.d.restoring(r.found, is)
-	if len(body) > 0 {
-		x, err := r.client.do(ctx, t.updateRequest(body.String()))
+	left := r.d.notBack(r.found, is, r.bookkeeping)
+	sayable := func(name string) bool { return r.d.sayable(name, r.found, is) }
+	for n := range resets {
+		// A PUT replaces, and may so take away what it does not name.
+		if len(left) == 0 || !slices.ContainsFunc(left, sayable) && (!r.d.whole || n > 0) {
+			break
+		}
+		x, err := r.client.do(ctx, t.updateRequest(r.d.restoring(r.found, is).String()))
 		if err != nil {
 			return err
 		}
@@ -354,11 +479,31 @@ func (r *run) reset(ctx context.Context) error {
 		if is, err = r.read(ctx); err != nil {
 			return err
 		}
+		left = r.d.notBack(r.found, is, r.bookkeeping)
 	}
-	if left := r.d.isBack(r.found, is); len(left) > 0 {
+	if atEnd && slices.ContainsFunc(left, sayable) {
 		return fmt.Errorf("%w: %s", errNotBack, changes(left, r.found, is))
 	}
+	for _, name := range left {
+		r.keep(name, is, law)
+	}
 	return nil
+}
+
+// keep takes a member as it is for as it was found, and notes under the law's name that it was not given back; of one that moves again
+// and again only once.
+func (r *run) keep(name string, is user, law string) {
+	k := Kept{Member: name, Was: r.found.json(name), Is: is.json(name), Law: law}
+	if i := slices.IndexFunc(r.kept, func(k Kept) bool { return k.Member == name }); i >= 0 {
+		r.kept[i].Is = k.Is
+	} else {
+		r.kept = append(r.kept, k)
+	}
+	if _, shown := is[name]; shown {
+		r.found[name] = is[name]
+	} else {
+		delete(r.found, name)
+	}
 }
 
 // changes says what the members of these names were and are.
@@ -390,13 +535,14 @@ func (r *run) restore(ctx context.Context) Restoration {
 	ctx, cancel := context.WithTimeout(ctx, r.c.RestoreTimeout)
 	defer cancel()
 	r.client.left.Store(restoreRequests)
+	r.aimAtOriginal()
 	var reason error
 	settled := r.client.lost.Load() == 0
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
-		err := guarded(func() error { return r.reset(ctx) })
+		err := guarded(func() error { return r.reset(ctx, "", true) })
 		switch {
 		case err == nil && settled:
-			return Restoration{Done: true}
+			return Restoration{Done: true, Kept: r.kept}
 		case err == nil:
 			settled, wait = true, settleTime
 		case reason == nil || errors.Is(err, errNotBack):
@@ -415,7 +561,19 @@ func (r *run) restore(ctx context.Context) Restoration {
 		Reason:  r.client.redact(reason.Error()),
 		Request: r.client.redact(fmt.Sprintf("%s %s", t.d.method, r.client.base.String()+t.userPath(r.c.Customer, r.c.User))),
 		Body:    r.d.restoring(r.found, user{}).String(),
+		Kept:    r.kept,
 	}
+}
+
+// aimAtOriginal takes as found again what an update should have given back during the run and did not.
+func (r *run) aimAtOriginal() {
+	r.kept = slices.DeleteFunc(r.kept, func(k Kept) bool {
+		if !r.d.sayable(k.Member, r.original, r.found) {
+			return false
+		}
+		r.found[k.Member] = r.original[k.Member]
+		return true
+	})
 }
 
 // restoreRequests bounds what giving the user back may take.

@@ -67,13 +67,19 @@ func (t Text) Ended(r Report) {
 			fmt.Fprintf(t.W, "%s %s: %s\n", t.in(red, "broken:"), result.Name, result.Says)
 		}
 	}
-	if r.Restoration.Done {
+	if r.Restoration.Done && len(r.Restoration.Kept) == 0 {
 		fmt.Fprintln(t.W, "The user is as it was, as far as this dialect shows.")
 	}
 }
 
-// Alarm writes, where somebody sees it, that the user was not given back, and what to do; nothing if it was.
+// Alarm writes, where somebody sees it, what of the user was not given back, and what to do; nothing if all was.
 func (t Text) Alarm(r Report) {
+	if len(r.Restoration.Kept) > 0 {
+		fmt.Fprintf(t.W, "\n%s\n", t.in(bold+";"+red, "Of the user the server changed what no update gives back:"))
+	}
+	for _, k := range r.Restoration.Kept {
+		fmt.Fprintf(t.W, "  %s\n", k)
+	}
 	if r.Restoration.Done {
 		return
 	}

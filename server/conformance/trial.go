@@ -16,6 +16,8 @@ import (
 type trial struct {
 	*run
 	ctx context.Context
+	// untried is what the law could not try with this user, and what it would need for it.
+	untried []string
 }
 
 // verdict is how a law ended, if it did not simply hold.
@@ -151,15 +153,28 @@ func (t *trial) fresh(m memberOf) string {
 	}
 }
 
-// changeable gives the members that may be changed, and changed back.
+// changeable gives the members that may be changed, and changed back. The law says of the others what they would need, but for
+// those that are not allowed.
 func (t *trial) changeable() []memberOf {
 	var all []memberOf
 	for _, m := range t.d.members {
-		if t.may(m) == "" {
+		switch reason := t.may(m); {
+		case reason == "":
 			all = append(all, m)
+		case m.kind == grants && !t.d.whole: // which is so for every user
+		case m.group == "" || t.allowed(m.group):
+			t.note(m.name, reason)
 		}
 	}
 	return all
+}
+
+// note has the law say, if it holds, what it could not try, and what it would need.
+func (t *trial) note(what, needs string) {
+	text := what + ": " + needs
+	if !slices.Contains(t.untried, text) {
+		t.untried = append(t.untried, text)
+	}
 }
 
 // texts gives those of the changeable members that hold text.
@@ -214,7 +229,7 @@ func (t *trial) shows(after exchange, name, value string) {
 // keeps asks for the user to be as before but for some members.
 func (t *trial) keeps(after exchange, before user, but ...string) {
 	is, _ := t.show()
-	besides := slices.Concat(t.d.bookkeeping, but)
+	besides := slices.Concat(t.bookkeeping, but)
 	if changed := differences(before, is, besides...); len(changed) > 0 {
 		var all []string
 		for _, name := range changed {

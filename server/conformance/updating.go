@@ -188,10 +188,12 @@ func putChangesOnly(t *trial) {
 }
 
 func putDoesNotMerge(t *trial) {
+	tried := false
 	for _, m := range t.changeable() {
 		if t.found[m.name] == nil || t.found[m.name] == "" || m.kind == flag && t.found[m.name] == false {
 			continue // gone and kept would look alike
 		}
+		tried = true
 		other := t.renaming()
 		if m.name == t.d.members[0].name {
 			other = t.change(t.d.members[1])
@@ -201,6 +203,9 @@ func putDoesNotMerge(t *trial) {
 		if x.status < http.StatusBadRequest && same(is[m.name], t.found[m.name]) {
 			t.broken(x, m.name+" is asked for, or replaced", "it was left as it was")
 		}
+	}
+	if !tried {
+		t.skip("every member that may be changed is empty, and would look the same if it were gone: take a user with a name")
 	}
 }
 
@@ -302,6 +307,7 @@ func flagsBothWays(t *trial) {
 		}
 		if why := t.may(m); why != "" {
 			reason = why
+			t.note(m.name, why)
 			continue
 		}
 		tried++
@@ -350,7 +356,7 @@ func (t *trial) asksForRoles(x exchange, names ...string) {
 func authoritiesReplaced(t *trial) {
 	had := authorityNames(t.found)
 	if len(had) < 2 {
-		t.skip("the user does not have two roles, and is given none")
+		t.skip("it takes a role away and gives it back: take a user with two roles")
 	}
 	t.asksForRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
 	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
@@ -359,7 +365,7 @@ func authoritiesReplaced(t *trial) {
 func authoritiesMayBeNone(t *trial) {
 	had := authorityNames(t.found)
 	if len(had) == 0 {
-		t.skip("the user has no role, and is given none")
+		t.skip("it takes roles away and gives them back: take a user with a role")
 	}
 	t.asksForRoles(t.update(t.base().with("authorities", `[]`)))
 	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
@@ -367,7 +373,7 @@ func authoritiesMayBeNone(t *trial) {
 
 func authoritiesByName(t *trial) {
 	if !slices.Contains(authorityNames(t.found), "ROLE_USER") {
-		t.skip("the user does not have ROLE_USER, and is given no role")
+		t.skip("it gives no role that the user does not have: take a user with ROLE_USER")
 	}
 	body := t.base().with("authorities", `[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER","checked":true,"disabled":true}]`)
 	t.asksForRoles(t.update(body), "ROLE_USER")
@@ -376,7 +382,10 @@ func authoritiesByName(t *trial) {
 func authoritiesAreASet(t *trial) {
 	had := authorityNames(t.found)
 	if len(had) == 0 {
-		t.skip("the user has no role, and is given none")
+		t.skip("it gives no role that the user does not have: take a user with a role")
+	}
+	if len(had) == 1 {
+		t.note("another order", "take a user with two roles")
 	}
 	slices.Reverse(had)
 	t.keeps(t.update(t.base().with("authorities", authorities(append(had, had[0])...))), t.found)
@@ -406,7 +415,7 @@ func unknownRoles(t *trial) {
 func subroleAgrees(t *trial) {
 	has := subroleOf(t.found)
 	if has == nil {
-		t.skip("the user has no subrole, and is given none")
+		t.skip("it gives no subrole that the user does not have: take a user with a subrole")
 	}
 	id, code := encode(has["id"]), encode(has["code"])
 	for _, good := range []object{
@@ -424,4 +433,5 @@ func subroleAgrees(t *trial) {
 		t.refused(http.StatusBadRequest, "id and code name two subroles", object{{"subrole", body.String()}}.String())
 		return
 	}
+	t.note("an id and a code that disagree", "a second subrole to choose from")
 }

@@ -1,0 +1,343 @@
+package conformance_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// storing is a server that takes some members of an update as they come and shows them in every user from then on.
+type storing struct {
+	mu     sync.Mutex
+	values map[string]json.RawMessage
+	// takes tells whether the server takes a member.
+	takes func(name string) bool
+	// label: it takes the label of a subrole.
+	label bool
+	// counts: it shows how often a user was written to.
+	counts bool
+	writes int
+}
+
+func (s *storing) serve(c *call) answer {
+	a := c.send()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.update() && a.status == http.StatusOK {
+		s.writes++
+		for name, value := range c.members() {
+			var subrole struct{ Label json.RawMessage }
+			switch {
+			case s.takes != nil && s.takes(name):
+				s.values[name] = value
+			case s.label && name == "subrole" && json.Unmarshal(value, &subrole) == nil && subrole.Label != nil:
+				s.values[name] = subrole.Label
+			}
+		}
+	}
+	if a.status != http.StatusOK {
+		return a
+	}
+	if strings.HasPrefix(string(a.body), "[") {
+		var all []map[string]any
+		if err := json.Unmarshal(a.body, &all); err != nil {
+			panic(err)
+		}
+		for _, u := range all {
+			s.show(u)
+		}
+		a.body, _ = json.Marshal(all)
+		return a
+	}
+	return a.edit(func(m map[string]any) {
+		data, _ := m["data"].(map[string]any)
+		records, _ := data["records"].([]any)
+		for _, r := range records {
+			s.show(r.(map[string]any))
+		}
+		switch {
+		case m["entityId"] != nil:
+			s.show(m)
+		case data["email"] != nil:
+			s.show(data)
+		}
+	})
+}
+
+// show puts what is stored into one user, if it is the one that is checked with.
+func (s *storing) show(u map[string]any) {
+	if names := fmt.Sprint(u["first_name"], u["name"]); !strings.Contains(names, "Mary") && !strings.Contains(names, "Check") {
+		return
+	}
+	for name, value := range s.values {
+		if subrole, ok := u["subrole"].(map[string]any); ok && name == "subrole" {
+			subrole["label"] = value
+			continue
+		}
+		u[name] = value
+	}
+	if s.counts {
+		u["revision"] = s.writes
+	}
+}
+
+// TestRunGoesOnWithWhatCannotBeGivenBack: a server stores what no update can take back. The run says so, at the time and last, and
+// holds every other law.
+func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		dialect string
+		server  func() *storing
+		member  string
+	}{
+		"a settable time": {testinium, func() *storing {
+			return &storing{takes: func(name string) bool { return name == "createdDate" }}
+		}, "createdDate"},
+		"a stored unknown member": {worth, func() *storing {
+			return &storing{takes: func(name string) bool { return name == "shoe_size" }}
+		}, "shoe_size"},
+		"a stored label": {worth, func() *storing { return &storing{label: true} }, "subrole"},
+	} {
+		for _, claims := range []bool{true, false} {
+			if !claims && name != "a settable time" {
+				continue // one shows it
+			}
+			t.Run(fmt.Sprint(name, ", claims ", claims), func(t *testing.T) {
+				t.Parallel()
+				s := servertest.Start(t)
+				config := config(s, c.dialect, guinea(t, s))
+				config.Require = nil
+				server := c.server()
+				server.values = map[string]json.RawMessage{}
+				config = around(t, config, func(c *call) answer {
+					a := server.serve(c)
+					if !claims {
+						a = a.without("Dragoman-Changed").without("Dragoman-Ignored")
+					}
+					return a
+				})
+				report := check(t, config)
+				var said int
+				for _, r := range report.Results {
+					if r.Outcome == conformance.Unchecked {
+						t.Errorf("%s could not be checked: %s", r.Name, r.Reason)
+					}
+					if strings.Contains(r.Reason, "no update gives it back") {
+						said++
+						if want := map[bool]conformance.Outcome{true: conformance.Broken, false: conformance.Differs}[claims]; r.Outcome != want {
+							t.Errorf("%s is %s, want %s", r.Name, r.Outcome, want)
+						}
+					}
+				}
+				if said != 1 {
+					t.Errorf("%d laws say that something is not given back, want 1", said)
+				}
+				kept := report.Restoration.Kept
+				if !report.Restoration.Done || len(kept) != 1 || kept[0].Member != c.member || kept[0].Law == "" {
+					t.Errorf("the restoration is %+v", report.Restoration)
+				}
+				if broken := report.Count(conformance.Broken); claims != (broken > 0) {
+					t.Errorf("%d laws are broken, and the server claims the rules: %t", broken, claims)
+				}
+				var alarm strings.Builder
+				conformance.Text{W: &alarm}.Alarm(report)
+				if !strings.Contains(alarm.String(), c.member+" was ") {
+					t.Errorf("the end says nothing of %s: %q", c.member, alarm.String())
+				}
+			})
+		}
+	}
+}
+
+// TestMemberThatAnyWriteMovesIsNoFault: the vendor's pages do not forbid members that they do not have.
+func TestMemberThatAnyWriteMovesIsNoFault(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, dialect := range conformance.Dialects {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			c := config(s, dialect, guinea(t, s))
+			c.Require = nil
+			server := &storing{counts: true, values: map[string]json.RawMessage{}}
+			c = around(t, c, func(c *call) answer { return server.serve(c).without("Dragoman-Changed").without("Dragoman-Ignored") })
+			report := check(t, c)
+			for _, r := range report.Results {
+				if r.Outcome == conformance.Unchecked || strings.Contains(r.Got, "revision") && r.Grade != conformance.Own {
+					t.Errorf("%s: %s %s, got %s", r.Name, r.Outcome, r.Reason, r.Got)
+				}
+			}
+			if len(report.Restoration.Kept) > 0 || !report.Restoration.Done {
+				t.Errorf("the restoration is %+v", report.Restoration)
+			}
+		})
+	}
+}
+
+// express answers as Express does by itself: with an ETag made of the body, which it compares on reads alone.
+func express(weak bool) func(*call) answer {
+	return func(c *call) answer {
+		match, noneMatch := c.Header.Values("If-Match"), c.Header.Get("If-None-Match")
+		c.Header.Del("If-None-Match")
+		tagOf := func(body []byte) string {
+			tag := fmt.Sprintf(`"%x"`, sha256.Sum256(body))[:18] + `"`
+			if weak {
+				return "W/" + tag
+			}
+			return tag
+		}
+		if c.update() && len(match) > 0 {
+			c.Header.Del("If-Match")
+			read := *c
+			read.Request = c.Clone(c.Context())
+			read.Method, read.body = http.MethodGet, nil
+			if present := tagOf(read.send().body); !weak && !slices.Contains(match, "*") && !slices.ContainsFunc(match, func(line string) bool {
+				return slices.ContainsFunc(strings.Split(line, ","), func(tag string) bool { return strings.TrimSpace(tag) == present })
+			}) {
+				return answer{status: http.StatusPreconditionFailed, header: http.Header{"Content-Type": {"application/json"}},
+					body: []byte(`{"message":"No","errorCode":"INVALID"}`)}
+			}
+		}
+		a := plain(c)
+		if a.status != http.StatusOK {
+			return a
+		}
+		tag := tagOf(a.body)
+		a = a.set("ETag", tag)
+		bare := func(tag string) string { return strings.TrimPrefix(strings.TrimSpace(tag), "W/") }
+		if c.Method == http.MethodGet && noneMatch != "" && (noneMatch == "*" ||
+			slices.ContainsFunc(strings.Split(noneMatch, ","), func(t string) bool { return bare(t) == bare(tag) })) {
+			a.status, a.body = http.StatusNotModified, nil
+		}
+		return a
+	}
+}
+
+// TestAnyETagIsNoClaim: a framework's entity tag does not bind a server to what Dragoman decides about them.
+func TestAnyETagIsNoClaim(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, weak := range []bool{true, false} {
+		t.Run(fmt.Sprint("weak ", weak), func(t *testing.T) {
+			t.Parallel()
+			c := config(s, worth, guinea(t, s))
+			c.Require = nil
+			c.Only = []string{"etag-*", "if-*", "answers-*"}
+			c = around(t, c, express(weak))
+			report := check(t, c)
+			outcomes := map[string]conformance.Outcome{}
+			for _, r := range report.Results {
+				outcomes[r.Name] = r.Outcome
+				if r.Outcome == conformance.Broken || r.Outcome == conformance.Unchecked {
+					t.Errorf("%s: %s %s\n%s\n\n%s\nexpected %s, got %s", r.Name, r.Outcome, r.Reason, r.Request, r.Answer, r.Expected, r.Got)
+				}
+			}
+			differs := "if-match-malformed-is-refused"
+			if weak {
+				differs = "etag-is-strong"
+			}
+			if outcomes[differs] != conformance.Differs {
+				t.Errorf("%s %s, want %s", differs, outcomes[differs], conformance.Differs)
+			}
+			c.Require, c.Only = []conformance.Feature{conformance.ETags}, []string{differs}
+			if report := check(t, c); report.Count(conformance.Broken) != 1 {
+				t.Errorf("%s is not broken where an ETag is required", differs)
+			}
+		})
+	}
+}
+
+// TestStaticMockIsToldInOneLine: a mock that answers with examples has no laws to be checked.
+func TestStaticMockIsToldInOneLine(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, dialect := range conformance.Dialects {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			c := config(s, dialect, guinea(t, s))
+			c.Require = nil
+			began := false
+			c.Began = func(conformance.Report) { began = true }
+			c = around(t, c, func(c *call) answer {
+				if c.update() {
+					return c.idleAs(plain)
+				}
+				return plain(c)
+			})
+			report, err := conformance.Run(t.Context(), c)
+			if !errors.Is(err, conformance.ErrUnreachable) || !strings.Contains(err.Error(), "nothing that was written is read back") ||
+				strings.Contains(err.Error(), "\n") || len(report.Results) > 0 || began || !report.Restoration.Done {
+				t.Errorf("%v, %+v", err, report)
+			}
+		})
+	}
+}
+
+// TestTargetAtTheRoot: an API need not be below the vendor's path.
+func TestTargetAtTheRoot(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	bases := map[string]string{worth: "/auth/api/v1", testinium: "/account/api/v1"}
+	for _, dialect := range conformance.Dialects {
+		for _, slash := range []string{"", "/"} {
+			t.Run(dialect+slash, func(t *testing.T) {
+				t.Parallel()
+				c := config(s, dialect, guinea(t, s))
+				c.Target += slash
+				c.Only = []string{"get-shows-the-user", "update-sets-each-member"}
+				c = around(t, c, func(c *call) answer {
+					if strings.HasPrefix(c.URL.Path, bases[dialect]) {
+						return answer{status: http.StatusNotFound, header: http.Header{}, body: []byte("not here")}
+					}
+					c.URL.Path = bases[dialect] + c.URL.Path
+					return c.send()
+				})
+				report := check(t, c)
+				if report.Target != s.URL || report.Count(conformance.Holds) != len(report.Results) {
+					t.Errorf("%+v", report)
+				}
+			})
+		}
+	}
+}
+
+// TestLawsSayWhatTheyCouldNotTry: an e-mail that is verified, and a user of one role, leave some laws untried in part or in whole.
+func TestLawsSayWhatTheyCouldNotTry(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for dialect, says := range map[string]map[string]string{
+		worth: {
+			"identity-keeps-its-letters":           "skipped email: the user's e-mail is verified",
+			"email-must-be-one":                    "skipped the user's e-mail is verified",
+			"update-sets-each-member":              "holds not tried: email: the user's e-mail is verified",
+			"texts-up-to-the-limit-are-kept-whole": "holds not tried: email: the user's e-mail is verified",
+		},
+		testinium: {
+			"authorities-are-replaced":                       "skipped it takes a role away and gives it back: take a user with two roles",
+			"authorities-order-and-repetition-do-not-matter": "holds not tried: another order: take a user with two roles",
+		},
+	} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			u := s.CreateUser(t, store.User{
+				FirstName: "Mary", LastName: "Jackson", Username: "maryjackson", Email: "mary.jackson@example.com", Status: store.StatusActive, EmailVerified: true,
+				AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true, Roles: store.Roles(3),
+			})
+			report := check(t, config(s, dialect, u))
+			for _, r := range report.Results {
+				if want, ok := says[r.Name]; ok && !strings.HasPrefix(fmt.Sprint(r.Outcome, " ", r.Reason), want) {
+					t.Errorf("%s: %s %s, want %s", r.Name, r.Outcome, r.Reason, want)
+				}
+			}
+		})
+	}
+}
