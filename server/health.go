@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,53 @@ type health struct {
 	verifier *auth.Verifier
 	log      *slog.Logger
 	draining atomic.Bool // the server is about to stop
+	database ping
+}
+
+// pingEvery is how often the database is asked for a sign of life at most, however many ask whether the server is ready.
+const pingEvery = time.Second
+
+// ping asks the database for a sign of life, once for all who ask meanwhile, and remembers the answer for pingEvery.
+type ping struct {
+	mu      sync.Mutex
+	asking  chan struct{} // closed when the database has answered; nil if it is not being asked
+	answer  error
+	expires time.Time // of the answer
+}
+
+// ask returns the error of the last ping, or of a new one if that was too long ago. It returns ctx's if ctx is done before.
+// The ping itself does not end with ctx, as others may wait for it.
+func (p *ping) ask(ctx context.Context, database func(context.Context) error) error {
+	p.mu.Lock()
+	if time.Now().Before(p.expires) {
+		defer p.mu.Unlock()
+		return p.answer
+	}
+	if p.asking == nil {
+		p.asking = make(chan struct{})
+		go p.renew(context.WithoutCancel(ctx), database)
+	}
+	asking := p.asking
+	p.mu.Unlock()
+	select {
+	case <-asking:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.answer
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *ping) renew(ctx context.Context, database func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := database(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer, p.expires = err, time.Now().Add(pingEvery)
+	close(p.asking)
+	p.asking = nil
 }
 
 // live says that the process runs and answers. It asks nobody else: what comes of a bad answer is a restart, and that mends
@@ -49,9 +97,7 @@ func (h *health) unready(ctx context.Context) string {
 	if h.draining.Load() {
 		return "the server is stopping"
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := h.store.Ping(ctx); err != nil {
+	if err := h.database.ask(ctx, h.store.Ping); err != nil {
 		h.log.Warn("not ready", "error", err)
 		return "the database does not answer"
 	}

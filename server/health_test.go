@@ -33,6 +33,7 @@ func TestLiveNeedsNoDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Send(health("/livez")).Expect(t, http.StatusOK, "ok")
+		eventually(t, "the server is not ready", func() bool { return s.Send(health("/readyz")).Status == http.StatusServiceUnavailable })
 		s.Send(health("/readyz")).Expect(t, http.StatusServiceUnavailable, "the database does not answer")
 	})
 }
@@ -49,6 +50,7 @@ func TestReadyDoesNotWaitForAFrozenDatabase(t *testing.T) {
 		s.Send(health("/readyz")).Expect(t, http.StatusOK, "ok")
 		thaw := way.freeze(t)
 		began := time.Now()
+		eventually(t, "the server is not ready", func() bool { return s.Send(health("/readyz")).Status == http.StatusServiceUnavailable })
 		s.Send(health("/readyz")).Expect(t, http.StatusServiceUnavailable, "the database does not answer")
 		if took := time.Since(began); took > patience {
 			t.Errorf("that took %s", took)
