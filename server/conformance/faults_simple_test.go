@@ -201,7 +201,8 @@ var simpleFaults = []fault{
 	{
 		name: "an ETag without quotes", dialect: worth, breaks: []string{"etag-is-well-formed"},
 		also: []string{"if-match-with-the-present-etag-writes", "if-match-takes-a-list", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-malformed-is-refused",
-			"if-none-match-with-the-present-etag-is-304", "if-none-match-with-a-stale-etag-is-200", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
+			"if-none-match-with-the-present-etag-is-304", "if-none-match-with-a-stale-etag-is-200", "if-none-match-with-the-present-etag-on-an-update-is-412", "if-match-on-a-read-is-evaluated",
+			"one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
 		begin: answering(func(_ *call, a answer) answer {
 			if tag := a.header.Get("ETag"); tag != "" {
 				return a.set("ETag", strings.Trim(tag, `"`))
@@ -211,7 +212,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "If-Match that is never true", dialect: testinium, breaks: []string{"if-match-with-the-present-etag-writes", "if-match-any-writes"},
-		also: []string{"if-match-takes-a-list", "if-match-malformed-is-refused", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
+		also: []string{"if-match-takes-a-list", "if-match-malformed-is-refused", "if-match-on-a-read-is-evaluated", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
 		begin: editing(func(c *call) {
 			if c.Header.Get("If-Match") != "" {
 				c.Header["If-Match"] = []string{`"none"`}
@@ -235,8 +236,24 @@ var simpleFaults = []fault{
 		}),
 	},
 	{
+		name: "If-None-Match ignored by updates", dialect: testinium, breaks: []string{"if-none-match-with-the-present-etag-on-an-update-is-412"},
+		begin: editing(func(c *call) {
+			if c.update() {
+				c.Header.Del("If-None-Match")
+			}
+		}),
+	},
+	{
+		name: "If-Match ignored by reads", dialect: worth, breaks: []string{"if-match-on-a-read-is-evaluated"},
+		begin: editing(func(c *call) {
+			if !c.update() {
+				c.Header.Del("If-Match")
+			}
+		}),
+	},
+	{
 		name: "a write that forgets the last one", dialect: worth, breaks: []string{"read-modify-write-loses-nothing"},
-		also: []string{"one-of-parallel-conditional-writes-wins", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused"},
+		also: []string{"one-of-parallel-conditional-writes-wins", "if-match-on-a-read-is-evaluated", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused"},
 		begin: editing(func(c *call) {
 			if c.Header.Get("If-Match") != "" {
 				c.Header["If-Match"] = []string{"*"}

@@ -106,6 +106,22 @@ var versions = []entry{
 	},
 	{
 		Law: Law{
+			Name: "if-none-match-with-the-present-etag-on-an-update-is-412", Grade: HTTP, Feature: ETags, hold: ifNoneMatchUpdate,
+			Says: "An update with If-None-Match and the present ETag, also as a weak one, or *, is 412 and changes nothing.",
+			Why:  "Preconditions are evaluated on every method. A client says by * that nothing may be there yet.",
+		},
+		worth: "RFC 9110, sections 13.1.2 and 13.2.2", testinium: "RFC 9110, sections 13.1.2 and 13.2.2",
+	},
+	{
+		Law: Law{
+			Name: "if-match-on-a-read-is-evaluated", Grade: HTTP, Feature: ETags, hold: ifMatchRead,
+			Says: "GET with If-Match gives the user if the ETag is the present one or *, and else is 412.",
+			Why:  "Preconditions are evaluated on every method. A client that continues with one version must not be given another.",
+		},
+		worth: "RFC 9110, sections 13.1.1 and 13.2.2", testinium: "RFC 9110, sections 13.1.1 and 13.2.2",
+	},
+	{
+		Law: Law{
 			Name: "answers-about-users-are-private", Grade: Own, Feature: Rules, hold: answersPrivate,
 			Says: "Answers about users say Cache-Control: private, no-cache.",
 			Why:  "A shared cache would show one caller what another asked for.",
@@ -264,6 +280,21 @@ func ifNoneMatchStale(t *trial) {
 	t.want(t.send(t.showRequest().with("If-None-Match", another(tag))), "the client does not have this version", http.StatusOK)
 	t.update(t.renaming())
 	t.want(t.send(t.showRequest().with("If-None-Match", tag)), "the client has an older version", http.StatusOK)
+}
+
+func ifNoneMatchUpdate(t *trial) {
+	_, x := t.show()
+	tag := etag(x)
+	t.refusedRequests(http.StatusPreconditionFailed, "the user is at this version",
+		t.under("If-None-Match", tag), t.under("If-None-Match", "W/"+strings.TrimPrefix(tag, "W/")), t.under("If-None-Match", "*"))
+}
+
+func ifMatchRead(t *trial) {
+	tag := t.strong()
+	for _, value := range []string{tag, "*"} {
+		t.want(t.send(t.showRequest().with("If-Match", value)), "the user is at this version", http.StatusOK)
+	}
+	t.want(t.send(t.showRequest().with("If-Match", another(tag))), "the user is not at this version", http.StatusPreconditionFailed)
 }
 
 func answersPrivate(t *trial) {
