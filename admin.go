@@ -12,10 +12,11 @@ import (
 
 // watchFlags are what those want who look after the server.
 type watchFlags struct {
-	AdminListen string `placeholder:"HOST:PORT" help:"Where to listen for those who look after the server, with /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It asks nobody who they are, so nobody else may reach it. Without it there is none, and nothing is measured."`
-	AdminPprof  bool   `help:"Serve /debug/pprof/ there, the profiles of Go programs."`
-	LogFormat   string `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
-	LogLevel    string `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
+	AdminListen string   `placeholder:"HOST:PORT" help:"Where to listen for those who look after the server, with /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It asks nobody who they are, so nobody else may reach it. Without it there is none, and nothing is measured."`
+	AdminHost   []string `placeholder:"NAME" help:"A name by which the admin listener, or a mock's /mock/reset, is asked for beside localhost and its own address, such as metrics.example.com; repeat it for several. Requests for other names are refused, as DNS may lead any site's name here."`
+	AdminPprof  bool     `help:"Serve /debug/pprof/ there, the profiles of Go programs."`
+	LogFormat   string   `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
+	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
 }
 
 // standardError is where the log goes.
@@ -36,7 +37,7 @@ func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
 }
 
 func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {
-	return server.Admin{Listen: f.AdminListen, Profiles: f.AdminPprof, Level: level}
+	return server.Admin{Listen: f.AdminListen, Hosts: f.AdminHost, Profiles: f.AdminPprof, Level: level}
 }
 
 // flushTimeout is how long the last traces may take when the program ends.

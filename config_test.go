@@ -139,7 +139,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 				"limit each address: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"limit each principal: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key\n" +
-				`"x" is no origin, such as https://app.example.com: a scheme and a host in lower case, with nothing behind them`},
+				`--cors-origin "x" does not begin with http:// or https://: give an origin such as https://app.example.com, a scheme and a host and perhaps a port`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +

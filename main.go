@@ -139,7 +139,7 @@ type serveCommand struct {
 	timeoutFlags
 	limitFlags
 	tlsFlags
-	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Without it none may."`
+	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Upper case, a default port and letters beyond ASCII are written as browsers write them. Without it none may."`
 
 	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs. The documents under /openapi are served either way."`
 

@@ -19,7 +19,7 @@ type mockFlags struct {
 
 // ofMock are the flags that a mock heeds.
 var ofMock = map[string]bool{
-	"mock": true, "mock-seed": true, "listen": true, "cors-origin": true, "docs": true, "log-format": true, "log-level": true,
+	"mock": true, "mock-seed": true, "listen": true, "cors-origin": true, "admin-host": true, "docs": true, "log-format": true, "log-level": true,
 	"config": true, "format": true, // the file, whose other keys are passed over too, and how 'dragoman config' prints
 	"read-header-timeout": true, "read-timeout": true, "write-timeout": true, "idle-timeout": true, "request-timeout": true, "shutdown-timeout": true,
 }
@@ -42,6 +42,7 @@ func (c *serveCommand) mockConfig(k *kong.Context) (server.Config, error) {
 		Listen:   c.Listen,
 		Timeouts: c.timeouts(),
 		CORS:     c.CORSOrigin,
+		Admin:    server.Admin{Hosts: c.AdminHost},
 		Log:      log,
 		Docs:     c.Docs,
 		Build:    build(),

@@ -29,7 +29,7 @@ var settingValues = map[string][2]string{
 	"rate-limit-principal": {"0.5", "2"}, "rate-limit-principal-burst": {"1", "2"}, "trusted-proxy": {"10.0.0.0/8", "10.1.0.0/16,fd00::/8"},
 	"tls-cert": {"DIR/one.pem", "DIR/two.pem"}, "tls-key": {"DIR/one.pem", "DIR/two.pem"},
 	"cors-origin": {"https://one.example.com", "https://two.example.com,https://one.example.com"}, "docs": {"false", "true"},
-	"admin-listen": {"127.0.0.1:1", "127.0.0.1:2"}, "admin-pprof": {"true", "false"}, "log-format": {"json", "text"}, "log-level": {"debug", "error"},
+	"admin-listen": {"127.0.0.1:1", "127.0.0.1:2"}, "admin-host": {"one.example.com", "two.example.com,one.example.com"}, "admin-pprof": {"true", "false"}, "log-format": {"json", "text"}, "log-level": {"debug", "error"},
 	"dev": {"true", "false"}, "mock": {"true", "false"}, "mock-seed": {"2", "3"},
 	"format": {"json", "text"}, "import/format": {"csv", "ndjson"}, "export/format": {"csv", "ndjson"}, "check/format": {"json", "junit"},
 	"dry-run": {"true", "false"}, "batch": {"1", "2"}, "customer": {"1", "2"}, "token/customer": {"1", "2,3"}, "output": {"one", "two"},

@@ -13,11 +13,14 @@ import (
 	"time"
 )
 
-// Admin is the listener for those who look after the server. It asks nobody who they are: whoever reaches it may use it. Its zero
-// value is none, and then nothing is measured either.
+// Admin is the listener for those who look after the server. It asks nobody who they are: whoever reaches it may use it, but for
+// pages of other sites, which may not make an operator's browser use it. Its zero value is none, and then nothing is measured
+// either.
 type Admin struct {
 	// Listen is its host:port; port 0 takes a free one.
 	Listen string
+	// Hosts are names of the server's hosts beside loopback's and that of Listen. Requests for other names are refused.
+	Hosts []string
 	// Profiles serves the profiles of net/http/pprof, of which one takes a processor for as long as it is asked to.
 	Profiles bool
 	// Level is the log's level, to be changed while the server runs; nil if it cannot be.
@@ -44,16 +47,58 @@ func (s *Server) Admin() http.Handler {
 		mux.HandleFunc("PUT /log-level", s.changeLevel)
 	}
 	if s.c.Admin.Profiles {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.Handle("GET /debug/pprof/", profile(pprof.Index))
+		mux.Handle("GET /debug/pprof/profile", profile(pprof.Profile))
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.Handle("GET /debug/pprof/trace", profile(pprof.Trace))
 		// The command line may hold secrets.
 		mux.Handle("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	}
-	// A page that an operator has open in a browser must not change anything here.
-	return http.NewCrossOriginProtection().Handler(mux)
+	guarded := newGuard(s.c.Admin.Listen, s.c.Admin.Hosts, nil).around(answerOptions(mux))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveLingering(guarded, w, r) })
+}
+
+// profile takes a profile, unless it is for a page that does not say whose it is, or for a HEAD, which asks for its header alone.
+func profile(take http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case isBrowserWithoutSite(r):
+			say(w, http.StatusForbidden, "a browser that does not say which site asks gets no profile: use go tool pprof or curl, or ask for localhost")
+		case r.Method == http.MethodHead:
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+		default:
+			take(w, r)
+		}
+	})
+}
+
+// answerOptions serves mux, and answers an OPTIONS with the methods that the path has. They are in the Allow of a 405, too.
+func answerOptions(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" && r.RequestURI != "*" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		allow := []string{http.MethodOptions}
+		asked := r.Clone(r.Context())
+		for _, asked.Method = range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+			if _, pattern := mux.Handler(asked); pattern != "" || r.RequestURI == "*" {
+				allow = append(allow, asked.Method)
+			}
+		}
+		switch {
+		case len(allow) == 1:
+			say(w, http.StatusNotFound, "there is no such path")
+		case r.Method == http.MethodOptions:
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			say(w, http.StatusMethodNotAllowed, "the path does not support this method")
+		}
+	})
 }
 
 func say(w http.ResponseWriter, status int, text string) {
@@ -111,7 +156,9 @@ func (s *Server) startAdmin() (*adminListener, error) {
 			ReadHeaderTimeout: s.c.Timeouts.ReadHeader,
 			IdleTimeout:       s.c.Timeouts.Idle,
 			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
+			// net/http's own answer to OPTIONS * has no Allow.
+			DisableGeneralOptionsHandler: true,
+			ErrorLog:                     slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
 		},
 		served: make(chan struct{}),
 	}

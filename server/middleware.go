@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -35,27 +37,117 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	}
 	e.HTTPErrorHandler = f.renderError
 	around := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
-	if len(c.CORS) > 0 {
-		cors, err := newCORS(c.CORS, f.dialects)
-		if err != nil {
-			return nil, err
-		}
-		around = append(around, cors)
+	origins, err := parseOrigins(c.CORS)
+	if err != nil {
+		return nil, err
 	}
-	e.Use(once(append(around, f.limitAddress)))
+	if len(origins) > 0 {
+		around = append(around, newCORS(origins, f.dialects))
+	}
+	e.Use(once(append(around, f.limitAddress, f.answerServerOptions)))
 	pages, err := docs.Handlers(f.dialects, c.Docs)
 	if err != nil {
 		return nil, err
 	}
 	for path, page := range pages {
-		e.Match([]string{http.MethodGet, http.MethodHead}, path, echo.WrapHandler(page))
+		e.GET(path, echo.WrapHandler(page))
 	}
 	e.GET(livePath, h.live)
 	e.GET(readyPath, h.ready)
 	if c.Mock != nil {
-		e.POST(resetPath, c.Mock.reset)
+		e.POST(resetPath, c.Mock.reset, newGuard(c.Listen, c.Admin.Hosts, origins).middleware)
 	}
+	if err := addHead(e); err != nil {
+		return nil, err
+	}
+	f.methods = allowed(e)
 	return e, nil
+}
+
+// addHead serves a HEAD wherever there is a GET (RFC 9110, section 9.1), by the same handler.
+func addHead(e *echo.Echo) error {
+	routes := e.Routes()
+	isHead := func(path string) bool {
+		return slices.ContainsFunc(routes, func(r *echo.Route) bool { return r.Method == http.MethodHead && r.Path == path })
+	}
+	for _, r := range routes {
+		if r.Method != http.MethodGet || isHead(r.Path) {
+			continue
+		}
+		c := e.NewContext(nil, nil)
+		e.Router().Find(http.MethodGet, r.Path, c)
+		if c.Path() != r.Path {
+			return fmt.Errorf("mount HEAD %s: its GET is shadowed by %s", r.Path, c.Path())
+		}
+		e.HEAD(r.Path, withoutContent(c.Handler()))
+	}
+	return nil
+}
+
+// withoutContent answers a HEAD by the handler of a GET. net/http passes over what that writes, and takes the Content-Length from
+// it, but for that of nothing.
+func withoutContent(get echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		w := &headWriter{ResponseWriter: c.Response().Writer}
+		c.Response().Writer = w
+		err := get(c)
+		c.Response().Writer = w.ResponseWriter
+		w.end()
+		return err
+	}
+}
+
+// headWriter holds the header of an answer back until it is known whether it has content.
+type headWriter struct {
+	http.ResponseWriter
+	status int // of the header that is held back; 0 if none is
+}
+
+func (w *headWriter) WriteHeader(status int) { w.status = status }
+
+func (w *headWriter) Write(content []byte) (int, error) {
+	w.send()
+	return w.ResponseWriter.Write(content)
+}
+
+func (w *headWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *headWriter) send() {
+	if w.status != 0 {
+		w.ResponseWriter.WriteHeader(w.status)
+		w.status = 0
+	}
+}
+
+// end sends a header that is still held back. A refusal or a redirection that was given no content has none, while a handler that
+// knows of HEAD may have left the content of a success out.
+func (w *headWriter) end() {
+	if w.status >= http.StatusMultipleChoices && w.status != http.StatusNotModified && w.Header().Get(echo.HeaderContentLength) == "" {
+		w.Header().Set(echo.HeaderContentLength, "0")
+	}
+	w.send()
+}
+
+// allowed returns the methods that the server has routes for, as Allow lists them.
+func allowed(e *echo.Echo) string {
+	found := map[string]bool{http.MethodOptions: true}
+	for _, r := range e.Routes() {
+		if slices.Contains(methods, r.Method) {
+			found[r.Method] = true
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(found)), ", ")
+}
+
+// answerServerOptions answers OPTIONS *, which asks about the server as a whole (RFC 9110, section 9.3.7).
+func (f *front) answerServerOptions(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r := c.Request(); r.Method != http.MethodOptions || r.RequestURI != "*" {
+			return next(c)
+		}
+		c.Response().Header().Set(echo.HeaderAllow, f.methods)
+		return c.NoContent(http.StatusNoContent)
+	}
 }
 
 // once makes one of several middlewares, the first outermost. Echo (4.16) builds its chain of them anew for each request, which for
@@ -74,6 +166,7 @@ type front struct {
 	dialects  []*dialect.Dialect
 	addresses *dialect.Limiter
 	watch     *watch
+	methods   string // that there are routes for, as Allow lists them
 }
 
 // isSaneRequestID tells whether a client's own request id is one of 1 to 64 letters, digits, dots, underscores and hyphens; any
@@ -155,12 +248,16 @@ func (f *front) render(err error, c echo.Context) error {
 	status := http.StatusInternalServerError
 	var routing *echo.HTTPError
 	var limited *dialect.RateLimitedError
+	text := ""
 	switch {
 	case errors.As(err, &routing):
 		status = routing.Code
+		if status == http.StatusMisdirectedRequest || status == http.StatusForbidden {
+			text = fmt.Sprint(routing.Message) // of a guard
+		}
 	case errors.As(err, &limited):
 		status = http.StatusTooManyRequests
 		c.Response().Header().Set(echo.HeaderRetryAfter, dialect.RetryAfter(err))
 	}
-	return c.String(status, http.StatusText(status)+"\n")
+	return c.String(status, cmp.Or(text, http.StatusText(status))+"\n")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -27,12 +28,13 @@ type watch struct {
 	metrics *metrics.Metrics // nil: nothing is measured
 	tracing *tracing.Tracing // nil: nothing is traced
 	engine  string           // of the database
+	trusted []netip.Prefix   // the peers whose trace context is taken
 
 	stopping func() bool // the server is about to stop, and may close connections itself; nil: it never does
 }
 
 func newWatch(c Config) *watch {
-	w := &watch{log: c.Log, actors: newActors(c.SecretKey), tracing: c.Tracing, engine: store.EngineOf(c.Database)}
+	w := &watch{log: c.Log, actors: newActors(c.SecretKey), tracing: c.Tracing, engine: store.EngineOf(c.Database), trusted: c.Limits.TrustedProxies}
 	if c.Admin.Listen != "" {
 		w.metrics = metrics.New(c.Build.Version, c.Build.Commit, c.Build.Go)
 	}
@@ -95,9 +97,15 @@ func (w *watch) begin(c echo.Context) trace.Span {
 	if w.tracing == nil || isHealth(c.Path()) {
 		return nil
 	}
-	ctx, span := w.tracing.Begin(c.Request(), methodOf(c.Request()), c.Path())
+	ctx, span := w.tracing.Begin(c.Request(), methodOf(c.Request()), c.Path(), w.trusts(c.Request()))
 	c.SetRequest(c.Request().WithContext(ctx))
 	return span
+}
+
+// trusts reports whether the peer of r is a proxy that is trusted.
+func (w *watch) trusts(r *http.Request) bool {
+	peer, ok := parsePeer(r.RemoteAddr)
+	return ok && slices.ContainsFunc(w.trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 // end is how a request ended, as it is told.
@@ -121,6 +129,8 @@ func (w *watch) endOf(c echo.Context, client context.Context, err error) end {
 		return end{status: c.Response().Status}
 	case client.Err() != nil && !(w.stopping != nil && w.stopping()) && !errors.Is(err, os.ErrDeadlineExceeded) &&
 		(errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
+		return end{statusClientGone, refusalClientGone, err}
+	case errors.Is(err, dialect.ErrClientGone):
 		return end{statusClientGone, refusalClientGone, err}
 	}
 	return end{c.Response().Status, dialect.KindOf(err).String(), err}

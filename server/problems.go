@@ -46,7 +46,11 @@ func (c Config) Problems() (problems []error) {
 	_, err := c.TLS.load(c.Log)
 	add(err)
 	for _, origin := range c.CORS {
-		add(checkOrigin(origin))
+		_, err := parseOrigin(origin)
+		add(err)
+	}
+	for _, host := range c.Admin.Hosts {
+		add(checkHost(host))
 	}
 	return problems
 }

@@ -163,7 +163,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { serveLingering(s.echo, w, r) }
 
 // Store is the directory being served.
 func (s *Server) Store() *store.Store { return s.store }
@@ -197,8 +197,10 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 		WriteTimeout:      s.c.Timeouts.Write,
 		IdleTimeout:       s.c.Timeouts.Idle,
 		MaxHeaderBytes:    maxHeader,
-		TLSConfig:         s.tls,
-		ErrorLog:          slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
+		// net/http's own answer to OPTIONS * has no Allow.
+		DisableGeneralOptionsHandler: true,
+		TLSConfig:                    s.tls,
+		ErrorLog:                     slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
 	}
 	admin, err := s.startAdmin()
 	if err != nil {

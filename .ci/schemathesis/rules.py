@@ -206,8 +206,8 @@ def is_foreseen(sent, response):
             # The id was invented.
             return sent.user is not None and sent.user not in USERS
         case 412:
-            # Entity tags, none of which happens to be the user's present version.
-            return "if-match" in sent.headers
+            # Entity tags, none or one of which happens to be the user's present version.
+            return "if-match" in sent.headers or "if-none-match" in sent.headers
     return False
 
 
@@ -312,6 +312,6 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    for name in ("IfMatch", "IfNoneMatch"):
-        if name in raw_schema["components"]["parameters"]:
-            raw_schema["components"]["parameters"][name]["schema"]["format"] = ENTITY_TAGS
+    for parameter in raw_schema["components"]["parameters"].values():
+        if parameter["name"] in ("If-Match", "If-None-Match"):
+            parameter["schema"]["format"] = ENTITY_TAGS

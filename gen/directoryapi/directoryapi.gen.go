@@ -127,6 +127,12 @@ type Problem struct {
 // CustomerID defines model for CustomerID.
 type CustomerID = int64
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
 // Limit defines model for Limit.
 type Limit = int32
 
@@ -145,6 +151,9 @@ type InternalServerError = Problem
 // NotFound A problem (RFC 9457).
 type NotFound = Problem
 
+// PreconditionFailed A problem (RFC 9457).
+type PreconditionFailed = Problem
+
 // ServiceUnavailable A problem (RFC 9457).
 type ServiceUnavailable = Problem
 
@@ -161,6 +170,12 @@ type ListChangesParams struct {
 
 	// Limit How many changes to give at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304, and anything else is true of it.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListUserHistoryParams defines parameters for ListUserHistory.
@@ -170,6 +185,12 @@ type ListUserHistoryParams struct {
 
 	// Limit How many changes to give at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304, and anything else is true of it.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ServerInterface represents all server handlers.
@@ -205,6 +226,38 @@ func (w *ServerInterfaceWrapper) ListChanges(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -245,6 +298,38 @@ func (w *ServerInterfaceWrapper) ListUserHistory(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -348,6 +433,27 @@ type NotFoundApplicationProblemPlusJSONResponse struct {
 	Headers NotFoundResponseHeaders
 }
 
+type NotModifiedResponseHeaders struct {
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
+
+type PreconditionFailedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type PreconditionFailedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers PreconditionFailedResponseHeaders
+}
+
 type ServiceUnavailableResponseHeaders struct {
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -426,6 +532,23 @@ func (response ListChanges200JSONResponse) VisitListChangesResponse(w http.Respo
 	return err
 }
 
+type ListChanges304Response = NotModifiedResponse
+
+func (response ListChanges304Response) VisitListChangesResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
 type ListChanges400ApplicationProblemPlusJSONResponse struct {
 	BadRequestApplicationProblemPlusJSONResponse
 }
@@ -498,6 +621,31 @@ func (response ListChanges403ApplicationProblemPlusJSONResponse) VisitListChange
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ListChanges412ApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -623,6 +771,23 @@ func (response ListUserHistory200JSONResponse) VisitListUserHistoryResponse(w ht
 	return err
 }
 
+type ListUserHistory304Response = NotModifiedResponse
+
+func (response ListUserHistory304Response) VisitListUserHistoryResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
 type ListUserHistory400ApplicationProblemPlusJSONResponse struct {
 	BadRequestApplicationProblemPlusJSONResponse
 }
@@ -720,6 +885,31 @@ func (response ListUserHistory404ApplicationProblemPlusJSONResponse) VisitListUs
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserHistory412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ListUserHistory412ApplicationProblemPlusJSONResponse) VisitListUserHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -880,54 +1070,59 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fprbxu30v4rA7aA3xdndYudtJaRD25aoz7oSYtc4AJpAFG7Iy3rXVIhuVZ0Av33gxlyVyt5JTvIgU+a",
-	"9EtiLe8PZ565cD6I1JQLo1F7J8YfRI4yQ8t/PpNpjs+M9tYU9DtDl1q18MpoMRbnxVKuHEwWVt1Ijwlo",
-	"00tpxKQvEmHxXaUsZmLsbYWJcGmOpaRZ/GqBYiyct0rPxXqdiBfS4y+qVP72Ile59KAcFDjzYGbgc3QI",
-	"7yrjpRvDxE6AFkLnHZRyBVOEUmYI0oPRKSYgdQZKw8RPwGFqdOZoijABzbvMTYEg51LpBIxNYJmjRZ5Y",
-	"ORgmYDRCaSy2p+9DZuXM9xT6WS/3fiEXqmelx4IO0YsI9kajPpxPHWofZ9UGuAdNnRo9U/PKYkZobdDB",
-	"97JcFATQH0JmmUXn/hBn9unp6fdn/ukogT/EwiqdqoUsuOH49JQaRHII2N9ModLVbXhf1VgQLNJDbooM",
-	"ZsYySGmhUPsEpitQ3kHcDUMaP3lzjfrIgaumf2LqxzB517oQwn3Z4P7woL17OhoOh2fLp492UXv39CQ0",
-	"dKMWDnD5Yzde8XxHDlSWgJfXqGFmTcmYbRrNUsPvvThX7zIDNYsYSwcj8AaenECB3qN1CWRqrjz9b/hf",
-	"6XIMSFeaYEmNRbd95q59e7s6n3m0tzf+shZ+A0upPExxRkLt7UrpeZD/e2mt0h7naHm9q6ur88rnqL1K",
-	"pcdutOSmhzIaeELSSwcvLp7Bk+8eD0G6a/dxlLFORKH0NZPUhbLOP8ulnqN77brOTtvIlfPGriKFQOXQ",
-	"0t8SUh6ZAMsaNc1oPtqOWaDlTV9mYiwK5TxN/3OYSCRiIa0s0UeuVNTpW4tuYbTD/tRkq28GYXI3GA7S",
-	"ynlTohWJoLUvD/emLgzxc3xfn20PN6ayRJB06ZEb4yzdJ6jn2t29DFJza0sa3/uA93b/Z/E4+3SkPi4r",
-	"CW2l0dDj49PjRCjquJA+F4nQsmTJyg6KwMzYUvoggU9ONnrbFsg9NuRns4RS6lUNDSnBXN2wlShNuGze",
-	"0LsK+Wbjjph2tnQuw5msCi/Go+Ew2drSMVFJKd+rsiq5eZiIUun4s3O3JE378CMBuI3dk++fDDuxiyL1",
-	"afitaXi4fb7jH2QW2Yt+pUZ71PynXCyKqM+DhTXTAst//Olo7x9aC35rcSbG4pvBxr0YhFY3+C2MCovu",
-	"eBXQSBoxvjZkB8gH8FBWjoiLIGk5KVvOQ9eise9g07FtGXsb03ivwbH7OhFtcr9zeGNS+MgXxk5VlqF+",
-	"SGRZL2VR1MCCzEhCnbfSk+djLKPNDEm2NqrwFwD3pfZotSxeor1B+5O1xj6sSDNr1LbH8S6O3BcA7HPj",
-	"L0ylswcX4yib7EtpA65Kc+bMLwBTElKV4mstb6Qq5LTAh0Y3k15OpUOIcQB7+aCcq9goXePKQSo1kcWU",
-	"PF6K+bLPBXl2gnuNF3wY+MZf/rQre2XMv6Rexa/uf0PqTOCtOC1h5eBAiuPXJizzudRsTuXqa76015pC",
-	"E2PVv/HB+avWKCiVc0rP+e42KjXFQuHN56NTV1dXvd1I79AUu4Hhp1zUunZiQ9zBHjz9tbAU3XgVfFWZ",
-	"emP3u9KwzE1IDHFegyc5A10VBUXlIbdA2F9rs+Q4uPGWq4rjEuoaqDj41dsBaSLe94zNSHifrBMhO2IQ",
-	"CnaPj49PQWl4/epZAkvlcyhVUag6P9JeNpMee16VKA6s9XidiCauvIeL3xr6iMRSyQLTjr0ujfV5Ah6d",
-	"V1pVZZDOQvUPbeb7dSJmCossRMMeS3eXklxQ93ij62Zqaa1ctWcejdatULb7kluRbm21UlOWUmcHN326",
-	"DiETSVvWPfNWCid6cHHIGWC58CvOl8l7rTcakjiHZFn3cq6aQlpIVdZrMVUk9aEW1sytLEMiaWmNx4Pr",
-	"fbcO6YaPlI7jdSJu0Lq9cMfGsI2NSgUVa6VYtmT67nVP1ut2CPtG7GRNxGZbrGVJ1PsNphupbotM+5Ib",
-	"KX3b7MSEsesk0ssFBouwTTHpJg1zL+l+XpVTtHgfAV8nghMt3RmeJlvhYMJ5mgnjSyOAKCIBWTgTs6We",
-	"/5Uhb9pKBX0UN+zeQpM04l12AddW5VvIMeDdgsRNRw60LJGokQ5WmgyLJPj00gHn957L8rCkBwyX+x4Q",
-	"yKymNAdcsLI6TC36BCYO/YSUa5IWKC1m/HZhNP46E+M3H+7g/XXSpCanxhQoNX9qxGO397YErN/S/uem",
-	"V3/Vq10lNF241SdaSjcGj+99ArQ5OsVMFo4fPYCXIFW0pkCG14UIvyqKPsSnGzaAsxYgn83hb8lgkKGA",
-	"SLjpvWLYxPd7pPCgDJXonAxCvLff3s3Vg7u2VueNP5lX9vDJPqXt2ssONf3tTX1t3pTaQ8fhLomPWUJq",
-	"Rp5hiEU+ApK/fbav1WdjDX9ox62Ot28XKUAM4OH/iDROTx5/9/90wm3Cy9BLVRwk/ZN1IpAsi9vnyVjn",
-	"gYL5AiF03BG9pH5vgtFwmFCLhonUWUjPhCGT8Epc+3DUUkts4981J4o0K6em8iA37yb8nnVvygjm8gBj",
-	"EDE6L33lOt6BdyTQK1/seQgOUxw5sCid0bDIrXSHVeFRs6s9tSd89PG0kPp6HHLrvAg4auRno2ulmQIa",
-	"zMg63eFJ7gg096yP1kCR1ELTiMVtuSTgMK2s8quX/O7NCE7J0bTnlc83vy5qhfvn1av6xZE9K27dbDf3",
-	"fhGSSkrPzB7fUKMiEYIb1JnhHHkAp/UGLlnVQ3lMzfD8vSiaqAEuM8dS+IvRc5fUQk1fajQDBG5Ht6IQ",
-	"iB+tnJtS6lgMcf7bZYsHxmLUH/aHItgJLRdKjMVxf9g/5sdpnzNWg5Z3NMc9/NuxeQqa6ISNDtaE5Db8",
-	"1yThZsaeNeObfnUVzKKQnvjwyG0/mPXhKjd4gxZkFEZ3HUax4KWmRLd5mIdCOg8TCqAmnPVDVt6cqy90",
-	"Bg5bH/xSpdiHjUXmYxgd3S+aujbNLLTxkMrWJO/OYIp+iagjCtrEnsrR5ZXKYdaH89oGKNc29exNKR2i",
-	"AhP0R3kHS6uC7bpvXcGbrtuKGMR7WVi8UaZyILVboj2DIcTrmeJcaa30fN/zfKhZ6HyeH3aYsOY1ftj1",
-	"Gt9NlJvDDGI+9e3OI/mj4fBA8vjjksat7MO+TH+tmhe4ZLmSGiZcpjBhvSQJ3liPGb/oLneyyFzU12tV",
-	"9R1KxW5VAO5W6v0VHtTuKBTqmoYHDG71vl2Ns39wuyNf5UkQk64RjTgNWgUXPGR095CtRwwedHz3oE31",
-	"AY14dHr3iN0HrnUiHt/nRF0P7zz2HrvseAdlg1qVpaQ4WlyYojDLNuuT7ZFzIp4m3H5LY5rqKzf4oLI1",
-	"l1e5wYdQNbMe5JvQvNPG/HSDti4e2iLi6QqkS1FnRNqRehNY5irN2TBEl5acDi7T8rk11TwPSSi/XSZV",
-	"W+J95sZ9bEnamzsprVXEdQ8CjOVK1HMbnl91sSmtWubGbWINxS7aDYaKEqPxq+Hy+k7+G0T+VRP4502e",
-	"w5O7RzRFMn9ptn2BMothw5GrQ4luwm2FPUxD7YDnzVtSu1ACtc9DzClGVg5WprKuDz+gUzHXGAUk+PDk",
-	"krYG10luZLYO7iSXQPzOuoLa916tFtj7lXu7BH7vXRAjbD68wBlaizYKOVNyPfRlPFDdRr7V1Jql4+pt",
-	"6il1iJB4zS0dHYM2PUKHNbmyhRiLQaYspoTY4GbEVBSBvB3R1e84GQcWYbFljpxZjfTZsM3b9X8CAAD/",
-	"/w==",
+	"7Ft7bxtHkv8qhdkAjn3DlyQ7EQXj4PVGWB02juEHFEDygs2ZIqdXM910d49ono/f/VDVPQ+SQ0qG73Q5",
+	"O/8k4vT711W/enT5c5ToYqEVKmej8ecoQ5Gi4T9fiiTDl1o5o3P6naJNjFw4qVU0jl7kS7GyMFkYeSsc",
+	"xqB0L6ERk34URwY/ltJgGo2dKTGObJJhIWgWt1pgNI6sM1LNo/U6jt4Ih/+QhXS7i1xmwoG0kOPMgZ6B",
+	"y9AifCy1E3YMEzMBWgits1CIFUwRCpEiCAdaJRiDUClIBRM3AYuJVqmlKfwENO8y0zmCmAupYtAmhmWG",
+	"BnliaWEYg1YIhTbYnr4PqREz15PoZr3MuYVYyJ4RDnM6RC8g2BuN+vBialG5MKvSwD1o6kSrmZyXBlNC",
+	"q0EHP4likRNA15FIU4PWXkdn5vnp6c9n7vkohutoYaRK5ELk3HB8ekoNUXwI2Nc6l8lqF953FRYEi3CQ",
+	"6TyFmTYMUpJLVC6G6QqksxB2w5CGT07foHpkwZbTf2HixjD52LoQwn1Z4/7woH18PhoOh2fL50fbqH18",
+	"fuIbulHzB7j4Wzde4XyPLMg0BiduUMHM6IIxaxr1UsHvvTBX7yIFOQsYCwsjcBqenUCOzqGxMaRyLh39",
+	"X/N/hc3QI10qgiXRBu3mmbv27czqxcyh2d3420r4NSyFdDDFGQm1Myup5l7+76W1Ujmco+H1Li8vX5Qu",
+	"Q+VkIhx2oyWaHlIr4AlJLy28OX8Jz356OgRhb+yXUcY6jnKpbpikzqWx7mUm1Bzte9t1dtpGJq3TZhUo",
+	"BEqLhv4WkPDIGFjWqGlG89F29AINb/oijcZRLq2j6f/uJ4riaCGMKNAFrpTU6QeDdqGVxf5Up6u/DPzk",
+	"djAcJKV1ukATxRGtfXG4N3VhiF/hp+pse7gxEQWCoEsP3Bhm6T5BNdf27oWXmp0tKfzkPN6b/V+G4+zT",
+	"keq4rCS0lVpDj49Pj+NIUseFcFkUR0oULFnpQRGYaVMI5yXw2Umjt22BvJj9KlyS7W7pF+WkW4ETcxuD",
+	"RTqLQ2axRBeFsET9MHkygR9JKE9HoyF1S1hiR8f9UX/0uA8Mt8ukBdo40LYtK7PSgPUCY55HWqADkIhJ",
+	"562QUCuXkbJhbpE6CGWXaDCFpXQZnIyOCCcGxnNhA83FrOcP1gZkIYg6qPs/r+D62sUfnvx4ff3kv368",
+	"HDz+9+vo6p/XEX3+8OQ6+vHK/xXXHXf7PH7yuGr9YYcV4+hTL6zXK9BaMafGorREJPCE0GsQYOJPdTnN",
+	"vW1BGy7nlVb4v3VBR19+QZv4Hw9P9txTc5GHLogO9w3c0h437O96CYVQq4pdyI7M5S07WoW2DTIfS2Ry",
+	"DMCw5d4AJMWZKHMXjUfDYbyh1cdkjQvxSRZlwc3DOCqkCj87FZ4IeR8FEYfu0s+zn58NO+knsPLXUdCa",
+	"hnsCZZr8q0iDA0C/Eq0cKv5TLBZ5MImDhdHTHIt/+5elvX9uLfiDwVk0jv4yaDz0gW+1g9d+lF90yzGH",
+	"mqxJfpUmV4rcaAdBGAiSlp+/4X93LRr6DpqObeey13iX9xocuq/jqO0f3Tm89sr4yOfaTGWaonpIZNm0",
+	"iTyvgAWRkoRaZ4Sj4EEbRpudDHJXgxX8BuC+UEQrIn+L5hbNL8Zo87AizaxRuW+Wd/HIfgPAvtLuXJcq",
+	"fXAxDrJZGUhbJhlz5reB6a86lTOJ6a5t2LDVpMaTJ5OtM3Peo9dKfBxaeyNJsp3M+H8C2GvD4aEkiM6F",
+	"zPFBxbFyb4PHhm1fkDwyx7EZE676FkwXcahM8L0St0LmYprjQyt/KpyYCosQMj2cxwFpbck+0w2uLCRC",
+	"kS2bIhgkEU//KMhzmqNX5zkOA19nRL7uyt5p/atQq/DV/t/4HOxftDJxMXM3p8o4Q1kn3lwmFHt7YvU9",
+	"X9p7JUqXaSP/Ex/cvFYaBYW0Vqo5312jUlPMJd7+cXTq8vKyt53LOzTFdurvay5qXcVY3vZygMmhs9EL",
+	"NE76UEokTpv9kR4sM+1T/5y55knOQJV5DpJC9yoQulF6yZnOOpgrS848UVdPxT7s2w2ttaGYf/xsHUei",
+	"I0R+c/4Sjo+PTymufv/uZezTCoXMc1llwNvLpsJhz8kCowNrPV3HUZ05vEcE2hp6RGIpRY5Jx16X2rgs",
+	"BofWSSXLwktnLvuHNvPzOo5mEvPU5zsdFvYuJTmn7uFG1/XUwhixas88Gq1bycruS27lMiurxakhlR7c",
+	"9OnaR/QkbWn3zBtJ+hBghCFngMXCrfhFRNxrvdGQxNk/h3QvZ8spJLmQRbUWU0VcHWph9NyIwj8VLI12",
+	"eHC9n9Y+ofyF0nG8jqNbNHYv3KHRb6NRKa9irST6hkzfve7Jet3OsFxFW3nxqNkWa1kc9L7BtJHqtsi0",
+	"L7mW0g/1TrQfu44DvZyjtwibFJM0ifZ7SferspiiwfsI+DqOOJXencOvk2kWJpyJnzC+NAKIImIQudXh",
+	"Pcx7w8K/jLWS/V/EDdu3UD8L8C67gGur8g5yDHi3IHHTI8u+PVEjHazQKeaxDzmFBX7BeSWKw5LuMVzu",
+	"eyIms5rQHHDOymoxMehimFh0E84eJzkKgykHe1rhb7NofPX5Dt5fx/Xj01TrHIXiT7V4bPfelID1B9r/",
+	"XPeqr2q1rYS6C7fqREthx+Dwk4tDEtrATOSWn7WBlyBVNDpHHzr5BFSZ530Ij/NsAGctQP4wh9+RQS9D",
+	"HhF/03vFsE4/7ZHCgzJUZ8YP9Nu7uWpw19aql8Gv5pU9fLJPabv2skVNf3pT35s3JffQsb9L4mOWkIqR",
+	"Z+hjkS+A5E+f7Xv12VjDH9pxq+Lt3TI0CAF8eBs+efrTYzrhJuGl6ITMD5L+yTqOkCyL3efJGOuAgvkc",
+	"wXfcEr24eg6F0XAYU4uCiVCpT8/4IRNfB1T5cNRSSWzt39UnCjQrprp0IJpnPX5uvTdleHN5gDGIGK0T",
+	"rrQdlT5bEuiky/eU+vgpHlkwKKxWsMiMsIdV4aje1Z7qQj76eJoLdTP2Tz+8CFhq5FfNG6mYAmrMyDrd",
+	"4UluCTT3rI5WQxFXQlOLxa5cEnCYlEa61VuubGIEp+Romhely5pf55XC/cflu+pBnD0rbm22mzm38Ekl",
+	"qWZ6j2+oUJIIwS2qVPMTjgenVeUkWNXrBDozPH/P8zpqgIvUshT+Q6u5jSuhpi8Vmh4Cu6VbQQiivxkx",
+	"14VQodztxeuLFg+Mo1F/2B9G3k4osZDRODruD/vHXH7kMsZq0PKO5riHfzs2T0ETnbDWwYqQbMN/dRJu",
+	"ps1ZPb7uV9U5LnLhiA8f2c333D5cZhpv0YAIwmhv/CgWvEQXaJvSK8iFdTChAGrCWT9k5eVSEroEi60P",
+	"bikT7ENjkfkYWgX3i6auTDMLbTikNBXJ2zOYolsiqoCC0qGntHR5hbSY9uFFZQOkbZt69qak8lGB9voj",
+	"nYWlkd523bdy7KrrtgIG4V4WBm+lLqt6mzMYQrieKc6lUlLN91WP+Kq0zuqRYYcJq4tFhl3FIt1E2Rxm",
+	"UOVT7+xYlZndq2tT9EQB0UZ1yNFweCAt/WXp6FZeY98bQqX057hkiRUKJlyfM2GNJ91o7NKMSxmW3/XD",
+	"6B1Fpl3T8IDBTu/dSs79g9sd+SqPhyf7RtTiNGg/ea/j6MSL1uExreokHjK6e8jGkwoPOr57UFOqQyNG",
+	"R3eP6HiPpqFHp3cP3X6pW8fR0/uA0VXgwmPvccCOB132DMqiEGYVjaNzned62TZfZETFnBi0zht8oDF1",
+	"obAdfJbpmiuB7eCzr05bD7Imx9BpLH+5RVMV6W1YlOkKhE1QpWR9gg2JYZnJJGMLF3xz8p64othlRpfz",
+	"zGfT3GZFb+VS7LOb9kurp6/u5NFWvfE9WDeUBVLPTXh+U3lTwrjMtG2CJsm+5i36yq1QaPCnUfoqo1Td",
+	"9v+ERfreS3S+MStwz9P40rjv1Wy8QZGGQO6RrYK7bsvRCkSZT9sh6NUH0nJfM7nPZ8+05azuSpfG9uGv",
+	"aGXI/gZ59FEVBQmtwdWzA7LZ8Q4+F6X8zqqJyvXerRbY+4172xh+750TDTUf3uAMjUETdIptSzX0bThQ",
+	"1UY+6dTopeV/MeVr9X3MymtuUMIYlO4ROkwcpcmjcTRIpcGEEBvcjpj5ApC7MXb1spZyqOcXW2bIue5g",
+	"B2py+7D+7wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

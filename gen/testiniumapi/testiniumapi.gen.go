@@ -211,6 +211,12 @@ type IfMatch = string
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
+// ListIfMatch defines model for ListIfMatch.
+type ListIfMatch = string
+
+// ListIfNoneMatch defines model for ListIfNoneMatch.
+type ListIfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -241,6 +247,9 @@ type NotFound = Error
 // PreconditionFailed Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type PreconditionFailed = Error
 
+// RequestTimeout Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
+type RequestTimeout = Error
+
 // ServiceUnavailable Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type ServiceUnavailable = Error
 
@@ -257,6 +266,12 @@ type UnsupportedMediaType = Error
 type ListUsersParams struct {
 	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
 	CurrentCompanyID CurrentCompanyID `json:"current-company-id"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetUserParams defines parameters for GetUser.
@@ -264,7 +279,10 @@ type GetUserParams struct {
 	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
 	CurrentCompanyID CurrentCompanyID `json:"current-company-id"`
 
-	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -273,8 +291,11 @@ type UpdateUserParams struct {
 	// CurrentCompanyID The company that the caller is acting in. It must be one of the path's customer; any other is refused with 403.
 	CurrentCompanyID CurrentCompanyID `json:"current-company-id"`
 
-	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is written. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -333,6 +354,36 @@ func (w *ServerInterfaceWrapper) ListUsers(ctx echo.Context) error {
 	} else {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter current-company-id is required, but not found"))
 	}
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch ListIfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch ListIfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListUsers(ctx, id, params)
@@ -378,6 +429,21 @@ func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 		params.CurrentCompanyID = CurrentCompanyID
 	} else {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter current-company-id is required, but not found"))
+	}
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
 	}
 	// ------------- Optional header parameter "If-None-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
@@ -454,6 +520,21 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 		}
 
 		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 	// ------------- Optional header parameter "Prefer" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
@@ -596,6 +677,14 @@ type InternalServerErrorJSONResponse struct {
 	Headers InternalServerErrorResponseHeaders
 }
 
+type ListNotModifiedResponseHeaders struct {
+	CacheControl string
+	XRequestID   *string
+}
+type ListNotModifiedResponse struct {
+	Headers ListNotModifiedResponseHeaders
+}
+
 type NotFoundResponseHeaders struct {
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -616,6 +705,17 @@ type PreconditionFailedJSONResponse struct {
 	Body Error
 
 	Headers PreconditionFailedResponseHeaders
+}
+
+type RequestTimeoutResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type RequestTimeoutJSONResponse struct {
+	Body Error
+
+	Headers RequestTimeoutResponseHeaders
 }
 
 type ServiceUnavailableResponseHeaders struct {
@@ -655,9 +755,9 @@ type UnauthorizedJSONResponse struct {
 }
 
 type UnsupportedMediaTypeResponseHeaders struct {
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	Accept         *string
+	AcceptEncoding *string
+	XRequestID     *string
 }
 type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
@@ -706,6 +806,17 @@ func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseW
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListUsers304Response = ListNotModifiedResponse
+
+func (response ListUsers304Response) VisitListUsersResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
 }
 
 type ListUsers400JSONResponse struct{ BadRequestJSONResponse }
@@ -800,6 +911,29 @@ func (response ListUsers404JSONResponse) VisitListUsersResponse(w http.ResponseW
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUsers412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response ListUsers412JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1047,6 +1181,29 @@ func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 	return err
 }
 
+type GetUser412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response GetUser412JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetUser429JSONResponse struct{ TooManyRequestsJSONResponse }
 
 func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
@@ -1273,6 +1430,29 @@ func (response UpdateUser404JSONResponse) VisitUpdateUserResponse(w http.Respons
 	return err
 }
 
+type UpdateUser408JSONResponse struct{ RequestTimeoutJSONResponse }
+
+func (response UpdateUser408JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateUser412JSONResponse struct{ PreconditionFailedJSONResponse }
 
 func (response UpdateUser412JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
@@ -1330,11 +1510,11 @@ func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
 	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
 	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
@@ -1550,97 +1730,102 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7FwJcxu7kf4rqMmr8pEhRV0+qHIltI6EWVny6oiTmH4iONMkEQ2BMYARxfXqv291AzMcUkNSsmS/Z29S",
-	"qUeZxNnd6P76AL4EkRqlSoK0Jmh+CYbAY9D05y6PhrCrpNUqwX/HYCItUiuUDJpBKxnziWHdVIsrbiFk",
-	"UtUi7NGts5ZkPI4FtmSqz/Y0H6gRl/UgDDR8zoSGOGhanUEYmGgII47D20kKQTMwVgs5CG5uwiDvtzvk",
-	"coBd5tdwNgQ2glEPtGF2yC2zQ2HYWAsLLHKdQmYg5ZpbiFlvwiI1GnGzw2CU2gkTfSZs3pJJZYdCDpYu",
-	"f9Fyw+C6NlA1/LJmLkVaU7RGntRSJaQF7fZb3lV7IJVetSvVZ3YIrKfiidvhGDQw4bou2BvvGZAWN2eH",
-	"2Jq6SCWhyTJ5KdVYMiXBhIzLmEY3oK9APzEMfxoPlQF2xZMMWCz6fdAQ19nbiQVPY06jMasuQSLtNI8s",
-	"LhW/T0FHIG0NZKRi7NeybKSMZZsbTPIR0Ia4/+7FVrk78GhIYyTCWNybHYJk3Xq93v0qjiCp98/4oJq+",
-	"xmolB7hNEXOrdE7ozBAhUg1EwyvQRij5aBL9XgMSVEbQStNEVHG/O+QyToQcvMF+ke2yMXERV4dTgbFP",
-	"DHMDMW4uIWZ9pVGOn54c7LKXG1uNZ19NsBNu4VCMhL29rg/Ie2FYAn3rqWWAfc6U5abJurqbr86wEZ+w",
-	"HrARjwGZrWQETtiEZF3bZQYiJWNDW6IBcNzxUCXA+IALGTKlQ79tHFgY1ghRZtlIaSgPX2ex5n1bE2D7",
-	"taG1KU9FDQ9EgpuoeWVWW1+vs5Y7FW5UqRi1wKEjJftikKGYz1AHrvkoTZBAnYDHsQZjOsGOfvP69asd",
-	"+2Y9ZJ0g1UJGIuUJ/bD5+jX+EITLCPteJSKaVAulI6Y7ZUOVOMYikaJEgLQhHnJhDfOrIZL6r+g0PjHM",
-	"ZL1/Q2SbrPu5xBCk+7ig+/cn2uc3641GY2f8ZmOeap/fbLkfqqnmNtDeq6bX9DgI1BccFVJfq9HcWUGt",
-	"9o+aH6vWjp1mRBpzw9aZVaiJErCohkIWi4Gw+Knov9wMwVE6k0iWSGkwX3++wOpJq0/2YH5Hp/mpUGzM",
-	"hWU96KO0Wz0RcuAOxp3UDZqbAWia78OHD60MFakVEbdQTUY+bYHboQHxwBqGCuXFy+0G6hlzP113EwaJ",
-	"kJcEJE6AxwdCG3tuqjaOPzNOqjdXw2gDQlbovT52Xkp0lYKm5bfjoBkMwE0VBmgeR2A9ookyrdE8IeTh",
-	"clIT2PgXLyl1J/j1ikZhMNsy5XZYp+9x0W3/m0mVNFBHW/2HtcYaktRO2rFnPI+X7D43PagF2ZgblqUx",
-	"mvUfa88zOz6nHSxhu2vwuIx3ZPud8f58uqhFRLjFfw08fpx9t/u1d9xGw5l1+u0SPgp/IxG5mV/prpth",
-	"102wSOn7+XO8DyziSQIajRKPLKpKIeusbdkoM6hECTd46cIFPjEsyoxVI9A7DAdSiJKxu4Z+ZiBmY2GH",
-	"bKuxiWQu7Nn2xvZ6GAhchSNIEAaIaINmUEmZxZqyr/SIW6eoX2xN7V5Zb+/6FS4iQibF5wxYey/fWb6l",
-	"mTVvbr7e9GvGnU9X/AgrbPe9VM0vb584zCwfGDQhKGJswK9IxkeVHgvCPdZ93q2zdp/8FL+pETJlMSgn",
-	"D4FxacaOfVvrG2SnvRvHvCdoYTl8r2RpcWjKZEk5QgRs/utH1unY8NPzp53O8/99+mHt2Z86wcdfOwF+",
-	"/el5J3j60f0VFg1vt3n2/Fn+6y+30A/6k36+2giM4QP8MRfp50gxKBFaSBarrJc4DAnGs+hISfg2bPpq",
-	"Lm02tuiAqcwyTn7tV3EHd/YTsMi5cRXOFqqg257g1MNj3IcIfFRAZUmM0/rIAGlDttVoMCGNXWVLKons",
-	"l7Ycz6LFubOOQgGps3bsQgU9SNSYbfy6vRkyo9w2/sav+CkNwy4BUpKr0YxKe/HqRaNSpXmL8zC1doPd",
-	"nb0ii9SKIjDmXCJCVlr8j/PXIyUtSHKROXrxDjev/dvg1r+UJvxFQz9oBn9Ym4bY1tyvZm1fa+WnnEME",
-	"R63zs78en7T/tb930drd3T89bbKzHB8kPLo0LAU9EgaPF3oLBsAFvoR0WxSK2FoK5c349VXL8m3Xpg3L",
-	"Tmtt6rXeqbNvfhMGZb9rZffC2yOyvOWx/+bbE7199PfWYXvv4mT/v8/3T88cwT2sITw24gnSFmI81rgW",
-	"LiTEDHBAM0fsaZCnVoryLNv57bDQfCzmB+HZruPSmVKHXA/g2zPufeufh8etvYuz4+OLw9bJX/Yd6yhe",
-	"iu49BYzskEu2sf2C/Zd4u1QR/uAnJkeNR8oeqEx+B2W1e356dvxu/+Ti6Pjs4uD4/GivyY5UgUbp6PRx",
-	"KUUoy6QQib6AmHXzVu24+xMQ/0DpnohjkN+e6s4qXOztH7X391YYhyx3MH86+9CWCL14ckrZC0es72Ao",
-	"zvZPjlqHF6f7J3/fP7nYPzk5PmmiTskkXKcQ2dwqMBWRYxgzZESRZWFGxPATUP/76Zjz01v6xYVKlukW",
-	"Bwd/Br3yXlNcmOzVARfJ98Cg70/2d4+P9tpn7eOji4NW+3BGzTi7euUkm+LtcAV6knt8DsrnHrRL+9XZ",
-	"sUwmjE8xFTo4RRsDlFwU5me2zqinRATnkl9xkfBe8h3gEWqp9u7+xflR6++t9mHr7aEHSDG3vMcNMH90",
-	"XDZXGJORE38JE8MiLqUiZ1YDj4YQUwTAKsVGXE5cml0bNuYSlR4dQD7K3bwPQ6C4GvfpeKvUJUsTHoGP",
-	"F0iGg3NXRUBZ6Z2pQIz4JRgmLDO8D87HkbHPgfzeRYRyPLUiybNcQop00MNk60ypd1xO/Lfm2wsW4u13",
-	"raN/5h6T91FdLDbMpSpPVBax2vz4R2oEhnRH6HlNQL1IWBJiF5aN+KTOjnxADxV+rCT8RwIqJOC3C1I0",
-	"2TuEm3KAXBeSSirmc4qkXn4v7Pnw4UNtPiu6bIj5JOpDGWWyNFXaQvwOYsHPKAj17Rl2ev7+/fHJ2f7e",
-	"xbv9vXbr4uyf70vO8hPDvO9ewwWhjp5G4pUBMuPOAAiXOOdFh30ZqXhV4dQPbbxv8jCiiwq6g2ZpCalW",
-	"KWgrXMAwSoDLI4pILqiXk1mSID3w02EAF6a8HVtWOkb9sXkTBkXWrLoMQiVANRBMOE+DR5HKpCWPQ0QQ",
-	"svFQREPHU8u4dBkv/6vr6UO0ZMBxPFziqnhpaZHrN3kg9svinWy4+Goenv043ZbvHJbo96mYTlFFC/Kv",
-	"IPxJHi6rIDMtP2QajEquoCiQwQnygpk8QwSJoY3O8XAI0WVVZZYv2FvCvZ5SuIHyprduwmVSsXrMaomI",
-	"hcG2j7XK7aVClg/JPIRFKfa5h5LImLxcUNpkUik/C9azQp5uCzzxUvXRnSBemywaUrnK8eH+BbqLMymD",
-	"oPg6CO8hnHKRFBaRhrmFgbFCimzEYhVlI1QmLFKxLx4ygLoyAhOyXmaZVD71dUZxGZdAM0OegsNKruCL",
-	"qiVPU1xqflpdZUDo/CfslE8GMc2GZOj6bFS3KPAsNcoXQg1LO+jusK6LZlO9HV+syWdPywwRlhx+krAF",
-	"lKN6TG4z84S2Z5Rk6VBzdziXK0ZacfWQVDvCEJgk4AP1uZrzODMsSlHXG4284BRpRmC0oEZeR8u1K0DM",
-	"q4endZku4JPr157Lbbr8HOXXLIzMKtN9ICCJvf0uds215pPypl/ehEGRbKza9Zw8TA/HXIpjKWm3qDbD",
-	"DleV3VHBx7KBXqDlJNZWD/XXs7P3nvf1pQZmA2kiRmAsH6W3x3onkkTkZaVGoHyvv37ZqDXWa431s0aj",
-	"Sf//172t2pxOmK6g2FYu1VO2zEKvMM9TelGt0igl1t9CFH38rZp4OHAu0U7Yptzuem8Ah6k36qjMuoVb",
-	"lutPVxLjS3CW8nF9VuzurkXd8qedq7ZfXRnV8oGEVpKwjfWiIB4PoQ8a0KkMHegRhtESbisoTjncM3RA",
-	"qsl4CRMEBQ4jEUm0irPIMhGjSewLmNY3hC5EQihiGtOts6MsSZhV3v81vohec3mJWsGluqc1EiVAxpnO",
-	"EphXsfOGslzW0Ki95rX+py+bGze/LGUZ8swjwSMl969TUX3bQGcoPlwa1heyrHIrcML61sygh6oaKd1v",
-	"TDQNJXFdUE3gqksc0OhNGDcRyJhQnMctd9a0U/y+RNFuNBC4uYquo5VIxN6xMC3MIXoijN0hZwC/cYDc",
-	"FcmYe2HBdVSMkQZuId6rrPD9RqrxpZuXjghP7iNg5HOiWc4SrnPscwUyVvqJWSEqaE/ytGE1R6a+jJeY",
-	"cmXcfTb4CuHFiItkqcKjVnIBFM9joEV1pxeFq1UnYrXP5zcn4ntuC89vwo19z40ZKx2fgAH7IMEhq+IE",
-	"ObcobmiK10mgnBdYqul9qFfw+i5uJqoTCeN8h4/nia83CBY99rCvXdURFDxZYKseEkAwmV5JNzxbKFZ5",
-	"QOqRiOZHXTk9KpSryNyJbTvM3UJx0jUQVyBZj0eX9zasi4EMrvsKtOj7QNwjM+UWUCooXzVtpYCEFfGT",
-	"nM8lmudarCS6s+cjnIFIs0ZvqtyqsEQFFFhgFGZtVEmHL9JGs4hgVjIWYUhXS7/AUAvpHBdczgyYdP4g",
-	"ZaZwp8yNWWfvyvdK84bFTUmCoVEEKTpadLWtuJLpaxnH1I/9Zf+MmaEaoz/GJesBSzNLwurNv7OMRSSF",
-	"G3d/M4KvgLL58nby5dzvqP68iDFkPEnyguU6O8ZxiG0aUrAuzBErct9HhLUplu3cfIRq7uLjgCf3B5nT",
-	"WCX6UPy67Xq/2Hoo9nwgs1cCx4VzPMSCfz1sfAgwRPcs9PeiCa/A54yTw1a6FdIVrl7kIdubAY1zGRhX",
-	"Dq3QYqEw5qs1oaMtOggRN7DSho349SHIgR0GzY3trVnn8NdO57rRqHU61xuNTvD0Wdjc6WSNxmZE/4U/",
-	"dzofO/S/T53O9csDbNhqdDrZ+otX+LHRoM742aKPjVfu47X7OKCPbfzYbDQan/745/KMB53O9WYL/9xq",
-	"dDrX22/xzxf458u3D57p6Z+atT9+t9mePX/6p2anU/9pt/fs+dLgwavllxu4ZFBDMc8z/MEyN8idZMry",
-	"F56Qd4PYAU9M6ccRE9L95OLkXDIhrwQaWepmLKIt/9XKk/LVHtbd9EWpxuwBOuMeHtk30chln2pGtWyH",
-	"D/CxKCCmtKdhk2XSv7JRZy3mxmMSIEbWJWoMuoa6z9/CDpHvWZrOfkv2mjMzGfVUwp62Tnfb7ZBJEORj",
-	"5z3p+jaTSjOT8gieUbjBuOA9yohZok7XN16FwUjI/N+vHs85pHitvxmVt8rll+eRIhcnpKjhhru+iK6N",
-	"K39CLClhzKj+5YO/QFVigfeI/B3Ge+/60b3VhyOUOb/1zrK53I99BOQ059F+rZlHcc5vwp1LQdm78VBY",
-	"cJJbSMcdWEg4oCS461WoAP/zGk1HY8/hg871q+2HWpKlVuTlEisy5Ff0okRpx8GqCMASpYJsdXDdK5co",
-	"Aa4NE3Ze2hsbW98gDvBwsapOQK9w6R/LOy87U7fdazyIEGXozZzS4xDk/fSAa9Do50z/dZAbor99OMuv",
-	"DpIJpl+nsjK0NnVlSkL2VUXk1F3cZb0JG+I5oSrjIsP+xBRpTuJJCQikWhlX5+Hz/6bO3nM7NCHzlT1h",
-	"7v2HpfS8HYLQLoNU+PpFSJp9GHJLkSZAsFKq5Y8VGCqG6gQLEuadgAlJBSilDRI2EZaKE6ZlA7eqdrgp",
-	"hnEToji7+JBxZFqvN+oNPDYqBclTETSDzXqjvumzjsSmtUIDrX0R8c0aSpFZw18GYKsCWglBLfdS0/Qm",
-	"j19dkcBwtHIetdBMxCYstFnKB0j3uXQ0pStBxnQVljOTcDPcKVPT5z+KYYRlVqkyyltQlEAzTa8Y+1vf",
-	"SL/cKPK4mYen/WS+uLkvpDBDJnBjlvU08EvjszlSQuSn6k/DOlIxqzMZ0d1oCg2gOQdDlxC4f8VIOX91",
-	"9o0GbHyOlJ17ouFjdSBh2mSt9BrATXiH1nPPKNx8mrvWutFo3Kvi8E4BD8rizifUqiqHS68VPDFO1uYK",
-	"BOnhuVrp5bllhXozr9T9iNcmlz2UUzUGtV6bbVr93sri3vONiU9bTiyqehXis1a6lUtd1ld3mSlNpk6b",
-	"qztNr9NRj63VPW7dfsSOG69Xd5wvnr8Jg+27kKLqAhr1vcP2Ki6DkJnNRiOuJ0EzOETVkqsLyweoKAL3",
-	"70/Yslqtf3E+6c1C9X4soXhv57Z2v+urQo+tsvwzAl+l3Fb3Kb+D8WBduFoFVqs8KmZ5RDWXP224rA+1",
-	"+cFV4uzjSas02pQDm05lVDMCQYGxIkkY5WjmL65NHxfJb6/drbD9Pwxdcu/hd2VdKh72uKuZ+TnMy1/A",
-	"WZcK4xIGaWYXvVRWCuGWbpN78Ovv30b+fq6wQ0L6t6zM9CrpNBTA01SrVAtuoXSD3XsRi7O3PnMbU97U",
-	"oe8dSr2Sv0Z1gbkLkkN+qtlygWTnIYy5uceLaj+a7fN2b3VT/+CPs5Akq29VPLmDcSwq7b9UZY9d2ON2",
-	"Bth/X87ifpy5QEN1+8zX7U9j9RvFkz/Tun5cc3VW0c3iU3IBj3k9UVeAIvNnv+x6pEalSEqzzxMDxRyt",
-	"mJdiMM3g0Pcuh2No3HzY4Ca8B1rwJQuLMIN7BPLWSZs+puSezjTsb6fHR4wnRpXe1pq5z5UHG1mU6eSJ",
-	"YTH0eZZY1i0z9Lo2Ho9rOFct04l/w7mbl0L4B5xHZBfhmkc2mYR0pTulLHL+INU0Cu1inEbRST3/Y6NB",
-	"71ExC9cUR3A3Bc/PDmqvQiYpDjJgPZgoGbPNDR/up5dcKJrqH3DZKR6xLuuB/N0r7OQekMaZcjtd8zdY",
-	"2NPcis9EU5/dftr05reCiRUsLz+f9YiAoyBO6Xn1Zf3nX2MvD1F6y/wuQ+TN7wl7/r8+rDQXIbhbcOCn",
-	"8etnANf6xuoOFS9mUNc7rG7+/Srqt30XUlRc6v2hAaJ/mHYBRiynBMhul5MBHz+hPXZxVmfVb+s5enuC",
-	"IsLClAP77rnIoXIlVxOVaVNnb8GI2AXe/fFwrtpcWN0ZqNC/RuLjwUNu2D9qZVtYO6bWJmT/qB0g+pl+",
-	"QbVaGrQ/4mRN8q6nfrv5b2iIe1qNDaUSyFhJfxEM55xRzU0mVc1YpaGcmK20RajhM41gZc1jpjWeirWr",
-	"dQI5ng+L/FqzOKzjkYpj4M2nm/8LAAD//w==",
+	"5H2Lcxo50vi/oprbqjxuwIDtJMa1dUdsfMf9HDs/G1/uLmSNmBGg8yDNShpjvnz+37/qluYBDA/HTnaT",
+	"3doKeEbP7la/W3z2AjmJpWDCaK/52RszGjKFX1tBwGID30KmA8Vjw6Xwml53zMiEhZwSM4uZJmZMDTFj",
+	"RgYynJEJnZExvWU+mY6ZYoQbTY6kMEyYSncWM8I1EVIwIofQaVIlLUFoGHIYHR4eKzqSEyqqnu/pYMwm",
+	"FJYAU3lNTxvFxci7v/fd8toikCE8Wlpmn4dMGG5m/XQp2RrHVBOarSodgjy/ODkiB/V6zSeaBbie+n51",
+	"v1p/9eKLV3lEgzGDmZSMltfYiqZ0pkk/VvyWGuYTISsB9OivnVCxXxOuWOg1jUrY+gWk/Y7GVIygSzk6",
+	"JwOmMlRyTaaKG0YC2wngEVNFDQvJYEYCOZlQfUjYJDYzwoeEm7QlEdKMuRh9Ebx8764ykhV4WNE3PK5I",
+	"XCONKrHkwjBl91vcVWckpNq0K0tpFvW4wykSpu26Ym90oJkwsDmDtINdgG6bJBE3Qk4FkYJpn1AR4uia",
+	"qVumnmkCr6ZjqRm5pVHCSMiHQ6ZYWCVvZyY9LhRHI0beMAGwUzQwsFR4HjMVAF0yoEvo1zJkIrUhuw0i",
+	"6IThhqh79mqv2J3RYIxjRFwb2JsZM0H61Wq1/8UU3O7SUTl8tVFSjGCbPKRGqhTQiUZAxIohDG+Z0lyK",
+	"J6Po94oBQEXAWnEc8TLs98dUhBEXo5+hX2D6BQ4AUzFtnmliByJU37CQDKUCOkYe8LqxV/vyI39BDTvl",
+	"E17COj8A7rkmERsaBy3NyK+JNFQ3SV/109Vp5KMDRiY0ZIBsKQJmiY0L0jd94FBShBq3hAPAuNOxjBih",
+	"I8qFT6RKGR8MzDWp+UCzZCIVKw5fJaGiQ1PhzAwrY2NiGvMKHIgINlFxEqFSr1dJy54KO6qQBFvA0IEU",
+	"Qz5KgMznoMPu6CSOAEA9j4ahYlr3vEP188HBm0Pzc90nPS9WXAQ8phG+2D04gBeevw6w72XEg1k5UVpg",
+	"2lM2lpFFLAApiDgTxodDDjLJrQZB6h7haXymiU4G/2WBaZL+rwWEANynGdy/PdB+/bleq9UOpz83FqH2",
+	"68979kU51OwGOsfl8MqPAwd+QYEhDZWcLJwV4Gr/qrixKp3QckaAMdWkTowEThQxA2zIJyEfcQOfEv+l",
+	"eswspBMBYAmkYvrLzxczatYaojxY3NFleiokmVJuyIANgdqNmoGAx4OxFbsBcTNiCuf78OFDKwFGanhA",
+	"DSsHI81bwHZwQDiwmgBDefV6vwZ8Rj+M1937XsTFDWpjF4yGJ1xpc6XLNg6vCUXWm7JhkAE+yfjeEDqv",
+	"BbqMmcLld0Kv6Y2Yncr3QDxOmHFqYZAoBeIJ9EYqZhUOjX9ylFK1hF8taeR78y1jasZVfA6L7rh3OpZC",
+	"syrI6j/t1HasBtcJHeJpuGb3qegBLkimVJMkDkGsf197ntvxFe5gDdptg6dFvAXb7wz3V/miVgFhCf+K",
+	"0fBp9t0ZVt5RE4zn1um2i/qR/xuRyP3iSo/sDEd2glVM382fm24BjSKmQCjRwACr5KJKOoZMEg1MlOQG",
+	"G4EFPtMkSLSRE6YOCQwkQUuG7ooNE81CMuVmTPZquwDmTJ7tN/brvsdhFRYgnu+BRus1vVLIrOaUQ6km",
+	"1FhG/Wovl3tFvn3kVrgKCIngvyaMdI7TnaVbmlvz7u7Brlsz7Dxf8ROssDN0VLW4vDZimBg60iBCgMTI",
+	"iN4ijU9KLRZQ90j/Zb9KOsM5+xqQslopRwuBUKGnFn179QbKaWfGWYzSEAYHi9AwUSVdXJVyVKRY6AyB",
+	"aLb2sJWiPTtYRdDFFNQIaP7LR9LrGf/Ty+e93sv/ff5h58Vfet7HX3oePP70suc9/2i/+VnD5TYvXr5I",
+	"3/60pCGBzenmq0yY1nQEL1OyfwkbZwVkcEFCmQwiq2cy7dB4JgX7Oqh8ACapRRWcYcRnegp3a3v4RSaG",
+	"ULSCrSFBnZFvj2q9AdYCD8b2qc4t+WV8Txm9+UJsA6R+AJSfcm22Ob1rEVzqcNqt1qv1F1XyIXPFANtx",
+	"hj8o20IWltfEcYAwVIKEwo1DrpjZE8wizZZpYq/e+IMeVou57Q7sl2Gv8XDsLR3YFUjMsfxHPnzWb1Pi",
+	"XQHgLbt+cpcOoc4n6NyAMolCmNa5AhETZK9WI1xos0l5LAWyW9p6AxZUzK2VEuD2VdIJLQsesEhOSeOX",
+	"/V2faGm38Q96Sy9xGHLDWKytW72ow7x686pWqsM4FfNxesw9dLcKahY30PpKgEksFf8f66ALrLcdvtI4",
+	"jpyhvPNfDVv/XJjwJ8WGXtP7004emNixb/VOWynpplwwAc5aV92/n190/tM+vm4dHbUvL5ukmxoEEQ1u",
+	"NImZmnANspIYSTRj9oByYbfIJaK1EACZc+SVLcu13ckbFr1UldxNtVVn1/ze94qOlo3dM/cOguUtDd2T",
+	"rw/0ztk/W6ed4+uL9v+/al92LcCdHYMG2IRGAFuG+iOshXLBQsJgQL0A7NyrWym4ddftfNkPvOh8/U5w",
+	"5gJRXSlPqRqxr4+4961/n563jq+75+fXp62Lv7Ut6rLYGHqIzZgK0th/Rf4ff7uWEX7nJyY1E8+kOZGJ",
+	"+AbM6ujqsnv+rn1xfXbevT45vzo7bpIzmZmfeHSGsJTMd61jFvAhZyHpp606Yf8HAP6JVAMehkx8fahb",
+	"qXB93D7rtI83CIck9Sj9cPKhI0D1otElhistsL6BoOi2L85ap9eX7Yt/ti+u2xcX5xdN4CmJYHcxC0wq",
+	"FYgM0BMUEkBEFlYlmofsB4A+GB9n0ryTIZ7mZRVwTkkHfRT9ANsxX0w1qBRyDdYtbC4v4XGb+naM8+py",
+	"iWlah+86hml13B+BWb5XGN1COjihPPoWivX7i/bR+dlxp9s5P7s+aXVOgXemjgBn1wq57IySiszTsm2K",
+	"DmTXVgqW5QhhPFpIUyXnIpqhK8upkWDT5U4wzYgDzpzZrGWVnDmXJRBDKAX7kXUW92eXT5hMvoGm7zT8",
+	"627nXfv8qltQF0OOzmJCleK3DOx1wycM8Q+PjcTIOhPhHwtBIF55wK4EvaU8ooPoG2j1IFw7R+3rq7PW",
+	"P1ud09bbU6fXh9TQAdWMOOZos4641gk6km/YTJOACsDXAAw4EA0hotBISSZUzKxPWGkypQJkNbJYOkm9",
+	"Ex/GDOM/qUfZSHlD4ogGzPmshaURm+2G2VOHOROZ0BumgQdoOmTWNBehi9X/3kkEcxEqWTLCegrJ0hYe",
+	"R1tdKd9RMXNP9dcnLDAT37XO/p0a+s61YmOGfkpVaUJNFlNMWXgggfMPlZz4DtdoX2aJNWhoWhHwHTKJ",
+	"34ICfjvfWpO8AytJjADrXGDq32LuC7KX3wt6Pnz4UFnM3lk3xGKyz2MRpZM4lsqw8B0LOe2i7/TrI+zy",
+	"6v3784tu+/j6Xfu407ru/vt9wcfzbF1GttQMdTUrALhZkSy97bnMk8jXgc21yrK6K8W07s0ds9aPwdZ9",
+	"6vW267YHzCDNxUrGTBlu/dtBxKg4Qwf6inxukUQRwAE+rey3XvXlUIhUIfCN3Xvfy7I6ytP0ZMQwRw9V",
+	"LGC3QSATYdBA5gFLg7eIS0OosBkZ7q3t6SIKKLhhPFjiJvd+YZH1+zRu8Hn1Tho2HJBGEz7m23Kd/QL8",
+	"PmXTScy4RAJIAX+RendLwIzL94liWka3LEvghAnShM40g4FFGje6gMMxC25KDXAbClqDvYGUsIHipvfu",
+	"/XVUsXnMcooIuYa2T7XK/bVElg5JnOoKVOxCZQWS0Wk6uzDRrJR+VqxnAz0tEzziUg7BFERc6yQYYzrl",
+	"+Wn7+uqyfTEX4fKyx57/AOIUq6gwc4wtLIxpwwVPJiSUQTIBZkICGbrkVrBqgWC1TwaJAbMYuG2VdNGN",
+	"aI1fPaYxszqSTUjGbP7LGJaanlabc+Nb2xc6pZOxEGcDMPRd8LSfFSAUGqULwYaFHfQPSd8GX1zUeSUH",
+	"nz8tc0BYc/iRwlZADusFqEn0M9yeloLEY0Xt4VzPGHHF5UNibiMBhSRiLq6UsjmnX/pZqUS9VksLIgBm",
+	"qIRm0EjrPKiyCfJpdUteN2D9kyl/HdhsGhtOxnCwYRO9SWSfcBaFTm5nu6ZK0Vlx06/vfS+LjZfteoEe",
+	"8sOxEJFbC9o9zB00401p4ZiQuG6gVyA5EbXlQ/29233vcF9dK2AaABM+YdrQSbw81jseRTwte9Ac6Lt+",
+	"8LpWqdUrtXq3Vmvi//95sFRb4An5CrJtpVSdo2Ve5fLTsLoj1TKOUkD9kkYxhHflwMP0EUfRlthybPed",
+	"FQDDVGtVYGb9zBxL+adN2XQpomvxWJ8nu+25qF1+3rls++WZuy3nQGhFEWnUs4ItOITOWYCn0rdKD9cE",
+	"l7DMoCimHHTB8CgH4w2bgVJgdSTrhJRhEhhiiwSHnOW5db51jaAWkYcgquQsiSJipLN7tSvyUlTcAFew",
+	"mRl5fl5BIaNEJRFbZLGLgrKYhVOrHNDK8NPn3cb9T2tRBjhzmuCZFO27mJdXw6kEyIcKTYZcFFluiZ5Q",
+	"35sb9FSWa0oPGxNEQ4FcVyS/2MxGq2gMZoTqgAkszUz1lq05ba6/r2G0jRoobjbj+GyjJmK2TJz2UxU9",
+	"4tocojEAT6xCbl3W+kG6YB0YY6AYNSw8Lq1A+Uqs8bWdF48IjR5CYGhrglhOIqpS3eeWiVCqZ3oDqYA8",
+	"SaPc5RjJbRlHMcXM7Yds8A2oFxPKo7UMD1uJFap46vvMqg8cKdxuOhGbbT63OR4+cFtwfiOqzXuq9VSq",
+	"8IJpZh5FONafj4ScShQ7NPrpBMMQLTNYc/JYq+BgGzMT2Ilg03SHT2eJ12uoFj31sAc2SY5lOFkhqx7j",
+	"QNCJ2gg3OFtAVqkj6omA5kbdOD0wlNtAb4W2Q2KrJC11jfgtE2RAg5sHC9bVigys+5YpPnQOuCdGypKi",
+	"lEG+bNpSAvFL/CcpngswT7lYgXTnz4c/pyLNC72cuZXpEiWqwAqhMC+jCjx8FTea1wjmKWOVDmlrvVYI",
+	"ai6s4QLLmVMmrT2IESnYKbFjVsm74r0HacOskh/VUHQwstCWXmdXBrjU2yn2I39rd4keyynYY1SQASNx",
+	"YpBYnfi3kjHzpFBt7xcI2BeosunyDtPlPOyo/rgao09oFOXXipzDOIg2xWJmrJsjlGi+T1DXRh+2NfNB",
+	"VbOF+SMaPVzJzH2VYEPRu47t/WrvsbrnI5G9UXFcOcdjJPiXq42PUQzBPPPdvR2or7BfE4oGW6Fqsc9t",
+	"JtBjtjenNC5EXmz2vgSJBcSYrlb7FrZgIARUs40ybELvTpkYmbHXbOzvzRuHv/R6d7Vapde7a9R63vMX",
+	"fvOwl9RquwH+y/7a633s4X+fer271yfQsFXr9ZL6qzfw0ahhZ/hs4Ufjjf04sB8n+LEPH7u1Wu3Tn/9a",
+	"nPGk17vbbcHXvVqvd7f/Fr6+gq+v3z56pud/aVb+/M1me/Hy+V+avV71h93ei5drnQdv1tfiUEFYBcg8",
+	"jex768wge5Ixup9ZQs4MIic00oWXE8KFfWX95FQQLm45CFnspg1oW+7RxpPyxRbWdvyikD34CJ7xAIvs",
+	"q3Dkok01x1r2/UfYWOgQk8rBsEkS4W6BqpIWseMRwVgIqIvklKkK8D53S4gPeE/ieP6pK0zVs8lARuR5",
+	"6/Ko0/GJYBxt7LQnXi9ChFRExzRgL9DdoK3zHmhEr2Gn9cYb35twkf795umMw24huTFtldIvTT1F1k+I",
+	"XsOGLa8H08amPYEuKdiUYN7LB1eyW0CBs4hcjf2Dd/3k1urjNZQFu3Vr2lxvxz6B5rRg0X6pmAdyTmuv",
+	"rwTH6N10zA2zlJtRxxYoRD2gQLj1Mq0A/jkA0VE7tvpB7+7N/mMlyVop8nqNFBnTW7zxqLBjb5MHYA1T",
+	"AbRadd0xlyBiVGnCzSK11xp7X8EP8HiyKg9AbzDpn8o6LxpTy+Y1HEQWJGDNXOLlRWj9DBhVTIGdk/91",
+	"kgqif3zoppWuKILxbU4rY2Nim57ExVCWeE7thRJkMCNjOCd461QWYX+mszAn4qSgCMRKapvn4eL/ukre",
+	"UzPWfpoc7qfWv18Iz5sx48pGkDJbP3NJY8U2epqw1rpQehJKV7rd81YEzHse4QITUAobRN2EG0xOyNMG",
+	"lrJ2qM6GsRMCOVv/kLZgqldr1RocGxkzQWPuNb3daq2666KOiKadjAPtfObh/Q5Qkd6BNyNmyhxaEapa",
+	"9ibBvPDMrS4LYFhYWYuaK8JD7WfcLKYjgPtCOBrDlUyEWLlNiY6oHh8WoeniH9kw3BAjZVHLW5GUgDPl",
+	"F5W420gAfqlQpGEzdU+7yVxS85ALrsd4NQI3ZKAYvdEumiOEq9yXw2Hu1hGSGJWIAAv/0TUA4pxpLC+h",
+	"7pY9ae3V+TuEoPEVQHbhCqGP5Y6EvMlO4baae3+L1gvX/GzRp3hnxdbN84sS7j8t1Hk3arUH5TJu5VLB",
+	"OPFiyK4sJ7lwX88zban5Keuhvruig3VXxZWNga135puW3zi2uvdiY8TTbm1vVa+MfHYWC+HufW/PktP6",
+	"foXyduxS39xlLlkaO+1u7pTXpWKPLXa0VEYMHeuNzR1Lqrqga+Ngc9fFSoB739vfBoplRaDYdwvIlFS2",
+	"oO6QTCZUzbwm1jiSlAcaOgLu59m/P0HLcln12Rra9ytl1rlg2SV3yyJr26v8npoPu6s8vhLHfgC3flJO",
+	"vZlBlzNkTOZ5QiacXj28rg+2+c4Z9vzlhpv47RKrLUcEKEXa8CgiGKNyCqVVcEpKM79JlfEPjdDfmwwr",
+	"uYdnW2H2hxdif2NWhpWIMN+LE7PqEtKC97twb4SzG1xReuCK1rkZo5G0JMvyuylyLwqNYyVjxalhhbsq",
+	"nAG2OvDtgt4hhpyt4XKIUWs0dTGlMrXeUmsJ092sD94aV1OqH3BZ6h9Dwm5u7m4Cs7IYSfutDGdbiOGs",
+	"puFzWZzeOpiWY+3ueTFe/nGuVAkrJIirkMijIo3sLrC8ggLWXB6/tbO44KdHQ1qN5C0DCvurW3Y1kJOC",
+	"z6o5pJFm2RytkBa8XU3v1PUuOr5w3HRY795/gF7ikkNWaSf2Ouilg5nfsmYv0dbkH5fnZ4RGWhbuzZyr",
+	"mEvduiRIVPRMk5ANaRIZ0i8i9K4ynU4rMFclUZH7NYd+mnTiLkSYoARmdzQw0cze4RljvD69qS7391tv",
+	"spZ4sK/+XKvhRXXEsDv02NhazKvuSeWNTwR6nEZkwGZShGS34QIrWLOPfmt3s9Nh9nMWRbaRXogHnexP",
+	"ScBMqUZQcbVC5HmqL8z5rV8sX3J+/1sppCUoL96r94SqTQacwg+trOu/+LssxSEKv2qyzRBp8wcqWH/U",
+	"G9cWPCXbOUlyKvvO/RRzql3tzeYOC3eNPFIjrG+xqcX78LDf/jYQLKm2/q7VUHez/QpNtBizQXFfjNZ8",
+	"/ARi3DrCrTKwzB7xUhB02XNdjLzYW8HH0ubEzWSidJW8ZZqHNjKSXsGDtuRC3MPKNZ+AgjlLHfZjqsm/",
+	"KkURWjnH1ton/6qcgNKUP8BkOsWU4wwohNKul2676TuQ3wMlpxpjPfbOXFepB3POcfQmEbKijVSsGDkv",
+	"FWEgGBIFOs6OU7V2aMx3buuoGzk8rDK89WoXlVNwLALvP93/XwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

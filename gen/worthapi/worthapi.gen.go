@@ -247,6 +247,12 @@ type IfMatch = string
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
+// ListIfMatch defines model for ListIfMatch.
+type ListIfMatch = string
+
+// ListIfNoneMatch defines model for ListIfNoneMatch.
+type ListIfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -268,6 +274,9 @@ type InternalServerError = Error
 // PreconditionFailed Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type PreconditionFailed = Error
 
+// RequestTimeout Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type RequestTimeout = Error
+
 // ServiceUnavailable Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type ServiceUnavailable = Error
 
@@ -282,6 +291,15 @@ type UnsupportedMediaType = Error
 
 // UserNotFound Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type UserNotFound = Error
+
+// ListCustomerSubrolesParams defines parameters for ListCustomerSubroles.
+type ListCustomerSubrolesParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
+}
 
 // SubrolesAnswer defines parameters for ListCustomerSubroles.
 type SubrolesAnswer struct {
@@ -348,6 +366,12 @@ type ListCustomerUsersParams struct {
 
 	// SearchFilterSubroleCode The same as `subrole.code`.
 	SearchFilterSubroleCode *string `form:"search_filter[subrole.code],omitempty" json:"search_filter[subrole.code],omitempty"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // UserPage defines parameters for ListCustomerUsers.
@@ -368,6 +392,12 @@ type UserListAnswer struct {
 
 // CreateCustomerUserParams defines parameters for CreateCustomerUser.
 type CreateCustomerUserParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
@@ -386,7 +416,10 @@ type CreatedAnswer struct {
 
 // GetCustomerUserParams defines parameters for GetCustomerUser.
 type GetCustomerUserParams struct {
-	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -402,8 +435,11 @@ type UpdateCustomerUserJSONBody = UserPatch
 
 // UpdateCustomerUserParams defines parameters for UpdateCustomerUser.
 type UpdateCustomerUserParams struct {
-	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is written. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -467,7 +503,7 @@ type UpdateCustomerUserJSONRequestBody = UpdateCustomerUserJSONBody
 type ServerInterface interface {
 	// ListCustomerSubroles Get Customer Subroles
 	// (GET /customers/{customerID}/subroles)
-	ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID) error
+	ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID, params ListCustomerSubrolesParams) error
 	// ListCustomerUsers Get Customer Users
 	// (GET /customers/{customerID}/users)
 	ListCustomerUsers(ctx echo.Context, customerID CustomerUUID, params ListCustomerUsersParams) error
@@ -498,8 +534,43 @@ func (w *ServerInterfaceWrapper) ListCustomerSubroles(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCustomerSubrolesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch ListIfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch ListIfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListCustomerSubroles(ctx, customerID)
+	err = w.Handler.ListCustomerSubroles(ctx, customerID, params)
 	return err
 }
 
@@ -649,6 +720,38 @@ func (w *ServerInterfaceWrapper) ListCustomerUsers(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search_filter[subrole.code]: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch ListIfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch ListIfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListCustomerUsers(ctx, customerID, params)
 	return err
@@ -669,6 +772,36 @@ func (w *ServerInterfaceWrapper) CreateCustomerUser(ctx echo.Context) error {
 	var params CreateCustomerUserParams
 
 	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch ListIfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch ListIfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
 	// ------------- Optional header parameter "Prefer" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
 		var Prefer Prefer
@@ -713,6 +846,21 @@ func (w *ServerInterfaceWrapper) GetCustomerUser(ctx echo.Context) error {
 	var params GetCustomerUserParams
 
 	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
 	// ------------- Optional header parameter "If-None-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
 		var IfNoneMatch IfNoneMatch
@@ -771,6 +919,21 @@ func (w *ServerInterfaceWrapper) UpdateCustomerUser(ctx echo.Context) error {
 		}
 
 		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
 	}
 	// ------------- Optional header parameter "Prefer" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
@@ -893,6 +1056,16 @@ type InternalServerErrorJSONResponse struct {
 	Headers InternalServerErrorResponseHeaders
 }
 
+type ListNotModifiedResponseHeaders struct {
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type ListNotModifiedResponse struct {
+	Headers ListNotModifiedResponseHeaders
+}
+
 type PreconditionFailedResponseHeaders struct {
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -902,6 +1075,17 @@ type PreconditionFailedJSONResponse struct {
 	Body Error
 
 	Headers PreconditionFailedResponseHeaders
+}
+
+type RequestTimeoutResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type RequestTimeoutJSONResponse struct {
+	Body Error
+
+	Headers RequestTimeoutResponseHeaders
 }
 
 type ServiceUnavailableResponseHeaders struct {
@@ -941,6 +1125,9 @@ type UnauthorizedJSONResponse struct {
 }
 
 type UnsupportedMediaTypeResponseHeaders struct {
+	Accept          *string
+	AcceptEncoding  *string
+	AcceptPatch     *string
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -964,6 +1151,7 @@ type UserNotFoundJSONResponse struct {
 
 type ListCustomerSubrolesRequestObject struct {
 	CustomerID CustomerUUID `json:"customerID"`
+	Params     ListCustomerSubrolesParams
 }
 
 type ListCustomerSubrolesResponseObject interface {
@@ -1000,6 +1188,23 @@ func (response ListCustomerSubroles200JSONResponse) VisitListCustomerSubrolesRes
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListCustomerSubroles304Response = ListNotModifiedResponse
+
+func (response ListCustomerSubroles304Response) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
 }
 
 type ListCustomerSubroles400JSONResponse struct{ BadRequestJSONResponse }
@@ -1071,6 +1276,29 @@ func (response ListCustomerSubroles403JSONResponse) VisitListCustomerSubrolesRes
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerSubroles412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response ListCustomerSubroles412JSONResponse) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1191,6 +1419,23 @@ func (response ListCustomerUsers200JSONResponse) VisitListCustomerUsersResponse(
 	return err
 }
 
+type ListCustomerUsers304Response = ListNotModifiedResponse
+
+func (response ListCustomerUsers304Response) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
 type ListCustomerUsers400JSONResponse struct{ BadRequestJSONResponse }
 
 func (response ListCustomerUsers400JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
@@ -1260,6 +1505,29 @@ func (response ListCustomerUsers403JSONResponse) VisitListCustomerUsersResponse(
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCustomerUsers412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response ListCustomerUsers412JSONResponse) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1464,6 +1732,52 @@ func (response CreateCustomerUser403JSONResponse) VisitCreateCustomerUserRespons
 	return err
 }
 
+type CreateCustomerUser408JSONResponse struct{ RequestTimeoutJSONResponse }
+
+func (response CreateCustomerUser408JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response CreateCustomerUser412JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateCustomerUser413JSONResponse struct{ ContentTooLargeJSONResponse }
 
 func (response CreateCustomerUser413JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
@@ -1498,6 +1812,15 @@ func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
+	}
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.AcceptPatch != nil {
+		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1755,6 +2078,29 @@ func (response GetCustomerUser404JSONResponse) VisitGetCustomerUserResponse(w ht
 	return err
 }
 
+type GetCustomerUser412JSONResponse struct{ PreconditionFailedJSONResponse }
+
+func (response GetCustomerUser412JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetCustomerUser429JSONResponse struct{ TooManyRequestsJSONResponse }
 
 func (response GetCustomerUser429JSONResponse) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
@@ -1990,6 +2336,29 @@ func (response UpdateCustomerUser404JSONResponse) VisitUpdateCustomerUserRespons
 	return err
 }
 
+type UpdateCustomerUser408JSONResponse struct{ RequestTimeoutJSONResponse }
+
+func (response UpdateCustomerUser408JSONResponse) VisitUpdateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateCustomerUser412JSONResponse struct{ PreconditionFailedJSONResponse }
 
 func (response UpdateCustomerUser412JSONResponse) VisitUpdateCustomerUserResponse(w http.ResponseWriter) error {
@@ -2047,6 +2416,15 @@ func (response UpdateCustomerUser415JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
+	}
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.AcceptPatch != nil {
+		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2166,10 +2544,11 @@ type strictHandler struct {
 }
 
 // ListCustomerSubroles operation middleware
-func (sh *strictHandler) ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID) error {
+func (sh *strictHandler) ListCustomerSubroles(ctx echo.Context, customerID CustomerUUID, params ListCustomerSubrolesParams) error {
 	var request ListCustomerSubrolesRequestObject
 
 	request.CustomerID = customerID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListCustomerSubroles(ctx.Request().Context(), request.(ListCustomerSubrolesRequestObject))
@@ -2347,107 +2726,113 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D0LUxs50n+la+6q8tixGWMDgVRqjyTwHXsJSfHYbH0xi+UZ2dYylhxJxvhL+O9fqaV52eOxIYQNuWzV",
-	"xsajR6vV6rd6PnuhGI4Ep1wrb+ezN6AkohK/viLhgL4SXEsRm78jqkLJRpoJ7u14u/GETBV0RpJdEk19",
-	"4KIWmh6dOuxyIFHETEsQPXgtSV8MCa97vifppzGTNPJ2tBxT31PhgA6JGV5PR9Tb8ZSWjPe962vfS/q9",
-	"GhDeN11mYTgZUBjSYZdKBXpANOgBUzCRTFMIbScfFB0RSTSNoDuFUAyHRD0HOhzpKbAeMJ20BC70gPF+",
-	"JfiLwPW9q1pf1MyPNXXBRjWBMJK4NhKMayrtevOrOuhzIZetSvRADyh0RTS1K5xQSYHZrgvWRrqKcm0W",
-	"pwemNXbhgtM6vJxq6lBF8EfQ4oJygwJJQm1mNL+PqAwp1zXKQxHRqA67GoZCaWiuAydDinAR99tmK9+d",
-	"knCAY8RMaQOiHlAOnXq93rkVYg3G9k5IvxxNSkvB+3BJYhYRLWSCr7Gi8pGCkaSIiksqFRP8zgjzvaQ9",
-	"KikP6e5oFLOyTewMCI9ixvsvTL9Qd2CCm2GgM1NRpR8psAMBURc0gp6QhhwfH+2/gq31VvDk1gg7Ipq+",
-	"YUOm5+H6YPaeKYhpTztsKQqfxkITtQMd2UmgUzAkU+hSGJKIms0WPKQ+EB4B49DRHVA0FDxSuCQcwIw7",
-	"GYiYAukTxn0Q0nfLNgMzBYEPglMYCknzw9chkqSna4zqXm2g9YiMWM3QdWwWUXM8qdZo1GHXErcdlQvA",
-	"FmboUPAe648ljYrYoVdkOIoNgtoeiSJJlWp7z+WL7e1nz/WLhg9tbyQZD9mIxPigub1tHnh+FWLfi5iF",
-	"03KitMi0p2wgYruxBklhzCjXvjmrTCtw0CBK3U94Gh8pUOPuXzTUO9D5lNsQg/dJivf7R9qnF40gCJ5P",
-	"XqzPYu3Ti5Z9UI41u4CD1+X4yo4DM/yCGIbUk2I4c1bEhMMfNTdW7SCyDM7gmChogBaGE8VUGzbkQ8T6",
-	"TJtPgf8SNaAW02Nu0BIKSdXtzxfVcrrbQ7Y+u6Lj5FQImBCmoUt7htq1nDLetwdjJXZjpEafSpzvw4cP",
-	"u2PDSDULiablaCRZC7McHNAcWAWGoWxubQSGz6ib8bpr34sZv0B94IiS6JWkRtycqrKlmwYp+zWcACZE",
-	"QWi7VCJbjKhEsA8ib8frU/1qrLQYUokT+Z6RckOqnWISuoeGoLx/Ogqpj4ge1HOPfM+AkbRRI8EVrRtB",
-	"+o+1iGiyZp6es8htKIn2mVS6YmHELstJmBHpUx9Slt4znb+7JUoaChmptWAtt86b7N14FH0He5dr4342",
-	"azlF2CoJ0ja5C5K0iLhnqrTgV9ClW9+dUua9rXSOOO1qbraTkpI73saDXu0t0eGgALYVpnVURP07Wj+u",
-	"+np2+hS200XiMpnikQLTqA7vOLWCkCljwwBJmyQkkagVzCCsN1Y0ggnTA2gFTYOjTNqv081W81nYrdGw",
-	"2au16Har1t0It2vPwmDjWbROe6RnFCNmYDHr9XzP2APejldY+GL50hNySLTZiTGLSpWFg55D/+za97hm",
-	"egqa9JURamYvoE8ukSiGpaaQUUCh87RTh4MeGkAOH0ODiMVmAtosQLiaUGlathrrqDk4+xCcialptUGB",
-	"SLKEk6Eppa48UkbEKC2m+Z8fod3W/tnTx+320y+PP6w9+bXtffyz7Zmfz562vccf7Tc/bTjf5snTJ8nT",
-	"f86h2Biqbr7akCpF+ubhcKyMpgJPDcZoDtGMQyTG3dhqtVS5LToUnH6bbbr1LjWDFhK1GJsTYM7ZrXbH",
-	"rOwH2CJrWJaYf+bYz9ummc0JxPkenLtBjOPITOtcDgbTBFpBAIwrvYz5liLZgVatYRvWvJgFOopA9lfg",
-	"X9utjfVgqxXUos1mWGvRYL32bCMktbBFG81nz4IG3WqW8y/Hq7+Gd12bzpbPIyt/SSJnraDQFFxTjl/J",
-	"aBQ7NX3tL2VW9TlPatLILM3sIEZUmM9/Strzdrx/rGXuujXbR63tSSnka9Pw2veo+eOViGjRjts7Ojo/",
-	"ODzZOzrcfXN+vHf0+97R/BJ8L6W3Ql8zJIgwHEuDmJJuShM9ViVekB5hcQe6NBYT2AgCHzoIX8caeBtB",
-	"AAIpZZ4Csn34mAyfgZdfpm9xdJYOItB2zrvkkjXYTSqCeMDRewTJVvl5F2jm6KnlPD1le+E6rc27hmb9",
-	"MVW9s4b5XrXM27BSZ9f82vfy9vLS7qmVjlh6Zen1RIg3RFqKWJmElxJr2UacJH5OY8+jh0gPCIf1jU34",
-	"D3tZyWdyO/YQUb0vZJdFEeXfCZ/Yf3f08uD1673DlTlEtoIfiznk1/XAieyAG4WCxMdUXlJpV/ywxVKy",
-	"IrBLArumH006la/xgRPje4leUmTm+4TFVq5+e/mCvgMrXy5pBMI5muklldPEsLCKb2Ko2XiXMbLjKZDE",
-	"HW3N57SNohhVY+pHllKGAllITzm5JCwm3fiedAJzfrpEUXBRFBuxZEqN0Qi4oFMFIeFcoHkkKQkHNEKb",
-	"UgsBQ8KnNiIsFUwIN5anGUWRoSWHOnwYUD2gEoiLHGshLmAUk5A6C5Rbt4oNeF9wMeHPs70fkguqgGlQ",
-	"pGf6gqI8cn7+750aMI5RSwMZ1cSQhjy+joxOhHhL+NT9qu6HhkISx1T6CQklkTeXM5BGmSAUQ6qQJ/hu",
-	"Y1ERTSNwqJEyDUMyrcOh8wdNiIIIw+s/t3tuu085GeuBkOz/bsjjv52+cXq4e3ry73dHB/+793plZaOw",
-	"jh9Lx5hZ2vdAqR8+fKjNRjyrhpgNkH4tzarxaCSkptFbGjFyggi8L/v3kQJne9fMxIlX/7fjd4fIwJiN",
-	"eJO01R4PRbQscemBKx+nispDoffFmK/CRtJzm3EOPC6H1tmXBFnU7oglGjU+V97Ox7Mi9/AO352c7787",
-	"PXydO33ZEFalPBQaLGwZJ/DMyUfW8HV0kR/7Qe9iigob6BLDEeHT11QTFqtKP28SWzJ0XBQLhgxIqM/5",
-	"eNgtc3e7JEU+jmPT2XxaxdX6duf97kJGZpzmte+5IPE5KcmiOtp/Bc1mcxsYh9OTV761B4YsjlmSneP5",
-	"mcM4IprWNBtSr2LOjdyc3WmZw3ll8DevfY9Fq4UP83CWOrZz4zbMuOqchJpd0oXYNsDlJFpXiJgSnh+n",
-	"dZ343T8vnmz92nfx2vvbg63cnF+5B89mRbjtThCAGbrNY7VAeAWKKKCjAOec5L/2vdTDMxOeQ1MX+Ztv",
-	"MEdADcjIBZB7TCvoCj2wf34QUg8gEuF4aE51HTqGmdYtp8R8PrJY4Nyl/lZ5TnPqWlkeLT7EhNUi9H8J",
-	"xpM4eNvz8X8hk/ijQYSYlChmMwR6x2pf4azdhQqYEMJrh//iruRk4nyeKAsHcMF4ZNCBDW12NVP1Mv03",
-	"EZ9lm4ApKKAY78fUDpUmNjvLyk+ziRsGVzZnmPDIml8pwSUZzUTaHNIkjztLrbWAJokQXRsMtgFNDEhq",
-	"OlTL6HCf0Thy4jhdKZGSTOfU8gyBKQbKtiA34twe9MyzcryNiB4kiLJr8EGNwwEQBR017koR03ooItpJ",
-	"LVvDX7JEIJdYUl/G03NHqILaZ9ZuAc86ly38kE6SfJ4Zyhsa5WjnszckV28o7+uBt7O+0fILgfY/2+2r",
-	"IKi121frQdt7/MTfed4eB0EzxH/pv9rtj23876zdvtraNw13g3Z73Nh8Zj7WA+xsPnfxY/2Z/di2H/v4",
-	"sWE+mkEQnP3yr/yM++32VXPXfG0F7fbVxkvzddN83Xr51TM9/nWn9su9zfbk6eNfd9rt+g+7vCcLsigS",
-	"KVGdUUE40Jqhx8QvZCgXedZ5oqQUqHRjyWmKyW16GmkyFF0Wz3bbbFX0MpqU4wTL2Jo7i8eu9fxxThec",
-	"X4Lvjmo2TcU5P84gmRGHLOpgDlUH2RUg6pFXpb5YN/xz6MSkS+NOwsRjIS5oBESXaf9RyVxGHoKkLl2I",
-	"8b6dw4GWzxaRTF2cE07iKcb9K7emTJ0+5ezTmAKLzDw9RmWa6V8222ZzoxFubfZqW5ukWWttbwS17TBs",
-	"1cKwuRVGYbBBw3VvKWl1acldrDfmZyMC8uy/DIYjpi5gd/mKm6XKa2g1DQtEGRkcYUrnQiowMm3A+gNj",
-	"O0rCzbY6IIv3dp6jwebE/RQG5NLdXyrRv8sponIrC0CV3ioyWCQ2+QwX6xvlJbTEGjFJQy2kzVPgAgQG",
-	"DyZCRspd4akvM/MipkYxmZ4vtYGaKeXdyEZLyaSCb1RscAG8ZLQi3sp2P7fvN9yVxk1w0ro5Tpor4WRO",
-	"wynQu29RVACzDAuGD+acGrOYQKfHeZQ1qGLZMz6Sv8Ep8WzOKbEgqDoZiCSt3toJgtPsHLM0ORnDZ2VO",
-	"h5UN6+1rP1MfK6mkKMNXYO83dYQgGOeXVBruH+UmKfF5bNouFqZY9FkZ85FGnGSs0LEYDVOKsalRTF38",
-	"kklnVeFI0IvFpNrlsjWrmFTb1KkisvK2bBSs4SqqRk1BOzf9ispLQXO5f79QI5hzDFWdA3ehODkHYBD/",
-	"bQ5Do1HKyJcqc26Dy6h4jkxv45HyM3fFLM+r1iTNRls1ooR7/mR+qzM/eqXPyVgPziXtnS9yBjsHOzP6",
-	"NXIdq8vqKYykuGQRlQVdTLpolFXFbk+06z+Z84/EnItq/0/2/BDY8yx7yDHsZezZksccjg8Ofz842XsN",
-	"XapY5GwlFzowyJ4Ig9YkQvBIAb3SlGNZBgMOHw8NenZfnRz8vuf53sFh7isOnIMnh2jTsXZJJKbp4QhJ",
-	"GOWAk+zrJdM08s6SFXzvFuqqttDGt7IPDZ8xyy6VHIfjIZUshIPXOVcz5RrQIQ0uDLie43nJZfZVLdDE",
-	"5EpAWGp3GWZFw7FkenqMF98R2V1KJJW7Yz3I/tpPEPXbh5PkEhKyZXyagTzQemTD8Yz3REmw8/1BSt/2",
-	"xr0x/s1c4DIlzVhMo99l5meXaerteI16UA/MwRIjysmIeTtesx7Um3gtVQ9wFWtJyFatfc6uWV6vOcrE",
-	"Nn2qF/gyXCNX9CUf/jWkjKmT0KXQZ5e05MJszFR6n/s4ma94Z/VjuXDImqwV7rRen81ck1oPgjtIDFsp",
-	"spMTUcWwzqohkLwU/arI3dKErZq7l5YgfRcvOpblh7z7z8NP72lZGijrkdLKWu4+HXZpLO9SSG3DTs3l",
-	"nbJLH6bH+vbyHrM5rde+t7HKisruZGDfFaAsScfOc0E8l3n+9/HMnDw1Hg6JnHo73v9QDWkSU+5oa9JH",
-	"OZrmSHlnZtxFTAiZSCUHsmxG9HLMx8ciBdCd4mcddqHHYk0lKE14pGx8Ew/NC6sFdEBI+yslMhyc2+Yf",
-	"bZuzpNFzUPSSShLb+AKJY6y/U4ddPnVu2pQrZRdZkTHaqlYYQTU4M7o77ZPYqIe25pEStkc2AHJM0BOW",
-	"lEXS9ErnLuLD6cl+7ZkB3BgKp78EQRBUM9hTxOXXcVe/PJDct6npAzHxbQZCw9YN6NKp4DYjnnK83YsR",
-	"9fTy7qcxldPsluzIcq+MGUe0R8ax9nYaOS2Zcb3ZMuyOcTY0el3DL6lqMwvov8XEZuu7whCI7D412FsE",
-	"DjL991S+XwjWelAGF7lycAVBcFMwOz0SK9pBXCqksRTepEZWcg1d0j6RkUE8LgRLZ+Ugfp7lLUzTlAab",
-	"Yo6AOUsEqbRiQxhHaipff8E+SSzPklXtGsJOCoI569VM4bsgSBKuc/EtGy/17a1wxvsQEkWXXwWfAd4e",
-	"5gLg1eHS63LyxkwEpG8hNXSnzqbs1DpJ9SWmUTszXSmPDMAoq5+DUSPs4TXmisUa7gXj+BM2M2tBs2pZ",
-	"DbnSRQqpF5USqP36mEVfMmvwS2oLfkGr74u1A79YPvcls/O+ZIbdk5sWEEgynCIfspl9SKf2gdrNtZP7",
-	"YGf3IZveFtJKQcgnTmHhhi4dMB4BgVrZluFVKisVcJ/oFQl1PHXpRdHCwx55N7iN71SppLBDGWeshCM7",
-	"AovgKRjxK1NwES6s7YP5QzcELz2Ri6DLexVuCdwbcjvYypnDAjjT7IJyGFtLYNwb2iTrGwFoCRts8mWS",
-	"Q2b4Q9bBsG9nz5dBnfpnSsHeXAb1W9v9hmDbc7iQz6Tum5XSzQt+vjxsx3acm8JmFci0tqGx4xdCmstc",
-	"uz11OpUVsx/LxUISxu+wqFMtghJ9kkVnt+cxxzjUPo60UBNLYcq4x4qwZR3OvgJpORireE8B1JSVrAhp",
-	"2v6OAK3gQwU4kZWsCCO2Pbs938nDt4gHFYCzHGNF6Gzjs1vzlzx0C3lNATzLPVYEz5ldd8BrcnAu5DtF",
-	"OPNZrytCm+tyRxRZ4D3fxp9V/NWZGCs7unJR1Flf14wrWAtN4vN00AUmmWX71jSI8Sp1j/HIB8HRAjLm",
-	"jcJSo7bsan1ZMo6dFbsV+GxioS12G88l6SSoKQ5aXNgqjjaDMmdHLrpe8F05Bg28b5jSqzsGsZ57LVfQ",
-	"vcpBVyj+/hBLGM0Uri1U0SwbA1uvFZuW1+Bc3Hu28U/f5nfg20y8amWOTd8bCVXit7RVZfF+E7OxQ2SB",
-	"PsaPXd7niCg1ETLCUqt1MGIK29pgENOKxr2khOFcWsUjlZSKmHcJWju7okjpLXyCS9q7mnxWluFGvxTR",
-	"9GYXbV1aimf2oP4XCS+U4P9yz+uhGBbj3jveW4IyO5f34P1me2UB8B3vlwZsbWzBxsYGBI0g8ApJCTaY",
-	"OpvHzaLVs61dJLSYGH298qXd5H5L6a16TB9I3+RAsvc2oPvEvh8BGE89SDX3Rog63vW2xVpJZKSqLdMY",
-	"T81355iy3pf5Yt7X96CNJDWKV6rnmpd3ScdV5Fu+sPMDEckO5HuSyLNks6z/7HtHci/WqOqGbQrvvPjv",
-	"KoVYXQC/WpPIN15UsXyZNlEY4zvXJxor9JitK4n9NlYBr6Qox4+sxNiNL+oxt4zPrn225W2vFwZq3RUD",
-	"ELYCc1JPnhRqL9yk0v/d6yhpSeAV2uYrVH8jA32Z+Z27tPE9m5D3JKxuImkesogovsNgGW/PmHozaFVk",
-	"raLzn8UxYArXbJ3CrGR5UqxwtTpAPzf0YWYkWVJZMk2+XtJ/lakPL6eAhdwX2Pvlby1w7xfB0+YuqmBE",
-	"kIAa0ZD1WFghCZe+VeTjD/cej5XyMvJl+mGXT225RBoravNaENu44khQu2Z6xZS+x5r+JetYqlo4teJ+",
-	"vCoFl8nuuD9WmsBuRAo+klYL1gPY2m5tQhAEQbHo2JDx9zkNpuEvKsUxUygoXxEhn/1uE6h+Fu34WbTj",
-	"Oy/aMVPKPU3oqSLmG9X2mC3C8JXjFyuAFAd/m09ZWTzB8lohC+pVoeS0D+GxTacFISG5hfOk8orObS/m",
-	"nC2wSY4Tm6ZwP08turTjorGJ3Ma31cbU7IbLSZutPmLkK6URjWzeLhY8ewAVSf6+KiTfuvLI9fXqNyGO",
-	"Eqdi8R7U9cohXhTe8+buHgkHyauPTPvI7FhMwuTqDCaZPrdJoXpAJeZjTWeIzfVPmZS9QoiZZDAbEHD3",
-	"5HJtbhQjeJuBqmCI1p/LyPKxTv3IXkd2EGUaY5rObiazWekYU6BX2gfmXoaDqes+cKqQXF2WeNO+B82+",
-	"XQvEJZW5t7MUSuOLsZ4rYpsEM347fneI4TJlFyzHsa3Pt/htzLcLauS0qEx+nOY1fJfCCmochlSp3jiO",
-	"p/kKru73oj5VPPH36ttZ7cKQg/m+wg+5t7OvEn5Imv+MYPxNEYzVQhcPIt5gPSF3XQt6pv7zweHvu28O",
-	"qqo/F63X6hLQq8RXC2U5KyptfrtqlmVXvysqslb5uCuUTndR2NZK/Xtr4P8wRbZ9r9VYX36OSl7A8zOA",
-	"d8euSedTXN07aUc3gC7yGeJ7cLAsLFO2PPMjZa9oDYRCx+FUjKWqw8usCIMjE+da1Apyw1r10XcvQHIv",
-	"Ux0QBX/U8upb7R22Vj78UduXZJj7AdVxSaUjdVQQk67HDlPJM2OXdKWYKHxDP6qS3FXsNXMW1JEd4KKm",
-	"tHCpVU5XTKIac/riWMbejrdmJMoaGbG1ywa63RyWV7yWWs9ch9m2XJ9d/38AAAD//w==",
+	"7H0Lcxo5EvBfUc1dVZLdAQ8GP1OpPZLY33kvcVJ+bK6+4DNiRoDWw4hIwpgv4b9/1S3NC4Zh7DjeOJut",
+	"2oAHSdPqbrX6pdZnxxejsYhYpJWz/9kZMhowiV/bvs/GGr4FTPmSjzUXkbPvnA0ZGbGAU6JnY0ZEn+gh",
+	"Iz0RzOA7Je/fnZ65ZDpkkhGuFXklIs0iXTuD1lwRGgk9ZLJO2hGhQcBhWOj5WtKBGNGo7riO8odsROHd",
+	"8A5n31Fa8mjgzOeuhesg8kUAj5bg6/KARZrrWTeGIoFvSBWhCUDxEOTpyeErstdoeC5RzEd4Glv1rXpj",
+	"+9lXQvmean94BxS2z179uwIODeRbO7t7dwf0FfWHDMaXIlyGtB1O6UyR7ljya6qZSyJR86FHt/SFkn2a",
+	"cMkCZ1/LCSsHIO73akijAXQpxtaox6Qiekg10UOuyFRyzYhvOgHhxlRSzQLSmxFfjEZUPSdsNNYzwvuE",
+	"67glAczxaHAnfLnOTW0gavCwpq74uCYQRhrWxoJHmkkz3+ysjgaRkOtmlWUAnOEUCW+6rpgb7SkWaZic",
+	"RjbBLpGIWJ28nGlmUUXxIdHiikWAAkl9DW+E52MmfWAqBuuABXXS1mQklCbNTRLREUO4qH223cp2Z9Qf",
+	"4hghVxpA1EMWkW69Xu/emREPzuigGE1KSxENyDUNeUC1kDG+JorJJ4qMJUNUXDOpuIjujTHfS9ZnkkU+",
+	"a4/HIS8iYndIoyDk0eAF9PN1NyNx4FVM6SeKmIEIVVcsIH0hgR1x5e5stry7r9wTqtkbPuIFMvoD0J4r",
+	"ErK+tthSjHyaCE3VPunKbgydIiM6Iz1GRjRgQGwR+cwlNAoIj0hXd0EiiihQOCUcAMadDkXICB1QHrlE",
+	"yFhUwcBcEc8lImJkJCTLDl8ngaR9XeNM92tDrcd0zGvA1yFMoma3nlqjUSdtw9xm1EgQbAFD+yLq88FE",
+	"siCPHXZDR+MQENRxaBBIplTHeS5f7O3tPtcvGi7pOGPJI5+PaYg/NPf24AfHLUPsexFyf1bMlAaZZpUN",
+	"RWgIC0jyQ84i7cJaBdFtoUGU2ke4Gp8ooia9P5mv90n3U4YggPdpgveHR9qnFw3P855PX2wuYu3Ti5b5",
+	"oRhrZgJHr4vxlS4HDvKCgkDqSzFaWCtiGpH/1uxYtaPACDjAMVWkQbQASRQyDWLIJQEfcA2fAv+lasgM",
+	"picRoMUXkqm7ry+m5azdR7G+OKPTeFUIMqVckx7rA7drOQOFAhdGJXEDu8aASXzfhw8f2hMQpJr7VLNi",
+	"NNK0BUwHB4QFqwgIlO2dLQ/kjLqdrJu7TsijK1T7ThgNXkkG2825Kpo6NEjEL0gCMqWK+KZLKbLFmEkE",
+	"+yhw9p0B068mSosRk/gi14FdbsS01T99+yMwlPNPyyH1MdXDeuYn1wEw4jZqLCLF6rCR/mMjoJpuwK+X",
+	"PLAEpcEhl0qXTIyaadkdZkwHzCWJSO9D5+9uipL5QgZqw9vIzPM2tJuMg++Adpk29jHM5RxhK2VI0+Q+",
+	"WNIg4oG50oBfwpd2fvfKmQ820yXmNLO5HSUlo/dMxqN+7a2xzTJgm820joqoe0/zx1nPF1+fwHa+aruM",
+	"X/FEEWhUJ+8iZjZCrsCGITRpErNErFZwQFh/olhAplwPSctrAo7S3X6Tbbeau36vxvxmv9Zie61ab8vf",
+	"q+363tZusMn6tA+KEQdYYL6O64A94Ow7uYmv3l/6Qo6oBkpMeFCoLBz13xabxgdouhNNBwo2NaAFGdBr",
+	"ZIpRoSkECijp/tKtk6M+GkAWHyNAxGozAW0WQiM1ZRJathqbqDlY+9BgkQYwOJiamkV1coZQSQZvHlPJ",
+	"AmuahLNS7kREGuZKUZlwYBZxYwqKDTT/30fS6Wj34pennc4vX55+2Hj2W8f5+L+OA48vfuk4Tz+ab27S",
+	"cLnNs1+exb/+c4kMYMza99VGTCk6gB9HEwXaDPkFJs4yxOARCcSkFxrNlylLxmMRsW9DyltQkhpSoWME",
+	"6BlzftNr4RcxgfUCq9KYNtR6D8zyaGyC/cL9oXmqUhfBMr2njF7dkdqAqR+A5G+40lVWbymBC11uzXqj",
+	"3nhWJx8SHw8IH+uKAPU/Ehnw9nEcYAw5QUbh2hI3mpkVzELFlnmi1dj8my5WQ7lqC/Zu1Nu8PfWWF6yI",
+	"4vUM1IxpZh7jAl1B5pQP/s7L0/iaCjxCgMdld1XqhiLUuiOtB1JMwgBea72QSCvS8jzCI6XX6WOFSLag",
+	"lRvdoK2t1orsBoAaUU6l2WttbXo7La8WbDf9Wot5m7XdLZ/W/BZrNHd3vQbbaRarNFZ9+xp1Zg6djeqH",
+	"2t1LGlgHBurRxncPX+l4HFrLfeNPBbP6nGU1CWqs5mYQ0B7h85+S9Z195x8baaBmw/RRGwdSCvkaGs5d",
+	"h8Efr0TA8q6dg5OTy6Pjs4OT4/aby9ODkz8OTpan4DoJv+X6wpBE+P5EAmIKuilN9UQVOEb7lIdd0mOh",
+	"mJItz3NJF+HrGp/PlucRgZyyzAEpHT7Gw6fgZafpGhxdJIMIdKdlvfTxHAyR8iAeRehQJjGp3GzwK/X9",
+	"1jLO3yJa2E4by97iRRdtWe+0YbZXLXVAVupsm89dJ+tCW9s9cdwhlmys6UyIN1QajqjMwmuZtYgQZ9nw",
+	"HDqN9ZBGZHNrm/yHvyyVMxmKPUZUHwrZ40HAou9EThy+O3l59Pr1wXFlCZHO4McSDtl5PXImO4pAoaDh",
+	"KZPXTJoZP+5tKZ4RMVMiZk4/2u5UPMdHzoxggxwL/VYEvF8YUc1p4qB0ojug2haAqQy1TC5DGWC5vIdH",
+	"ulW/lxiGQrwcUh4ahH7b3To2ha1lF4lld4yQJE9G0xTd1ratiFiS3oIx4kjoOnkXhTM0/nCWxvZL3UCK",
+	"EYuHnOGoRJ0cW6fdlCoSYA7Ej6s02D/P+IiJiX5A9SzggfE8S8mvGZifmo8Ykhsea4HBbRYFfy96gIDm",
+	"PjuP6DXlIe2FD6Qyw/bSo4oRm3dgcny4UhO0ka/YTBGfRkCaHiOSgbwLkFpaCDKi0cy4U6QiUxppZgKD",
+	"io6MmV0nH4YMk8xib6kW4oqMQ+oz64+NDDuYFLGrSEyj5yQRDyN6xRSsbkX70JcoFgU2Mv69cwNG/mtJ",
+	"6L+cGZIkga9jozMh3tJoZp+qh+Ehn4Yhk27MQnGuis2yS/IyiC9AgINy5FrCop2W5KygwWYk+SNc/H8F",
+	"uc8jOtFDIfn/u+Wm/e3U8fPj9vnZv9+dHP3fg9eVdfHcPH4sFXxhat8Dp3748KG2mCNUNsRiStHX8qya",
+	"jMdCaha8ZQGnZ4jAh9I/niynQcP28/vpu2MUYFyvyO+uKn/ShPcynNhWSYp3LZuJvr5j0jodIEkSX9/b",
+	"NH2k1sq5YvJY6EMxiaqIvETGpFIOl/ax8dvHKRSqPeaxcYy/K2f/40Ve0jnH784uD9+dH7/OSIp0CJNs",
+	"ciw0MbClUssBKYVi7Ot4ODv2o1Z3E1QYg1uMxjSavWaa8lCVhmzizBFYc/ktDNiA+voymox6RZErewQh",
+	"moQhdIZPo2SbMM1yCE3IAMZpzl3HpoBd0oIc6ZPDV6TZbO6BIXN+9so15uaIhyGPc28dN439BFSzGhg8",
+	"Tsk7tzLv7M2KYkeVwd+euw4PqiUHZeEsjFFlxm3AuOqS+ppfs5XYBuAyu29PiJDRKDtOax6H0D6vftnm",
+	"3LXZWA9Hg53MO7+SBruL6obpThGABb7NYjXHeDmOyKEjB+eSljJ3ncRZuxCnv2ZyRlC+uYA5StSQjm16",
+	"WB+M8J7QQ/PnByH1kATCn4xgVddJF4Rp3UhKG4FfuTnep65Zuk4zqmXRKRn8EY+j5KH/U/AoTh3oOC7+",
+	"L2TsMgJEiGmBErnAoPesoubW2n2oqzEjvLb4z1MlsycunwLh/pBc8SgAdGBDk5nBVb1IV4+3zyIiYIIp",
+	"UTwahMwMlRxbslagm5wVagCuzIkgGgXGVEwYLj6vRKU5IRKf0koPzhhA4zTHnkneMrkJmFug2Uit48ND",
+	"zsLAbsfJTKmUdLZkQqQITDBQRILMiEs06MNvxXjDJBiLKDMHl6iJPyRUka6a9KQIWd0XAesmVjjIlzTN",
+	"16aN1tfJ9MwSKuH2hbkbwNPORRM/ZtM4W3eB80agHO1/dkb05g2LBnro7G9utdxczsz/Op0bz6t1Ojeb",
+	"Xsd5+szdf96ZeF7Tx3/Zvzqdjx3876LTudk5hIZtr9OZNLZ34WPTw87w2caPzV3zsWc+DvFjCz6anudd",
+	"/Pqv7BsPO52bZhu+trxO52brJXzdhq87L7/6TU9/26/9+mBve/bL09/2O536Dzu9ZysSouJdojw5ikaE",
+	"1YAfYx8WcC7KrMtYSclx6daa1RTSu/SE3WQkejxc7LbdKukFmpSVBOvEml2Lp7b18nJOJpydgmuXavqa",
+	"knV+mkKydK66i5l3XRRXBFGPsirxG9vhn5NuSHss7MZCPBTiigWE6iLtPyh4F+yHRDIbLeLRwLzDgpZN",
+	"/JJcXV3SiIYzTOEpJU2ROn0e8U8TRsyZ8T5nMjnHV/S27eZWw9/Z7td2tmmz1trb8mp7vt+q+X5zxw98",
+	"b4v5m85a1uqxgpPWb+AxxlIy4r8IhhOurkh7/YybhcqrbzQNA0QRG5zggY2VXAB72pAPhmA7ShoBWS2Q",
+	"+VO5z9Fgs9v9jAzptT2dXKB/F3NEKSlzQBWeGQYsUhN0xMm6oLz4hlkDLpmvhZzFianmNP1UyEDZA7r1",
+	"dWZewNU4pLPLtTZQM+G8W9loCZuUyI0SAufAi0fL462I+hm635IqjdvgpHV7nDQr4WRJw8nxu2tQlAOz",
+	"CAsgBzNOjUVMoNPjMkgblInsBR/JX+CU2F1yShR7afC4lW1o7AQRsXQd8+ToEYb6ipwOlQ3rvbmbqo+l",
+	"XJLfwyuI99s6QhCMy2smk4SU1T6PbdPFwBSKAS8SPhK2k1QUWhGjyYxhHG0cMhtr5dJaVTgS6YdiWu5y",
+	"2VlUTMpt6kQRqUyWrZw1XMbVqCloG1KoqLzkNJeH9ws1vCXHUNk6sOVC4nVAAPHfZjE0GoWCfK0yZwlc",
+	"xMVLbHoXj5SbuisWZV65JgmENmpEgfT8KfyqCz92oy/pRA8vJetfrnIGWwc7B/0apU5c/4iMpbjmAZM5",
+	"XUzayJlRxe7OtJs/hfOPJJzzav9P8fwYxPOieMgI7HXi2bDHcvbt8R9HZwevSY8pHlhbyYYOANlTAWiN",
+	"IwRPFGE3mkVYdAnAiSYjQE/71dnRHweO6xwdZ77iwBl4MoiGjrVrKjFNFEeIwyhHEU2/XnPNAucinsH3",
+	"bqFWtYW2vpV9CHIGpl24cxxPRkxynxy9zriaWaQJOqSJDQNuZmReXKqmqgUam1wxCGvtLhBWzJ9Irmen",
+	"WNYGkd1jVDLZnuhh+tdhjKjfP5zF5wlRLOOvKchDrccmHM+jvigIdr4/Svjb1NMB4x/eRWxWJ4zFNfpd",
+	"Fh7bbGdn32nUvboHC0uMWUTH3Nl3mnWv3sSiE3qIs9iIQ7Zq43NaRGG+YTkT2wzYimqLcSNb0i0b/gVW",
+	"xjRP0mNkwK9ZQTmMkKukWstp/L58RYqPxZtD2mQjV7Fi7q5tnz0mXrl5ejZ5frFwpnLT8+4hTa5S7Ciz",
+	"CeYDR1WDLNl9+qtig2vT12r2EGtM1jYmxRdloLz7z+PPtG56rVU9El7ZWDxhMnedluGd8n6ZQ7vYpbG+",
+	"Sy5BEDs113dKT5ZBj8bm+h4Fpzyg6+be+q6LScVz19mqgoyiM2PYt8IEC/Lhs6IdhU1WqH+8gMWuJqMR",
+	"lTNn3/k/TJMkMysjrzQdoHKQJH45FzDuKsmKkrFUrBrZiQVX444u1lUivRl+1kmb9HmomSRK0yhQJmiL",
+	"6/SFUW26REjzlFHpDy9N84+mzUXc6DlR7JpJGpqgCQ1DLBlYJ+1oZn3PiSxMD9qjtE+PzkSAMzBI2ICG",
+	"oPOaOghKmB7pALgNED3lcSVHzW50pnYQOT87rO0C4GD9nP/qeZ5XvmucIy6/9y3DLY6/D8zpg6GYuiZx",
+	"o2GKKfXYTETm0AOLsL4BJiIk5Qs+TZicpXUCxkYkpztMwPp0Empnv5ExLnikt1sgw3nER6AON9yCUn+L",
+	"gP5bTM2BDFstC8k5YECfVeDgTvaeyfcrwdr0iuCiNxYuz/NuC2a3T0PFuohLhVycwBsXDo2r7Ug2oDIA",
+	"xONEsJ5oBuLnabrHLMkEMacIEDBrwOE6KCEIj5Bfi+efM+tig71gVm1YOnGVVGv0wytcGzuKo5w2LGjC",
+	"zK6pi8GjAfGpYuuLYSwAb8RFDvDyKPO8mL0xgQP5W0hNejNrindr3bgkJdeo1EJXFmG5a1RAnhPQjYx4",
+	"ACvPYA1pwSN8hM1gLmiNriusWzhJIfWqYiq1357y4EtqRH9JTOgvaCx/MebzFyNJv6Tm8ZfUHn522xIq",
+	"cWJY4JL0zS5JXu0SZohrXu4S83aXpK831UUTELL5ZlipqseGHCtM1YpIhgcczb6DdGI31NfhzGZlBSsX",
+	"e+Dcoh6J1Q/j0javnVvCkS6BVfDkfB+VOTgPFxY8xLSrW4KXrMhV0GWdMXcE7g29G2zFwmEFnElSRjGM",
+	"rTUwHoxMbvqtADSMTUzOapx6B/Ih7QDi27pBiqBO3FqFYG+vg/qt6X5LsM06XClnEq9XpSz9nHs0C9up",
+	"Gee2sBkVNSn47ItgJfKyCX93506rFGPSaPG2EGc/dHnQLd+CYo2VBxd3lzGnONQhjlQob3IwpdKjImxp",
+	"h4uvQFoGxjLZkwM1ESUVIU3a3xOgJXIoByeKkoowYtuLu8udLHyrZFAOOCMxKkJnGl/cWb5koVspa3Lg",
+	"GelRETxr2N2DrMnAuVLu5OHMJgtXhDbT5Z44Mid7vo2TLv/UmhiVvXeZ4POiA2/Bg66FpuFlMugKk8yI",
+	"fWMahHhavs+jwMV6hGGI5o3C+uumFn19XQ6TeSt2y8nZ2EJb7W1fym2KUZMfND+xKt5DQJm1I1edyviu",
+	"vJ0AL1j/1b2df6/KMAvV/HOlxYvGwNYb+abFhclX915s/NNh+/d02MauwiJvreuMhSpwxprq/ngSjZso",
+	"L0pdFyP9NkN3TJWaChlgyfs6gZ0R25qwHdeKhf24TPRSAswTFRcgWfZzGtO+pFj8d+noXNPFllo1GzSy",
+	"0ksRzG536NqmKDlA5fqf1L9SIvqX/b3ui1E+B2LfeUtREcnkwDi/m15pMsS+82uD7GztkK2tLeI1PM/J",
+	"JaiYwPpiTj8Pqmfe26h4Pkl+XvkAd3zWqbAaBKaSJHd20fSGLvQJmZuwCI8St1jN3v1VxxoFSUF5Cuas",
+	"5GhAUhV724xLafnalvkDqFjxbRSVKvdnN/G4Y5VNO3uFxyPRMyzID6RmLLLNuv6LN8xlrlAr64Ztcreb",
+	"/b0q3JZfdVSuHmUbr7qbZp2KlBtj/n0rO97u+h4L5ei+UkdqVIBxsUAx9tuqgpCC8jU/smJmWC2vm90x",
+	"kL7x2dRJn6+MqNsDLkSYmzviu4porvLHbW6Run+9K6ktX6HtLfSzB8hbWufwyJwu+p6N9gfaSW+zDT7m",
+	"/St/lda6jWfJLF+RXo3hFh6GBHMNbZqjSR8pqOr6ILV5f2iCfucqQAUPTq6w108nSTUnCXk5I3jvyApP",
+	"SfEVPfaGPFyo9jAWhm8pUWPm8z73S/bbtffiffzhbqKrlESTvVWGtJeujzLYxhkHwlwPRtgNV/oBr6Ap",
+	"mMc3UmAexrmU8xy1J4OJ0pS0A5pzFbVaZNMjO3utbeJ5npevwzfi0fuMrtRwV1WnWaidlS0Skj0QYpLj",
+	"ftax+VnH5juvY7NwUUmSrFXGzLcqd7NYl+Qrx88XxckP/jabjrT6BevL56wo4YYbrfmRPDXJ2Hg7gT2Y",
+	"9qz01Npdz6pdrLB+TmPrKXdkVa06x2Yj7fE2XydtTUIG1LD5hosFeWA7Zixggcn6xhqAj6BIz19XmOdb",
+	"F+OZz6sf3TmJfav5o4HzyuF73LyXDesD6g/ji/2gfQAUC6kfnybDBOLnJuFXD5nEXLvZArPZ/omQMqdq",
+	"MUuQLMZF7NHRTJtbhUrepqAqMkI702bbmWtex+aEvoUoVTCTwxDwMnOmAUMr7Ea7hNur3vDgg0sippBd",
+	"7QmA5qa9FBZvuRDXTGbuHstdRiImeqkGdRzT+f303THGJZWZsJyEpmRl1iC+j9hORotK94/zrEFg05OJ",
+	"mvg+U6o/CcNZtqixfZ7Xp/Ir/kG9SNVOuFmYHyoK88qcMK8ahYmb/wzk/EWBnGoRnMcRdml9i/LoCyXR",
+	"j47/aL85KiuInjd2y6uiVwkz5yrVlhSf/XYFXouqIZQUKS7zppconfbsvCkf/NdeYfHD1J3/GYx87A5Q",
+	"67ms7gM1owOgqzyTePsVFljmyhQ6f6LMqb2hUOienImJVHXyMi1nEt8gZxyYWpHMsEbrdAnD+urmgjnM",
+	"P/tvLav11d5ha+WS/9YOJR1lHqAWL5m0KwT1yrjrqcVU/BuYMz0ppopJFV9pbmtfwztzWsw+iURNaWFT",
+	"36yKGYddltTMiQydfWcDNqINOuYb1w301lksVzwLXU8dlClZ5hfz/x8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -244,6 +244,12 @@ type IfMatch = string
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
+// ListIfMatch defines model for ListIfMatch.
+type ListIfMatch = string
+
+// ListIfNoneMatch defines model for ListIfNoneMatch.
+type ListIfNoneMatch = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -265,6 +271,9 @@ type InternalServerError = Error
 // PreconditionFailed Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type PreconditionFailed = Error
 
+// RequestTimeout Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type RequestTimeout = Error
+
 // ServiceUnavailable Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type ServiceUnavailable = Error
 
@@ -279,6 +288,15 @@ type UnsupportedMediaType = Error
 
 // UserNotFound Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type UserNotFound = Error
+
+// ListCustomerSubrolesParams defines parameters for ListCustomerSubroles.
+type ListCustomerSubrolesParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
+}
 
 // SubrolesAnswer defines parameters for ListCustomerSubroles.
 type SubrolesAnswer struct {
@@ -345,6 +363,12 @@ type ListCustomerUsersParams struct {
 
 	// SearchFilterSubroleCode The same as `subrole.code`.
 	SearchFilterSubroleCode *string `form:"search_filter[subrole.code],omitempty" json:"search_filter[subrole.code],omitempty"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // UserPage defines parameters for ListCustomerUsers.
@@ -365,6 +389,12 @@ type UserListAnswer struct {
 
 // CreateCustomerUserParams defines parameters for CreateCustomerUser.
 type CreateCustomerUserParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412. An addition of Dragoman.
+	IfMatch *ListIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
+	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
+
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
@@ -383,7 +413,10 @@ type CreatedAnswer struct {
 
 // GetCustomerUserParams defines parameters for GetCustomerUser.
 type GetCustomerUserParams struct {
-	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, the answer is 304 without a body. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
@@ -399,8 +432,11 @@ type UpdateCustomerUserJSONBody = UserPatch
 
 // UpdateCustomerUserParams defines parameters for UpdateCustomerUser.
 type UpdateCustomerUserParams struct {
-	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is written. An addition of Dragoman.
+	// IfMatch Entity tags as ETag gave them, separated by commas, or `*`. If none of them is the user's present version, the answer is 412 and nothing is read or written. Tags are compared strongly. An addition of Dragoman.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -539,7 +575,7 @@ type ClientInterface interface {
 	// The subroles that a customer's users can be given.
 	//
 	// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
-	ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCustomerUsers Get Customer Users
 	//
@@ -597,8 +633,8 @@ type ClientInterface interface {
 // The subroles that a customer's users can be given.
 //
 // Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
-func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListCustomerSubrolesRequest(c.Server, customerID)
+func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCustomerSubrolesRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -720,7 +756,7 @@ func (c *Client) UpdateCustomerUser(ctx context.Context, customerID string, user
 }
 
 // NewListCustomerSubrolesRequest constructs an http.Request for the ListCustomerSubroles method
-func NewListCustomerSubrolesRequest(server string, customerID CustomerUUID) (*http.Request, error) {
+func NewListCustomerSubrolesRequest(server string, customerID CustomerUUID, params *ListCustomerSubrolesParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -748,6 +784,32 @@ func NewListCustomerSubrolesRequest(server string, customerID CustomerUUID) (*ht
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -1027,6 +1089,32 @@ func NewListCustomerUsersRequest(server string, customerID CustomerUUID, params 
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -1076,15 +1164,37 @@ func NewCreateCustomerUserRequestWithBody(server string, customerID CustomerUUID
 
 	if params != nil {
 
-		if params.Prefer != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Prefer", headerParam0)
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -1132,15 +1242,26 @@ func NewGetCustomerUserRequest(server string, customerID CustomerUUID, userID Us
 
 	if params != nil {
 
-		if params.IfNoneMatch != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam0)
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
 		}
 
 	}
@@ -1212,15 +1333,26 @@ func NewUpdateCustomerUserRequestWithBody(server string, customerID string, user
 			req.Header.Set("If-Match", headerParam0)
 		}
 
-		if params.Prefer != nil {
+		if params.IfNoneMatch != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Prefer", headerParam1)
+			req.Header.Set("If-None-Match", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -1279,7 +1411,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
-	ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error)
+	ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error)
 
 	// ListCustomerUsersWithResponse Get Customer Users
 	//
@@ -1343,6 +1475,14 @@ type ListCustomerSubrolesResponse200Headers struct {
 	XRequestID      *string
 }
 
+// ListCustomerSubrolesResponse304Headers the declared response headers of an HTTP 304 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse304Headers struct {
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // ListCustomerSubrolesResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse400Headers struct {
 	PreferenceApplied *string
@@ -1361,6 +1501,13 @@ type ListCustomerSubrolesResponse401Headers struct {
 
 // ListCustomerSubrolesResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse403Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
+// ListCustomerSubrolesResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerSubroles
+type ListCustomerSubrolesResponse412Headers struct {
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1400,6 +1547,8 @@ type ListCustomerSubrolesResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *PreconditionFailed
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -1408,12 +1557,16 @@ type ListCustomerSubrolesResponse struct {
 	JSON503 *ServiceUnavailable
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListCustomerSubrolesResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListCustomerSubrolesResponse304Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListCustomerSubrolesResponse400Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListCustomerSubrolesResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *ListCustomerSubrolesResponse403Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *ListCustomerSubrolesResponse412Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListCustomerSubrolesResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -1440,6 +1593,11 @@ func (r ListCustomerSubrolesResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ListCustomerSubrolesResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r ListCustomerSubrolesResponse) GetJSON412() *PreconditionFailed {
+	return r.JSON412
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -1494,6 +1652,14 @@ type ListCustomerUsersResponse200Headers struct {
 	XRequestID      *string
 }
 
+// ListCustomerUsersResponse304Headers the declared response headers of an HTTP 304 response for ListCustomerUsers
+type ListCustomerUsersResponse304Headers struct {
+	CacheControl    string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // ListCustomerUsersResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerUsers
 type ListCustomerUsersResponse400Headers struct {
 	PreferenceApplied *string
@@ -1512,6 +1678,13 @@ type ListCustomerUsersResponse401Headers struct {
 
 // ListCustomerUsersResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerUsers
 type ListCustomerUsersResponse403Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
+// ListCustomerUsersResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerUsers
+type ListCustomerUsersResponse412Headers struct {
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1551,6 +1724,8 @@ type ListCustomerUsersResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *PreconditionFailed
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -1559,12 +1734,16 @@ type ListCustomerUsersResponse struct {
 	JSON503 *ServiceUnavailable
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListCustomerUsersResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListCustomerUsersResponse304Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
 	Headers400 *ListCustomerUsersResponse400Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListCustomerUsersResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *ListCustomerUsersResponse403Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *ListCustomerUsersResponse412Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListCustomerUsersResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -1591,6 +1770,11 @@ func (r ListCustomerUsersResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ListCustomerUsersResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r ListCustomerUsersResponse) GetJSON412() *PreconditionFailed {
+	return r.JSON412
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -1671,6 +1855,20 @@ type CreateCustomerUserResponse403Headers struct {
 	XRequestID      *string
 }
 
+// CreateCustomerUserResponse408Headers the declared response headers of an HTTP 408 response for CreateCustomerUser
+type CreateCustomerUserResponse408Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
+// CreateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for CreateCustomerUser
+type CreateCustomerUserResponse412Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // CreateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for CreateCustomerUser
 type CreateCustomerUserResponse413Headers struct {
 	RateLimit       *string
@@ -1680,6 +1878,9 @@ type CreateCustomerUserResponse413Headers struct {
 
 // CreateCustomerUserResponse415Headers the declared response headers of an HTTP 415 response for CreateCustomerUser
 type CreateCustomerUserResponse415Headers struct {
+	Accept          *string
+	AcceptEncoding  *string
+	AcceptPatch     *string
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1719,6 +1920,10 @@ type CreateCustomerUserResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *RequestTimeout
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *PreconditionFailed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *ContentTooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -1737,6 +1942,10 @@ type CreateCustomerUserResponse struct {
 	Headers401 *CreateCustomerUserResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *CreateCustomerUserResponse403Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *CreateCustomerUserResponse408Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *CreateCustomerUserResponse412Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *CreateCustomerUserResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -1767,6 +1976,16 @@ func (r CreateCustomerUserResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r CreateCustomerUserResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON408() *RequestTimeout {
+	return r.JSON408
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r CreateCustomerUserResponse) GetJSON412() *PreconditionFailed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -1871,6 +2090,13 @@ type GetCustomerUserResponse404Headers struct {
 	XRequestID      *string
 }
 
+// GetCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for GetCustomerUser
+type GetCustomerUserResponse412Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // GetCustomerUserResponse429Headers the declared response headers of an HTTP 429 response for GetCustomerUser
 type GetCustomerUserResponse429Headers struct {
 	RateLimit       *string
@@ -1907,6 +2133,8 @@ type GetCustomerUserResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *UserNotFound
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *PreconditionFailed
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -1925,6 +2153,8 @@ type GetCustomerUserResponse struct {
 	Headers403 *GetCustomerUserResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *GetCustomerUserResponse404Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *GetCustomerUserResponse412Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetCustomerUserResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -1956,6 +2186,11 @@ func (r GetCustomerUserResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r GetCustomerUserResponse) GetJSON404() *UserNotFound {
 	return r.JSON404
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r GetCustomerUserResponse) GetJSON412() *PreconditionFailed {
+	return r.JSON412
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -2044,6 +2279,13 @@ type UpdateCustomerUserResponse404Headers struct {
 	XRequestID      *string
 }
 
+// UpdateCustomerUserResponse408Headers the declared response headers of an HTTP 408 response for UpdateCustomerUser
+type UpdateCustomerUserResponse408Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // UpdateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for UpdateCustomerUser
 type UpdateCustomerUserResponse412Headers struct {
 	RateLimit       *string
@@ -2060,6 +2302,9 @@ type UpdateCustomerUserResponse413Headers struct {
 
 // UpdateCustomerUserResponse415Headers the declared response headers of an HTTP 415 response for UpdateCustomerUser
 type UpdateCustomerUserResponse415Headers struct {
+	Accept          *string
+	AcceptEncoding  *string
+	AcceptPatch     *string
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2101,6 +2346,8 @@ type UpdateCustomerUserResponse struct {
 	JSON403 *Forbidden
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *Error
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *RequestTimeout
 	// JSON412 the response for an HTTP 412 `application/json` response
 	JSON412 *PreconditionFailed
 	// JSON413 the response for an HTTP 413 `application/json` response
@@ -2123,6 +2370,8 @@ type UpdateCustomerUserResponse struct {
 	Headers403 *UpdateCustomerUserResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *UpdateCustomerUserResponse404Headers
+	// Headers408 the parsed response headers for an HTTP 408 response
+	Headers408 *UpdateCustomerUserResponse408Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
 	Headers412 *UpdateCustomerUserResponse412Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -2160,6 +2409,11 @@ func (r UpdateCustomerUserResponse) GetJSON403() *Forbidden {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r UpdateCustomerUserResponse) GetJSON404() *Error {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateCustomerUserResponse) GetJSON408() *RequestTimeout {
+	return r.JSON408
 }
 
 // GetJSON412 returns the response for an HTTP 412 `application/json` response
@@ -2228,8 +2482,8 @@ func (r UpdateCustomerUserResponse) ContentType() string {
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
-func (c *ClientWithResponses) ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error) {
-	rsp, err := c.ListCustomerSubroles(ctx, customerID, reqEditors...)
+func (c *ClientWithResponses) ListCustomerSubrolesWithResponse(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*ListCustomerSubrolesResponse, error) {
+	rsp, err := c.ListCustomerSubroles(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -2347,6 +2601,9 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest BadRequest
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2367,6 +2624,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest PreconditionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -2416,6 +2680,37 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 			headers.XRequestID = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListCustomerSubrolesResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListCustomerSubrolesResponse400Headers
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
@@ -2502,6 +2797,30 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 412:
+		var headers ListCustomerSubrolesResponse412Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListCustomerSubrolesResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -2614,6 +2933,9 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest BadRequest
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2634,6 +2956,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest PreconditionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -2690,6 +3019,37 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 			headers.XRequestID = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListCustomerUsersResponse304Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListCustomerUsersResponse400Headers
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
@@ -2776,6 +3136,30 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 412:
+		var headers ListCustomerUsersResponse412Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListCustomerUsersResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -2908,6 +3292,20 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest PreconditionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest ContentTooLarge
@@ -3085,6 +3483,54 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 408:
+		var headers CreateCustomerUserResponse408Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers408 = &headers
+	case rsp.StatusCode == 412:
+		var headers CreateCustomerUserResponse412Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 413:
 		var headers CreateCustomerUserResponse413Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -3111,6 +3557,27 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers CreateCustomerUserResponse415Headers
+		if values := rsp.Header.Values("Accept"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Accept = &value
+		}
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		if values := rsp.Header.Values("Accept-Patch"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Patch", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptPatch = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3275,6 +3742,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest PreconditionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -3486,6 +3960,30 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 			headers.XRequestID = &value
 		}
 		response.Headers404 = &headers
+	case rsp.StatusCode == 412:
+		var headers GetCustomerUserResponse412Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetCustomerUserResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -3625,6 +4123,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest PreconditionFailed
@@ -3840,6 +4345,30 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 			headers.XRequestID = &value
 		}
 		response.Headers404 = &headers
+	case rsp.StatusCode == 408:
+		var headers UpdateCustomerUserResponse408Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers UpdateCustomerUserResponse412Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -3890,6 +4419,27 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers413 = &headers
 	case rsp.StatusCode == 415:
 		var headers UpdateCustomerUserResponse415Headers
+		if values := rsp.Header.Values("Accept"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Accept = &value
+		}
+		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptEncoding = &value
+		}
+		if values := rsp.Header.Values("Accept-Patch"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Patch", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AcceptPatch = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

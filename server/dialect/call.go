@@ -27,6 +27,7 @@ type Call struct {
 	ifMatch     entityTags
 	ifNoneMatch entityTags
 	strict      bool
+	many        bool // the request is about no one customer
 	unknown     []string
 	origin      store.Origin
 	answer      http.ResponseWriter
@@ -34,6 +35,8 @@ type Call struct {
 	flight *InFlight // where the request counts; nil until it does
 	caller uint64    // its key there
 	bytes  int64     // and what of its body counts
+
+	contentUnwanted bool // the answer's content is not sent
 
 	limit   time.Duration // for how long the work may stand still
 	overdue *time.Timer   // ends it then; nil if there is no limit
@@ -95,7 +98,7 @@ type Written struct {
 }
 
 // UpdateUser writes edit to the user of key in one step: in the very transaction that writes it, the user is held
-// against If-Match, then against what the caller's rank allows, then against the dialect's own rules, in this order
+// against If-Match and If-None-Match, then against what the caller's rank allows, then against the dialect's own rules, in this order
 // of refusals.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
 	s := c.dialect.service
@@ -128,11 +131,11 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, w, nil
 }
 
-// MayWrite asks whether the caller may turn the user before into the user after: it is held against If-Match, then against
-// what the caller's rank allows. UpdateUser asks by itself; a handler asks beforehand where its own work would tell the caller
+// MayWrite returns an error unless the caller may turn the user before into the user after: it evaluates the preconditions,
+// then compares what changes with what the caller's rank allows. UpdateUser asks by itself; a handler asks beforehand where its own work would tell the caller
 // something that the refusal does not.
 func (c *Call) MayWrite(before, after *store.User) error {
-	if !c.ifMatch.allow(before.Version) {
+	if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
 		return errPreconditionFailed
 	}
 	return c.dialect.service.Policy.CheckWrite(c.Principal, before, after)
@@ -184,8 +187,25 @@ func (c *Call) Unknown() []string { return c.unknown }
 // Scope is all customers that the caller's token is for.
 func (c *Call) Scope() store.FeedScope { return c.dialect.service.Policy.Scope(c.Principal) }
 
-// Has tells whether the caller has this version of a user already, by If-None-Match: the answer is then 304.
-func (c *Call) Has(version int64) bool { return c.ifNoneMatch.have(version) }
+// CheckRead evaluates the preconditions of a read of a user who is at this version, in the order of RFC 9110, section 13.2.2.
+// If If-Match is false it returns an error, whose answer is 412. If If-None-Match is false, notModified is true: the answer is
+// then 304.
+func (c *Call) CheckRead(version int64) (notModified bool, err error) {
+	if !c.ifMatch.allow(version) {
+		return false, errPreconditionFailed
+	}
+	return c.ifNoneMatch.have(version), nil
+}
+
+// isConditional reports whether preconditions came with the request to something that exists. Of a customer that the directory
+// does not have the handler says so, whatever the preconditions are.
+func (c *Call) isConditional() bool {
+	return (c.ifMatch.present || c.ifNoneMatch.present) && (c.Customer.ID != 0 || c.many)
+}
+
+// ContentUnwanted reports whether the content of the answer is not sent, as to a HEAD. A handler that streams may stop once
+// the header of the answer can no longer depend on what would follow.
+func (c *Call) ContentUnwanted() bool { return c.contentUnwanted }
 
 // Ignored gives Dragoman-Ignored for a body of which nothing but unknown members was ignored; nil if there were none.
 func (c *Call) Ignored() *string { return ignoredHeader(c.unknown) }

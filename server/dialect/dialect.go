@@ -121,7 +121,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 			if !ok {
 				return nil, fmt.Errorf("mount %s: no permission is named for %s %s", d.Name, method, path)
 			}
-			op, err := newOperation(d, item, o, permission)
+			op, err := newOperation(d, method, item, o, permission)
 			if err != nil {
 				return nil, err
 			}

@@ -26,7 +26,8 @@ const (
 	UserNotFound                     // 404: the customer has no such user
 	RouteNotFound                    // 404: there is no such path
 	MethodNotAllowed                 // 405: the path has no such method
-	PreconditionFailed               // 412: the user has moved on from If-Match
+	RequestTimeout                   // 408: the body did not arrive in time, or not to its end
+	PreconditionFailed               // 412: If-Match or If-None-Match is false
 	ContentTooLarge                  // 413: the body is over its limit
 	UnsupportedMediaType             // 415: the body is not declared as JSON
 	RateLimited                      // 429: the client makes more requests than it may
@@ -43,6 +44,7 @@ var statuses = map[Kind]int{
 	UserNotFound:         http.StatusNotFound,
 	RouteNotFound:        http.StatusNotFound,
 	MethodNotAllowed:     http.StatusMethodNotAllowed,
+	RequestTimeout:       http.StatusRequestTimeout,
 	PreconditionFailed:   http.StatusPreconditionFailed,
 	ContentTooLarge:      http.StatusRequestEntityTooLarge,
 	UnsupportedMediaType: http.StatusUnsupportedMediaType,
@@ -112,10 +114,24 @@ func Messages(fields []FieldError) []string {
 }
 
 var (
-	errPreconditionFailed   = errors.New("the user has moved on from If-Match")
+	errPreconditionFailed   = errors.New("a precondition is false")
 	errContentTooLarge      = errors.New("the body is too large")
 	errUnsupportedMediaType = errors.New("the body is not declared as JSON")
+	errBodyIncomplete       = errors.New("the body did not arrive to its end")
 )
+
+// ErrClientGone is a client that closed its connection before it had sent the whole body.
+var ErrClientGone = errors.New("the client is gone")
+
+// mediaTypeError is a body of a media type or a coding that cannot be read. The answer says in a header what can be.
+type mediaTypeError struct {
+	reason        string
+	header, value string
+}
+
+func (e *mediaTypeError) Error() string { return errUnsupportedMediaType.Error() + ": " + e.reason }
+
+func (e *mediaTypeError) Unwrap() error { return errUnsupportedMediaType }
 
 // classify is the one place that says which kind of problem an error is. What it does not know is Internal.
 func (d *Dialect) classify(err error) Problem {
@@ -160,6 +176,8 @@ func kindOf(err error) Kind {
 		return UserNotFound
 	case errors.Is(err, errPreconditionFailed):
 		return PreconditionFailed
+	case errors.Is(err, errBodyIncomplete):
+		return RequestTimeout
 	case errors.Is(err, errContentTooLarge):
 		return ContentTooLarge
 	case errors.Is(err, errUnsupportedMediaType):
@@ -173,6 +191,8 @@ func kindOf(err error) Kind {
 		return RouteNotFound
 	case errors.As(err, &routing) && routing.Code == http.StatusMethodNotAllowed:
 		return MethodNotAllowed
+	case errors.As(err, &routing) && (routing.Code == http.StatusForbidden || routing.Code == http.StatusMisdirectedRequest):
+		return Forbidden
 	}
 	return Internal
 }

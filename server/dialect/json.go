@@ -2,12 +2,15 @@ package dialect
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,11 +55,35 @@ func readJSON(r io.Reader) (any, error) {
 	case errors.As(err, &tooLarge):
 		return nil, errContentTooLarge
 	case err != nil:
-		return nil, invalidBody("the body could not be read to its end")
+		return nil, &readError{err}
 	}
 	b.decoder.Reset(&b.text)
 	b.values = jsonDecoder{Decoder: &b.decoder}
 	return b.values.decode()
+}
+
+// readError is a body that could not be read to its end.
+type readError struct{ cause error }
+
+func (e *readError) Error() string { return "read body: " + e.cause.Error() }
+
+func (e *readError) Unwrap() error { return e.cause }
+
+// explainRead returns whose fault it is that a body could not be read: a client that was too slow, one that is gone, or one that
+// sent no body of HTTP, such as a chunk without a length. Other errors it returns as they are.
+func explainRead(ctx context.Context, err error) error {
+	var unread *readError
+	var network *net.OpError
+	switch {
+	case !errors.As(err, &unread):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w: it took too long", errBodyIncomplete)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network), ctx.Err() != nil:
+		// Not with the network's error, which names the client's address.
+		return fmt.Errorf("%w: %w", errBodyIncomplete, ErrClientGone)
+	}
+	return invalidBody("the body could not be read to its end")
 }
 
 // decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,

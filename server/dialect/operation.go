@@ -28,6 +28,9 @@ const maxBody = 256 << 10
 const (
 	headerIfMatch           = "If-Match"
 	headerIfNoneMatch       = "If-None-Match"
+	headerETag              = "ETag"
+	headerAcceptPatch       = "Accept-Patch" // RFC 5789
+	headerAcceptEncoding    = "Accept-Encoding"
 	headerPrefer            = "Prefer"
 	headerPreferenceApplied = "Preference-Applied"
 	handlingStrict          = "handling=strict"
@@ -47,6 +50,10 @@ type operation struct {
 	body       *rule              // nil where the operation takes none
 	shown      []*openapi3.Schema // the dialect's UserSchemas
 	statuses   []int              // those that it documents, ascending
+	// acceptHeader is the header by which a 415 lists the media types that the body may have.
+	acceptHeader string
+	versioned    bool // what the path names has an entity tag, which the handler compares with the preconditions
+	cacheable    bool // its answer says CacheControl
 }
 
 // parameter is a parameter of an operation, and what its values are held against.
@@ -55,8 +62,11 @@ type parameter struct {
 	rule rule
 }
 
-func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) (*operation, error) {
-	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID]}
+func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) (*operation, error) {
+	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID], acceptHeader: echo.HeaderAccept}
+	if method == http.MethodPatch {
+		op.acceptHeader = headerAcceptPatch
+	}
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 		op.parameters = append(op.parameters, parameter{p.Value, newRule(p.Value.Schema.Value)})
 		op.takesQuery = op.takesQuery || isQuery(p.Value)
@@ -67,6 +77,8 @@ func newOperation(d *Dialect, item *openapi3.PathItem, o *openapi3.Operation, pe
 		}
 	}
 	slices.Sort(op.statuses)
+	op.versioned = documentsHeader(item.Get, headerETag)
+	op.cacheable = documentsHeader(o, echo.HeaderCacheControl)
 	if o.RequestBody != nil {
 		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
 		op.body = &body
@@ -92,10 +104,23 @@ func (op *operation) checkBounds() error {
 	return nil
 }
 
+// documentsHeader reports whether an operation, which may be nil, documents a header of its 200 answer.
+func documentsHeader(o *openapi3.Operation, name string) bool {
+	if o == nil || o.Responses.Status(http.StatusOK) == nil {
+		return false
+	}
+	for documented := range o.Responses.Status(http.StatusOK).Value.Headers {
+		if strings.EqualFold(documented, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id, answer: c.Response()}
+		call := &Call{dialect: op.dialect, operation: op.id, answer: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
 		defer call.end()
@@ -120,9 +145,47 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 				h[echo.HeaderContentType] = op.dialect.contentType
 			}
 		})
+		if !op.versioned && call.isConditional() {
+			return op.serveUnversioned(c, call, next)
+		}
 		return next(c)
 	}
 }
+
+// serveUnversioned evaluates the preconditions of a request for what has no entity tag, such as a list: If-Match is true if it
+// is *, and If-None-Match is true unless it is * (RFC 9110, section 13.1). Where one is false, a read is answered with 304 or
+// 412 only if it would succeed without them (section 13.2.1), which is found out by serving it to nobody.
+func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.HandlerFunc) error {
+	matches, isNew := call.ifMatch.allowUnversioned(), !call.ifNoneMatch.any
+	if matches && isNew {
+		return next(c)
+	}
+	if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
+		return errPreconditionFailed
+	}
+	answer := c.Response()
+	call.contentUnwanted = true
+	c.SetResponse(echo.NewResponse(&discarded{header: http.Header{}}, c.Echo()))
+	err := next(c)
+	c.SetResponse(answer)
+	if err != nil {
+		return err
+	}
+	if !matches {
+		return errPreconditionFailed
+	}
+	if op.cacheable {
+		answer.Header()[echo.HeaderCacheControl] = cacheControl
+	}
+	return c.NoContent(http.StatusNotModified)
+}
+
+// discarded is an answer that is sent to nobody.
+type discarded struct{ header http.Header }
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) WriteHeader(int)             {}
+func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
 // admit is the stages before the body: who calls, about what, and whether they may.
 func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
@@ -279,6 +342,7 @@ func (op *operation) nearestQuery(name string) string {
 
 // authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.
 func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) error {
+	call.many = tenant.Many
 	switch {
 	case !tenant.Many:
 		if err := op.authorizeTenant(ctx, call, tenant); err != nil {
@@ -300,13 +364,18 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err := op.checkMediaType(r.Header); err != nil {
 		return err
 	}
+	if r.ContentLength > maxBody {
+		return errContentTooLarge // before a client that expects a 100 is asked for it
+	}
 	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
 	if call.flight != nil && (r.ContentLength < 0 || r.ContentLength > freeBytes) {
 		body = &bodyInFlight{ReadCloser: body, call: call}
 	}
+	call.suspend()
 	value, err := readJSON(body)
+	call.resume()
 	if err != nil {
-		return err
+		return explainRead(call, err)
 	}
 	wrong := trim(op.body.schema, value, "")
 	call.Body, _ = value.(map[string]any)
@@ -330,7 +399,7 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 
 func (op *operation) checkMediaType(h http.Header) error {
 	if encoding := strings.Join(h.Values(echo.HeaderContentEncoding), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fmt.Errorf("%w: its Content-Encoding is %q", errUnsupportedMediaType, encoding)
+		return &mediaTypeError{fmt.Sprintf("its Content-Encoding is %q", Excerpt(encoding)), headerAcceptEncoding, "identity"}
 	}
 	// Two lines make no media type, just as two in one line do not.
 	contentType := strings.Join(h.Values(echo.HeaderContentType), ", ")
@@ -344,7 +413,8 @@ func (op *operation) checkMediaType(h http.Header) error {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	known := mediaType == echo.MIMEApplicationJSON || slices.Contains(op.dialect.MediaTypes, mediaType)
 	if err != nil || !known {
-		return fmt.Errorf("%w: its Content-Type is %q", errUnsupportedMediaType, contentType)
+		accepted := strings.Join(append([]string{echo.MIMEApplicationJSON}, op.dialect.MediaTypes...), ", ")
+		return &mediaTypeError{fmt.Sprintf("its Content-Type is %q", Excerpt(contentType)), op.acceptHeader, accepted}
 	}
 	return nil
 }

@@ -45,10 +45,13 @@ func parseEntityTags(header string) (entityTags, bool) {
 
 const blanks = " \t"
 
-// allow tells whether If-Match lets a write to this version go on. It compares strongly: a weak tag is never the same.
+// allow reports whether If-Match lets a request for this version go on. It compares strongly: a weak tag is never the same.
 func (t entityTags) allow(version int64) bool {
 	return !t.present || t.any || slices.Contains(t.strong, strconv.FormatInt(version, 10))
 }
+
+// allowUnversioned reports whether If-Match lets a request go on for what exists and has no entity tag.
+func (t entityTags) allowUnversioned() bool { return !t.present || t.any }
 
 // have tells whether If-None-Match names this version. It compares weakly.
 func (t entityTags) have(version int64) bool {

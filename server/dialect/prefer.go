@@ -69,6 +69,7 @@ var forced = map[int]error{
 	http.StatusUnauthorized:          auth.ErrUnauthenticated,
 	http.StatusForbidden:             auth.ErrForbidden,
 	http.StatusNotFound:              store.ErrNotFound,
+	http.StatusRequestTimeout:        errBodyIncomplete,
 	http.StatusPreconditionFailed:    errPreconditionFailed,
 	http.StatusRequestEntityTooLarge: errContentTooLarge,
 	http.StatusUnsupportedMediaType:  errUnsupportedMediaType,

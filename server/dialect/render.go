@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -33,6 +32,11 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	switch p.Kind {
 	case Unauthenticated, TokenExpired:
 		header.Set(echo.HeaderWWWAuthenticate, challenge(err))
+	case UnsupportedMediaType:
+		var refused *mediaTypeError
+		if errors.As(err, &refused) {
+			header.Set(refused.header, refused.value)
+		}
 	case RateLimited, Unavailable:
 		header.Set(echo.HeaderRetryAfter, RetryAfter(err))
 	}
@@ -41,13 +45,12 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 		header.Del(headerPreferenceApplied)
 	}
 	header.Set(echo.HeaderContentType, cmp.Or(d.ErrorContentType, d.ContentType))
-	if c.Request().Method == http.MethodHead {
-		return c.NoContent(p.Status)
-	}
 	body, err := d.errorBody(p, SummaryOf(c).Operation, c.Request().URL.Path)
 	if err != nil {
 		return err
 	}
+	// Said here, as net/http does not know it where the answer is sent before the whole body has come.
+	header.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	c.Response().WriteHeader(p.Status)
 	if _, err := c.Response().Write(body); err != nil {
 		return fmt.Errorf("write answer: %w", err)

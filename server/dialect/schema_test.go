@@ -31,7 +31,7 @@ func documentedSchemas(t *testing.T) map[string]*openapi3.Schema {
 		}
 		for path, item := range document.Paths.Map() {
 			for method, o := range item.Operations() {
-				op, err := newOperation(&Dialect{}, item, o, "")
+				op, err := newOperation(&Dialect{}, method, item, o, "")
 				if err != nil {
 					t.Fatal(err)
 				}

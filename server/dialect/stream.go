@@ -28,6 +28,20 @@ func (c *Call) begin(ctx context.Context, limit time.Duration) {
 
 func (c *Call) expire() { c.cancel(context.DeadlineExceeded) }
 
+// suspend stops the clock of the work on the call while its body arrives, for which the connection has a time limit.
+func (c *Call) suspend() {
+	if c.overdue != nil {
+		c.overdue.Stop()
+	}
+}
+
+// resume starts the clock anew.
+func (c *Call) resume() {
+	if c.overdue != nil {
+		c.overdue.Reset(c.limit)
+	}
+}
+
 func (c *Call) end() {
 	if c.flight != nil {
 		c.flight.end(c.caller, c.bytes)

@@ -37,6 +37,7 @@ var kindNames = map[Kind]string{
 	UserNotFound:         "user_not_found",
 	RouteNotFound:        "route_not_found",
 	MethodNotAllowed:     "method_not_allowed",
+	RequestTimeout:       "request_timeout",
 	PreconditionFailed:   "precondition_failed",
 	ContentTooLarge:      "content_too_large",
 	UnsupportedMediaType: "unsupported_media_type",

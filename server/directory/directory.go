@@ -134,17 +134,19 @@ func toAPINumberedChange(c store.UserChange) directoryapi.NumberedChange {
 
 // details are what a problem says of its kind, beyond its status.
 var details = map[dialect.Kind]string{
-	dialect.Internal:         "An unexpected error occurred.",
-	dialect.Invalid:          "The request is not what the document asks.",
-	dialect.Refused:          "A rule of the directory is against the request.",
-	dialect.Unauthenticated:  "The token is missing or cannot be believed.",
-	dialect.TokenExpired:     "The token has expired.",
-	dialect.Forbidden:        "The token does not allow this.",
-	dialect.UserNotFound:     "The customer has no such user.",
-	dialect.RouteNotFound:    "There is no such path.",
-	dialect.MethodNotAllowed: "The path does not support this method.",
-	dialect.RateLimited:      "The caller, or its address, has sent more requests than it may.",
-	dialect.Unavailable:      "The directory cannot answer at the moment.",
+	dialect.Internal:           "An unexpected error occurred.",
+	dialect.Invalid:            "The request is not what the document asks.",
+	dialect.Refused:            "A rule of the directory is against the request.",
+	dialect.Unauthenticated:    "The token is missing or cannot be believed.",
+	dialect.TokenExpired:       "The token has expired.",
+	dialect.Forbidden:          "The token does not allow this.",
+	dialect.UserNotFound:       "The customer has no such user.",
+	dialect.RouteNotFound:      "There is no such path.",
+	dialect.MethodNotAllowed:   "The path does not support this method.",
+	dialect.RequestTimeout:     "The body did not arrive in time, or not to its end.",
+	dialect.PreconditionFailed: "A precondition of the request is false.",
+	dialect.RateLimited:        "The caller, or its address, has sent more requests than it may.",
+	dialect.Unavailable:        "The directory cannot answer at the moment.",
 }
 
 func render(p dialect.Problem, _, _ string) any {

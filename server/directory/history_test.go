@@ -324,7 +324,7 @@ func TestProblemsComeInTheirOrder(t *testing.T) {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			a := s.Ask(who["platform administrator"], servertest.Request{Method: method, Path: path})
 			refuses(t, a, 405, "The path does not support this method.")
-			a.ExpectHeader(t, "Allow", "OPTIONS, GET")
+			a.ExpectHeader(t, "Allow", "OPTIONS, GET, HEAD")
 		}
 	}
 	for _, path := range []string{"/directory/v1", "/directory/v1/", "/directory/v1/users", changes + "/1", adaHistory + "/1"} {

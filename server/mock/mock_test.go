@@ -61,6 +61,7 @@ func (c call) to(t testing.TB, m http.Handler) *http.Response {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
+	r.Host = "localhost"
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Current-Company-Id", "5251")
 	r.Header.Set("Content-Type", "application/json")

@@ -111,7 +111,21 @@ func (d document) check(r *http.Request, answer *http.Response, body []byte) err
 	if err := checkNamed(route.Operation, answer); err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead {
+		return checkHead(route.Operation, answer, body)
+	}
 	return validate(r, route, parameters, answer, body)
+}
+
+// checkHead checks the answer to a HEAD, which is that to a GET without its content.
+func checkHead(o *openapi3.Operation, answer *http.Response, body []byte) error {
+	if o.Responses.Status(answer.StatusCode) == nil {
+		return fmt.Errorf("the document has no status %d", answer.StatusCode)
+	}
+	if len(body) > 0 {
+		return fmt.Errorf("a HEAD is answered with %d bytes", len(body))
+	}
+	return nil
 }
 
 // validate holds an answer against what its operation documents.
@@ -125,8 +139,12 @@ func validate(r *http.Request, route *routers.Route, parameters map[string]strin
 	})
 }
 
-// route finds the operation that answers r. A path that ends in a slash is served without it too.
+// route finds the operation that answers r: that of GET, if r is a HEAD. A path that ends in a slash is served without it too.
 func (d document) route(r *http.Request) (*routers.Route, map[string]string, error) {
+	if r.Method == http.MethodHead {
+		r = r.Clone(r.Context())
+		r.Method = http.MethodGet
+	}
 	route, parameters, err := d.findRoute(r)
 	if err == nil || r.Method != http.MethodGet {
 		return route, parameters, err

@@ -15,7 +15,8 @@ import (
 // beyondVendor are the statuses of Worth's update that Worth's document does not name. They are HTTP's own, or for a
 // client that asked for them: see "no surprise statuses" in SEMANTICS.md.
 var beyondVendor = []int{
-	http.StatusPreconditionFailed, // only with If-Match
+	http.StatusRequestTimeout,
+	http.StatusPreconditionFailed, // only with If-Match or If-None-Match
 	http.StatusRequestEntityTooLarge,
 	http.StatusUnsupportedMediaType,
 	http.StatusTooManyRequests,

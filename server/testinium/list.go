@@ -41,7 +41,7 @@ func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", dialect.CacheControl)
 	w.WriteHeader(http.StatusOK)
-	if err := l.write(w); err != nil {
+	if err := l.write(w); err != nil && !errors.Is(err, errContentUnwanted) {
 		return fmt.Errorf("%w: %w", dialect.ErrBrokenOff, err)
 	}
 	return nil
@@ -79,6 +79,9 @@ func (l *userList) write(w http.ResponseWriter) error {
 	return nil
 }
 
+// errContentUnwanted ends a list whose content is not sent.
+var errContentUnwanted = errors.New("the content is not wanted")
+
 // progressing is an answer that takes longer than a request may, as long as the client goes on reading it.
 type progressing struct {
 	http.ResponseWriter
@@ -88,6 +91,10 @@ type progressing struct {
 func (p progressing) Write(part []byte) (int, error) {
 	p.call.Progress()
 	n, err := p.ResponseWriter.Write(part)
+	if err == nil && p.call.ContentUnwanted() {
+		// More than this buffer is written without a Content-Length, however long it is.
+		return n, errContentUnwanted
+	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
 		err = op.Err // op names the client's address, which is nothing for the log
 	}

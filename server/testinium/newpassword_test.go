@@ -171,7 +171,7 @@ func TestWrongPasswordIsToldAfterEverythingElse(t *testing.T) {
 		sendPut(s, herself(), nobody, body).Expect(t, 404, putNotFound(nobody))
 		sendPut(s, herself(), grace, body).Expect(t, 403, putForbidden(grace))
 		s.Ask(herself(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"If-Match": {`"7"`}}, Body: body}).
-			Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user has changed since the version that If-Match names.", adaPath))
+			Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user's present version is not one that the request's preconditions allow.", adaPath))
 	})
 }
 

@@ -89,7 +89,11 @@ func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObje
 		return nil, err
 	}
 	etag := dialect.ETag(user.Version)
-	if call.Has(user.Version) {
+	notModified, err := call.CheckRead(user.Version)
+	if err != nil {
+		return nil, err
+	}
+	if notModified {
 		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
 	return &userShown{etag, toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user))}, nil

@@ -450,7 +450,7 @@ func TestPutUnderAStaleVersionIsRefused(t *testing.T) {
 		under(`"1"`, "Augusta").ExpectHeader(t, "ETag", `"2"`)
 		for _, name := range []string{"Byron", "Augusta"} {
 			under(`"1"`, name).Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED",
-				"The user has changed since the version that If-Match names.", adaPath))
+				"The user's present version is not one that the request's preconditions allow.", adaPath))
 		}
 		under(`"2"`, "Augusta").ExpectHeader(t, "ETag", `"2"`)
 		under("*", "Byron").ExpectHeader(t, "ETag", `"3"`)

@@ -117,9 +117,11 @@ func (t *Tracing) Close(ctx context.Context) error {
 	return nil
 }
 
-// Begin begins the span of a request, as a child of the one that its header names, if it does. Method is one that HTTP has, or
-// "other", and route is the path with names in place of its parameters, or "".
-func (t *Tracing) Begin(r *http.Request, method, route string) (context.Context, trace.Span) {
+// Begin begins the span of a request. If the peer is trusted the span is a child of the one that the request's header names,
+// if it does, and kept if that is. Any other caller's context is only linked to: the trace is the server's own, which decides by
+// itself whether to keep it. Method is one that HTTP has, or "other", and route is the path with names in place of its
+// parameters, or "".
+func (t *Tracing) Begin(r *http.Request, method, route string, trusted bool) (context.Context, trace.Span) {
 	name, attributes := method, append(make([]attribute.KeyValue, 0, 3), semconv.HTTPRequestMethodKey.String(method), semconv.URLScheme(scheme(r)))
 	if method == "other" {
 		name, attributes[0] = "HTTP", semconv.HTTPRequestMethodOther
@@ -128,7 +130,15 @@ func (t *Tracing) Begin(r *http.Request, method, route string) (context.Context,
 		name, attributes = name+" "+route, append(attributes, semconv.HTTPRoute(route))
 	}
 	ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...)}
+	if !trusted {
+		if caller := trace.SpanContextFromContext(ctx); caller.IsValid() {
+			// Without its state, which is text that the caller chose.
+			options = append(options, trace.WithLinks(trace.Link{SpanContext: caller.WithTraceState(trace.TraceState{})}))
+		}
+		ctx = r.Context()
+	}
+	return t.tracer.Start(ctx, name, options...)
 }
 
 func scheme(r *http.Request) string {

@@ -60,7 +60,7 @@ func TestAStatementWithoutARequestHasNoSpan(t *testing.T) {
 		t.Errorf("%d spans", n)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/path", nil)
-	ctx, span := tracing.Begin(r, "GET", "/route")
+	ctx, span := tracing.Begin(r, "GET", "/route", false)
 	tracing.Statement(ctx, "sqlite", statement)
 	tracing.Retry(ctx, store.RetryOvertaken)
 	End(span, Answer{Status: 503, Refusal: "unavailable"})
@@ -76,5 +76,49 @@ func TestAStatementWithoutARequestHasNoSpan(t *testing.T) {
 	none.Retry(ctx, store.RetryOvertaken)
 	if err := none.Close(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOnlyTrustedPeersDecide whether a trace is kept, and in which trace a request is: others are linked to.
+func TestOnlyTrustedPeersDecide(t *testing.T) {
+	t.Parallel()
+	const caller = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for flags, sampled := range map[string]bool{"00": false, "01": true} {
+		for _, trusted := range []bool{false, true} {
+			recorder := tracetest.NewSpanRecorder()
+			// As OTEL_TRACES_SAMPLER says by default.
+			tracing := newTracing(sdk.WithSpanProcessor(recorder), sdk.WithSampler(sdk.ParentBased(sdk.AlwaysSample())))
+			r := httptest.NewRequest(http.MethodGet, "/path", nil)
+			r.Header.Set("Traceparent", "00-"+caller+"-00f067aa0ba902b7-"+flags)
+			r.Header.Set("Tracestate", "vendor=secret")
+			r.Header.Set("Baggage", "user=secret")
+			_, span := tracing.Begin(r, "GET", "/route", trusted)
+			span.End()
+			c := span.SpanContext()
+			if trusted {
+				if c.TraceID().String() != caller || c.IsSampled() != sampled || c.TraceState().Get("vendor") != "secret" {
+					t.Errorf("flags %s of a trusted peer: %v", flags, c)
+				}
+				continue
+			}
+			if c.TraceID().String() == caller || !c.IsSampled() || c.TraceState().Len() != 0 {
+				t.Errorf("flags %s of anybody: %v", flags, c)
+			}
+			ended := recorder.Ended()
+			if len(ended) != 1 || ended[0].Parent().IsValid() || len(ended[0].Links()) != 1 {
+				t.Fatalf("flags %s of anybody: spans %v", flags, ended)
+			}
+			if link := ended[0].Links()[0].SpanContext; link.TraceID().String() != caller || link.TraceState().Len() != 0 {
+				t.Errorf("flags %s of anybody: a link to %v", flags, link)
+			}
+		}
+	}
+	// A caller who is not kept, of a server that keeps nothing.
+	recorder := tracetest.NewSpanRecorder()
+	tracing := newTracing(sdk.WithSpanProcessor(recorder), sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())))
+	r := httptest.NewRequest(http.MethodGet, "/path", nil)
+	r.Header.Set("Traceparent", "00-"+caller+"-00f067aa0ba902b7-01")
+	if _, span := tracing.Begin(r, "GET", "/route", false); span.SpanContext().IsSampled() {
+		t.Error("anybody makes the server keep a trace")
 	}
 }

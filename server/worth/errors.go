@@ -22,6 +22,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.UserNotFound:         {"INVALID", "CustomersApiError", "Customer user does not exist"},
 	dialect.RouteNotFound:        {"NOT_FOUND", "RouteNotFoundError", "Not Found"},
 	dialect.MethodNotAllowed:     {"NOT_ALLOWED", "MethodNotAllowedError", "Method Not Allowed"},
+	dialect.RequestTimeout:       {"REQUEST_TIMEOUT", "RequestTimeoutError", "Request Timeout"},
 	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "PreconditionFailedError", "Precondition Failed"},
 	dialect.ContentTooLarge:      {"CONTENT_TOO_LARGE", "ContentTooLargeError", "Content Too Large"},
 	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "UnsupportedMediaTypeError", "Unsupported Media Type"},

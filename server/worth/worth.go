@@ -100,7 +100,11 @@ func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUse
 		return nil, err
 	}
 	etag := dialect.ETag(user.Version)
-	if call.Has(user.Version) {
+	notModified, err := call.CheckRead(user.Version)
+	if err != nil {
+		return nil, err
+	}
+	if notModified {
 		return worthapi.GetCustomerUser304Response{Headers: worthapi.GetCustomerUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
 	return &userShown{
