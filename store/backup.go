@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +87,10 @@ func copySQLite(ctx context.Context, source, target string) error {
 		return err
 	}
 	// It reads in one transaction, and keeps nobody from writing.
-	_, err = db.ExecContext(ctx, "VACUUM INTO ?", target)
+	err = whileBusy(ctx, busyTimeout, func() error {
+		_, err := db.ExecContext(ctx, "VACUUM INTO ?", target)
+		return err
+	})
 	if err != nil {
 		err = databaseError(ctx, "copying "+source, err)
 	}
@@ -121,9 +123,7 @@ func openExisting(path, mode string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout)}}
-	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
-	db, err := sql.Open(sqlite.DriverName, file.String())
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, mode))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}

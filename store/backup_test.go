@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libtnb/sqlite"
 
@@ -323,4 +324,54 @@ func breakRule(t *testing.T, path, good string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestBackupWaitsForBusyDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dragoman.db")
+	s, err := store.Open(t.Context(), store.Config{URL: "sqlite:" + path, SecretKey: storetest.Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	holder := holdExclusively(t, path)
+	var released atomic.Bool
+	time.AfterFunc(300*time.Millisecond, func() {
+		released.Store(true)
+		if err := holder.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	copied, err := store.Backup(t.Context(), "sqlite:"+path, filepath.Join(dir, "copy.db"))
+	if err != nil || !released.Load() || copied.Bytes == 0 {
+		t.Errorf("backed up %+v, %v; the database was free: %t", copied, err, released.Load())
+	}
+
+	// The end of the context ends the wait.
+	holdExclusively(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err = store.Backup(ctx, "sqlite:"+path, filepath.Join(dir, "late.db"))
+	if took := time.Since(began); !errors.Is(err, store.ErrUnavailable) || took > 5*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
+// holdExclusively keeps every other connection, readers included, from the database at path until the one returned is closed.
+func holdExclusively(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(sqlite.DriverName, "file:"+path+"?_pragma=locking_mode(EXCLUSIVE)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS held (n INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	return db
 }

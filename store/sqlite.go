@@ -77,12 +77,12 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	}
 	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
 	checkpoint := fmt.Sprintf("wal_autocheckpoint(%d)", pagesLogged)
-	write := file.pool(1, sqliteDSN(path, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
-	reading := sqliteDSN(path, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
+	write := file.pool(1, sqliteDSN(path, readWrite, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
+	reading := sqliteDSN(path, readWrite, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
 	read := file.pool(sqliteFinders()+sqliteSearches(), reading, "BEGIN")
 	find := file.pool(sqliteFinders(), reading, "BEGIN")
 	groups := newSQLiteGroups(write)
-	groups.checkpoints = newSQLiteCheckpoints(file, file.pool(1, sqliteDSN(path, "synchronous(FULL)"), "BEGIN"))
+	groups.checkpoints = newSQLiteCheckpoints(file, file.pool(1, sqliteDSN(path, readWrite, "synchronous(FULL)"), "BEGIN"))
 	d := newSQLite(read, write, find, groups)
 	d.release = func() error { return groups.checkpoints.close() }
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
@@ -121,10 +121,13 @@ func sqliteDriver() (driver.Driver, error) {
 	return db.Driver(), db.Close()
 }
 
-// sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark. Its file must be
-// there: one that SQLite made would be an empty directory in the place of a lost one.
-func sqliteDSN(path string, pragmas ...string) string {
-	q := url.Values{"mode": {"rw"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
+// readWrite is the mode of a connection to a file that must be there: one that SQLite made would be an empty directory in the
+// place of a lost one.
+const readWrite = "rw"
+
+// sqliteDSN is a file: URI, because in the driver's plain form a path ends at its first question mark. The mode is SQLite's.
+func sqliteDSN(path, mode string, pragmas ...string) string {
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
 	q["_pragma"] = append(q["_pragma"], pragmas...)
 	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return file.String()
@@ -176,7 +179,7 @@ func lockSQLite(ctx context.Context, path string) (unlock func() error, err erro
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path)+"&_txlock=exclusive")
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(path, readWrite)+"&_txlock=exclusive")
 	if err != nil {
 		return nil, err
 	}

@@ -161,14 +161,19 @@ func (c *fileConn) tell(ctx context.Context, text string, began time.Time, err e
 	}
 }
 
-// whileBusy runs statement again while another process holds the database. SQLite waits by itself, but neither the end of
-// a context nor an interrupt ends that, so that the wait is made of pieces.
+// whileBusy is [whileBusy] for as long as the file's connections wait.
 func (f *sqliteFile) whileBusy(ctx context.Context, statement func() error) error {
+	return whileBusy(ctx, f.patience, statement)
+}
+
+// whileBusy runs statement again while another process holds the database, for at most limit. SQLite waits by itself, but
+// neither the end of a context nor an interrupt ends that, so that the wait is made of pieces.
+func whileBusy(ctx context.Context, limit time.Duration, statement func() error) error {
 	err := statement()
 	if err == nil {
 		return nil
 	}
-	for end := time.Now().Add(f.patience); ; err = statement() {
+	for end := time.Now().Add(limit); ; err = statement() {
 		if !errors.Is(sqliteKind(err), ErrBusy) || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
