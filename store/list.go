@@ -78,12 +78,14 @@ func HasSubrole(role Role, among *Catalogue) Filter {
 func Mentions(text string) Filter {
 	part := "%" + escapeLike.Replace(Fold(text)) + "%"
 	return Filter{
-		`(first_name_fold LIKE ? ESCAPE '\' OR last_name_fold LIKE ? ESCAPE '\' OR email_fold LIKE ? ESCAPE '\')`,
+		`(first_name_fold LIKE ? ESCAPE '!' OR last_name_fold LIKE ? ESCAPE '!' OR email_fold LIKE ? ESCAPE '!')`,
 		[]any{part, part, part},
 	}
 }
 
-var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+// escapeLike escapes with an exclamation mark: a backslash in a literal begins an escape sequence on a Postgres where
+// standard_conforming_strings is off.
+var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // Nobody finds no user.
 func Nobody() Filter { return Filter{"1 = 0", nil} }

@@ -256,7 +256,7 @@ func TestASearchTakesWhatMeansMoreToLIKEAsItStands(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		all := crowded(t, s)
-		for _, text := range []string{"%", "_", `\`, "100%", "0%", "a_b", "_b", `back\s`, `\\`, `\%`, "%%", "a%b", "?", "*", "'"} {
+		for _, text := range []string{"%", "_", `\`, "100%", "0%", "a_b", "_b", `back\s`, `\\`, `\%`, "%%", "!", "!%", "!!", "a!_b", "a%b", "?", "*", "'"} {
 			want, total := listed(all, store.Query{}, func(u store.User) bool {
 				return strings.Contains(u.FirstName+"\n"+u.LastName, text)
 			}, store.Window{Limit: 1000})

@@ -38,9 +38,10 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 	if o.watches() {
 		config.Tracer = postgresTracer{o}
 	}
+	sessions := &postgresSessions{modeChosen: choosesMode(url)}
 	pool := func(n int) *sql.DB {
-		db := sql.OpenDB(discreetConnector{stdlib.GetConnector(*config,
-			stdlib.OptionAfterConnect(boundIdleTransactions), stdlib.OptionShouldPing(dead))})
+		db := sql.OpenDB(discreetConnector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
+			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead))})
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(n)
 		db.SetConnMaxIdleTime(5 * time.Minute)
@@ -106,21 +107,11 @@ func connecting(config *pgx.ConnConfig) {
 	}
 }
 
-// boundIdleTransactions sets idleTransactionTimeout, unless it is set already. It is no start-up parameter, as PgBouncer
-// takes only those that it knows.
-func boundIdleTransactions(ctx context.Context, c *pgx.Conn) error {
-	const name = "idle_in_transaction_session_timeout"
-	if _, set := c.Config().RuntimeParams[name]; set {
-		return nil
-	}
-	_, err := c.Exec(ctx, fmt.Sprintf("SET %s = %d", name, idleTransactionTimeout.Milliseconds()))
-	return err
-}
-
-// dead reports whether a connection that is about to be used does not answer. It is then closed, so that pgx (5.12), which
-// takes this to be the question whether to ping it, finds out at once.
+// dead reports whether a connection that is about to be used does not answer. It is asked after a long time, and when something
+// has come over it that nobody asked for, as when the server ended it. It is then closed, so that pgx (5.12), which takes this to
+// be the question whether to ping it, finds out at once.
 func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
-	if p.IdleDuration <= aliveFor {
+	if p.IdleDuration <= aliveFor && !hasNews(p.Conn.PgConn()) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
@@ -130,22 +121,88 @@ func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
 
 func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {
 	var schema sql.NullString
-	if err := db.QueryRowContext(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
+	var readOnly bool
+	err := db.QueryRowContext(ctx, "SELECT current_schema(), current_setting('transaction_read_only') = 'on'").Scan(&schema, &readOnly)
+	if err != nil {
 		return nil, databaseError(ctx, "asking for the schema", err)
 	}
 	if !schema.Valid {
 		return nil, errors.New("no schema of the search_path exists in the database")
 	}
-	// Advisory locks are the database's, while directories in different schemas need not wait for each other. The period is
-	// goose's shortest: it asks again rather than wait inside a statement, which would hold up CREATE INDEX CONCURRENTLY.
-	locker, err := lock.NewPostgresSessionLocker(
-		lock.WithLockID(lock.DefaultLockID^int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32),
-		lock.WithLockTimeout(1, 300),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the lock for migrations: %w", err)
+	if readOnly {
+		// goose would try to create its table.
+		return nil, checkMigrated(ctx, db)
 	}
-	return migrate(ctx, goose.DialectPostgres, db, goose.WithSessionLocker(locker))
+	// Advisory locks are the database's, while directories in different schemas need not wait for each other.
+	id := lock.DefaultLockID ^ int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32
+	return migrate(ctx, goose.DialectPostgres, db, goose.WithLocker(&migrationLock{id: id}))
+}
+
+// checkMigrated returns an *unsuitableError if migrations are due on a server that only reads.
+func checkMigrated(ctx context.Context, db *sql.DB) error {
+	due := true
+	latest, err := latestMigration(goose.DialectPostgres)
+	if err != nil {
+		return err
+	}
+	err = db.QueryRowContext(ctx, "SELECT to_regclass('"+goose.DefaultTablename+"') IS NULL").Scan(&due)
+	if err == nil && !due {
+		err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) < $1 FROM "+goose.DefaultTablename+" WHERE is_applied", latest).Scan(&due)
+	}
+	if err != nil {
+		return databaseError(ctx, "asking for the schema's version", err)
+	}
+	if due {
+		return &unsuitableError{"the server only reads and migrations are due: name the one that takes writes in --database (DRAGOMAN_DATABASE)"}
+	}
+	return nil
+}
+
+// migrationLock is an advisory lock that a transaction of its own holds: a session's would stay behind with a pooler that takes
+// the server connection away between two transactions.
+type migrationLock struct {
+	id int64
+	tx *sql.Tx
+}
+
+// lockPause is between two attempts. One that waited inside a statement would hold up CREATE INDEX CONCURRENTLY.
+const lockPause = 250 * time.Millisecond
+
+// Lock waits until the lock is free or ctx ends.
+func (l *migrationLock) Lock(ctx context.Context, db *sql.DB) error {
+	for {
+		locked, err := l.try(ctx, db)
+		if locked || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for other migrations: %w", ctx.Err())
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+func (l *migrationLock) try(ctx context.Context, db *sql.DB) (locked bool, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	err = tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', '0', true)", l.id).
+		Scan(&locked, new(string))
+	if err != nil || !locked {
+		return false, errors.Join(err, tx.Rollback())
+	}
+	l.tx = tx
+	return true, nil
+}
+
+// Unlock ends the transaction.
+func (l *migrationLock) Unlock(context.Context, *sql.DB) error {
+	if err := l.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) { // as when the context has ended
+		return err
+	}
+	return nil
 }
 
 // reservePostgresID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity

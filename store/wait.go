@@ -2,13 +2,9 @@ package store
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Patience is for a database that is not there yet. The zero value has none: a first failure is the last.
@@ -49,13 +45,5 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 // mayPass reports whether a database that cannot be opened now may be there by itself later: not if it is there and does not
 // want us.
 func mayPass(err error) bool {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		// Invalid authorization, no such database, may not connect to it.
-		if strings.HasPrefix(e.Code, "28") || e.Code == "3D000" || e.Code == "42501" {
-			return false
-		}
-	}
-	var certificate *tls.CertificateVerificationError
-	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !errors.As(err, &certificate)
+	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !refusedForGood(err)
 }

@@ -267,7 +267,7 @@ func TestTransactionsMayNotStandStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(text), "SET idle_in_transaction_session_timeout = 10000") {
+	if !strings.Contains(string(text), "set_config('idle_in_transaction_session_timeout'") {
 		t.Errorf("Postgres was told\n%s", text)
 	}
 }

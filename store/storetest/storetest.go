@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 )
 
 // DSNVariable names the environment variable that holds the URL of the Postgres to test with, postgres://...; the user
-// must be allowed to create schemas.
+// must be allowed to create schemas and databases.
 const DSNVariable = "TEST_POSTGRES_DSN"
 
 // Key is a secret key for stores of tests.
@@ -56,7 +57,7 @@ func BenchEachURL(b *testing.B, f func(b *testing.B, url string)) {
 func Vacuum(t testing.TB, url string) {
 	t.Helper()
 	if !strings.HasPrefix(url, "sqlite:") {
-		run(t, url, "VACUUM ANALYZE users")
+		PostgresExec(t, url, "VACUUM ANALYZE users")
 	}
 }
 
@@ -87,6 +88,30 @@ func Directory(t testing.TB, s *store.Store) {
 // it skips the test; if CI is true it fails it.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
+	u := postgresURL(t)
+	schema := "test_" + strings.ToLower(rand.Text())
+	dsn := u.String()
+	PostgresExec(t, dsn, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { PostgresExec(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// PostgresDatabase is PostgresURL with a database of the test's own, such as one with "ENCODING 'LATIN1'".
+func PostgresDatabase(t testing.TB, options string) string {
+	t.Helper()
+	u := postgresURL(t)
+	dsn, name := u.String(), "test_"+strings.ToLower(rand.Text())
+	PostgresExec(t, dsn, fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 LOCALE 'C' %s", name, options))
+	t.Cleanup(func() { PostgresExec(t, dsn, "DROP DATABASE "+name+" WITH (FORCE)") })
+	u.Path = "/" + name
+	return u.String()
+}
+
+func postgresURL(t testing.TB) *url.URL {
+	t.Helper()
 	dsn := os.Getenv(DSNVariable)
 	if dsn == "" {
 		if os.Getenv("CI") == "true" {
@@ -98,16 +123,11 @@ func PostgresURL(t testing.TB) string {
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
 		t.Fatalf("%s is no postgres:// URL", DSNVariable)
 	}
-	schema := "test_" + strings.ToLower(rand.Text())
-	run(t, dsn, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { run(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return u
 }
 
-func run(t testing.TB, dsn, statement string) {
+// PostgresExec runs a statement on a connection of its own.
+func PostgresExec(t testing.TB, dsn, statement string) {
 	t.Helper()
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
