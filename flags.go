@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"os/user"
 
 	"github.com/dragoman-id/dragoman/server/dev"
@@ -65,7 +66,16 @@ func (f *storeFlags) open(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{URL: f.Database, SecretKey: key, OldSecretKeys: old, Patience: f.patience()})
+	s, err := store.Open(ctx, store.Config{URL: f.Database, SecretKey: key, OldSecretKeys: old, Patience: f.patience()})
+	return s, explainKey(err, f.Dev)
+}
+
+// explainKey adds to an error of opening the directory where --dev keeps the key, if it is about that.
+func explainKey(err error, isDev bool) error {
+	if isDev && errors.Is(err, store.ErrSecretKey) {
+		return fmt.Errorf("%w; --dev keeps its own in %s/secret-key: put that file back, or move the database away to begin anew", err, dev.Directory)
+	}
+	return err
 }
 
 // withOrigin records what a command writes as its own, and as the account's that ran it.

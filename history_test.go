@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -229,9 +231,19 @@ func TestRekeySealsAnewAndOldKeysCanBeForgotten(t *testing.T) {
 		o.run(0, "nothing to seal anew: all secrets are sealed with the present key\n", "", "rekey")
 
 		o.variables = []string{database, fresh}
-		status, out, stderr := configured(t, o.dir, o.variables, "", "rekey")
-		if status != 1 || out != "" || !strings.Contains(stderr, "which is not the one configured") {
-			t.Errorf("without the old key: status %d, %s%s", status, out, stderr)
+		users := filepath.Join(t.TempDir(), "users.csv")
+		if err := os.WriteFile(users, []byte("customer,first_name,last_name,email\n3393,New,User,new@example.com\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range [][]string{
+			{"rekey"}, {"import", users}, {"export"}, {"history", "--user", "6860"}, {"restore", "--user", "6860", "--version", "1"},
+			{"customer", "add", "--name", "Acme"},
+			{"serve", "--listen", "127.0.0.1:0", "--jwt-secret", strings.Repeat("s", 32)},
+		} {
+			status, out, stderr := configured(t, o.dir, o.variables, "", command...)
+			if status != 1 || out != "" || !strings.Contains(stderr, "set --secret-key (DRAGOMAN_SECRET_KEY)") || strings.Count(stderr, "error: ") != 1 {
+				t.Errorf("%s without the old key: status %d, %s%s", command[0], status, out, stderr)
+			}
 		}
 		o.variables = append(o.variables, strings.Replace(old, "SECRET_KEY", "OLD_SECRET_KEY", 1))
 		o.run(0, "users whose secrets were sealed anew: 3\n", "", "rekey")

@@ -168,7 +168,7 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
 	defer flush(config.Tracing, config.Log)
 	s, err := server.New(ctx, config)
 	if err != nil {
-		return err
+		return explainKey(err, c.Dev)
 	}
 	manageMemory(ctx) // after all that is only needed once
 	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())

@@ -65,6 +65,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		generateIDs:  generatePostgresIDs,
 		pendingOrder: "version, user_id",
 		lockFeed:     lockPostgresFeed,
+		lockKeys:     func(tx *gorm.DB) error { return tx.Exec("LOCK TABLE secret_keys IN SHARE ROW EXCLUSIVE MODE").Error },
 		statements:   postgresStatements,
 		queryRow:     groups.queryRow,
 		lists:        newReaders(maxPostgresLists),

@@ -11,13 +11,16 @@ import (
 const rekeyedAtOnce = 500
 
 // Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, and returns of how many users. Then the
-// old keys are no longer needed. It may run while the directory is in use, as soon as every server seals with the present key;
+// old keys are no longer needed, and a store is not opened with them any more. It may run while the directory is in use, as soon as every server seals with the present key;
 // what is sealed is not changed, so neither versions nor histories are.
 func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 	for {
 		before := users
-		if users, err = s.rekeyAll(ctx, users); err != nil || users == before {
+		if users, err = s.rekeyAll(ctx, users); err != nil {
 			return users, err
+		}
+		if users == before {
+			return users, s.forgetKeys(ctx)
 		}
 		// Another writer may have been first with some: a pass that finds nothing is the last.
 	}

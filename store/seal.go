@@ -64,9 +64,14 @@ func keyID(key []byte) string {
 
 // seal returns text sealed for one column of one user.
 func (k *keyring) seal(user uuid.UUID, column, text string) string {
+	return k.sealWith(k.sealing, user, column, text)
+}
+
+// sealWith is seal with one of the keyring's keys.
+func (k *keyring) sealWith(id string, user uuid.UUID, column, text string) string {
 	// #nosec G407 -- no nonce is given, because the AEAD takes a random one itself
-	sealed := k.keys[k.sealing].Seal(nil, nil, []byte(text), sealedPlace(user, column, k.sealing))
-	return k.sealing + "." + base64.RawURLEncoding.EncodeToString(sealed)
+	sealed := k.keys[id].Seal(nil, nil, []byte(text), sealedPlace(user, column, id))
+	return id + "." + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // open returns the text that was sealed for this column of this user. Anything else is an error that says nothing of

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"regexp"
 	"strings"
@@ -93,22 +92,6 @@ func TestSealedValues(t *testing.T) {
 		edit(t, s, ada, func(u *store.User) { u.AccessToken = fresh })
 		if u := find(t, s, ada); u.AccessToken != fresh || *u.VCSPassword != secret || token == fresh {
 			t.Errorf("%+v", u)
-		}
-	})
-}
-
-func TestADatabaseOpensWithItsOwnKeyOnly(t *testing.T) {
-	t.Parallel()
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		ctx := context.Background()
-		storetest.Directory(t, storetest.Open(t, url))
-		s, err := store.Open(ctx, store.Config{URL: url, SecretKey: bytes.Repeat([]byte{1}, 32)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		if u, err := s.FindUser(ctx, ada); err == nil || u.AccessToken != "" {
-			t.Errorf("opened %+v", u)
 		}
 	})
 }

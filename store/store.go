@@ -22,8 +22,8 @@ type Config struct {
 	// URL names the database: "sqlite:" and the path of a file, which is created if absent, a "postgres://" or
 	// "postgresql://" connection URL, or [InMemory].
 	URL string
-	// SecretKey is the key of 32 bytes that seals secrets at rest. A database can be read only with the key that it was
-	// written with.
+	// SecretKey is the key of 32 bytes that seals secrets at rest. A database is opened only with the key that it was
+	// written with; otherwise the error is ErrSecretKey.
 	SecretKey []byte
 	// OldSecretKeys are further keys of 32 bytes, which open what they have sealed and seal nothing; see [Store.Rekey].
 	OldSecretKeys [][]byte
@@ -96,6 +96,8 @@ type database struct {
 	// pendingOrder is the order in which changes get their numbers, as far as batches go: one that agrees with each user's
 	// versions and that the index of those without a number has.
 	pendingOrder string
+	// lockKeys makes tx wait until it is the only one to record secret keys. Nil where lockFeed is.
+	lockKeys func(tx *gorm.DB) error
 	// release frees what is held beside the pools. Nil where there is nothing.
 	release func() error
 	// keep lets tx stand still for longer than the engine would suffer it. Nil where it does anyway.
@@ -188,6 +190,9 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 		return nil, err
 	}
 	if s.find, err = d.session(d.find); err != nil {
+		return nil, err
+	}
+	if err := s.checkKeys(ctx); err != nil {
 		return nil, err
 	}
 	var roles []Role

@@ -524,21 +524,6 @@ func TestAnImportIsInTheHistory(t *testing.T) {
 	})
 }
 
-func TestAnImportWantsTheDirectorysKey(t *testing.T) {
-	t.Parallel()
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		storetest.Directory(t, storetest.Open(t, url))
-		other, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: []byte("another key of 32 bytes, no more")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
-		if _, said, err := take(t, userfile.Import{Store: other, Format: userfile.CSV}, many(1)); err == nil || said != nil {
-			t.Error(said, err)
-		}
-	})
-}
-
 func TestReadErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// secretKey is a row of secret_keys: a key that seals secrets, and a canary that it has sealed.
+type secretKey struct {
+	ID     string
+	Canary string
+}
+
+// TableName is for gorm.
+func (secretKey) TableName() string { return "secret_keys" }
+
+// The canary is sealed for nobody, in a column that users do not have.
+const (
+	canaryColumn = "canary"
+	canaryText   = "dragoman"
+)
+
+// ErrSecretKey: the database is sealed with a key that is not among the configured ones. The error names its id.
+var ErrSecretKey = errors.New("the database's secrets are sealed with another key: set --secret-key (DRAGOMAN_SECRET_KEY) to that key, " +
+	"or name it in --old-secret-key (DRAGOMAN_OLD_SECRET_KEY) and run `dragoman rekey` to replace it")
+
+func unknownKey(id string) error { return fmt.Errorf("%w; its id is %s", ErrSecretKey, id) }
+
+// checkKeys returns ErrSecretKey unless the configured keys open what the database holds, and records the one that seals from now
+// on. A key that has a canary but has sealed no secret yet may be missing, if another is not: it was configured for a
+// while and given up.
+func (s *Store) checkKeys(ctx context.Context) error {
+	recorded, err := s.findKeys(s.read.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	if recorded {
+		return nil
+	}
+	err = s.transaction(ctx, func(tx *gorm.DB) error {
+		if lock := s.db.lockKeys; lock != nil {
+			if err := lock(tx); err != nil {
+				return databaseError(ctx, "locking the canaries of secret keys", err)
+			}
+		}
+		recorded, err := s.findKeys(tx)
+		if err != nil || recorded {
+			return err
+		}
+		return s.recordKeys(ctx, tx)
+	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == readOnlyTransaction {
+		// A server that only reads seals nothing either, and what there is was opened.
+		return s.openSample(ctx, s.read, func(string) {})
+	}
+	return err
+}
+
+// findKeys checks the canaries, and reports whether the sealing key's is among them.
+func (s *Store) findKeys(db *gorm.DB) (recorded bool, err error) {
+	ctx := db.Statement.Context
+	var keys []secretKey
+	if err := db.Order("id").Find(&keys).Error; err != nil {
+		return false, databaseError(ctx, "reading the canaries of secret keys", err)
+	}
+	known := false
+	var missing []string
+	for _, k := range keys {
+		if _, ok := s.keys.keys[k.ID]; !ok {
+			missing = append(missing, k.ID)
+			continue
+		}
+		if _, err := s.keys.open(uuid.Nil, canaryColumn, k.Canary); err != nil {
+			return false, fmt.Errorf("%w: %w", unknownKey(k.ID), err)
+		}
+		known = true
+		recorded = recorded || k.ID == s.keys.sealing
+	}
+	for _, id := range missing {
+		if !known {
+			return false, unknownKey(id)
+		}
+		var sealed []int64
+		err := db.Model(&User{}).Where("access_token_sealed LIKE ? OR vcs_password_sealed LIKE ?", id+".%", id+".%").
+			Limit(1).Pluck("id", &sealed).Error
+		if err != nil {
+			return false, databaseError(ctx, "looking for secrets under another key", err)
+		}
+		if len(sealed) > 0 {
+			return false, unknownKey(id)
+		}
+	}
+	return recorded, nil
+}
+
+// recordKeys writes the sealing key's canary. Of a directory that was made before there were canaries it also records the
+// keys of the secrets that it opens to try.
+func (s *Store) recordKeys(ctx context.Context, tx *gorm.DB) error {
+	ids := []string{s.keys.sealing}
+	if err := s.openSample(ctx, tx, func(id string) { ids = append(ids, id) }); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		row := secretKey{id, s.keys.sealWith(id, uuid.Nil, canaryColumn, canaryText)}
+		if err := tx.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
+			return databaseError(ctx, "recording the secret key", err)
+		}
+	}
+	return nil
+}
+
+// openSample looks at the secrets of the first and of the last user, and tells under which keys they are. What is damaged does not
+// count: reading it is the error.
+func (s *Store) openSample(ctx context.Context, db *gorm.DB, tell func(keyID string)) error {
+	for _, order := range []string{"id", "id DESC"} {
+		var users []User
+		if err := db.WithContext(ctx).Order(order).Limit(1).Find(&users).Error; err != nil {
+			return databaseError(ctx, "looking for a secret to try the key on", err)
+		}
+		for i := range users {
+			id, _, _ := strings.Cut(users[i].AccessTokenSealed, ".")
+			if _, known := s.keys.keys[id]; !known && keyIDPattern.MatchString(id) {
+				return unknownKey(id)
+			}
+			if s.keys.openSecrets(&users[i]) == nil {
+				tell(id)
+			}
+		}
+	}
+	return nil
+}
+
+// forgetKeys removes the canaries of keys that nothing is sealed with any more.
+func (s *Store) forgetKeys(ctx context.Context) error {
+	present := s.keys.sealing + ".%"
+	sealedOtherwise := s.write.Model(&User{}).Select("1").
+		Where("access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?", present, present)
+	err := s.write.WithContext(ctx).
+		Where("id <> ? AND NOT EXISTS (?)", s.keys.sealing, sealedOtherwise).Delete(&secretKey{}).Error
+	if err != nil {
+		return databaseError(ctx, "removing the canaries of old keys", err)
+	}
+	return nil
+}
