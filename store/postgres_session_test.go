@@ -51,6 +51,9 @@ func exercise(t *testing.T, s *store.Store) {
 	if got := history(t, s, key(mary)); len(got) != 3 || got[1].Fields[0].New != "Ünder" {
 		t.Errorf("history: %+v", got)
 	}
+	if _, err := s.NumberChanges(ctx); err != nil {
+		t.Errorf("numbering: %v", err)
+	}
 	if changes, _, err := s.ListChanges(ctx, store.FeedScope{All: true}, 0, 100); err != nil || len(changes) < 5 {
 		t.Errorf("feed: %d changes, %v", len(changes), err)
 	}
