@@ -162,9 +162,7 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	if config.Tracing, err = tracing.FromEnvironment(ctx, config.Build.Version, config.Log); err != nil {
-		return err
-	}
+	config.Tracing = tracing.FromEnvironment(ctx, config.Build.Version, config.Log)
 	defer flush(config.Tracing, config.Log)
 	s, err := server.New(ctx, config)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -266,7 +267,7 @@ func hex(id []byte) string {
 	return string(text)
 }
 
-// TestTracingIsOffUnlessAskedFor holds which variables ask for it, and that what cannot be is said at the start.
+// TestTracingIsOffUnlessAskedFor: some variables turn it off, whatever others say.
 func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	for _, variables := range [][]string{
@@ -281,17 +282,140 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 			t.Errorf("%q: %d spans were sent: %s", variables, len(r.spans()), said)
 		}
 	}
-	for variable, want := range map[string]string{
-		"OTEL_TRACES_EXPORTER=zipkin":           `OTEL_TRACES_EXPORTER is "zipkin", and only otlp and none are known`,
-		"OTEL_EXPORTER_OTLP_PROTOCOL=http/json": `OTEL_EXPORTER_OTLP_PROTOCOL is "http/json", and only http/protobuf and grpc are known`,
-	} {
-		dir := t.TempDir()
-		status, _, said := configured(t, dir, []string{
-			"DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_JWT_SECRET=" + secretOfTokens, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", variable,
-		}, "", "serve", "--listen=127.0.0.1:0")
-		if status == 0 || !strings.Contains(said, want) {
-			t.Errorf("%s: status %d, %s", variable, status, said)
+}
+
+// badVariables are variables of OpenTelemetry's with values that cannot be used, several to a variable. S3CRET is in none of its messages.
+var badVariables = map[string][]string{
+	"OTEL_SDK_DISABLED":       {"1", "S3CRET"},
+	"OTEL_TRACES_EXPORTER":    {"console", "otlp,console", "zipkin", "S3CRET,,", "none,otlp"},
+	"OTEL_PROPAGATORS":        {"b3", "tracecontext,S3CRET", ","},
+	"OTEL_TRACES_SAMPLER":     {"sometimes", "jaeger_remote"},
+	"OTEL_BSP_MAX_QUEUE_SIZE": {"-1", "0", "x", "99999999999999999999", "2147483647"}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": {"-1", "0", "5000", "1.5"},
+	"OTEL_BSP_SCHEDULE_DELAY": {"-1", "0", "5s", "9223372036854775807"}, "OTEL_BSP_EXPORT_TIMEOUT": {"-1", "soon"},
+	"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": {"-1", "S3CRET"}, "OTEL_ATTRIBUTE_COUNT_LIMIT": {"-5", "x"}, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": {"-1", "x"},
+	"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": {"-1", "x"}, "OTEL_SPAN_EVENT_COUNT_LIMIT": {"-1", "x"}, "OTEL_SPAN_LINK_COUNT_LIMIT": {"-1", "x"},
+	"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": {"-1", "x"}, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": {"-1", "x"},
+	"OTEL_EXPORTER_OTLP_PROTOCOL": {"http/json", "S3CRET"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": {"http/json", "tcp"},
+	"OTEL_EXPORTER_OTLP_HEADERS": {"api-key=S3CRET%zz", "S3CRET", "x=1,=S3CRET", "x=%0AS3CRET", "a b=S3CRET"}, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": {"api-key=S3CRET%", "x=%ffS3CRET"},
+	"OTEL_EXPORTER_OTLP_ENDPOINT":        {"http://127.0.0.1:1/S3CRET%", "http://u:S3CRET%zz@127.0.0.1:1", "S3CRET://x", "127.0.0.1:4318", "http://127.0.0.1:0"},
+	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {"http://127.0.0.1:1/S3CRET%zz", "//S3CRET", "https://"},
+	"OTEL_EXPORTER_OTLP_TIMEOUT":         {"-1", "10s"}, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": {"S3CRET", "-1"},
+	"OTEL_EXPORTER_OTLP_COMPRESSION": {"brotli", "S3CRET"}, "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": {"zstd"},
+	"OTEL_EXPORTER_OTLP_INSECURE": {"yes"}, "OTEL_EXPORTER_OTLP_TRACES_INSECURE": {"S3CRET"},
+	"OTEL_EXPORTER_OTLP_CERTIFICATE": {"/none/S3CRET"}, "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": {"/dev/null"},
+	"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": {"/none/S3CRET"}, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": {"/dev/null"},
+	"OTEL_RESOURCE_ATTRIBUTES": {"a=b,", "S3CRET", "a=S3CRET%zz", "=S3CRET", "a=%ff", "a=b,,c=d"}, "OTEL_SERVICE_NAME": {"S3CRET\xff"},
+}
+
+// TestBadTracingVariablesAreIgnored starts the program with one bad value of as many variables as go together, by either protocol: it
+// serves, warns once of each by its name, and tells no value.
+func TestBadTracingVariablesAreIgnored(t *testing.T) {
+	t.Parallel()
+	most := 0
+	for _, values := range badVariables {
+		most = max(most, len(values))
+	}
+	for i := range most {
+		for _, protocol := range []string{"http/protobuf", "grpc"} {
+			t.Run(fmt.Sprintf("%d/%s", i, protocol), func(t *testing.T) {
+				t.Parallel()
+				var r receiver
+				good := map[string]string{
+					"OTEL_TRACES_EXPORTER": "OTLP", "OTEL_EXPORTER_OTLP_PROTOCOL": strings.ToUpper(protocol),
+					"OTEL_EXPORTER_OTLP_ENDPOINT": r.listen(t, protocol), "OTEL_EXPORTER_OTLP_HEADERS": "x-team=directory",
+				}
+				variables := []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_JWT_SECRET=" + secretOfTokens}
+				var bad []string
+				for name, values := range badVariables {
+					value := values[i%len(values)]
+					// Of what decides whether and where to send, every other run has the good value.
+					if good[name] != "" && (i+len(name))%2 == 0 {
+						value = good[name]
+					} else {
+						bad = append(bad, name)
+					}
+					variables = append(variables, name+"="+value)
+				}
+				said := serve(t, t.TempDir(), variables, []string{"serve", "--listen=127.0.0.1:0", "--log-format=json", "--log-level=debug"}, func(address string) {
+					answer, err := http.Get("http://" + address + "/openapi")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					answer.Body.Close()
+				})
+				for _, name := range bad {
+					if n := strings.Count(said, `"variable":"`+name+`"`); n != 1 {
+						t.Errorf("%s is named %d times: %s", name, n, said)
+					}
+				}
+				if strings.Contains(said, "S3CRET") || strings.Contains(said, "panic") {
+					t.Errorf("it tells a value: %s", said)
+				}
+				for line := range strings.Lines(said) {
+					if !json.Valid([]byte(line)) {
+						t.Errorf("a line of the log is not of its form: %s", line)
+					}
+				}
+			})
 		}
+	}
+}
+
+// TestEachBadTracingVariableAlone: traces are sent nevertheless, if the value is not about where to.
+func TestEachBadTracingVariableAlone(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{
+		"OTEL_RESOURCE_ATTRIBUTES=a=b,", "OTEL_BSP_MAX_QUEUE_SIZE=-1", "OTEL_TRACES_EXPORTER=otlp,console", "OTEL_TRACES_EXPORTER=console",
+		"OTEL_EXPORTER_OTLP_PROTOCOL=http/json", "OTEL_EXPORTER_OTLP_HEADERS=api-key=S3CRET%zz,x-team=directory", "OTEL_SDK_DISABLED=1",
+		"OTEL_EXPORTER_OTLP_TIMEOUT=-1", "OTEL_TRACES_SAMPLER=sometimes", "OTEL_TRACES_SAMPLER_ARG=NaN",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			var r receiver
+			variables := []string{variable, "OTEL_EXPORTER_OTLP_ENDPOINT=" + r.listen(t, "http/protobuf")}
+			name, _, _ := strings.Cut(variable, "=")
+			if name == "OTEL_TRACES_SAMPLER_ARG" {
+				variables = append(variables, "OTEL_TRACES_SAMPLER=TraceIDRatio")
+			}
+			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", variables...)
+			if len(r.spans()) == 0 || strings.Count(said, `"variable":"`+name+`"`) != 1 || strings.Contains(said, "S3CRET") {
+				t.Errorf("%d spans are sent: %s", len(r.spans()), said)
+			}
+		})
+	}
+}
+
+// TestGoodTracingVariablesAreTaken, whatever the case of an enumeration's value.
+func TestGoodTracingVariablesAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, variables := range [][]string{
+		{"OTEL_TRACES_EXPORTER=OTLP", "OTEL_EXPORTER_OTLP_PROTOCOL=HTTP/Protobuf", "OTEL_SDK_DISABLED=False", "OTEL_EXPORTER_OTLP_COMPRESSION=GZIP"},
+		{"OTEL_PROPAGATORS=tracecontext,baggage", "OTEL_TRACES_SAMPLER=Parentbased_Always_On", "OTEL_RESOURCE_ATTRIBUTES=a=b%2Cc,d=", "OTEL_BSP_SCHEDULE_DELAY=100"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE=10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=10", "OTEL_EXPORTER_OTLP_TIMEOUT=0", "OTEL_TRACES_EXPORTER="},
+	} {
+		t.Run(variables[0], func(t *testing.T) {
+			t.Parallel()
+			var r receiver
+			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", append(variables, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, "http/protobuf"))...)
+			if len(r.spans()) == 0 || strings.Contains(said, `"variable"`) {
+				t.Errorf("%d spans are sent: %s", len(r.spans()), said)
+			}
+		})
+	}
+}
+
+// TestErrorsOfSendingTellNoHeader: what the receiver says comes into the log without what it was sent.
+func TestErrorsOfSendingTellNoHeader(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no such key: "+r.Header.Get("Api-Key"), http.StatusUnauthorized)
+	}))
+	t.Cleanup(s.Close)
+	said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", "OTEL_EXPORTER_OTLP_ENDPOINT="+strings.Replace(s.URL, "://", "://u:S3CRET-user@", 1),
+		"OTEL_EXPORTER_OTLP_HEADERS=api-key=S3CRET-header")
+	if strings.Contains(said, "S3CRET") || !strings.Contains(said, "traces could not be sent") {
+		t.Errorf("the log says %s", said)
 	}
 }
 

@@ -11,9 +11,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
+	"net/url"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -34,21 +35,29 @@ type Tracing struct {
 	tracer   trace.Tracer
 }
 
-// w3c is the only context that is taken and passed on.
-var w3c = propagation.TraceContext{}
+// w3c is the only context that is taken and passed on. OTEL_PROPAGATORS may turn it off.
+var w3c propagation.TextMapPropagator = propagation.TraceContext{}
 
 // FromEnvironment gives the tracing that the OTEL_ variables ask for, or nil if they ask for none: it is on if
 // OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set or OTEL_TRACES_EXPORTER is "otlp", and never if
-// OTEL_SDK_DISABLED is "true" or OTEL_TRACES_EXPORTER is "none". The log is told when spans cannot be sent. As OpenTelemetry has
-// one place for that in a process, this is to be called once in it. Who calls it closes what it gives.
-func FromEnvironment(ctx context.Context, version string, log *slog.Logger) (*Tracing, error) {
-	on, err := isAskedFor()
-	if err != nil || !on {
-		return nil, err
+// OTEL_SDK_DISABLED is "true" or OTEL_TRACES_EXPORTER is "none". A value that cannot be used is logged, without the value, and
+// ignored, as OpenTelemetry's specification wants it; it is taken out of the process's environment. The log is also told when spans
+// cannot be sent. As OpenTelemetry has one place for that in a process, this is to be called once in it, before anything else reads
+// the variables. Who calls it closes what it gives.
+func FromEnvironment(ctx context.Context, version string, log *slog.Logger) *Tracing {
+	e := readEnvironment(log)
+	if !e.isAskedFor() {
+		return nil
 	}
-	exporter, err := newExporter(ctx)
+	secrets := secretsOf()
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("traces could not be sent", "error", errorText(err, secrets))
+	}))
+	otel.SetLogger(logr.FromSlogHandler(diagnostics{log.Handler()}))
+	exporter, err := e.newExporter(ctx)
 	if err != nil {
-		return nil, err
+		log.Warn("traces cannot be sent: there is no exporter", "error", errorText(err, secrets))
+		return nil
 	}
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -56,10 +65,52 @@ func FromEnvironment(ctx context.Context, version string, log *slog.Logger) (*Tr
 		resource.WithFromEnv(), // last, so that it is believed
 	)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("trace: read OTEL_RESOURCE_ATTRIBUTES: %w", err), exporter.Shutdown(ctx))
+		log.Warn("traces lack a part of their resource", "error", errorText(err, secrets))
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces could not be sent", "error", err) }))
-	return newTracing(sdk.WithBatcher(exporter), sdk.WithResource(about)), nil
+	if !e.propagates {
+		w3c = propagation.NewCompositeTextMapPropagator()
+	}
+	return newTracing(sdk.WithBatcher(exporter), sdk.WithResource(about))
+}
+
+// errorText is the text of an error of OpenTelemetry's in one line, without the URL and the headers that traces are sent with.
+func errorText(err error, secrets []string) string {
+	text := err.Error()
+	var sending *url.Error
+	if errors.As(err, &sending) {
+		text = sending.Err.Error()
+	}
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return strings.ReplaceAll(text, "\n", " ")
+}
+
+// diagnostics is where OpenTelemetry's SDK logs to. What it says comes without attributes, which hold values of variables, and, as it
+// talks much, at the level of debug unless it is an error.
+type diagnostics struct{ slog.Handler }
+
+// Enabled reports whether a line is to be logged.
+func (d diagnostics) Enabled(ctx context.Context, level slog.Level) bool {
+	return d.Handler.Enabled(ctx, diagnosticLevel(level))
+}
+
+// Handle logs a line.
+func (d diagnostics) Handle(ctx context.Context, line slog.Record) error {
+	return d.Handler.Handle(ctx, slog.NewRecord(line.Time, diagnosticLevel(line.Level), "opentelemetry: "+line.Message, 0))
+}
+
+// WithAttrs leaves attributes out.
+func (d diagnostics) WithAttrs([]slog.Attr) slog.Handler { return d }
+
+// WithGroup leaves groups out.
+func (d diagnostics) WithGroup(string) slog.Handler { return d }
+
+func diagnosticLevel(level slog.Level) slog.Level {
+	if level >= slog.LevelError {
+		return slog.LevelWarn // the program goes on
+	}
+	return slog.LevelDebug
 }
 
 func newTracing(options ...sdk.TracerProviderOption) *Tracing {
@@ -67,43 +118,23 @@ func newTracing(options ...sdk.TracerProviderOption) *Tracing {
 	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/dragoman-id/dragoman")}
 }
 
-func isAskedFor() (bool, error) {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return false, nil
+func (e *environment) isAskedFor() bool {
+	switch {
+	case e.disabled, e.exporter == "none":
+		return false
+	case e.exporter == "otlp":
+		return true
 	}
-	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter {
-	case "none":
-		return false, nil
-	case "otlp":
-		return true, nil
-	case "":
-		return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "", nil
-	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is %q, and only otlp and none are known", exporter)
-	}
+	return get("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }
 
 // newExporter gives the exporter of the protocol that is asked for. Where it sends to, with which headers and certificates, it
 // reads from the variables itself.
-func newExporter(ctx context.Context) (sdk.SpanExporter, error) {
-	protocol := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		protocol = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+func (e *environment) newExporter(ctx context.Context) (sdk.SpanExporter, error) {
+	if e.protocol == "grpc" {
+		return otlptracegrpc.New(ctx)
 	}
-	var exporter sdk.SpanExporter
-	var err error
-	switch protocol {
-	case "", "http/protobuf":
-		exporter, err = otlptracehttp.New(ctx)
-	case "grpc":
-		exporter, err = otlptracegrpc.New(ctx)
-	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q, and only http/protobuf and grpc are known", protocol)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	return exporter, nil
+	return otlptracehttp.New(ctx)
 }
 
 // Close sends the spans that are not sent yet, for as long as ctx allows.

@@ -1,0 +1,328 @@
+package tracing
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dragoman-id/dragoman/server/tracing/limits"
+)
+
+// OpenTelemetry's specification wants a value that cannot be used to be reported and ignored. Its Go SDK (1.47) sometimes fails or
+// panics, and logs values, which may be secrets. So the variables are checked before the SDK reads them, and those with a bad value
+// are taken out of the process's environment.
+
+// environment is what the variables say once the bad ones are gone.
+type environment struct {
+	log *slog.Logger
+
+	disabled   bool
+	exporter   string // "otlp", "none", or "" if nothing was chosen
+	protocol   string // "grpc" or "http/protobuf"
+	propagates bool   // whether W3C trace context is taken and passed on
+}
+
+// ignored reports a bad value by its variable's name. The value may be a secret.
+func (e *environment) ignored(name, must string) {
+	e.log.Warn("an OpenTelemetry variable has a value that cannot be used, and is ignored", "variable", name, "must_be", must)
+}
+
+// get gives a variable's value without spaces around it; empty is as unset (specification, "Parsing empty value").
+func get(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+
+// set changes a variable for the SDK.
+func set(name, value string) {
+	if value == "" {
+		_ = os.Unsetenv(name) // fails on no system that we build for
+		return
+	}
+	_ = os.Setenv(name, value)
+}
+
+// readEnvironment reads the variables, and removes from the process's environment what the SDK must not see.
+func readEnvironment(log *slog.Logger) *environment {
+	e := &environment{log: log, propagates: true}
+	e.disabled = e.boolean("OTEL_SDK_DISABLED")
+	if e.disabled {
+		return e
+	}
+	e.readExporter()
+	if e.exporter == "none" {
+		return e
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} { // the latter is stronger
+		if protocol := e.oneOf(name, "grpc", "http/protobuf"); protocol != "" {
+			e.protocol = protocol
+		}
+	}
+	if e.protocol == "" {
+		e.protocol = "http/protobuf"
+	}
+	for _, part := range []string{"OTEL_EXPORTER_OTLP_", "OTEL_EXPORTER_OTLP_TRACES_"} {
+		e.checkEndpoint(part + "ENDPOINT")
+		e.checkHeaders(part + "HEADERS")
+		e.oneOf(part+"COMPRESSION", "gzip", "none")
+		e.integer(part+"TIMEOUT", 0)
+		e.boolean(part + "INSECURE")
+		e.checkAuthority(part + "CERTIFICATE")
+		e.checkClient(part+"CLIENT_CERTIFICATE", part+"CLIENT_KEY")
+	}
+	for _, name := range limits.Removed {
+		e.ignored(name, wholeNumber(0))
+	}
+	e.checkBatches()
+	e.checkSampler()
+	e.checkResource()
+	e.readPropagators()
+	return e
+}
+
+// oneOf gives which of some values a variable has, whatever its case; "" if none.
+func (e *environment) oneOf(name string, values ...string) string {
+	value := strings.ToLower(get(name))
+	if value != "" && !slices.Contains(values, value) {
+		e.ignored(name, "one of "+strings.Join(values, ", "))
+		value = ""
+	}
+	set(name, value)
+	return value
+}
+
+func (e *environment) boolean(name string) bool { return e.oneOf(name, "true", "false") == "true" }
+
+// integer checks that a variable is a number from least on. It reports whether it is set to one.
+func (e *environment) integer(name string, least int64) (n int64, ok bool) {
+	value := get(name)
+	if value == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(value, 10, 32) // more milliseconds are no time.Duration
+	if err != nil || n < least {
+		e.ignored(name, wholeNumber(least))
+		value, n = "", 0
+	}
+	set(name, value)
+	return n, value != ""
+}
+
+func wholeNumber(least int64) string {
+	return fmt.Sprintf("a whole number from %d to %d", least, math.MaxInt32)
+}
+
+// maxQueue is the most spans that may wait to be sent: for each there is a place from the start.
+const maxQueue = 1 << 20
+
+// checkBatches: the specification has the defaults of 2048 and 512.
+func (e *environment) checkBatches() {
+	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+	e.integer("OTEL_BSP_SCHEDULE_DELAY", 1)
+	e.integer("OTEL_BSP_EXPORT_TIMEOUT", 0)
+	size, ok := e.integer(queue, 1)
+	if size > maxQueue {
+		e.ignored(queue, fmt.Sprintf("at most %d", maxQueue))
+		set(queue, "")
+		ok = false
+	}
+	if !ok {
+		size = 2048
+	}
+	if n, ok := e.integer(batch, 1); ok && n > size {
+		e.ignored(batch, "at most "+queue)
+		set(batch, "")
+	}
+}
+
+func (e *environment) checkSampler() {
+	const name, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
+	e.oneOf(name, "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
+	value := get(argument)
+	if value == "" || !strings.HasSuffix(get(name), "traceidratio") {
+		return // the other samplers take none
+	}
+	if ratio, err := strconv.ParseFloat(value, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
+		e.ignored(argument, "a number from 0 to 1")
+		set(argument, "")
+	}
+}
+
+// readExporter reads a list of exporters, of which this program has one.
+func (e *environment) readExporter() {
+	const name = "OTEL_TRACES_EXPORTER"
+	value := strings.ToLower(get(name))
+	if value == "" || value == "none" {
+		e.exporter = value
+		return
+	}
+	for _, exporter := range strings.Split(value, ",") {
+		if strings.TrimSpace(exporter) == "otlp" {
+			e.exporter = "otlp"
+		}
+	}
+	if value != "otlp" {
+		e.ignored(name, "otlp or none, as other exporters are not built in")
+	}
+	set(name, e.exporter)
+}
+
+// readPropagators reads a list of propagators. Baggage is known, and not used.
+func (e *environment) readPropagators() {
+	const name = "OTEL_PROPAGATORS"
+	value := strings.ToLower(get(name))
+	if value == "" {
+		return
+	}
+	known, unknown, traceContext := 0, false, false
+	for _, propagator := range strings.Split(value, ",") {
+		switch strings.TrimSpace(propagator) {
+		case "tracecontext":
+			traceContext = true
+			known++
+		case "baggage", "none":
+			known++
+		default:
+			unknown = true
+		}
+	}
+	if unknown {
+		e.ignored(name, "tracecontext, baggage or none, as other propagators are not built in")
+	}
+	if known > 0 {
+		e.propagates = traceContext
+	}
+}
+
+// bareHost is what gRPC takes for an address beside a URL.
+var bareHost = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`)
+
+// checkEndpoint checks a URL. A user and password in it would not be sent.
+func (e *environment) checkEndpoint(name string) {
+	value := get(name)
+	if value == "" || e.protocol == "grpc" && (bareHost.MatchString(value) || strings.HasPrefix(value, "unix:") && !strings.ContainsAny(value, "@?%")) {
+		return
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !isPort(u.Port()) {
+		e.ignored(name, "a URL such as https://collector.example.com:4318")
+		set(name, "")
+		return
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		e.ignored(name, "without a user, a password and parameters, which are left out: use OTEL_EXPORTER_OTLP_HEADERS")
+		u.User, u.RawQuery, u.Fragment = nil, "", ""
+	}
+	set(name, u.String())
+}
+
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+// headerName is a token of HTTP's (RFC 9110, section 5.6.2).
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// checkHeaders checks pairs of names and percent-encoded values. Those that cannot be used are left out.
+func (e *environment) checkHeaders(name string) {
+	value := get(name)
+	if value == "" {
+		return
+	}
+	var good []string
+	pairs := strings.Split(value, ",")
+	for _, pair := range pairs {
+		key, text, found := strings.Cut(pair, "=")
+		key = strings.TrimSpace(key)
+		decoded, err := url.PathUnescape(strings.TrimSpace(text))
+		if found && err == nil && headerName.MatchString(key) && isText(decoded) && !(e.protocol == "grpc" && !isASCII(decoded)) {
+			good = append(good, pair)
+		}
+	}
+	if len(good) < len(pairs) {
+		e.ignored(name, "pairs name=value separated by commas, the values percent-encoded; the other pairs are used")
+	}
+	set(name, strings.Join(good, ","))
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// checkResource checks attributes in the same form. The specification wants all of them ignored if one is bad.
+func (e *environment) checkResource() {
+	if value := os.Getenv("OTEL_SERVICE_NAME"); !isText(value) {
+		e.ignored("OTEL_SERVICE_NAME", "text in UTF-8")
+		set("OTEL_SERVICE_NAME", "")
+	}
+	const name = "OTEL_RESOURCE_ATTRIBUTES"
+	value := get(name)
+	if value == "" {
+		return
+	}
+	for pair := range strings.SplitSeq(value, ",") {
+		key, text, found := strings.Cut(pair, "=")
+		decoded, err := url.PathUnescape(strings.TrimSpace(text))
+		if !found || strings.TrimSpace(key) == "" || !isText(key) || err != nil || !isText(decoded) {
+			e.ignored(name, "pairs key=value separated by commas, the values percent-encoded")
+			set(name, "")
+			return
+		}
+	}
+}
+
+// checkAuthority checks a PEM file of certificates.
+func (e *environment) checkAuthority(name string) {
+	path := get(name)
+	if path == "" {
+		return
+	}
+	text, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(text) {
+		e.ignored(name, "a PEM file with certificates that can be read")
+		set(name, "")
+	}
+}
+
+// checkClient checks a certificate and its key, of which the SDK uses neither without the other.
+func (e *environment) checkClient(certificate, key string) {
+	if get(certificate) == "" && get(key) == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(get(certificate), get(key)); err != nil {
+		e.ignored(certificate, "a PEM file with a certificate that can be read, whose key is in the file of "+key)
+		set(certificate, "")
+		set(key, "")
+	}
+}
+
+// secretsOf gives what errors of sending must not repeat: the values of headers, as they were given and decoded.
+func secretsOf() (secrets []string) {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		for pair := range strings.SplitSeq(os.Getenv(name), ",") {
+			_, value, _ := strings.Cut(pair, "=")
+			value = strings.TrimSpace(value)
+			decoded, _ := url.PathUnescape(value)
+			// The scheme of an Authorization header is no secret.
+			for _, text := range append(strings.Fields(decoded), value, decoded) {
+				if len(text) > 6 {
+					secrets = append(secrets, text)
+				}
+			}
+		}
+	}
+	return secrets
+}
