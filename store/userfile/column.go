@@ -270,14 +270,19 @@ func parseUUID(s string) (any, string) {
 	return id, ""
 }
 
-// timePattern is the form of RFC 3339, from which time.Parse allows departures (golang/go#54580).
-var timePattern = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+// timePattern is the form of RFC 3339, section 5.6, from which time.Parse (1.26) allows departures: offsets of 24 hours or 60 minutes, a
+// comma, and hours of one digit (golang/go#54580). T and Z may be in lower case. A leap second, 23:59:60, is refused by time.Parse: the
+// directory's times have no place for it.
+var timePattern = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 func formatTime(t time.Time) string { return t.UTC().Format(store.TimeLayout) }
 
 func parseTime(s string) (any, string) {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || !timePattern.MatchString(s) {
+	if !timePattern.MatchString(s) {
+		return nil, notMoment
+	}
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
+	if err != nil {
 		return nil, notMoment
 	}
 	if t = t.UTC().Truncate(time.Millisecond); t.Year() < 1970 || t.Year() > 9999 {
