@@ -97,16 +97,16 @@ func dialects(t *testing.T) []string {
 func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
-		".":               {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "server/tracing", "store", "store/userfile"},
-		"server":          {"server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
-		"server/dev":      {"server/auth"},
-		"server/metrics":  {"server/auth", "store"},
-		"server/tracing":  {"server/tracing/limits", "store"},
+		".":              {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "server/tracing", "store", "store/userfile"},
+		"server":         {"server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
+		"server/dev":     {"server/auth"},
+		"server/metrics": {"server/auth", "store"},
+		"server/tracing": {"server/tracing/limits", "store"},
 		// Apart, since it must be initialized before OpenTelemetry's packages.
 		"server/tracing/limits": {},
-		"server/mock":     {"server", "server/auth", "store"},
-		"server/settings": {},
-		"server/members":  {"store"},
+		"server/mock":           {"server", "server/auth", "store"},
+		"server/settings":       {},
+		"server/members":        {"store"},
 		// A command, for `make docs`.
 		"server/members/fieldsmd": {"server/members"},
 		"server/docs":             {"gen/documents", "server/dialect"},
