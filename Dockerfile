@@ -1,5 +1,6 @@
 # One static program, the certificates that it needs to trust a database by, and a folder for SQLite. No shell, no root.
-FROM golang:1.26 AS build
+# By its full version; where you can ask the registry, pin the digest too: golang:1.26.8-bookworm@sha256:...
+FROM golang:1.26.8-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

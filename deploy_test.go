@@ -86,6 +86,53 @@ func TestEveryContainerIsHardenedAndBounded(t *testing.T) {
 	}
 }
 
+// pinned are images that do not change: by digest, or by full version and version of the system below. Postgres has versions of two
+// numbers.
+var pinned = regexp.MustCompile(`^(scratch|\S+@sha256:[0-9a-f]{64}|postgres:\d+\.\d+-[a-z]+[\d.]*|[a-z/]+:\d+\.\d+\.\d+-[a-z]+[\d.]*)$`)
+
+// TestImagesArePinned: no tag that moves, such as postgres:17, latest or 3.2-alpine.
+func TestImagesArePinned(t *testing.T) {
+	t.Parallel()
+	for _, moving := range []string{"postgres", "postgres:17", "postgres:latest", "haproxy:3.2-alpine", "golang:1.26", "golang:1.26-bookworm", "golang:1.26.8"} {
+		if pinned.MatchString(moving) {
+			t.Errorf("%s is taken to be pinned", moving)
+		}
+	}
+	var images []string
+	for _, s := range compose(t).Services {
+		if s.Build == nil {
+			images = append(images, s.Image)
+		}
+	}
+	text, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range regexp.MustCompile(`(?mi)^FROM\s+(?:--\S+\s+)*(\S+)`).FindAllStringSubmatch(string(text), -1) {
+		images = append(images, from[1])
+	}
+	if len(images) < 4 {
+		t.Fatalf("there are the images %q", images)
+	}
+	for _, image := range images {
+		if !pinned.MatchString(image) {
+			t.Errorf("%s is not pinned", image)
+		}
+	}
+}
+
+// TestComposeSaysWhyWithoutTLS: an operator who copies the file elsewhere must know.
+func TestComposeSaysWhyWithoutTLS(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "sslmode=disable") && !strings.Contains(string(text), "sslmode=verify-full") {
+		t.Error("it does not say why there is no TLS to Postgres, and how there is")
+	}
+}
+
 func TestTwoReplicasAreAlike(t *testing.T) {
 	t.Parallel()
 	servers := replicas(compose(t))

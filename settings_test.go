@@ -32,7 +32,7 @@ var settingValues = map[string][2]string{
 	"admin-listen": {"127.0.0.1:1", "127.0.0.1:2"}, "admin-host": {"one.example.com", "two.example.com,one.example.com"}, "admin-pprof": {"true", "false"}, "log-format": {"json", "text"}, "log-level": {"debug", "error"},
 	"dev": {"true", "false"}, "mock": {"true", "false"}, "mock-seed": {"2", "3"},
 	"format": {"json", "text"}, "import/format": {"csv", "ndjson"}, "export/format": {"csv", "ndjson"}, "check/format": {"json", "junit"},
-	"dry-run": {"true", "false"}, "batch": {"1", "2"}, "customer": {"1", "2"}, "token/customer": {"1", "2,3"}, "output": {"one", "two"},
+	"max-in-flight": {"1", "2"}, "spreadsheet": {"true", "false"}, "dry-run": {"true", "false"}, "batch": {"1", "2"}, "customer": {"1", "2"}, "token/customer": {"1", "2,3"}, "output": {"one", "two"},
 	"name": {"one", "two"}, "id": {"1", "2"}, "uuid": {"one", "two"}, "company": {"one, and", "7=two"},
 	"user": {"1", "2"}, "json": {"true", "false"}, "check/json": {"one", "two"}, "version": {"1", "2"},
 	"subject": {"one", "two"}, "permission": {"one", "two,three"}, "authority": {"one", "two,three"}, "expires": {"1m0s", "2m0s"},

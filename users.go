@@ -124,12 +124,14 @@ type exportCommand struct {
 	formatFlag
 	Customer string `placeholder:"ID" help:"Whose users, by id or UUID; without it, those of all customers."`
 	Output   string `placeholder:"FILE" help:"Where to write; without it, to standard output. The file is there once it is complete."`
+
+	Spreadsheet bool `help:"Write CSV to be looked at in a spreadsheet: cells that it could take for formulas begin with an apostrophe. Not for 'dragoman import', which would take the apostrophe for a part of the value."`
 }
 
 // Help is the long text of --help.
 func (*exportCommand) Help() string {
 	return "Everything of a user is written but secrets: passwords, access tokens and VCS passwords. " +
-		"'dragoman import' reads what this writes. To standard output it writes CSV unless --format says otherwise.\n\n" + exitStatuses
+		"'dragoman import' reads what this writes without --spreadsheet. To standard output it writes CSV unless --format says otherwise.\n\n" + exitStatuses
 }
 
 // Run exports users.
@@ -139,6 +141,12 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 		if format, err = c.of(c.Output); err != nil {
 			return err
 		}
+	}
+	if c.Spreadsheet {
+		if format != userfile.CSV {
+			return badInput{errors.New("--spreadsheet is for CSV: leave it out, or give --format csv")}
+		}
+		format = userfile.Spreadsheet
 	}
 	customer, err := parseCustomer(c.Customer)
 	if err != nil {

@@ -38,11 +38,31 @@ func MakeJWTSecret() (string, error) { return readOrMake(jwtSecretFile) }
 func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
 
 func read(name string) (string, error) {
+	if err := checkPrivate(); err != nil {
+		return "", fmt.Errorf("read development key: %w", err)
+	}
 	text, err := fs.ReadFile(os.DirFS(Directory), name)
 	if err != nil {
 		return "", fmt.Errorf("read development key: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
+}
+
+// checkPrivate refuses keys that somebody else may have put there: in a folder, or a file, that others own or can write to.
+func checkPrivate() error {
+	for _, name := range []string{Directory, Directory + "/" + jwtSecretFile, Directory + "/" + secretKeyFile} {
+		info, err := os.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if othersCanWrite(info) {
+			return fmt.Errorf("others can write to %s, so the key may be one that they know: remove %s, or take it for yourself with chmod and chown", name, Directory)
+		}
+	}
+	return nil
 }
 
 func readOrMake(name string) (string, error) {
@@ -51,6 +71,9 @@ func readOrMake(name string) (string, error) {
 		return key, err
 	}
 	if err := os.MkdirAll(Directory, 0o700); err != nil {
+		return "", fmt.Errorf("make development key: %w", err)
+	}
+	if err := checkPrivate(); err != nil { // another may have made it just now
 		return "", fmt.Errorf("make development key: %w", err)
 	}
 	directory, err := os.OpenRoot(Directory)

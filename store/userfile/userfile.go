@@ -49,6 +49,9 @@ type Format string
 const (
 	CSV    Format = "csv"
 	NDJSON Format = "ndjson"
+	// Spreadsheet is CSV that is safe to open in a spreadsheet: a cell that it could take for a formula begins with an apostrophe. An
+	// import would take the apostrophe for a part of the value.
+	Spreadsheet Format = "spreadsheet"
 )
 
 // FormatOf returns the format that a file's name tells by its ending (.csv, .ndjson, .jsonl), and whether it tells one.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -26,7 +28,7 @@ func NewWriter(w io.Writer, f Format, roles *store.Catalogue) *Writer {
 	if f == NDJSON {
 		return &Writer{&ndjsonWriter{w: bufio.NewWriter(w), roles: roles}}
 	}
-	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns))}}
+	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns)), defuses: f == Spreadsheet}}
 }
 
 // Write writes one user.
@@ -50,6 +52,8 @@ type csvWriter struct {
 	roles *store.Catalogue
 	cells []string
 	begun bool
+	// defuses: see Spreadsheet.
+	defuses bool
 }
 
 func (c *csvWriter) begin() error {
@@ -80,6 +84,9 @@ func (c *csvWriter) write(u *store.User) error {
 		case []string:
 			c.cells[i] = strings.Join(v, " ")
 		}
+		if c.defuses && isFormula(c.cells[i]) {
+			c.cells[i] = "'" + c.cells[i]
+		}
 	}
 	return c.w.Write(c.cells)
 }
@@ -90,6 +97,19 @@ func (c *csvWriter) flush() error {
 	}
 	c.w.Flush()
 	return c.w.Error()
+}
+
+// isFormula reports whether a spreadsheet may take a cell for a formula, or its first character for the end of the cell before. Some
+// programs pass over spaces and invisible characters, and read full-width forms as their ASCII counterparts.
+func isFormula(cell string) bool {
+	if cell != "" && (unicode.IsControl(rune(cell[0])) || cell[0] == '\'') {
+		return true
+	}
+	rest := strings.TrimLeftFunc(cell, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '"'
+	})
+	first, _ := utf8.DecodeRuneInString(rest)
+	return strings.ContainsRune("=+-@|%\uff1d\uff0b\uff0d\uff20\u2212\ufe62\ufe63\ufe66\ufe6b", first) && rest != ""
 }
 
 type ndjsonWriter struct {
