@@ -162,7 +162,7 @@ func runTraced(t *testing.T, database string, variables ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, t.TempDir(), variables, []string{"serve", "--listen=127.0.0.1:0", "--log-format=json", "--trusted-proxy=127.0.0.1"}, func(address string) {
+	return serve(t, t.TempDir(), variables, []string{"serve", "--listen=127.0.0.1:0", "--log-format=json", "--trusted-proxy=127.0.0.1/32"}, func(address string) {
 		path := "/auth/api/v1/customers/" + servertest.SandboxUUID.String() + "/users/" + servertest.AdaUUID.String()
 		body := `{"first_name":"CanaryName` + uuid.NewString() + `"}`
 		for _, path := range []string{path, "/livez"} {
