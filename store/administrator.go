@@ -18,8 +18,7 @@ const lastAdministratorReason = "must leave the customer an active administrator
 // administers tells whether the user can administer the customer: an administrator's role, active, and nothing wrong with
 // the account.
 func (u *User) administers() bool {
-	return u.Roles&administratorRoles != 0 && u.Status == StatusActive &&
-		u.AccountNonExpired && u.AccountNonLocked && u.CredentialNonExpired
+	return u.Roles&administratorRoles != 0 && u.inOrder()
 }
 
 // resigns tells whether a write takes from a customer one who could administer it.

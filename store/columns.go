@@ -100,14 +100,20 @@ var userColumns = slices.Concat(identityColumns, writtenColumns)
 type columnSet uint32
 
 // uniqueColumns are those whose values no two users share.
-var uniqueColumns = func() (set columnSet) {
+var uniqueColumns = columnsNamed("username_fold", "email_fold")
+
+// decidingColumns are those by which it is decided whether a user may be written to: by its rank, and as the last administrator.
+// A write holds only if they are still what the decision went by.
+var decidingColumns = columnsNamed("roles", "status", "account_non_expired", "account_non_locked", "credential_non_expired").in()
+
+func columnsNamed(names ...string) (set columnSet) {
 	for i, c := range writtenColumns {
-		if c.name == "username_fold" || c.name == "email_fold" {
+		if slices.Contains(names, c.name) {
 			set |= 1 << i
 		}
 	}
 	return set
-}()
+}
 
 // differing returns the columns in which two users differ.
 func differing(before, after *User) (set columnSet) {

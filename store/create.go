@@ -24,6 +24,7 @@ func (s *Store) CreateUser(ctx context.Context, u *User) error {
 	err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
 	if err == nil {
 		*u = row
+		s.wroteStanding(u, nil)
 	}
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		whose := *u

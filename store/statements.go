@@ -17,6 +17,7 @@ import (
 type statements struct {
 	findUser map[findUser]string // by customer and key
 	record   string              // the history's row
+	standing string              // of a user, by UUID
 
 	swap   func(columnSet) string // makes a statement that swaps a user; on Postgres it writes the history's row as well
 	swaps  sync.Map               // of the columns that are written, to swap's text for them
@@ -32,7 +33,7 @@ type findUser struct {
 // newStatements makes the statements that the engines share. Lock is what keeps other writers from the rows that a query finds,
 // until its transaction ends.
 func newStatements(lock string) *statements {
-	s := &statements{findUser: map[findUser]string{}}
+	s := &statements{findUser: map[findUser]string{}, standing: standingStatement}
 	for by, column := range map[keyColumn]string{keyByID: "id", keyByUUID: "uuid"} {
 		find := fmt.Sprintf("SELECT %s FROM users WHERE customer_id = ? AND %s = ?", columnNames(userColumns), column)
 		s.findUser[findUser{by, false}] = find
@@ -49,8 +50,9 @@ func newStatements(lock string) *statements {
 
 func swapStatement(set columnSet) string {
 	// The time is for a database that was put back to an older state while it was open: the same version may be another's there.
-	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ?",
-		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "))
+	// The columns that authorization goes by are for an operator's own statements, which keep the version.
+	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND %s = ?",
+		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "), strings.ReplaceAll(columnNames(decidingColumns), ", ", " = ? AND "))
 }
 
 // maxSwaps is how many statements that swap a user are remembered. Clients change the same few fields again and again.
@@ -77,11 +79,15 @@ var recordColumns = []struct{ name, postgresType string }{
 // swapArguments are the arguments of a statement that swaps a user.
 func swapArguments(set columnSet, before, after *User) []any {
 	columns := set.in()
-	arguments := make([]any, 0, len(columns)+4+len(recordColumns))
+	arguments := make([]any, 0, len(columns)+4+len(decidingColumns)+len(recordColumns))
 	for _, c := range columns {
 		arguments = append(arguments, c.value(after))
 	}
-	return append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli())
+	arguments = append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli())
+	for _, c := range decidingColumns {
+		arguments = append(arguments, c.value(before))
+	}
+	return arguments
 }
 
 // appendRecord appends the values of recordColumns.
@@ -118,7 +124,7 @@ var postgresStatements = func() *statements {
 	for key, find := range s.findUser {
 		s.findUser[key] = numbered(find)
 	}
-	s.record = numbered(s.record)
+	s.record, s.standing = numbered(s.record), numbered(s.standing)
 	var names, values []string
 	for _, c := range recordColumns {
 		names = append(names, c.name)

@@ -49,8 +49,10 @@ type Store struct {
 	catalogue   *Catalogue
 	keys        *keyring
 	recent      *recentUsers
+	standings   *standings
 	blocks      recentBlocks
-	now         func() time.Time
+	clock       func() time.Time // to measure time by
+	now         func() time.Time // the clock, for columns
 	observer    Observer
 	random      io.Reader
 	// transactions counts those that run or wait for a connection.
@@ -175,7 +177,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
+	s := &Store{db: d, keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}

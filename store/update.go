@@ -92,6 +92,7 @@ func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change)
 	}
 	if len(changed) > 0 && err == nil {
 		s.recent.add(after)
+		s.wroteStanding(&after, changed)
 	}
 	return after, changed, err
 }

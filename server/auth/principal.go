@@ -53,14 +53,20 @@ type customerKey struct {
 // Actor returns the UUID to record as who made a change: the token's user id claim, else a sub that is a UUID, else nil
 // (SEMANTICS.md, "One user": created_by and updated_by).
 func (p Principal) Actor() *uuid.UUID {
+	id, ok := p.UserID()
+	if !ok {
+		return nil
+	}
+	return &id
+}
+
+// UserID returns the same as [Principal.Actor], and false for nil. Whether the directory has such a user is not said.
+func (p Principal) UserID() (uuid.UUID, bool) {
 	id := p.userID
 	if id == uuid.Nil {
 		id, _ = ParseUUID(p.Subject)
 	}
-	if id == uuid.Nil {
-		return nil
-	}
-	return &id
+	return id, id != uuid.Nil
 }
 
 func (p Principal) hasAuthority(role string) bool { return slices.Contains(p.authorities, role) }

@@ -101,6 +101,9 @@ type Written struct {
 // against If-Match and If-None-Match, then against what the caller's rank allows, then against the dialect's own rules, in this order
 // of refusals.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
+	if err := c.checkStanding(ctx); err != nil {
+		return store.User{}, Written{}, err
+	}
 	s := c.dialect.service
 	ignored := c.unknown
 	user, changed, err := s.Store.UpdateUser(ctx, key, store.Change{
@@ -131,6 +134,24 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, w, nil
 }
 
+// checkStanding refuses a write by a caller whom the token names as a user of the directory, of whichever customer, if that user
+// is not ACTIVE or one of the three flags is false. A token that names nobody of the directory is not concerned: its issuer may
+// keep its users elsewhere. It is asked before the body is read and again before the write, as a body may take long to arrive.
+func (c *Call) checkStanding(ctx context.Context) error {
+	id, ok := c.Principal.UserID()
+	if !ok {
+		return nil
+	}
+	suspended, err := c.dialect.service.Store.Suspended(ctx, id)
+	if err != nil {
+		return err
+	}
+	if suspended {
+		return fmt.Errorf("%w: the caller is a user who is not active, or is locked or expired", auth.ErrForbidden)
+	}
+	return nil
+}
+
 // MayWrite returns an error unless the caller may turn the user before into the user after: it evaluates the preconditions,
 // then compares what changes with what the caller's rank allows. UpdateUser asks by itself; a handler asks beforehand where its own work would tell the caller
 // something that the refusal does not.
@@ -143,6 +164,9 @@ func (c *Call) MayWrite(before, after *store.User) error {
 
 // CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it.
 func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
+	if err := c.checkStanding(ctx); err != nil {
+		return err
+	}
 	s := c.dialect.service
 	if err := s.Policy.CheckWrite(c.Principal, nil, u); err != nil {
 		return fmt.Errorf("create user: %w", err)

@@ -125,6 +125,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 			if err != nil {
 				return nil, err
 			}
+			op.writes = !isSafe(method)
 			d.operations[o.OperationID] = op
 			stages[o.OperationID] = []echo.MiddlewareFunc{op.serve}
 		}

@@ -46,6 +46,7 @@ type operation struct {
 	permission auth.Permission
 	check      Check // nil where the document says it all
 	parameters []parameter
+	writes     bool               // its method is not a safe one (RFC 9110, section 9.2.1)
 	takesQuery bool               // it has query parameters; one that has none leaves a query alone
 	body       *rule              // nil where the operation takes none
 	shown      []*openapi3.Schema // the dialect's UserSchemas
@@ -87,6 +88,11 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		}
 	}
 	return op, op.checkBounds()
+}
+
+// isSafe reports whether a method is one that changes nothing (RFC 9110, section 9.2.1).
+func isSafe(method string) bool {
+	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
 }
 
 // checkBounds returns an error if the document lets a request have as many items or as long a search as it likes.
@@ -353,6 +359,9 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 	}
 	if !op.dialect.service.Policy.Permits(call.Principal, op.permission) {
 		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)
+	}
+	if op.writes {
+		return call.checkStanding(ctx)
 	}
 	return nil
 }

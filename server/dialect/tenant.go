@@ -13,14 +13,14 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// How many tenants a dialect remembers, and for how long.
+// How many tenants a dialect remembers, and for how long. Authorization promises to see a change within five seconds.
 const (
 	maxTenants = 1 << 13
-	tenantsFor = time.Minute
+	tenantsFor = 4 * time.Second
 )
 
 // tenants are the customers and companies that tokens were found to be for, since a token asks for the same ones again and again,
-// and no command changes a customer or a company. What is remembered is a token's own alone. To remember for all what one had
+// and a customer or a company hardly ever changes. What is remembered is a token's own alone. To remember for all what one had
 // asked for would show another, by the time it takes, which customers there are.
 type tenants = ttlcache.Cache[tenantKey, grant]
 
@@ -34,6 +34,13 @@ type tenantKey struct {
 type grant struct {
 	customer store.Customer
 	company  store.Company
+	read     time.Time // when the reading began, by the service's clock
+}
+
+// counts reports whether a grant is fresh enough to decide. One from the future is of a clock that was set back.
+func (g grant) counts(now time.Time) bool {
+	age := now.Sub(g.read)
+	return age >= 0 && age < tenantsFor
 }
 
 func newTenants() *tenants {
@@ -51,7 +58,8 @@ func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Ten
 	if tenant.Company != nil {
 		key.company = *tenant.Company
 	}
-	if known := op.dialect.tenants.Get(key); known != nil {
+	now := op.dialect.service.Now()
+	if known := op.dialect.tenants.Get(key); known != nil && known.Value().counts(now) {
 		call.Customer, call.Company = known.Value().customer, known.Value().company
 		return nil
 	}
@@ -60,7 +68,7 @@ func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Ten
 	}
 	// One that the directory does not have yet is looked for again.
 	if call.Customer.ID != 0 {
-		op.dialect.tenants.Set(key, grant{call.Customer, call.Company}, ttlcache.DefaultTTL)
+		op.dialect.tenants.Set(key, grant{call.Customer, call.Company, now}, ttlcache.DefaultTTL)
 	}
 	return nil
 }

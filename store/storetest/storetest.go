@@ -53,6 +53,16 @@ func BenchEachURL(b *testing.B, f func(b *testing.B, url string)) {
 	b.Run("postgres", func(b *testing.B) { f(b, PostgresURL(b)) })
 }
 
+// Exec runs a statement of an operator's on the database at url, past every store.
+func Exec(t testing.TB, url, statement string) {
+	t.Helper()
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		runOn(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)", statement)
+		return
+	}
+	PostgresExec(t, url, statement)
+}
+
 // Vacuum does to the users' table what Postgres does by itself a while after many rows were written. SQLite needs nothing.
 func Vacuum(t testing.TB, url string) {
 	t.Helper()
@@ -129,7 +139,12 @@ func postgresURL(t testing.TB) *url.URL {
 // PostgresExec runs a statement on a connection of its own.
 func PostgresExec(t testing.TB, dsn, statement string) {
 	t.Helper()
-	db, err := sql.Open("pgx", dsn)
+	runOn(t, "pgx", dsn, statement)
+}
+
+func runOn(t testing.TB, driver, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jellydator/ttlcache/v3"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// standingFor is how long after the beginning of its reading a standing counts. Authorization promises to see a change
+	// within five seconds.
+	standingFor = 4 * time.Second
+	// maxStandings is how many standings are remembered, at some two hundred bytes each.
+	maxStandings = 1 << 14
+)
+
+// standing is what authorization asks about a user who calls. The zero value is that of nobody.
+type standing struct {
+	version   int64 // 0: there is no such user
+	suspended bool
+	read      time.Time // when the reading began
+}
+
+// standings remembers the standings of users who call lately, by their UUIDs.
+type standings struct {
+	known    *ttlcache.Cache[uuid.UUID, standing]
+	replace  sync.Mutex
+	readings singleflight.Group
+}
+
+func newStandings() *standings {
+	return &standings{known: ttlcache.New(ttlcache.WithCapacity[uuid.UUID, standing](maxStandings))}
+}
+
+// counts reports whether the standing is fresh enough to decide. One from the future is of a clock that was set back.
+func (s standing) counts(now time.Time) bool {
+	age := now.Sub(s.read)
+	return age >= 0 && age < standingFor
+}
+
+// find returns the standing of a user, if a fresh one is known.
+func (s *standings) find(id uuid.UUID, now time.Time) (standing, bool) {
+	item := s.known.Get(id)
+	if item == nil || !item.Value().counts(now) {
+		return standing{}, false
+	}
+	return item.Value(), true
+}
+
+// add remembers a standing and returns the one that holds: a later version, written while this one was being read, stays.
+func (s *standings) add(id uuid.UUID, found standing, now time.Time) standing {
+	s.replace.Lock()
+	defer s.replace.Unlock()
+	if known, ok := s.find(id, now); ok && known.version > found.version {
+		return known
+	}
+	s.known.Set(id, found, ttlcache.NoTTL)
+	return found
+}
+
+// inOrder reports whether nothing is wrong with the user's account: it is ACTIVE, not expired, not locked, and neither are its
+// credentials.
+func (u *User) inOrder() bool {
+	return u.Status == StatusActive && u.AccountNonExpired && u.AccountNonLocked && u.CredentialNonExpired
+}
+
+// standingFields are the fields that decide whether a user is suspended.
+var standingFields = []Field{FieldStatus, FieldAccountNonExpired, FieldAccountNonLocked, FieldCredentialNonExpired}
+
+// Suspended reports whether there is a user with this UUID, of whichever customer, who is not ACTIVE or one of whose three flags
+// is false. What it says is at most four seconds old, and never older than a write of this store that has returned.
+func (s *Store) Suspended(ctx context.Context, id uuid.UUID) (bool, error) {
+	if known, ok := s.standings.find(id, s.clock()); ok {
+		return known.suspended, nil
+	}
+	const doing = "finding whether the caller is active"
+	// One reading for all who ask at the same time, so that it must not end with the first of them.
+	read := s.standings.readings.DoChan(id.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), standingFor)
+		defer cancel()
+		return s.readStanding(ctx, doing, id)
+	})
+	select {
+	case r := <-read:
+		if r.Err != nil {
+			return false, r.Err
+		}
+		// A write may have come in between.
+		return s.standings.add(id, r.Val.(standing), s.clock()).suspended, nil
+	case <-ctx.Done():
+		return false, databaseError(ctx, doing, ctx.Err())
+	}
+}
+
+func (s *Store) readStanding(ctx context.Context, doing string, id uuid.UUID) (standing, error) {
+	found := standing{read: s.clock()}
+	var u User
+	into := []any{&u.Version, (*string)(&u.Status), &u.AccountNonExpired, &u.AccountNonLocked, &u.CredentialNonExpired}
+	err := s.db.queryRow(ctx, s.find.Statement.ConnPool, into, s.db.statements.standing, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return found, nil
+	}
+	if err != nil {
+		return standing{}, databaseError(ctx, doing, err)
+	}
+	found.version, found.suspended = u.Version, !u.inOrder()
+	return found, nil
+}
+
+// wroteStanding remembers the standing of a user whom this store has just written, if the write changed it. A nil changed stands
+// for all fields.
+func (s *Store) wroteStanding(u *User, changed []Field) {
+	decides := func(f Field) bool { return slices.Contains(standingFields, f) }
+	if changed == nil || slices.ContainsFunc(changed, decides) {
+		now := s.clock()
+		s.standings.add(u.UUID, standing{u.Version, !u.inOrder(), now}, now)
+	}
+}
+
+// standingStatement reads what readStanding asks for.
+const standingStatement = "SELECT version, status, account_non_expired, account_non_locked, credential_non_expired FROM users WHERE uuid = ?"
