@@ -134,6 +134,7 @@ type serveCommand struct {
 	tokenFlags
 	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
 	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"Where the issuer publishes the JSON Web Key Set that RS256, ES256 or EdDSA tokens are verified with: an https URL, or a file. It is read anew while the server runs. Instead of --jwt-public-key-file; needs --issuer and --audience."`
+	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last reading that had it (${default})."`
 	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is read anew (${default}). Keys not seen before are looked up sooner."`
 	claimFlags
 	timeoutFlags
@@ -245,6 +246,7 @@ func (c *serveCommand) config() (server.Config, error) {
 			PublicKeyPEM: publicKey,
 			JWKSURL:      c.JWKSURL,
 			JWKSRefresh:  c.JWKSRefresh,
+			JWKSMaxAge:   c.JWKSMaxAge,
 			Issuer:       c.Issuer,
 			Audience:     c.Audience,
 			Claims:       c.claimFlags.names(),

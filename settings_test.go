@@ -21,7 +21,7 @@ var settingValues = map[string][2]string{
 	"remembered-users": {"7", "8"}, "secret-key": {base64.StdEncoding.EncodeToString(make([]byte, 32)), keyOfNow},
 	"old-secret-key": {keyOfBefore, keyOfNow + "," + keyOfBefore}, "jwt-secret": {secretOfTokens, "another secret"},
 	"issuer": {"one", "two"}, "audience": {"one", "two"}, "jwt-public-key-file": {"DIR/one.pem", "DIR/two.pem"},
-	"jwks-url": {"https://one.example.com/", "https://two.example.com/"}, "jwks-refresh": {"1m0s", "2m0s"},
+	"jwks-url": {"https://one.example.com/", "https://two.example.com/"}, "jwks-refresh": {"1m0s", "2m0s"}, "jwks-max-age": {"12h0m0s", "48h0m0s"},
 	"claim-user-id": {"one", "two"}, "claim-customers": {"one", "two"}, "claim-permissions": {"one", "two"}, "claim-authorities": {"one", "two"},
 	"read-header-timeout": {"1s", "2s"}, "read-timeout": {"1s", "2s"}, "write-timeout": {"1s", "2s"}, "idle-timeout": {"1s", "2s"},
 	"request-timeout": {"1s", "2s"}, "drain-delay": {"1s", "2s"}, "shutdown-timeout": {"1s", "2s"},

@@ -221,13 +221,14 @@ func TestRankComesBeforeTheLastAdministrator(t *testing.T) {
 	})
 }
 
-// Two who deactivate each other at once, whoever they are and through whichever dialects, leave one.
+// Two who deactivate each other at once, whoever they are and through whichever dialects, leave one. Their tokens name no user of the
+// directory: who is deactivated already could not write any more.
 func TestOfTwoWhoDeactivateEachOtherOneStays(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		platform := auth.Claims{Subject: "platform", UserID: &servertest.GraceUUID, Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
+		platform := auth.Claims{Subject: "platform", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
 		mary := administrator(t, s, func(*store.User) {})
-		company := auth.Claims{Subject: "mary", UserID: &mary.UUID, Customers: []string{"3393"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}
+		company := auth.Claims{Subject: "mary", Customers: []string{"3393"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}
 		byWorth, byTestinium, locked, demoted := doors[0], doors[3], doors[5], doors[1]
 		for round, pair := range [][2]door{
 			{byWorth, byTestinium}, {byTestinium, byWorth}, {byWorth, byWorth}, {byTestinium, byTestinium}, {locked, demoted}, {demoted, locked},

@@ -305,13 +305,13 @@ func (a *aviary) serve() {
 	manager, herself := a.callers(s)
 	for _, o := range a.operations(s) {
 		for _, body := range o.bodies() {
-			a.send(s, o, o.request(herself, body, nil), false)
+			a.send(s, o, o.request(herself, body, nil), true)
 			a.send(s, o, o.request(manager, body, nil), true)
 		}
 		a.knock(s, o, manager)
 		a.misspell(s, o, manager)
 		for _, body := range o.malformed(a.T) {
-			a.send(s, o, o.request(herself, body, nil), false)
+			a.send(s, o, o.request(herself, body, nil), true)
 			a.send(s, o, o.request(manager, body, nil), true)
 			a.send(s, o, o.request(manager, body, map[string]string{"Prefer": "handling=strict"}), true)
 		}
@@ -569,7 +569,7 @@ func (a *aviary) breakDown() {
 		before := len(a.log.String())
 		for _, o := range operations {
 			for _, body := range o.bodies() {
-				a.send(s, o, o.request(herself, body, nil), false)
+				a.send(s, o, o.request(herself, body, nil), true)
 				a.send(s, o, o.request(manager, body, nil), true)
 			}
 		}
@@ -623,7 +623,7 @@ func (a *aviary) tire() {
 				continue // a list may be broken off in its middle
 			}
 			a.send(s, o, o.request(manager, o.bodies()[0], nil), true)
-			a.send(s, o, o.request(herself, o.bodies()[0], nil), false)
+			a.send(s, o, o.request(herself, o.bodies()[0], nil), true)
 		}
 	}
 }

@@ -276,9 +276,9 @@ func TestTheTapSeesStatements(t *testing.T) {
 			t.Skip("SQLite has no wire")
 		}
 		r := servertest.Request{Method: http.MethodPatch, Path: fmt.Sprintf("/auth/api/v1/customers/%s/users/%s", servertest.SandboxUUID, servertest.AdaUUID), Body: `{"mobile":"1"}`}
-		// The customer, the user, the user's update with its history; and where the customer is known, and there is nothing to
+		// The customer, the caller, the user, the user's update with its history; and where the customer and the caller are known, and there is nothing to
 		// write, the user.
-		for _, want := range []int{3, 1} {
+		for _, want := range []int{4, 1} {
 			a := o.ask(servertest.Manager(), r)
 			if a.status != http.StatusOK || len(a.statements) != want {
 				t.Errorf("%d %s: %d statements, want %d: %q", a.status, a.body, len(a.statements), want, a.statements)

@@ -36,8 +36,8 @@ func FuzzKeySet(f *testing.F) {
 			}
 			check(name.algorithm, key)
 		}
-		for algorithm, key := range s.single {
-			check(algorithm, key)
+		for _, key := range s.all {
+			check(key.algorithm, key.public)
 		}
 	})
 }

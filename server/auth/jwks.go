@@ -18,8 +18,12 @@ import (
 	"time"
 )
 
-// DefaultJWKSRefresh is how often a key set is read anew where [Config] does not say.
-const DefaultJWKSRefresh = 5 * time.Minute
+// What counts for a key set where [Config] does not say: how often it is read anew, and how long a key may verify tokens after the
+// last good reading that had it.
+const (
+	DefaultJWKSRefresh = 5 * time.Minute
+	DefaultJWKSMaxAge  = 24 * time.Hour
+)
 
 const (
 	minJWKSRefresh = time.Second
@@ -35,23 +39,26 @@ const (
 	maxBlindWait = 4 * time.Second // as long as there are no keys at all, and nobody can be served
 )
 
-// keySource keeps the latest good key set of a URL or file. It reads the set at once and then at an interval, in the
+// keySource keeps the keys of a URL or file that are in force. It reads the set at once and then at an interval, in the
 // background, and when a token names a key that the set does not have.
 type keySource struct {
 	read     func(context.Context) ([]byte, error)
 	interval time.Duration
+	maxAge   time.Duration
 	log      *slog.Logger
 
-	latest atomic.Pointer[keySet] // nil until a reading went well
+	inForce atomic.Pointer[keysInForce] // nil until a reading went well, and when no key is left
 
 	lastRead           atomic.Int64 // when one last did, in Unix nanoseconds; 0: never
 	readings, failures atomic.Int64
+	withdrawn, expired atomic.Int64 // keys
 
 	ctx    context.Context // done when the source is closed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
 	mu      sync.Mutex
+	last    *keySet   // of the last good reading
 	reading *reading  // the one under way; nil if there is none
 	asked   time.Time // when an unknown kid last caused one
 }
@@ -64,8 +71,8 @@ type reading struct {
 }
 
 // startKeySource starts to keep what read yields, until the source is closed.
-func startKeySource(read func(context.Context) ([]byte, error), interval time.Duration, log *slog.Logger) *keySource {
-	s := &keySource{read: read, interval: interval, log: log}
+func startKeySource(read func(context.Context) ([]byte, error), interval, maxAge time.Duration, log *slog.Logger) *keySource {
+	s := &keySource{read: read, interval: interval, maxAge: maxAge, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
 	first := s.start() // before any request comes that might want to wait for it
@@ -90,7 +97,7 @@ func (s *keySource) run(r *reading) {
 		wait := s.interval
 		if r.err != nil {
 			wait = min(retry, s.interval)
-			if s.latest.Load() == nil {
+			if s.current() == nil {
 				wait = min(wait, maxBlindWait)
 			}
 			retry = min(2*retry, maxRetry)
@@ -127,11 +134,20 @@ func (s *keySource) start() *reading {
 		set, err := s.attempt()
 		s.mu.Lock()
 		// One step: who sees the new keys and misses one asks for another reading, not for this.
+		var withdrawn []*trustedKey
 		if r.err = err; err == nil {
-			s.latest.Store(set)
+			var next *keysInForce
+			next, withdrawn = s.inForce.Load().after(set, time.Now())
+			s.inForce.Store(next)
+			s.last = set
 		}
 		s.reading = nil
 		s.mu.Unlock()
+		if len(withdrawn) > 0 {
+			s.withdrawn.Add(int64(len(withdrawn)))
+			s.log.Warn("token keys withdrawn, tokens that they signed are refused", "keys", namesOf(withdrawn))
+		}
+		s.current() // without the keys that are too old
 		close(r.done)
 	})
 	return r
@@ -155,22 +171,47 @@ func (s *keySource) attempt() (*keySet, error) {
 	} else {
 		s.lastRead.Store(time.Now().UnixNano())
 	}
-	switch before := s.latest.Load(); {
-	case err != nil && before == nil:
+	s.mu.Lock()
+	last := s.last
+	s.mu.Unlock()
+	switch {
+	case err != nil && s.current() == nil:
 		s.log.Error("token keys could not be read, tokens cannot be verified", "error", err)
 	case err != nil:
 		s.log.Warn("token keys could not be read anew, the last good ones stay", "error", err)
-	case !set.sameContent(before):
+	case !set.sameContent(last):
 		s.log.Info("token keys read", "keys", set.usable, "unused", set.unused)
 	}
 	return set, err
 }
 
+// current returns the keys that are in force, nil if there are none. It drops those that no good reading has confirmed for too long.
+func (s *keySource) current() *keysInForce {
+	f := s.inForce.Load()
+	if f == nil || !f.hasOlder(s.maxAge, time.Now()) {
+		return f
+	}
+	s.mu.Lock()
+	left, expired := s.inForce.Load().without(s.maxAge, time.Now())
+	if len(expired) > 0 {
+		s.inForce.Store(left)
+	}
+	s.mu.Unlock()
+	if len(expired) > 0 {
+		s.expired.Add(int64(len(expired)))
+		s.log.Error("token keys dropped, as no good reading has had them for too long",
+			"keys", namesOf(expired), "max_age", s.maxAge.String(), "no_key_left", left == nil)
+	}
+	return left
+}
+
 // KeySetState is how a key set fares that is read while the server runs.
 type KeySetState struct {
-	Keys               int       // how many keys of it can verify tokens; 0 until it was read
+	Keys               int       // how many keys of it verify tokens; 0 until it was read, and when all were dropped
 	LastRead           time.Time // when it was last read and found good; the zero time: never
 	Readings, Failures int64     // how often it was read so far, and how often in vain
+	// How many keys were dropped so far: because the issuer withdrew them, and because no good reading had them for too long.
+	Withdrawn, Expired int64
 }
 
 // KeySet tells how the verifier's key set fares. It gives false if there is none.
@@ -180,9 +221,10 @@ func (v *Verifier) KeySet() (KeySetState, bool) {
 		return KeySetState{}, false
 	}
 	state := KeySetState{Readings: s.readings.Load(), Failures: s.failures.Load()}
-	if set := s.latest.Load(); set != nil {
-		state.Keys = set.usable
+	if f := s.current(); f != nil {
+		state.Keys = f.usable
 	}
+	state.Withdrawn, state.Expired = s.withdrawn.Load(), s.expired.Load()
 	if at := s.lastRead.Load(); at != 0 {
 		state.LastRead = time.Unix(0, at)
 	}
@@ -193,26 +235,28 @@ var errUnknownKey = errors.New("the key set has no such key")
 
 // key returns the key that a token's header names, or without a kid the only one for its algorithm. A kid that is not known
 // has the set read anew, once a minute at most, whoever asks. The error is errUnknownKey, or ErrKeysUnavailable as long as
-// no set was ever read. The caller waits for a reading no longer than until patience is over since its start.
-func (s *keySource) key(algorithm string, kid string, hasKid bool) (any, error) {
-	name := keyName{algorithm, kid}
-	set := s.latest.Load()
-	if set == nil {
+// there are no keys at all. The caller waits for a reading no longer than until patience is over since its start.
+func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
+	keys := s.current()
+	if keys == nil {
 		s.mu.Lock()
 		r := s.reading
 		s.mu.Unlock()
 		r.wait()
-		if set = s.latest.Load(); set == nil {
+		if keys = s.current(); keys == nil {
 			return nil, ErrKeysUnavailable
 		}
 	}
-	key, ok := set.find(name, hasKid)
+	key := keys.find(name, hasKid)
 	// A set has no key of the empty kid, and a token without one would be no better off with other keys of the same provider.
-	if !ok && hasKid && kid != "" {
+	if key == nil && hasKid && name.kid != "" {
 		s.ask().wait()
-		key, ok = s.latest.Load().find(name, hasKid)
+		if keys = s.current(); keys == nil {
+			return nil, ErrKeysUnavailable
+		}
+		key = keys.find(name, hasKid)
 	}
-	if !ok {
+	if key == nil {
 		return nil, errUnknownKey
 	}
 	return key, nil

@@ -62,7 +62,7 @@ func TestNobodyWaitsLongForASlowServer(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				server := &slowly{answers: edSet("1")}
-				s := startKeySource(server.read, 24*time.Hour, slog.New(slog.DiscardHandler))
+				s := startKeySource(server.read, 24*time.Hour, DefaultJWKSMaxAge, slog.New(slog.DiscardHandler))
 				defer s.close()
 				synctest.Wait()
 				server.takes, server.answers = test.takes, edSet("2")
@@ -73,7 +73,7 @@ func TestNobodyWaitsLongForASlowServer(t *testing.T) {
 					callers.Go(func() {
 						<-time.After(time.Duration(i) * 30 * time.Millisecond)
 						began := time.Now()
-						_, err := s.key("EdDSA", "2", true)
+						_, err := s.key(keyName{"EdDSA", "2"}, true)
 						if err != nil && !errors.Is(err, errUnknownKey) || err == nil != test.found {
 							t.Errorf("caller %d: %v", i, err)
 						}
@@ -82,7 +82,7 @@ func TestNobodyWaitsLongForASlowServer(t *testing.T) {
 							t.Errorf("caller %d waited %s, want %s at most", i, waited, most)
 						}
 						// Known keys are at hand all the while.
-						if _, err := s.key("EdDSA", "1", true); err != nil && !test.found {
+						if _, err := s.key(keyName{"EdDSA", "1"}, true); err != nil && !test.found {
 							t.Errorf("caller %d: known key: %v", i, err)
 						}
 					})
@@ -105,7 +105,7 @@ func TestNobodyWaitsLongForTheFirstKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &slowly{takes: 3 * time.Second, answers: edSet("1")}
-		s := startKeySource(server.read, 24*time.Hour, slog.New(slog.DiscardHandler))
+		s := startKeySource(server.read, 24*time.Hour, DefaultJWKSMaxAge, slog.New(slog.DiscardHandler))
 		defer s.close()
 		for _, test := range []struct {
 			after, waits time.Duration
@@ -117,7 +117,7 @@ func TestNobodyWaitsLongForTheFirstKeys(t *testing.T) {
 		} {
 			<-time.After(test.after)
 			began := time.Now()
-			_, err := s.key("EdDSA", "1", true)
+			_, err := s.key(keyName{"EdDSA", "1"}, true)
 			if waited := time.Since(began); waited != test.waits || !errors.Is(err, test.err) {
 				t.Errorf("waited %s for %v, want %s for %v", waited, err, test.waits, test.err)
 			}
@@ -133,11 +133,11 @@ func TestCloseEndsAReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &slowly{takes: time.Hour}
-		s := startKeySource(server.read, time.Hour, slog.New(slog.DiscardHandler))
+		s := startKeySource(server.read, time.Hour, DefaultJWKSMaxAge, slog.New(slog.DiscardHandler))
 		var callers sync.WaitGroup
 		for range 10 {
 			callers.Go(func() {
-				if _, err := s.key("EdDSA", "1", true); !errors.Is(err, ErrKeysUnavailable) {
+				if _, err := s.key(keyName{"EdDSA", "1"}, true); !errors.Is(err, ErrKeysUnavailable) {
 					t.Errorf("error %v", err)
 				}
 			})
@@ -149,7 +149,7 @@ func TestCloseEndsAReading(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("closed after %s", waited)
 		}
-		if _, err := s.key("EdDSA", "1", true); !errors.Is(err, ErrKeysUnavailable) || server.readings.Load() != 1 {
+		if _, err := s.key(keyName{"EdDSA", "1"}, true); !errors.Is(err, ErrKeysUnavailable) || server.readings.Load() != 1 {
 			t.Errorf("after the end: %v, %d readings", err, server.readings.Load())
 		}
 	})

@@ -2,7 +2,7 @@ package auth
 
 import (
 	"bytes"
-	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,18 +16,26 @@ import (
 // keyMethods are the algorithms that keys of a set verify, as methodOf gives them. HS256 is none of them.
 var keyMethods = []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodES256, jwt.SigningMethodEdDSA}
 
-// keySet is what a JSON Web Key Set (RFC 7517) has to verify tokens with.
+// keySet is what one reading of a JSON Web Key Set (RFC 7517) has to verify tokens with.
 type keySet struct {
+	all     []publicKey      // each key once by each of its names; without a kid where that names several keys
+	shared  map[keyName]bool // names of several keys, which therefore name none
 	keys    map[keyName]any
-	single  map[string]any // by algorithm: the set's only key for it; no entry where it has none or several
-	usable  int            // how many different keys of the set can verify tokens
-	unused  []string       // why a key of the set is none of keys, a sentence each, for the log
-	content []byte         // as read
+	usable  int      // how many different keys of the set can verify tokens
+	unused  []string // why a key of the set is none of keys, a sentence each, for the log
+	content []byte   // as read
 }
 
 // keyName is what a token's header says of its key. A kid names one key of an algorithm, and may name one of another
 // algorithm as well (RFC 7517, section 4.5).
 type keyName struct{ algorithm, kid string }
+
+// publicKey is a key that verifies tokens of one algorithm.
+type publicKey struct {
+	keyName
+	public      any
+	fingerprint string // equal for equal keys
+}
 
 // maxUnusedKeys bounds how many of a set's unused keys are told about.
 const maxUnusedKeys = 8
@@ -42,35 +50,47 @@ func parseKeySet(content []byte) (*keySet, error) {
 		// The text of err may quote what was read.
 		return nil, errors.New("the key set is not a JSON object with an array of keys")
 	}
-	s := &keySet{keys: map[keyName]any{}, single: map[string]any{}, content: content}
-	known := map[string][]any{} // by algorithm
-	shared := map[keyName]bool{}
+	s := &keySet{shared: map[keyName]bool{}, keys: map[keyName]any{}, content: content}
+	known := map[string]map[string]bool{} // by algorithm and fingerprint
+	named := map[keyName]string{}
 	for i, text := range members.Keys {
 		name, key, err := parseKey(text)
 		if err != nil {
 			s.pass(fmt.Sprintf("key %d of the set: %s", i+1, err))
 			continue
 		}
-		if !slices.ContainsFunc(known[name.algorithm], equalTo(key)) {
-			known[name.algorithm] = append(known[name.algorithm], key)
+		print, err := fingerprint(key)
+		if err != nil {
+			s.pass(fmt.Sprintf("key %d of the set: %s", i+1, err))
+			continue
+		}
+		if known[name.algorithm] == nil {
+			known[name.algorithm] = map[string]bool{}
+		}
+		known[name.algorithm][print] = true
+		other, taken := named[name]
+		if name.kid == "" || !taken || other != print {
+			s.all = append(s.all, publicKey{name, key, print})
 		}
 		if name.kid == "" {
 			continue
 		}
-		if other, taken := s.keys[name]; taken && !equalTo(key)(other) {
-			shared[name] = true
+		if taken && other != print {
+			s.shared[name] = true
 		}
-		s.keys[name] = key
+		named[name], s.keys[name] = print, key
 	}
-	for name := range shared {
+	for name := range s.shared {
 		delete(s.keys, name)
 		s.pass(fmt.Sprintf("several keys for %s have the same kid, and which of them it names is not clear", name.algorithm))
 	}
-	for algorithm, keys := range known {
-		s.usable += len(keys)
-		if len(keys) == 1 {
-			s.single[algorithm] = keys[0]
+	for i, k := range s.all {
+		if s.shared[k.keyName] {
+			s.all[i].kid = ""
 		}
+	}
+	for _, keys := range known {
+		s.usable += len(keys)
 	}
 	if s.usable == 0 {
 		return nil, fmt.Errorf("the key set has no key that can verify a token, among %d", len(members.Keys))
@@ -85,22 +105,13 @@ func (s *keySet) pass(reason string) {
 	}
 }
 
-// find returns the key that a token's header names; without a kid, the set's only key for the algorithm.
-func (s *keySet) find(name keyName, hasKid bool) (any, bool) {
-	if !hasKid {
-		key, ok := s.single[name.algorithm]
-		return key, ok
+// fingerprint returns a text that two public keys share if they are equal.
+func fingerprint(key any) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", errors.New("its members do not make a public key")
 	}
-	key, ok := s.keys[name]
-	return key, ok
-}
-
-// equalTo compares with a public key, all of which have this method.
-func equalTo(key any) func(any) bool {
-	return func(other any) bool {
-		k, ok := key.(interface{ Equal(crypto.PublicKey) bool })
-		return ok && k.Equal(other)
-	}
+	return string(der), nil
 }
 
 // secretMembers are what a JWK has that is more than a public key (RFC 7518, section 6; RFC 9964).

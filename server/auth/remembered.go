@@ -12,7 +12,7 @@ import (
 const maxRemembered = 1 << 14
 
 // remembered are the tokens that were found good, so that each signature is checked once. What can change since is asked
-// anew each time: the clock, and whether the key set is still the one that the token was verified with. It holds no token,
+// anew each time: the clock, and whether the key of the key set that the token was verified with is still in force. It holds no token,
 // only hashes, and none that was refused, so that nobody without a good token takes up room.
 type remembered struct {
 	tokens       *ttlcache.Cache[TokenHash, *goodToken]
@@ -22,14 +22,14 @@ type remembered struct {
 // goodToken is a token whose signature and claims were good when it was first seen. It is not altered after.
 type goodToken struct {
 	principal Principal
-	claims    claims  // the registered ones alone
-	set       *keySet // in force when the token was verified; nil where there is none
+	claims    claims // the registered ones alone
+	by        signedBy
 	// The token is good from one of these times until the other, that one left out; outside of them the claims are asked.
 	from, until time.Time
 }
 
-func newGoodToken(p Principal, c claims, set *keySet) *goodToken {
-	t := &goodToken{principal: p, claims: c, set: set, until: c.ExpiresAt.Add(leeway)}
+func newGoodToken(p Principal, c claims, by signedBy) *goodToken {
+	t := &goodToken{principal: p, claims: c, by: by, until: c.ExpiresAt.Add(leeway)}
 	for _, begin := range []*jwt.NumericDate{c.NotBefore, c.IssuedAt} {
 		if begin != nil && begin.Add(-leeway).After(t.from) {
 			t.from = begin.Add(-leeway)
@@ -38,13 +38,27 @@ func newGoodToken(p Principal, c claims, set *keySet) *goodToken {
 	return t
 }
 
+// signedBy is what verified a token: a key of the key set and what the token's header said of it. The zero value is a key that
+// is configured.
+type signedBy struct {
+	key    *trustedKey
+	name   keyName
+	hasKid bool
+}
+
+// holds reports whether the header still names the same key.
+func (b signedBy) holds(keys *keysInForce) bool {
+	return b.key == nil || keys.find(b.name, b.hasKid) == b.key
+}
+
 func newRemembered(size uint64) *remembered {
 	return &remembered{tokens: ttlcache.New(ttlcache.WithCapacity[TokenHash, *goodToken](size))}
 }
 
-// find returns the token with this hash, or nil if it must be verified: it was not seen lately, or with another key set.
-func (r *remembered) find(hash TokenHash, set *keySet) *goodToken {
-	if item := r.tokens.Get(hash); item != nil && item.Value().set == set {
+// find returns the token with this hash, or nil if it must be verified: it was not seen lately, or its header does not name the
+// same key any more.
+func (r *remembered) find(hash TokenHash, keys *keysInForce) *goodToken {
+	if item := r.tokens.Get(hash); item != nil && item.Value().by.holds(keys) {
 		r.hits.Add(1)
 		return item.Value()
 	}

@@ -66,14 +66,19 @@ type Config struct {
 	// where there are several. The set is fetched without redirects, 1 MiB at most, within 10 seconds.
 	//
 	// It is read at once and every JWKSRefresh, in the background, and when a token has a kid that is not in it: for that
-	// once a minute at most, while requests wait no more than 2 seconds. A set that cannot be read, or has no key that
-	// verifies tokens, leaves the last good one in force, and is tried again within 30 seconds. A file has to be good at the
-	// start; for a server that is not, see ErrKeysUnavailable.
+	// once a minute at most, while requests wait no more than 2 seconds. A reading without any key that verifies tokens counts
+	// as failed. After a failed reading the keys stay in force, and the set is read again within 30 seconds. A key that two
+	// good readings in a row lack, or whose kid names another key, is dropped. A file has to be good at the start; for a server
+	// that is not, see ErrKeysUnavailable.
 	JWKSURL string
 
-	// JWKSRefresh is the time between two readings, and so how long a key that the issuer has withdrawn may still verify
-	// tokens; at least a second. 0 means DefaultJWKSRefresh.
+	// JWKSRefresh is the time between two readings; at least a second. A key that the issuer has withdrawn may verify tokens
+	// for twice as long. 0 means DefaultJWKSRefresh.
 	JWKSRefresh time.Duration
+
+	// JWKSMaxAge is how long a key verifies tokens after the last good reading that had it; not less than JWKSRefresh. 0 means
+	// DefaultJWKSMaxAge.
+	JWKSMaxAge time.Duration
 
 	// Issuer is the iss claim, and Audience one of the aud claims, that every token must have. Both are required with a
 	// public key or a key set, whose owner may sign tokens for many services. Empty: not checked.
@@ -192,9 +197,9 @@ func (v *Verifier) Close() {
 	}
 }
 
-// Ready returns nil if the verifier has keys, and ErrKeysUnavailable if it waits for a key set still.
+// Ready returns nil if the verifier has keys, and ErrKeysUnavailable if it waits for a key set still, or no key of it is left.
 func (v *Verifier) Ready() error {
-	if v.set != nil && v.set.latest.Load() == nil {
+	if v.set != nil && v.set.current() == nil {
 		return ErrKeysUnavailable
 	}
 	return nil
@@ -209,6 +214,9 @@ func (c Config) keySetProblems() (problems []error) {
 	}
 	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
 		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh))
+	}
+	if refresh, age := cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge); age < refresh {
+		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are read anew only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))
 	}
 	read, isFile, err := keySetReader(c.JWKSURL, c.Transport)
 	if err != nil {
@@ -233,7 +241,7 @@ func newKeySource(c Config) (*keySource, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.Log, slog.Default())), nil
+	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge), cmp.Or(c.Log, slog.Default())), nil
 }
 
 // Verify returns the principal of the bearer token in an Authorization header, given all of the header's values as they were
@@ -250,8 +258,8 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 		return Principal{}, err
 	}
 
-	hash, set := TokenHash(sha256.Sum256([]byte(token))), v.keySet()
-	if t := v.remembered.find(hash, set); t != nil {
+	hash := TokenHash(sha256.Sum256([]byte(token)))
+	if t := v.remembered.find(hash, v.keysInForce()); t != nil {
 		if now := v.now(); !now.Before(t.from) && now.Before(t.until) {
 			return t.principal, nil
 		}
@@ -262,7 +270,8 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	}
 
 	var c claims
-	if _, err := v.parser.ParseWithClaims(token, &c, v.key); err != nil {
+	var by signedBy
+	if _, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.key(t, &by) }); err != nil {
 		return Principal{}, refusal(err)
 	}
 	principal, err := c.read(v.names)
@@ -274,17 +283,16 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	}
 	principal.Token = hash
 	c.members = nil // most of a token's memory, and read
-	// Should the set have changed since it was asked for, the token is remembered as of the one before and verified again.
-	v.remembered.add(hash, newGoodToken(principal, c, set))
+	v.remembered.add(hash, newGoodToken(principal, c, by))
 	return principal, nil
 }
 
-// keySet returns the key set in force; nil where there is none, or none yet.
-func (v *Verifier) keySet() *keySet {
+// keysInForce returns the keys of the key set; nil where there is none, or no key.
+func (v *Verifier) keysInForce() *keysInForce {
 	if v.set == nil {
 		return nil
 	}
-	return v.set.latest.Load()
+	return v.set.current()
 }
 
 // bearerToken returns the token of an Authorization header.
@@ -314,8 +322,9 @@ func bearerToken(authorization []string) (string, error) {
 
 var errCritical = errors.New("the token has a crit header")
 
-// key returns the key for a token whose algorithm is known to be one of v.keys or, if there is a key set, of keyMethods.
-func (v *Verifier) key(t *jwt.Token) (any, error) {
+// key returns the key for a token whose algorithm is known to be one of v.keys or, if there is a key set, of keyMethods. If it is of
+// the key set, by says so.
+func (v *Verifier) key(t *jwt.Token, by *signedBy) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
 	}
@@ -328,7 +337,13 @@ func (v *Verifier) key(t *jwt.Token) (any, error) {
 	if hasKid && !isText {
 		return nil, errUnknownKey
 	}
-	return v.set.key(algorithm, kid, hasKid)
+	name := keyName{algorithm, kid}
+	key, err := v.set.key(name, hasKid)
+	if err != nil {
+		return nil, err
+	}
+	*by = signedBy{key, name, hasKid}
+	return key.public, nil
 }
 
 // refusal turns an error of golang-jwt into one of ours. It drops the text, which may quote the token.

@@ -48,6 +48,7 @@ var (
 	descLookups    = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
 	descKeys       = desc("key_set_keys", "How many keys of the key set can verify tokens.")
 	descLastRead   = desc("key_set_last_read_timestamp_seconds", "When the key set was last read and found good.")
+	descDropped    = desc("key_set_keys_dropped_total", "How many keys of the key set were dropped, by whether the issuer withdrew them or no good reading had them for too long.", "reason")
 	descReadings   = desc("key_set_reads_total", "How often the key set was read, by how that went.", "outcome")
 
 	descHashes  = desc("password_hashes_total", "How many password hashes were computed.")
@@ -89,6 +90,8 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	if set, ok := c.Verifier.KeySet(); ok {
 		gauge(descKeys, float64(set.Keys))
 		gauge(descLastRead, seconds(set.LastRead))
+		count(descDropped, float64(set.Withdrawn), "withdrawn")
+		count(descDropped, float64(set.Expired), "too_old")
 		count(descReadings, float64(set.Readings-set.Failures), "ok")
 		count(descReadings, float64(set.Failures), "failed")
 	}
