@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,6 +77,9 @@ func readBounded(path string) ([]byte, error) {
 	return content, nil
 }
 
+// quoted is what an error of the YAML package repeats of the file, such as a value that it takes for the name of an anchor.
+var quoted = regexp.MustCompile(`'.*'`)
+
 // parseMapping returns the keys and values of the file's one mapping, in turn; none if there is nothing in the file.
 func parseMapping(path string, content []byte) ([]*yaml.Node, error) {
 	var document, more yaml.Node
@@ -83,7 +87,7 @@ func parseMapping(path string, content []byte) ([]*yaml.Node, error) {
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %s", path, quoted.ReplaceAllString(err.Error(), "'***'"))
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: there is more than one document", path)

@@ -232,6 +232,9 @@ func TestFileIsRefusedWithEveryReason(t *testing.T) {
 			t.Errorf("%.20q is refused with %v", text, err)
 		}
 	}
+	if _, _, err := parse(t, "key: *hunter", "serve"); err == nil || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("an unknown anchor is told: %v", err)
+	}
 	if _, _, err := parse(t, "", "--config=/no/such/file", "serve"); err == nil || err.Error() != "configuration file: open /no/such/file: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
 	}
