@@ -31,7 +31,7 @@ func (c *backupCommand) Run(ctx context.Context) error {
 	case errors.Is(err, fs.ErrExist):
 		return badInput{fmt.Errorf("%s is there already: name a file that is not", c.File)}
 	case err != nil:
-		return err
+		return existingHint(err)
 	}
 	fmt.Printf("backed up %s to %s: %d users, %d bytes\n", c.Database, c.File, copied.Users, copied.Bytes)
 	return nil

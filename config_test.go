@@ -102,7 +102,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"some.file": "some text\n", "empty.file": ""})
 	const noTokenKey = "no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"
-	const noSecretKey = "no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`"
+	const noSecretKey = "no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`, or try `--dev`"
 	for _, c := range []struct {
 		variables string // besides the good keys; "-NAME" takes one of them away
 		args      string

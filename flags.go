@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/user"
+	"strings"
 
 	"github.com/dragoman-id/dragoman/server/dev"
 	"github.com/dragoman-id/dragoman/server/settings"
@@ -21,7 +23,7 @@ type secretKeyFlags struct {
 func (f secretKeyFlags) decode() (key []byte, old [][]byte, err error) {
 	var problems settings.Problems
 	if f.SecretKey == "" {
-		problems.Add(errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`"))
+		problems.Add(errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`, or try `--dev`"))
 	} else if key, err = decodeSecretKey(f.SecretKey); err != nil {
 		problems.Add(errors.New("the secret key is not 32 bytes in base64: set DRAGOMAN_SECRET_KEY to one that `openssl rand -base64 32` has made"))
 	}
@@ -50,24 +52,36 @@ func decodeSecretKey(text string) ([]byte, error) {
 type storeFlags struct {
 	databaseFlag
 	secretKeyFlags
-	Dev bool `help:"Use the key that 'dragoman serve --dev' keeps in .dragoman/."`
+	Dev bool `help:"Use the key that 'dragoman serve --dev' keeps in .dragoman/ of the working directory. With an SQLite file that is so anyway where no key is configured."`
 }
 
-// open opens the directory. Whoever opens it closes it.
+// open opens a directory that is there already. Whoever opens it closes it.
 func (f *storeFlags) open(ctx context.Context) (*store.Store, error) {
-	if f.Dev && f.SecretKey == "" {
-		key, err := dev.MakeSecretKey()
-		if err != nil {
-			return nil, err
-		}
-		f.SecretKey = key
+	return f.openStore(ctx, dev.SecretKey, true)
+}
+
+// openOrCreate opens the directory and creates it if there is none, with --dev the key in .dragoman/ as well.
+func (f *storeFlags) openOrCreate(ctx context.Context) (*store.Store, error) {
+	developmentKey := dev.SecretKey
+	if f.Dev {
+		developmentKey = dev.MakeSecretKey
 	}
-	key, old, err := f.decode()
+	return f.openStore(ctx, developmentKey, false)
+}
+
+func (f *storeFlags) openStore(ctx context.Context, developmentKey func() (string, error), existing bool) (*store.Store, error) {
+	configured := f.SecretKey != ""
+	key, old, err := f.keys(developmentKey)
 	if err != nil {
+		if existing {
+			err = withProblem(existingHint(store.CheckExisting(ctx, f.Database)), err)
+		}
 		return nil, err
 	}
-	s, err := store.Open(ctx, store.Config{URL: f.Database, SecretKey: key, OldSecretKeys: old, Patience: f.patience()})
-	return s, explainKey(err, f.Dev)
+	s, err := store.Open(ctx, store.Config{
+		URL: f.Database, Existing: existing, SecretKey: key, OldSecretKeys: old, Patience: f.patience(),
+	})
+	return s, explainKey(existingHint(err), !configured)
 }
 
 // explainKey adds to an error of opening the directory where --dev keeps the key, if it is about that.
@@ -76,6 +90,37 @@ func explainKey(err error, isDev bool) error {
 		return fmt.Errorf("%w; --dev keeps its own in %s/secret-key: put that file back, or move the database away to begin anew", err, dev.Directory)
 	}
 	return err
+}
+
+// keys returns the configured keys. Where no secret key is configured it takes the development key, if --dev allows it or
+// the database is an SQLite file, as the one that 'dragoman serve --dev' keeps beside its keys.
+func (f *storeFlags) keys(developmentKey func() (string, error)) (key []byte, old [][]byte, err error) {
+	if f.SecretKey == "" && (f.Dev || strings.HasPrefix(f.Database, "sqlite:")) {
+		f.SecretKey, err = developmentKey()
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && f.Dev:
+			return nil, nil, settings.Problems{errors.New("there is no key in .dragoman/ of the working directory: start `dragoman serve --dev` here first, or leave out --dev and set DRAGOMAN_SECRET_KEY")}
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, nil, err
+		}
+	}
+	return f.decode()
+}
+
+// existingHint adds to store.ErrNoDirectory what to do about it.
+func existingHint(err error) error {
+	if !errors.Is(err, store.ErrNoDirectory) {
+		return err
+	}
+	return fmt.Errorf("%w: name the database with --database (DRAGOMAN_DATABASE), or create one with `dragoman migrate`", err)
+}
+
+// withProblem puts one problem before those of another error.
+func withProblem(first, others error) error {
+	var problems settings.Problems
+	problems.Add(first)
+	problems.Add(others)
+	return problems.Err()
 }
 
 // withOrigin records what a command writes as its own, and as the account's that ran it.

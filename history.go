@@ -141,6 +141,7 @@ type restoreCommand struct {
 	storeFlags
 	User    string `required:"" placeholder:"ID" help:"Whom to restore: a Long, a UUID or an e-mail."`
 	Version int64  `required:"" help:"The version whose state to write back, as 'dragoman history' shows it."`
+	DryRun  bool   `help:"Say what would change, and write nothing."`
 }
 
 // Help is the long text of --help.
@@ -160,7 +161,15 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	user, changed, err := s.RestoreUser(withOrigin(ctx, "restore"), key, c.Version, nil)
+	var present int64
+	var changed []store.Field
+	if c.DryRun {
+		present, changed, err = s.PreviewRestore(ctx, key, c.Version)
+	} else {
+		var user store.User
+		user, changed, err = s.RestoreUser(withOrigin(ctx, "restore"), key, c.Version, nil)
+		present = user.Version
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return badInput{fmt.Errorf("the history of %s has no version %d", plain(c.User), c.Version)}
 	}
@@ -168,14 +177,18 @@ func (c *restoreCommand) Run(ctx context.Context) (err error) {
 		return blame(err)
 	}
 	if len(changed) == 0 {
-		fmt.Printf("nothing to restore: version %d is as version %d was\n", user.Version, c.Version)
+		fmt.Printf("nothing to restore: version %d is as version %d was\n", present, c.Version)
 		return nil
 	}
 	names := make([]string, len(changed))
 	for i, f := range changed {
 		names[i] = string(f)
 	}
-	fmt.Printf("restored version %d as version %d: %s\n", c.Version, user.Version, strings.Join(names, ", "))
+	if c.DryRun {
+		fmt.Printf("would restore version %d over version %d: %s\n", c.Version, present, strings.Join(names, ", "))
+		return nil
+	}
+	fmt.Printf("restored version %d as version %d: %s\n", c.Version, present, strings.Join(names, ", "))
 	return nil
 }
 

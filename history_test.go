@@ -164,6 +164,10 @@ func TestRestoreWritesAnOlderVersionBack(t *testing.T) {
 		o.tellStory()
 		before := o.FindUser(t, servertest.Ada)
 		o.run(0, "nothing to restore: version 5 is as version 5 was\n", "", "restore", "--user", "6860", "--version", "5")
+		o.run(0, "would restore version 2 over version 5: Email, Mobile, Roles, EmailVerified\n", "", "restore", "--dry-run", "--user", "6860", "--version", "2")
+		if d := servertest.Differences(before, o.FindUser(t, servertest.Ada)); len(d) > 0 {
+			t.Errorf("--dry-run changes %v", d)
+		}
 		o.run(0, "restored version 2 as version 6: Email, Mobile, Roles, EmailVerified\n", "", "restore", "--user", "ada@example.org", "--version", "2")
 		after := o.FindUser(t, servertest.Ada)
 		want := before

@@ -78,9 +78,16 @@ func buildProgram(t *testing.T, source string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// With this module's requirements Go need not look for others, of which the module cache may have none.
+	requirements, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod := strings.Replace(string(requirements), "module "+module+"\n", "module example.com/program\n", 1) +
+		"\nrequire " + module + " v0.0.0\n\nreplace " + module + " => " + here + "\n"
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"go.mod":  "module example.com/program\n\ngo 1.26.0\n\nrequire " + module + " v0.0.0\n\nreplace " + module + " => " + here + "\n",
+		"go.mod":  mod,
 		"go.sum":  string(sums),
 		"main.go": source,
 	} {
@@ -89,7 +96,7 @@ func buildProgram(t *testing.T, source string) string {
 		}
 	}
 	program := filepath.Join(dir, "program")
-	command := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", program, ".")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
 	command.Dir = dir
 	command.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
 	if said, err := command.CombinedOutput(); err != nil {

@@ -224,7 +224,7 @@ func (c *customerAddCommand) Run(ctx context.Context) (err error) {
 	for i, text := range c.Company {
 		companies[i] = parseCompany(text)
 	}
-	s, err := c.open(ctx)
+	s, err := c.openOrCreate(ctx)
 	if err != nil {
 		return err
 	}

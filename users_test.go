@@ -73,7 +73,8 @@ func TestUsersInAndOut(t *testing.T) {
 		{"import --dev -", users, 2, "", "--format"},
 		{"import --dev --batch=-1 users.csv", "", 2, "", "--batch"},
 		{"import --dev none.csv", "", 1, "", "none.csv"},
-		{"import users.csv", "", 80, "", "DRAGOMAN_SECRET_KEY"},
+		{"import users.csv", "", 2, "", "line 3: email is already taken\n"}, // with the key in .dragoman/
+		{"import --database=postgres://127.0.0.1:1/d users.csv", "", 80, "", "DRAGOMAN_SECRET_KEY"},
 		{"export --dev --customer 43", "", 2, "", "not found"},
 		{"export --dev --customer x", "", 2, "", `"x" is neither`},
 		{"export --dev --output users.txt", "", 2, "", "--format"},

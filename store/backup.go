@@ -27,7 +27,8 @@ type Copied struct {
 // meanwhile. It is one file, without a log beside it, and it was checked and is on disk when Backup returns. If that fails,
 // there is nothing at path.
 //
-// A file that is there already is not touched; the error is then fs.ErrExist. Secrets in the copy are sealed as they are in
+// The error is ErrNoDirectory if there is nothing to copy. A file that is there already is not touched; the error is then
+// fs.ErrExist. Secrets in the copy are sealed as they are in
 // the database, so Backup needs no key. It migrates nothing.
 func Backup(ctx context.Context, url, path string) (Copied, error) {
 	source, isFile := strings.CutPrefix(url, sqliteScheme)
@@ -43,10 +44,13 @@ func Backup(ctx context.Context, url, path string) (Copied, error) {
 
 func backUp(ctx context.Context, source, path string) (copied Copied, err error) {
 	if _, err := os.Stat(source); err != nil {
-		return Copied{}, err
+		return Copied{}, existingError(err)
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return Copied{}, fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	if err := checkExistingFile(ctx, source); err != nil {
+		return Copied{}, err
 	}
 	// Beside path, and under another name until it is whole.
 	partial, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial") // readable by its owner only

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -36,6 +37,38 @@ func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, act
 		}
 	}
 	return User{}, nil, fmt.Errorf("restoring user: %w", ErrBusy)
+}
+
+// PreviewRestore returns the fields that [Store.RestoreUser] would change, or its error, and the user's present version. It
+// writes nothing.
+func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) (present int64, changed []Field, err error) {
+	present, changes, err := s.changesSince(ctx, key, version)
+	if err != nil {
+		return 0, nil, fmt.Errorf("previewing restore: %w", err)
+	}
+	before, err := s.FindUser(ctx, key)
+	if err != nil {
+		return 0, nil, fmt.Errorf("previewing restore: %w", err)
+	}
+	if before.Version != present {
+		return 0, nil, fmt.Errorf("previewing restore: %w", ErrBusy)
+	}
+	after := before.clone()
+	refused := s.undo(&after, changes)
+	normalize(&after)
+	changed = Diff(&before, &after)
+	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(changed, f) })
+	if refused != nil || len(invalid) > 0 {
+		return 0, nil, s.refusal(ctx, s.read, &before, &after, refused, invalid)
+	}
+	taken, err := taken(ctx, s.read.WithContext(ctx), before.ID, &after, FieldEmail, FieldUsername)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(taken) > 0 {
+		return 0, nil, fmt.Errorf("previewing restore: %w", &ConflictError{taken})
+	}
+	return present, changed, nil
 }
 
 // changesSince returns the user's present version and the changes that were made after the given one, the oldest first.

@@ -224,6 +224,12 @@ func generateSQLiteIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
 	return ids, nil
 }
 
+// isNoSQLite reports whether a file that was opened is no database of SQLite's.
+func isNoSQLite(err error) bool {
+	var e *modernc.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_NOTADB
+}
+
 // sqliteKind returns the kind of an error of SQLite's, nil if it has none or is no error of SQLite's.
 func sqliteKind(err error) error {
 	if errors.Is(err, errFileMoved) {

@@ -22,6 +22,8 @@ type Config struct {
 	// URL names the database: "sqlite:" and the path of a file, which is created if absent, a "postgres://" or
 	// "postgresql://" connection URL, or [InMemory].
 	URL string
+	// Existing forbids to create anything: Open returns ErrNoDirectory where there is no directory.
+	Existing bool
 	// SecretKey is the key of 32 bytes that seals secrets at rest. A database is opened only with the key that it was
 	// written with; otherwise the error is ErrSecretKey.
 	SecretKey []byte
@@ -73,6 +75,8 @@ type database struct {
 	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
 	// processes at once.
 	migrate func(context.Context) ([]string, error)
+	// checkExisting returns ErrNoDirectory if the database holds none. Nil where that was asked before it was opened.
+	checkExisting func(context.Context) error
 	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted.
 	reserveID func(tx *gorm.DB, table string, id int64) error
 	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
@@ -157,9 +161,19 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	var s *Store
 	err = c.Patience.retry(ctx, func() error {
+		if c.Existing {
+			if err := CheckExisting(ctx, c.URL); err != nil {
+				return err
+			}
+		}
 		d, err := openDatabase(ctx, c.URL, c.Observer)
 		if err != nil {
 			return err
+		}
+		if c.Existing && d.checkExisting != nil {
+			if err := d.checkExisting(ctx); err != nil {
+				return errors.Join(err, d.close())
+			}
 		}
 		if s, err = newStore(ctx, d, keys, c); err != nil {
 			return errors.Join(err, d.close())

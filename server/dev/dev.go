@@ -34,6 +34,9 @@ func JWTSecret() (string, error) { return read(jwtSecretFile) }
 // MakeJWTSecret gives the kept secret that signs tokens, and makes one if there is none.
 func MakeJWTSecret() (string, error) { return readOrMake(jwtSecretFile) }
 
+// SecretKey returns the kept key that seals secrets at rest, in base64; fs.ErrNotExist if there is none.
+func SecretKey() (string, error) { return read(secretKeyFile) }
+
 // MakeSecretKey gives the kept key that seals secrets at rest, in base64, and makes one if there is none.
 func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
 
