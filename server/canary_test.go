@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -291,6 +292,26 @@ func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, m
 }
 
 var shownToken = regexp.MustCompile(`"accessToken":"[0-9a-f]{32}"`)
+
+// sendHalf sends a request of which the end never comes.
+func (a *aviary) sendHalf(s *servertest.Server, o operation, r servertest.Request) {
+	a.Helper()
+	c := dial(a.T, strings.TrimPrefix(s.URL, "http://"))
+	var header strings.Builder
+	if err := r.Header.Write(&header); err != nil {
+		a.Fatal(err)
+	}
+	say(a.T, c, "%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n%s", r.Method, r.Path, header.String(), len(r.Body)+1, r.Body)
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		a.Fatal(err)
+	}
+	text := rest(a.T, c)
+	a.requests++
+	if strings.HasPrefix(text, "HTTP/1.1 408 ") {
+		a.statuses[o.name+" 408"] = true
+	}
+	a.heard = append(a.heard, heard{where: fmt.Sprintf("the answer to half of %s %s", r.Method, r.Path), text: text, personal: true, request: r.Path + r.Body})
+}
 
 // serve asks a server that works for all that does not need it to fail.
 func (a *aviary) serve() {
@@ -624,6 +645,9 @@ func (a *aviary) tire() {
 			}
 			a.send(s, o, o.request(manager, o.bodies()[0], nil), true)
 			a.send(s, o, o.request(herself, o.bodies()[0], nil), true)
+			if o.RequestBody != nil {
+				a.sendHalf(s, o, o.request(manager, o.bodies()[0], nil))
+			}
 		}
 	}
 }
