@@ -49,7 +49,7 @@ func main() {
 	// A second signal does not wait for the first one's work.
 	context.AfterFunc(ctx, stop)
 	var c commandLine
-	parser, err := newParser(&c, kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser, err := newParser(&c, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		panic(err) // of a mistake in the structs
 	}

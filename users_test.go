@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,5 +94,36 @@ func TestUsersInAndOut(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, "dragoman-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+func TestUnknownFlagIsShort(t *testing.T) {
+	t.Parallel()
+	status, out, said := dragoman(t, t.TempDir(), "", "serve", "--lissten=127.0.0.1:0")
+	if status != 80 || strings.Count(out+said, "\n") > 6 || !strings.Contains(said, "unknown flag --lissten") || !strings.Contains(out+said, "dragoman serve --help") {
+		t.Errorf("status %d, %s%s", status, out, said)
+	}
+}
+
+func TestRootLeadsToTheExplorer(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]int{"--docs": http.StatusFound, "--no-docs": http.StatusNotFound} {
+		serve(t, t.TempDir(), nil, []string{"serve", "--dev", "--listen=127.0.0.1:0", flag}, func(address string) {
+			for _, accept := range []string{"", "text/html", "application/json"} {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Accept", accept)
+				answer, err := http.DefaultTransport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+				if location := answer.Header.Get("Location"); answer.StatusCode != want || want == http.StatusFound && strings.TrimPrefix(location, "/") != "docs" {
+					t.Errorf("%s, Accept %q: %s to %q", flag, accept, answer.Status, location)
+				}
+			}
+		})
 	}
 }

@@ -62,6 +62,7 @@ func newExplorer(dialects []*dialect.Dialect) (map[string]http.Handler, error) {
 	}
 	// Relative, as a proxy may serve all this below a path of its own.
 	handlers[explorerPath] = redirect(pages[0].Name)
+	handlers["/"] = redirect(strings.Trim(explorerPath, "/"))
 	handlers[strings.TrimSuffix(explorerPath, "/")] = redirect(strings.TrimPrefix(explorerPath, "/") + pages[0].Name)
 	return handlers, nil
 }
