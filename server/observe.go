@@ -133,7 +133,7 @@ func (w *watch) endOf(c echo.Context, client context.Context, err error) end {
 	case errors.Is(err, dialect.ErrClientGone):
 		return end{statusClientGone, refusalClientGone, err}
 	}
-	return end{c.Response().Status, dialect.KindOf(err).String(), err}
+	return end{c.Response().Status, dialect.RefusalOf(err), err}
 }
 
 // request tells of a request that has ended.

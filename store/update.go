@@ -75,6 +75,23 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 	return User{}, nil, fmt.Errorf("updating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
 }
 
+// CheckUpdate returns the error for which UpdateUser would refuse a change of the user as it is now, nil if it would not, and
+// writes nothing. What others write in between, an e-mail that they take or an administrator whom they deactivate, may
+// still have the change refused.
+func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
+	before, err := s.loadUser(ctx, s.read, key, false)
+	if err != nil {
+		return err
+	}
+	after := before.clone()
+	refused := c.Edit(&after)
+	keepBookkeeping(&before, &after)
+	normalize(&after)
+	edited := Diff(&before, &after)
+	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
+	return s.refusal(ctx, s.read, &before, &after, refused, invalid)
+}
+
 // attempt is one attempt to update a user, within a transaction if the user is to be held.
 func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change) (after User, changed []Field, err error) {
 	if by.held {

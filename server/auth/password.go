@@ -37,6 +37,7 @@ type Passwords struct {
 	dummy  string // a hash that costs what another costs, for users without a password
 
 	computed atomic.Int64
+	attempts *attempts
 }
 
 // maxHashesWaiting is how many computations may wait, of one customer and of all.
@@ -68,7 +69,8 @@ func newPasswords(params argon2id.Params) *Passwords {
 	// Any salt and key will do, because nobody is told whether they match.
 	salt, key := make([]byte, params.SaltLength), make([]byte, params.KeyLength)
 	return &Passwords{
-		params: params,
+		params:   params,
+		attempts: newAttempts(),
 		// Unlike NumCPU, GOMAXPROCS heeds a container's CPU limit, which its memory limit tends to go with.
 		slots: semaphore.New(runtime.GOMAXPROCS(0), maxHashesWaiting),
 		dummy: fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, params.Memory, params.Iterations, params.Parallelism,

@@ -104,28 +104,8 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
 	}
-	s := c.dialect.service
 	ignored := c.unknown
-	user, changed, err := s.Store.UpdateUser(ctx, key, store.Change{
-		Actor:                c.Principal.Actor(),
-		UsernameFollowsEmail: edit.UsernameFollowsEmail,
-		Edit: func(u *store.User) error {
-			before := *u
-			refused := edit.Apply(u)
-			if err := c.MayWrite(&before, u); err != nil {
-				return err
-			}
-			if edit.Ignored == nil {
-				return refused
-			}
-			owned := edit.Ignored(&before)
-			ignored = slices.Sorted(slices.Values(slices.Concat(c.unknown, owned)))
-			if c.strict && len(owned) > 0 {
-				return joinRules(refused, &RuleError{Fields: ignoredErrors(owned)})
-			}
-			return refused
-		},
-	})
+	user, changed, err := c.dialect.service.Store.UpdateUser(ctx, key, c.change(edit, &ignored))
 	if err != nil {
 		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
 	}
@@ -152,10 +132,46 @@ func (c *Call) checkStanding(ctx context.Context) error {
 	return nil
 }
 
-// MayWrite returns an error unless the caller may turn the user before into the user after: it evaluates the preconditions,
-// then compares what changes with what the caller's rank allows. UpdateUser asks by itself; a handler asks beforehand where its own work would tell the caller
-// something that the refusal does not.
-func (c *Call) MayWrite(before, after *store.User) error {
+// CheckUpdate returns the error for which UpdateUser would refuse the edit at the moment, nil if it would not. It writes
+// nothing. A handler asks beforehand where its own work would tell the caller something that the refusal does not.
+func (c *Call) CheckUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
+	if err := c.checkStanding(ctx); err != nil {
+		return err
+	}
+	ignored := c.unknown
+	if err := c.dialect.service.Store.CheckUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
+		return fmt.Errorf("check update: %w", err)
+	}
+	return nil
+}
+
+// change is what an edit does in the store. It sets what of the body is ignored.
+func (c *Call) change(edit Edit, ignored *[]string) store.Change {
+	return store.Change{
+		Actor:                c.Principal.Actor(),
+		UsernameFollowsEmail: edit.UsernameFollowsEmail,
+		Edit: func(u *store.User) error {
+			before := *u
+			refused := edit.Apply(u)
+			if err := c.mayWrite(&before, u); err != nil {
+				return err
+			}
+			if edit.Ignored == nil {
+				return refused
+			}
+			owned := edit.Ignored(&before)
+			*ignored = slices.Sorted(slices.Values(slices.Concat(c.unknown, owned)))
+			if c.strict && len(owned) > 0 {
+				return joinRules(refused, &RuleError{Fields: ignoredErrors(owned)})
+			}
+			return refused
+		},
+	}
+}
+
+// mayWrite returns an error unless the caller may turn the user before into the user after: it evaluates the preconditions,
+// then compares what changes with what the caller's rank allows.
+func (c *Call) mayWrite(before, after *store.User) error {
 	if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
 		return errPreconditionFailed
 	}

@@ -155,6 +155,17 @@ func boundErrors(fields []FieldError, most int) []FieldError {
 	return append(fields[:most:most], FieldError{Message: "and more errors"})
 }
 
+// ErrWrongPassword is beside the *RuleError of a present password that is wrong, for those who watch.
+var ErrWrongPassword = errors.New("wrong present password")
+
+// RefusalOf names in a word why a request was refused, for logs and metrics.
+func RefusalOf(err error) string {
+	if errors.Is(err, ErrWrongPassword) {
+		return "wrong_password"
+	}
+	return kindOf(err).String()
+}
+
 func kindOf(err error) Kind {
 	var invalid *InvalidError
 	var rule *RuleError

@@ -47,6 +47,3 @@ var kindNames = map[Kind]string{
 
 // String is the kind's name in logs and metrics.
 func (k Kind) String() string { return kindNames[k] }
-
-// KindOf says what kind of problem an error is, whichever dialect it is of.
-func KindOf(err error) Kind { return kindOf(err) }

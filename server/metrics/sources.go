@@ -56,6 +56,7 @@ var (
 	descMost    = desc("password_hashes_running_max", "How many password hashes may be computed at once.")
 	descWaiting = desc("password_hashes_waiting", "How many password hashes wait for that.")
 
+	descProofs   = desc("present_passwords_refused_total", "How many present passwords were wrong, and how many were not looked at after too many wrong ones of the user.", "reason")
 	descLimited  = desc("rate_limited_total", "How many requests were refused for coming too fast, by whose limit.", "limit")
 	descDraining = desc("draining", "1 while the server is about to stop, else 0.")
 	descExpiry   = desc("tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires.")
@@ -100,6 +101,9 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	gauge(descRunning, float64(load.Running))
 	gauge(descMost, float64(load.Max))
 	gauge(descWaiting, float64(load.Waiting))
+	wrong, unseen := c.Passwords.Wrong()
+	count(descProofs, float64(wrong), "wrong")
+	count(descProofs, float64(unseen), "too_many")
 	for name, refused := range c.RateLimited {
 		count(descLimited, float64(refused()), name)
 	}

@@ -228,3 +228,95 @@ func TestUpdateShowsAccessTokenFromTheUsersRank(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOracleForThePresentPassword: whatever else refuses a write, the answer is the same for the right password and for a
+// wrong one, and neither is looked at.
+func TestNoOracleForThePresentPassword(t *testing.T) {
+	t.Parallel()
+	computing := auth.NewCheapPasswords()
+	servertest.EachWith(t, server.Config{Passwords: computing}, func(t *testing.T, s *servertest.Server) {
+		setPassword(t, s, "Correct-horse")
+		wrongSoFar, _ := computing.Wrong()
+		for name, c := range map[string]struct {
+			status int
+			header http.Header
+			with   [][2]string
+		}{
+			"a taken username":       {400, nil, [][2]string{{"username", `"gracehopper"`}}},
+			"a taken e-mail":         {400, nil, [][2]string{{"email", `"grace.hopper@example.com"`}}},
+			"another version":        {412, http.Header{"If-Match": {`"999"`}}, nil},
+			"a role above":           {403, nil, [][2]string{{"authorities", `[{"name":"ROLE_ADMIN"}]`}}},
+			"strict handling":        {400, http.Header{"Prefer": {"handling=strict"}}, [][2]string{{"createdDate", "1"}}},
+			"an unknown member":      {400, http.Header{"Prefer": {"handling=strict"}}, [][2]string{{"x", "1"}}},
+			"an unknown role":        {400, nil, [][2]string{{"authorities", `[{"name":"ROLE_NONE"}]`}}},
+			"a weak new password":    {400, nil, [][2]string{{"newPassword", `"weak"`}}},
+			"an e-mail that is none": {400, nil, [][2]string{{"email", `"x"`}}},
+		} {
+			answer := func(password string) servertest.Answer {
+				with := append([][2]string{{"newPassword", `"Second-horse"`}, {"password", password}}, c.with...)
+				a := s.Ask(herself(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: c.header, Body: nine(with...)})
+				a.Body = withoutTime(a.Body)
+				return a
+			}
+			right, wrong := answer(`"Correct-horse"`), answer(`"Wrong-horse"`)
+			if right.Status != c.status || right.Status != wrong.Status || right.Body != wrong.Body {
+				t.Errorf("%s: the right password is answered with %d %s, a wrong one with %d %s", name, right.Status, right.Body, wrong.Status, wrong.Body)
+			}
+		}
+		if n, _ := computing.Wrong(); n != wrongSoFar {
+			t.Errorf("%d passwords were looked at", n-wrongSoFar)
+		}
+		if !hasPassword(t, s, "Correct-horse") {
+			t.Error("a refused password was set")
+		}
+	})
+}
+
+// withoutTime returns an error's body without its timestamp.
+func withoutTime(body string) string {
+	_, rest, _ := strings.Cut(body, ",")
+	return rest
+}
+
+func TestWrongPasswordsAreLimited(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]bool{"at once": false, "spread": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now := time.Now()
+			s := servertest.StartWith(t, server.Config{Now: func() time.Time { return now }})
+			setPassword(t, s, "Correct-horse")
+			try := func(password string) servertest.Answer {
+				return sendPut(s, herself(), adaPath, nine([2]string{"newPassword", `"Second-horse"`}, [2]string{"password", password}))
+			}
+			for range 10 {
+				if a := try(`"Wrong-horse"`); a.Status != 400 {
+					t.Fatalf("%d %s", a.Status, a.Body)
+				}
+				if first {
+					now = now.Add(time.Minute)
+				}
+			}
+			want := "900"
+			if first {
+				want = "300"
+			}
+			for _, password := range []string{`"Wrong-horse"`, `"Correct-horse"`} {
+				a := try(password)
+				a.ExpectHeader(t, "Retry-After", want)
+				if a.Status != 429 || hasPassword(t, s, "Second-horse") {
+					t.Errorf("%d %s", a.Status, a.Body)
+				}
+			}
+			// Of the user alone, and for who must give the password alone.
+			if a := sendPut(s, herself(), adaPath, nine([2]string{"name", `"Augusta"`})); a.Status != 200 {
+				t.Errorf("another change: %d %s", a.Status, a.Body)
+			}
+			setPassword(t, s, "Third-horse")
+			now = now.Add(15 * time.Minute)
+			if a := try(`"Third-horse"`); a.Status != 200 {
+				t.Errorf("after 15 minutes: %d %s", a.Status, a.Body)
+			}
+		})
+	}
+}

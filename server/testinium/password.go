@@ -2,6 +2,8 @@ package testinium
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
@@ -10,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// maxPasswordAttempts is how often a present password is held against the user's again because another writer set
+// maxPasswordAttempts is how often a present password is checked again because another writer set
 // a new one in between.
 const maxPasswordAttempts = 3
 
@@ -18,55 +20,63 @@ const maxPasswordAttempts = 3
 type newPassword struct {
 	hash    string    // "" sets none
 	at      time.Time // when it is set
-	refusal error     // what is wrong with the proof; nil if it holds
-	proof   bool      // whether a proof was asked for
-	against *string   // the stored hash that the proof was held against
+	proof   bool      // whether the present password was asked for
+	against *string   // the stored hash that it was checked against
 }
 
-// newPassword computes what p's newPassword becomes, and holds p's present password against the user's where the
-// caller's rank asks for it. A user without a password costs as much time as a wrong one.
-func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store.UserKey, p *testiniumapi.UserUpdate) (newPassword, error) {
+// newPassword computes what p's newPassword becomes, and checks p's present password where the caller's rank asks for it. A
+// user without a password costs as much time as a wrong one.
+//
+// No answer, and no time that one takes, may tell whether the present password is right unless the write takes place. So it
+// is looked at last, once nothing else refuses the edit; a wrong one takes as long as a right one; and what refuses the edit by
+// then, as it would refuse the write, goes before it.
+func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store.UserKey, p *testiniumapi.UserUpdate, edit dialect.Edit) (newPassword, error) {
 	if p.NewPassword == nil {
 		return newPassword{}, nil
 	}
-	u, err := h.store.FindUser(ctx, key)
-	if err != nil {
+	n := newPassword{at: h.now(), proof: !call.Manages()}
+	var user int64
+	apply := edit.Apply
+	edit.Apply = func(u *store.User) error {
+		user, n.against = u.ID, u.PasswordHash
+		refused := apply(u)
+		if refused == nil && n.proof && p.Password == nil {
+			return refusedPassword("password is required to set a new one")
+		}
+		return refused
+	}
+	if err := call.CheckUpdate(ctx, key, edit); err != nil {
 		return newPassword{}, err
 	}
-	// How long the proof takes tells whether it holds: only who may write to the user gets so far.
-	after := u
-	applyPut(&after, p, h.store.Catalogue())
-	if err := call.MayWrite(&u, &after); err != nil {
-		return newPassword{}, err
-	}
-	n := newPassword{at: h.now(), proof: !call.Manages(), against: u.PasswordHash}
+	passwords, right := h.passwords.Of(call.Customer.ID), true
+	var err error
 	if n.proof {
-		if n.refusal, err = h.checkProof(ctx, call, p.Password, u.PasswordHash); n.refusal != nil || err != nil {
-			return n, err
+		right, err = passwords.Prove(ctx, user, n.at, *p.Password, n.against)
+		var tooMany *auth.TooManyAttemptsError
+		if errors.As(err, &tooMany) {
+			return newPassword{}, &dialect.RateLimitedError{Limit: "password", RetryAfter: tooMany.RetryAfter}
+		}
+		if err != nil {
+			return newPassword{}, err
 		}
 	}
-	if n.hash, err = h.passwords.Of(call.Customer.ID).Hash(ctx, *p.NewPassword); err != nil {
+	if n.hash, err = passwords.Hash(ctx, *p.NewPassword); err != nil {
 		return newPassword{}, err
 	}
-	return n, nil
-}
-
-func (h *handler) checkProof(ctx context.Context, call *dialect.Call, present, hash *string) (refusal, err error) {
-	if present == nil {
-		return refusedPassword("password is required to set a new one"), nil
+	if right {
+		return n, nil
 	}
-	holds, err := h.passwords.Of(call.Customer.ID).Verify(ctx, *present, hash)
-	if err != nil || holds {
-		return nil, err
+	if err := call.CheckUpdate(ctx, key, edit); err != nil {
+		return newPassword{}, err
 	}
-	return refusedPassword("password is not the present one"), nil
+	return newPassword{}, fmt.Errorf("%w: %w", dialect.ErrWrongPassword, refusedPassword("password is not the present one"))
 }
 
 func refusedPassword(message string) error {
 	return &dialect.RuleError{Fields: []dialect.FieldError{{Field: "password", Message: message}}}
 }
 
-// moved tells whether u's password is another than the proof was held against.
+// moved tells whether u's password is another than the present one was checked against.
 func (n newPassword) moved(u *store.User) bool {
 	if !n.proof {
 		return false
@@ -78,9 +88,6 @@ func (n newPassword) moved(u *store.User) bool {
 }
 
 func (n newPassword) apply(u *store.User) error {
-	if n.refusal != nil {
-		return n.refusal
-	}
 	if n.hash == "" {
 		return nil
 	}

@@ -129,21 +129,30 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 // put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds
 // only if the stored hash is still the one that the present password was held against.
 func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey, body *testiniumapi.UserUpdate) (store.User, dialect.Written, error) {
+	edit := dialect.Edit{
+		Apply: func(u *store.User) error {
+			applyPut(u, body, h.store.Catalogue())
+			return nil
+		},
+		Ignored: func(u *store.User) []string {
+			return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.SeesAccessToken(u)), call.Company.Name)
+		},
+	}
 	for range maxPasswordAttempts {
-		secret, err := h.newPassword(ctx, call, key, body)
+		secret, err := h.newPassword(ctx, call, key, body, edit)
 		if err != nil {
 			return store.User{}, dialect.Written{}, err
 		}
 		moved := false
 		user, written, err := call.UpdateUser(ctx, key, dialect.Edit{
 			Apply: func(u *store.User) error {
-				applyPut(u, body, h.store.Catalogue())
 				moved = secret.moved(u)
+				if err := edit.Apply(u); err != nil {
+					return err
+				}
 				return secret.apply(u)
 			},
-			Ignored: func(u *store.User) []string {
-				return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.SeesAccessToken(u)), call.Company.Name)
-			},
+			Ignored: edit.Ignored,
 		})
 		if !moved {
 			return user, written, err
