@@ -40,7 +40,9 @@ func checkExistingFile(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var migrated bool
-	err = db.QueryRowContext(ctx, "SELECT count(*) = 3 FROM sqlite_schema WHERE name IN ('goose_db_version', 'users', 'roles')").Scan(&migrated)
+	err = whileBusy(ctx, busyTimeout, func() error {
+		return db.QueryRowContext(ctx, "SELECT count(*) = 3 FROM sqlite_schema WHERE name IN ('goose_db_version', 'users', 'roles')").Scan(&migrated)
+	})
 	switch {
 	case isNoSQLite(err):
 		return fmt.Errorf("%w: %s: %w", ErrNoDirectory, path, err)
