@@ -265,14 +265,14 @@ type ClientInterface interface {
 
 	// ListChanges Follow all changes
 	//
-	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
+	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Corresponds with GET /changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUserHistory Read a user's history
 	//
-	// Every change of one user by ascending version, whichever dialect it came through. For the customer's and the platform's administrators.
+	// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Corresponds with GET /customers/{id}/users/{userId}/history (the `ListUserHistory` operationId).
 	ListUserHistory(ctx context.Context, id CustomerID, userID UserID, params *ListUserHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -280,7 +280,7 @@ type ClientInterface interface {
 
 // ListChanges Follow all changes
 //
-// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
+// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Corresponds with GET /changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -297,7 +297,7 @@ func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, req
 
 // ListUserHistory Read a user's history
 //
-// Every change of one user by ascending version, whichever dialect it came through. For the customer's and the platform's administrators.
+// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Corresponds with GET /customers/{id}/users/{userId}/history (the `ListUserHistory` operationId).
 func (c *Client) ListUserHistory(ctx context.Context, id CustomerID, userID UserID, params *ListUserHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -556,7 +556,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListChangesWithResponse Follow all changes
 	//
-	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
+	// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -565,7 +565,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUserHistoryWithResponse Read a user's history
 	//
-	// Every change of one user by ascending version, whichever dialect it came through. For the customer's and the platform's administrators.
+	// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -943,7 +943,7 @@ func (r ListUserHistoryResponse) ContentType() string {
 
 // ListChangesWithResponse Follow all changes
 //
-// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write.
+// The feed of all changes to users of the customers that the token is for; of all customers for the platform's administrator. Whoever always asks for what comes after the last `next` misses nothing and sees nothing twice. The changes of one user come in the order of their versions; between users no order is promised. A change is in the feed within a second of its write. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -958,7 +958,7 @@ func (c *ClientWithResponses) ListChangesWithResponse(ctx context.Context, param
 
 // ListUserHistoryWithResponse Read a user's history
 //
-// Every change of one user by ascending version, whichever dialect it came through. For the customer's and the platform's administrators.
+// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Returns a wrapper object for the known response body format(s).
 //

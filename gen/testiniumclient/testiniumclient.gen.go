@@ -376,21 +376,21 @@ type ClientInterface interface {
 
 	// ListUsers List Users
 	//
-	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one.
+	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser Get User
 	//
-	// One user of a customer account.
+	// One user of a customer account. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Corresponds with GET /customers/{id}/users/{userId} (the `GetUser` operationId).
 	GetUser(ctx context.Context, id CustomerID, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateUserWithBody Update User
 	//
-	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -399,7 +399,7 @@ type ClientInterface interface {
 
 	// UpdateUser Update User
 	//
-	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -409,7 +409,7 @@ type ClientInterface interface {
 
 // ListUsers List Users
 //
-// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one.
+// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -426,7 +426,7 @@ func (c *Client) ListUsers(ctx context.Context, id CustomerID, params *ListUsers
 
 // GetUser Get User
 //
-// One user of a customer account.
+// One user of a customer account. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Corresponds with GET /customers/{id}/users/{userId} (the `GetUser` operationId).
 func (c *Client) GetUser(ctx context.Context, id CustomerID, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -443,7 +443,7 @@ func (c *Client) GetUser(ctx context.Context, id CustomerID, userID UserID, para
 
 // UpdateUserWithBody Update User
 //
-// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type.
 //
@@ -462,7 +462,7 @@ func (c *Client) UpdateUserWithBody(ctx context.Context, id CustomerID, userID U
 
 // UpdateUser Update User
 //
-// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -770,7 +770,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List Users
 	//
-	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one.
+	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -779,7 +779,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserWithResponse Get User
 	//
-	// One user of a customer account.
+	// One user of a customer account. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -788,7 +788,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithBodyWithResponse Update User
 	//
-	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -797,7 +797,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithResponse Update User
 	//
-	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+	// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1428,7 +1428,7 @@ func (r UpdateUserResponse) ContentType() string {
 
 // ListUsersWithResponse List Users
 //
-// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one.
+// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1443,7 +1443,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, id Cust
 
 // GetUserWithResponse Get User
 //
-// One user of a customer account.
+// One user of a customer account. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1458,7 +1458,7 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id Custom
 
 // UpdateUserWithBodyWithResponse Update User
 //
-// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -1473,7 +1473,7 @@ func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context
 
 // UpdateUserWithResponse Update User
 //
-// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was.
+// Updates the user information for a specific user within a customer account. The user must have appropriate permissions. The nine required members are replaced as a whole; whatever this document cannot name stays as it was. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

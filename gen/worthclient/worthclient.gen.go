@@ -256,16 +256,16 @@ type Prefer = string
 // UserUUID defines model for UserUUID.
 type UserUUID = openapi_types.UUID
 
-// BadRequest defines model for BadRequest.
+// BadRequest Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type BadRequest = Error
 
 // ContentTooLarge Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type ContentTooLarge = Error
 
-// Forbidden defines model for Forbidden.
+// Forbidden Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type Forbidden = Error
 
-// InternalServerError defines model for InternalServerError.
+// InternalServerError Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type InternalServerError = Error
 
 // PreconditionFailed Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
@@ -280,7 +280,7 @@ type ServiceUnavailable = Error
 // TooManyRequests Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type TooManyRequests = Error
 
-// Unauthorized defines model for Unauthorized.
+// Unauthorized Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type Unauthorized = Error
 
 // UnsupportedMediaType Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
@@ -572,21 +572,21 @@ type ClientInterface interface {
 
 	// ListCustomerSubroles Get Customer Subroles
 	//
-	// The subroles that a customer's users can be given.
+	// The subroles that a customer's users can be given. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
 	ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCustomerUsers Get Customer Users
 	//
-	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
 	ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCustomerUserWithBody Create Customer User
 	//
-	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -595,7 +595,7 @@ type ClientInterface interface {
 
 	// CreateCustomerUser Create Customer User
 	//
-	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -604,14 +604,14 @@ type ClientInterface interface {
 
 	// GetCustomerUser Get Customer User By ID
 	//
-	// Details of one user of a customer.
+	// Details of one user of a customer. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
 	GetCustomerUser(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateCustomerUserWithBody Update Customer User By ID
 	//
-	// Update user details for a specific customer.
+	// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -620,7 +620,7 @@ type ClientInterface interface {
 
 	// UpdateCustomerUser Update Customer User By ID
 	//
-	// Update user details for a specific customer.
+	// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -630,7 +630,7 @@ type ClientInterface interface {
 
 // ListCustomerSubroles Get Customer Subroles
 //
-// The subroles that a customer's users can be given.
+// The subroles that a customer's users can be given. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Corresponds with GET /customers/{customerID}/subroles (the `ListCustomerSubroles` operationId).
 func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUUID, params *ListCustomerSubrolesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -647,7 +647,7 @@ func (c *Client) ListCustomerSubroles(ctx context.Context, customerID CustomerUU
 
 // ListCustomerUsers Get Customer Users
 //
-// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Corresponds with GET /customers/{customerID}/users (the `ListCustomerUsers` operationId).
 func (c *Client) ListCustomerUsers(ctx context.Context, customerID CustomerUUID, params *ListCustomerUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -664,7 +664,7 @@ func (c *Client) ListCustomerUsers(ctx context.Context, customerID CustomerUUID,
 
 // CreateCustomerUserWithBody Create Customer User
 //
-// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type.
 //
@@ -683,7 +683,7 @@ func (c *Client) CreateCustomerUserWithBody(ctx context.Context, customerID Cust
 
 // CreateCustomerUser Create Customer User
 //
-// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -702,7 +702,7 @@ func (c *Client) CreateCustomerUser(ctx context.Context, customerID CustomerUUID
 
 // GetCustomerUser Get Customer User By ID
 //
-// Details of one user of a customer.
+// Details of one user of a customer. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Corresponds with GET /customers/{customerID}/users/{userID} (the `GetCustomerUser` operationId).
 func (c *Client) GetCustomerUser(ctx context.Context, customerID CustomerUUID, userID UserUUID, params *GetCustomerUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -719,7 +719,7 @@ func (c *Client) GetCustomerUser(ctx context.Context, customerID CustomerUUID, u
 
 // UpdateCustomerUserWithBody Update Customer User By ID
 //
-// Update user details for a specific customer.
+// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type.
 //
@@ -738,7 +738,7 @@ func (c *Client) UpdateCustomerUserWithBody(ctx context.Context, customerID stri
 
 // UpdateCustomerUser Update Customer User By ID
 //
-// Update user details for a specific customer.
+// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1406,7 +1406,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCustomerSubrolesWithResponse Get Customer Subroles
 	//
-	// The subroles that a customer's users can be given.
+	// The subroles that a customer's users can be given. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1415,7 +1415,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCustomerUsersWithResponse Get Customer Users
 	//
-	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
+	// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1424,7 +1424,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCustomerUserWithBodyWithResponse Create Customer User
 	//
-	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1433,7 +1433,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateCustomerUserWithResponse Create Customer User
 	//
-	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+	// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1442,7 +1442,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetCustomerUserWithResponse Get Customer User By ID
 	//
-	// Details of one user of a customer.
+	// Details of one user of a customer. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1451,7 +1451,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerUserWithBodyWithResponse Update Customer User By ID
 	//
-	// Update user details for a specific customer.
+	// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1460,7 +1460,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateCustomerUserWithResponse Update Customer User By ID
 	//
-	// Update user details for a specific customer.
+	// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2477,7 +2477,7 @@ func (r UpdateCustomerUserResponse) ContentType() string {
 
 // ListCustomerSubrolesWithResponse Get Customer Subroles
 //
-// The subroles that a customer's users can be given.
+// The subroles that a customer's users can be given. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2492,7 +2492,7 @@ func (c *ClientWithResponses) ListCustomerSubrolesWithResponse(ctx context.Conte
 
 // ListCustomerUsersWithResponse Get Customer Users
 //
-// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000.
+// The users of a customer, page by page. A filter stands as `status=ACTIVE` or as `search_filter[status]=ACTIVE`; several must all hold. Any other parameter is a 400 that names the nearest legal one, and so is a parameter given twice, and text that is no UTF-8 or has U+0000. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2507,7 +2507,7 @@ func (c *ClientWithResponses) ListCustomerUsersWithResponse(ctx context.Context,
 
 // CreateCustomerUserWithBodyWithResponse Create Customer User
 //
-// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -2522,7 +2522,7 @@ func (c *ClientWithResponses) CreateCustomerUserWithBodyWithResponse(ctx context
 
 // CreateCustomerUserWithResponse Create Customer User
 //
-// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send.
+// Creates an invited user, who has no password here. The invitation itself is the identity provider's to send. Needs the permission `customer_user:create`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -2537,7 +2537,7 @@ func (c *ClientWithResponses) CreateCustomerUserWithResponse(ctx context.Context
 
 // GetCustomerUserWithResponse Get Customer User By ID
 //
-// Details of one user of a customer.
+// Details of one user of a customer. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2552,7 +2552,7 @@ func (c *ClientWithResponses) GetCustomerUserWithResponse(ctx context.Context, c
 
 // UpdateCustomerUserWithBodyWithResponse Update Customer User By ID
 //
-// Update user details for a specific customer.
+// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -2567,7 +2567,7 @@ func (c *ClientWithResponses) UpdateCustomerUserWithBodyWithResponse(ctx context
 
 // UpdateCustomerUserWithResponse Update Customer User By ID
 //
-// Update user details for a specific customer.
+// Update user details for a specific customer. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

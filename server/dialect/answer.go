@@ -33,7 +33,7 @@ func (a Answer) Send(w http.ResponseWriter, encode func(*Encoder)) error {
 	h[echo.HeaderContentType] = plainJSON
 	h[echo.HeaderCacheControl] = cacheControl
 	if a.ETag != "" {
-		h["Etag"] = []string{a.ETag}
+		h[headerETag] = []string{a.ETag}
 	}
 	if a.Written != nil {
 		h["Dragoman-Changed"] = []string{a.Written.Changed}

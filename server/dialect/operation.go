@@ -69,7 +69,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		op.acceptHeader = headerAcceptPatch
 	}
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
-		op.parameters = append(op.parameters, parameter{p.Value, newRule(p.Value.Schema.Value)})
+		op.parameters = append(op.parameters, parameter{p.Value, newRule(parameterSchema(p.Value))})
 		op.takesQuery = op.takesQuery || isQuery(p.Value)
 	}
 	for status := range o.Responses.Map() {
@@ -93,6 +93,16 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 // isSafe reports whether a method is one that changes nothing (RFC 9110, section 9.2.1).
 func isSafe(method string) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
+}
+
+// parameterSchema is what values of a parameter are checked against. The greatest id tells clients which ids there are; a
+// greater one in a path or a header is answered as any other that is nobody's, without telling how far ids go.
+func parameterSchema(p *openapi3.Parameter) *openapi3.Schema {
+	schema := *p.Schema.Value
+	if !isQuery(p) {
+		schema.Max = nil
+	}
+	return &schema
 }
 
 // checkBounds returns an error if the document lets a request have as many items or as long a search as it likes.
@@ -146,6 +156,11 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		}
 		c.Response().Before(func() {
+			// The generated answers write Etag, as Go does; RFC 9110 and the documents write ETag.
+			if tag, ok := c.Response().Header()["Etag"]; ok {
+				delete(c.Response().Header(), "Etag")
+				c.Response().Header()[headerETag] = tag
+			}
 			// The generated answers know the media type that the document names, and no charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 				h[echo.HeaderContentType] = op.dialect.contentType

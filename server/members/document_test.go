@@ -100,11 +100,6 @@ func TestEveryMemberOfEveryDocumentIsInATableAndNoOtherIs(t *testing.T) {
 	}
 }
 
-// optional are members of answers that are always there, and that a document does not require, and why.
-var optional = map[string]string{
-	"updateCustomerUser's answer 404: data.errors": "the vendor's example of this answer has none",
-}
-
 func checkMembers(t *testing.T, b members.Body, where string, said map[string]documented) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -115,7 +110,7 @@ func checkMembers(t *testing.T, b members.Body, where string, said map[string]do
 			t.Errorf("%s: %s stands twice in the table", where, m.Path)
 		case !ok:
 			t.Errorf("%s: %s is not in the document", where, m.Path)
-		case d.required != (m.Required || !b.Request && optional[where+": "+m.Path] == ""):
+		case d.required != (m.Required || !b.Request):
 			t.Errorf("%s: required of %s is %t in the document", where, m.Path, d.required)
 		case b.Request && d.nullable == (m.Null == members.NullRefused), !b.Request && !d.nullable && m.Null != members.NullNever:
 			t.Errorf("%s: nullable of %s is %t in the document, null is %q in the table", where, m.Path, d.nullable, m.Null)

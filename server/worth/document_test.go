@@ -32,7 +32,7 @@ func TestDocumentIsTheVendors(t *testing.T) {
 const formatOfEmail = "/paths//customers/{customerID}/users/{userID}/patch/requestBody/content/application/json/schema/properties/email/format"
 
 // TestOverlayOnlyAdds: what the vendor's document says, the served one says too, but for the OpenAPI version, the host and the
-// format of an e-mail.
+// format of an e-mail, and the examples in the schemas of errors.
 func TestOverlayOnlyAdds(t *testing.T) {
 	vendors, err := openapi3.NewLoader().LoadFromFile(vendorsDocument)
 	if err != nil {
@@ -54,12 +54,36 @@ func TestOverlayOnlyAdds(t *testing.T) {
 	}
 	delete(said, "openapi")
 	delete(said, "servers")
-	for _, place := range lost(said, served, "") {
-		if place == formatOfEmail {
+	for _, place := range lost(said, resolved(served, served), "") {
+		// One schema of errors takes the place of the vendor's inline ones, whose examples are of their members.
+		if place == formatOfEmail || strings.HasPrefix(place, "/components/responses/") && strings.HasSuffix(place, "/example") {
 			continue
 		}
 		t.Errorf("the served document does not say what Worth's says at %s", place)
 	}
+}
+
+// resolved puts the schemas of a document in the place of references to them.
+func resolved(value any, document map[string]any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		if ref, ok := value["$ref"].(string); ok && strings.HasPrefix(ref, "#/components/schemas/") {
+			schemas := document["components"].(map[string]any)["schemas"].(map[string]any)
+			return resolved(schemas[strings.TrimPrefix(ref, "#/components/schemas/")], document)
+		}
+		whole := map[string]any{}
+		for name, member := range value {
+			whole[name] = resolved(member, document)
+		}
+		return whole
+	case []any:
+		var whole []any
+		for _, item := range value {
+			whole = append(whole, resolved(item, document))
+		}
+		return whole
+	}
+	return value
 }
 
 // lost gives the places where said says something that served does not. Objects and arrays may have more in served, and
