@@ -102,10 +102,6 @@ type columnSet uint32
 // uniqueColumns are those whose values no two users share.
 var uniqueColumns = columnsNamed("username_fold", "email_fold")
 
-// decidingColumns are those by which it is decided whether a user may be written to: by its rank, and as the last administrator.
-// A write holds only if they are still what the decision went by.
-var decidingColumns = columnsNamed("roles", "status", "account_non_expired", "account_non_locked", "credential_non_expired").in()
-
 func columnsNamed(names ...string) (set columnSet) {
 	for i, c := range writtenColumns {
 		if slices.Contains(names, c.name) {

@@ -235,6 +235,9 @@ func (w *queued[W]) leave() {
 // whileAnyWaits returns a context that ends when nobody of a group waits any more: one alone cannot call off what others wait for. Its
 // values are those of the first.
 func whileAnyWaits[W any](group []*queued[W]) (ctx context.Context, done context.CancelFunc) {
+	if len(group) == 1 {
+		return group[0].ctx, func() {}
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(group[0].ctx))
 	all := &waiters{cancel: cancel}
 	all.number.Store(int64(len(group)))

@@ -295,7 +295,7 @@ func swapPostgres(ctx context.Context, tx *gorm.DB, before, after *User, change 
 func postgresSwap(before, after *User, change UserChange) (set columnSet, text string, arguments []any, err error) {
 	set = differing(before, after)
 	arguments, err = appendRecord(swapArguments(set, before, after), &change)
-	return set, postgresStatements.swapOf(set), arguments, err
+	return set, postgresStatements.swapOf(swapFormOf(set, before)), arguments, err
 }
 
 // swapped returns the error of a statement that swapped so many users: errOvertaken if it was none.

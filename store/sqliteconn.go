@@ -65,7 +65,8 @@ func (c *fileConn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction, for which another process may have to release the database.
 func (c *fileConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	began := time.Now()
-	_, err := c.exec(ctx, c.begin, nil)
+	// All that it may wait for is another process, and that wait heeds ctx by itself.
+	_, err := c.run(ctx, c.begin, nil)
 	c.tell(ctx, "BEGIN", began, err)
 	if err != nil {
 		return nil, err
@@ -103,13 +104,18 @@ func (c *fileConn) QueryContext(ctx context.Context, text string, values []drive
 	return rows, nil
 }
 
-// exec runs a statement that nobody is told of.
+// exec runs a statement that the observer does not see, and interrupts it when ctx ends.
 func (c *fileConn) exec(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
+	defer c.interruptAtEnd(ctx)()
+	return c.run(ctx, text, values)
+}
+
+// run is exec for a statement that need not be interrupted.
+func (c *fileConn) run(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
 	s, err := c.prepare(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	defer c.interruptAtEnd(ctx)()
 	var result driver.Result
 	err = c.file.whileBusy(ctx, func() (err error) {
 		// The driver's own way to interrupt is a goroutine a statement.

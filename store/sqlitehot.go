@@ -20,7 +20,7 @@ import (
 // sqliteSwap replaces a user and records the change. It is made before the database is held for it.
 type sqliteSwap struct {
 	update, record []any // the arguments
-	columns        columnSet
+	form           swapForm
 }
 
 func newSQLiteSwap(before, after *User, change UserChange) (*sqliteSwap, error) {
@@ -29,12 +29,12 @@ func newSQLiteSwap(before, after *User, change UserChange) (*sqliteSwap, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteSwap{swapArguments(set, before, after), record, set}, nil
+	return &sqliteSwap{swapArguments(set, before, after), record, swapFormOf(set, before)}, nil
 }
 
 // run swaps by exec, which runs a statement in a transaction. Its error is errOvertaken if the user is no longer as before.
 func (s *sqliteSwap) run(ctx context.Context, exec func(ctx context.Context, statement string, arguments ...any) (int64, error)) error {
-	rows, err := exec(ctx, sqliteStatements.swapOf(s.columns), s.update...)
+	rows, err := exec(ctx, sqliteStatements.swapOf(s.form), s.update...)
 	if err != nil {
 		return databaseError(ctx, "updating user", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,8 +21,8 @@ type statements struct {
 	record   string              // the history's row
 	standing string              // of a user, by UUID
 
-	swap   func(columnSet) string // makes a statement that swaps a user; on Postgres it writes the history's row as well
-	swaps  sync.Map               // of the columns that are written, to swap's text for them
+	swap   func(swapForm) string // makes a statement that swaps a user; on Postgres it writes the history's row as well
+	swaps  sync.Map              // from a form to swap's text for it
 	swapsN atomic.Int32
 }
 
@@ -48,24 +50,53 @@ func newStatements(lock string) *statements {
 	return s
 }
 
-func swapStatement(set columnSet) string {
+// swapForm is what the text of a statement that swaps a user depends on: the columns that it writes, in the lower half, and above
+// them what authorization went by besides the roles, the user's status and flags. These are part of the text because each parameter
+// costs allocations, and because nearly all users agree in them.
+type swapForm uint64
+
+var swapStatuses = []Status{StatusInvited, StatusActive, StatusInactive}
+
+func swapFormOf(set columnSet, before *User) swapForm {
+	form := swapForm(slices.Index(swapStatuses, before.Status) & 3)
+	for _, flag := range []bool{before.AccountNonExpired, before.AccountNonLocked, before.CredentialNonExpired} {
+		form <<= 1
+		if flag {
+			form |= 1
+		}
+	}
+	return form<<32 | swapForm(set)
+}
+
+// standing is the condition that status and flags are as the form has them. An unknown status is nobody's.
+func (f swapForm) standing() string {
+	is := func(bit int) string { return strings.ToUpper(strconv.FormatBool(f>>bit&1 == 1)) }
+	status := Status("")
+	if i := int(f >> 35); i < len(swapStatuses) {
+		status = swapStatuses[i]
+	}
+	return fmt.Sprintf("status = '%s' AND account_non_expired = %s AND account_non_locked = %s AND credential_non_expired = %s",
+		status, is(34), is(33), is(32))
+}
+
+func swapStatement(form swapForm) string {
 	// The time is for a database that was put back to an older state while it was open: the same version may be another's there.
-	// The columns that authorization goes by are for an operator's own statements, which keep the version.
-	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND %s = ?",
-		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "), strings.ReplaceAll(columnNames(decidingColumns), ", ", " = ? AND "))
+	// Roles, status and flags are for an operator's own statements, which keep the version.
+	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND roles = ? AND %s",
+		strings.ReplaceAll(columnNames(columnSet(form&math.MaxUint32).in()), ", ", " = ?, "), form.standing())
 }
 
 // maxSwaps is how many statements that swap a user are remembered. Clients change the same few fields again and again.
 const maxSwaps = 256
 
-// swapOf returns the statement that writes these columns.
-func (s *statements) swapOf(set columnSet) string {
-	if text, ok := s.swaps.Load(set); ok {
+// swapOf returns the statement of a form.
+func (s *statements) swapOf(form swapForm) string {
+	if text, ok := s.swaps.Load(form); ok {
 		return text.(string)
 	}
-	text := s.swap(set)
+	text := s.swap(form)
 	if s.swapsN.Add(1) <= maxSwaps {
-		s.swaps.Store(set, text)
+		s.swaps.Store(form, text)
 	}
 	return text
 }
@@ -79,15 +110,11 @@ var recordColumns = []struct{ name, postgresType string }{
 // swapArguments are the arguments of a statement that swaps a user.
 func swapArguments(set columnSet, before, after *User) []any {
 	columns := set.in()
-	arguments := make([]any, 0, len(columns)+4+len(decidingColumns)+len(recordColumns))
+	arguments := make([]any, 0, len(columns)+5+len(recordColumns))
 	for _, c := range columns {
 		arguments = append(arguments, c.value(after))
 	}
-	arguments = append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli())
-	for _, c := range decidingColumns {
-		arguments = append(arguments, c.value(before))
-	}
-	return arguments
+	return append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli(), int64(before.Roles))
 }
 
 // appendRecord appends the values of recordColumns.
@@ -132,8 +159,8 @@ var postgresStatements = func() *statements {
 		values = append(values, "?::"+c.postgresType)
 	}
 	record := fmt.Sprintf("INSERT INTO user_changes (%s) SELECT %s FROM swapped", strings.Join(names, ", "), strings.Join(values, ", "))
-	s.swap = func(set columnSet) string {
-		return numbered("WITH swapped AS (" + swapStatement(set) + " RETURNING id) " + record)
+	s.swap = func(form swapForm) string {
+		return numbered("WITH swapped AS (" + swapStatement(form) + " RETURNING id) " + record)
 	}
 	return s
 }()
