@@ -78,6 +78,9 @@ type FieldError struct {
 // History defines model for History.
 type History struct {
 	Changes []Change `json:"changes"`
+
+	// Next What to give as `after` to read on, the version of the last change; where there are no changes, the request's own `after`.
+	Next int64 `json:"next"`
 }
 
 // NumberedChange defines model for NumberedChange.
@@ -168,7 +171,7 @@ type ListChangesParams struct {
 	// After The `next` of the previous answer; 0 at the beginning.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
-	// Limit How many changes to give at most.
+	// Limit How many changes to give at most. An answer has fewer where they would exceed 1 MiB, but at least one.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
@@ -180,10 +183,10 @@ type ListChangesParams struct {
 
 // ListUserHistoryParams defines parameters for ListUserHistory.
 type ListUserHistoryParams struct {
-	// After Only changes whose version is above this one.
+	// After Only changes whose version is above this one. The `next` of the previous answer; 0 at the beginning.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
-	// Limit How many changes to give at most.
+	// Limit How many changes to give at most. An answer has fewer where they would exceed 1 MiB, but at least one.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
@@ -1070,63 +1073,66 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Ft5c9u4kv8qKLypyiRLSdQRZyxXasvjGdfz1sRJ5SjPru33BJEtEc8koACgFW1W332rG7xkUbJTmcnO",
-	"JvnHlkhc3ej+9amPPNLZQitQzvLxR56AiMHQxxMRJXCilTM6xe8x2MjIhZNa8TE/TpdiZdlkYeStcBAw",
-	"pTsRzph0ecANvM+lgZiPnckh4DZKIBO4ilstgI+5dUaqOV+vA/5aOPhNZtJtb3KRCMekZSnMHNMz5hKw",
-	"wN7n2gk7ZhMzYbgRWGdZJlZsCiwTMTDhmFYRBEyomEnFJm7CLERaxRaX8AvgustEp8DEXEgVMG0CtkzA",
-	"AC0sLQsDphWwTBtoLt9lsREz15HgZp3EuYVYyI4RDlIkolNwsNPvd9nx1IJyxapKMxqBS0dazeQ8NxAj",
-	"t2ruwAeRLVJk0BUXcWzA2it+ZJ4fHv505J73A3bFF0aqSC5ESi+Gh4f4ggf7GPtKpzJabbP3bckLZItw",
-	"LNFpzGbaEJOiVIJyAZuumHSWFachlhaPnL4B9cgym0//BZEbs8n7xoUg35cV3788094/74dheLR8PrjL",
-	"tffPR/5FO9c8AWe/tPOroO+RZTIOmBM3oNjM6Ix4Vr/US8V+7xRrdc5iJmcFj4VlfeY0OxixFJwDYwMW",
-	"y7l0+F/TX2ET8JzOFbIl0gbsJs1t53ZmdTxzYLYP/qYUfs2WQjo2hRkKtTMrqeZe/h+ktVI5mIOh/S4u",
-	"Lo5zl4ByMhIO2rkl6hFSK0YLol5a9vr0hB08exoyYW/sp0HGOuCpVDcEUqfSWHeSCDUH+8620Y7HSKR1",
-	"2qwKCGG5BYOfBYtoZsBI1vDVDNfD4+gFGDr0WczHPJXW4fJ/9wvxgC+EERm4AisXwiVdiSN/MGAXWlno",
-	"TnW8+lvP72B7YS/KrdMZGB5wPMDZ/tE4hPh8Dh9KAncAZCQyYAJvvgDIYpV2Msq17pIgvOhsHUnBB+eZ",
-	"vjn+pCBnl6KU5JKm4FEqNR0OD4cBlzgQ+cYDrkRG4hXvlYOZNplwXgwPRjzgmfggszzj48MwfNY/PBw8",
-	"HT0bhYeH/aBNYM9mL4SLku3T/qqcdCvmxNwGzAKS6YBQLtJZJiyaBjZ5MmE/otAe9vshDotIovvDbr/b",
-	"f9xldBMukZYhTQwpsqTsSjOoNhjTOtIypA1FUDpvpYRauQSVEVILOEAouwQDMVtKl7BRf4AsJJ55rKy5",
-	"djbreMKavFoIhBYc/o9LdnXlgusnP15dPfmfHy96j//9il/+44rj4+snV/zHS/8pqAZuj3n85HH59oct",
-	"1Az4h06xXycDa8UcX2a5RaBhT5B7NQfIMMQ6n6be9oAtLudcK/izLmjw6Re0yf9hONpxT/VF7rsgJO4r",
-	"uKUdbtrf9ZJlQq1K4EE7M5e35Ihl2taceZ8DgWfBGLLsGwyJYSby1PFxPwyDDYUfDpoKj6Y94JlUxddW",
-	"hUfA3oVOCK/byHTw00HYikwFYP9p6LTGlT3sErj+LOLCd8BvkVYOFH0Ui0VaWNPewuhpCtm//csiWQ0/",
-	"CAl2QqabLgtKq9LoWJEiAIt1lGfoapUmGIzRCO6XH/lMQooWw1uFgNcS4w1NKTdCsYqK64BbJ1xu+XiE",
-	"1+OkI6/sZxGzkpqKdjHVuRtPU6Fu+LrJxx8MzPiY/61XByY9/9b2XnmKPcPuxCOsMk8bhEpXnhUpbIQ3",
-	"G2FH26bF2F49sOlTd2qn+kGTi+HrgDfdwnunV84okXyqzVTGMahPkIrP5iwZc5GmJWOZiFHxrDPCYcyk",
-	"DXGbfCv00gu7/xWw+0whWor0DZhbML+idnxJxh8zAsPSa7V0ikf2K2DsuXanOlfxFxfjQjZLu2/zKCFT",
-	"8HXw9IWO5UxCvG3yNlwQVOPJk8kdmind02nke/btvZEbupvD+X/CsFeGomKJLDoVMoUvKo6l1144otB0",
-	"cdHRdBSSEuCqr8F0IYbKCN4pcStkKqbeT/mSyh8LJ6bCAisSXJS+YtLanFzBG1hZFgmFtmyKThOKePxX",
-	"4TxldzpVemc/46tE0Odd2VutXwi1Kp7a/xufg/yLRgIyIOymDCElZqt8o0vQF3UsE6tv+dLeKZG7RBv5",
-	"3/DFzWupUSyT1ko1p7urVWoKqYTbv45OXVxcdO6mMPctcTfj+TkXVYU83vZS3EwZAaMXYJz0YaCInDa7",
-	"A1i2TLSveFDCnhY5YipPUyZnTFYR343SS0rwVjFqnlOuDYd6KPbR7HbGQJsYhfdgHXDREvm/Pj1hw+Hw",
-	"kEnF3r09CXy2JJNpKsvEf3PbWDjoOJkB37PX03XAq1zp5wXWjVUHKLFSpBC1kLHUxiUBc2CdVDLPvOCm",
-	"srvvnD+tAx8m01VJB5m9T39OcXhx2es6FDZGrJor9/vrRua2/f4bid3SoFEyTMV7D3249jkMFMS4feWN",
-	"skURexRTjhhkC7eiGpF40H79ECXdF4jat7P5lEWpkFm5F6FIUBK1MHpuROaLJ0ujHezd79naZ9f/OMEZ",
-	"rgN+C8buvInipT9hrYheMRsVhw1NKI+0e9/Ret1MN13yO/UDXh+LdDMo0KJmdy3wTWlq3n8lwNfVSbSf",
-	"uw4KUDoFb0c2gSmqCxIPEvzzPJuCgYfI/jrgVHJor3VUmUXLJpSJmhB/cQZDYAmYSK0uiofehxa+jNgo",
-	"inzCLQy2bqEqn9Ap2xjX1PItzhWJtTZBolePLEUECKhIWKZjSAMfqArLqNx1LrL9SuB5uNxVT0djHOEa",
-	"7JT02EJkwAVsYsFNKJUepSAMxBQiagUvZ5QT3G8t1kFVqZtqnYJQ9KgSj7ujNyVgfY3nn+tO+VSt7iqh",
-	"buNbSdFS2DFz8MEFRUbesJlILfUAMNoCVdHoFHzA5dNWeZp2WdHJQGZz1mDIX4b4LRn0MuQ54m96pxhW",
-	"SasdUrhXhqqk755xOw9XTm47WllG/Wxc2YEnu5S27Sx3oOm7D/bdB6t8MLkDqf01I1ST8JRgPQMf3Pwx",
-	"3PruBH53ArecQIKML+0JlmH/dhMgK/IIReV99PTZY6RwE0HLYuQeKzJa19XHdtfIWMesVPMUmB94RyqD",
-	"stjM+mEY4BvFJkLFPkvkp0x8F1bpFOKbUpgrh7GiqMBtqlMyUVcXqZj9YKDx9ncPziDSllXTj/dIYFFQ",
-	"bVUgWuKRZQaE1YotEiPsfi0ZVKfa0dvZKNGOfQWKNmEWX1Jx9UYqQoeKZ2ju7nFN7wg0jSxJq1gRlEJT",
-	"icW2XCLjIMqNdKs31FdGHJyi52qOc5fU305LhfuPi7dluwG5avS2Pm7i3MLntqSa6R3OpgKJIsRuQcWa",
-	"KkmeOY0eM0GqXuXxyS7Q8zStwhB2FluSwt+0mtugFGp8UnLTs8De0a2yqv6LEXOdCVU0Gx6/OmvgwJj3",
-	"u2E35N6EKLGQfMyH3bA7pL4vlxCveg13aw47oLnl8BiFIYWVDpaAZGv8q3KBM22OqvnVuLLLdJEKh3j4",
-	"yG6WlbvsItFwC4aJQhjtjZ9FghfpDGzd88ZSYR2bYEQ2oeQjkPJSow5egoXGA7eUEXRZbceJDK0Kfw6X",
-	"Lg06CW1BpDQlyNsjNgW3BFAFF5QuRkqLl5dJC3GXHZc2QNqmg0DumVQ+zNBef6SzbGmkgy47B4gte/3y",
-	"t1//efLyxavj8//85/EvL87O0RTSU/r2Ka19l223WvCquL+FgVup87Lr6YiFrLjGKcylUlLNd/XwlA0i",
-	"LT08YZsnVLbshG0tO+2AWhPTK9O/9w4sm/0eNLRuPcNIbKMRZxCGe7LoLZ03lUpdVqEDD6MZRNGw34Hh",
-	"bNQZzSLoHIrBs85seADiYPD0QPRDb7rHfBAOnnbCQSc8eBsOxqPReDDqhmH4X02zX3RQVq60951rG95s",
-	"4KkyBkWkOObH+Ty3ThTx45gfx4LoRme3v+Fy8nyB0ULZ6fnO+xoNzxE/d/oNR2PM50ZEUDomRUNVhUoD",
-	"3Mdnd/oPbvpp5KF2VYpKTD2FJQGCUGxCzWUTAlSEntrsz6hhZflNl7/v6aBuW4Ym9LZGb3co757cHEhX",
-	"OQxHu2ZUWthrNjasAz7yGrl/TqN/jqb075+yUTijScP7J9UNWTijP7h/RkvXAU4dHN4/9W49dh3wpw9h",
-	"RlsbE819AIEtZXtyvPIsE2aF+KLTVC+b3gH6KGKOKFTlea5xTtUAb3sfZbymDnfb++hbK9e9pM4Jtfoi",
-	"v96CKTtMNwz2dMWEjUDFaNwLqAnYMpFRQg5EAZPonFKnvEuMzufJ55na3T8GuLzX4DQ65x9gnoouVhy5",
-	"yZCXKq07bpeJtnUUKsl5vwXfkVc0kHy33l+z9f6TzfaDrXWpFH+Eqf7WO9S+MvP4QGp8Z+i3ak9fg4iL",
-	"BMIjWyYV2k1qIwFCoNFMfVxeUzs+nXBXDJho/6OAlc6N7bKfwcqijFHIo4/mMThtTC7rZ0D22AeM1JP1",
-	"O6kmKNd5u1pA5yWNtgH7vXOKaF0/eA0zMAZMoVMUoZdT3xQEle/QWZ8avbT0O0n/CxyfK6E9NyBhzJTu",
-	"IHcIOHKT8jHvxdIAAvmqd9snoCwYuZ3bKUvEMaUY/GbLBKhoU5jLCtyu1/8bAAD//w==",
+	"7Ft5c9vGkv8qXXipcuIFSfCwHNHl2pKdqJ624qMcu5Rdye9xCDSJeQJm6JmBaK6X332rewAQFEFKLifa",
+	"rON/bAqYq3v6+PWBT0Gs84VWqJwNxp+CFEWChn8+F3GKz7VyRmf0d4I2NnLhpFbBODjJlmJlYbIw8lo4",
+	"DEHpTkwzJt0gDAx+KKTBJBg7U2AY2DjFXNAqbrXAYBxYZ6SaB+t1GLwRDn+RuXS7m5ynwoG0kOHMgZ6B",
+	"S9EifCi0E3YMEzMB2gits5CLFUwRcpEgCAdaxRiCUAlIBRM3AYuxVomlJfwCtO4y1RmCmAupQtAmhGWK",
+	"BnlhaSEKQSuEXBtsLt+FxIiZ60h0s07q3EIsZMcIhxkR0Sk52On3u3AytahcuarSwCNo6VirmZwXBhPi",
+	"1oY7+FHki4wYdBmIJDFo7WXwxDw9Pv7xiXvaD+EyWBipYrkQGb8YHh/TiyA8xNjXOpPxape9byteEFuE",
+	"g1RnCcy0YSbFmUTlQpiuQDoL5WmYpeUjp69QPbBgi+m/MHZjmHxoXAjxfVnz/f6Z9uFpP4qiJ8ung5tc",
+	"+/B05F+0c80TcPZTO79K+h5YkEkITlyhgpnROfNs81IvFfzWKdfqnCUgZyWPhYU+OA1HI8jQOTQ2hETO",
+	"paP/Nf8rbIqe04UitsTaoN2mue3czqxOZg7N7sF/rYRfw1JIB1OckVA7s5Jq7uX/TlorlcM5Gt7v/Pz8",
+	"pHApKidj4bCdW2IzQmoFvCDppYU3p8/h6PGjCIS9sp9nMtZhkEl1xUbqVBrrnqdCzdG+s2200zFSaZ02",
+	"q9KEQGHR0G8BMc8MgWWNXs1oPTqOXqDhQ58lwTjIpHW0/N/9QkEYLIQRObrSVi6ES7uSRn5n0C60stid",
+	"6mT1t57fwfaiXlxYp3M0QRjQAc4Oj6YhzOeX+LEicI+BjEWOIOjmSwNZrtJORrXWTRKEF52dIyn86DzT",
+	"t8c/L8nZpygVuawpdJRaTYfD42EYSBpIfAvCQImcxSs5KAczbXLhvBgejYIwyMVHmRd5MD6Oosf94+PB",
+	"o9HjUXR83A/bBPZs9kK4ON097c/KSbcCJ+Y2BItEpkO2crHOc2HJNcDk4QS+J6E97vcjGhazRPeH3X63",
+	"/0MX+CZcKi0QTUAUWVZ2pQHrDca8jrRAtJEISue9lFArl5IyYmaRBghll2gwgaV0KYz6A2Ih88zbyg3X",
+	"zmYdT1iTVwtBpoWG/+MCLi9d+P7h95eXD//n+/PeD/9+GVz84zKgx+8fXgbfX/hfYT1wd8wPD3+o3n63",
+	"YzXD4GOn3K+To7ViTi/zwpKhgYfEvQ0H2DEkuphm3vegLS/npVb4R13Q4PMvaJv/w2i05542F3nogoi4",
+	"r+CW9sC0v+sl5EKtKsNDfmYurxmI5dq6LpyokqHM8RnSr2VldFew1EWWAH6MERPowwv5LIRp4Wh+hsIS",
+	"nMOavR8KZAtccpfhwRZXE5yJInPBuB9F4ZbVGA6aVoPwQRjkUpV/tloNsvr7TBzZ6F3zdvTjUdRq3kqr",
+	"/4eZuDWt7G03W+hnIikBCP0Va+VQ8U+xWGSlS+4tjJ5mmP/bvyyR1QBTRLATMtvGPSTyShM6Y21CSHRc",
+	"5ITXKj+OxmjyEBefgpnEjNyOdy1hsBE7760q4RMKaireh4F1whU2GI/oepx0DO2eiQQqamraxVQXbjzN",
+	"hLoK1k0+fmdwFoyDv/U20U3Pv7W9155iz7AbQQ3UPm6LUOmqsxKFjRhpK3Zp27Qc29sMbALzzgaZ32ly",
+	"OXwdBk1seev0GtEyyafaTGWSoPoMqfhizjIiEFlWMRZEQopnnRGOAi9tmNsM0Ajql+DhK2D3mSKTK7Jf",
+	"0Vyj+Zm04z4ZfwJsDCvoa/kUD+xXwNiX2p3qQiX3LsalbFbgwRZxyq7g6+DpC53ImcRk1+Vt4RhS48nD",
+	"yQ2aOWfUaSSNDu29lWC6mQj6f8Kw14ZDa0ksOhUyw3sVxwr6l2gWmziZ0KpjiMUGV30NrotsqIzxnRLX",
+	"QmZi6nHKfSp/IpyYCotQZsk4BwbS2oKh4BWuLMRCkS+bEmgiEU/+LJznFFGnzhEdZnydTfqyK3ur9Quh",
+	"VuVT+3+DORhfNLKYIdtuTjNydrdOWrqUsKiDXKz+ypf2TonCpdrI/8Z7d6+VRkEurZVqzne3UakpZhKv",
+	"/zw6dX5+3rmZBz20xM206ZdcVB3yeN/LwTenFYxeoHHSh4EidtrsD2BhmWpfNuGsPy/yBFSRZSBnIOuI",
+	"70rpJWeJ6xi1KDhhR0O9KfbR7G7aQZuEhPdoHQaiJX3w5vQ5DIfDY5AK3r19HvqUSy6zTFbVg+a2iXDY",
+	"cTLH4MBej9ZhUCdcvyywbqw6IImVIsO4hYylNi4NwaF1Uski94Kbye6hc/64Dn2YzFclHeb2Nv05peHl",
+	"Za83obAxYtVcud9fN9K/7fffyA5XDo0zaio5eOjjtc9hkCAm7Stv1T7K2KOc8gQwX7gVF5rEnfbrRyTp",
+	"vsrUvp0tphBnQubVXmxFwoqohdFzI3JfgVka7fDgfo/XPkX/+wnOcB0G12js3psoX/oTbhTRK2ajbLGl",
+	"CdWR9u87Wq+b6aaL4EYRItgci3UzLK3Fht0bgW9KU/P+awF+X59E+7nrsDRKp+j9yLZhijdVjTsJ/ssi",
+	"n6LBu8j+Ogy4btFeMKnTkxYmnImaMH9pBpBhCUFkVm8SlAZB+Fpko7LyGbcw2LmFugbDp2xjXFPLdzhX",
+	"JtbaBIlfPbAcEZBBJcJynWAW+kBVWOCa2UuRH1YCz8PlvqI8OeOY1oBT1mOLsUEXwsSim3A+Ps5QGEw4",
+	"RNQKX804J3jYW6zDutw31TpDofhRLR43R29LwPo9nX+uO9VTtbqphLqNbxVFS2HH4PCjC8u0voGZyCw3",
+	"EgBvQapodIY+4PJpqyLLulC2Q7DbnDUY8qchfkcGvQx5jvib3iuGddJqjxQelKE66Xtg3N7DVZPbjlbV",
+	"Yr/Yrvwh9kRT8JeAViGrYGXfS1OeCetqrLXfzoQtXQXlDvdggm7Y22/A8huwrIGl3ON+/DWT/2HhqTzQ",
+	"DH3E9vtw6xuy/YZsd5Atm4z7hrdVLmO3PRLK5EjZkzB69PgHonDbglYV1gOucbTelFTb8Z6xDqxU8wzB",
+	"D7whlWFVhod+FLFHISeiEp/68lMmvj+t8kD0phLm2jvVFJV2m4uvIDYlU67Q39nQeFBxwM6Qpa1KwZ9u",
+	"kcCyStyqQLzEA0v+2GoFi9QIe1hLBvWp9nS9NurOY19W403A0kuuGF9Jxdah5hm5u1vw9g2B5pEVaTUr",
+	"wkpoarHYlUtiHMaFkW71K3fcMQenBMfNSeHSzV+nlcL9x/nbqoeC8Se/3Rw3dW7hE3ZSzfQeGKRQkgjB",
+	"NapEc3nMM6fRfSdY1eviBPsFfp5ldWwFZ4llKfxFq7kNK6GmJxU3PQvsDd2qWgV+MmKuc6FKwHTy+qxh",
+	"B8ZBvxt1o8C7ECUWMhgHw27UHXJHnEuZV70GhpzjHtPccnjCfURhrYOVQbIb+1cnOGfaPKnn1+Oq/ttF",
+	"JhzZwwd2u1behfNU4zUaEKUw2is/iwUv1jnaTTegR5oTwngTzqgiKy+3MNElWGw8cEsZYxc2fpzJ0KrE",
+	"c7R05dBZaEsipamMvH0CU3RLRFVyQelypLR0ebm0mHThpPIB0jYBAsMzqXzspL3+SGdhaaTDLrxETCy8",
+	"efXLz/98/urF65OX//nPk59enL0kV8hP+a/PaXq8aLvVklfl/S0MXktdVP1gTyCC8hqnOJdKSTXf15hU",
+	"db20NCZFbUio6kOK2vqQ2g3qhpheldO+dWDVBnmnoZumPAovt7qLBlF0oDTQ0k5Uq9RFHToEUTzDOB72",
+	"OzicjTqjWYydYzF43JkNj1AcDR4diX7kXfc4GESDR51o0ImO3kaD8Wg0Hoy6URT9V9Ptl72lNZT22Hnj",
+	"w5tdSXUapAx/x8FJMS+sE2VQPA5OEsF0E9jtb0HOoFhQtFD1wL7zWKOBHOl3p98AGuNgbkSMFTApu8Rq",
+	"qzSgfXyI2b9zJ1Mjubav/FXFkWRmKhQAL+SzZkseqR258krnU2GryiVLOir/VYDSyydsDTiM8k18XDCb",
+	"cA/eBBQpMUGDVFzjX7oz4JYO9bZleEJvZ/RuB/j+yc2BLBDDaLRvRq3LvWbPxzoMRl6vD89ptBbylP7t",
+	"U7ZqijxpePukTa8azegPbp/R0pBBUwfHt0+9Wapeh8GjuzCjrcOL596BwJaOBoZvRZ4LsyIrpbNML5sY",
+	"g5COmJMtq1Ng72lO/YGB7X2SyZq/ILC9T77rdN1LN+myVkTz8zWaqoN3y+1PVyBsjCohiFAarBCWqYxT",
+	"hiGlsSWIy18iuNToYp42cMpegEJGpnS4IRTKyYwzrZtO4WYqrDRLCfPCu+ecv/P6Mmiw/7OOi1sdZOMb",
+	"iDu407KVmEZus/6Vyja908tU203ULDnYuEbfFqlVCc++gZRvIOUGSLkndDK4MzqplOr3hCbSVojkjkhk",
+	"in/1DsWvDAPckRrfGfxXBQ1v2E1W36ektXdrwQ2NXBEbnmaW6OI9f47BJ9wXLqfafxSy0oWxXXiGVpYV",
+	"n1IefeKD4vjG5Kp+igw6Gg7/N1ZNVK7zdrXAzisebUP4rXNKFn/z4A3O0Bg0pU5xMqOa+mtJUPWOsMfU",
+	"6KXlj239Z1w+rcR7bpmEMSjdIe6w4ShMFoyDXiINkjNY9a77bGxLRu6mwSq8kjDY8ZstU+T6Vulya7v4",
+	"fv2/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

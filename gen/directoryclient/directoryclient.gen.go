@@ -74,6 +74,9 @@ type FieldError struct {
 // History defines model for History.
 type History struct {
 	Changes []Change `json:"changes"`
+
+	// Next What to give as `after` to read on, the version of the last change; where there are no changes, the request's own `after`.
+	Next int64 `json:"next"`
 }
 
 // NumberedChange defines model for NumberedChange.
@@ -164,7 +167,7 @@ type ListChangesParams struct {
 	// After The `next` of the previous answer; 0 at the beginning.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
-	// Limit How many changes to give at most.
+	// Limit How many changes to give at most. An answer has fewer where they would exceed 1 MiB, but at least one.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
@@ -176,10 +179,10 @@ type ListChangesParams struct {
 
 // ListUserHistoryParams defines parameters for ListUserHistory.
 type ListUserHistoryParams struct {
-	// After Only changes whose version is above this one.
+	// After Only changes whose version is above this one. The `next` of the previous answer; 0 at the beginning.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
-	// Limit How many changes to give at most.
+	// Limit How many changes to give at most. An answer has fewer where they would exceed 1 MiB, but at least one.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
@@ -272,7 +275,7 @@ type ClientInterface interface {
 
 	// ListUserHistory Read a user's history
 	//
-	// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
+	// Every change of one user by ascending version, whichever dialect it came through. Whoever asks for what comes after each `next`, until an answer has no changes, has read all of them once. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Corresponds with GET /customers/{id}/users/{userId}/history (the `ListUserHistory` operationId).
 	ListUserHistory(ctx context.Context, id CustomerID, userID UserID, params *ListUserHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -297,7 +300,7 @@ func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, req
 
 // ListUserHistory Read a user's history
 //
-// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
+// Every change of one user by ascending version, whichever dialect it came through. Whoever asks for what comes after each `next`, until an answer has no changes, has read all of them once. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Corresponds with GET /customers/{id}/users/{userId}/history (the `ListUserHistory` operationId).
 func (c *Client) ListUserHistory(ctx context.Context, id CustomerID, userID UserID, params *ListUserHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -565,7 +568,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUserHistoryWithResponse Read a user's history
 	//
-	// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
+	// Every change of one user by ascending version, whichever dialect it came through. Whoever asks for what comes after each `next`, until an answer has no changes, has read all of them once. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -958,7 +961,7 @@ func (c *ClientWithResponses) ListChangesWithResponse(ctx context.Context, param
 
 // ListUserHistoryWithResponse Read a user's history
 //
-// Every change of one user by ascending version, whichever dialect it came through. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
+// Every change of one user by ascending version, whichever dialect it came through. Whoever asks for what comes after each `next`, until an answer has no changes, has read all of them once. Needs ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
 // Returns a wrapper object for the known response body format(s).
 //

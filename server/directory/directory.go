@@ -54,37 +54,44 @@ type handler struct{ store *store.Store }
 // defaultLimit is how many changes an answer has where the request does not say.
 const defaultLimit = 100
 
-// ListUserHistory gives the changes of one user.
+// ListUserHistory gives the next page of the changes of one user.
 func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHistoryRequestObject) (directoryapi.ListUserHistoryResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	key := store.UserByID(call.Customer.ID, r.UserID)
-	found, err := h.store.UserHistory(ctx, key, orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
+	source := pageSource[directoryapi.Change]{
+		read: func(after int64, limit int) ([]store.UserChange, int64, error) {
+			found, err := h.store.UserHistory(ctx, key, after, limit)
+			return found, after, err
+		},
+		position: func(c store.UserChange) int64 { return c.Version },
+		show:     toAPIChange,
+	}
+	shown, next, err := source.page(orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
 	if err != nil {
 		return nil, err
 	}
-	history := directoryapi.History{Changes: []directoryapi.Change{}}
-	for _, c := range found {
-		history.Changes = append(history.Changes, toAPIChange(c))
-	}
 	return directoryapi.ListUserHistory200JSONResponse{
-		Body:    history,
+		Body:    directoryapi.History{Changes: shown, Next: next},
 		Headers: directoryapi.ListUserHistory200ResponseHeaders{CacheControl: dialect.CacheControl},
 	}, nil
 }
 
-// ListChanges gives the next part of the feed.
+// ListChanges gives the next page of the feed.
 func (h *handler) ListChanges(ctx context.Context, r directoryapi.ListChangesRequestObject) (directoryapi.ListChangesResponseObject, error) {
-	call := dialect.CallFrom(ctx)
-	found, next, err := h.store.ListChanges(ctx, call.Scope(), orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
+	scope := dialect.CallFrom(ctx).Scope()
+	source := pageSource[directoryapi.NumberedChange]{
+		read: func(after int64, limit int) ([]store.UserChange, int64, error) {
+			return h.store.ListChanges(ctx, scope, after, limit)
+		},
+		position: func(c store.UserChange) int64 { return *c.Number },
+		show:     toAPINumberedChange,
+	}
+	shown, next, err := source.page(orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
 	if err != nil {
 		return nil, err
 	}
-	feed := directoryapi.ChangeFeed{Changes: []directoryapi.NumberedChange{}, Next: next}
-	for _, c := range found {
-		feed.Changes = append(feed.Changes, toAPINumberedChange(c))
-	}
 	return directoryapi.ListChanges200JSONResponse{
-		Body:    feed,
+		Body:    directoryapi.ChangeFeed{Changes: shown, Next: next},
 		Headers: directoryapi.ListChanges200ResponseHeaders{CacheControl: dialect.CacheControl},
 	}, nil
 }

@@ -167,7 +167,7 @@ func (l *ledger) replay(ctx context.Context, c client, s *subject, rows map[int6
 			s.version = row.Version
 			rows[row.Version] = row
 		}
-		if len(page.Changes) < 1000 {
+		if len(page.Changes) == 0 {
 			return nil
 		}
 	}
@@ -256,7 +256,7 @@ func (f *feed) step(ctx context.Context, c client) (more bool, err error) {
 		f.seen = append(f.seen, row)
 	}
 	f.next = page.Next
-	return len(page.Changes) == 1000, nil
+	return len(page.Changes) > 0, nil
 }
 
 // verifyAll is done at the end: all of it once more from the beginning.

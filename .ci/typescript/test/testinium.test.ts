@@ -129,7 +129,7 @@ test("the history tells who changed what, with the versions of the entity tags",
   const rest = await directory(manager).GET("/customers/{id}/users/{userId}/history", {
     params: { path: { id: sandbox.id, userId: listed.entityId }, query: { after: change.version, limit: 1 } },
   });
-  assert.deepEqual(rest.data, { changes: [] });
+  assert.deepEqual(rest.data, { changes: [], next: change.version });
 
   const refused = await directory(reader).GET("/customers/{id}/users/{userId}/history", {
     params: { path: { id: sandbox.id, userId: listed.entityId } },
