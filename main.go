@@ -49,16 +49,13 @@ func main() {
 	// A second signal does not wait for the first one's work.
 	context.AfterFunc(ctx, stop)
 	var c commandLine
-	parser, err := newParser(&c, kong.ShortUsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser, err := newParser(&c, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		panic(err) // of a mistake in the structs
 	}
 	parser.FatalIfErrorf(settings.DropEmpty())
 	k, err := parser.Parse(os.Args[1:])
-	if problems := settings.Problems(nil); errors.As(err, &problems) {
-		err = problems // for which the usage of flags is no help
-	}
-	parser.FatalIfErrorf(err)
+	parser.FatalIfErrorf(settings.Explain(err))
 	err = k.Run()
 	standardError.Flush()
 	k.FatalIfErrorf(err)

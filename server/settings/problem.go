@@ -113,7 +113,7 @@ func checkText(flag *kong.Flag, text string) error {
 	case err == nil && (flag.Enum == "" || slices.Contains(flag.EnumSlice(), text)):
 		return nil
 	case err == nil:
-		must = "one of " + strings.Join(flag.EnumSlice(), ", ")
+		must = "one of " + strings.TrimRight(strings.Join(flag.EnumSlice(), ", "), ", ")
 	case kind != "":
 		must = kind
 	case isSecret(flag):
