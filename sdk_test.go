@@ -32,7 +32,8 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	s := httptest.NewServer(m)
 	t.Cleanup(s.Close)
 
-	program := buildProgram(t, strings.ReplaceAll(guidesProgram(t), "http://127.0.0.1:8080", s.URL))
+	source := strings.ReplaceAll(goCode(t, "server/docs/guide/sdk-go.md"), "http://127.0.0.1:8080", s.URL)
+	program := buildProgram(t, source)
 	want := []string{
 		"github.com/apapsch/go-jsonmerge/v2", module, "github.com/google/uuid", "github.com/oapi-codegen/runtime",
 	}
@@ -44,27 +45,42 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runProgram(t, program, token, "User details updated successfully mobile\nAda Lovelace true\n")
+
+	// README shows the middle of such a program. With what is around it in the guide's it does the same.
+	head, rest, _ := strings.Cut(source, "\tworth, err := ")
+	_, tail, found := strings.Cut(rest, "\tfmt.Println(patched.JSON200.Message")
+	if !found {
+		t.Fatal("the guide's program does not begin with Worth's update")
+	}
+	snippet := strings.ReplaceAll(goCode(t, "README.md"), "http://127.0.0.1:8080", s.URL)
+	program = buildProgram(t, head+snippet+"\tfmt.Println(patched.JSON200.Message"+tail)
+	runProgram(t, program, token, "200 OK\nUser details updated successfully \nAda Lovelace true\n")
+}
+
+// runProgram runs a program that uses a token, and compares what it prints.
+func runProgram(t *testing.T, program, token, want string) {
+	t.Helper()
 	run := exec.CommandContext(t.Context(), program)
 	run.Env = append(os.Environ(), "TOKEN="+token)
-	said, err := run.CombinedOutput()
-	if want := "User details updated successfully mobile\nAda Lovelace true\n"; err != nil || string(said) != want {
+	if said, err := run.CombinedOutput(); err != nil || string(said) != want {
 		t.Errorf("it ends with %v and says\n%s\nwant\n%s", err, said, want)
 	}
 }
 
-// guidesProgram returns the Go program of the guide.
-func guidesProgram(t *testing.T) string {
+// goCode returns the code in Go that a page has.
+func goCode(t *testing.T, path string) string {
 	t.Helper()
-	guide, err := os.ReadFile("server/docs/guide/sdk-go.md")
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(guide), "\n```go\n")
-	program, _, found := strings.Cut(rest, "\n```\n")
-	if !found || !strings.HasPrefix(program, "package main\n") {
-		t.Fatal("server/docs/guide/sdk-go.md has no program in Go")
+	_, rest, _ := strings.Cut(string(page), "\n```go\n")
+	code, _, found := strings.Cut(rest, "```\n")
+	if !found {
+		t.Fatalf("%s has no code in Go", path)
 	}
-	return program
+	return code
 }
 
 // buildProgram builds a program of one file, in a module that requires this one, and gives its path.
