@@ -40,6 +40,14 @@ func nullable[T comparable](name string, at func(*User) **T) userColumn {
 	}
 }
 
+// folded is a column with the fold of a text. It is written whenever the text is: the fold of the user before may come from a
+// cache, and the stored one be that of other rules by now.
+func folded(name string, at func(*User) *string, text func(*User) string) userColumn {
+	c := column(name, at)
+	c.same = func(a, b *User) bool { return text(a) == text(b) && *at(a) == *at(b) }
+	return c
+}
+
 // timestamp is a column of times.
 func timestamp(name string, at func(*User) *time.Time) userColumn {
 	return userColumn{
@@ -66,9 +74,10 @@ var writtenColumns = []userColumn{
 	column("last_name", func(u *User) *string { return &u.LastName }),
 	column("last_name_fold", func(u *User) *string { return &u.LastNameFold }),
 	column("username", func(u *User) *string { return &u.Username }),
-	column("username_fold", func(u *User) *string { return &u.UsernameFold }),
+	folded("username_fold", func(u *User) *string { return &u.UsernameFold }, func(u *User) string { return u.Username }),
 	column("email", func(u *User) *string { return &u.Email }),
-	column("email_fold", func(u *User) *string { return &u.EmailFold }),
+	folded("email_fold", func(u *User) *string { return &u.EmailFold }, func(u *User) string { return u.Email }),
+	nullable("email_search", func(u *User) **string { return &u.EmailSearch }),
 	nullable("mobile", func(u *User) **string { return &u.Mobile }),
 	column("roles", func(u *User) *int64 { return (*int64)(&u.Roles) }),
 	column("status", func(u *User) *string { return (*string)(&u.Status) }),

@@ -20,22 +20,29 @@ import (
 // FieldUsername and FieldEmail that are another user's; ErrNotFound when there is no such customer; ErrBusy;
 // ErrUnavailable. Then u is as it was.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
-	row := u.clone()
-	err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
-	if err == nil {
-		*u = row
-		s.wroteStanding(u, nil)
-	}
-	if errors.Is(err, gorm.ErrDuplicatedKey) {
-		whose := *u
-		normalize(&whose)
-		fields, askErr := taken(ctx, s.read.WithContext(ctx), 0, &whose, FieldID, FieldUUID, FieldUsername, FieldEmail)
-		if askErr != nil {
-			return askErr
+	for range maxAttempts {
+		row := u.clone()
+		err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
+		if err == nil {
+			*u = row
+			s.wroteStanding(u, nil)
+			return nil
 		}
-		return fmt.Errorf("creating user: %w", &ConflictError{fields})
+		if !errors.Is(err, gorm.ErrDuplicatedKey) {
+			return err
+		}
+		wanted := *u
+		wanted.ComputeFolds()
+		fields, err := taken(ctx, s.read.WithContext(ctx), 0, &wanted, FieldID, FieldUUID, FieldUsername, FieldEmail)
+		if err != nil {
+			return err
+		}
+		if len(fields) > 0 {
+			return fmt.Errorf("creating user: %w", &ConflictError{fields})
+		}
+		// The user in the way has another name by now.
 	}
-	return err
+	return fmt.Errorf("creating user: %w: other users were in the way and no longer are, %d times", ErrBusy, maxAttempts)
 }
 
 func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
@@ -72,6 +79,7 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 	}
 	created(now, &row.CreatedAt, &row.UpdatedAt)
 	normalize(&row)
+	row.ComputeFolds()
 	v := violations{found: s.catalogue.validate(&row, nil)}
 	v.id(row.ID)
 	return row, v.found

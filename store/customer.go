@@ -30,20 +30,31 @@ type Company struct {
 
 // CustomerKey names one customer. Build it with [CustomerByID] or [CustomerByUUID]; the zero value names none.
 type CustomerKey struct {
-	column string
-	value  any
+	by   keyColumn
+	id   int64     // for keyByID
+	uuid uuid.UUID // for keyByUUID
 }
 
 // CustomerByID is the key of the customer with this id.
-func CustomerByID(id int64) CustomerKey { return CustomerKey{"id", id} }
+func CustomerByID(id int64) CustomerKey { return CustomerKey{by: keyByID, id: id} }
 
 // CustomerByUUID is the key of the customer with this UUID.
-func CustomerByUUID(id uuid.UUID) CustomerKey { return CustomerKey{"uuid", id} }
+func CustomerByUUID(id uuid.UUID) CustomerKey { return CustomerKey{by: keyByUUID, uuid: id} }
 
 // FindCustomer returns the customer that key names, or ErrNotFound.
 func (s *Store) FindCustomer(ctx context.Context, key CustomerKey) (Customer, error) {
+	const doing = "finding customer"
+	var where map[string]any
+	switch key.by {
+	case keyByID:
+		where = map[string]any{"id": key.id}
+	case keyByUUID:
+		where = map[string]any{"uuid": key.uuid}
+	default:
+		return Customer{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	}
 	var c Customer
-	err := take(ctx, s.find.WithContext(ctx), &c, "finding customer", map[string]any{key.column: key.value})
+	err := take(ctx, s.find.WithContext(ctx), &c, doing, where)
 	return c, err
 }
 

@@ -18,6 +18,8 @@ import (
 var (
 	// ErrNotFound: no such row, or it belongs to another customer.
 	ErrNotFound = errors.New("not found")
+	// ErrAmbiguous: several rows are meant.
+	ErrAmbiguous = errors.New("ambiguous")
 	// ErrConflict: a value that must be unique is another's. The error is a *[ConflictError].
 	ErrConflict = errors.New("conflict")
 	// ErrBusy: other writers were first as often as the store was willing to try. Nothing was written; trying again may

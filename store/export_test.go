@@ -25,6 +25,9 @@ var (
 	KindOf     = kindOf
 )
 
+// FoldRules is foldRules.
+const FoldRules = foldRules
+
 // Pools returns the reading and the writing pool.
 func (s *Store) Pools() (read, write *sql.DB) { return s.db.read, s.db.write }
 
@@ -248,3 +251,17 @@ func (f argumentFunc) Value() (driver.Value, error) { return f(), nil }
 
 // MayPass is mayPass.
 func MayPass(err error) bool { return mayPass(err) }
+
+// SealAccessTokens gives every user an access token, as rows that a test has inserted have none.
+func (s *Store) SealAccessTokens(t *testing.T) {
+	t.Helper()
+	var users []User
+	err := s.write.Select("id", "uuid").Find(&users).Error
+	for _, u := range users {
+		sealed := s.keys.seal(u.UUID, sealedAccessToken, s.newAccessToken())
+		err = errors.Join(err, s.write.Exec("UPDATE users SET access_token_sealed = ? WHERE id = ?", sealed, u.ID).Error)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -23,19 +23,31 @@ func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 }
 
 // LocateUser returns the key of the one user, of whichever customer, whom reference names: by the Long, the UUID, or the
-// e-mail ignoring case. It is for operators, whom no customer confines. The error is ErrNotFound where it names nobody.
+// e-mail as [FoldEmail] compares them. It is for operators, whom no customer confines. The error is ErrNotFound where it names
+// nobody, and ErrAmbiguous where it is the e-mail of several users (see [Collision]) and none of them has it byte for byte.
 func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
-	where := map[string]any{"email_fold": Fold(reference)}
+	const doing = "finding user"
+	fold := FoldEmail(reference)
+	where, values := claimantsOf("email"), []any{fold, fold}
 	if id, err := strconv.ParseInt(reference, 10, 64); err == nil {
-		where = map[string]any{"id": id}
+		where, values = "id = ?", []any{id}
 	} else if id, err := uuid.Parse(reference); err == nil {
-		where = map[string]any{"uuid": id}
+		where, values = "uuid = ?", []any{id}
 	}
-	var u User
-	if err := take(ctx, s.read.WithContext(ctx), &u, "finding user", where); err != nil {
-		return UserKey{}, err
+	var users []User
+	if err := s.read.WithContext(ctx).Where(where, values...).Order("id").Find(&users).Error; err != nil {
+		return UserKey{}, databaseError(ctx, doing, err)
 	}
-	return UserByID(u.CustomerID, u.ID), nil
+	if exact := slices.IndexFunc(users, func(u User) bool { return u.Email == reference }); exact >= 0 {
+		users = users[exact : exact+1]
+	}
+	switch len(users) {
+	case 0:
+		return UserKey{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+	case 1:
+		return UserByID(users[0].CustomerID, users[0].ID), nil
+	}
+	return UserKey{}, fmt.Errorf("%s: %w", doing, ErrAmbiguous)
 }
 
 // loadUser returns the user that key names. If it is held, db is a transaction, and no other writer has it until that ends.
@@ -59,12 +71,8 @@ func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey, held boo
 	return u, nil
 }
 
-// take reads the one row with these values into row, or returns ErrNotFound. The zero values of keys name the column "",
-// which is nobody's.
+// take reads the one row with these values into row, or returns ErrNotFound.
 func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[string]any) error {
-	if _, zero := where[""]; zero {
-		return fmt.Errorf("%s: %w", doing, ErrNotFound)
-	}
 	err := db.Where(where).Take(row).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return fmt.Errorf("%s: %w", doing, ErrNotFound)
@@ -75,16 +83,25 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 	return nil
 }
 
-// unique are the fields whose values no two users share, whichever their customers, and the columns that see to it.
+// unique are the fields whose values no two users share, whichever their customers, the columns that see to it, and the names
+// that reserved_folds has for those of which values may be reserved.
 var unique = []struct {
-	field  Field
-	column string
-	value  func(*User) any
+	field    Field
+	column   string
+	reserved string
+	value    func(*User) any
 }{
-	{FieldID, "id", func(u *User) any { return u.ID }},
-	{FieldUUID, "uuid", func(u *User) any { return u.UUID }},
-	{FieldUsername, "username_fold", func(u *User) any { return u.UsernameFold }},
-	{FieldEmail, "email_fold", func(u *User) any { return u.EmailFold }},
+	{FieldID, "id", "", func(u *User) any { return u.ID }},
+	{FieldUUID, "uuid", "", func(u *User) any { return u.UUID }},
+	{FieldUsername, "username_fold", "username", func(u *User) any { return u.UsernameFold }},
+	{FieldEmail, "email_fold", "email", func(u *User) any { return u.EmailFold }},
+}
+
+// claimantsOf is the condition that users have a fold or have it reserved, with two parameters, both the fold. Field is
+// "username" or "email". It is written so that both engines use their indexes.
+func claimantsOf(field string) string {
+	return "id IN (SELECT id FROM users WHERE " + field + "_fold = ? UNION ALL " +
+		"SELECT user_id FROM reserved_folds WHERE field = '" + field + "' AND fold = ?)"
 }
 
 // taken returns which of these fields of u hold a value that a user has whose id is not self.
@@ -94,8 +111,12 @@ func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field
 		if !slices.Contains(among, q.field) {
 			continue
 		}
+		where, values := q.column+" = ?", []any{q.value(u)}
+		if q.reserved != "" {
+			where, values = claimantsOf(q.reserved), []any{q.value(u), q.value(u)}
+		}
 		var n int64
-		err := db.WithContext(ctx).Model(&User{}).Where(q.column+" = ? AND id <> ?", q.value(u), self).Count(&n).Error
+		err := db.WithContext(ctx).Model(&User{}).Where(where, values...).Where("id <> ?", self).Count(&n).Error
 		if err != nil {
 			return nil, databaseError(ctx, fmt.Sprintf("asking whether %s is taken", q.field), err)
 		}

@@ -129,11 +129,11 @@ func (i *Import) findCustomers(ctx context.Context, db *gorm.DB, rows []ImportRo
 			continue
 		}
 		i.customers[r.Customer] = 0
-		switch r.Customer.column {
-		case "id":
-			ids = append(ids, r.Customer.value)
-		case "uuid":
-			uuids = append(uuids, r.Customer.value)
+		switch r.Customer.by {
+		case keyByID:
+			ids = append(ids, r.Customer.id)
+		case keyByUUID:
+			uuids = append(uuids, r.Customer.uuid)
 		}
 	}
 	if len(ids)+len(uuids) == 0 {
@@ -210,6 +210,17 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 		taken := make(map[any]bool)
 		for k := range others {
 			taken[q.value(&others[k])] = true
+		}
+		if q.reserved != "" {
+			var reserved []string
+			err := i.store.read.WithContext(ctx).Model(&reservedFold{}).
+				Where("field = ? AND fold IN ?", q.reserved, values).Pluck("fold", &reserved).Error
+			if err != nil {
+				return databaseError(ctx, fmt.Sprintf("asking whether %s is reserved", q.field), err)
+			}
+			for _, fold := range reserved {
+				taken[fold] = true
+			}
 		}
 		for k := range rows {
 			if brings(&rows[k], q.field, wrong[k]) && taken[q.value(&users[k])] {

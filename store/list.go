@@ -22,22 +22,35 @@ type Query struct {
 // Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0.
 type Window struct{ Offset, Limit int64 }
 
-// SortField is a field to sort by. Text is compared by its code points, names and e-mails without regard to case, on either
-// engine alike. Users without a value come before all others.
-type SortField string
+// SortField is a field to sort by. Text is compared by its code points, names and e-mails by their folds, on either engine
+// alike. Users without a value come before all others.
+type SortField int
 
-// The fields to sort by. They are SQL, which no client's text ever becomes.
+// The fields to sort by. The zero value is SortByID.
 const (
-	SortByID        SortField = "id"
-	SortByUUID      SortField = "uuid"
-	SortByFirstName SortField = "first_name_fold"
-	SortByLastName  SortField = "last_name_fold"
-	SortByEmail     SortField = "email_fold"
-	SortByMobile    SortField = "coalesce(mobile, '')"
-	SortByStatus    SortField = "status"
-	SortByCreatedAt SortField = "created_at"
-	SortByUpdatedAt SortField = "updated_at"
+	SortByID SortField = iota
+	SortByUUID
+	SortByFirstName
+	SortByLastName
+	SortByEmail
+	SortByMobile
+	SortByStatus
+	SortByCreatedAt
+	SortByUpdatedAt
 )
+
+// sortColumns are the expressions of SQL that fields are sorted by.
+var sortColumns = [...]string{
+	SortByID:        "id",
+	SortByUUID:      "uuid",
+	SortByFirstName: "first_name_fold",
+	SortByLastName:  "last_name_fold",
+	SortByEmail:     "email_fold",
+	SortByMobile:    "coalesce(mobile, '')",
+	SortByStatus:    "status",
+	SortByCreatedAt: "created_at",
+	SortByUpdatedAt: "updated_at",
+}
 
 // Filter is a condition on users. It is made by the functions below.
 type Filter struct {
@@ -57,8 +70,12 @@ func HasFirstName(name string) Filter { return Filter{"first_name = ?", []any{na
 // HasLastName finds users with exactly this last name.
 func HasLastName(name string) Filter { return Filter{"last_name = ?", []any{name}} }
 
-// HasEmail finds the user with this e-mail, ignoring case.
-func HasEmail(email string) Filter { return Filter{"email_fold = ?", []any{Fold(email)}} }
+// HasEmail finds the user with this e-mail, as [FoldEmail] compares them; several, if it is one of those that [Collision] is
+// about.
+func HasEmail(email string) Filter {
+	fold := FoldEmail(email)
+	return Filter{claimantsOf("email"), []any{fold, fold}}
+}
 
 // HasMobile finds users with exactly this mobile number; the empty text finds those without one.
 func HasMobile(mobile string) Filter { return Filter{"coalesce(mobile, '') = ?", []any{mobile}} }
@@ -74,12 +91,13 @@ func HasSubrole(role Role, among *Catalogue) Filter {
 	return Filter{"(roles & ?) <> 0 AND (roles & ?) = 0", []any{int64(Roles(role.ID)), int64(higher)}}
 }
 
-// Mentions finds users who have text as a part of their first name, their last name or their e-mail, ignoring case.
+// Mentions finds users who have text as a part of their first name, their last name or their e-mail, as [Fold] compares them.
+// A domain that is not ASCII is found by its letters and as IDNA encodes it.
 func Mentions(text string) Filter {
 	part := "%" + escapeLike.Replace(Fold(text)) + "%"
 	return Filter{
-		`(first_name_fold LIKE ? ESCAPE '!' OR last_name_fold LIKE ? ESCAPE '!' OR email_fold LIKE ? ESCAPE '!')`,
-		[]any{part, part, part},
+		`(first_name_fold LIKE ? ESCAPE '!' OR last_name_fold LIKE ? ESCAPE '!' OR email_fold LIKE ? ESCAPE '!' OR email_search LIKE ? ESCAPE '!')`,
+		[]any{part, part, part, part},
 	}
 }
 
@@ -93,7 +111,7 @@ func Nobody() Filter { return Filter{"1 = 0", nil} }
 // ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
 // that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
-	everybody := len(q.Filters) == 0 && byID(q.Sort)
+	everybody := len(q.Filters) == 0 && q.Sort == SortByID
 	readers := s.db.searches
 	if everybody {
 		readers = s.db.lists
@@ -139,13 +157,11 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 }
 
 func order(db *gorm.DB, by SortField, descending bool) *gorm.DB {
-	if !byID(by) {
-		db = db.Order(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: clause.Column{Name: string(by), Raw: true}, Desc: descending}}})
+	if by != SortByID {
+		db = db.Order(clause.OrderBy{Columns: []clause.OrderByColumn{{Column: clause.Column{Name: sortColumns[by], Raw: true}, Desc: descending}}})
 	}
 	return db.Order(clause.OrderByColumn{Column: clause.Column{Name: "id"}, Desc: descending})
 }
-
-func byID(by SortField) bool { return by == "" || by == SortByID }
 
 func (s *Store) openAll(users []User) error {
 	for i := range users {

@@ -38,6 +38,7 @@ func openMemory(ctx context.Context, o Observer) (*database, error) {
 	}
 	d := newSQLite(pool, pool, pool, newSQLiteGroups(pool))
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrate(ctx, goose.DialectSQLite3, pool) }
+	d.exclusively = func(_ context.Context, fn func() error) error { return fn() }
 	d.release = keeper.Close
 	return d, nil
 }

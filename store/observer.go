@@ -85,8 +85,8 @@ type Retry string
 // The reasons of retries.
 const (
 	RetryOvertaken Retry = "overtaken" // another writer was first
-	RetryOutdated  Retry = "outdated"  // a user was not read but remembered, and another writer had been there since
-	RetryMustHold  Retry = "must_hold" // whether the write may take place can only be told while the row is held
+	RetryOutdated  Retry = "outdated"  // the user came from the cache and was stale
+	RetryMustHold  Retry = "must_hold" // an administrator resigns, which is decided while the customer's row is locked
 	RetryUndone    Retry = "undone"    // Postgres undid it for the sake of another transaction
 	RetryGivenUp   Retry = "given_up"  // that was the last attempt: the update is ErrBusy
 )

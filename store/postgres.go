@@ -61,6 +61,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		engine:        "postgres",
 		dialector:     func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
 		migrate:       func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
+		exclusively:   func(ctx context.Context, fn func() error) error { return lockedPostgres(ctx, db, fn) },
 		checkExisting: func(ctx context.Context) error { return checkExistingSchema(ctx, db) },
 		reserveID:     reservePostgresID,
 		generateIDs:   generatePostgresIDs,
@@ -205,6 +206,25 @@ func (l *migrationLock) Unlock(context.Context, *sql.DB) error {
 		return err
 	}
 	return nil
+}
+
+// lockedPostgres runs fn while no other program does so in this schema. The lock is a transaction's, so that it needs no session of
+// its own behind a pooler.
+func lockedPostgres(ctx context.Context, db *sql.DB, fn func() error) (err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	for _, statement := range []string{
+		"SET LOCAL idle_in_transaction_session_timeout = 0",
+		"SELECT pg_advisory_xact_lock(hashtext('dragoman.folds'), hashtext(current_schema()))",
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return fn()
 }
 
 // reservePostgresID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity

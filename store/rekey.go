@@ -15,18 +15,21 @@ const rekeyedAtOnce = 500
 // what is sealed is not changed, so neither versions nor histories are.
 func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 	for {
-		before := users
-		if users, err = s.rekeyAll(ctx, users); err != nil {
+		found, written, err := s.rekeyAll(ctx)
+		users += written
+		if err != nil {
 			return users, err
 		}
-		if users == before {
+		if found == 0 {
 			return users, s.forgetKeys(ctx)
 		}
 		// Another writer may have been first with some: a pass that finds nothing is the last.
 	}
 }
 
-func (s *Store) rekeyAll(ctx context.Context, users int64) (int64, error) {
+// rekeyAll seals anew the secrets of all users that it finds under an old key, and returns how many users it found and how many of
+// them it wrote: not those whom another writer changed meanwhile.
+func (s *Store) rekeyAll(ctx context.Context) (found, written int64, err error) {
 	stale := s.keys.sealing + ".%"
 	for after := int64(0); ; {
 		var batch []User
@@ -34,39 +37,42 @@ func (s *Store) rekeyAll(ctx context.Context, users int64) (int64, error) {
 			Where("id > ? AND (access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?)", after, stale, stale).
 			Order("id").Limit(rekeyedAtOnce).Find(&batch).Error
 		if err != nil {
-			return users, databaseError(ctx, "looking for secrets under old keys", err)
+			return found, written, databaseError(ctx, "looking for secrets under old keys", err)
 		}
 		if len(batch) == 0 {
-			return users, nil
+			return found, written, nil
 		}
 		if err := s.openAll(batch); err != nil {
-			return users, err
+			return found, written, err
 		}
+		var wrote int64
 		err = s.transaction(ctx, func(tx *gorm.DB) error {
 			for i := range batch {
-				if err := s.rekeyUser(ctx, tx, &batch[i]); err != nil {
+				n, err := s.rekeyUser(ctx, tx, &batch[i])
+				if err != nil {
 					return err
 				}
+				wrote += n
 			}
 			return nil
 		})
 		if err != nil {
-			return users, err
+			return found, written, err
 		}
-		users += int64(len(batch))
+		found, written = found+int64(len(batch)), written+wrote
 		after = batch[len(batch)-1].ID
 	}
 }
 
-// rekeyUser leaves a user alone whose secrets another writer has touched.
-func (s *Store) rekeyUser(ctx context.Context, tx *gorm.DB, u *User) error {
+// rekeyUser returns how many users it wrote: none if another writer has changed the user since it was read.
+func (s *Store) rekeyUser(ctx context.Context, tx *gorm.DB, u *User) (written int64, err error) {
 	fresh := *u
 	s.keys.sealSecrets(u, &fresh)
-	err := tx.Model(&User{}).
+	update := tx.Model(&User{}).
 		Where("id = ? AND customer_id = ? AND version = ?", u.ID, u.CustomerID, u.Version).
-		Select("access_token_sealed", "vcs_password_sealed").Updates(&fresh).Error
-	if err != nil {
-		return databaseError(ctx, fmt.Sprintf("sealing the secrets of user %d anew", u.ID), err)
+		Select("access_token_sealed", "vcs_password_sealed").Updates(&fresh)
+	if update.Error != nil {
+		return 0, databaseError(ctx, fmt.Sprintf("sealing the secrets of user %d anew", u.ID), update.Error)
 	}
-	return nil
+	return update.RowsAffected, nil
 }

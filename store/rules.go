@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/text/cases"
 )
 
 // Bounds of a user's text, in code points. Names may be empty, a username and an e-mail may not.
@@ -64,37 +62,6 @@ func mustCompilePattern(pattern string) *regexp.Regexp {
 	return compiled
 }
 
-// Fold returns s without distinctions of case: two texts are equal ignoring case if and only if their folds are equal. It
-// is Unicode's default case folding, the same on every engine and in every locale; it does not normalize. Folds are stored:
-// what this returns for a text may never change.
-func Fold(s string) string {
-	if isASCII(s) {
-		return strings.ToLower(s)
-	}
-	return strings.Map(foldCherokee, cases.Fold().String(s))
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-// foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds
-// small letters to capital ones.
-func foldCherokee(r rune) rune {
-	switch {
-	case 0xAB70 <= r && r <= 0xABBF:
-		return r - 0xAB70 + 0x13A0
-	case 0x13F8 <= r && r <= 0x13FD:
-		return r - 0x13F8 + 0x13F0
-	}
-	return r
-}
-
 // normalize brings a user into the one form that the model has for it.
 func normalize(u *User) {
 	if u.Mobile != nil && *u.Mobile == "" {
@@ -108,8 +75,33 @@ func normalize(u *User) {
 		u.LastPasswordResetAt = &at
 	}
 	u.CreatedAt, u.UpdatedAt = inMillis(u.CreatedAt), inMillis(u.UpdatedAt)
-	u.FirstNameFold, u.LastNameFold = Fold(u.FirstName), Fold(u.LastName)
-	u.UsernameFold, u.EmailFold = Fold(u.Username), Fold(u.Email)
+}
+
+// ComputeFolds sets the folded columns, as they are stored of a new user.
+func (u *User) ComputeFolds() {
+	u.FirstNameFold, u.LastNameFold, u.UsernameFold = Fold(u.FirstName), Fold(u.LastName), Fold(u.Username)
+	u.EmailFold = FoldEmail(u.Email)
+	u.EmailSearch = searchableEmail(u.EmailFold)
+}
+
+// fold computes the folded columns of those texts in which u is not as before. The others keep what is stored: it may be the
+// fold of older rules, where that of the present ones is another user's.
+func (u *User) fold(before *User) {
+	u.FirstNameFold, u.LastNameFold = before.FirstNameFold, before.LastNameFold
+	u.UsernameFold, u.EmailFold, u.EmailSearch = before.UsernameFold, before.EmailFold, before.EmailSearch
+	if u.FirstName != before.FirstName {
+		u.FirstNameFold = Fold(u.FirstName)
+	}
+	if u.LastName != before.LastName {
+		u.LastNameFold = Fold(u.LastName)
+	}
+	if u.Username != before.Username {
+		u.UsernameFold = Fold(u.Username)
+	}
+	if u.Email != before.Email {
+		u.EmailFold = FoldEmail(u.Email)
+		u.EmailSearch = searchableEmail(u.EmailFold)
+	}
 }
 
 // validate returns everything that the model forbids about the fields of a normalized user that are looked at; nil looks at
@@ -118,12 +110,8 @@ func (c *Catalogue) validate(u *User, lookedAt func(Field) bool) FieldErrors {
 	v := violations{lookedAt: lookedAt}
 	v.text(FieldFirstName, u.FirstName, MaxNameLength)
 	v.text(FieldLastName, u.LastName, MaxNameLength)
-	if v.text(FieldUsername, u.Username, MaxUsernameLength) && !usernamePattern.MatchString(u.Username) {
-		v.add(FieldUsername, "must be one or more characters without white space")
-	}
-	if v.text(FieldEmail, u.Email, MaxEmailLength) && !emailPattern.MatchString(u.Email) {
-		v.add(FieldEmail, "must be an e-mail address")
-	}
+	v.name(FieldUsername, u.Username, MaxUsernameLength, usernamePattern, "must be one or more characters without white space")
+	v.name(FieldEmail, u.Email, MaxEmailLength, emailPattern, "must be an e-mail address")
 	if u.Mobile != nil {
 		v.text(FieldMobile, *u.Mobile, MaxMobileLength)
 	}
@@ -179,6 +167,20 @@ func (v *violations) text(f Field, s string, maxLength int) bool {
 		return true
 	}
 	return false
+}
+
+// name checks what holds for the texts that users are known by. Syntax is what else is wrong where pattern does not match.
+//
+// Invisible characters are refused here and not by the pattern: the documents repeat that, and a stored text that has some
+// must be accepted as long as it stays.
+func (v *violations) name(f Field, s string, maxLength int, pattern *regexp.Regexp, syntax string) {
+	switch {
+	case !v.text(f, s, maxLength):
+	case !pattern.MatchString(s):
+		v.add(f, syntax)
+	case strings.ContainsFunc(s, Invisible):
+		v.add(f, "must not contain invisible characters or bidirectional controls")
+	}
 }
 
 // id checks an id that was given; 0 stands for one to be generated.

@@ -91,41 +91,6 @@ func TestPatternsAreReadAlikeByBothEngines(t *testing.T) {
 	}
 }
 
-func TestFold(t *testing.T) {
-	t.Parallel()
-	for a, b := range map[string]string{
-		"Straße": "STRASSE", "ẞ": "ss", "ΣΑΣ": "σας", "K": "k", "ﬁ": "FI", "ДА": "да", "Ǆ": "ǆ", "Ꭰ": "ꭰ", "Ᏸ": "ᏸ",
-	} {
-		if store.Fold(a) != store.Fold(b) {
-			t.Errorf("%q folds to %q, %q to %q", a, store.Fold(a), b, store.Fold(b))
-		}
-	}
-	for a, b := range map[string]string{"é": "e\u0301", "i": "ı", "a": "b", "İ": "i"} {
-		if store.Fold(a) == store.Fold(b) {
-			t.Errorf("%q and %q both fold to %q", a, b, store.Fold(a))
-		}
-	}
-	for r := rune(0); r <= unicode.MaxRune; r++ {
-		// Letters that are one under simple folding, which package unicode has, are one under full folding.
-		f := unicode.SimpleFold(r)
-		if f == r {
-			continue
-		}
-		if store.Fold(string(f)) != store.Fold(string(r)) {
-			t.Errorf("%q folds to %q, %q to %q", r, store.Fold(string(r)), f, store.Fold(string(f)))
-		}
-		if once := store.Fold(string(r)); store.Fold(once) != once {
-			t.Errorf("%q folds to %q, that to %q", r, once, store.Fold(once))
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		s := rapid.String().Draw(t, "s")
-		if once := store.Fold(s); store.Fold(once) != once {
-			t.Fatalf("%q folds to %q, that to %q", s, once, store.Fold(once))
-		}
-	})
-}
-
 func TestGeneratedUsersAreValid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

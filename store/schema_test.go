@@ -88,7 +88,7 @@ func TestMigrateTellsWhatItApplied(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		applied, err := store.Migrate(context.Background(), url, store.Patience{})
 		if err != nil || !slices.Equal(applied, []string{"00001_directory.sql", "00002_history.sql", "00003_user_counts.sql", "00004_history_indexes.sql",
-			"00005_user_blocks.sql", "00006_secret_keys.sql"}) {
+			"00005_user_blocks.sql", "00006_secret_keys.sql", "00007_folds.sql"}) {
 			t.Errorf("first: %v, %v", applied, err)
 		}
 		applied, err = store.Migrate(context.Background(), url, store.Patience{})

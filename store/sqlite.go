@@ -86,6 +86,7 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 	d := newSQLite(read, write, find, groups)
 	d.release = func() error { return groups.checkpoints.close() }
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
+	d.exclusively = func(ctx context.Context, fn func() error) error { return lockedSQLite(ctx, path, fn) }
 	return d, nil
 }
 
@@ -152,13 +153,26 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
-func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []string, err error) {
+// lockedSQLite runs fn while no other program migrates the database.
+func lockedSQLite(ctx context.Context, path string, fn func() error) (err error) {
 	unlock, err := lockSQLite(ctx, path+"-lock")
 	if err != nil {
-		return nil, fmt.Errorf("waiting for other migrations of %s: %w", path, err)
+		return fmt.Errorf("waiting for other migrations of %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	return fn()
+}
 
+func migrateSQLite(ctx context.Context, db *sql.DB, path string) (applied []string, err error) {
+	err = lockedSQLite(ctx, path, func() error {
+		applied, err = migrateLocked(ctx, db, path)
+		return err
+	})
+	return applied, err
+}
+
+// migrateLocked migrates a file of SQLite's while no other program does.
+func migrateLocked(ctx context.Context, db *sql.DB, path string) (applied []string, err error) {
 	// The mode is the file's, not the connection's, and switching it does not wait for other connections, so it has its
 	// place under the lock. Nothing happens if it is set already.
 	var mode string

@@ -77,6 +77,8 @@ type database struct {
 	migrate func(context.Context) ([]string, error)
 	// checkExisting returns ErrNoDirectory if the database holds none. Nil where that was asked before it was opened.
 	checkExisting func(context.Context) error
+	// exclusively runs fn while no other program does so with this database. What fn does is not one transaction.
+	exclusively func(ctx context.Context, fn func() error) error
 	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted.
 	reserveID func(tx *gorm.DB, table string, id int64) error
 	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
@@ -198,6 +200,9 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if _, err := d.migrate(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.refold(ctx, false); err != nil {
+		return nil, err
+	}
 	var err error
 	if s.write, err = d.session(d.write); err != nil {
 		return nil, err
@@ -238,7 +243,8 @@ func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
 }
 
 // Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
-// in order; none if the schema was up to date.
+// in order; none if the schema was up to date. In any case it computes the folded columns of all users again: a program of an
+// older version may have written some by its own rules.
 func Migrate(ctx context.Context, url string, p Patience) (applied []string, err error) {
 	err = p.retry(ctx, func() error {
 		d, err := openDatabase(ctx, url, Observer{})
@@ -247,6 +253,9 @@ func Migrate(ctx context.Context, url string, p Patience) (applied []string, err
 		}
 		now, err := d.migrate(ctx)
 		applied = append(applied, now...)
+		if err == nil {
+			err = d.refold(ctx, true)
+		}
 		return errors.Join(err, d.close())
 	})
 	if err != nil {

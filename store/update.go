@@ -38,8 +38,8 @@ const maxAttempts = 4
 // the one that its result replaces. It returns the user as it then is and the fields that changed, in declaration
 // order. If none did, nothing is written, and the user keeps its version and the time of its last write.
 //
-// Beyond Edit the model sees to this: an e-mail that changes in more than its case is no longer verified; empty text in
-// Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
+// Beyond Edit the model sees to this: an e-mail that changes in more than the case of its ASCII letters is no longer verified
+// (see [SameMailbox]); empty text in Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
 // The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid, or was the
 // last who could administer the customer; a *[ConflictError] when its e-mail, its username or both are another user's;
@@ -61,14 +61,15 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 		if !again {
 			return User{}, nil, err
 		}
-		if by.recent != nil {
+		if by.recent != nil && why == RetryOvertaken && !errors.Is(err, errNameFree) {
+			// The cached user was stale, which says nothing about other writers.
 			s.recent.forget(key)
 			s.observer.retry(ctx, RetryOutdated)
 			by.recent = nil
 			continue
 		}
 		s.observer.retry(ctx, why)
-		by.held = true
+		by.recent, by.held = nil, true
 		attempt++
 	}
 	s.observer.retry(ctx, RetryGivenUp)
@@ -117,6 +118,9 @@ func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change)
 // errOvertaken: another writer was first; what was decided no longer holds, and nothing was written.
 var errOvertaken = errors.New("overtaken by another writer")
 
+// errNameFree: the database refused a name as another user's, and by now nobody has it. The next attempt sees what is there.
+var errNameFree = fmt.Errorf("%w: a name was taken and no longer is", errOvertaken)
+
 // errMustHold: whether this write may take place can only be told while the user and the customer are held.
 var errMustHold = errors.New("the user must be held")
 
@@ -142,8 +146,8 @@ type duplicate struct {
 
 func (d *duplicate) Error() string { return fmt.Sprintf("user %d: %v", d.user.ID, d.cause) }
 
-// conflict says which values it was that the database refused. If nobody has them, or not any longer, or if the only one
-// is a username that need not be, the answer is errOvertaken: the next attempt sees what is there now.
+// conflict says which values it was that the database refused. If nobody has them any longer, or if the only one is a
+// username that need not be, the answer is errNameFree.
 func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 	among := []Field{FieldEmail, FieldUsername}
 	if d.followed {
@@ -154,7 +158,7 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 		return err
 	}
 	if len(fields) == 0 {
-		return errOvertaken
+		return errNameFree
 	}
 	return fmt.Errorf("updating user: %w", &ConflictError{fields})
 }
@@ -169,6 +173,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	refused := c.Edit(&after)
 	keepBookkeeping(&before, &after)
 	normalize(&after)
+	after.fold(&before)
 	edited := Diff(&before, &after)
 	// What an older program, or a newer one with more roles, stored is not held against an edit that leaves it alone.
 	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
@@ -183,7 +188,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 			return User{}, nil, err
 		}
 	}
-	if after.EmailFold != before.EmailFold && !c.restores {
+	if !SameMailbox(before.Email, after.Email) && !c.restores {
 		after.EmailVerified = false
 	}
 	followed := false
@@ -303,7 +308,7 @@ func followEmail(ctx context.Context, db *gorm.DB, before, after *User) (bool, e
 	}
 	// An e-mail that is valid is a valid username as well.
 	named := *after
-	named.Username, named.UsernameFold = after.Email, after.EmailFold
+	named.Username, named.UsernameFold = after.Email, Fold(after.Email)
 	others, err := taken(ctx, db, after.ID, &named, FieldUsername)
 	if err != nil || len(others) > 0 {
 		return false, err

@@ -73,7 +73,7 @@ func TestAWriteStoresEveryField(t *testing.T) {
 			if len(changed) > 0 {
 				version++
 			}
-			if before.EmailFold != u.EmailFold {
+			if !store.SameMailbox(before.Email, u.Email) {
 				u.EmailVerified = false
 			}
 			if d := store.Diff(&u, &after); len(d) > 0 || after.Version != version || after.ID != 6860 {

@@ -28,7 +28,8 @@ type User struct {
 	FirstName, FirstNameFold string // as sent, and folded by [Fold], to search and sort by
 	LastName, LastNameFold   string
 	Username, UsernameFold   string  // as sent, and folded by [Fold]: unique over the platform
-	Email, EmailFold         string  // as sent, and folded by [Fold]: unique over the platform
+	Email, EmailFold         string  // as sent, and folded by [FoldEmail]: unique over the platform
+	EmailSearch              *string // the text to search in beside EmailFold, if that hides letters of the domain; else nil
 	Mobile                   *string // nil: none; the empty string is stored as nil
 
 	Roles  RoleSet
@@ -62,6 +63,7 @@ type User struct {
 // clone returns a copy that shares no memory with u.
 func (u *User) clone() User {
 	c := *u
+	c.EmailSearch = clone(u.EmailSearch)
 	c.Mobile = clone(u.Mobile)
 	c.PasswordHash = clone(u.PasswordHash)
 	c.LastPasswordResetAt = clone(u.LastPasswordResetAt)

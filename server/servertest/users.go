@@ -70,8 +70,7 @@ func (s *Server) Unique(name string, maxLength int) string {
 
 // Folded gives u with the folded columns that belong to its text.
 func Folded(u store.User) store.User {
-	u.FirstNameFold, u.LastNameFold = store.Fold(u.FirstName), store.Fold(u.LastName)
-	u.UsernameFold, u.EmailFold = store.Fold(u.Username), store.Fold(u.Email)
+	u.ComputeFolds()
 	return u
 }
 

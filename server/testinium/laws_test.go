@@ -543,7 +543,7 @@ func bodyOf(s *servertest.Server, u store.User) testiniumclient.UserUpdate {
 // updated is what SEMANTICS.md makes of u and p, but for the password.
 func updated(s *servertest.Server, u store.User, p testiniumclient.UserUpdate) store.User {
 	u.FirstName, u.LastName, u.Username = p.Name, p.Surname, p.Username
-	u.EmailVerified = u.EmailVerified && store.Fold(p.Email) == u.EmailFold
+	u.EmailVerified = u.EmailVerified && store.SameMailbox(p.Email, u.Email)
 	u.Email = p.Email
 	switch {
 	case p.Enabled:

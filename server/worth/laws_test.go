@@ -448,7 +448,7 @@ func patched(s *servertest.Server, u store.User, p worthclient.UserPatch) store.
 		if u.Username == u.Email {
 			u.Username = *p.Email
 		}
-		u.EmailVerified = u.EmailVerified && store.Fold(*p.Email) == u.EmailFold
+		u.EmailVerified = u.EmailVerified && store.SameMailbox(*p.Email, u.Email)
 		u.Email = *p.Email
 	}
 	if p.Mobile != nil {

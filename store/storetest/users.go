@@ -56,8 +56,7 @@ func UserGen() *rapid.Generator[store.User] {
 		if rapid.IntRange(0, 3).Draw(t, "named by e-mail") == 0 {
 			u.Username = u.Email
 		}
-		u.FirstNameFold, u.LastNameFold = store.Fold(u.FirstName), store.Fold(u.LastName)
-		u.UsernameFold, u.EmailFold = store.Fold(u.Username), store.Fold(u.Email)
+		u.ComputeFolds()
 		return u
 	})
 }
@@ -66,7 +65,7 @@ func UserGen() *rapid.Generator[store.User] {
 func EmailGen() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		wide := rapid.RuneFrom(nil, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han).
-			Filter(func(r rune) bool { return r > 0xFF })
+			Filter(func(r rune) bool { return r > 0xFF && !store.Invisible(r) })
 		local := rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019.!#$%&'*+/=?^_`{|}~-")), wide)
 		label := rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019")), wide), 1, 20, -1)
 		return fmt.Sprintf("%s@%s",
@@ -77,7 +76,7 @@ func EmailGen() *rapid.Generator[string] {
 
 // UsernameGen generates valid usernames of any length that the model allows.
 func UsernameGen() *rapid.Generator[string] {
-	return rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return r != 0 && !unicode.IsSpace(r) }),
+	return rapid.StringOfN(rapid.Rune().Filter(func(r rune) bool { return !unicode.IsSpace(r) && !store.Invisible(r) }),
 		1, store.MaxUsernameLength, -1)
 }
 

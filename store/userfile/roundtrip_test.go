@@ -47,7 +47,7 @@ func TestExportOfAnImport(t *testing.T) {
 				u.ID, u.CustomerID = last.Add(1), customer.ID
 				unique := strconv.FormatInt(u.ID, 10)
 				u.Email, u.Username = unique+u.Email, unique+string([]rune(u.Username)[:min(200, len([]rune(u.Username)))])
-				u.EmailFold, u.UsernameFold = store.Fold(u.Email), store.Fold(u.Username)
+				u.ComputeFolds()
 			}
 			var file bytes.Buffer
 			w := userfile.NewWriter(&file, format, s.Catalogue())
