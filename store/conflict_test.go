@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"gorm.io/gorm"
+
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
@@ -203,6 +205,53 @@ func TestAnEmailTakenInTheLastMomentIsAConflict(t *testing.T) {
 		})
 		if got := conflictOf(err); !slices.Equal(got, []store.Field{store.FieldEmail}) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// duringTheQuestion runs f once, before the store asks whether a username is taken.
+func duringTheQuestion(t *testing.T, s *store.Store, f func()) {
+	t.Helper()
+	done := false
+	err := s.Gorm().Callback().Query().Before("gorm:query").Register("test", func(db *gorm.DB) {
+		if _, users := db.Statement.Model.(*store.User); !done && users && db.Statement.Dest != nil {
+			done = true
+			f()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCreateAfterTheRivalIsGone creates a user whose e-mail was taken, and is free by the time the store asks whose it is.
+func TestCreateAfterTheRivalIsGone(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		rival := create(t, s, newUser("rival"))
+		duringTheQuestion(t, s, func() {
+			edit(t, s, key(rival), func(u *store.User) { u.Username, u.Email = "gone", "gone@example.com" })
+		})
+		u := newUser("rival")
+		if err := s.CreateUser(t.Context(), &u); err != nil || u.ID == 0 || u.Version != 1 {
+			t.Errorf("%+v, %v", u, err)
+		}
+	})
+}
+
+// TestUpdateAfterTheRivalIsGone is the same of an update, whose user is cached and stays so.
+func TestUpdateAfterTheRivalIsGone(t *testing.T) {
+	t.Parallel()
+	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
+		rival := create(t, s, newUser("rival"))
+		find(t, s, ada)
+		duringTheQuestion(t, s, func() {
+			edit(t, s, key(rival), func(u *store.User) { u.Username, u.Email = "gone", "gone@example.com" })
+		})
+		_, retries := n.during(func() { edit(t, s, ada, func(u *store.User) { u.Email = "rival@example.com" }) })
+		if !slices.Equal(retries, []store.Retry{store.RetryOvertaken}) {
+			t.Errorf("retries: %q", retries)
 		}
 	})
 }

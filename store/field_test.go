@@ -11,7 +11,7 @@ import (
 
 // bookkeeping are the fields of User that no write of a caller changes, and that Diff does not look at.
 var bookkeeping = []string{
-	"ID", "UUID", "CustomerID", "FirstNameFold", "LastNameFold", "UsernameFold", "EmailFold", "AccessTokenSealed", "VCSPasswordSealed",
+	"ID", "UUID", "CustomerID", "FirstNameFold", "LastNameFold", "UsernameFold", "EmailFold", "EmailSearch", "AccessTokenSealed", "VCSPasswordSealed",
 	"CreatedAt", "CreatedBy", "UpdatedAt", "UpdatedBy", "Version",
 }
 

@@ -203,6 +203,21 @@ func TestTheObserverIsToldOfWhatWasOutdated(t *testing.T) {
 	})
 }
 
+// TestResignationOfACachedAdministrator is retried for the lock, not because the cached user was stale.
+func TestResignationOfACachedAdministrator(t *testing.T) {
+	t.Parallel()
+	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
+		second := newUser("second")
+		second.Roles, second.AccountNonExpired, second.AccountNonLocked, second.CredentialNonExpired = store.Roles(2), true, true, true
+		create(t, s, second)
+		find(t, s, grace)
+		_, retries := n.during(func() { edit(t, s, grace, func(u *store.User) { u.Status = store.StatusInactive }) })
+		if !slices.Equal(retries, []store.Retry{store.RetryMustHold}) {
+			t.Errorf("%q", retries)
+		}
+	})
+}
+
 func TestPoolsAreTold(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -3,7 +3,10 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
+
+	"gorm.io/gorm"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -49,6 +52,40 @@ func TestRekeySealsEverythingWithThePresentKey(t *testing.T) {
 		}
 		if got := history(t, alone, ada); len(got) != 2 {
 			t.Errorf("%d changes", len(got))
+		}
+	})
+}
+
+// TestRekeyCountsWhatItWrote has another writer be first with one user of two.
+func TestRekeyCountsWhatItWrote(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		first := storetest.Open(t, url)
+		storetest.Directory(t, first)
+		newKey := bytes.Repeat([]byte{7}, 32)
+		c := store.Config{URL: url, SecretKey: newKey, OldSecretKeys: [][]byte{storetest.Key}}
+		other, err := store.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		rotating, err := store.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rotating.Close()
+		done := false
+		err = rotating.Gorm().Callback().Query().After("gorm:query").Register("test", func(db *gorm.DB) {
+			if !done && strings.Contains(db.Statement.SQL.String(), "access_token_sealed NOT LIKE") {
+				done = true
+				edit(t, other, ada, func(u *store.User) { u.FirstName = "Augusta" })
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if users, err := rotating.Rekey(t.Context()); err != nil || users != 2 {
+			t.Errorf("%d users, %v; of three another writer has sealed one", users, err)
 		}
 	})
 }
