@@ -26,21 +26,22 @@ import (
 type commandLine struct {
 	ConfigFile string `name:"config" placeholder:"FILE" help:"A YAML file of settings: the flags of 'dragoman serve' without their dashes. Flags and variables are stronger."`
 
-	Serve    serveCommand    `cmd:"" help:"Serve the directory."`
-	Config   configCommand   `cmd:"" help:"Print the configuration that 'dragoman serve' would have, and where each value comes from."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
-	Customer customerCommand `cmd:"" help:"Customers and their companies."`
-	Import   importCommand   `cmd:"" help:"Take a file of users into the directory."`
-	Export   exportCommand   `cmd:"" help:"Write the users of the directory to a file."`
-	History  historyCommand  `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
-	Changes  changesCommand  `cmd:"" help:"The feed of all changes."`
-	Restore  restoreCommand  `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
-	Backup   backupCommand   `cmd:"" help:"Copy a SQLite database to a file, while it is being used."`
-	Rekey    rekeyCommand    `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
-	Token    tokenCommand    `cmd:"" help:"Print a signed token, alone on standard output."`
-	Check    checkCommand    `cmd:"" help:"Hold any server that speaks a dialect against the laws of that dialect."`
-	Ready    readyCommand    `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
-	Version  versionCommand  `cmd:"" help:"Print which version this is, and of which commit and date."`
+	Serve      serveCommand      `cmd:"" help:"Serve the directory."`
+	Config     configCommand     `cmd:"" help:"Print the configuration that 'dragoman serve' would have, and where each value comes from."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
+	Collisions collisionsCommand `cmd:"" help:"List users whose usernames or e-mails are the same to this version, though they were not to the one that stored them."`
+	Customer   customerCommand   `cmd:"" help:"Customers and their companies."`
+	Import     importCommand     `cmd:"" help:"Take a file of users into the directory."`
+	Export     exportCommand     `cmd:"" help:"Write the users of the directory to a file."`
+	History    historyCommand    `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
+	Changes    changesCommand    `cmd:"" help:"The feed of all changes."`
+	Restore    restoreCommand    `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
+	Backup     backupCommand     `cmd:"" help:"Copy a SQLite database to a file, while it is being used."`
+	Rekey      rekeyCommand      `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
+	Token      tokenCommand      `cmd:"" help:"Print a signed token, alone on standard output."`
+	Check      checkCommand      `cmd:"" help:"Hold any server that speaks a dialect against the laws of that dialect."`
+	Ready      readyCommand      `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
+	Version    versionCommand    `cmd:"" help:"Print which version this is, and of which commit and date."`
 }
 
 func main() {
@@ -279,7 +280,11 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if len(applied) == 0 {
 		fmt.Println("nothing to apply: the database is up to date")
 	}
-	return nil
+	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
+	if err != nil {
+		return err
+	}
+	return tellCollisions(os.Stdout, collisions)
 }
 
 type tokenCommand struct {

@@ -138,6 +138,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	if err := warnOfCollisions(ctx, s, c.Log); err != nil {
+		verifier.Close()
+		return nil, errors.Join(err, s.Close())
+	}
 	h := &health{store: s, verifier: verifier, log: c.Log}
 	w.stopping = h.draining.Load
 	e, err := newEcho(c, &dialect.Service{
@@ -279,4 +283,24 @@ func (s *Server) serve(h *http.Server, l net.Listener) error {
 		return h.Serve(l)
 	}
 	return h.ServeTLS(l, "", "")
+}
+
+// maxCollisionsLogged is how many users a warning about collisions names.
+const maxCollisionsLogged = 100
+
+// warnOfCollisions logs once which users have the same username or e-mail, by their ids.
+func warnOfCollisions(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	collisions, err := s.Collisions(ctx)
+	if err != nil || len(collisions) == 0 {
+		return err
+	}
+	var users []int64
+	for _, c := range collisions {
+		for _, u := range c.Users {
+			users = append(users, u.ID)
+		}
+	}
+	log.Warn("users have the same username or e-mail: see dragoman collisions",
+		"collisions", len(collisions), "users", len(users), "ids", users[:min(len(users), maxCollisionsLogged)])
+	return nil
 }

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -275,4 +278,26 @@ func collisions(ctx context.Context, db *gorm.DB) ([]Collision, error) {
 		}
 	}
 	return all, nil
+}
+
+// CollisionsIn returns what [Store.Collisions] does of the database at url, which must be there. It needs no key and migrates
+// nothing.
+func CollisionsIn(ctx context.Context, url string, p Patience) (all []Collision, err error) {
+	if path, ok := strings.CutPrefix(url, sqliteScheme); ok {
+		if _, err := os.Stat(path); err != nil { // opening it would create it
+			return nil, fmt.Errorf("database file: %w", err)
+		}
+	}
+	err = p.retry(ctx, func() error {
+		d, err := openDatabase(ctx, url, Observer{})
+		if err != nil {
+			return err
+		}
+		db, err := d.session(d.write)
+		if err == nil {
+			all, err = collisions(ctx, db.WithContext(ctx))
+		}
+		return errors.Join(err, d.close())
+	})
+	return all, err
 }

@@ -165,6 +165,69 @@ func TestChangingAnEmailBeyondItsCaseUnverifiesIt(t *testing.T) {
 	})
 }
 
+func TestVerificationOutlivesOnlyASCIICase(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		for i, pair := range otherMailboxes {
+			for _, from := range []int{0, 1} {
+				u := newUser("x")
+				// A name of its own beside it, so that the pairs are free.
+				u.Email, u.EmailVerified = fmt.Sprintf("u%d.%d.%s", i, from, pair[from]), true
+				u.Username = u.Email
+				u = create(t, s, u)
+				after, changed, err := s.UpdateUser(t.Context(), key(u), store.Change{
+					Edit:                 pure(func(u *store.User) { u.Email = fmt.Sprintf("u%d.%d.%s", i, from, pair[1-from]) }),
+					UsernameFollowsEmail: true,
+				})
+				if err != nil || after.EmailVerified || after.Username != after.Email || !slices.Contains(changed, store.FieldEmailVerified) {
+					t.Errorf("%+q to %+q: changed %v, %v", u.Email, after.Email, changed, err)
+				}
+			}
+		}
+	})
+}
+
+// TestInvisibleCharactersAreRefusedInNewNames: a row that has some already keeps them.
+func TestInvisibleCharactersAreRefusedInNewNames(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		const reason = "must not contain invisible characters or bidirectional controls"
+		for _, r := range "\u00ad\u200b\u200d\u202e\u2066\u3164\ufe0f\ufeff\U000e0041\u2800" {
+			for field, edit := range map[store.Field]func(u *store.User){
+				store.FieldUsername: func(u *store.User) { u.Username = "ad" + string(r) + "min" },
+				store.FieldEmail:    func(u *store.User) { u.Email = "ad" + string(r) + "min@example.com" },
+			} {
+				u := newUser("fresh")
+				edit(&u)
+				for name, err := range map[string]error{
+					"create": s.CreateUser(t.Context(), &u),
+					"update": func() error {
+						_, _, err := s.UpdateUser(t.Context(), ada, store.Change{Edit: pure(edit)})
+						return err
+					}(),
+				} {
+					var fields *store.FieldErrors
+					if !errors.As(err, &fields) || !reflect.DeepEqual(*fields, store.FieldErrors{{Field: field, Reason: reason}}) {
+						t.Errorf("%s with %U: %v", name, r, err)
+					}
+				}
+			}
+		}
+		_, db := s.Pools()
+		if _, err := db.Exec("UPDATE users SET username = 'ad\u200ba', username_fold = 'ad\u200ba', email = 'ad\u00ada@example.com', email_fold = 'ad\u00ada@example.com', version = 7 WHERE id = 6860"); err != nil {
+			t.Fatal(err)
+		}
+		_, changed := edit(t, s, ada, func(u *store.User) {
+			u.FirstName, u.Username, u.Email = "Augusta", "ad\u200ba", "ad\u00ada@example.com"
+		})
+		if !slices.Equal(changed, []store.Field{store.FieldFirstName}) {
+			t.Errorf("changed %v", changed)
+		}
+	})
+}
+
 func TestEmptyTextMeansNone(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

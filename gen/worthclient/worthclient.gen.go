@@ -316,7 +316,7 @@ type ListCustomerUsersParams struct {
 	// Pagination `false` shows all records at once, without regard to page and itemsPerPage; where they are more than 1000, it is a 400.
 	Pagination *bool `form:"pagination,omitempty" json:"pagination,omitempty"`
 
-	// Search A part of the first name, the last name or the e-mail, ignoring case. An addition of Dragoman.
+	// Search A part of the first name, the last name or the e-mail, ignoring case and normalization (NFC). An addition of Dragoman.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
 	// Sort The field to sort by, with `-` before it for descending order; ties and the default are in the order of creation. An addition of Dragoman.
@@ -331,7 +331,7 @@ type ListCustomerUsersParams struct {
 	// LastName Only users with exactly this last name.
 	LastName *string `form:"last_name,omitempty" json:"last_name,omitempty"`
 
-	// Email Only users with exactly this e-mail, ignoring case.
+	// Email Only users with exactly this e-mail, ignoring case and normalization (NFC), its domain as IDNA encodes it.
 	Email *string `form:"email,omitempty" json:"email,omitempty"`
 
 	// Mobile Only users with exactly this mobile number; empty for users without one.

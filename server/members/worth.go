@@ -11,7 +11,7 @@ var worth = []Body{
 			{Path: "first_name", Field: "FirstName", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged},
 			{Path: "last_name", Field: "LastName", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged},
 			{Path: "email", Field: "Email", Also: []string{"EmailVerified", "Username"}, Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged,
-				Note: "beyond its case, it is then unverified; a username that was the e-mail follows it"},
+				Note: "beyond the case of ASCII letters, it is then unverified; a username that was the e-mail follows it"},
 			{Path: "mobile", Field: "Mobile", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged, Note: "`\"\"` is none"},
 			{Path: "subrole", Field: "Roles", Effect: Replaces, Null: NullRefused, Absent: AbsentUnchanged,
 				Note: "the present one changes nothing; another replaces all roles that have a subrole"},

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
@@ -74,14 +73,14 @@ func Folded(u store.User) store.User {
 	return u
 }
 
-// SwapCase gives a text that is another, but the same ignoring case: s with some of its letters in the other case. It
-// gives false where s has none.
-func SwapCase(s string) (string, bool) {
+// SwapASCIICase returns s with its ASCII letters in the other case, and false where it has none.
+func SwapASCIICase(s string) (string, bool) {
 	swapped := strings.Map(func(r rune) rune {
-		for _, other := range []rune{unicode.ToUpper(r), unicode.ToLower(r)} {
-			if other != r && store.Fold(string(other)) == store.Fold(string(r)) {
-				return other
-			}
+		switch {
+		case 'a' <= r && r <= 'z':
+			return r - 'a' + 'A'
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
 		}
 		return r
 	}, s)

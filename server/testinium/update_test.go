@@ -119,6 +119,26 @@ func TestDocumentedBodyWorksAsItStands(t *testing.T) {
 	})
 }
 
+func TestPutOfInvisibleCharacters(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		body := func(username, email string) string {
+			return `{"name":"Ada","surname":"King","username":"` + username + `","email":"` + email + `","enabled":true,` +
+				`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[]}`
+		}
+		a := sendPut(s, servertest.Manager(), adaPath, body("ad\u200bmin", "ad\u00admin@example.com"))
+		for _, member := range []string{"username", "email"} {
+			if a.Status != 400 || !strings.Contains(string(a.Body), member+" must not contain invisible characters") {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		}
+		sendPut(s, servertest.Manager(), adaPath, body("max", "max@straße.example"))
+		if s.FindUser(t, servertest.Ada).EmailVerified {
+			t.Error("another e-mail is verified")
+		}
+	})
+}
+
 func TestPutReplacesWhatItNames(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

@@ -257,7 +257,7 @@ func TestTheUsernameFollowsTheEmailWhileItIsTheEmail(t *testing.T) {
 	})
 }
 
-func TestAnEmailThatAPatchChangesInCaseAloneStaysVerified(t *testing.T) {
+func TestPatchOfASCIICaseStaysVerified(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -265,7 +265,7 @@ func TestAnEmailThatAPatchChangesInCaseAloneStaysVerified(t *testing.T) {
 			u := storetest.UserGen().Draw(t, "user")
 			u.EmailVerified = true
 			before := s.CreateUser(t, u)
-			email, ok := servertest.SwapCase(before.Email)
+			email, ok := servertest.SwapASCIICase(before.Email)
 			if !ok {
 				t.Skip("an e-mail without case")
 			}

@@ -288,6 +288,35 @@ func TestPatchEmailChangedBeyondItsCaseIsUnverified(t *testing.T) {
 	})
 }
 
+func TestPatchToAnotherMailboxIsUnverified(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		for from, to := range map[string]string{
+			"max@strasse.example": "max@straße.example", "max@bücher.example": "max@xn--bcher-kva.example",
+			"kim@example.com": "\u212aim@example.com", "ren\u00e9@example.com": "rene\u0301@example.com", "sam@example.com": "\u017fam@example.com",
+		} {
+			sendPatch(s, servertest.Manager(), adaPath, `{"email":"`+from+`"}`).Expect(t, 200, patchSuccess)
+			if _, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(servertest.Sandbox, servertest.Ada), store.Change{
+				Edit: func(u *store.User) error { u.EmailVerified = true; return nil },
+			}); err != nil {
+				t.Fatal(err)
+			}
+			a := sendPatch(s, servertest.Manager(), adaPath, `{"email":"`+to+`"}`)
+			a.ExpectHeader(t, "Dragoman-Changed", "email, is_email_verified")
+		}
+	})
+}
+
+func TestPatchRefusesInvisibleCharacters(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		a := sendPatch(s, servertest.Manager(), adaPath, `{"email":"ada\u202e@example.com"}`)
+		if a.Status != 400 || !strings.Contains(string(a.Body), `"field":"email","message":"email must not contain invisible characters`) {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	})
+}
+
 func TestPatchThatChangesNothingWritesNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
