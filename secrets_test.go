@@ -52,6 +52,7 @@ var commandLines = map[string][]string{
 	"backup":         {"backup.db", "secrets.csv", "none/backup.db"},
 	"rekey":          {""},
 	"changes number": {""},
+	"collisions":     {""},
 	"token":          {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"ready":          {"--listen=127.0.0.1:1", "--listen=nowhere"},
 	"version":        {"", "--format=json"},

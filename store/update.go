@@ -88,6 +88,7 @@ func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 	refused := c.Edit(&after)
 	keepBookkeeping(&before, &after)
 	normalize(&after)
+	after.fold(&before)
 	edited := Diff(&before, &after)
 	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
 	return s.refusal(ctx, s.read, &before, &after, refused, invalid)

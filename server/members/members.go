@@ -154,6 +154,7 @@ var Unnamed = map[string]string{
 	"LastNameFold":      "computed from LastName",
 	"UsernameFold":      "computed from Username",
 	"EmailFold":         "computed from Email",
+	"EmailSearch":       "computed from Email",
 	"AccessTokenSealed": "AccessToken as it is stored",
 	"VCSPasswordSealed": "VCSPassword as it is stored",
 	"Version":           "the header ETag of every dialect",
