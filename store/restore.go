@@ -56,6 +56,7 @@ func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) 
 	after := before.clone()
 	refused := s.undo(&after, changes)
 	normalize(&after)
+	after.fold(&before)
 	changed = Diff(&before, &after)
 	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(changed, f) })
 	if refused != nil || len(invalid) > 0 {
