@@ -33,7 +33,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 run: ## Start the embedded server with an invented directory, and print calls to paste
-	$(GO) run . serve --dev
+	$(GO) run -pgo=off . serve --dev
 
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"

@@ -20,6 +20,7 @@ import (
 
 // stepsOfCI names the step of .ci/run that runs each make command of the manual, with which TestManualRuns does not repeat it.
 var stepsOfCI = map[string]string{
+	"make run":          ".ci/newcomer",
 	"make build":        "make schemathesis", // begins with it
 	"make test":         "make test",
 	"make schemathesis": "make schemathesis",
