@@ -27,7 +27,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript python ogen lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -122,7 +122,7 @@ fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
 schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against its documents; with TEST_POSTGRES_DSN set, on Postgres as well. EXAMPLES and SEED say with what
 	$(SCHEMATHESIS)/venv/bin/python $(SCHEMATHESIS)/gate.py --examples $(EXAMPLES) --seed $(SEED)
 
-$(SCHEMATHESIS)/venv/made: $(SCHEMATHESIS)/requirements.txt
+.ci/%/venv/made: .ci/%/requirements.txt
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
@@ -174,6 +174,12 @@ allocations: ## Record how often each kind of request allocates memory; needs TE
 
 typescript: ## Make TypeScript clients of the served documents and run them against the server; needs Node.js 20 with npm
 	GO="$(GO)" .ci/typescript/run
+
+python: .ci/python/venv/made ## Make Python clients of the served documents and run them against the server; needs Python 3.11
+	GO="$(GO)" .ci/python/run
+
+ogen: ## Make ogen's Go clients of the documents and run them against the server
+	GO="$(GO)" .ci/ogen/run
 
 lint-openapi: ## Redocly: look for what is wrong or missing in the documents; needs Node.js 20 with npm
 	@command -v npm >/dev/null || { echo "This needs Node.js 20 or later with npm." >&2; exit 1; }
