@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// stepsOfCI names the step of .ci/run that runs each make command of the manual, with which TestManualRuns does not repeat it.
+// stepsOfCI names the step of .ci/run that runs each make command of the manual. TestManualRuns skips these commands.
 var stepsOfCI = map[string]string{
 	"make run":          ".ci/newcomer",
 	"make build":        "make schemathesis", // begins with it
@@ -31,9 +31,9 @@ var stepsOfCI = map[string]string{
 // one shell and one empty folder, with the program on the PATH.
 //
 // A line that begins with "$ " is a command, which goes on over backslashes and here-documents. The lines below it are what
-// it must print. There "..." stands for anything within a line, and for any lines where it is alone. What differs from run to
-// run is compared by its form: see forms. A server that a page starts runs until the page ends, on ports of its own; lines of
-// its log are compared apart from what else it prints, and the page shows some of them.
+// it must print. There "..." stands for anything within a line, and for any lines where it is alone. Values that differ from
+// run to run are compared by their form alone: see forms. A server that a page starts runs until the page ends, on free ports.
+// Its log and its other output are compared apart, and the page need not show all lines of the log.
 //
 // A block that only other programs or machines can run is a sh block below a comment, <!-- not run: REASON -->.
 func TestManualRuns(t *testing.T) {
@@ -48,7 +48,7 @@ func TestManualRuns(t *testing.T) {
 			if strings.Contains(text, "$ curl ") {
 				tool(t, "curl")
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			t.Cleanup(cancel)
 			r := newReader(ctx, t)
 			r.run(commands)
@@ -59,8 +59,8 @@ func TestManualRuns(t *testing.T) {
 	}
 }
 
-// TestCommandsOfManualAreRunSomewhere looks after those that TestManualRuns leaves out.
-func TestCommandsOfManualAreRunSomewhere(t *testing.T) {
+// TestManualSaysWhatIsNotRun: each block of commands is run by TestManualRuns or by .ci/run, or says why it is not.
+func TestManualSaysWhatIsNotRun(t *testing.T) {
 	t.Parallel()
 	ci, err := os.ReadFile(".ci/run")
 	if err != nil {
@@ -70,7 +70,7 @@ func TestCommandsOfManualAreRunSomewhere(t *testing.T) {
 	for path, text := range manual(t) {
 		for _, b := range block.FindAllStringSubmatch(text, -1) {
 			reason, language, content := b[1], b[2], b[3]
-			if language == "sh" && reason == "" {
+			if slices.Contains([]string{"sh", "bash", "shell"}, language) && reason == "" {
 				t.Errorf("%s: make this a console block, which is run, or say above it why it is not, <!-- not run: REASON -->:\n%s", path, content)
 			}
 			if language == "console" && !strings.HasPrefix(content, "$ ") {
@@ -141,13 +141,13 @@ func cutCommand(lines []string) (c shellCommand, rest []string) {
 	}, lines[next:]
 }
 
-// reader is somebody who tries what a page says.
+// reader runs the commands of one page.
 type reader struct {
 	t       *testing.T
 	dir     string
 	shell   io.WriteCloser
 	printed *bufio.Reader
-	ports   []string // each as in the page, and as it is: for strings.NewReplacer
+	ports   []string // pairs for strings.NewReplacer: a port in the page, and the one that the test uses
 }
 
 func newReader(ctx context.Context, t *testing.T) *reader {
@@ -183,12 +183,13 @@ func newReader(ctx context.Context, t *testing.T) *reader {
 	}()
 	t.Cleanup(func() {
 		r.shell.Close()
+		read.Close() // else the shell may wait for somebody who reads
 		<-ended
 	})
 	return r
 }
 
-// run gives commands to the shell, and compares what they print. It goes on while a server runs that one of them starts.
+// run runs commands and compares what they print. Those after a "dragoman serve" run while that server does.
 func (r *reader) run(commands []shellCommand) {
 	for i, c := range commands {
 		if _, isMake := c.makeTarget(); isMake {
@@ -214,7 +215,7 @@ const endOfOutput = "that is what it printed"
 
 // enter runs a command in the shell, and returns what it printed.
 func (r *reader) enter(command string) string {
-	// The newline is for output that ends with none.
+	// The empty line ends output that does not end in a newline.
 	if _, err := fmt.Fprintf(r.shell, "{\n%s\n} </dev/null\necho\necho '%s'\n", r.real(command), endOfOutput); err != nil {
 		r.t.Error(err)
 	}
@@ -231,7 +232,7 @@ func (r *reader) enter(command string) string {
 	}
 }
 
-// real replaces the ports of a page by those that the test has.
+// real replaces the ports of the page by those that the test uses.
 func (r *reader) real(text string) string { return strings.NewReplacer(r.ports...).Replace(text) }
 
 // splitLog separates the lines of a log from others.
@@ -246,7 +247,7 @@ func splitLog(text string) (log, others string) {
 	return log, others
 }
 
-// forms are what is compared by its form alone, and what stands for it.
+// forms are the values that are compared by their form alone, and the name that replaces them on both sides.
 var forms = []struct {
 	form *regexp.Regexp
 	name string
@@ -260,7 +261,7 @@ var forms = []struct {
 	{regexp.MustCompile(`\b\d+ (bytes|requests)\b`), "SIZE"},
 }
 
-// compare holds what a command printed against what the page says.
+// compare reports an error if a command did not print what the page says.
 func (r *reader) compare(command, got, want string) {
 	got = strings.ReplaceAll(strings.TrimRight(got, "\n"), "\r", "")
 	pattern := strings.TrimRight(r.real(want), "\n")
@@ -276,7 +277,7 @@ func (r *reader) compare(command, got, want string) {
 	}
 }
 
-// freePort returns a port that nobody listens on, and that no outgoing connection is given.
+// freePort returns a port that nobody listens on, below those that outgoing connections take.
 func freePort(t *testing.T) string {
 	for range 20 {
 		port := fmt.Sprint(20000 + rand.IntN(12000))
