@@ -24,10 +24,16 @@ func (*backupCommand) Help() string {
 
 // Run copies the database.
 func (c *backupCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if err := checkFolder("FILE", c.File); err != nil {
+		return err
+	}
 	copied, err := store.Backup(ctx, c.Database, c.File)
 	switch {
 	case errors.Is(err, store.ErrNotSQLite):
-		return badInput{errors.New("only a SQLite database is backed up by this: for PostgreSQL use pg_dump, as in pg_dump --format=custom --no-owner --file=FILE URL")}
+		return badInput{errors.New("only a SQLite database is backed up by this, see --database (DRAGOMAN_DATABASE): for PostgreSQL use pg_dump, as in pg_dump --format=custom --no-owner --file=FILE URL")}
 	case errors.Is(err, fs.ErrExist):
 		return badInput{fmt.Errorf("%s is there already: name a file that is not", c.File)}
 	case err != nil:

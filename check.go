@@ -126,7 +126,7 @@ func (c *checkCommand) checkFiles() error {
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("the report could not be written: %w", err)
+			return fmt.Errorf("the report could not be written to %s, see --output, --json and --junit: %w", file, err)
 		}
 	}
 	return nil
@@ -202,6 +202,9 @@ func (c *checkCommand) config() (config conformance.Config, err error) {
 		Dialect: c.Dialect, Target: c.Target, Customer: c.Customer, User: c.User, Company: c.Company,
 		Only: c.Only, Skip: c.Skip, Timeout: c.Timeout, Rate: c.Rate, MaxRequests: c.MaxRequests, Writers: c.Writers,
 	}
+	if err := c.missing(); err != nil {
+		return config, err
+	}
 	if config.Token, err = secretOrFile(c.Token, c.TokenFile); err != nil {
 		return config, err
 	}
@@ -212,6 +215,29 @@ func (c *checkCommand) config() (config conformance.Config, err error) {
 	config.Require = allOr(c.Require, conformance.Features)
 	config.Transport, err = transport(c.CACert, c.Writers)
 	return config, err
+}
+
+// missing names all that a run needs and was not given.
+func (c *checkCommand) missing() error {
+	var names, flags []string
+	for _, needed := range []struct{ name, flag, value string }{
+		{"target", "--target", c.Target},
+		{"dialect", "--dialect", c.Dialect},
+		{"token", "--token-file", c.Token + c.TokenFile},
+		{"customer", "--customer", c.Customer},
+		{"user", "--user", c.User},
+	} {
+		if needed.value == "" {
+			variable := strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(needed.flag, "--"), "-", "_"))
+			names = append(names, "no "+needed.name)
+			flags = append(flags, fmt.Sprintf("%s (DRAGOMAN_CHECK_%s)", needed.flag, variable))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("there is %s: set %s\nfor example: dragoman check --target https://staging.example.com --dialect worth --token-file FILE --customer ID --user ID",
+		strings.Join(names, ", "), strings.Join(flags, ", "))
 }
 
 // allOr gives names as what they name; one of them may be "all".
@@ -233,10 +259,10 @@ func secretOrFile(secret, file string) (string, error) {
 	}
 	text, err := os.ReadFile(file) // #nosec G304 -- whoever runs the command names the file
 	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
+		return "", fmt.Errorf("read the token of --token-file or --other-token-file: %w", err)
 	}
 	if secret = strings.TrimSpace(string(text)); secret == "" {
-		return "", fmt.Errorf("read the token: %s is empty", file)
+		return "", fmt.Errorf("read the token of --token-file or --other-token-file: %s is empty", file)
 	}
 	return secret, nil
 }
@@ -250,14 +276,14 @@ func transport(caCert string, writers int) (http.RoundTripper, error) {
 	}
 	pem, err := os.ReadFile(caCert) // #nosec G304 -- whoever runs the command names the file
 	if err != nil {
-		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+		return nil, fmt.Errorf("read the authority's certificate of --ca-cert: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read the authority's certificate: %s holds none", caCert)
+		return nil, fmt.Errorf("read the authority's certificate of --ca-cert: %s holds none", caCert)
 	}
 	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return t, nil

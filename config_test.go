@@ -110,9 +110,9 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 	}{
 		{"-DRAGOMAN_SECRET_KEY -DRAGOMAN_JWT_SECRET", "", noTokenKey + "\n" + noSecretKey},
 		{"DRAGOMAN_SECRET_KEY=short DRAGOMAN_OLD_SECRET_KEY=short,shorter DRAGOMAN_JWT_SECRET=short", "",
-			"the secret key is not 32 bytes in base64: set DRAGOMAN_SECRET_KEY to one that `openssl rand -base64 32` has made\n" +
-				"an old secret key is not 32 bytes in base64: see DRAGOMAN_OLD_SECRET_KEY\nan old secret key is not 32 bytes in base64: see DRAGOMAN_OLD_SECRET_KEY\n" +
-				"the secret has 5 bytes and needs at least 32"},
+			"the secret key is not 32 bytes in base64: set --secret-key (DRAGOMAN_SECRET_KEY) to one that `openssl rand -base64 32` has made\n" +
+				strings.Repeat("an old secret key is not 32 bytes in base64: set --old-secret-key (DRAGOMAN_OLD_SECRET_KEY) to keys that --secret-key has had, as they were\n", 2) +
+				"the secret has 5 bytes and needs at least 32: set --jwt-secret (DRAGOMAN_JWT_SECRET) to one that `openssl rand -base64 48` has made"},
 		{"DRAGOMAN_SECRET_KEY_FILE=some.file", "", "DRAGOMAN_SECRET_KEY and DRAGOMAN_SECRET_KEY_FILE are both set: unset one of them"},
 		{"-DRAGOMAN_SECRET_KEY DRAGOMAN_SECRET_KEY_FILE=none.file", "", "DRAGOMAN_SECRET_KEY_FILE: open none.file: no such file or directory"},
 		{"-DRAGOMAN_JWT_SECRET DRAGOMAN_JWT_SECRET_FILE=empty.file", "", "DRAGOMAN_JWT_SECRET_FILE: empty.file is empty"},
@@ -127,28 +127,28 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 				`DRAGOMAN_LOG_LEVEL must be one of text, json, not "loud"` + "\n" +
 				`DRAGOMAN_DEV must be true or false, not "maybe"`},
 		{"DRAGOMAN_TLS_CERT=none.file", "", "DRAGOMAN_TLS_CERT cannot be used: stat DIR/none.file: no such file or directory"},
-		{"DRAGOMAN_CONFIG=none.yaml", "", "configuration file: open none.yaml: no such file or directory"},
+		{"DRAGOMAN_CONFIG=none.yaml", "", "configuration file of --config (DRAGOMAN_CONFIG): open none.yaml: no such file or directory"},
 		{"", "--jwks-url=http://keys.example.com/ --jwks-refresh=1ms --jwt-public-key-file=some.file",
-			"the public key file holds no PEM block\na public key needs an issuer and an audience, or any token that its owner signs for anyone would be accepted\n" +
-				"there is both a public key and a JWKS URL: give one of them, the set can have the key\n" +
-				"the JWKS would be read anew every 1ms, and the least is 1s\n" +
-				"the JWKS URL must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json"},
-		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, or any token that its owner signs for anyone would be accepted"},
+			"the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds no PEM block\na public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted\n" +
+				"there is both a public key and a JWKS URL: give one of them, --jwt-public-key-file or --jwks-url, the set can have the key\n" +
+				"the JWKS would be read anew every 1ms, and the least is 1s: set --jwks-refresh\n" +
+				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json"},
+		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"},
 		{"", "--listen=8080 --database=mysql://h/d --tls-cert=some.file --cors-origin=x --rate-limit-address=-1 --rate-limit-principal-burst=0",
-			`"8080" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL must begin with sqlite:, postgres:// or postgresql://\n" +
-				"limit each address: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
-				"limit each principal: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
+			`"8080" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +
+				"--rate-limit-address and --rate-limit-address-burst: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
+				"--rate-limit-principal and --rate-limit-principal-burst: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key\n" +
 				`--cors-origin "x" does not begin with http:// or https://: give an origin such as https://app.example.com, a scheme and a host and perhaps a port`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
-				`"127.0.0.1:65536" is no address to listen on, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
+				`"127.0.0.1:65536" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
 		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",
-			"the wait for the database must not be negative, and is -2s\nthe number of remembered users must be from 0 to 10000000, and is -1\nthe time-out for an idle connection must not be negative, and is -1s\n" +
-				"the time-out for a request (30s, and 0s is none) must be shorter than the one for writing an answer (30s), or its 503 could not be written"},
+			"--database-wait must not be negative, and is -2s\n--remembered-users must be from 0 to 10000000, and is -1\n--idle-timeout must not be negative, and is -1s\n" +
+				"--request-timeout (30s, and 0s is none) must be shorter than --write-timeout (30s), or its 503 could not be written"},
 		{"", "--dev --listen=0.0.0.0:8080 --tls-cert=some.file --tls-key=some.file",
-			"--dev listens on a loopback address only, such as 127.0.0.1:8080\n--dev speaks plain HTTP: leave out --tls-cert and --tls-key"},
+			"--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)\n--dev speaks plain HTTP: leave out --tls-cert and --tls-key"},
 	} {
 		want := "dragoman: error: " + strings.ReplaceAll(c.want, "\n", "\n                 ") + "\n"
 		want = strings.Replace(want, "one of text, json, not", "one of debug, info, warn, error, not", 1)

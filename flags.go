@@ -25,12 +25,12 @@ func (f secretKeyFlags) decode() (key []byte, old [][]byte, err error) {
 	if f.SecretKey == "" {
 		problems.Add(errors.New("no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`, or try `--dev`"))
 	} else if key, err = decodeSecretKey(f.SecretKey); err != nil {
-		problems.Add(errors.New("the secret key is not 32 bytes in base64: set DRAGOMAN_SECRET_KEY to one that `openssl rand -base64 32` has made"))
+		problems.Add(errors.New("the secret key is not 32 bytes in base64: set --secret-key (DRAGOMAN_SECRET_KEY) to one that `openssl rand -base64 32` has made"))
 	}
 	for _, text := range f.OldSecretKey {
 		k, err := decodeSecretKey(text)
 		if err != nil {
-			problems.Add(errors.New("an old secret key is not 32 bytes in base64: see DRAGOMAN_OLD_SECRET_KEY"))
+			problems.Add(errors.New("an old secret key is not 32 bytes in base64: set --old-secret-key (DRAGOMAN_OLD_SECRET_KEY) to keys that --secret-key has had, as they were"))
 			continue
 		}
 		old = append(old, k)
@@ -70,6 +70,9 @@ func (f *storeFlags) openOrCreate(ctx context.Context) (*store.Store, error) {
 }
 
 func (f *storeFlags) openStore(ctx context.Context, developmentKey func() (string, error), existing bool) (*store.Store, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	configured := f.SecretKey != ""
 	key, old, err := f.keys(developmentKey)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -80,10 +81,17 @@ type databaseFlag struct {
 	DatabaseWait time.Duration `default:"1m" help:"How long to wait for a database that is not there yet when the program starts (${default})."`
 }
 
+// check returns what is wrong with the URL, as settings.Problems.
+func (f *databaseFlag) check() error {
+	var problems settings.Problems
+	problems.Add(store.CheckURL(f.Database))
+	return problems.Err()
+}
+
 // patience waits for the database, and says so on standard error.
 func (f *databaseFlag) patience() store.Patience {
 	return store.Patience{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
-		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
+		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 	}}
 }
 
@@ -182,7 +190,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 		return err
 	}
 	if c.Dev && c.JWTSecret != "" {
-		if err := dev.Greet(os.Stdout, l.Addr().String(), c.Docs, keys, time.Now()); err != nil {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), s.APIs(), c.Docs, keys, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -217,7 +225,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	if c.JWTSecret == mock.Secret {
-		problems.Add(errors.New("the secret of tokens is the mock's, which everybody knows: choose another"))
+		problems.Add(errors.New("the secret of tokens is the mock's, which everybody knows: set --jwt-secret (DRAGOMAN_JWT_SECRET) to another"))
 	}
 	secretKey, oldSecretKeys, err := c.secretKeyFlags.decode()
 	problems.Add(err)
@@ -228,7 +236,7 @@ func (c *serveCommand) config() (server.Config, error) {
 	var publicKey []byte
 	if c.JWTPublicKeyFile != "" {
 		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
-			problems.Add(fmt.Errorf("read the public key: %w", err))
+			problems.Add(fmt.Errorf("read the public key of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE): %w", err))
 		}
 	}
 	log, level := c.logger()
@@ -270,6 +278,9 @@ type migrateCommand struct{ databaseFlag }
 
 // Run applies what is not applied yet.
 func (c *migrateCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	applied, err := store.Migrate(ctx, c.Database, c.patience())
 	if err != nil {
 		return err
@@ -320,7 +331,7 @@ func (c *tokenCommand) Run() error {
 		Names:       c.claimFlags.names(),
 	}, time.Now())
 	if err != nil {
-		return err
+		return settings.Problems{err}
 	}
 	fmt.Println(token)
 	return nil
@@ -356,6 +367,9 @@ func (c *readyCommand) Run(ctx context.Context) error {
 	files := server.TLS{CertFile: c.TLSCert, KeyFile: c.TLSKey}
 	if err := files.Check(); err != nil {
 		return settings.Problems{err}
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return settings.Problems{fmt.Errorf("%q is no address to ask at: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080", c.Listen)}
 	}
 	return server.CheckReady(ctx, c.Listen, files.CertFile)
 }

@@ -73,7 +73,7 @@ func (c *serveCommand) serveMock(ctx context.Context, m *mock.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := mock.Greet(os.Stdout, l.Addr(), c.MockSeed, c.Docs); err != nil {
+	if err := mock.Greet(os.Stdout, l.Addr(), m.APIs(), c.MockSeed, c.Docs); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	return m.Serve(ctx, l)

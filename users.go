@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,6 +80,9 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		source, err = userfile.CopySource(ctx, os.Stdin)
 	} else {
 		source, err = userfile.OpenSource(ctx, c.File)
+	}
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && c.File != standard {
+		return badInput{fmt.Errorf("FILE: %w", err)}
 	}
 	if err != nil {
 		return err
@@ -152,6 +157,11 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Output != "" {
+		if err := checkFolder("--output", c.Output); err != nil {
+			return err
+		}
+	}
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -172,7 +182,18 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 		err = userfile.WriteFile(c.Output, write)
 	}
 	bar.clear()
+	if errors.Is(err, store.ErrNotFound) && customer != nil {
+		return badInput{fmt.Errorf("there is no customer %s, as --customer has it", plain(c.Customer))}
+	}
 	return blame(err)
+}
+
+// checkFolder refuses a file to be written by the argument or flag of this name, whose folder is not there.
+func checkFolder(name, file string) error {
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return badInput{fmt.Errorf("%s cannot be written: %w", name, err)}
+	}
+	return nil
 }
 
 // parseCustomer reads the id or the UUID of a customer; nil if there is none.

@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -146,9 +144,9 @@ func (s *Server) startAdmin() (*adminListener, error) {
 	if s.c.Admin.Listen == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", s.c.Admin.Listen)
+	l, err := listen(adminAddress, s.c.Admin.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen for the administrator: %w", err)
+		return nil, err
 	}
 	a := &adminListener{
 		server: &http.Server{

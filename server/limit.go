@@ -31,7 +31,7 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 	}
 	l, err := dialect.NewLimiter(whose, r, c.Now)
 	if err != nil {
-		return nil, fmt.Errorf("limit each %s: %w", whose, err)
+		return nil, fmt.Errorf("--rate-limit-%s and --rate-limit-%s-burst: %w", whose, whose, err)
 	}
 	return l, nil
 }

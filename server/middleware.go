@@ -17,15 +17,15 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// newEcho builds the router with everything mounted on it.
-func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *health, w *watch) (*echo.Echo, error) {
+// newEcho builds the router with everything mounted on it, and returns the dialects that are.
+func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *health, w *watch) (*echo.Echo, []*dialect.Dialect, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	f := &front{Config: c, addresses: addresses, watch: w}
 	for _, mount := range dialects {
 		d, err := mount(e, service)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		f.dialects = append(f.dialects, d)
 	}
@@ -39,7 +39,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	around := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
 	origins, err := parseOrigins(c.CORS)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(origins) > 0 {
 		around = append(around, newCORS(origins, f.dialects))
@@ -47,7 +47,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	e.Use(once(append(around, f.limitAddress, f.answerServerOptions)))
 	pages, err := docs.Handlers(f.dialects, c.Docs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for path, page := range pages {
 		e.GET(path, echo.WrapHandler(page))
@@ -58,10 +58,10 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		e.POST(resetPath, c.Mock.reset, newGuard(c.Listen, c.Admin.Hosts, origins).middleware)
 	}
 	if err := addHead(e); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f.methods = allowed(e)
-	return e, nil
+	return e, f.dialects, nil
 }
 
 // addHead serves a HEAD wherever there is a GET (RFC 9110, section 9.1), by the same handler.

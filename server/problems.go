@@ -3,8 +3,10 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -22,15 +24,15 @@ func (c Config) Problems() (problems []error) {
 			problems = append(problems, err)
 		}
 	}
-	add(checkListen(c.Listen))
+	add(checkListen(publicAddress, c.Listen))
 	add(c.Admin.check(c.Listen))
 	add(store.CheckURL(c.Database))
 	problems = append(problems, c.Auth.Problems()...)
 	if c.DatabaseWait < 0 {
-		add(fmt.Errorf("the wait for the database must not be negative, and is %s", c.DatabaseWait))
+		add(fmt.Errorf("--database-wait must not be negative, and is %s", c.DatabaseWait))
 	}
 	if n := c.RememberedUsers; n != nil && (*n < 0 || *n > maxRememberedUsers) {
-		add(fmt.Errorf("the number of remembered users must be from 0 to %d, and is %d", maxRememberedUsers, *n))
+		add(fmt.Errorf("--remembered-users must be from 0 to %d, and is %d", maxRememberedUsers, *n))
 	}
 	problems = append(problems, c.Timeouts.problems()...)
 	for _, limit := range []struct {
@@ -41,7 +43,7 @@ func (c Config) Problems() (problems []error) {
 		add(err)
 	}
 	if c.Limits.InFlight < 0 {
-		add(fmt.Errorf("the number of requests in flight of one subject must not be negative, and is %d", c.Limits.InFlight))
+		add(fmt.Errorf("--max-in-flight must not be negative, and is %d", c.Limits.InFlight))
 	}
 	_, err := c.TLS.load(c.Log)
 	add(err)
@@ -59,41 +61,67 @@ func (c Config) Problems() (problems []error) {
 func (a Admin) check(public string) error {
 	switch {
 	case a.Listen == "" && a.Profiles:
-		return errors.New("profiles are served by the admin listener alone, and there is none")
+		return fmt.Errorf("--admin-pprof: profiles are served by the admin listener alone, and there is none: set %s, such as to 127.0.0.1:9090", adminAddress)
 	case a.Listen == "":
 		return nil
 	case a.Listen == public && !strings.HasSuffix(public, ":0"):
-		return fmt.Errorf("the admin listener cannot be at %s, where everybody is served", public)
+		return fmt.Errorf("the admin listener cannot be at %s, where everybody is served: choose another address for %s", public, adminAddress)
 	}
-	return checkListen(a.Listen)
+	return checkListen(adminAddress, a.Listen)
 }
 
-func checkListen(address string) error {
+// The settings of the two addresses, as messages name them.
+const (
+	publicAddress = "--listen (DRAGOMAN_LISTEN)"
+	adminAddress  = "--admin-listen (DRAGOMAN_ADMIN_LISTEN)"
+)
+
+func checkListen(setting, address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no address to listen on, such as 127.0.0.1:8080", address)
+		return fmt.Errorf("%q is no address to listen on: set %s to HOST:PORT, such as 127.0.0.1:8080", address, setting)
 	}
 	return nil
+}
+
+// listen takes the address of a setting.
+func listen(setting, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	var lookup *net.DNSError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("another program listens on %s already: stop it, or choose another port with %s: %w", address, setting, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("this account may not listen on %s: choose a port from 1024 on with %s: %w", address, setting, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: set %s to one that is, or to 0.0.0.0:PORT for all of them: %w", address, setting, err)
+	case errors.As(err, &lookup):
+		return nil, fmt.Errorf("the host of %s cannot be found: set %s to an address of this machine: %w", address, setting, err)
+	}
+	return nil, fmt.Errorf("listen on %s, as %s says: %w", address, setting, err)
 }
 
 // problems tells which time-outs cannot be, alone or together.
 func (t Timeouts) problems() (problems []error) {
 	for _, timeout := range []struct {
-		what string
+		flag string
 		d    time.Duration
 	}{
-		{"reading a request's header", t.ReadHeader}, {"reading a request", t.Read}, {"writing an answer", t.Write},
-		{"an idle connection", t.Idle}, {"a request", t.Request}, {"draining", t.Drain}, {"stopping", t.Shutdown},
+		{"--read-header-timeout", t.ReadHeader}, {"--read-timeout", t.Read}, {"--write-timeout", t.Write},
+		{"--idle-timeout", t.Idle}, {"--request-timeout", t.Request}, {"--drain-delay", t.Drain}, {"--shutdown-timeout", t.Shutdown},
 	} {
 		if timeout.d < 0 {
-			problems = append(problems, fmt.Errorf("the time-out for %s must not be negative, and is %s", timeout.what, timeout.d))
+			problems = append(problems, fmt.Errorf("%s must not be negative, and is %s", timeout.flag, timeout.d))
 		}
 	}
 	if t.Write > 0 && (t.Request == 0 || t.Request >= t.Write) {
-		problems = append(problems, fmt.Errorf("the time-out for a request (%s, and 0s is none) must be shorter than the one for writing an answer (%s), or its 503 could not be written", t.Request, t.Write))
+		problems = append(problems, fmt.Errorf("--request-timeout (%s, and 0s is none) must be shorter than --write-timeout (%s), or its 503 could not be written", t.Request, t.Write))
 	}
 	return problems
 }

@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +80,7 @@ type Server struct {
 	verifier *auth.Verifier
 	health   *health
 	echo     *echo.Echo
+	dialects []*dialect.Dialect
 	tls      *tls.Config // nil: plain HTTP
 	watch    *watch
 	c        Config
@@ -125,7 +128,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		SecretKey:       c.SecretKey,
 		OldSecretKeys:   c.OldSecretKeys,
 		Patience: store.Patience{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
-			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.String())
+			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 		}},
 		Now:      c.Now,
 		Observer: w.observer(),
@@ -136,7 +139,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	s, err := store.Open(ctx, directory)
 	if err != nil {
 		verifier.Close()
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, err
 	}
 	if err := warnOfCollisions(ctx, s, c.Log); err != nil {
 		verifier.Close()
@@ -144,7 +147,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	h := &health{store: s, verifier: verifier, log: c.Log}
 	w.stopping = h.draining.Load
-	e, err := newEcho(c, &dialect.Service{
+	e, mounted, err := newEcho(c, &dialect.Service{
 		Store:          s,
 		Verifier:       verifier,
 		Policy:         auth.Policy{Roles: s.Catalogue()},
@@ -163,7 +166,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: own.expiry(),
 		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused, "in_flight": inFlight.Refused},
 	})
-	return &Server{store: s, verifier: verifier, health: h, echo: e, tls: own.config(), watch: w, c: c}, nil
+	return &Server{store: s, verifier: verifier, health: h, echo: e, dialects: mounted, tls: own.config(), watch: w, c: c}, nil
 }
 
 // ServeHTTP answers one request.
@@ -172,6 +175,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { serveLinger
 // Store is the directory being served.
 func (s *Server) Store() *store.Store { return s.store }
 
+// APIs yields the names of the APIs that are served, as people read them, and where the paths of each begin.
+func (s *Server) APIs() iter.Seq2[string, string] {
+	return func(yield func(name, path string) bool) {
+		for _, d := range s.dialects {
+			if !yield(strings.ToUpper(d.Name[:1])+d.Name[1:], d.BasePath()) {
+				return
+			}
+		}
+	}
+}
+
 // Close ends what the server does in the background and closes the directory.
 func (s *Server) Close() error {
 	s.verifier.Close()
@@ -179,13 +193,7 @@ func (s *Server) Close() error {
 }
 
 // Listen takes the configured address. Port 0 takes a free one, which the listener tells.
-func (s *Server) Listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", s.c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return l, nil
-}
+func (s *Server) Listen() (net.Listener, error) { return listen(publicAddress, s.c.Listen) }
 
 // Serve answers requests on l until ctx is done. Then it says for the time to drain that it is not ready, while it serves
 // on; takes no more connections; and lets the requests under way finish within the shutdown's time-out. It gives nil after

@@ -96,7 +96,7 @@ func (c *certificate) load() error {
 	}
 	read, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
-		return fmt.Errorf("read the certificate: %w", err)
+		return fmt.Errorf("read the certificate of --tls-cert and --tls-key: %w", err)
 	}
 	c.now = &read
 	return nil
@@ -107,7 +107,7 @@ func (t TLS) stamp() (stamp [2]fileStamp, err error) {
 	for i, name := range []string{t.CertFile, t.KeyFile} {
 		info, failed := os.Stat(name)
 		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("read the certificate: %w", failed))
+			err = errors.Join(err, fmt.Errorf("read the certificate of --tls-cert and --tls-key: %w", failed))
 			continue
 		}
 		stamp[i] = fileStamp{info.ModTime(), info.Size()}
@@ -119,15 +119,15 @@ func (t TLS) stamp() (stamp [2]fileStamp, err error) {
 func trustOnly(certFile string) (*tls.Config, error) {
 	text, err := os.ReadFile(certFile) // #nosec G304 -- the operator names the file
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate: %w", err)
+		return nil, fmt.Errorf("read the certificate of --tls-cert and --tls-key: %w", err)
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("read the certificate: %s is not PEM", certFile)
+		return nil, fmt.Errorf("read the certificate of --tls-cert and --tls-key: %s is not PEM", certFile)
 	}
 	own, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate: %w", err)
+		return nil, fmt.Errorf("read the certificate of --tls-cert and --tls-key: %w", err)
 	}
 	// The connection is to an address of this machine, which few certificates name; so one of its own names is asked for.
 	name := ""

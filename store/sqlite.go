@@ -66,10 +66,10 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 		return nil, fmt.Errorf("database file: %w", err)
 	}
 	if err := createPrivate(path); err != nil {
-		return nil, fmt.Errorf("database file: %w", err)
+		return nil, fmt.Errorf("database file of --database (DRAGOMAN_DATABASE): %w", err)
 	}
 	if err := checkWritable(path); err != nil {
-		return nil, fmt.Errorf("database file: %w", err)
+		return nil, fmt.Errorf("database file of --database (DRAGOMAN_DATABASE): %w", err)
 	}
 	opener, err := sqliteDriver()
 	if err != nil {

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/agnivade/levenshtein"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
@@ -124,11 +127,31 @@ func CheckURL(url string) error {
 		_, err := parsePostgresURL(url)
 		return err
 	}
-	return errDatabaseURL
+	return badURL(url)
 }
 
-// The URL may hold a password: it is not repeated.
-var errDatabaseURL = errors.New("database URL must begin with sqlite:, postgres:// or postgresql://")
+// plainPath is a path that is certain to be no URL, and so holds no password.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9._/~-]{1,255}$`)
+
+// badURL says of a URL without a known scheme what to write instead. It may hold a password, so it is only repeated where it is a path.
+func badURL(url string) error {
+	const must = "--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://"
+	scheme, _, _ := strings.Cut(strings.ToLower(url), ":")
+	isLike := func(others ...string) bool {
+		return len(scheme) < 20 && slices.ContainsFunc(others, func(o string) bool { return levenshtein.ComputeDistance(scheme, o) <= 2 })
+	}
+	switch {
+	case url == "":
+		return errors.New(must + ", and is empty")
+	case plainPath.MatchString(url):
+		return fmt.Errorf("%s: for a SQLite file write sqlite:%s", must, url)
+	case isLike("sqlite"):
+		return errors.New(must + ", did you mean sqlite:PATH?")
+	case isLike("postgres", "postgresql"):
+		return errors.New(must + ", did you mean postgres://USER@HOST:5432/NAME?")
+	}
+	return errors.New(must + ", such as sqlite:users.db or postgres://USER@HOST:5432/NAME")
+}
 
 const sqliteScheme = "sqlite:"
 
@@ -142,7 +165,7 @@ func openDatabase(ctx context.Context, url string, o Observer) (*database, error
 	if url == InMemory {
 		return openMemory(ctx, o)
 	}
-	return nil, errDatabaseURL
+	return nil, badURL(url)
 }
 
 func (d *database) close() error {

@@ -27,8 +27,11 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		err := open()
 		left := time.Until(end)
-		if err == nil || left <= 0 || !mayPass(err) {
+		switch {
+		case err == nil, !mayPass(err):
 			return err
+		case left <= 0:
+			return fmt.Errorf("%w; check --database (DRAGOMAN_DATABASE), or wait longer than %s with --database-wait (DRAGOMAN_DATABASE_WAIT)", err, p.For)
 		}
 		pause = min(pause, left)
 		if p.Waiting != nil {
@@ -36,7 +39,7 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the database: %w", errors.Join(context.Cause(ctx), err))
+			return fmt.Errorf("waiting for the database: %w: %w", context.Cause(ctx), err)
 		case <-time.After(pause):
 		}
 	}

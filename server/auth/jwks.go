@@ -294,7 +294,7 @@ func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper
 	u, err := url.Parse(place)
 	if err != nil {
 		// The text of err quotes the URL, which may hold a password.
-		return nil, false, errors.New("the JWKS URL is neither a URL nor a path")
+		return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path")
 	}
 	switch u.Scheme {
 	case "https", "http":
@@ -312,27 +312,27 @@ func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper
 			path, err = url.PathUnescape(u.Opaque) // file:keys.json
 		}
 		if err != nil || path == "" || u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, false, errors.New("the JWKS URL names no file of this machine: a file URL looks like file:///etc/dragoman/jwks.json")
+			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) names no file of this machine: a file URL looks like file:///etc/dragoman/jwks.json")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
 	case "":
 		if strings.ContainsAny(place, "@?") || strings.HasPrefix(place, "//") {
 			// Errors of opening a file name its path.
-			return nil, false, errors.New("the JWKS URL is neither a URL nor a path: a URL begins with https://")
+			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path: a URL begins with https://")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(place) }, true, nil
 	}
-	return nil, false, errors.New("the JWKS URL must begin with https://, or with file:// for a file")
+	return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must begin with https://, or with file:// for a file")
 }
 
 func checkKeySetURL(u *url.URL) error {
 	switch {
 	case u.Hostname() == "":
-		return errors.New("the JWKS URL has no host")
+		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) has no host")
 	case u.User != nil:
-		return errors.New("the JWKS URL has a user name or a password, which is not sent: a key set is public")
+		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) has a user name or a password, which is not sent: a key set is public")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("the JWKS URL must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json")
+		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json")
 	}
 	return nil
 }
@@ -358,7 +358,7 @@ func newKeySetClient(loopbackOnly bool) *http.Client {
 		transport.Proxy = nil
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
-				return errors.New("the JWKS URL is http and its host is not this machine")
+				return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is http and its host is not this machine")
 			}
 			return nil
 		}

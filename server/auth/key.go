@@ -19,14 +19,16 @@ const (
 	minRSABits     = 2048 // RFC 7518, section 3.3
 )
 
+const remedySecret = "set --jwt-secret (DRAGOMAN_JWT_SECRET) to one that `openssl rand -base64 48` has made" // #nosec G101 -- it is a sentence
+
 // checkSecret refuses a secret that anyone could guess or already knows.
 func checkSecret(secret []byte) error {
 	if len(secret) < minSecretBytes {
-		return fmt.Errorf("the secret has %d bytes and needs at least %d", len(secret), minSecretBytes)
+		return fmt.Errorf("the secret has %d bytes and needs at least %d: "+remedySecret, len(secret), minSecretBytes)
 	}
 	// The public key, given as the secret by mistake, would let everybody who knows it sign tokens.
 	if bytes.Contains(secret, []byte("-----BEGIN ")) {
-		return errors.New("the secret is a PEM file, where random bytes are expected")
+		return errors.New("the secret is a PEM file, where random bytes are expected: " + remedySecret + ", or name a public key with --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE)")
 	}
 	return nil
 }
@@ -36,10 +38,10 @@ func checkSecret(secret []byte) error {
 func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	block, rest := pem.Decode(file)
 	if block == nil {
-		return nil, nil, errors.New("the public key file holds no PEM block")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds no PEM block")
 	}
 	if more, _ := pem.Decode(rest); more != nil {
-		return nil, nil, errors.New("the public key file holds more than one PEM block, and which of them is meant is not clear")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds more than one PEM block, and which of them is meant is not clear")
 	}
 
 	var key any
@@ -55,12 +57,12 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 			key = certificate.PublicKey
 		}
 	case "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY":
-		return nil, nil, errors.New("the public key file holds a private key, which this server must not have")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds a private key, which this server must not have")
 	default:
-		return nil, nil, errors.New("the public key file must hold a PUBLIC KEY, an RSA PUBLIC KEY or a CERTIFICATE")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) must hold a PUBLIC KEY, an RSA PUBLIC KEY or a CERTIFICATE")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the public key file: %w", err)
+		return nil, nil, fmt.Errorf("reading the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE): %w", err)
 	}
 
 	method, err := methodOf(key)

@@ -32,10 +32,10 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		return "", err
 	}
 	if c.Subject == "" {
-		return "", errors.New("the subject is empty")
+		return "", errors.New("the subject is empty: set --subject")
 	}
 	if c.Expires < time.Second {
-		return "", fmt.Errorf("the token would expire after %s and must live for a second at least", c.Expires)
+		return "", fmt.Errorf("the token would expire after %s and must live for a second at least: set --expires", c.Expires)
 	}
 
 	names := c.Names.withDefaults()

@@ -127,7 +127,7 @@ func (c Config) Problems() (problems []error) {
 		_, _, err := parsePublicKey(c.PublicKeyPEM)
 		add(err)
 		if c.Issuer == "" || c.Audience == "" {
-			add(errors.New("a public key needs an issuer and an audience, or any token that its owner signs for anyone would be accepted"))
+			add(errors.New("a public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 		}
 	}
 	if c.JWKSURL != "" {
@@ -208,12 +208,12 @@ func (v *Verifier) Ready() error {
 // keySetProblems tells what cannot be of the configuration's key set.
 func (c Config) keySetProblems() (problems []error) {
 	if c.PublicKeyPEM != nil {
-		problems = append(problems, errors.New("there is both a public key and a JWKS URL: give one of them, the set can have the key"))
+		problems = append(problems, errors.New("there is both a public key and a JWKS URL: give one of them, --jwt-public-key-file or --jwks-url, the set can have the key"))
 	} else if c.Issuer == "" || c.Audience == "" {
-		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, or any token that its owner signs for anyone would be accepted"))
+		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 	}
 	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
-		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s", c.JWKSRefresh, minJWKSRefresh))
+		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s: set --jwks-refresh", c.JWKSRefresh, minJWKSRefresh))
 	}
 	if refresh, age := cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge); age < refresh {
 		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are read anew only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))
@@ -229,7 +229,7 @@ func (c Config) keySetProblems() (problems []error) {
 			_, err = parseKeySet(content)
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("the JWKS file cannot be used: %w", err))
+			problems = append(problems, fmt.Errorf("the JWKS file cannot be used, see --jwks-url (DRAGOMAN_JWKS_URL): %w", err))
 		}
 	}
 	return problems

@@ -115,7 +115,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 // check fills in what is empty, and gives the laws to hold.
 func (c *Config) check() ([]Law, error) {
 	if !slices.Contains(Dialects, c.Dialect) {
-		return nil, fmt.Errorf("there is no dialect %q: there are %s", c.Dialect, list(Dialects))
+		return nil, fmt.Errorf("there is no dialect %q: set --dialect to one of %s", c.Dialect, list(Dialects))
 	}
 	for _, needed := range []struct{ name, value string }{
 		{"target", c.Target}, {"token", c.Token}, {"customer", c.Customer}, {"user", c.User},
@@ -125,23 +125,23 @@ func (c *Config) check() ([]Law, error) {
 		}
 	}
 	if c.Token == c.OtherToken {
-		return nil, errors.New("the other token is the same: it must be one of a caller who has no rights in the customer")
+		return nil, errors.New("the other token is the same: --other-token must be one of a caller who has no rights in the customer")
 	}
 	if err := dialectOf(c.Dialect).checkIDs(c); err != nil {
 		return nil, err
 	}
 	for _, g := range c.Allow {
 		if !slices.Contains(Groups, g) {
-			return nil, fmt.Errorf("there is no %q to allow: there are %s", g, list(Groups))
+			return nil, fmt.Errorf("there is no %q to --allow: there are %s", g, list(Groups))
 		}
 	}
 	for _, f := range c.Require {
 		if !slices.Contains(Features, f) {
-			return nil, fmt.Errorf("there is no %q to require: there are %s", f, list(Features))
+			return nil, fmt.Errorf("there is no %q to --require: there are %s", f, list(Features))
 		}
 	}
 	if c.Timeout < 0 || c.Rate < 0 || c.MaxRequests < 0 || c.Writers < 0 || c.Writers == 1 || c.Writers > maxWriters {
-		return nil, fmt.Errorf("the time-out, the rate and the number of requests must be above 0, and the writers 2 to %d", maxWriters)
+		return nil, fmt.Errorf("--timeout, --rate and --max-requests must be above 0, and --writers 2 to %d", maxWriters)
 	}
 	orDefault(&c.Timeout, DefaultTimeout)
 	orDefault(&c.Rate, DefaultRate)
@@ -163,10 +163,10 @@ func orDefault[T comparable](value *T, otherwise T) {
 func baseURL(target, basePath string) (*url.URL, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("the target must be an http or https URL, such as https://staging.example.com")
+		return nil, errors.New("the --target must be an http or https URL, such as https://staging.example.com")
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, errors.New("the target must be a URL without user, query and fragment")
+		return nil, errors.New("the --target must be a URL without user, query and fragment")
 	}
 	for len(u.Path) > 0 && u.Path[len(u.Path)-1] == '/' {
 		u.Path = u.Path[:len(u.Path)-1]

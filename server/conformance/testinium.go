@@ -49,7 +49,7 @@ var testinium = &dialect{
 	checkIDs: func(c *Config) error {
 		for name, id := range map[string]string{"customer": c.Customer, "user": c.User, "company": c.Company} {
 			if n, err := strconv.ParseInt(id, 10, 64); err != nil || n <= 0 || strconv.FormatInt(n, 10) != id {
-				return fmt.Errorf("the %s of %s must be a number above 0", name, Testinium)
+				return fmt.Errorf("the --%s of %s must be a number above 0", name, Testinium)
 			}
 		}
 		return nil

@@ -41,11 +41,11 @@ var worth = &dialect{
 	checkIDs: func(c *Config) error {
 		for name, id := range map[string]string{"customer": c.Customer, "user": c.User} {
 			if u, err := uuid.Parse(id); err != nil || len(id) != 36 || u == uuid.Nil {
-				return fmt.Errorf("the %s of %s must be a UUID", name, Worth)
+				return fmt.Errorf("the --%s of %s must be a UUID", name, Worth)
 			}
 		}
 		if c.Company != "" {
-			return errors.New("there is no company in Worth's API")
+			return errors.New("there is no company in Worth's API: leave out --company")
 		}
 		return nil
 	},

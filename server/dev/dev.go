@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net"
 	"os"
 	"strings"
@@ -103,7 +104,7 @@ func readOrMake(name string) (string, error) {
 }
 
 // ErrNotLoopback: the development mode was asked to listen where others could reach it.
-var ErrNotLoopback = errors.New("--dev listens on a loopback address only, such as 127.0.0.1:8080")
+var ErrNotLoopback = errors.New("--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)")
 
 // CheckLoopback refuses a listening address that is not of this machine alone.
 func CheckLoopback(listen string) error {
@@ -123,9 +124,9 @@ const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 // TokenLifetime is how long the printed token is good.
 const TokenLifetime = 24 * time.Hour
 
-// Greet prints where the server is, and the explorer if there is one, a token for the sandbox's customer, and both
+// Greet prints where the server is, its APIs by their names and base paths, and the explorer if there is one, a token for the sandbox's customer, and both
 // documented calls. The token is one that a verifier of this configuration takes.
-func Greet(w io.Writer, address string, explorer bool, c auth.Config, now time.Time) error {
+func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, c auth.Config, now time.Time) error {
 	caller := uuid.MustParse(administrator)
 	token, err := auth.Sign(c.Secret, auth.Claims{
 		Subject:     caller.String(),
@@ -141,7 +142,7 @@ func Greet(w io.Writer, address string, explorer bool, c auth.Config, now time.T
 	if err != nil {
 		return fmt.Errorf("sign the sandbox's token: %w", err)
 	}
-	if err := greeting.Execute(w, map[string]any{"Address": address, "Explorer": explorer, "Token": token}); err != nil {
+	if err := greeting.Execute(w, map[string]any{"Address": address, "APIs": apis, "Explorer": explorer, "Token": token}); err != nil {
 		return fmt.Errorf("print the greeting: %w", err)
 	}
 	return nil
@@ -149,9 +150,8 @@ func Greet(w io.Writer, address string, explorer bool, c auth.Config, now time.T
 
 var greeting = template.Must(template.New("greeting").Parse(`Dragoman is listening on http://{{.Address}}, with an invented directory.
 
-  Worth      http://{{.Address}}/auth/api/v1
-  Testinium  http://{{.Address}}/account/api/v1
-{{if .Explorer}}  Explorer   http://{{.Address}}/docs
+{{range $name, $path := .APIs}}  {{printf "%-10s" $name}} http://{{$.Address}}{{$path}}
+{{end}}{{if .Explorer}}  Explorer   http://{{.Address}}/docs
 {{end}}
 A token of customer 3393 "Sandbox", good for a day:
 

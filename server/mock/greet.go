@@ -3,6 +3,7 @@ package mock
 import (
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"text/template"
 	"time"
@@ -39,14 +40,14 @@ func Token() (string, error) {
 	return token, nil
 }
 
-// Greet prints where the mock is, where its explorer is if it has one, the token, and calls to paste.
-func Greet(w io.Writer, address net.Addr, seed uint64, explorer bool) error {
+// Greet prints where the mock is, its APIs by their names and base paths, where its explorer is if it has one, the token, and calls to paste.
+func Greet(w io.Writer, address net.Addr, apis iter.Seq2[string, string], seed uint64, explorer bool) error {
 	token, err := Token()
 	if err != nil {
 		return err
 	}
 	t, ok := address.(*net.TCPAddr)
-	data := map[string]any{"Address": address.String(), "Token": token, "Seed": seed, "Explorer": explorer, "Open": !ok || !t.IP.IsLoopback()}
+	data := map[string]any{"Address": address.String(), "APIs": apis, "Token": token, "Seed": seed, "Explorer": explorer, "Open": !ok || !t.IP.IsLoopback()}
 	if ok && t.IP.IsUnspecified() {
 		data["Address"] = fmt.Sprintf("127.0.0.1:%d", t.Port)
 	}
@@ -61,9 +62,9 @@ var greeting = template.Must(template.New("greeting").Parse(`Dragoman's mock is 
 
 OTHERS CAN REACH IT, and whoever does may do anything with it: its secret is public. Keep real data out of it.
 {{- end}}
-
-  Worth      http://{{.Address}}/auth/api/v1
-  Testinium  http://{{.Address}}/account/api/v1
+{{range $name, $path := .APIs}}
+  {{printf "%-10s" $name}} http://{{$.Address}}{{$path}}
+{{- end}}
 {{- if .Explorer}}
   Explorer   http://{{.Address}}/docs
 {{- end}}

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -184,6 +185,9 @@ func (m *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", l.clock.read().Format(http.TimeFormat))
 	l.server.ServeHTTP(w, r)
 }
+
+// APIs yields what [server.Server.APIs] does.
+func (m *Server) APIs() iter.Seq2[string, string] { return m.first.APIs() }
 
 // Listen takes the configured address. Port 0 takes a free one, which the listener tells.
 func (m *Server) Listen() (net.Listener, error) { return m.first.Listen() }

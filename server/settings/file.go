@@ -34,7 +34,7 @@ func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
 	}
 	content, err := readBounded(path)
 	if err != nil {
-		return nil, Problems{fmt.Errorf("configuration file: %w", err)}
+		return nil, Problems{fmt.Errorf("configuration file of --config (DRAGOMAN_CONFIG): %w", err)}
 	}
 	mapping, err := parseMapping(path, content)
 	if err != nil {

@@ -235,7 +235,7 @@ func TestFileIsRefusedWithEveryReason(t *testing.T) {
 	if _, _, err := parse(t, "key: *hunter", "serve"); err == nil || strings.Contains(err.Error(), "hunter") {
 		t.Errorf("an unknown anchor is told: %v", err)
 	}
-	if _, _, err := parse(t, "", "--config=/no/such/file", "serve"); err == nil || err.Error() != "configuration file: open /no/such/file: no such file or directory" {
+	if _, _, err := parse(t, "", "--config=/no/such/file", "serve"); err == nil || err.Error() != "configuration file of --config (DRAGOMAN_CONFIG): open /no/such/file: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
