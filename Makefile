@@ -27,7 +27,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript python ogen lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -180,6 +180,9 @@ python: .ci/python/venv/made ## Make Python clients of the served documents and 
 
 ogen: ## Make ogen's Go clients of the documents and run them against the server
 	GO="$(GO)" .ci/ogen/run
+
+java: ## Make Java clients of the served documents and run them against the server; needs a JDK 17 and Maven
+	GO="$(GO)" .ci/java/run
 
 lint-openapi: ## Redocly: look for what is wrong or missing in the documents; needs Node.js 20 with npm
 	@command -v npm >/dev/null || { echo "This needs Node.js 20 or later with npm." >&2; exit 1; }
