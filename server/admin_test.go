@@ -111,6 +111,24 @@ func TestEverySeriesCounts(t *testing.T) {
 					Body: withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!"`)}
 				s.Ask(servertest.Manager(), r)
 			}, map[string]float64{`dragoman_password_hashes_total`: 1}},
+			{"a wrong present password", func() { guess(s, "Present?") }, map[string]float64{
+				`dragoman_present_passwords_refused_total{reason="wrong"}`:                1,
+				`dragoman_present_passwords_refused_total{reason="too_many"}`:             0,
+				`dragoman_http_refusals_total{dialect="testinium",kind="wrong_password"}`: 1,
+			}},
+			{"the right one", func() { guess(s, "pa55Word!") }, map[string]float64{
+				`dragoman_present_passwords_refused_total{reason="wrong"}`: 0,
+			}},
+			{"too many wrong ones", func() {
+				for range 11 {
+					guess(s, "Present?")
+				}
+			}, map[string]float64{
+				`dragoman_present_passwords_refused_total{reason="wrong"}`:                9,
+				`dragoman_present_passwords_refused_total{reason="too_many"}`:             2,
+				`dragoman_http_refusals_total{dialect="testinium",kind="wrong_password"}`: 9,
+				`dragoman_http_refusals_total{dialect="testinium",kind="rate_limited"}`:   2,
+			}},
 			{"a token that is known", func() { s.Ask(servertest.Manager(), patch("Augusta")) }, map[string]float64{`dragoman_tokens_total{outcome="good"}`: 1}},
 		} {
 			before := scrape(t, s.Admin)
@@ -135,6 +153,14 @@ func TestEverySeriesCounts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// guess sets Ada's password with this one as the present one, as a caller who must give it.
+func guess(s *servertest.Server, present string) {
+	claims := servertest.Manager()
+	claims.Permissions, claims.Authorities = []auth.Permission{auth.PermissionWrite}, []string{"ROLE_USER"}
+	s.Ask(claims, servertest.Request{Method: http.MethodPut, Path: testiniumAda, Header: http.Header{"Current-Company-Id": {"5251"}},
+		Body: withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!","password":"`+present+`"`)})
 }
 
 func TestLimitedRequestsAreCounted(t *testing.T) {

@@ -94,11 +94,36 @@ func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 	return s.refusal(ctx, s.read, &before, &after, refused, invalid)
 }
 
+// RehearseUpdate carries out UpdateUser in a transaction that holds the user, as often as UpdateUser tries, and rolls it back. It
+// returns the error for which UpdateUser would fail, nil if only the commit could still fail. Unlike CheckUpdate it finds that
+// the database refuses the write, or that other writers are always first.
+func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error {
+	for range maxAttempts {
+		_, _, err := s.attempt(ctx, updating{held: true, rehearsed: true}, key, c)
+		if errors.Is(err, errRehearsed) {
+			return nil
+		}
+		why, again := retryReason(err)
+		if !again {
+			return err
+		}
+		s.observer.retry(ctx, why)
+	}
+	s.observer.retry(ctx, RetryGivenUp)
+	return fmt.Errorf("rehearsing an update: %w: other writers were first %d times", ErrBusy, maxAttempts)
+}
+
+// errRehearsed rolls back a transaction in which all went well.
+var errRehearsed = errors.New("the update was rehearsed")
+
 // attempt is one attempt to update a user, within a transaction if the user is to be held.
 func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change) (after User, changed []Field, err error) {
 	if by.held {
 		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
 			after, changed, err = s.updateUser(ctx, updating{db: tx, held: true}, key, c)
+			if err == nil && by.rehearsed {
+				err = errRehearsed
+			}
 			return err
 		})
 	} else {
@@ -133,6 +158,8 @@ var errNotSure = errors.New("the user may be another by now")
 type updating struct {
 	db   *gorm.DB
 	held bool
+	// rehearsed rolls the transaction back; the error is then errRehearsed.
+	rehearsed bool
 	// recent is the user as it lately was. Nil means that it must be read. To go by it is safe as long as the attempt ends in a
 	// write, which finds out if the user is another by now; whatever else comes of it is errNotSure.
 	recent *User

@@ -145,6 +145,19 @@ func (c *Call) CheckUpdate(ctx context.Context, key store.UserKey, edit Edit) er
 	return nil
 }
 
+// RehearseUpdate returns the error for which UpdateUser would fail, nil if it would not: it does all that UpdateUser does and then
+// rolls back.
+func (c *Call) RehearseUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
+	if err := c.checkStanding(ctx); err != nil {
+		return err
+	}
+	ignored := c.unknown
+	if err := c.dialect.service.Store.RehearseUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
+		return fmt.Errorf("rehearse update: %w", err)
+	}
+	return nil
+}
+
 // change is what an edit does in the store. It sets what of the body is ignored.
 func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 	return store.Change{

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
 // herself is a caller below rank 2 who may write.
@@ -154,6 +156,7 @@ func TestFromRank2ThePresentPasswordIsNotLookedAt(t *testing.T) {
 		for _, who := range []auth.Claims{servertest.Manager(), servertest.Administrator(), withoutAuthorities} {
 			for _, password := range []string{"", "null", `"wrong"`} {
 				a := sendPut(s, who, adaPath, nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", password}))
+				t.Log(a.Status)
 				if a.Status != 200 {
 					t.Errorf("%d %s", a.Status, a.Body)
 				}
@@ -269,6 +272,118 @@ func TestNoOracleForThePresentPassword(t *testing.T) {
 		if !hasPassword(t, s, "Correct-horse") {
 			t.Error("a refused password was set")
 		}
+	})
+}
+
+// TestNoOracleBehindRankAndLastAdministrator: a caller below a user's rank is told so, and who would deactivate the last
+// administrator is told that, whatever present password comes with it.
+func TestNoOracleBehindRankAndLastAdministrator(t *testing.T) {
+	t.Parallel()
+	computing := auth.NewCheapPasswords()
+	servertest.EachWith(t, server.Config{Passwords: computing}, func(t *testing.T, s *servertest.Server) {
+		hash, err := passwords.Hash(t.Context(), "Correct-horse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		grace := store.UserByID(servertest.Sandbox, servertest.Grace)
+		if _, _, err := s.Store.UpdateUser(t.Context(), grace, store.Change{Edit: func(u *store.User) error { u.PasswordHash = &hash; return nil }}); err != nil {
+			t.Fatal(err)
+		}
+		before := s.FindUser(t, servertest.Grace)
+		wrongSoFar, _ := computing.Wrong()
+		path := strings.Replace(adaPath, "6860", "6861", 1)
+		leaves := [][2]string{{"username", `"gracehopper"`}, {"email", `"grace.hopper@example.com"`}, {"enabled", "false"}}
+		for name, c := range map[string]struct {
+			by     auth.Claims
+			status int
+			with   [][2]string
+		}{
+			"below the rank": {herself(), 403, [][2]string{{"username", `"gracehopper"`}, {"email", `"grace.hopper@example.com"`}}},
+			"below the rank of the last administrator":        {herself(), 403, leaves},
+			"the last administrator, by a manager":            {servertest.Manager(), 400, leaves},
+			"the last administrator loses the role":           {servertest.Manager(), 400, [][2]string{{"username", `"gracehopper"`}, {"email", `"grace.hopper@example.com"`}, {"authorities", "[]"}}},
+			"the last administrator, with a username as well": {servertest.Manager(), 400, append([][2]string{{"name", `"G"`}}, leaves...)},
+		} {
+			answer := func(password string) servertest.Answer {
+				a := sendPut(s, c.by, path, nine(append([][2]string{{"newPassword", `"Second-horse"`}, {"password", password}}, c.with...)...))
+				a.Body = withoutTime(a.Body)
+				return a
+			}
+			right, wrong := answer(`"Correct-horse"`), answer(`"Wrong-horse"`)
+			if right.Status != c.status || right.Status != wrong.Status || right.Body != wrong.Body || strings.Contains(right.Body, "password") {
+				t.Errorf("%s: the right password is answered with %d %s, a wrong one with %d %s", name, right.Status, right.Body, wrong.Status, wrong.Body)
+			}
+		}
+		if n, _ := computing.Wrong(); n != wrongSoFar {
+			t.Errorf("%d passwords were looked at", n-wrongSoFar)
+		}
+		if after := s.FindUser(t, servertest.Grace); after.Version != before.Version {
+			t.Error("a refused write took place")
+		}
+	})
+}
+
+// TestNoOracleWhereTheDatabaseRefusesWrites: where reads succeed and every write fails, or loses every retry, the answer is the
+// same for the right password and for a wrong one.
+func TestNoOracleWhereTheDatabaseRefusesWrites(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s := servertest.StartWith(t, server.Config{Database: url})
+		setPassword(t, s, "Correct-horse")
+		status := 503
+		if strings.HasPrefix(url, "sqlite:") {
+			status = 500
+			storetest.Exec(t, url, "CREATE TRIGGER refused BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'refused'); END")
+		} else {
+			storetest.Exec(t, url, `CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$;
+				CREATE TRIGGER refused BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION refused()`)
+		}
+		for _, password := range []string{`"Correct-horse"`, `"Wrong-horse"`} {
+			a := sendPut(s, herself(), adaPath, nine([2]string{"newPassword", `"Second-horse"`}, [2]string{"password", password}))
+			if a.Status != status {
+				t.Errorf("%s is answered with %d %s, want %d", password, a.Status, a.Body, status)
+			}
+		}
+	})
+}
+
+// TestNoOracleWhileThePasswordIsSetAgain: a right password whose hash another writer always replaces before the write is
+// answered like a wrong one.
+func TestNoOracleWhileThePasswordIsSetAgain(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		var hashes [2]string
+		for i := range hashes {
+			var err error
+			if hashes[i], err = passwords.Hash(t.Context(), "Correct-horse"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reset := func(i int) {
+			_, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(servertest.Sandbox, servertest.Ada), store.Change{Edit: func(u *store.User) error {
+				u.PasswordHash = &hashes[i%2]
+				return nil
+			}})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		reset(0)
+		var done atomic.Bool
+		var all sync.WaitGroup
+		all.Go(func() {
+			for i := 1; !done.Load(); i++ {
+				reset(i)
+			}
+		})
+		for range 20 {
+			a := sendPut(s, herself(), adaPath, nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", `"Correct-horse"`}))
+			if a.Status != 200 {
+				a.Expect(t, 400, putInvalid(servertest.FieldError{"password", "password is not the present one"}))
+			}
+		}
+		done.Store(true)
+		all.Wait()
 	})
 }
 

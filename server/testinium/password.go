@@ -28,8 +28,8 @@ type newPassword struct {
 // user without a password costs as much time as a wrong one.
 //
 // No answer, and no time that one takes, may tell whether the present password is right unless the write takes place. So it
-// is looked at last, once nothing else refuses the edit; a wrong one takes as long as a right one; and what refuses the edit by
-// then, as it would refuse the write, goes before it.
+// is looked at last, once nothing else refuses the edit; a wrong one takes as long as a right one; and the write is then carried
+// out and rolled back, so that whatever would make it fail, a busy database too, goes before the wrong password.
 func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store.UserKey, p *testiniumapi.UserUpdate, edit dialect.Edit) (newPassword, error) {
 	if p.NewPassword == nil {
 		return newPassword{}, nil
@@ -66,11 +66,18 @@ func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store
 	if right {
 		return n, nil
 	}
-	if err := call.CheckUpdate(ctx, key, edit); err != nil {
+	edit.Apply = func(u *store.User) error {
+		refused := apply(u)
+		n.set(u)
+		return refused
+	}
+	if err := call.RehearseUpdate(ctx, key, edit); err != nil {
 		return newPassword{}, err
 	}
-	return newPassword{}, fmt.Errorf("%w: %w", dialect.ErrWrongPassword, refusedPassword("password is not the present one"))
+	return newPassword{}, fmt.Errorf("%w: %w", dialect.ErrWrongPassword, errNotPresent)
 }
+
+var errNotPresent = refusedPassword("password is not the present one")
 
 func refusedPassword(message string) error {
 	return &dialect.RuleError{Fields: []dialect.FieldError{{Field: "password", Message: message}}}
@@ -92,11 +99,16 @@ func (n newPassword) apply(u *store.User) error {
 		return nil
 	}
 	if n.moved(u) {
-		return store.ErrBusy
+		return store.ErrBusy // put checks the present password again
 	}
+	n.set(u)
+	return nil
+}
+
+// set gives u the new password.
+func (n newPassword) set(u *store.User) {
 	u.PasswordHash = &n.hash
 	u.LastPasswordResetAt = &n.at
-	return nil
 }
 
 // passwordErrors checks what the document says in words about the two passwords of a body.

@@ -158,5 +158,6 @@ func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey
 			return user, written, err
 		}
 	}
-	return store.User{}, dialect.Written{}, store.ErrBusy
+	// Whether one of the stored hashes that are gone was the password's is not told either.
+	return store.User{}, dialect.Written{}, errNotPresent
 }
