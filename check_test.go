@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 		stderr    string   // a part of it; empty: there is none
 	}{
 		{"--list", nil, 0, []string{"worth, ", "testinium, ", "patch-keeps-absent-members", "put-does-not-merge", "RFC 9110"}, ""},
-		{"--list --dialect worth --only if-match-*", nil, 0, []string{"worth, 6 laws", "if-match-any-writes"}, ""},
+		{"--list --dialect worth --only if-match-*", nil, 0, []string{"worth, 7 laws", "if-match-any-writes"}, ""},
 		{"--list --only nul-is-refused", nil, 2, nil, "the nearest is null-is-refused"},
 		{"--target " + s.URL + " --token-file token --other-token-file other --rate 1000 --only null-* --only other-caller-is-403 --junit r.xml --json r.json " + checkOfWorth, nil, 0,
 			[]string{"The server offers etag, changed, prefer, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user is as it was, as far as this dialect shows."}, ""},
