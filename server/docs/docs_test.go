@@ -3,7 +3,9 @@ package docs_test
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -120,6 +122,32 @@ func TestServedWithoutToken(t *testing.T) {
 	}
 	if a := ask(s, http.MethodGet, "/openapi/acme.yaml"); a.Status != http.StatusNotFound {
 		t.Errorf("a document that there is not: %d", a.Status)
+	}
+}
+
+// TestETagSpelling: Go's HTTP client hides how a header is spelled.
+func TestETagSpelling(t *testing.T) {
+	t.Parallel()
+	s := withExplorer(t)
+	for path := range paths {
+		for _, validator := range []string{`"other"`, "*"} {
+			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\nConnection: close\r\n\r\n", path, validator); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, _, _ := strings.Cut(string(answer), "\r\n\r\n")
+			if !strings.Contains(header, "\r\nETag: ") || strings.Contains(header, "\r\nEtag: ") {
+				t.Errorf("%s with If-None-Match: %s: %s", path, validator, header)
+			}
+		}
 	}
 }
 

@@ -27,5 +27,18 @@ func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.contentType)
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
+	http.ServeContent(etagWriter{w}, r, "", time.Time{}, bytes.NewReader(f.content))
+}
+
+// etagWriter writes the header ETag as RFC 9110 spells it. http.ServeContent reads it as Etag, Go's canonical form.
+type etagWriter struct{ http.ResponseWriter }
+
+// WriteHeader renames the header just before it is written.
+func (w etagWriter) WriteHeader(status int) {
+	h := w.Header()
+	if tag, ok := h["Etag"]; ok {
+		delete(h, "Etag")
+		h["ETag"] = tag
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
