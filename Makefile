@@ -184,7 +184,7 @@ ogen: ## Make ogen's Go clients of the documents and run them against the server
 java: ## Make Java clients of the served documents and run them against the server; needs a JDK 17 and Maven
 	GO="$(GO)" .ci/java/run
 
-lint-openapi: ## Redocly: look for what is wrong or missing in the documents; needs Node.js 20 with npm
+lint-openapi: ## Redocly and Spectral: look for what is wrong or missing in the documents; needs Node.js 20 with npm
 	@command -v npm >/dev/null || { echo "This needs Node.js 20 or later with npm." >&2; exit 1; }
 	cd .ci/redocly && npm ci --no-progress && npm run --silent lint
 

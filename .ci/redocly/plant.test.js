@@ -1,8 +1,8 @@
-// Plants faults in copies of the documents, and sees that the linter finds each of them. `npm run lint` says that the
+// Plants faults in copies of the documents, and sees that the linters find each of them. `npm run lint` says that the
 // documents themselves have none.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -63,14 +63,42 @@ for (const [name, plants] of Object.entries(faults)) {
   });
 }
 
-test("no rule is off without a reason above it", () => {
-  const lines = readFileSync(join(here, "redocly.yaml"), "utf8").split("\n");
-  const off = /^\s+[\w/-]+: off$/;
-  const withoutReason = lines.filter((line, i) => {
-    let above = i - 1;
-    while (off.test(lines[above])) above--;
-    return off.test(line) && !/^\s+# /.test(lines[above]);
-  });
-  assert.deepEqual(withoutReason, []);
-  assert.ok(lines.some((line) => off.test(line)));
+// What Spectral must find.
+const spectral = {
+  "info-contact": (d) => delete d.info.contact,
+  "path-keys-no-trailing-slash": (d) => (d.paths["/slashed/"] = Object.values(d.paths)[0]),
+  "operation-operationId-unique": (d) => (d.paths["/twice"] = Object.values(d.paths)[0]),
+  "oas3-unused-component": (d) => (d.components.schemas.Nobody = { type: "string" }),
+  "oas3-valid-schema-example": (d) => (d.components.schemas.Wrong = { type: "string", example: 1 }),
+};
+
+test("Spectral finds each fault, and warnings fail", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "dragoman-spectral."));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const document = JSON.parse(readFileSync(join(here, "../../gen/documents/directory.json"), "utf8"));
+  for (const plant of Object.values(spectral)) plant(document);
+  const planted = join(folder, "directory.json");
+  writeFileSync(planted, JSON.stringify(document));
+
+  const { stdout, code } = await promisify(execFile)(
+    process.execPath,
+    [
+      join(here, "node_modules/@stoplight/spectral-cli/dist/index.js"),
+      ...["lint", planted, "--ruleset", join(here, "spectral.yaml"), "--fail-severity=warn", "--format=json", "--quiet"],
+    ],
+    { maxBuffer: 1 << 24 },
+  ).catch((failed) => failed);
+  const found = JSON.parse(stdout).map(({ code }) => code);
+  assert.equal(code, 1);
+  assert.deepEqual(Object.keys(spectral).filter((rule) => !found.includes(rule)), [], `found: ${found.join(", ")}`);
+});
+
+test("no rule is switched off, and none has exceptions", () => {
+  for (const name of ["redocly.yaml", "spectral.yaml"]) {
+    const rules = readFileSync(join(here, name), "utf8").split("\n").filter((line) => !line.startsWith("telemetry:"));
+    assert.deepEqual(rules.filter((line) => /: ["']?(off|false)\b|exceptions:|overrides:/.test(line)), [], name);
+  }
+  for (const name of [".redocly.lint-ignore.yaml", "../../.redocly.lint-ignore.yaml"]) {
+    assert.ok(!existsSync(join(here, name)), `${name} has exceptions`);
+  }
 });

@@ -376,9 +376,9 @@ type ClientInterface interface {
 
 	// ListUsers List Users
 	//
-	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
+	// All users of a customer account, in the order of their ids, without pages. The vendor's page has the path with a slash at its end, `/customers/{id}/users/`, and the server answers it so too; without the slash it is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
-	// Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
+	// Corresponds with GET /customers/{id}/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser Get User
@@ -409,9 +409,9 @@ type ClientInterface interface {
 
 // ListUsers List Users
 //
-// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
+// All users of a customer account, in the order of their ids, without pages. The vendor's page has the path with a slash at its end, `/customers/{id}/users/`, and the server answers it so too; without the slash it is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
-// Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
+// Corresponds with GET /customers/{id}/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListUsersRequest(c.Server, id, params)
 	if err != nil {
@@ -495,7 +495,7 @@ func NewListUsersRequest(server string, id CustomerID, params *ListUsersParams) 
 		return nil, err
 	}
 
-	operationPath := fmt.Sprintf("/customers/%s/users/", pathParam0)
+	operationPath := fmt.Sprintf("/customers/%s/users", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -770,11 +770,11 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List Users
 	//
-	// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
+	// All users of a customer account, in the order of their ids, without pages. The vendor's page has the path with a slash at its end, `/customers/{id}/users/`, and the server answers it so too; without the slash it is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
+	// Corresponds with GET /customers/{id}/users (the `ListUsers` operationId).
 	ListUsersWithResponse(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error)
 
 	// GetUserWithResponse Get User
@@ -1428,11 +1428,11 @@ func (r UpdateUserResponse) ContentType() string {
 
 // ListUsersWithResponse List Users
 //
-// All users of a customer account, in the order of their ids, without pages. The documented path ends in a slash; the server answers without it too, which is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
+// All users of a customer account, in the order of their ids, without pages. The vendor's page has the path with a slash at its end, `/customers/{id}/users/`, and the server answers it so too; without the slash it is an addition of Dragoman. The answer is written as it is read: if the server cannot finish it, it breaks the connection off, so that no truncated list passes for a whole one. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which is a rule of Dragoman.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /customers/{id}/users/ (the `ListUsers` operationId).
+// Corresponds with GET /customers/{id}/users (the `ListUsers` operationId).
 func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, id CustomerID, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error) {
 	rsp, err := c.ListUsers(ctx, id, params, reqEditors...)
 	if err != nil {

@@ -12,7 +12,9 @@ type dialect struct {
 	document func() (*openapi3.T, error)
 
 	show, list, update string // operationIds
-	method             string // of the update
+	// listSuffix follows the document's path of the list where the vendor's own page has more.
+	listSuffix string
+	method     string // of the update
 
 	// inUser is where an answer to show has the user: the name of a member, or empty for the answer itself.
 	inUser string

@@ -70,7 +70,7 @@ func newRun(c Config) (*run, error) {
 			case d.show:
 				r.paths.user, r.shown = path, membersOf(o, d.inUser)
 			case d.list:
-				r.paths.list = path
+				r.paths.list = path + d.listSuffix
 			}
 		}
 	}

@@ -22,6 +22,9 @@ var testinium = &dialect{
 	list:     "listUsers",
 	update:   "updateUser",
 	method:   http.MethodPut,
+
+	listSuffix: "/", // linters refuse it in the document
+
 	members: []memberOf{
 		{name: "name", kind: text, limit: 255},
 		{name: "surname", kind: text, limit: 255},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -62,16 +63,16 @@ func (c *Call) Progress() {
 	}
 }
 
-// SlashOptional is e as a router that serves a GET whose path ends in a slash without it too.
+// SlashOptional returns e as a router that serves the GET of a collection with a slash at the end of its path too.
 func SlashOptional(e *echo.Echo) *Router { return &Router{e} }
 
 // Router is an Echo with SlashOptional's rule.
 type Router struct{ *echo.Echo }
 
-// GET adds a route, and another without the path's last slash.
-func (r *Router) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
-	if bare := strings.TrimSuffix(path, "/"); bare != path {
-		r.Echo.GET(bare, h, m...)
+// GET adds a route, and another with a slash at its end unless the path ends in a parameter.
+func (r *Router) GET(name string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	if !strings.HasPrefix(path.Base(name), ":") {
+		r.Echo.GET(name+"/", h, m...)
 	}
-	return r.Echo.GET(path, h, m...)
+	return r.Echo.GET(name, h, m...)
 }

@@ -139,7 +139,7 @@ func validate(r *http.Request, route *routers.Route, parameters map[string]strin
 	})
 }
 
-// route finds the operation that answers r: that of GET, if r is a HEAD. A path that ends in a slash is served without it too.
+// route finds the operation that answers r: that of GET, if r is a HEAD. A collection is served with a slash at the end of its path too.
 func (d document) route(r *http.Request) (*routers.Route, map[string]string, error) {
 	if r.Method == http.MethodHead {
 		r = r.Clone(r.Context())
@@ -149,9 +149,9 @@ func (d document) route(r *http.Request) (*routers.Route, map[string]string, err
 	if err == nil || r.Method != http.MethodGet {
 		return route, parameters, err
 	}
-	slashed := r.Clone(r.Context())
-	slashed.URL.Path += "/"
-	return d.findRoute(slashed)
+	bare := r.Clone(r.Context())
+	bare.URL.Path = strings.TrimSuffix(bare.URL.Path, "/")
+	return d.findRoute(bare)
 }
 
 // findRoute is the router's, which (kin-openapi 0.152) takes a path's last parameter for there when it is empty.

@@ -12,7 +12,7 @@ const user = (userId: number) => ({ path: { id: sandbox.id, userId }, header: sa
 /** A user whom nobody else changes, as the list shows them. */
 async function freshUser(): Promise<{ uuid: string; listed: User }> {
   const { uuid, email } = await createUser();
-  const { data } = await testinium(manager).GET("/customers/{id}/users/", { params: users });
+  const { data } = await testinium(manager).GET("/customers/{id}/users", { params: users });
   const listed = data?.find((u) => u.email === email);
   assert.ok(listed, "who was created through Worth is not in Testinium's list");
   return { uuid, listed };
@@ -161,7 +161,7 @@ test("the highest id goes through and comes back", async () => {
   const put = await api.PUT("/customers/{id}/users/{userId}", { params: user(edge), body: { ...read, surname: "Put" } });
   assert.equal(put.data?.entityId, edge);
   assert.equal(put.data.surname, "Put");
-  const { data: list } = await api.GET("/customers/{id}/users/", { params: users });
+  const { data: list } = await api.GET("/customers/{id}/users", { params: users });
   assert.equal(list?.filter(({ entityId }) => entityId === edge).length, 1);
   const { data: history } = await directory(manager).GET("/customers/{id}/users/{userId}/history", {
     params: { path: { id: sandbox.id, userId: edge } },
