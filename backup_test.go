@@ -26,7 +26,7 @@ func TestRestoreSQLite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(guide), "\n"+restoreSQLite) {
+	if !strings.Contains(string(guide), "\n$ "+strings.ReplaceAll(strings.TrimSpace(restoreSQLite), "\n", "\n$ ")) {
 		t.Errorf("server/docs/guide/backup.md does not say\n%s", restoreSQLite)
 	}
 	dir := t.TempDir()

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -322,7 +323,7 @@ func TestKeysRotateWhileServing(t *testing.T) {
 	published.Store(walkKeySet("old", &others.PublicKey))
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, published.Load()) }))
 	t.Cleanup(keys.Close)
-	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: keys.URL, Issuer: walkIssuer, Audience: walkAudience}})
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: keys.URL, JWKSRefresh: time.Second, Issuer: walkIssuer, Audience: walkAudience}})
 	steps := walk(t, s.Store)
 	holds := func(when, kid string, key *rsa.PrivateKey, good bool) {
 		t.Helper()
@@ -336,13 +337,20 @@ func TestKeysRotateWhileServing(t *testing.T) {
 	holds("the old key", "old", others, true)
 	published.Store(walkKeySet("new", &ours.PublicKey))
 	holds("the new key", "new", ours, true)
+	// The old key is gone once two readings in a row did not have it.
+	old := "Bearer " + walkToken(t, jwt.SigningMethodRS256, others, func(token *jwt.Token, _ jwt.MapClaims) { token.Header["kid"] = "old" })
+	for deadline := time.Now().Add(patience); steps[0].send(s, old).Status != http.StatusUnauthorized; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the old key stays good")
+		}
+	}
 	holds("the old key, now gone", "old", others, false)
 	holds("the old key by the new one's name", "new", others, false)
 }
 
 // openRoutes are the paths that anybody may GET: whether the server is up, and what it speaks.
 var openRoutes = []string{
-	"/livez", "/readyz", "/openapi", "/.well-known/api-catalog", "/openapi/worth.yaml", "/openapi/worth.json",
+	"", "/livez", "/readyz", "/openapi", "/.well-known/api-catalog", "/openapi/worth.yaml", "/openapi/worth.json",
 	"/openapi/testinium.yaml", "/openapi/testinium.json", "/openapi/directory.yaml", "/openapi/directory.json", "/docs",
 	"/docs/worth", "/docs/testinium", "/docs/directory", "/docs/explorer.js", "/docs/explorer.css",
 	"/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/LICENSE", "/docs/NOTICE",

@@ -106,19 +106,19 @@ var versions = []entry{
 	},
 	{
 		Law: Law{
-			Name: "if-none-match-with-the-present-etag-on-an-update-is-412", Grade: HTTP, Feature: ETags, hold: ifNoneMatchUpdate,
+			Name: "if-none-match-with-the-present-etag-on-an-update-is-412", Grade: Own, Feature: ETags, hold: ifNoneMatchUpdate,
 			Says: "An update with If-None-Match and the present ETag, also as a weak one, or *, is 412 and changes nothing.",
 			Why:  "Preconditions are evaluated on every method. A client says by * that nothing may be there yet.",
 		},
-		worth: "RFC 9110, sections 13.1.2 and 13.2.2", testinium: "RFC 9110, sections 13.1.2 and 13.2.2",
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
 	},
 	{
 		Law: Law{
-			Name: "if-match-on-a-read-is-evaluated", Grade: HTTP, Feature: ETags, hold: ifMatchRead,
+			Name: "if-match-on-a-read-is-evaluated", Grade: Own, Feature: ETags, hold: ifMatchRead,
 			Says: "GET with If-Match gives the user if the ETag is the present one or *, and else is 412.",
 			Why:  "Preconditions are evaluated on every method. A client that continues with one version must not be given another.",
 		},
-		worth: "RFC 9110, sections 13.1.1 and 13.2.2", testinium: "RFC 9110, sections 13.1.1 and 13.2.2",
+		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
 	},
 	{
 		Law: Law{
