@@ -14,7 +14,7 @@ function variable(name: string): string {
   return value;
 }
 
-const url = variable("SERVER_URL");
+export const url = variable("SERVER_URL");
 
 /** A token of the sandbox's administrator. */
 export const manager = variable("TOKEN_MANAGER");
@@ -39,18 +39,18 @@ function authorization(token: string | undefined): { headers?: { Authorization: 
 }
 
 /** Worth's API, for the bearer of a token. */
-export function worth(token?: string): Client<WorthPaths> {
-  return createClient<WorthPaths>({ baseUrl: `${url}/auth/api/v1`, ...authorization(token) });
+export function worth(token?: string, base = url): Client<WorthPaths> {
+  return createClient<WorthPaths>({ baseUrl: `${base}/auth/api/v1`, ...authorization(token) });
 }
 
 /** Testinium's API, for the bearer of a token. */
-export function testinium(token?: string): Client<TestiniumPaths> {
-  return createClient<TestiniumPaths>({ baseUrl: `${url}/account/api/v1`, ...authorization(token) });
+export function testinium(token?: string, base = url): Client<TestiniumPaths> {
+  return createClient<TestiniumPaths>({ baseUrl: `${base}/account/api/v1`, ...authorization(token) });
 }
 
 /** The server's own API, for the bearer of a token. */
-export function directory(token?: string): Client<DirectoryPaths> {
-  return createClient<DirectoryPaths>({ baseUrl: `${url}/directory/v1`, ...authorization(token) });
+export function directory(token?: string, base = url): Client<DirectoryPaths> {
+  return createClient<DirectoryPaths>({ baseUrl: `${base}/directory/v1`, ...authorization(token) });
 }
 
 /** The sandbox that `serve --dev` invents: its customer, by both ids, and one of its companies. */
