@@ -68,6 +68,9 @@ func TestAPutOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
 			differ := servertest.Differences(before, s.FindUser(t, before.ID))
 			for i, user := 0, reflect.TypeFor[store.User](); i < user.NumField(); i++ {
 				name := user.Field(i).Name
+				if name == "EmailSearch" {
+					continue // computed from the e-mail, and nil for most
+				}
 				reason, listed := notPut[name]
 				if differs := slices.Contains(differ, name); differs == listed {
 					t.Errorf("%s: changed is %t, listed is %t (%s)", name, differs, listed, reason)

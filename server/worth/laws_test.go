@@ -67,6 +67,9 @@ func TestAPatchOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
 			differ := servertest.Differences(before, after)
 			for i, user := 0, reflect.TypeFor[store.User](); i < user.NumField(); i++ {
 				name := user.Field(i).Name
+				if name == "EmailSearch" {
+					continue // computed from the e-mail, and nil for most
+				}
 				reason, listed := notPatched[name]
 				if differs := slices.Contains(differ, name); differs == listed {
 					t.Errorf("%s: changed is %t, listed is %t (%s)", name, differs, listed, reason)
