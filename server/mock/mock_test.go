@@ -31,6 +31,9 @@ const (
 
 var discard = slog.New(slog.DiscardHandler)
 
+// spelledETag is the header's name as the server spells it, which is not Go's canonical form of it.
+var spelledETag = "ETag"
+
 func newMock(t testing.TB, seed uint64) *mock.Server {
 	t.Helper()
 	return newMockWith(t, server.Config{}, seed)
@@ -153,7 +156,7 @@ func TestMocksDoNotSeeEachOther(t *testing.T) {
 	t.Parallel()
 	one, other := newMock(t, 1), newMock(t, 1)
 	one200(t, call{method: http.MethodPatch, path: worthAda, body: `{"first_name":"Augusta"}`}.to(t, one))
-	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, other)).Header["ETag"][0]; etag != `"1"` {
+	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, other)).Header[spelledETag][0]; etag != `"1"` {
 		t.Errorf("a write to one mock made a version %s in another", etag)
 	}
 }
@@ -213,10 +216,10 @@ func TestARequestFinishesInTheLifeItBeganIn(t *testing.T) {
 	if answer := (call{method: http.MethodPost, path: "/mock/reset"}).to(t, m); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("reset: %s", answer.Status)
 	}
-	if answer := one200(t, <-slow); answer.Header["ETag"][0] != `"2"` {
-		t.Errorf("the slow write made version %s", answer.Header["ETag"][0])
+	if answer := one200(t, <-slow); answer.Header[spelledETag][0] != `"2"` {
+		t.Errorf("the slow write made version %s", answer.Header[spelledETag][0])
 	}
-	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header["ETag"][0]; etag != `"1"` {
+	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header[spelledETag][0]; etag != `"1"` {
 		t.Errorf("a write of before the reset made version %s after it", etag)
 	}
 }
@@ -236,7 +239,7 @@ func TestConcurrentWritersLoseNothing(t *testing.T) {
 	}
 	busy.Wait()
 	want := fmt.Sprintf("%q", fmt.Sprint(1+writers*each))
-	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header["ETag"][0]; etag != want {
+	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header[spelledETag][0]; etag != want {
 		t.Errorf("the user is at version %s, want %s", etag, want)
 	}
 }

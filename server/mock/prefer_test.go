@@ -126,7 +126,7 @@ func TestAForcedErrorChangesNothing(t *testing.T) {
 	if answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the answer is %s", answer.Status)
 	}
-	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header["ETag"][0]; etag != `"1"` {
+	if etag := one200(t, call{method: http.MethodGet, path: worthAda}.to(t, m)).Header[spelledETag][0]; etag != `"1"` {
 		t.Errorf("the user is at version %s", etag)
 	}
 }
