@@ -69,7 +69,7 @@ func TestBackupSaysWhatItCannot(t *testing.T) {
 		status int
 		said   string
 	}{
-		{"--database=postgres://127.0.0.1:1/d backup.db", 2, "only a SQLite database is backed up by this: for PostgreSQL use pg_dump"},
+		{"--database=postgres://127.0.0.1:1/d backup.db", 2, "for PostgreSQL use pg_dump"},
 		{"taken.db", 1, "dragoman.db: no such file or directory"},
 		{"--database=sqlite:taken.db taken.db", 2, "taken.db is there already: name a file that is not"},
 		{"--database=sqlite:taken.db backup.db", 1, "file is not a database"},

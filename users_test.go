@@ -73,10 +73,10 @@ func TestUsersInAndOut(t *testing.T) {
 		{"import --dev --format csv --batch 1 -", "customer,first_name,last_name,email\n42,Alan,Turing,alan@example.com\n", 0, "imported users: 1\n", ""},
 		{"import --dev -", users, 2, "", "--format"},
 		{"import --dev --batch=-1 users.csv", "", 2, "", "--batch"},
-		{"import --dev none.csv", "", 1, "", "none.csv"},
+		{"import --dev none.csv", "", 2, "", "none.csv"},
 		{"import users.csv", "", 2, "", "line 3: email is already taken\n"}, // with the key in .dragoman/
 		{"import --database=postgres://127.0.0.1:1/d users.csv", "", 80, "", "DRAGOMAN_SECRET_KEY"},
-		{"export --dev --customer 43", "", 2, "", "not found"},
+		{"export --dev --customer 43", "", 2, "", "there is no customer 43"},
 		{"export --dev --customer x", "", 2, "", `"x" is neither`},
 		{"export --dev --output users.txt", "", 2, "", "--format"},
 		{"export --dev --customer 2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1 --output out.ndjson", "", 0, "", ""},
