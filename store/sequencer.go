@@ -15,6 +15,8 @@ const (
 	numberingPause = 100 * time.Millisecond
 	// numberingPeriod is how often the sequencer looks for changes that another program has written.
 	numberingPeriod = 500 * time.Millisecond
+	// numberingTimeout is when a round that a dead connection holds up is given up, for the next to take another.
+	numberingTimeout = 10 * time.Second
 )
 
 // KeepNumbering calls [Store.NumberChanges] until ctx is done: after each write of this store, and twice a second for the writes of
@@ -23,7 +25,7 @@ const (
 func (s *Store) KeepNumbering(ctx context.Context, report func(error)) {
 	failing := false
 	for {
-		_, err := s.NumberChanges(ctx)
+		err := s.numberWithin(ctx, numberingTimeout)
 		if ctx.Err() != nil {
 			return
 		}
@@ -43,6 +45,13 @@ func (s *Store) KeepNumbering(ctx context.Context, report func(error)) {
 		case <-time.After(numberingPeriod - numberingPause):
 		}
 	}
+}
+
+func (s *Store) numberWithin(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	_, err := s.NumberChanges(ctx)
+	return err
 }
 
 // wakeSequencer is called after each commit that may have written history.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ledger is what clients know of a directory that may crash at any moment: what they asked for, and what they were told is
@@ -217,15 +218,25 @@ func (l *ledger) verifyCreations(ctx context.Context, c client) error {
 	return errors.Join(all...)
 }
 
-// follow reads the feed to its end.
+// feedDelay is how late a change may be in the feed, a second, and room for a machine that is busy with faults.
+const feedDelay = 3 * time.Second
+
+// follow reads the feed until everything that was committed before the call must be in it.
 func (l *ledger) follow(ctx context.Context, c client) error {
 	f := &l.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for {
+	for complete := time.Now().Add(feedDelay); ; {
+		began := time.Now()
 		more, err := f.step(ctx, c)
-		if err != nil || !more {
+		if err != nil || !more && began.After(complete) {
 			return err
+		}
+		if !more {
+			select {
+			case <-ctx.Done():
+			case <-time.After(feedDelay / 30):
+			}
 		}
 	}
 }
