@@ -80,10 +80,16 @@ func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := semaphore.New(2, semaphore.Bounds{Tenant: 2, All: 3})
 		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
 		var errs []error
 		var all sync.WaitGroup
 		for _, tenant := range []int64{1, 1, 1, 1, 1, 2, 3} {
-			all.Go(func() { errs = append(errs, s.Acquire(ctx, tenant)) })
+			all.Go(func() {
+				err := s.Acquire(ctx, tenant)
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
 			synctest.Wait()
 		}
 		full := func(err error) bool { return errors.Is(err, semaphore.ErrFull) }
