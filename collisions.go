@@ -22,7 +22,7 @@ func (*collisionsCommand) Help() string {
 func (c *collisionsCommand) Run(ctx context.Context) error {
 	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
 	if err != nil {
-		return err
+		return existingHint(err)
 	}
 	if len(collisions) == 0 {
 		fmt.Println("no two users have the same username or e-mail")

@@ -3,9 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -283,10 +280,8 @@ func collisions(ctx context.Context, db *gorm.DB) ([]Collision, error) {
 // CollisionsIn returns what [Store.Collisions] does of the database at url, which must be there. It needs no key and migrates
 // nothing.
 func CollisionsIn(ctx context.Context, url string, p Patience) (all []Collision, err error) {
-	if path, ok := strings.CutPrefix(url, sqliteScheme); ok {
-		if _, err := os.Stat(path); err != nil { // opening it would create it
-			return nil, fmt.Errorf("database file: %w", err)
-		}
+	if err := CheckExisting(ctx, url); err != nil { // opening a file would create it
+		return nil, err
 	}
 	err = p.retry(ctx, func() error {
 		d, err := openDatabase(ctx, url, Observer{})
