@@ -20,13 +20,7 @@ const discardedByHTTP = 256 << 10
 // serveLingering lets next answer r. In HTTP/1 it then reads on what next has left unread of a long body. In HTTP/2 a stream
 // can end on its own, and the client is told to stop sending.
 func serveLingering(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.ContentLength == 0 {
-		next.ServeHTTP(w, r)
-		return
-	}
-	if 0 < r.ContentLength && r.ContentLength < discardedByHTTP {
-		// Else net/http would wait for the whole of a slow body before it sends an early answer, such as a 429.
-		_ = http.NewResponseController(w).EnableFullDuplex() // which any HTTP/1 connection of net/http supports
+	if r.ProtoMajor != 1 || 0 <= r.ContentLength && r.ContentLength < discardedByHTTP {
 		next.ServeHTTP(w, r)
 		return
 	}

@@ -284,14 +284,3 @@ func TestPythonReadsTheRefusal(t *testing.T) {
 		t.Errorf("Python sees %v: %s", err, out)
 	}
 }
-
-// TestRefusalDoesNotWaitForTheBody: the 401 for a short body that is still under way comes at once, and not when the body ends.
-func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
-	t.Parallel()
-	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{Read: 10 * patience}}))
-	say(t, c, "PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n{", "/account/api/v1/customers/3393/users/6860")
-	status := make([]byte, len("HTTP/1.1 401"))
-	if _, err := io.ReadFull(c, status); err != nil || string(status) != "HTTP/1.1 401" {
-		t.Errorf("%q, %v", status, err)
-	}
-}
