@@ -39,30 +39,6 @@ func (s *Store) HoldFinders(t *testing.T) (release func()) {
 	return holdReaders(t, s.db.finder.readers)
 }
 
-// CheckpointedWrites is checkpointedWrites.
-const CheckpointedWrites = checkpointedWrites
-
-func (s *Store) checkpoints() *sqliteCheckpoints { return s.db.groups.(*sqliteGroups).checkpoints }
-
-// TakeForLarge has SQLite's file taken for a large one.
-func (s *Store) TakeForLarge() {
-	c := s.checkpoints()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.largerThan = 0
-}
-
-// Checkpoint makes one.
-func (s *Store) Checkpoint() { s.checkpoints().checkpoint() }
-
-// EndCheckpoints waits for the checkpoints that are due, after which there are no more.
-func (s *Store) EndCheckpoints(t *testing.T) {
-	t.Helper()
-	if err := s.checkpoints().close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // HoldLists takes every slot of those who list users by their ids, until release is called.
 func (s *Store) HoldLists(t *testing.T) (release func()) { return holdReaders(t, s.db.lists) }
 

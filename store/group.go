@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -13,8 +12,7 @@ import (
 )
 
 // groupQueue makes groups of pieces of work that come at the same time, so that the database is asked once for all of a group. A
-// piece that comes alone is done at once; those that come while it is under way are the next group. At once is when the goroutines that
-// could go on have had their turn: where processors are short, some of them come with a piece of their own.
+// piece that comes alone is done at once; those that come while it is under way are the next group.
 type groupQueue[W any] struct {
 	// others is what those are who ask, as errors say it.
 	others string
@@ -60,12 +58,6 @@ type queued[W any] struct {
 func (q *groupQueue[W]) ask(ctx context.Context, work W) error {
 	w := &queued[W]{ctx: ctx, work: work, done: make(chan struct{})}
 	next, epoch := q.enter(w)
-	if next == beginAlone {
-		runtime.Gosched() // whoever is about to ask does so now
-		if q.joined(w, epoch) {
-			next = beginGroup
-		}
-	}
 	switch next {
 	case refuse:
 		return fmt.Errorf("waiting for other %s: %w: the queue is full", q.others, ErrUnavailable)
@@ -136,17 +128,6 @@ func (q *groupQueue[W]) remove(w *queued[W]) {
 	if i := slices.Index(q.waiting, w); i >= 0 {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 	}
-}
-
-// joined reports whether others came after a piece that was to be done alone, and puts it before them then.
-func (q *groupQueue[W]) joined(w *queued[W], epoch int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 || epoch != q.epoch {
-		return false
-	}
-	q.waiting = slices.Insert(q.waiting, 0, w)
-	return true
 }
 
 // limitPatience sees to it that those who wait do not do so for ever. The mutex must be held.

@@ -32,45 +32,6 @@ func entered(t *testing.T, q *groupQueue[int], number int, want begin) (*queued[
 	return w, epoch
 }
 
-// TestWhoComesRightAfterAPieceGoesWithIt: the first, which was to go alone, is then the first of a group.
-func TestWhoComesRightAfterAPieceGoesWithIt(t *testing.T) {
-	t.Parallel()
-	var groups [][]int
-	q := numberQueue(&groups)
-	first, epoch := entered(t, q, 1, beginAlone)
-	if q.joined(first, epoch) {
-		t.Error("a piece is joined by nobody")
-	}
-	var all []*queued[int]
-	for n := 2; n <= 4; n++ {
-		w, _ := entered(t, q, n, wait)
-		all = append(all, w)
-	}
-	if !q.joined(first, epoch) {
-		t.Fatal("three have come, and the first does not know")
-	}
-	q.run(epoch)
-	for _, w := range append(all, first) {
-		<-w.done
-	}
-	if want := [][]int{{1, 2, 3}, {4}}; !slices.EqualFunc(groups, want, slices.Equal) {
-		t.Errorf("the groups are %v, want %v", groups, want)
-	}
-	entered(t, q, 5, beginAlone) // nobody is at work any more
-}
-
-// TestAPieceDoesNotJoinThoseWhoWaitForNobodyAnyMore: somebody else runs the queue by then.
-func TestAPieceDoesNotJoinThoseWhoWaitForNobodyAnyMore(t *testing.T) {
-	t.Parallel()
-	q := numberQueue(new([][]int))
-	first, epoch := entered(t, q, 1, beginAlone)
-	entered(t, q, 2, wait)
-	q.epoch++
-	if q.joined(first, epoch) {
-		t.Error("the first would run a queue that somebody has taken over")
-	}
-}
-
 // TestAskedAllAtOnceEachIsAnsweredItsOwn, whether they went alone or together.
 func TestAskedAllAtOnceEachIsAnsweredItsOwn(t *testing.T) {
 	t.Parallel()

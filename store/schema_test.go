@@ -151,7 +151,7 @@ func TestSQLiteIsSetUpForDurability(t *testing.T) {
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	read, write := s.Pools()
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "100", "wal_autocheckpoint": "8000",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "100", "wal_autocheckpoint": "1000",
 	} {
 		var got string
 		if err := write.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {

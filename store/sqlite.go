@@ -29,13 +29,6 @@ const busyTimeout = 10 * time.Second
 // busyPiece is the part of it that cannot be cut short by a context's end.
 const busyPiece = 100 * time.Millisecond
 
-// pageSize is how many bytes a page has, which is SQLite's own choice.
-const pageSize = 4 << 10
-
-// pagesLogged is how many pages the log takes before a writer copies them home, for which it waits for the disk twice while
-// all others wait for it. A page that was written several times meanwhile is copied once. SQLite's own choice is 1000.
-const pagesLogged = 8000
-
 // readerCache is how many KiB of pages a connection that only reads keeps. SQLite's own choice is 2000, for which its allocator here
 // takes twice as much: a page with its header has a place of 8 KiB. What is not kept is read from the system's cache.
 const readerCache = 512
@@ -76,15 +69,11 @@ func openSQLite(ctx context.Context, path string, o Observer) (*database, error)
 		return nil, err
 	}
 	file := &sqliteFile{path: path, driver: opener, patience: busyTimeout, observer: o}
-	checkpoint := fmt.Sprintf("wal_autocheckpoint(%d)", pagesLogged)
-	write := file.pool(1, sqliteDSN(path, readWrite, "synchronous(FULL)", "foreign_keys(1)", checkpoint), "BEGIN IMMEDIATE")
+	write := file.pool(1, sqliteDSN(path, readWrite, "synchronous(FULL)", "foreign_keys(1)"), "BEGIN IMMEDIATE")
 	reading := sqliteDSN(path, readWrite, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
 	read := file.pool(sqliteFinders()+sqliteSearches(), reading, "BEGIN")
 	find := file.pool(sqliteFinders(), reading, "BEGIN")
-	groups := newSQLiteGroups(write)
-	groups.checkpoints = newSQLiteCheckpoints(file, file.pool(1, sqliteDSN(path, readWrite, "synchronous(FULL)"), "BEGIN"))
-	d := newSQLite(read, write, find, groups)
-	d.release = func() error { return groups.checkpoints.close() }
+	d := newSQLite(read, write, find, newSQLiteGroups(write))
 	d.migrate = func(ctx context.Context) ([]string, error) { return migrateSQLite(ctx, write, path) }
 	d.exclusively = func(ctx context.Context, fn func() error) error { return lockedSQLite(ctx, path, fn) }
 	return d, nil

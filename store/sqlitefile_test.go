@@ -1,9 +1,7 @@
 package store_test
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,47 +42,8 @@ func TestACommitIntoAFileThatIsGoneIsNoSuccess(t *testing.T) {
 	find(t, s, ada)
 }
 
-// TestTheLogOfALargeFileComesHomeBesideTheWriters looks for what was written in the file itself, which SQLite alone would leave to the log
-// for long.
-func TestTheLogOfALargeFileComesHomeBesideTheWriters(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		large  bool
-		writes int
-		home   bool
-	}{
-		{"a large file", true, store.CheckpointedWrites, true},
-		{"a large file, few writes", true, store.CheckpointedWrites - 1, false},
-		{"a small file", false, store.CheckpointedWrites, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "d")
-			s := storetest.Open(t, "sqlite:"+path)
-			storetest.Directory(t, s)
-			if c.large {
-				s.TakeForLarge()
-			}
-			for n := range c.writes {
-				edit(t, s, ada, func(u *store.User) { u.FirstName = fmt.Sprintf("Zaphod%d", n) })
-			}
-			s.EndCheckpoints(t)
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if home := bytes.Contains(content, []byte("Zaphod")); home != c.home {
-				t.Errorf("after %d writes the log is home: %t, want %t", c.writes, home, c.home)
-			}
-			// Who writes on does so as before.
-			edit(t, s, ada, func(u *store.User) { u.FirstName = "Ada" })
-		})
-	}
-}
-
-// TestAFileWithCheckpointsMayBeReplaced: the connection for checkpoints, too, lets go of a file that was moved away.
-func TestAFileWithCheckpointsMayBeReplaced(t *testing.T) {
+// TestFileReplaced checks that every connection closes a file that was moved away, and opens the one in its place.
+func TestFileReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path, copied, gone := filepath.Join(dir, "d"), filepath.Join(dir, "copy"), filepath.Join(dir, "gone")
@@ -93,7 +52,6 @@ func TestAFileWithCheckpointsMayBeReplaced(t *testing.T) {
 	if _, err := store.Backup(t.Context(), "sqlite:"+path, copied); err != nil {
 		t.Fatal(err)
 	}
-	s.Checkpoint()
 	edit(t, s, ada, func(u *store.User) { u.FirstName = "Zaphod" })
 	if err := errors.Join(os.Rename(path, gone), os.Rename(copied, path)); err != nil {
 		t.Fatal(err)

@@ -18,9 +18,8 @@ const maxGroup = 256
 // Writes are not interrupted once they have begun, since SQLite would then undo the whole transaction: they are for statements
 // that take no time.
 type sqliteGroups struct {
-	pool        *sql.DB
-	queue       groupQueue[groupedWork]
-	checkpoints *sqliteCheckpoints // nil: there is no file to copy anything to
+	pool  *sql.DB
+	queue groupQueue[groupedWork]
 }
 
 // groupedWork is what a write does in the transaction. It must be pure but for tx, and use the context that it is given; it may be
@@ -61,9 +60,6 @@ func (g *sqliteGroups) commit(group []*groupedWrite) {
 		taken = takeAll(group)
 		return runAll(tx, taken)
 	})
-	if g.checkpoints != nil {
-		defer g.checkpoints.written(len(taken))
-	}
 	if errors.Is(err, errOneByOne) {
 		for _, w := range taken {
 			w.err, w.panicked = nil, nil
