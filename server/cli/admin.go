@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/tracing"
+)
+
+// watchFlags are what those want who look after the server.
+type watchFlags struct {
+	AdminListen string   `placeholder:"HOST:PORT" help:"Where to listen for those who look after the server, with /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It asks nobody who they are, so nobody else may reach it. Without it there is none, and nothing is measured."`
+	AdminHost   []string `placeholder:"NAME" help:"A name by which the admin listener, or a mock's /mock/reset, is asked for beside localhost and its own address, such as metrics.example.com; repeat it for several. Requests for other names are refused, as DNS may lead any site's name here."`
+	AdminPprof  bool     `help:"Serve /debug/pprof/ there, the profiles of Go programs."`
+	LogFormat   string   `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
+	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
+}
+
+// standardError is where the log goes.
+var standardError = newHeldLines(os.Stderr)
+
+// logger gives the log, and its level, which can be changed.
+func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		level.Set(slog.LevelInfo)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(standardError, options)
+	if f.LogFormat == "json" {
+		handler = slog.NewJSONHandler(standardError, options)
+	}
+	return slog.New(promptly{handler, standardError}), level
+}
+
+func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {
+	return server.Admin{Listen: f.AdminListen, Hosts: f.AdminHost, Profiles: f.AdminPprof, Level: level}
+}
+
+// flushTimeout is how long the last traces may take when the program ends.
+const flushTimeout = 5 * time.Second
+
+// flush sends what is traced and not sent yet. That it cannot be sent is no failure of the program's.
+func flush(t *tracing.Tracing, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("traces could not be sent", "error", err)
+	}
+}

@@ -1,0 +1,290 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/dragoman-id/dragoman/server/conformance"
+)
+
+type checkCommand struct {
+	Target         string   `env:"DRAGOMAN_CHECK_TARGET" placeholder:"URL" help:"The server: its host, such as https://staging.example.com, or the address of the API itself where its base path is another."`
+	Dialect        string   `env:"DRAGOMAN_CHECK_DIALECT" placeholder:"NAME" help:"The dialect that it speaks: worth or testinium."`
+	Token          string   `env:"DRAGOMAN_CHECK_TOKEN" placeholder:"TEXT" help:"A bearer token of a caller who may read and write the user. Better given by its variable or its file, as others on the machine can read a command line."`
+	TokenFile      string   `env:"DRAGOMAN_CHECK_TOKEN_FILE" placeholder:"FILE" help:"A file with the token in it, instead."`
+	OtherToken     string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN" placeholder:"TEXT" help:"A good token of a caller who has no rights in this customer. Without it, what is refused to others is not checked."`
+	OtherTokenFile string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN_FILE" placeholder:"FILE" help:"A file with that token in it, instead."`
+	Customer       string   `env:"DRAGOMAN_CHECK_CUSTOMER" placeholder:"ID" help:"The user's customer, as the dialect writes it: a UUID for worth, a number for testinium."`
+	User           string   `env:"DRAGOMAN_CHECK_USER" placeholder:"ID" help:"The user to write to: a plain one who is there for tests. The token's own and administrators are refused."`
+	Company        string   `env:"DRAGOMAN_CHECK_COMPANY" placeholder:"ID" help:"The current-company-id, for testinium."`
+	Allow          []string `env:"DRAGOMAN_CHECK_ALLOW" placeholder:"PART" help:"What may be changed of the user beside names and mobile number, for the time of the check: identity (e-mail and username), state (status and flags), roles, or all."`
+	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must offer: etag, changed, prefer, rules, or all. Laws about one that it does not offer are skipped otherwise."`
+	Only           []string `env:"DRAGOMAN_CHECK_ONLY" placeholder:"LAW" help:"Only this law, or those of a pattern such as 'if-match-*'; repeat it for several."`
+	Skip           []string `env:"DRAGOMAN_CHECK_SKIP" placeholder:"LAW" help:"Not this law, or those of a pattern."`
+	List           bool     `env:"DRAGOMAN_CHECK_LIST" help:"List the laws of the dialect, or of both, without asking any server."`
+
+	Format string `env:"DRAGOMAN_CHECK_FORMAT" enum:"text,json,junit" default:"text" help:"What to print: text, json or junit (${default})."`
+	Output string `env:"DRAGOMAN_CHECK_OUTPUT" placeholder:"FILE" help:"Where to; without it, to standard output."`
+	JSON   string `name:"json" env:"DRAGOMAN_CHECK_JSON" placeholder:"FILE" help:"Write a report in JSON there too."`
+	JUnit  string `name:"junit" env:"DRAGOMAN_CHECK_JUNIT" placeholder:"FILE" help:"Write a report in JUnit's XML there too."`
+
+	Timeout     time.Duration `env:"DRAGOMAN_CHECK_TIMEOUT" default:"10s" help:"For one request (${default})."`
+	Rate        float64       `env:"DRAGOMAN_CHECK_RATE" default:"50" placeholder:"N" help:"How many requests a second to send at most (${default})."`
+	MaxRequests int           `env:"DRAGOMAN_CHECK_MAX_REQUESTS" default:"3000" placeholder:"N" help:"How many requests to send in all (${default}); those that give the user back come on top."`
+	Writers     int           `env:"DRAGOMAN_CHECK_WRITERS" default:"6" placeholder:"N" help:"How many write at once in the laws about that, 2 to 32 (${default})."`
+	CACert      string        `name:"ca-cert" env:"DRAGOMAN_CHECK_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the server's certificate, beside the system's."`
+}
+
+// Help is the long text of --help.
+func (*checkCommand) Help() string {
+	return "Holds a server, whoever made it, against the laws of a dialect: that a PATCH merges, that a PUT replaces, that " +
+		"If-Match holds, that one customer does not see another's users, and what else 'dragoman check --list' names.\n\n" +
+		"It writes to one user and gives that user back as it was, also after an error or Ctrl-C; if it cannot, it says so and " +
+		"prints what to send. It never sets a password or an access token, creates or deletes nobody, and grants no role that " +
+		"the user does not have.\n\n" +
+		"Laws are of three grades: vendor (the vendor documents it), http (HTTP or JSON demand it) and own (Dragoman's, where " +
+		"the vendor is silent). A server that does not offer what a law of its own grade is about is not at fault.\n\n" +
+		"Exit status: 0 every law holds, 1 a law is broken, 2 the server could not be checked, or bad input, 80 a bad command line."
+}
+
+const formatText = "text"
+
+// errBroken: the exit status is that of an answer, not of a fault.
+var errBroken = errors.New("the server does not keep every law")
+
+// uncheckable is an error that leaves open whether the laws hold.
+type uncheckable struct{ error }
+
+// ExitCode is the exit status.
+func (uncheckable) ExitCode() int { return 2 }
+
+// Unwrap returns what was in the way.
+func (u uncheckable) Unwrap() error { return u.error }
+
+// Run checks the server and reports.
+func (c *checkCommand) Run(ctx context.Context) error {
+	if c.List {
+		return c.list()
+	}
+	config, err := c.config()
+	if err != nil {
+		return badInput{err}
+	}
+	if err := c.checkFiles(); err != nil {
+		return badInput{err}
+	}
+	out, finish, err := c.open()
+	if err != nil {
+		return badInput{err}
+	}
+	text := conformance.Text{W: out, Colours: colours(out)}
+	if c.Format == formatText {
+		config.Began, config.Observe = text.Began, text.Result
+	}
+	report, err := conformance.Run(ctx, config)
+	if err != nil {
+		return uncheckable{errors.Join(err, finish())}
+	}
+	err = c.write(text, report)
+	conformance.Text{W: os.Stderr, Colours: colours(os.Stderr)}.Alarm(report)
+	switch err = errors.Join(err, finish()); {
+	case err != nil:
+		return uncheckable{err}
+	case report.Count(conformance.Broken) > 0:
+		return errBroken
+	case !report.Checked():
+		return uncheckable{errors.New("not everything could be checked")}
+	}
+	return nil
+}
+
+// checkFiles finds out before the run whether its reports can be written, and leaves no file behind.
+func (c *checkCommand) checkFiles() error {
+	for _, file := range []string{c.Output, c.JSON, c.JUnit} {
+		if file == "" {
+			continue
+		}
+		f, err := os.OpenFile(file, os.O_WRONLY, 0) // #nosec G304 -- whoever runs the command names the file
+		if errors.Is(err, fs.ErrNotExist) {
+			if f, err = os.CreateTemp(filepath.Dir(file), ".dragoman-check-*"); err == nil {
+				err = os.Remove(f.Name())
+			}
+		}
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("the report could not be written to %s, see --output, --json and --junit: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// open gives where text is printed to, law by law, and what to do when all is printed. Other formats are written whole.
+func (c *checkCommand) open() (out *os.File, finish func() error, err error) {
+	if c.Output == "" || c.Format != formatText {
+		return os.Stdout, func() error { return nil }, nil
+	}
+	if out, err = os.Create(c.Output); err != nil {
+		return nil, nil, fmt.Errorf("write the report: %w", err)
+	}
+	return out, out.Close, nil
+}
+
+// write prints the report, and writes it wherever else it is wanted.
+func (c *checkCommand) write(text conformance.Text, report conformance.Report) error {
+	formats := map[string]func(io.Writer) error{"json": report.WriteJSON, "junit": report.WriteJUnit}
+	var err error
+	switch write := formats[c.Format]; {
+	case write == nil:
+		text.Ended(report)
+	case c.Output == "":
+		err = write(os.Stdout)
+	default:
+		err = writeTo(c.Output, write)
+	}
+	for format, file := range map[string]string{"json": c.JSON, "junit": c.JUnit} {
+		if file != "" {
+			err = errors.Join(err, writeTo(file, formats[format]))
+		}
+	}
+	return err
+}
+
+func writeTo(file string, write func(io.Writer) error) error {
+	f, err := os.Create(file) // #nosec G304 -- whoever runs the command names the file
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// colours tells whether to write in colours: to a terminal, unless NO_COLOR (no-color.org) or a dumb one says otherwise.
+func colours(f *os.File) bool {
+	return term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+func (c *checkCommand) list() error {
+	dialects := conformance.Dialects
+	if c.Dialect != "" {
+		dialects = []string{c.Dialect}
+	}
+	for i, d := range dialects {
+		laws, err := conformance.Select(conformance.Laws(d), c.Only, c.Skip)
+		if err != nil {
+			return badInput{err}
+		}
+		if i > 0 {
+			fmt.Println()
+		}
+		fmt.Printf("%s, %d laws\n\n", d, len(laws))
+		if err := conformance.List(os.Stdout, laws); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checkCommand) config() (config conformance.Config, err error) {
+	config = conformance.Config{
+		Dialect: c.Dialect, Target: c.Target, Customer: c.Customer, User: c.User, Company: c.Company,
+		Only: c.Only, Skip: c.Skip, Timeout: c.Timeout, Rate: c.Rate, MaxRequests: c.MaxRequests, Writers: c.Writers,
+	}
+	if err := c.missing(); err != nil {
+		return config, err
+	}
+	if config.Token, err = secretOrFile(c.Token, c.TokenFile); err != nil {
+		return config, err
+	}
+	if config.OtherToken, err = secretOrFile(c.OtherToken, c.OtherTokenFile); err != nil {
+		return config, err
+	}
+	config.Allow = allOr(c.Allow, conformance.Groups)
+	config.Require = allOr(c.Require, conformance.Features)
+	config.Transport, err = transport(c.CACert, c.Writers)
+	return config, err
+}
+
+// missing names all that a run needs and was not given.
+func (c *checkCommand) missing() error {
+	var names, flags []string
+	for _, needed := range []struct{ name, flag, value string }{
+		{"target", "--target", c.Target},
+		{"dialect", "--dialect", c.Dialect},
+		{"token", "--token-file", c.Token + c.TokenFile},
+		{"customer", "--customer", c.Customer},
+		{"user", "--user", c.User},
+	} {
+		if needed.value == "" {
+			variable := strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(needed.flag, "--"), "-", "_"))
+			names = append(names, "no "+needed.name)
+			flags = append(flags, fmt.Sprintf("%s (DRAGOMAN_CHECK_%s)", needed.flag, variable))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("there is %s: set %s\nfor example: dragoman check --target https://staging.example.com --dialect worth --token-file FILE --customer ID --user ID",
+		strings.Join(names, ", "), strings.Join(flags, ", "))
+}
+
+// allOr gives names as what they name; one of them may be "all".
+func allOr[T ~string](names []string, all []T) []T {
+	var chosen []T
+	for _, name := range names {
+		if name == "all" {
+			return all
+		}
+		chosen = append(chosen, T(name))
+	}
+	return chosen
+}
+
+// secretOrFile gives a secret that was given as it is, or in a file.
+func secretOrFile(secret, file string) (string, error) {
+	if file == "" || secret != "" {
+		return secret, nil
+	}
+	text, err := os.ReadFile(file) // #nosec G304 -- whoever runs the command names the file
+	if err != nil {
+		return "", fmt.Errorf("read the token of --token-file or --other-token-file: %w", err)
+	}
+	if secret = strings.TrimSpace(string(text)); secret == "" {
+		return "", fmt.Errorf("read the token of --token-file or --other-token-file: %s is empty", file)
+	}
+	return secret, nil
+}
+
+// transport gives one that keeps a connection for each writer, and trusts a further authority.
+func transport(caCert string, writers int) (http.RoundTripper, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = writers
+	if caCert == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(caCert) // #nosec G304 -- whoever runs the command names the file
+	if err != nil {
+		return nil, fmt.Errorf("read the authority's certificate of --ca-cert: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read the authority's certificate of --ca-cert: %s holds none", caCert)
+	}
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
+}

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+type collisionsCommand struct{ databaseFlag }
+
+// Help is the long text of --help.
+func (*collisionsCommand) Help() string {
+	return "Such users keep their names, and nobody else can take any of these. Change all but one of a group, " +
+		"then run 'dragoman migrate'.\n\n" + exitStatuses
+}
+
+// Run lists them.
+func (c *collisionsCommand) Run(ctx context.Context) error {
+	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
+	if err != nil {
+		return existingHint(err)
+	}
+	if len(collisions) == 0 {
+		fmt.Println("no two users have the same username or e-mail")
+		return nil
+	}
+	return tellCollisions(os.Stdout, collisions)
+}
+
+// tellCollisions writes a line for each user, and an empty one between groups.
+func tellCollisions(w io.Writer, collisions []store.Collision) error {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, c := range collisions {
+		if i > 0 {
+			fmt.Fprintln(columns)
+		}
+		for _, u := range c.Users {
+			fmt.Fprintf(columns, "collision of %s\tuser %d\tcustomer %d\t%+q\n", c.Field, u.ID, u.CustomerID, u.Text)
+		}
+	}
+	if err := columns.Flush(); err != nil {
+		return fmt.Errorf("print collisions: %w", err)
+	}
+	return nil
+}

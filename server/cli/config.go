@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/settings"
+	"go.yaml.in/yaml/v4"
+)
+
+type configCommand struct {
+	serveCommand
+	Format string `enum:"text,json,yaml" default:"text" env:"-" placeholder:"FORMAT" help:"How to print it: text, json or yaml (${default})."`
+}
+
+// Help is the long text of --help.
+func (*configCommand) Help() string {
+	return "It takes the flags, variables and file that 'dragoman serve' takes, and starts nothing: it neither opens the " +
+		"database nor fetches keys. Secrets are shown as ***, and so are the user, the password and the parameters of a URL.\n\n" +
+		"Exit status: 0 the server can start with it, 80 it cannot, and standard error tells all the reasons."
+}
+
+// Run prints the configuration, and fails with what is wrong with it.
+func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
+	effective := r.Settings(k)
+	if c.Dev {
+		c.tellMadeUp(effective)
+	}
+	if err := printSettings(os.Stdout, c.Format, effective); err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	if c.Mock {
+		_, err := c.mockConfig(k)
+		return err
+	}
+	if c.Dev {
+		// The keys themselves are made by the server that needs them.
+		standIn := func() (string, error) { return base64.StdEncoding.EncodeToString(make([]byte, 32)), nil }
+		if err := c.makeUp(standIn, standIn); err != nil {
+			return err
+		}
+	}
+	_, err := c.config()
+	return err
+}
+
+// tellMadeUp says of the keys that --dev makes where they are kept.
+func (c *configCommand) tellMadeUp(effective []settings.Setting) {
+	for i, s := range effective {
+		if s.Name == "secret-key" && c.SecretKey == "" || s.Name == "jwt-secret" && !c.hasTokenKey() {
+			effective[i].From = "--dev (" + dev.Directory + "/" + s.Name + ")"
+		}
+	}
+}
+
+// printSettings writes settings for people, or as one object for programs.
+func printSettings(w io.Writer, format string, effective []settings.Setting) error {
+	byName := map[string]settings.Setting{}
+	for _, s := range effective {
+		byName[s.Name] = s
+	}
+	switch format {
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(byName)
+	case "yaml":
+		e := yaml.NewEncoder(w)
+		e.SetIndent(2)
+		return e.Encode(byName)
+	}
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range effective {
+		fmt.Fprintf(columns, "%s\t%s\t%s\n", s.Name, readable(s.Value), s.From)
+	}
+	return columns.Flush()
+}
+
+// readable writes a setting's value for people.
+func readable(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "-"
+	case []string:
+		return strings.Join(v, ",")
+	}
+	return fmt.Sprint(value)
+}

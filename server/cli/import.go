@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/dragoman-id/dragoman/store/userfile"
+)
+
+// standard is the name that stands for standard input.
+const standard = "-"
+
+type importCommand struct {
+	storeFlags
+	formatFlag
+	DryRun bool   `help:"Check everything and write nothing."`
+	Batch  int    `placeholder:"N" help:"Write N users per transaction, instead of all of them in one. If it then fails, it says which lines are in."`
+	File   string `arg:"" help:"A file of users, CSV with a header or NDJSON; - is standard input."`
+}
+
+// Help is the long text of --help.
+func (*importCommand) Help() string {
+	return "Every line is checked before anything is written. Bad lines are named on standard error with what is wrong " +
+		"with them, and then nothing is written.\n\n" +
+		"Required are customer (its id or UUID), first_name, last_name and email. Any other column that 'dragoman export' " +
+		"writes may be there; what is left out is generated, or is what an invited user has.\n\n" + exitStatuses
+}
+
+// Run imports a file.
+func (c *importCommand) Run(ctx context.Context) (err error) {
+	format, err := c.of(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Batch < 0 {
+		return badInput{errors.New("--batch must be a number of users")}
+	}
+	var source *userfile.Source
+	if c.File == standard {
+		source, err = userfile.CopySource(ctx, os.Stdin)
+	} else {
+		source, err = userfile.OpenSource(ctx, c.File)
+	}
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && c.File != standard {
+		return badInput{fmt.Errorf("FILE: %w", err)}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	s, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	bar := newProgress()
+	users, err := userfile.Import{
+		Store: s, Format: format, DryRun: c.DryRun, Batch: c.Batch, Refused: bar.refused, Progress: bar.bytes,
+	}.Run(withOrigin(ctx, "import"), source)
+	bar.clear()
+	if stopped := (*userfile.StoppedError)(nil); errors.Is(err, context.Canceled) && !errors.As(err, &stopped) {
+		return errors.New("nothing was imported: interrupted")
+	}
+	if err != nil {
+		return blame(err)
+	}
+	if c.DryRun {
+		fmt.Printf("users that can be imported: %d\n", users)
+		return nil
+	}
+	fmt.Printf("imported users: %d\n", users)
+	return nil
+}

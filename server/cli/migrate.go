@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/dragoman-id/dragoman/store"
+)
+
+type migrateCommand struct{ databaseFlag }
+
+// Run applies what is not applied yet.
+func (c *migrateCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	applied, err := store.Migrate(ctx, c.Database, c.patience())
+	if err != nil {
+		return err
+	}
+	for _, name := range applied {
+		fmt.Println("applied", name)
+	}
+	if len(applied) == 0 {
+		fmt.Println("nothing to apply: the database is up to date")
+	}
+	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
+	if err != nil {
+		return err
+	}
+	return tellCollisions(os.Stdout, collisions)
+}

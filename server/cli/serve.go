@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/mock"
+	"github.com/dragoman-id/dragoman/server/settings"
+	"github.com/dragoman-id/dragoman/server/tracing"
+)
+
+type timeoutFlags struct {
+	ReadHeaderTimeout time.Duration `default:"5s" help:"For reading a request's header (${default})."`
+	ReadTimeout       time.Duration `default:"15s" help:"For reading a whole request (${default})."`
+	WriteTimeout      time.Duration `default:"30s" help:"For writing an answer (${default})."`
+	IdleTimeout       time.Duration `default:"2m" help:"For a connection between two requests (${default})."`
+	RequestTimeout    time.Duration `default:"10s" help:"For the work on a request; then the answer is 503 (${default})."`
+	DrainDelay        time.Duration `default:"0s" help:"How long to serve on, saying by /readyz that the server is not ready any more, when it is told to stop: as long as a load balancer takes to notice (${default})."`
+	ShutdownTimeout   time.Duration `default:"20s" help:"For requests under way when the server is told to stop (${default})."`
+}
+
+func (f timeoutFlags) timeouts() server.Timeouts {
+	return server.Timeouts{
+		ReadHeader: f.ReadHeaderTimeout, Read: f.ReadTimeout, Write: f.WriteTimeout,
+		Idle: f.IdleTimeout, Request: f.RequestTimeout,
+		Drain: f.DrainDelay, Shutdown: f.ShutdownTimeout,
+	}
+}
+
+type serveCommand struct {
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
+	databaseFlag
+	RememberedUsers int `default:"16384" placeholder:"N" help:"How many users to remember who were read or written in the last five minutes, at about a kilobyte each, so that an update need not read them first (${default}). 0 is none."`
+	secretKeyFlags
+	tokenFlags
+	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
+	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"Where the issuer publishes the JSON Web Key Set that RS256, ES256 or EdDSA tokens are verified with: an https URL, or a file. It is read anew while the server runs. Instead of --jwt-public-key-file; needs --issuer and --audience."`
+	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last reading that had it (${default})."`
+	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is read anew (${default}). Keys not seen before are looked up sooner."`
+	claimFlags
+	timeoutFlags
+	limitFlags
+	tlsFlags
+	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Upper case, a default port and letters beyond ASCII are written as browsers write them. Without it none may."`
+
+	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs. The documents under /openapi are served either way."`
+
+	watchFlags
+	Dev bool `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
+	mockFlags
+}
+
+// Run serves until a signal comes.
+func (c *serveCommand) Run(ctx context.Context, k *kong.Context, b server.Build) error {
+	if c.Mock {
+		return c.runMock(ctx, k, b)
+	}
+	if c.Dev {
+		if err := c.makeUp(dev.MakeJWTSecret, dev.MakeSecretKey); err != nil {
+			return err
+		}
+	}
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	config.Build = b
+	config.Tracing = tracing.FromEnvironment(ctx, b.Version, config.Log)
+	defer flush(config.Tracing, config.Log)
+	s, err := server.New(ctx, config)
+	if err != nil {
+		return explainKey(err, c.Dev)
+	}
+	manageMemory(ctx) // after all that is only needed once
+	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())
+}
+
+func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Config) error {
+	if c.Dev {
+		if err := s.Store().SeedSandbox(withOrigin(ctx, "serve --dev")); err != nil {
+			return err
+		}
+	}
+	l, err := s.Listen()
+	if err != nil {
+		return err
+	}
+	if c.Dev && c.JWTSecret != "" {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), s.APIs(), c.Docs, keys, time.Now()); err != nil {
+			return err
+		}
+	}
+	return s.Serve(ctx, l)
+}
+
+// makeUp fills in the keys that were not given.
+func (c *serveCommand) makeUp(jwtSecret, secretKey func() (string, error)) (err error) {
+	if !c.hasTokenKey() {
+		if c.JWTSecret, err = jwtSecret(); err != nil {
+			return err
+		}
+	}
+	if c.SecretKey == "" {
+		c.SecretKey, err = secretKey()
+	}
+	return err
+}
+
+// hasTokenKey reports whether there is something to verify tokens with.
+func (c *serveCommand) hasTokenKey() bool {
+	return c.JWTSecret != "" || c.JWTPublicKeyFile != "" || c.JWKSURL != ""
+}
+
+// config gives what the flags stand for, or settings.Problems with all that is wrong with them.
+func (c *serveCommand) config() (server.Config, error) {
+	var problems settings.Problems
+	if c.Dev {
+		problems.Add(dev.CheckLoopback(c.Listen))
+	}
+	if !c.hasTokenKey() {
+		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
+	}
+	if c.JWTSecret == mock.Secret {
+		problems.Add(errors.New("the secret of tokens is the mock's, which everybody knows: set --jwt-secret (DRAGOMAN_JWT_SECRET) to another"))
+	}
+	secretKey, oldSecretKeys, err := c.secretKeyFlags.decode()
+	problems.Add(err)
+	limits, err := c.limits(c.Dev)
+	problems.Add(err)
+	tls, err := c.tls(c.Dev)
+	problems.Add(err)
+	var publicKey []byte
+	if c.JWTPublicKeyFile != "" {
+		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
+			problems.Add(fmt.Errorf("read the public key of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE): %w", err))
+		}
+	}
+	log, level := c.logger()
+	config := server.Config{
+		Listen:          c.Listen,
+		Database:        c.Database,
+		DatabaseWait:    c.DatabaseWait,
+		RememberedUsers: &c.RememberedUsers,
+		SecretKey:       secretKey,
+		OldSecretKeys:   oldSecretKeys,
+		Auth: auth.Config{
+			Secret:       []byte(c.JWTSecret),
+			PublicKeyPEM: publicKey,
+			JWKSURL:      c.JWKSURL,
+			JWKSRefresh:  c.JWKSRefresh,
+			JWKSMaxAge:   c.JWKSMaxAge,
+			Issuer:       c.Issuer,
+			Audience:     c.Audience,
+			Claims:       c.claimFlags.names(),
+		},
+		Timeouts: c.timeouts(),
+		Limits:   limits,
+		TLS:      tls,
+		CORS:     c.CORSOrigin,
+		Log:      log,
+		Admin:    c.admin(level),
+		Docs:     c.Docs,
+	}
+	for _, problem := range config.Problems() {
+		if !errors.Is(problem, auth.ErrNoKey) { // said above, in the words of whoever is to mend it
+			problems.Add(problem)
+		}
+	}
+	return config, problems.Err()
+}

@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/mock"
+	"github.com/dragoman-id/dragoman/server/settings"
+)
+
+type tokenCommand struct {
+	tokenFlags
+	claimFlags
+	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
+	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. * alone, with the authority ROLE_ADMIN, is for all customers. Without a customer the token is for none."`
+	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
+	Authority  []string      `placeholder:"ROLE" help:"A role of the caller, such as ROLE_COMPANY_ADMIN; repeat it for several."`
+	Expires    time.Duration `default:"1h" help:"How long the token is good (${default})."`
+	Dev        bool          `xor:"whose" help:"Sign with the key that 'dragoman serve --dev' keeps in .dragoman/, even if another is configured."`
+	Mock       bool          `xor:"whose" help:"Sign with the secret of 'dragoman serve --mock', which everybody knows."`
+}
+
+// Run prints one token.
+func (c *tokenCommand) Run() error {
+	secret, err := c.secret()
+	if err != nil {
+		return err
+	}
+	permissions := make([]auth.Permission, len(c.Permission))
+	for i, p := range c.Permission {
+		permissions[i] = auth.Permission(p)
+	}
+	token, err := auth.Sign([]byte(secret), auth.Claims{
+		Subject:     c.Subject,
+		Customers:   c.Customer,
+		Permissions: permissions,
+		Authorities: c.Authority,
+		Issuer:      c.Issuer,
+		Audience:    c.Audience,
+		Expires:     c.Expires,
+		Names:       c.claimFlags.names(),
+	}, time.Now())
+	if err != nil {
+		return settings.Problems{err}
+	}
+	fmt.Println(token)
+	return nil
+}
+
+func (c *tokenCommand) secret() (string, error) {
+	if c.Mock {
+		return mock.Secret, nil
+	}
+	if c.JWTSecret != "" && !c.Dev {
+		return c.JWTSecret, nil
+	}
+	secret, err := dev.JWTSecret()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("no key to sign with: set DRAGOMAN_JWT_SECRET, or run `dragoman serve --dev` in this directory first")
+	}
+	return secret, err
+}
