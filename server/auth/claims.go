@@ -155,7 +155,6 @@ func readCustomers(into *Principal) func(jsontext.Value) bool {
 			into.allCustomers = true
 			return true
 		}
-		into.listsCustomers = true
 		return each(v)
 	}
 }

@@ -32,11 +32,11 @@ func (p Policy) PlatformAdministrator(pr Principal) bool {
 	return pr.hasAuthority(roleAdmin) && pr.allCustomers
 }
 
-// MayAskForMany reports whether the principal may ask about no customer in particular and be shown what [Policy.Scope] has, which
-// may be nothing. A token that says only half of what makes a platform administrator, ROLE_ADMIN without a customer claim or
-// [AllCustomers] without ROLE_ADMIN, is refused instead: an empty answer would hide the mistake.
+// MayAskForMany reports whether the principal may ask about no customer in particular and be shown what [Policy.Scope] has: it is
+// the platform's administrator, or its token names a customer. Any other is refused, as it is on every customer's own paths: an
+// empty answer would hide that the claim is missing, misspelt or empty.
 func (p Policy) MayAskForMany(pr Principal) bool {
-	return p.PlatformAdministrator(pr) || pr.listsCustomers || !pr.hasAuthority(roleAdmin) && !pr.allCustomers
+	return p.PlatformAdministrator(pr) || len(pr.customers) > 0
 }
 
 // Covers reports whether c is one of the principal's customers: the token names it by its Long or by its UUID, or the

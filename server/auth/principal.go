@@ -34,7 +34,6 @@ type Principal struct {
 
 	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
 	customers        []customerKey
-	listsCustomers   bool // whether the customer claim is a list, even an empty one, or a single customer
 	allCustomers     bool // whether the customer claim is AllCustomers; it counts only with ROLE_ADMIN
 	permissions      []string
 	authorities      []string

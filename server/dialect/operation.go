@@ -370,7 +370,7 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 			return err
 		}
 	case !op.dialect.service.Policy.MayAskForMany(call.Principal):
-		return fmt.Errorf("%w: the token says half of what makes a platform administrator", auth.ErrForbidden)
+		return fmt.Errorf("%w: the token is for no customer", auth.ErrForbidden)
 	}
 	if !op.dialect.service.Policy.Permits(call.Principal, op.permission) {
 		return fmt.Errorf("%w: the token lacks %s", auth.ErrForbidden, op.permission)

@@ -47,7 +47,6 @@ func TestFeedShowsTheCallersCustomersOnly(t *testing.T) {
 					want = []int64{servertest.Ada, servertest.Grace, servertest.Alan}
 				case "stranger":
 					want = []int64{servertest.Alan}
-				case "of no customer":
 				default:
 					refuses(t, read(s, claims, changes), 403, forbidden)
 					return

@@ -57,6 +57,8 @@ var who = map[string]auth.Claims{
 	"stranger":               {Subject: "alan", Customers: []string{servertest.ElsewhereUUID.String()}, Authorities: []string{"ROLE_ADMIN"}},
 	"of no customer":         {Subject: "nobody", Customers: []string{}, Authorities: []string{"ROLE_ADMIN"}},
 	"without a customer":     {Subject: "root", Authorities: []string{"ROLE_ADMIN"}},
+	"company's of none":      {Subject: "mary", Customers: []string{}, Authorities: []string{"ROLE_COMPANY_ADMIN"}},
+	"without the claim":      {Subject: "mary", Authorities: []string{"ROLE_COMPANY_ADMIN"}},
 	"all, no administrator":  {Subject: "mary", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_COMPANY_ADMIN"}},
 	"user":                   {Subject: "ada", Customers: []string{"3393"}, Authorities: []string{"ROLE_USER", "ROLE_CHANGE_USER", "ROLE_READ_ONLY", "ROLE_REPORT"}},
 	"Worth's CRO":            {Subject: "cro", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}},
