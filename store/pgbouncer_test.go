@@ -3,6 +3,7 @@
 package store_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -13,18 +14,18 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
 // pgBouncer starts a PgBouncer in front of a Postgres and returns the URL that leads through it. Without one it skips the test; if
-// CI is true it fails it.
-func pgBouncer(t *testing.T, database, mode string) string {
+// CI is true it fails it. The settings are further lines of its configuration.
+func pgBouncer(t *testing.T, database, mode string, settings ...string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -54,7 +55,8 @@ func pgBouncer(t *testing.T, database, mode string) string {
 	}
 	file := filepath.Join(t.TempDir(), "pgbouncer.ini")
 	text := fmt.Sprintf("[databases]\n* = host=%s port=%s user=%s%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\n"+
-		"auth_type=any\npool_mode=%s\ndefault_pool_size=50\n", u.Hostname(), u.Port(), u.User.Username(), password, address.Port, mode)
+		"auth_type=any\npool_mode=%s\ndefault_pool_size=50\n%s\n", u.Hostname(), u.Port(), u.User.Username(), password, address.Port, mode,
+		strings.Join(settings, "\n"))
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -74,18 +76,39 @@ func pgBouncer(t *testing.T, database, mode string) string {
 			}
 		}
 	}
-	var said bytes.Buffer
-	command.Stderr = &said
+	log, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	var said bytes.Buffer
+	up, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		started := false
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			fmt.Fprintln(&said, lines.Text())
+			if !started && strings.Contains(lines.Text(), "process up") {
+				started = true
+				close(up)
+			}
+		}
+	}()
 	t.Cleanup(func() {
 		command.Process.Kill()
+		<-read
 		command.Wait()
 		if t.Failed() {
 			t.Logf("pgbouncer said: %s", said.String())
 		}
 	})
+	select {
+	case <-up:
+	case <-read:
+		t.Fatal("pgbouncer ended")
+	}
 	u.Host = address.String()
 	return u.String()
 }
@@ -102,8 +125,7 @@ func TestPgBouncer(t *testing.T) {
 			var all sync.WaitGroup
 			for n := range servers {
 				all.Go(func() {
-					servers[n], errs[n] = store.Open(context.Background(), store.Config{URL: address, SecretKey: storetest.Key,
-						Patience: store.Patience{For: 20 * time.Second}})
+					servers[n], errs[n] = store.Open(context.Background(), store.Config{URL: address, SecretKey: storetest.Key})
 				})
 			}
 			all.Wait()
@@ -130,6 +152,40 @@ func TestPgBouncer(t *testing.T) {
 				})
 			}
 			all.Wait()
+		})
+	}
+}
+
+// TestPgBouncerRefusedAtStart checks which ways to send statements are refused at once in each mode, and with which remedy. The others
+// must work.
+func TestPgBouncerRefusedAtStart(t *testing.T) {
+	t.Parallel()
+	const noTransactions, loses = "set its pool_mode to transaction or session", "remove default_query_exec_mode="
+	all := []string{"", "cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"}
+	for _, c := range []struct {
+		pooling, settings string
+		refused           map[string]string // a part of the error by the way to send statements
+	}{
+		{pooling: "session"},
+		{pooling: "transaction", refused: map[string]string{"cache_statement": loses + "cache_statement", "describe_exec": loses + "describe_exec"}},
+		{pooling: "transaction", settings: "server_round_robin=1",
+			refused: map[string]string{"cache_statement": loses + "cache_statement", "describe_exec": loses + "describe_exec"}},
+		{pooling: "statement", refused: map[string]string{"": noTransactions, "cache_statement": noTransactions,
+			"cache_describe": noTransactions, "describe_exec": noTransactions, "exec": noTransactions, "simple_protocol": noTransactions}},
+	} {
+		t.Run(c.pooling+" "+c.settings, func(t *testing.T) {
+			t.Parallel()
+			address := pgBouncer(t, storetest.PostgresDatabase(t, "ENCODING 'UTF8'"), c.pooling, c.settings)
+			for _, mode := range all {
+				url := address
+				if mode != "" {
+					url = with(t, address, "default_query_exec_mode="+mode)
+				}
+				err := openImpatiently(t, url)
+				if want := c.refused[mode]; want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+					t.Errorf("%q: %v, want %q", mode, err, want)
+				}
+			}
 		})
 	}
 }

@@ -53,6 +53,15 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 			return nil, errors.Join(databaseError(ctx, "connecting", err), db.Close(), find.Close())
 		}
 	}
+	if sessions.pooled.Load() {
+		mode := pgx.QueryExecModeCacheDescribe
+		if sessions.modeChosen {
+			mode = config.DefaultQueryExecMode
+		}
+		if err := checkPooler(ctx, db, mode); err != nil {
+			return nil, errors.Join(err, db.Close(), find.Close())
+		}
+	}
 	groups := newPostgresGroups(find, db, o, knowsTypes(config))
 	return &database{
 		read:          db,
