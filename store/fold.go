@@ -81,6 +81,32 @@ func foldLabel(label string) string {
 // acePrefix begins the label of a domain that IDNA has encoded.
 const acePrefix = "xn--"
 
+// maxEncodedLabel is the greatest length of a label that IDNA has encoded (RFC 5890, section 2.3.2.1).
+const maxEncodedLabel = 63
+
+// checkEncodedLabels returns why the domain of an e-mail is none: a label begins with "xn--", as written or once it is mapped, and
+// is not what IDNA encodes its own decoded form to, or that form has characters that are refused where they stand as themselves.
+// It returns "" where nothing is wrong.
+func checkEncodedLabels(email string) string {
+	fold := FoldEmail(email)
+	for label := range strings.SplitSeq(fold[strings.LastIndexByte(fold, '@')+1:], ".") {
+		if !strings.HasPrefix(label, acePrefix) {
+			continue
+		}
+		text, err := domainLabels.ToUnicode(label)
+		if err != nil || len(label) > maxEncodedLabel {
+			return reasonEncoded
+		}
+		if encoded, err := domainLabels.ToASCII(text); err != nil || encoded != label {
+			return reasonEncoded
+		}
+		if strings.ContainsFunc(text, Invisible) {
+			return reasonInvisible
+		}
+	}
+	return ""
+}
+
 // searchableEmail returns the text in which a part of an e-mail is looked for beside its fold, in which labels of the domain
 // cannot be read; nil if that is the fold itself.
 func searchableEmail(fold string) *string {

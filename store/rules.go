@@ -111,7 +111,11 @@ func (c *Catalogue) validate(u *User, lookedAt func(Field) bool) FieldErrors {
 	v.text(FieldFirstName, u.FirstName, MaxNameLength)
 	v.text(FieldLastName, u.LastName, MaxNameLength)
 	v.name(FieldUsername, u.Username, MaxUsernameLength, usernamePattern, "must be one or more characters without white space")
-	v.name(FieldEmail, u.Email, MaxEmailLength, emailPattern, "must be an e-mail address")
+	if v.name(FieldEmail, u.Email, MaxEmailLength, emailPattern, "must be an e-mail address") {
+		if reason := checkEncodedLabels(u.Email); reason != "" {
+			v.add(FieldEmail, reason)
+		}
+	}
 	if u.Mobile != nil {
 		v.text(FieldMobile, *u.Mobile, MaxMobileLength)
 	}
@@ -169,18 +173,28 @@ func (v *violations) text(f Field, s string, maxLength int) bool {
 	return false
 }
 
-// name checks what holds for the texts that users are known by. Syntax is what else is wrong where pattern does not match.
+// The reasons for which names and e-mails that match their patterns are refused.
+const (
+	reasonInvisible = "must not contain invisible characters or bidirectional controls"
+	reasonEncoded   = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
+)
+
+// name checks what holds for the texts that users are known by, and reports whether it looked and found nothing. Syntax is what
+// else is wrong where pattern does not match.
 //
 // Invisible characters are refused here and not by the pattern: the documents repeat that, and a stored text that has some
 // must be accepted as long as it stays.
-func (v *violations) name(f Field, s string, maxLength int, pattern *regexp.Regexp, syntax string) {
+func (v *violations) name(f Field, s string, maxLength int, pattern *regexp.Regexp, syntax string) bool {
 	switch {
 	case !v.text(f, s, maxLength):
 	case !pattern.MatchString(s):
 		v.add(f, syntax)
 	case strings.ContainsFunc(s, Invisible):
-		v.add(f, "must not contain invisible characters or bidirectional controls")
+		v.add(f, reasonInvisible)
+	default:
+		return true
 	}
+	return false
 }
 
 // id checks an id that was given; 0 stands for one to be generated.

@@ -228,6 +228,54 @@ func TestInvisibleCharactersAreRefusedInNewNames(t *testing.T) {
 	})
 }
 
+// A label that begins with xn-- must be what IDNA encodes its own decoded form to.
+func TestEncodedLabelsOfNewEmails(t *testing.T) {
+	t.Parallel()
+	const (
+		invisible = "must not contain invisible characters or bidirectional controls"
+		encoded   = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
+	)
+	want := map[string]string{
+		"a@xn--bcher-kva.example":                   "",
+		"b@XN--STRAE-OQA.example":                   "",
+		"c@xn--mgberp4a5d4ar.example":               "",
+		"d@example.xn--p1ai":                        "",
+		"e@xn--i-7iq.example":                       "",
+		"xn--a@example.com":                         "", // no label
+		"a@axn--a.example":                          "",
+		"a@xn--1ug.example":                         invisible, // U+200D alone
+		"a@XN--1UG.example":                         invisible,
+		"a@xn--mgba3gch31f060k.com":                 invisible, // U+200C where IDNA allows it
+		"a@xn--admin-pz3b.example":                  encoded,   // U+202E
+		"a@xn--vhk.example":                         encoded,   // U+3164
+		"a@b.xn--admin-1ha":                         encoded,   // U+00AD
+		"a@ｘｎ－－1ug.example":                         invisible, // mapped to it
+		"a@xn--a.example":                           encoded,
+		"a@example.xn--a":                           encoded,
+		"a@xn--aa-a.example":                        encoded,
+		"a@xn--é.example":                           encoded,
+		"a@xn--xn---epa.example":                    encoded, // encoded twice
+		"a@xn--BCHER-2PA.example":                   encoded, // a capital umlaut
+		"a@xn--99999999.example":                    encoded,
+		"a@" + strings.Repeat("ü", 60) + ".example": encoded, // its encoded form is too long
+	}
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		storetest.Directory(t, s)
+		for email, reason := range want {
+			u := newUser("fresh")
+			u.Username, u.Email = email, email
+			_, _, updated := s.UpdateUser(t.Context(), ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "u." + email })})
+			for name, err := range map[string]error{"create": s.CreateUser(t.Context(), &u), "update": updated} {
+				var fields *store.FieldErrors
+				if errors.As(err, &fields) && reflect.DeepEqual(*fields, store.FieldErrors{{Field: store.FieldEmail, Reason: reason}}) || err == nil && reason == "" {
+					continue
+				}
+				t.Errorf("%s with %s: %v, want %q", name, email, err, reason)
+			}
+		}
+	})
+}
+
 func TestEmptyTextMeansNone(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -152,7 +152,7 @@ type UserUpdate struct {
 	// Username Unique over all customers, ignoring case and normalization (NFC), without Unicode white space and, if it is new, without invisible characters and bidirectional controls, which are rules of Dragoman.
 	Username string `json:"username"`
 
-	// Email Unique over all customers, ignoring case and normalization (NFC), its domain as IDNA encodes it, and, if it is new, without invisible characters and bidirectional controls, which are rules of Dragoman.
+	// Email Unique over all customers, ignoring case and normalization (NFC), its domain as IDNA encodes it, and, if it is new, without invisible characters and bidirectional controls, encoded ones included, and labels that only look like IDNA's, which are rules of Dragoman.
 	Email string `json:"email"`
 
 	// Password The present password, which a caller below rank 2 must give to set a new one. Without newPassword it is refused. These are rules of Dragoman.
