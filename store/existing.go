@@ -67,8 +67,8 @@ func checkExistingSchema(ctx context.Context, db *sql.DB) error {
 	var name string
 	var schema sql.NullString
 	var migrated bool
-	err := db.QueryRowContext(ctx, "SELECT current_database(), current_schema(), (SELECT count(*) = 3 FROM information_schema.tables "+
-		"WHERE table_schema = current_schema() AND table_name IN ('goose_db_version', 'users', 'roles'))").
+	err := db.QueryRowContext(ctx, "SELECT current_database(), current_schema(), (SELECT count(*) = 3 FROM pg_tables "+
+		"WHERE schemaname = current_schema() AND tablename IN ('goose_db_version', 'users', 'roles'))").
 		Scan(&name, &schema, &migrated)
 	switch {
 	case err != nil:

@@ -133,25 +133,28 @@ func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
 
 func migratePostgres(ctx context.Context, db *sql.DB) ([]string, error) {
 	var schema sql.NullString
-	var readOnly bool
-	err := db.QueryRowContext(ctx, "SELECT current_schema(), current_setting('transaction_read_only') = 'on'").Scan(&schema, &readOnly)
+	var readOnly, mayCreate bool
+	err := db.QueryRowContext(ctx, "SELECT current_schema(), current_setting('transaction_read_only') = 'on', "+
+		"coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)").Scan(&schema, &readOnly, &mayCreate)
 	if err != nil {
 		return nil, databaseError(ctx, "asking for the schema", err)
 	}
 	if !schema.Valid {
-		return nil, errors.New("no schema of the search_path exists in the database")
+		return nil, &unsuitableError{"the role of --database (DRAGOMAN_DATABASE) can use no schema of its search_path: create one, or run " +
+			"GRANT USAGE, CREATE ON SCHEMA name TO role"}
 	}
-	if readOnly {
-		// goose would try to create its table.
-		return nil, checkMigrated(ctx, db)
+	if readOnly || !mayCreate {
+		// goose would try to create its table, several times.
+		return nil, checkMigrated(ctx, db, schema.String, readOnly)
 	}
 	// Advisory locks are the database's, while directories in different schemas need not wait for each other.
 	id := lock.DefaultLockID ^ int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32
 	return migrate(ctx, goose.DialectPostgres, db, goose.WithLocker(&migrationLock{id: id}))
 }
 
-// checkMigrated returns an *unsuitableError if migrations are due on a server that only reads.
-func checkMigrated(ctx context.Context, db *sql.DB) error {
+// checkMigrated returns an *unsuitableError if migrations are due where none can be applied: on a server that only reads, or by a role
+// that may not create tables.
+func checkMigrated(ctx context.Context, db *sql.DB, schema string, readOnly bool) error {
 	due := true
 	latest, err := latestMigration(goose.DialectPostgres)
 	if err != nil {
@@ -161,11 +164,14 @@ func checkMigrated(ctx context.Context, db *sql.DB) error {
 	if err == nil && !due {
 		err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) < $1 FROM "+goose.DefaultTablename+" WHERE is_applied", latest).Scan(&due)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return databaseError(ctx, "asking for the schema's version", err)
-	}
-	if due {
+	case due && readOnly:
 		return &unsuitableError{"the server only reads and migrations are due: name the one that takes writes in --database (DRAGOMAN_DATABASE)"}
+	case due:
+		return &unsuitableError{fmt.Sprintf("migrations are due and the role of --database (DRAGOMAN_DATABASE) may not create tables: have the owner of "+
+			"the schema run GRANT CREATE ON SCHEMA %s TO role, or name a role that may, such as the owner of the tables", pgx.Identifier{schema}.Sanitize())}
 	}
 	return nil
 }

@@ -25,6 +25,13 @@ func refusedForGood(err error) bool {
 	return errors.As(err, &refused) && !passing(refused.Code)
 }
 
+// lacksPrivilege reports whether Postgres has refused a statement to the role that made it. A role that may not connect is another matter.
+func lacksPrivilege(err error) bool {
+	var connect *pgconn.ConnectError
+	var refused *pgconn.PgError
+	return !errors.As(err, &connect) && errors.As(err, &refused) && refused.Code == "42501"
+}
+
 // passing reports whether what an error code of Postgres's stands for may pass by itself: PostgreSQL's documentation, appendix A.
 // PgBouncer says 08P01 of almost everything.
 func passing(code string) bool {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -161,4 +163,49 @@ func TestPostgresRefusalsAtStart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPostgresRoleWithoutPrivileges checks that a role that lacks a privilege is refused at once, with what to grant it, and that one
+// without CREATE serves a directory that needs no migration.
+func TestPostgresRoleWithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	address := storetest.PostgresURL(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := u.Query().Get("search_path")
+	role := "role_" + schema
+	storetest.PostgresExec(t, address, "CREATE ROLE "+role+" LOGIN PASSWORD 'of a test'; GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	t.Cleanup(func() { storetest.PostgresExec(t, address, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	u.User = url.UserPassword(role, "of a test")
+	weak := u.String()
+	opens := func(want string) {
+		t.Helper()
+		err := openImpatiently(t, weak)
+		if want == "" && err == nil {
+			return
+		}
+		if err == nil || want == "" || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--database (DRAGOMAN_DATABASE)") || strings.Contains(err.Error(), role) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+
+	began := time.Now()
+	opens("GRANT CREATE ON SCHEMA \"" + schema + "\" TO role")
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if err := openImpatiently(t, address); err != nil {
+		t.Fatal(err)
+	}
+	opens("needs SELECT, INSERT, UPDATE and DELETE on them")
+	storetest.PostgresExec(t, address, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+	opens("")
+	storetest.PostgresExec(t, address, "UPDATE goose_db_version SET is_applied = false WHERE version_id = 7")
+	opens("GRANT CREATE ON SCHEMA")
+	storetest.PostgresExec(t, address, "UPDATE goose_db_version SET is_applied = true; GRANT CREATE ON SCHEMA "+schema+" TO "+role)
+	opens("")
+	storetest.PostgresExec(t, address, "REVOKE USAGE ON SCHEMA "+schema+" FROM "+role)
+	opens("can use no schema of its search_path")
 }

@@ -28,6 +28,9 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 		err := open()
 		left := time.Until(end)
 		switch {
+		case err != nil && lacksPrivilege(err):
+			return fmt.Errorf("%w; the role of --database (DRAGOMAN_DATABASE) must own the tables to migrate them, and needs SELECT, INSERT, UPDATE "+
+				"and DELETE on them and USAGE, SELECT and UPDATE on their sequences to serve", err)
 		case err == nil, !mayPass(err):
 			return err
 		case left <= 0:
