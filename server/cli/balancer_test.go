@@ -38,14 +38,10 @@ type replica struct {
 // start runs the server until it listens.
 func (r *replica) start() {
 	r.t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	read, write := io.Pipe()
-	c := exec.Command(program, "serve")
+	c := exec.Command(program(r.t), "serve")
 	c.Dir, c.Stderr = r.dir, write
-	c.Env = append([]string{asProgram + "=1", "HOME=" + r.dir, "DRAGOMAN_LISTEN=" + r.address}, r.environment...)
+	c.Env = append([]string{"HOME=" + r.dir, "DRAGOMAN_LISTEN=" + r.address}, r.environment...)
 	if err := c.Start(); err != nil {
 		r.t.Fatal(err)
 	}

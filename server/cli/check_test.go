@@ -127,12 +127,8 @@ func TestCheckInterrupted(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	before := s.FindUser(t, servertest.Ada)
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.CommandContext(t.Context(), program, strings.Fields("check --rate 200 --target "+s.URL+" "+checkOfWorth)...)
-	c.Env = []string{asProgram + "=1", "DRAGOMAN_CHECK_TOKEN=" + s.Token(servertest.Manager())}
+	c := exec.CommandContext(t.Context(), program(t), strings.Fields("check --rate 200 --target "+s.URL+" "+checkOfWorth)...)
+	c.Env = []string{"DRAGOMAN_CHECK_TOKEN=" + s.Token(servertest.Manager())}
 	var said strings.Builder
 	c.Stderr = &said
 	out, err := c.StdoutPipe()

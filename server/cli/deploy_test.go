@@ -354,11 +354,7 @@ func TestServiceUnitIsTakenBySystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := writeFiles(t, map[string]string{"dragoman.service": strings.ReplaceAll(string(text), "/usr/local/bin/dragoman", program)})
+	dir := writeFiles(t, map[string]string{"dragoman.service": strings.ReplaceAll(string(text), "/usr/local/bin/dragoman", program(t))})
 	unit := filepath.Join(dir, "dragoman.service")
 	// It also tells of this machine's other units, which are not ours.
 	if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "dragoman.service") {

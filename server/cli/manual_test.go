@@ -151,13 +151,9 @@ type reader struct {
 }
 
 func newReader(ctx context.Context, t *testing.T) *reader {
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := &reader{t: t, dir: t.TempDir(), ports: []string{":9090", ":" + freePort(t)}}
 	bin := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(bin, "dragoman")); err != nil {
+	if err := os.Symlink(program(t), filepath.Join(bin, "dragoman")); err != nil {
 		t.Fatal(err)
 	}
 	// Into a pipe, curl would show its progress.
@@ -166,7 +162,8 @@ func newReader(ctx context.Context, t *testing.T) *reader {
 	}
 	sh := exec.CommandContext(ctx, tool(t, "sh"))
 	sh.Dir = r.dir
-	sh.Env = []string{asProgram + "=1", "HOME=" + r.dir, "TMPDIR=" + r.dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
+	sh.Env = []string{"HOME=" + r.dir, "TMPDIR=" + r.dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
+	var err error
 	if r.shell, err = sh.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,9 @@ import (
 // TestAMockWritesNothingToDisk runs it as in an image, whose variables are for a server in earnest, where no file can grow.
 func TestAMockWritesNothingToDisk(t *testing.T) {
 	t.Parallel()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	// A limit holds for root too, which a folder that cannot be written does not.
-	c := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, program, "serve", "--listen=127.0.0.1:0")
+	c := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -f 0 && exec "$0" "$@"`, program(t), "serve", "--listen=127.0.0.1:0")
 	variables := []string{
 		"DRAGOMAN_MOCK=true", "DRAGOMAN_DATABASE=sqlite:" + dir + "/dragoman.db", "DRAGOMAN_JWT_SECRET=short", "TMPDIR=" + dir, "SQLITE_TMPDIR=" + dir,
 	}

@@ -2,44 +2,69 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // root is the root of the module as seen from here.
 const root = "../../"
 
-// asProgram makes the tests' own binary run as the program.
-const asProgram = "RUN_AS_DRAGOMAN"
+// buildFolder is where program builds. It is removed after the tests.
+var buildFolder string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		Main("", "", "")
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	os.Exit(func() int {
+		var err error
+		if buildFolder, err = os.MkdirTemp("", "dragoman-cli"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(buildFolder)
+		return m.Run()
+	}())
 }
 
-// dragoman runs the program in dir, as somebody would who has no configuration.
+var build = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildFolder, "dragoman")
+	c := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
+	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// program returns the path of the program, which is built once for all tests. It is built without the race detector, also when the
+// tests run with it: it is started some 300 times, each start of a program with the detector is several times slower, and the tests
+// of server and store look for races in what it runs.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// dragoman runs the program in dir without any configuration.
 func dragoman(t *testing.T, dir, input string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	return configured(t, dir, nil, input, args...)
 }
 
-// configured is dragoman for somebody with these variables.
+// configured runs the program in dir with these variables.
 func configured(t *testing.T, dir string, variables []string, input string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out, said strings.Builder
-	c := exec.CommandContext(t.Context(), program, args...)
-	c.Dir, c.Env = dir, append([]string{asProgram + "=1", "HOME=" + dir, "TMPDIR=" + dir}, variables...)
+	c := exec.CommandContext(t.Context(), program(t), args...)
+	c.Dir, c.Env = dir, append([]string{"HOME=" + dir, "TMPDIR=" + dir}, variables...)
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &out, &said
-	err = c.Run()
+	err := c.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)

@@ -200,17 +200,13 @@ var listening = regexp.MustCompile(`address"?[=:]"?(127\.0\.0\.1:\d+)`)
 // serve runs the program until it listens and f has asked it, and gives all that it printed once it has stopped.
 func serve(t *testing.T, dir string, variables, args []string, f func(address string)) string {
 	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveBy(t, dir, variables, exec.CommandContext(t.Context(), program, args...), f)
+	return serveBy(t, dir, variables, exec.CommandContext(t.Context(), program(t), args...), f)
 }
 
 // serveBy is serve with a command that runs the program.
 func serveBy(t *testing.T, dir string, variables []string, c *exec.Cmd, f func(address string)) string {
 	t.Helper()
-	c.Dir, c.Env = dir, append([]string{asProgram + "=1", "HOME=" + dir}, variables...)
+	c.Dir, c.Env = dir, append([]string{"HOME=" + dir}, variables...)
 	read, write := io.Pipe()
 	c.Stdout, c.Stderr = write, write
 	if err := c.Start(); err != nil {
