@@ -59,19 +59,23 @@ build: ## Build the program into ./dragoman
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
 
 # openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
-# documents themselves, overlaid. What stays are tests: the examples of the clients, which are written by hand.
+# documents themselves, overlaid; clients are made of these. Tests stay, such as the clients' examples: they are written by
+# hand.
 generate: ## Make gen/ anew from openapi/
 	@mkdir -p "$(GEN)"
 	find "$(GEN)" -type f ! -name '*_test.go' -delete
 	find "$(GEN)" -mindepth 1 -type d -empty -delete
+	$(GO) run ./server/docs/generator openapi "$(GEN)/documents"
 	@set -e; for config in openapi/*.cfg.yaml; do \
 		package=$$(basename "$$config" .cfg.yaml); \
-		document=$${package%client}; document=$${document%api}; \
+		case $$package in \
+			*client) document=$(GEN)/documents/$${package%client}.yaml ;; \
+			*) document=openapi/$${package%api}.yaml ;; \
+		esac; \
 		mkdir -p "$(GEN)/$$package"; \
 		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
-			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "openapi/$$document.yaml"); \
+			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "$$document"); \
 	done
-	$(GO) run ./server/docs/generator openapi "$(GEN)/documents"
 
 docs: ## Make server/FIELDS.md anew from the tables in server/members
 	$(GO) run ./server/members/fieldsmd > server/FIELDS.md.new

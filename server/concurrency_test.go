@@ -104,14 +104,14 @@ func textOf(p *string) string {
 
 func appendToMobile(s *servertest.Server, letter string) (status int, err error) {
 	sdk := s.Worth(servertest.Administrator())
-	read, err := sdk.GetCustomerUserWithResponse(context.Background(), servertest.SandboxUUID, servertest.AdaUUID, nil)
+	read, err := sdk.GetCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()), nil)
 	if err != nil {
 		return 0, err
 	}
-	if read.JSON200 == nil {
-		return 0, fmt.Errorf("get: %d %s", read.StatusCode(), read.Body)
+	if err := read.Err(); err != nil {
+		return 0, err
 	}
-	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), servertest.SandboxUUID.String(), servertest.AdaUUID.String(),
+	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()),
 		&worthclient.UpdateCustomerUserParams{IfMatch: &read.Headers200.ETag},
 		worthclient.UserPatch{Mobile: new(textOf(read.JSON200.Data.Mobile) + letter)})
 	if err != nil {
@@ -127,17 +127,11 @@ func appendToName(s *servertest.Server, letter string) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if read.JSON200 == nil {
-		return 0, fmt.Errorf("get: %d %s", read.StatusCode(), read.Body)
+	if err := read.Err(); err != nil {
+		return 0, err
 	}
-	u := read.JSON200
-	p := testiniumclient.UserUpdate{
-		Name: u.Name + letter, Surname: u.Surname, Username: u.Username, Email: u.Email, Enabled: u.Enabled,
-		AccountNonExpired: u.AccountNonExpired, AccountNonLocked: u.AccountNonLocked, CredentialNonExpired: u.CredentialNonExpired,
-	}
-	for _, a := range u.Authorities {
-		p.Authorities = append(p.Authorities, testiniumclient.AuthorityReference{Name: a.Name})
-	}
+	p := read.JSON200.Update()
+	p.Name += letter
 	r, err := sdk.UpdateUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
 		&testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company, IfMatch: &read.Headers200.ETag}, p)
 	if err != nil {
@@ -189,7 +183,7 @@ func patchOf(s *servertest.Server, i int) write {
 	return write{
 		send: func() (answer, error) {
 			r, err := sdk.UpdateCustomerUserWithResponse(context.Background(),
-				servertest.SandboxUUID.String(), servertest.AdaUUID.String(), nil, p)
+				worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()), nil, p)
 			if err != nil {
 				return answer{}, err
 			}

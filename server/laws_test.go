@@ -209,7 +209,7 @@ func bodyOf(s *servertest.Server, u store.User) testiniumclient.UserUpdate {
 func patch(t rapid.TB, s *servertest.Server, u store.User, p worthclient.UserPatch) (store.User, *worthclient.UpdateCustomerUserResponse) {
 	t.Helper()
 	r, err := s.Worth(servertest.Administrator()).UpdateCustomerUserWithResponse(context.Background(),
-		servertest.SandboxUUID.String(), u.UUID.String(), nil, p)
+		worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(u.UUID.String()), nil, p)
 	if err != nil {
 		t.Fatalf("patch: %v", err)
 	}
@@ -223,7 +223,7 @@ func patch(t rapid.TB, s *servertest.Server, u store.User, p worthclient.UserPat
 func put(t rapid.TB, s *servertest.Server, u store.User, p testiniumclient.UserUpdate) (store.User, *testiniumclient.UpdateUserResponse) {
 	t.Helper()
 	r, err := s.Testinium(servertest.Administrator()).UpdateUserWithResponse(context.Background(),
-		u.CustomerID, u.ID, &testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company}, p)
+		testiniumclient.CustomerID(u.CustomerID), testiniumclient.UserID(u.ID), &testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company}, p)
 	if err != nil {
 		t.Fatalf("put: %v", err)
 	}

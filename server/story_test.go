@@ -19,7 +19,7 @@ func TestAUserInvitedThroughWorthIsActivatedThroughTestinium(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		worth, testinium := s.Worth(servertest.Manager()), s.Testinium(servertest.Manager())
 
-		created, err := worth.CreateCustomerUserWithResponse(t.Context(), servertest.SandboxUUID, nil, worthclient.NewUser{
+		created, err := worth.CreateCustomerUserWithResponse(t.Context(), worthclient.CustomerID(servertest.SandboxUUID.String()), nil, worthclient.NewUser{
 			FirstName: "Mary", LastName: "Jackson", Email: "mary.jackson@example.com", Mobile: new("+1 202 555 0102"),
 			Subrole: worthclient.NewUserSubrole{ID: "6351c76f-76a3-4950-9cc4-cc37cdc05ec2", Code: "risk_analyst", Label: "Risk Analyst"},
 		})
@@ -67,7 +67,7 @@ func TestAUserInvitedThroughWorthIsActivatedThroughTestinium(t *testing.T) {
 		put.ExpectHeader(t, "Dragoman-Changed", "surname, username, authorities, enabled")
 		put.ExpectHeader(t, "Dragoman-Ignored")
 
-		shown, err := worth.GetCustomerUserWithResponse(t.Context(), servertest.SandboxUUID, id, nil)
+		shown, err := worth.GetCustomerUserWithResponse(t.Context(), worthclient.CustomerID(servertest.SandboxUUID.String()), id, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestAUserInvitedThroughWorthIsActivatedThroughTestinium(t *testing.T) {
 			t.Errorf("ETag %s after the put's %s", shown.Headers200.ETag, put.Header.Get("ETag"))
 		}
 
-		page, err := worth.ListCustomerUsersWithResponse(t.Context(), servertest.SandboxUUID, &worthclient.ListCustomerUsersParams{
+		page, err := worth.ListCustomerUsersWithResponse(t.Context(), worthclient.CustomerID(servertest.SandboxUUID.String()), &worthclient.ListCustomerUsersParams{
 			Search: new("WINSTON"), SubroleCode: new("cro"),
 		})
 		if err != nil {

@@ -2,44 +2,48 @@ package testiniumclient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
-// explain says what became of an update, and what to do about it. Of the fields of an answer the one of its status is set,
-// and none of a status that the document does not name, such as a proxy's.
-func explain(a *testiniumclient.UpdateUserResponse) {
-	switch {
-	case a.JSON200 != nil:
-		fmt.Println("done")
-	case a.JSON400 != nil:
-		fmt.Println("mend the request:")
-		for _, e := range a.JSON400.Errors {
-			fmt.Printf("  %s: %s\n", e.Field, e.Message)
+// explain says how an update ended, and what to do about it.
+func explain(err error) {
+	var refused *apierror.Error
+	if !errors.As(err, &refused) {
+		fmt.Println("the server cannot be reached:", err)
+		return
+	}
+	switch refused.Status {
+	case http.StatusBadRequest:
+		fmt.Println("correct the request:")
+		for _, field := range slices.Sorted(maps.Keys(refused.Fields)) {
+			fmt.Printf("  %s: %s\n", field, refused.Fields[field])
 		}
-	case a.JSON401 != nil:
-		fmt.Println("get another token:", a.JSON401.Message)
-	case a.JSON403 != nil:
-		fmt.Println("ask for the right to do it:", a.JSON403.Message)
-	case a.JSON404 != nil:
-		fmt.Println("gone:", a.JSON404.Message)
-	case a.JSON412 != nil:
-		fmt.Println("read the user again: somebody else has written")
-	case a.JSON429 != nil:
-		fmt.Printf("wait %d s: too many requests\n", a.Headers429.RetryAfter)
-	case a.JSON503 != nil:
-		fmt.Printf("wait %d s: not available\n", a.Headers503.RetryAfter)
+	case http.StatusUnauthorized:
+		fmt.Println("get another token:", refused.Code)
+	case http.StatusForbidden:
+		fmt.Println("ask for the permission:", refused.Code)
+	case http.StatusNotFound:
+		fmt.Println("there is no such user:", refused.Message)
+	case http.StatusPreconditionFailed:
+		fmt.Println("the user has changed: read it again")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		fmt.Printf("wait %v: %s\n", refused.RetryAfter, refused.Code)
 	default:
-		fmt.Println("report it, with this id:", a.HTTPResponse.Header.Get("X-Request-Id"), a.Status())
+		fmt.Println("report it:", refused)
 	}
 }
 
 // Each error, and what a program may do about it.
 func Example_errors() {
-	url, token, stop := sandbox()
+	url, token, stop := sandbox(proxy)
 	defer stop()
 	client, err := testiniumclient.NewClientWithResponses(url)
 	if err != nil {
@@ -52,39 +56,45 @@ func Example_errors() {
 			return nil
 		}
 	}
-	try := func(user int64, params testiniumclient.UpdateUserParams, body testiniumclient.UserUpdate, editors ...testiniumclient.RequestEditorFn) {
+	try := func(user testiniumclient.UserID, params testiniumclient.UpdateUserParams, body testiniumclient.UserUpdate, editors ...testiniumclient.RequestEditorFn) {
 		answer, err := client.UpdateUserWithResponse(context.Background(), customer, user, &params, body, editors...)
-		if err != nil {
-			log.Fatal(err) // there was no answer
+		if err == nil {
+			err = answer.Err()
 		}
-		explain(answer)
+		if err != nil {
+			explain(err)
+			return
+		}
+		fmt.Println("done:", answer.JSON200.Surname)
 	}
 
-	ada := testiniumclient.UserUpdate{
+	body := testiniumclient.UserUpdate{
 		Name: "Ada", Surname: "King", Username: "adalovelace", Email: "ada.lovelace@example.com",
 		Enabled: true, AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true,
 		Authorities: []testiniumclient.AuthorityReference{{Name: "ROLE_USER"}},
 	}
-	bad := ada
+	bad := body
 	bad.Email, bad.Authorities = "ada", []testiniumclient.AuthorityReference{{Name: "ROLE_PILOT"}}
 	here := testiniumclient.UpdateUserParams{CurrentCompanyID: company}
-	try(adaID, here, bad, bearer(token))
-	try(adaID, here, ada)
-	try(adaID, testiniumclient.UpdateUserParams{CurrentCompanyID: 2760}, ada, bearer(token))
-	try(1, here, ada, bearer(token))
-	try(adaID, testiniumclient.UpdateUserParams{CurrentCompanyID: company, IfMatch: new(`"7"`)}, ada, bearer(token))
-	try(adaID, here, ada, prefer("code=429"))
-	try(adaID, here, ada, prefer("code=503"))
-	try(adaID, here, ada, bearer(token))
+	try(ada, here, bad, bearer(token))
+	try(ada, here, body)
+	try(ada, testiniumclient.UpdateUserParams{CurrentCompanyID: 2760}, body, bearer(token))
+	try(1, here, body, bearer(token))
+	try(ada, testiniumclient.UpdateUserParams{CurrentCompanyID: company, IfMatch: new(`"7"`)}, body, bearer(token))
+	try(ada, here, body, prefer("code=429"))
+	try(ada, here, body, prefer("code=503"))
+	try(ada, here, body, prefer("proxy"))
+	try(ada, here, body, bearer(token))
 	// Output:
-	// mend the request:
+	// correct the request:
 	//   authorities.0.name: authorities.0.name is not a role: "ROLE_PILOT"
 	//   email: email must be an e-mail address
 	// get another token: UNAUTHORIZED
-	// ask for the right to do it: ACCESS_DENIED
-	// gone: USER_NOT_FOUND
-	// read the user again: somebody else has written
-	// wait 1 s: too many requests
-	// wait 1 s: not available
-	// done
+	// ask for the permission: ACCESS_DENIED
+	// there is no such user: No user was found for the specified `userId`.
+	// the user has changed: read it again
+	// wait 1s: TOO_MANY_REQUESTS
+	// wait 1s: SERVICE_UNAVAILABLE
+	// report it: 502 Bad Gateway: the body is not what the API documents
+	// done: King
 }

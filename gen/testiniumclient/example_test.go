@@ -10,26 +10,13 @@ import (
 
 // The sandbox's customer, a company of it, and a user of it.
 const (
-	customer = 3393
-	company  = 5251
-	adaID    = 6860
+	customer testiniumclient.CustomerID = 3393
+	company                             = 5251
+	ada      testiniumclient.UserID     = 6860
 )
 
-// replacement is a user as an update wants it: the whole of what the API can change. Whoever changes one field sends the
-// others as they were read.
-func replacement(u testiniumclient.User) testiniumclient.UserUpdate {
-	whole := testiniumclient.UserUpdate{
-		Name: u.Name, Surname: u.Surname, Username: u.Username, Email: u.Email,
-		Enabled: u.Enabled, AccountNonExpired: u.AccountNonExpired, AccountNonLocked: u.AccountNonLocked, CredentialNonExpired: u.CredentialNonExpired,
-		Authorities: []testiniumclient.AuthorityReference{},
-	}
-	for _, a := range u.Authorities {
-		whole.Authorities = append(whole.Authorities, testiniumclient.AuthorityReference{Name: a.Name})
-	}
-	return whole
-}
-
-// An update replaces the whole user: read, edit, put.
+// An update replaces the whole user: read, edit, put. User.Update has every member that is replaced, so that none is lost. The
+// ETag of the read makes the update fail with 412 if the user has changed since.
 func Example() {
 	url, token, stop := sandbox()
 	defer stop()
@@ -39,22 +26,23 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	read, err := client.GetUserWithResponse(ctx, customer, adaID, &testiniumclient.GetUserParams{CurrentCompanyID: company})
+	read, err := client.GetUserWithResponse(ctx, customer, ada, &testiniumclient.GetUserParams{CurrentCompanyID: company})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if read.JSON200 == nil {
-		log.Fatalf("%s: %s", read.Status(), read.Body)
+	if err := read.Err(); err != nil {
+		log.Fatal(err)
 	}
 
-	ada := replacement(*read.JSON200)
-	ada.Surname = "King"
-	put, err := client.UpdateUserWithResponse(ctx, customer, adaID, &testiniumclient.UpdateUserParams{CurrentCompanyID: company}, ada)
+	update := read.JSON200.Update()
+	update.Surname = "King"
+	put, err := client.UpdateUserWithResponse(ctx, customer, ada,
+		&testiniumclient.UpdateUserParams{CurrentCompanyID: company, IfMatch: &read.Headers200.ETag}, update)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if put.JSON200 == nil {
-		log.Fatalf("%s: %s", put.Status(), put.Body)
+	if err := put.Err(); err != nil {
+		log.Fatal(err)
 	}
 	fmt.Println(put.JSON200.Name, put.JSON200.Surname)
 	fmt.Println("changed:", put.Headers200.DragomanChanged)

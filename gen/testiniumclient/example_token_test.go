@@ -11,12 +11,12 @@ import (
 	"github.com/dragoman-id/dragoman/gen/testiniumclient"
 )
 
-// tokens keeps a token until shortly before it expires, and asks for another then. An [oauth2.TokenSource] does the same: its
-// token's SetAuthHeader goes into a request editor as well.
+// tokens caches a token until shortly before it expires, and then fetches another. An [oauth2.TokenSource] does the same: its
+// token's SetAuthHeader can be called in a request editor too.
 //
 // [oauth2.TokenSource]: https://pkg.go.dev/golang.org/x/oauth2#TokenSource
 type tokens struct {
-	// fetch asks the identity provider.
+	// fetch gets a token from the identity provider.
 	fetch func(context.Context) (token string, expires time.Time, err error)
 
 	mu      sync.Mutex
@@ -24,7 +24,7 @@ type tokens struct {
 	expires time.Time
 }
 
-// early is how long before its end a token is given up, so that none expires on its way.
+// early is how long before its expiry a token is replaced, so that none expires during a request.
 const early = 30 * time.Second
 
 // authorize is a request editor: it runs before every request.

@@ -5,44 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumclient"
+	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
-// maxTries is how often update begins anew when others are faster.
+// maxTries is how often update reads and writes before it gives up.
 const maxTries = 5
 
-var errBusy = errors.New("others were faster each time")
+var errConflict = errors.New("the user changed between each read and its write")
 
-// update puts back what edit makes of the user as it is, and returns the user as it then is: if somebody writes in between,
-// edit is asked again with what they left.
+// update applies edit to the user and returns the user as it is then. If the user changes between the read and the write, it
+// starts again with what is there now.
 func update(ctx context.Context, client *testiniumclient.ClientWithResponses, edit func(*testiniumclient.UserUpdate)) (*testiniumclient.User, error) {
 	for range maxTries {
-		read, err := client.GetUserWithResponse(ctx, customer, adaID, &testiniumclient.GetUserParams{CurrentCompanyID: company})
+		read, err := client.GetUserWithResponse(ctx, customer, ada, &testiniumclient.GetUserParams{CurrentCompanyID: company})
+		if err == nil {
+			err = read.Err()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the user: %w", err)
 		}
-		if read.JSON200 == nil {
-			return nil, fmt.Errorf("read the user: %s: %s", read.Status(), read.Body)
+		body := read.JSON200.Update()
+		edit(&body)
+		put, err := client.UpdateUserWithResponse(ctx, customer, ada,
+			&testiniumclient.UpdateUserParams{CurrentCompanyID: company, IfMatch: &read.Headers200.ETag}, body)
+		if err == nil {
+			err = put.Err()
 		}
-		user := replacement(*read.JSON200)
-		edit(&user)
-		put, err := client.UpdateUserWithResponse(ctx, customer, adaID,
-			&testiniumclient.UpdateUserParams{CurrentCompanyID: company, IfMatch: &read.Headers200.ETag}, user)
 		switch {
-		case err != nil:
-			return nil, fmt.Errorf("write the user: %w", err)
-		case put.JSON200 != nil:
+		case err == nil:
 			return put.JSON200, nil
-		case put.JSON412 == nil:
-			return nil, fmt.Errorf("write the user: %s: %s", put.Status(), put.Body)
+		case apierror.Status(err) != http.StatusPreconditionFailed:
+			return nil, fmt.Errorf("write the user: %w", err)
 		}
 	}
-	return nil, errBusy
+	return nil, errConflict
 }
 
-// A write that depends on what was read: under If-Match, and read again when it is refused with 412. Without it the update
-// would undo what somebody else has written since the read.
+// A write that depends on what was read: under If-Match, with another read after a 412. Without If-Match it would undo what
+// others wrote since the read.
 func Example_readModifyWrite() {
 	url, token, stop := sandbox()
 	defer stop()
@@ -55,10 +58,10 @@ func Example_readModifyWrite() {
 	tries := 0
 	user, err := update(ctx, client, func(u *testiniumclient.UserUpdate) {
 		if tries++; tries == 1 {
-			// Somebody else is faster.
+			// Another client writes first.
 			theirs := *u
 			theirs.Surname = "King"
-			if _, err := client.UpdateUserWithResponse(ctx, customer, adaID, &testiniumclient.UpdateUserParams{CurrentCompanyID: company}, theirs); err != nil {
+			if _, err := client.UpdateUserWithResponse(ctx, customer, ada, &testiniumclient.UpdateUserParams{CurrentCompanyID: company}, theirs); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// sandbox starts a server with an invented directory, and gives the URL of its API and a token. What stands in front of it may
-// play the network.
+// sandbox starts a server with an invented directory, and returns the URL of its API and a token. Each of front wraps the
+// server's handler, to simulate what is between client and server.
 func sandbox(front ...func(http.Handler) http.Handler) (url, token string, stop func()) {
 	m, err := mock.New(context.Background(), server.Config{Log: slog.New(slog.DiscardHandler)}, mock.DefaultSeed)
 	if err != nil {
@@ -36,12 +36,12 @@ func sandbox(front ...func(http.Handler) http.Handler) (url, token string, stop 
 	}
 }
 
-// refusing refuses the first n requests with a 503 that asks for a second's patience.
-func refusing(n int32) func(http.Handler) http.Handler {
-	var refused atomic.Int32
+// unavailable answers the first n requests with a 503 whose Retry-After is a second.
+func unavailable(n int32) func(http.Handler) http.Handler {
+	var count atomic.Int32
 	return func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if refused.Add(1) <= n {
+			if count.Add(1) <= n {
 				r.Header.Set("Prefer", "code=503")
 			}
 			h.ServeHTTP(w, r)
@@ -49,7 +49,22 @@ func refusing(n int32) func(http.Handler) http.Handler {
 	}
 }
 
-// bearer puts a token that never changes on every request.
+// proxy answers a request that has Prefer: proxy as a proxy does that cannot reach the server.
+func proxy(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Prefer") != "proxy" {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		if _, err := w.Write([]byte("<html>502 Bad Gateway</html>")); err != nil {
+			log.Print(err)
+		}
+	})
+}
+
+// bearer returns a request editor that sets a token that never changes.
 func bearer(token string) testiniumclient.RequestEditorFn {
 	return func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", "Bearer "+token)

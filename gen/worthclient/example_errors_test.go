@@ -2,45 +2,48 @@ package worthclient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/dragoman-id/dragoman/gen/worthclient"
-	"github.com/google/uuid"
+	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
-// explain says what became of an update, and what to do about it. Of the fields of an answer the one of its status is set,
-// and none of a status that the document does not name, such as a proxy's.
-func explain(a *worthclient.UpdateCustomerUserResponse) {
-	switch {
-	case a.JSON200 != nil:
-		fmt.Println("done")
-	case a.JSON400 != nil:
-		fmt.Println("mend the request:")
-		for _, e := range a.JSON400.Data.Errors {
-			fmt.Printf("  %s: %s\n", e.Field, e.Message)
+// explain says how an update ended, and what to do about it.
+func explain(err error) {
+	var refused *apierror.Error
+	if !errors.As(err, &refused) {
+		fmt.Println("the server cannot be reached:", err)
+		return
+	}
+	switch refused.Status {
+	case http.StatusBadRequest:
+		fmt.Println("correct the request:")
+		for _, field := range slices.Sorted(maps.Keys(refused.Fields)) {
+			fmt.Printf("  %s: %s\n", field, refused.Fields[field])
 		}
-	case a.JSON401 != nil:
-		fmt.Println("get another token:", a.JSON401.Data.ErrorName)
-	case a.JSON403 != nil:
-		fmt.Println("ask for the right to do it:", a.JSON403.ErrorCode)
-	case a.JSON404 != nil:
-		fmt.Println("gone:", a.JSON404.Message)
-	case a.JSON412 != nil:
-		fmt.Println("read the user again: somebody else has written")
-	case a.JSON429 != nil:
-		fmt.Printf("wait %d s: too many requests\n", a.Headers429.RetryAfter)
-	case a.JSON503 != nil:
-		fmt.Printf("wait %d s: not available\n", a.Headers503.RetryAfter)
+	case http.StatusUnauthorized:
+		fmt.Println("get another token:", refused.Code)
+	case http.StatusForbidden:
+		fmt.Println("ask for the permission:", refused.Code)
+	case http.StatusNotFound:
+		fmt.Println("there is no such user:", refused.Message)
+	case http.StatusPreconditionFailed:
+		fmt.Println("the user has changed: read it again")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		fmt.Printf("wait %v: %s\n", refused.RetryAfter, refused.Code)
 	default:
-		fmt.Println("report it, with this id:", a.HTTPResponse.Header.Get("X-Request-Id"), a.Status())
+		fmt.Println("report it:", refused)
 	}
 }
 
 // Each error, and what a program may do about it.
 func Example_errors() {
-	url, token, stop := sandbox()
+	url, token, stop := sandbox(proxy)
 	defer stop()
 	client, err := worthclient.NewClientWithResponses(url)
 	if err != nil {
@@ -53,33 +56,39 @@ func Example_errors() {
 			return nil
 		}
 	}
-	try := func(customer, user uuid.UUID, params *worthclient.UpdateCustomerUserParams, patch worthclient.UserPatch, editors ...worthclient.RequestEditorFn) {
-		answer, err := client.UpdateCustomerUserWithResponse(context.Background(), customer.String(), user.String(), params, patch, editors...)
-		if err != nil {
-			log.Fatal(err) // there was no answer
+	try := func(customer worthclient.CustomerID, user worthclient.UserID, params *worthclient.UpdateCustomerUserParams, patch worthclient.UserPatch, editors ...worthclient.RequestEditorFn) {
+		answer, err := client.UpdateCustomerUserWithResponse(context.Background(), customer, user, params, patch, editors...)
+		if err == nil {
+			err = answer.Err()
 		}
-		explain(answer)
+		if err != nil {
+			explain(err)
+			return
+		}
+		fmt.Println("done:", answer.Headers200.DragomanChanged)
 	}
 
 	patch := worthclient.UserPatch{FirstName: new("Augusta")}
-	elsewhere := uuid.MustParse("1189b832-9e28-409a-a655-28d9e04eb022")
+	const another worthclient.CustomerID = "1189b832-9e28-409a-a655-28d9e04eb022"
 	try(customer, ada, nil, worthclient.UserPatch{Email: new("ada"), Status: new(worthclient.UserStatus("GONE"))}, bearer(token))
 	try(customer, ada, nil, patch)
-	try(elsewhere, ada, nil, patch, bearer(token))
-	try(customer, uuid.Nil, nil, patch, bearer(token))
+	try(another, ada, nil, patch, bearer(token))
+	try(customer, "00000000-0000-0000-0000-000000000000", nil, patch, bearer(token))
 	try(customer, ada, &worthclient.UpdateCustomerUserParams{IfMatch: new(`"7"`)}, patch, bearer(token))
 	try(customer, ada, nil, patch, prefer("code=429"))
 	try(customer, ada, nil, patch, prefer("code=503"))
+	try(customer, ada, nil, patch, prefer("proxy"))
 	try(customer, ada, nil, patch, bearer(token))
 	// Output:
-	// mend the request:
+	// correct the request:
 	//   email: email must be an e-mail address
 	//   status: status must be one of ACTIVE, INACTIVE
-	// get another token: AuthenticationMiddlewareError
-	// ask for the right to do it: ERR_FORBIDDEN
-	// gone: Customer user does not exist
-	// read the user again: somebody else has written
-	// wait 1 s: too many requests
-	// wait 1 s: not available
-	// done
+	// get another token: ERR_UNAUTHORIZED
+	// ask for the permission: ERR_FORBIDDEN
+	// there is no such user: Customer user does not exist
+	// the user has changed: read it again
+	// wait 1s: TOO_MANY_REQUESTS
+	// wait 1s: SERVICE_UNAVAILABLE
+	// report it: 502 Bad Gateway: the body is not what the API documents
+	// done: first_name
 }

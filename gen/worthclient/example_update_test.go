@@ -5,40 +5,44 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/http"
 
 	"github.com/dragoman-id/dragoman/gen/worthclient"
+	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
-// maxTries is how often update begins anew when others are faster.
+// maxTries is how often update reads and writes before it gives up.
 const maxTries = 5
 
-var errBusy = errors.New("others were faster each time")
+var errConflict = errors.New("the user changed between each read and its write")
 
-// update writes what edit makes of the user as it is: if somebody writes in between, edit is asked again with what they left.
+// update writes what edit returns for the user. If the user changes between the read and the write, it starts again with what
+// is there now.
 func update(ctx context.Context, client *worthclient.ClientWithResponses, edit func(worthclient.UserDetails) worthclient.UserPatch) error {
 	for range maxTries {
 		read, err := client.GetCustomerUserWithResponse(ctx, customer, ada, nil)
+		if err == nil {
+			err = read.Err()
+		}
 		if err != nil {
 			return fmt.Errorf("read the user: %w", err)
 		}
-		if read.JSON200 == nil {
-			return fmt.Errorf("read the user: %s: %s", read.Status(), read.Body)
-		}
-		written, err := client.UpdateCustomerUserWithResponse(ctx, customer.String(), ada.String(),
+		written, err := client.UpdateCustomerUserWithResponse(ctx, customer, ada,
 			&worthclient.UpdateCustomerUserParams{IfMatch: &read.Headers200.ETag}, edit(read.JSON200.Data))
+		if err == nil {
+			err = written.Err()
+		}
 		switch {
-		case err != nil:
-			return fmt.Errorf("write the user: %w", err)
-		case written.JSON200 != nil:
+		case err == nil:
 			return nil
-		case written.JSON412 == nil:
-			return fmt.Errorf("write the user: %s: %s", written.Status(), written.Body)
+		case apierror.Status(err) != http.StatusPreconditionFailed:
+			return fmt.Errorf("write the user: %w", err)
 		}
 	}
-	return errBusy
+	return errConflict
 }
 
-// A write that depends on what was read: under If-Match, and read again when it is refused with 412.
+// A write that depends on what was read: under If-Match, with another read after a 412.
 func Example_readModifyWrite() {
 	url, token, stop := sandbox()
 	defer stop()
@@ -51,8 +55,8 @@ func Example_readModifyWrite() {
 	tries := 0
 	err = update(ctx, client, func(u worthclient.UserDetails) worthclient.UserPatch {
 		if tries++; tries == 1 {
-			// Somebody else is faster.
-			if _, err := client.UpdateCustomerUserWithResponse(ctx, customer.String(), ada.String(), nil, worthclient.UserPatch{LastName: new("King")}); err != nil {
+			// Another client writes first.
+			if _, err := client.UpdateCustomerUserWithResponse(ctx, customer, ada, nil, worthclient.UserPatch{LastName: new("King")}); err != nil {
 				log.Fatal(err)
 			}
 		}
@@ -65,8 +69,8 @@ func Example_readModifyWrite() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if read.JSON200 == nil {
-		log.Fatalf("%s: %s", read.Status(), read.Body)
+	if err := read.Err(); err != nil {
+		log.Fatal(err)
 	}
 	fmt.Println("tries:", tries)
 	fmt.Println(read.JSON200.Data.FirstName, read.JSON200.Data.LastName)

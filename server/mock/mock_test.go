@@ -249,7 +249,7 @@ func TestTheSDKsWorkAgainstTheMock(t *testing.T) {
 	t.Parallel()
 	s := servertest.Mock(t, newMock(t, 1), mock.Secret)
 	sdk := s.Worth(servertest.Manager())
-	patched, err := sdk.UpdateCustomerUserWithResponse(t.Context(), servertest.SandboxUUID.String(), servertest.AdaUUID.String(), nil,
+	patched, err := sdk.UpdateCustomerUserWithResponse(t.Context(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()), nil,
 		worthclient.UserPatch{FirstName: new("Augusta")})
 	if err != nil || patched.JSON200 == nil {
 		t.Fatalf("%v: %s", err, patched.Body)

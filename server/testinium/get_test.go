@@ -142,12 +142,12 @@ func TestAccessTokenOfHigherRankIsNull(t *testing.T) {
 		admin = create(t, s, admin)
 		for _, c := range []struct {
 			role  string
-			shown map[int64]bool // by the user's id; of Ada, rank 1, Grace, rank 2, and Dorothy, rank 3
+			shown map[testiniumclient.UserID]bool // by the user's id; of Ada, rank 1, Grace, rank 2, and Dorothy, rank 3
 		}{
 			{"ROLE_REPORT", nil},
-			{"ROLE_USER", map[int64]bool{servertest.Ada: true}},
-			{"ROLE_COMPANY_ADMIN", map[int64]bool{servertest.Ada: true, servertest.Grace: true}},
-			{"ROLE_ADMIN", map[int64]bool{servertest.Ada: true, servertest.Grace: true, admin.ID: true}},
+			{"ROLE_USER", map[testiniumclient.UserID]bool{servertest.Ada: true}},
+			{"ROLE_COMPANY_ADMIN", map[testiniumclient.UserID]bool{servertest.Ada: true, servertest.Grace: true}},
+			{"ROLE_ADMIN", map[testiniumclient.UserID]bool{servertest.Ada: true, servertest.Grace: true, testiniumclient.UserID(admin.ID): true}},
 		} {
 			claims := servertest.Manager()
 			claims.Authorities = []string{c.role}
@@ -155,7 +155,7 @@ func TestAccessTokenOfHigherRankIsNull(t *testing.T) {
 			ask(s, claims, listPath, nil).Decode(t, &list)
 			for _, listed := range list {
 				var one testiniumclient.User
-				ask(s, claims, userPath(listed.EntityID), nil).Decode(t, &one)
+				ask(s, claims, userPath(int64(listed.EntityID)), nil).Decode(t, &one)
 				if want := c.shown[listed.EntityID]; (listed.AccessToken != nil) != want || (one.AccessToken != nil) != want {
 					t.Errorf("%s reads user %d: list %v, get %v, want shown %v", c.role, listed.EntityID, listed.AccessToken, one.AccessToken, want)
 				}

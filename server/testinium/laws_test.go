@@ -46,7 +46,7 @@ func TestAPutOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
 			u.UpdatedAt = time.UnixMilli(1) // no write sets an earlier time than there is
 			before := s.CreateUser(t, u)
 			everything := testiniumclient.UserUpdate{
-				EntityID: &before.ID, Customer: &before.CustomerID, Password: new("whatever"),
+				EntityID: new(testiniumclient.UserID(before.ID)), Customer: new(testiniumclient.CustomerID(before.CustomerID)), Password: new("whatever"),
 				UserType: new("x"), VerificationToken: new("x"), ResetPasswordToken: new("x"), AccessToken: new("x"), CompanyName: new("x"),
 				CreatedDate: new(int64(-1)), LastPasswordResetDate: new(int64(-1)),
 			}
@@ -567,7 +567,7 @@ func updated(s *servertest.Server, u store.User, p testiniumclient.UserUpdate) s
 // shown is the answer that shows u to a caller of rank 2 or above.
 func shown(s *servertest.Server, u store.User) testiniumclient.User {
 	a := testiniumclient.User{
-		EntityID: u.ID, Customer: u.CustomerID, Name: u.FirstName, Surname: u.LastName, Username: u.Username, Email: u.Email,
+		EntityID: testiniumclient.UserID(u.ID), Customer: testiniumclient.CustomerID(u.CustomerID), Name: u.FirstName, Surname: u.LastName, Username: u.Username, Email: u.Email,
 		Enabled: u.Status == store.StatusActive, AccountNonExpired: u.AccountNonExpired, AccountNonLocked: u.AccountNonLocked,
 		CredentialNonExpired: u.CredentialNonExpired, CreatedDate: u.CreatedAt.UnixMilli(), AccessToken: &u.AccessToken,
 		Authorities: []testiniumclient.Authority{},
@@ -650,7 +650,7 @@ func put(t rapid.TB, s *servertest.Server, sdk *testiniumclient.ClientWithRespon
 // get gives what a GET shows of u, which is as it was stored last.
 func get(t rapid.TB, sdk *testiniumclient.ClientWithResponses, u store.User) map[string]any {
 	t.Helper()
-	r, err := sdk.GetUserWithResponse(context.Background(), u.CustomerID, u.ID, &testiniumclient.GetUserParams{CurrentCompanyID: servertest.Company})
+	r, err := sdk.GetUserWithResponse(context.Background(), testiniumclient.CustomerID(u.CustomerID), testiniumclient.UserID(u.ID), &testiniumclient.GetUserParams{CurrentCompanyID: servertest.Company})
 	if err != nil {
 		t.Fatalf("get: %v", err)
 	}
@@ -675,7 +675,7 @@ func sendJSON(t rapid.TB, sdk *testiniumclient.ClientWithResponses, u store.User
 		parameters = &testiniumclient.UpdateUserParams{}
 	}
 	parameters.CurrentCompanyID = servertest.Company
-	r, err := sdk.UpdateUserWithBodyWithResponse(context.Background(), u.CustomerID, u.ID, parameters,
+	r, err := sdk.UpdateUserWithBodyWithResponse(context.Background(), testiniumclient.CustomerID(u.CustomerID), testiniumclient.UserID(u.ID), parameters,
 		"application/json", bytes.NewReader(encode(t, body)))
 	if err != nil {
 		t.Fatalf("put: %v", err)

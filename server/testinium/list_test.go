@@ -31,7 +31,7 @@ func TestTheListIsABareArrayWithAndWithoutTheSlash(t *testing.T) {
 			answer.Decode(t, &users)
 			var ids []int64
 			for _, u := range users {
-				ids = append(ids, u.EntityID)
+				ids = append(ids, int64(u.EntityID))
 			}
 			if !slices.Equal(ids, []int64{servertest.Ada, servertest.Grace, 7300}) {
 				t.Errorf("%s: %v", path, ids)
@@ -104,7 +104,7 @@ func TestTheListShowsNobodyOfAnotherCustomer(t *testing.T) {
 			ask(s, claims, fmt.Sprintf("/account/api/v1/customers/%s/users/", path), http.Header{"Current-Company-Id": {c.company}}).Decode(t, &users)
 			var ids []int64
 			for _, u := range users {
-				ids = append(ids, u.EntityID)
+				ids = append(ids, int64(u.EntityID))
 			}
 			if !slices.Equal(ids, c.ids) {
 				t.Errorf("%s: %v", path, ids)

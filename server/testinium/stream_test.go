@@ -220,7 +220,7 @@ func TestALongList(t *testing.T) {
 					t.Fatalf("%d users", len(users))
 				}
 				// Only the first batch was held when the client had read one user.
-				if users[batch].Name != "as it is by then" || users[length-1].Name != "as it is by then" || users[length].EntityID != late.ID {
+				if users[batch].Name != "as it is by then" || users[length-1].Name != "as it is by then" || users[length].EntityID != testiniumclient.UserID(late.ID) {
 					t.Errorf("%q, %q, %d", users[batch].Name, users[length-1].Name, users[length].EntityID)
 				}
 				if !slices.IsSortedFunc(users, func(a, b testiniumclient.User) int { return int(a.EntityID - b.EntityID) }) {

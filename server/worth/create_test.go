@@ -42,7 +42,7 @@ func created(t testing.TB, s *servertest.Server, answer servertest.Answer) store
 	}
 	var body worthclient.CreatedAnswer
 	answer.Decode(t, &body)
-	u, err := s.Store.FindUser(t.Context(), store.UserByUUID(servertest.Sandbox, body.Data.UserID))
+	u, err := s.Store.FindUser(t.Context(), store.UserByUUID(servertest.Sandbox, uuid.MustParse(string(body.Data.UserID))))
 	if err != nil {
 		t.Fatal(err)
 	}

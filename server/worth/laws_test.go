@@ -164,7 +164,7 @@ func TestAGetAfterAPatchShowsWhatWasPatched(t *testing.T) {
 			before := s.CreateUser(t, storetest.UserGen().Draw(t, "user"))
 			p := patchGen(s, before).Draw(t, "patch")
 			after, _ := patch(t, s, sdk, before, p)
-			r, err := sdk.GetCustomerUserWithResponse(context.Background(), servertest.SandboxUUID, before.UUID, nil)
+			r, err := sdk.GetCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(before.UUID.String()), nil)
 			if err != nil {
 				t.Fatalf("get: %v", err)
 			}
@@ -533,7 +533,7 @@ func send(t rapid.TB, sdk *worthclient.ClientWithResponses, u store.User, p wort
 	if ifMatch != "" {
 		parameters.IfMatch = &ifMatch
 	}
-	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), servertest.SandboxUUID.String(), u.UUID.String(), parameters, p)
+	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(u.UUID.String()), parameters, p)
 	if err != nil {
 		t.Fatalf("patch: %v", err)
 	}

@@ -120,7 +120,7 @@ func TestAListHasPages(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			size := rapid.Int64Range(1, 30).Draw(t, "itemsPerPage")
 			sort := rapid.SampledFrom([]string{"", "first_name", "-first_name", "-created_at", "status", "email"}).Draw(t, "sort")
-			seen := map[worthclient.UserUUID]bool{}
+			seen := map[worthclient.UserID]bool{}
 			pages := int64(1)
 			for number := int64(1); number <= pages; number++ {
 				query := fmt.Sprintf("page=%d&itemsPerPage=%d", number, size)
@@ -289,7 +289,7 @@ func TestEveryFieldSortsBothWays(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		people(t, s)
 		keys := map[string]func(worthclient.UserRecord) string{
-			"id":         func(r worthclient.UserRecord) string { return r.ID.String() },
+			"id":         func(r worthclient.UserRecord) string { return string(r.ID) },
 			"first_name": func(r worthclient.UserRecord) string { return store.Fold(r.FirstName) },
 			"last_name":  func(r worthclient.UserRecord) string { return store.Fold(r.LastName) },
 			"email":      func(r worthclient.UserRecord) string { return store.Fold(r.Email) },
@@ -437,7 +437,7 @@ func TestAListShowsNobodyOfAnotherCustomer(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, query := range []string{"", "pagination=false", "search=alan", "email=alan.turing@example.com", "id=" + servertest.AlanUUID.String(), "status=ACTIVE"} {
 			for _, r := range list(t, s, query).Records {
-				if r.ID != servertest.AdaUUID && r.ID != servertest.GraceUUID {
+				if string(r.ID) != servertest.AdaUUID.String() && string(r.ID) != servertest.GraceUUID.String() {
 					t.Errorf("%q shows %s", query, r.Email)
 				}
 			}
@@ -446,7 +446,7 @@ func TestAListShowsNobodyOfAnotherCustomer(t *testing.T) {
 		everybody.Customers = []string{auth.AllCustomers}
 		var there worthclient.UserListAnswer
 		s.Ask(everybody, servertest.Request{Method: http.MethodGet, Path: "/auth/api/v1/customers/" + servertest.ElsewhereUUID.String() + "/users"}).Decode(t, &there)
-		if len(there.Data.Records) != 1 || there.Data.Records[0].ID != servertest.AlanUUID {
+		if len(there.Data.Records) != 1 || string(there.Data.Records[0].ID) != servertest.AlanUUID.String() {
 			t.Errorf("elsewhere: %v", there.Data.Records)
 		}
 	})

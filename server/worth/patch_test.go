@@ -215,7 +215,7 @@ func TestPatchTextReachesItsBounds(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		wide, mobile := strings.Repeat("😀", store.MaxNameLength), strings.Repeat("é", store.MaxMobileLength)
-		r, err := s.Worth(servertest.Manager()).UpdateCustomerUserWithResponse(context.Background(), servertest.SandboxUUID.String(), servertest.AdaUUID.String(), nil,
+		r, err := s.Worth(servertest.Manager()).UpdateCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()), nil,
 			worthclient.UserPatch{FirstName: &wide, LastName: new("\t \u2028 "), Mobile: &mobile})
 		if err != nil || r.StatusCode() != 200 {
 			t.Fatalf("%v, %s", err, r.Body)
@@ -337,7 +337,7 @@ func TestPatchUnderAStaleVersionIsRefused(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Manager())
 		patch := func(etag, name string) *worthclient.UpdateCustomerUserResponse {
-			r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), servertest.SandboxUUID.String(), servertest.AdaUUID.String(),
+			r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()),
 				&worthclient.UpdateCustomerUserParams{IfMatch: &etag}, worthclient.UserPatch{FirstName: &name})
 			if err != nil {
 				t.Fatal(err)
