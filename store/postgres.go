@@ -10,7 +10,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -62,7 +61,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 			return nil, errors.Join(err, db.Close(), find.Close())
 		}
 	}
-	groups := newPostgresGroups(find, db, o, knowsTypes(config))
+	groups := newPostgresGroups(find, db, o)
 	return &database{
 		read:          db,
 		write:         db,
@@ -344,8 +343,8 @@ func swapped(ctx context.Context, rows int64, err error) error {
 	return nil
 }
 
-// onPostgres runs fn on a connection of the pool as pgx has it. Through database/sql every value is converted twice, and every result
-// set makes a function for each of its columns. Like database/sql's own methods it begins again, with another connection, where the
+// onPostgres runs fn on a connection of the pool as pgx has it, as database/sql knows no batches, and
+// makes a function for each column of each result. Like database/sql's own methods it begins again, with another connection, where the
 // one at hand turns out to be gone before anything was sent over it.
 func onPostgres(ctx context.Context, pool *sql.DB, fn func(*pgx.Conn) error) error {
 	var err error
@@ -374,36 +373,6 @@ func queryPostgres(ctx context.Context, pool *sql.DB, into []any, statement stri
 	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
 	})
-}
-
-// knowsTypes tells whether pgx asks Postgres for the types of a statement's parameters before it sends them, which is so unless the
-// URL says otherwise for the sake of a pooler: see withoutValuers.
-func knowsTypes(config *pgx.ConnConfig) bool {
-	return config.DefaultQueryExecMode != pgx.QueryExecModeExec && config.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol
-}
-
-// withoutScanners has UUIDs read as bytes.
-func withoutScanners(into []any) {
-	for i, v := range into {
-		if id, ok := v.(*uuid.UUID); ok {
-			into[i] = (*[16]byte)(id)
-		}
-	}
-}
-
-// withoutValuers makes bytes of UUIDs, which pgx would have write themselves as text and read again. It can only write
-// them where it knows the parameter's type.
-func withoutValuers(arguments []any) {
-	for i, v := range arguments {
-		switch id := v.(type) {
-		case uuid.UUID:
-			arguments[i] = [16]byte(id)
-		case *uuid.UUID:
-			if arguments[i] = nil; id != nil {
-				arguments[i] = [16]byte(*id)
-			}
-		}
-	}
 }
 
 // execPostgres runs a statement and returns how many rows it wrote.

@@ -31,7 +31,6 @@ const (
 type postgresGroups struct {
 	find, pool    *sql.DB // for reads, and for writes
 	observer      Observer
-	knowsTypes    bool // of parameters, before they are sent
 	reads, writes groupQueue[*postgresStatement]
 }
 
@@ -46,8 +45,8 @@ type postgresStatement struct {
 	alone func() error
 }
 
-func newPostgresGroups(find, pool *sql.DB, o Observer, knowsTypes bool) *postgresGroups {
-	g := &postgresGroups{find: find, pool: pool, observer: o, knowsTypes: knowsTypes}
+func newPostgresGroups(find, pool *sql.DB, o Observer) *postgresGroups {
+	g := &postgresGroups{find: find, pool: pool, observer: o}
 	g.reads = groupQueue[*postgresStatement]{others: "readers", do: g.read, size: maxPostgresReads, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	g.writes = groupQueue[*postgresStatement]{others: "writers", do: g.write, size: maxPostgresWrites, workers: maxPostgresGroups, patience: groupPatience, byAsker: true}
 	return g
@@ -69,10 +68,6 @@ func ask(ctx context.Context, q *groupQueue[*postgresStatement], s *postgresStat
 func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []any, text string, arguments ...any) error {
 	if _, ok := db.(*sql.DB); !ok {
 		return queryRow(ctx, db, into, text, arguments...)
-	}
-	if g.knowsTypes {
-		withoutValuers(arguments)
-		withoutScanners(into)
 	}
 	var found error
 	query := &postgresStatement{
@@ -100,9 +95,6 @@ func (g *postgresGroups) swap(ctx context.Context, before, after *User, change U
 	set, text, arguments, err := postgresSwap(before, after, change)
 	if err != nil {
 		return err
-	}
-	if g.knowsTypes {
-		withoutValuers(arguments)
 	}
 	var rows int64
 	write := &postgresStatement{

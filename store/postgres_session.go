@@ -25,7 +25,7 @@ type postgresSessions struct {
 	pooled     atomic.Bool
 }
 
-// beforeConnect chooses how statements are sent. Either way the types of their parameters are known: see knowsTypes.
+// beforeConnect chooses how statements are sent. Either way Postgres is asked for the types of their parameters first.
 func (s *postgresSessions) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
 	if s.pooled.Load() && !s.modeChosen {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe

@@ -31,8 +31,7 @@ func newSQLiteFinder(pool *sql.DB) *sqliteFinder {
 	return &sqliteFinder{pool, newReaders(pool.Stats().MaxOpenConnections)}
 }
 
-// queryRow reads the one row that a statement finds, or returns sql.ErrNoRows. If db is a transaction it is read in that. The
-// statement must be one that takes no time, by a key: it is not interrupted when ctx ends.
+// queryRow reads the one row that a statement finds, or returns sql.ErrNoRows. If db is a transaction it is read in that.
 func (f *sqliteFinder) queryRow(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error {
 	if _, ok := db.(*sql.DB); !ok {
 		return queryRow(ctx, db, into, statement, arguments...)
@@ -42,13 +41,5 @@ func (f *sqliteFinder) queryRow(ctx context.Context, db gorm.ConnPool, into []an
 		return fmt.Errorf("waiting for other readers: %w", err)
 	}
 	defer f.readers.Release()
-	conn, err := f.pool.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	err = conn.Raw(func(c any) error { return c.(*fileConn).queryRow(ctx, into, statement, arguments) })
-	if closed := conn.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return queryRow(ctx, f.pool, into, statement, arguments...)
 }

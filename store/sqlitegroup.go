@@ -89,7 +89,7 @@ func runAll(tx *groupTx, writes []*groupedWrite) error {
 		case w.err == nil:
 		case len(writes) == 1:
 			return w.err
-		case tx.conn.transactionLost():
+		case tx.file.transactionLost():
 			return fmt.Errorf("writing: %w: %w: %w", ErrUnavailable, errGroupLost, w.err)
 		case tx.changed:
 			return errOneByOne
@@ -112,25 +112,30 @@ func run(tx *groupTx, w *groupedWrite) {
 }
 
 // transaction runs fn in a transaction, which is committed if fn returns nil. When ctx ends before it has begun it does not
-// begin; after that it is not interrupted. It speaks to the driver itself: what database/sql
-// and gorm put between is a good part of a write's time, and all writes wait for it.
+// begin; after that it is not interrupted. The transaction is the driver's, as
+// one of database/sql would be undone when ctx ends.
 func (g *sqliteGroups) transaction(ctx context.Context, fn func(tx *groupTx) error) error {
 	conn, err := g.pool.Conn(ctx)
 	if err != nil {
 		return databaseError(ctx, "waiting for the writing connection", err)
 	}
 	var failed error
-	err = conn.Raw(func(c any) error {
-		conn := c.(*fileConn)
-		tx, err := conn.BeginTx(ctx, driver.TxOptions{})
-		if err != nil {
-			return err
-		}
-		if failed = fn(&groupTx{conn: conn}); failed != nil {
-			return tx.Rollback()
-		}
-		return tx.Commit()
+	var tx driver.Tx
+	var file *fileConn
+	err = conn.Raw(func(c any) (err error) {
+		file = c.(*fileConn)
+		tx, err = file.BeginTx(ctx, driver.TxOptions{})
+		return err
 	})
+	if err == nil {
+		failed = fn(&groupTx{conn: conn, file: file})
+		err = conn.Raw(func(any) error {
+			if failed != nil {
+				return tx.Rollback()
+			}
+			return tx.Commit()
+		})
+	}
 	if err = errors.Join(err, conn.Close()); failed != nil || err == nil {
 		return failed
 	}
@@ -139,17 +144,14 @@ func (g *sqliteGroups) transaction(ctx context.Context, fn func(tx *groupTx) err
 
 // groupTx is the transaction of a group of writes.
 type groupTx struct {
-	conn    *fileConn
+	conn    *sql.Conn
+	file    *fileConn
 	changed bool // by the write that is being run
-	values  []driver.NamedValue
 }
 
 // exec runs a statement and returns how many rows it wrote. The error for a duplicate is gorm's.
 func (t *groupTx) exec(ctx context.Context, statement string, arguments ...any) (rows int64, err error) {
-	if t.values, err = driverValues(t.values[:0], arguments); err != nil {
-		return 0, err
-	}
-	result, err := t.conn.ExecContext(ctx, statement, t.values)
+	result, err := t.conn.ExecContext(ctx, statement, arguments...)
 	if err != nil {
 		return 0, translateSQLite(err)
 	}
