@@ -45,7 +45,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		around = append(around, newCORS(origins, f.dialects))
 	}
 	e.Use(once(append(around, f.limitAddress, f.answerServerOptions)))
-	pages, err := docs.Handlers(f.dialects, c.Docs)
+	pages, err := docs.Handlers(f.dialects, c.Docs, reference)
 	if err != nil {
 		return nil, nil, err
 	}

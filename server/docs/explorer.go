@@ -86,11 +86,16 @@ func newPage(p dialectPage, all []dialectPage) (http.Handler, error) {
 	}{p, all}); err != nil {
 		return nil, err
 	}
-	content := newFile("text/html; charset=utf-8", text.Bytes())
+	return newHTML(text.Bytes()), nil
+}
+
+// newHTML returns the handler of a page of the explorer or the guide.
+func newHTML(content []byte) http.Handler {
+	page := newFile("text/html; charset=utf-8", content)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", explorerPolicy)
-		content.ServeHTTP(w, r)
-	}), nil
+		page.ServeHTTP(w, r)
+	})
 }
 
 // contentTypeOf knows the sorts of files that there are. What package mime says depends on the machine.
