@@ -77,11 +77,16 @@ generate: ## Make gen/ anew from openapi/
 			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "$$document"); \
 	done
 
-docs: ## Make server/FIELDS.md anew from the tables in server/members
+docs: ## Make server/FIELDS.md, and the parts of the guide and of README that are made from the code
 	$(GO) run ./server/members/fieldsmd > server/FIELDS.md.new
 	mv server/FIELDS.md.new server/FIELDS.md
+	UPDATE_DOCS=1 $(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS)
 
-check-generated: ## Fail when gen/ is not what openapi/ yields
+# The packages with tests that compare parts of the documentation with the code.
+GENERATED_DOCS = ./server/cli
+
+check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
+	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/members
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" && \
 	{ diff -rq -x '*_test.go' gen "$$fresh/gen" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }

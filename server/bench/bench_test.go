@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dragoman-id/dragoman/server/docs/generated"
 )
 
 const (
@@ -336,31 +338,15 @@ func TestGrowthIsOfTheSameWork(t *testing.T) {
 	}
 }
 
-func TestReplacesASection(t *testing.T) {
-	t.Parallel()
-	const content = "before\n<!-- bench: written by the benchmark -->\nold\n<!-- end of bench -->\nafter\n"
-	const want = "before\n<!-- bench: written by the benchmark -->\n\nnew\n\n<!-- end of bench -->\nafter\n"
-	got, err := replaceSection(content, "bench", "new\n")
-	if err != nil || got != want {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if again, err := replaceSection(got, "bench", "new\n"); err != nil || again != want {
-		t.Errorf("the second time got %q, %v", again, err)
-	}
-	if got, err := replaceSection(content, "growth", "new"); err == nil {
-		t.Errorf("a section that is not there was replaced: %q", got)
-	}
-}
-
-// TestTheResultsHaveTheirPlace holds that --write finds where to write.
-func TestTheResultsHaveTheirPlace(t *testing.T) {
+// TestResultsHaveSections: --write replaces them.
+func TestResultsHaveSections(t *testing.T) {
 	t.Parallel()
 	for _, place := range [][2]string{{resultsFile, "bench"}, {resultsFile, "growth"}, {guideFile, "bench"}} {
 		content, err := os.ReadFile("../../" + place[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := replaceSection(string(content), place[1], ""); err != nil {
+		if _, err := generated.Replace(string(content), place[1], ""); err != nil {
 			t.Errorf("%s: %v", place[0], err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dragoman-id/dragoman/server/docs/generated"
 )
 
 // result is all the runs of a subject at a number of connections.
@@ -154,7 +156,7 @@ func (f *measureFlags) publish(sections ...section) error {
 		if err != nil {
 			return err
 		}
-		replaced, err := replaceSection(string(content), s.name, text.String())
+		replaced, err := generated.Replace(string(content), s.name, text.String())
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.file, err)
 		}
@@ -163,18 +165,4 @@ func (f *measureFlags) publish(sections ...section) error {
 		}
 	}
 	return nil
-}
-
-// replaceSection puts text between the comments of a section.
-func replaceSection(content, name, text string) (string, error) {
-	begin, end := "<!-- "+name+": written by the benchmark -->\n", "<!-- end of "+name+" -->"
-	before, rest, ok := strings.Cut(content, begin)
-	if !ok {
-		return "", fmt.Errorf("there is no %q", strings.TrimSpace(begin))
-	}
-	_, after, ok := strings.Cut(rest, end)
-	if !ok {
-		return "", fmt.Errorf("there is no %q", end)
-	}
-	return before + begin + "\n" + strings.TrimSpace(text) + "\n\n" + end + after, nil
 }

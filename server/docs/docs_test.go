@@ -38,6 +38,12 @@ var paths = map[string]string{
 	"/docs/LICENSE":                          "text/plain; charset=utf-8",
 	"/docs/NOTICE":                           "text/plain; charset=utf-8",
 	"/docs/swagger-ui-bundle.js.LICENSE.txt": "text/plain; charset=utf-8",
+
+	"/docs/guide.css":       "text/css; charset=utf-8",
+	"/docs/guide":           "text/html; charset=utf-8",
+	"/docs/guide/all":       "text/html; charset=utf-8",
+	"/docs/guide/tokens":    "text/html; charset=utf-8",
+	"/docs/guide/semantics": "text/html; charset=utf-8",
 }
 
 func withExplorer(t *testing.T) *servertest.Server {
@@ -120,8 +126,10 @@ func TestServedWithoutToken(t *testing.T) {
 			}
 		})
 	}
-	if a := ask(s, http.MethodGet, "/openapi/acme.yaml"); a.Status != http.StatusNotFound {
-		t.Errorf("a document that there is not: %d", a.Status)
+	for _, path := range []string{"/openapi/acme.yaml", "/docs/guide/acme", "/docs/guide/tokens.md", "/docs/guide/tokens/"} {
+		if a := ask(s, http.MethodGet, path); a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, a.Status)
+		}
 	}
 }
 
@@ -261,7 +269,7 @@ func TestExplorerIsFoundByItsFirstPage(t *testing.T) {
 	}
 }
 
-// TestOnlyTheExplorersPagesMayRunScripts: its own, from this server, and no more.
+// TestOnlyTheExplorersPagesMayRunScripts: its own, from this server, and no more. The guide has the same policy.
 func TestOnlyTheExplorersPagesMayRunScripts(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
