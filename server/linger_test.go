@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/dialect"
@@ -127,6 +129,90 @@ func (c client) expect(t *testing.T, status int) {
 	if body, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != status {
 		t.Errorf("status %d, want %d, and %d bytes, %v", answer.StatusCode, status, len(body), err)
 	}
+}
+
+// TestEarlyAnswerWaitsForNoBody: a refusal does not wait until the body of its request has come, and the connection is closed after
+// it.
+func TestEarlyAnswerWaitsForNoBody(t *testing.T) {
+	t.Parallel()
+	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: patience}})
+	for _, framing := range []string{"Content-Length: 100\r\n\r\n{", "Content-Length: 200000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n9\r\n{"} {
+		for _, e := range earlyRequests(t) {
+			if e.status == http.StatusTooManyRequests || e.status == http.StatusRequestEntityTooLarge {
+				continue
+			}
+			t.Run(e.name, func(t *testing.T) {
+				t.Parallel()
+				c := dial(t, address)
+				say(t, c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\n%s%s", e.path, e.head, framing)
+				if err := c.SetReadDeadline(time.Now().Add(patience / 2)); err != nil {
+					t.Fatal(err)
+				}
+				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer answer.Body.Close()
+				if answer.StatusCode != e.status || !answer.Close {
+					t.Errorf("status %d, want %d; closes: %v", answer.StatusCode, e.status, answer.Close)
+				}
+			})
+		}
+	}
+}
+
+// TestEarlyAnswerReachesClientThatCloses: a client that asks for the connection to be closed, and writes for longer than the answer
+// takes, gets the answer all the same.
+func TestEarlyAnswerReachesClientThatCloses(t *testing.T) {
+	t.Parallel()
+	c := connect(t, serve(t, server.Config{}), false)
+	say(t, c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n", worthAda)
+	in := bufio.NewReader(c)
+	if _, err := in.Peek(1); err != nil { // the answer is there before the body
+		t.Fatal(err)
+	}
+	say(t, c, "%s", strings.Repeat(" ", 200000))
+	answer, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d, %v", answer.StatusCode, err)
+	}
+}
+
+// TestConnectionOutlivesEarlyAnswers: if the rest of a body comes soon, the next request of the connection is answered.
+func TestConnectionOutlivesEarlyAnswers(t *testing.T) {
+	t.Parallel()
+	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: patience}})
+	var all sync.WaitGroup
+	for _, framing := range []string{"Content-Length: 12\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\nc\r\n{"} {
+		for range 4 {
+			c := dial(t, address)
+			all.Go(func() {
+				in := bufio.NewReader(c)
+				for range 100 {
+					fmt.Fprintf(c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\n%s", worthAda, framing)
+					rest := strings.Repeat(" ", 11)
+					if strings.HasPrefix(framing, "Transfer") {
+						rest += "\r\n0\r\n\r\n"
+					}
+					fmt.Fprint(c, rest)
+					answer, err := http.ReadResponse(in, nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusUnauthorized || answer.Close {
+						t.Errorf("status %d, closes: %v, %v", answer.StatusCode, answer.Close, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 // TestEarlyAnswerOverHTTP2: the answer comes while the body is still being sent.
