@@ -40,7 +40,7 @@ type Config struct {
 	Database string // sqlite:PATH or postgres://...
 	// DatabaseWait is how long New waits for a database that is not there yet.
 	DatabaseWait time.Duration
-	// RememberedUsers is how many users are remembered, as [store.Config] has it; nil: store.DefaultRememberedUsers.
+	// RememberedUsers is the size of the cache of users, as in [store.Config]; nil means store.DefaultRememberedUsers.
 	RememberedUsers *int
 	SecretKey       []byte // 32 bytes: seals access tokens and VCS passwords at rest
 	// OldSecretKeys open what they have sealed before SecretKey took their place.

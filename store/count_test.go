@@ -216,10 +216,6 @@ func TestEveryPageIsItsPartOfTheList(t *testing.T) {
 		if _, err := db.Exec("UPDATE user_blocks SET users = users + 1 WHERE customer_id = 3393 AND users = 4096"); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := page(store.Window{Offset: 5000, Limit: 1}, false); !slices.Equal(got, want) {
-			t.Error("the blocks are read again for each page")
-		}
-		s.ForgetBlocks(3393)
 		for offset, near := range map[int64]bool{0: true, 4095: true, 5000: false, total / 2: false, total - 5000: false, total - 4096: true, total - 1: true} {
 			for _, descending := range []bool{false, true} {
 				if got, want := page(store.Window{Offset: offset, Limit: 1}, descending); slices.Equal(got, want) != near {
@@ -231,7 +227,6 @@ func TestEveryPageIsItsPartOfTheList(t *testing.T) {
 		if _, err := db.Exec("DELETE FROM user_blocks"); err != nil {
 			t.Fatal(err)
 		}
-		s.ForgetBlocks(3393)
 		for offset := int64(0); offset < total; offset += 997 {
 			same(store.Window{Offset: offset, Limit: 10})
 		}

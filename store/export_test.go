@@ -89,13 +89,6 @@ func (s *Store) SearchesWaiting() int { return s.db.searches.Load().Waiting }
 // ListsWaiting returns how many lists wait.
 func (s *Store) ListsWaiting() int { return s.db.lists.Load().Waiting }
 
-// ForgetBlocks has the store read a customer's blocks of users anew.
-func (s *Store) ForgetBlocks(customerID int64) {
-	s.blocks.mu.Lock()
-	defer s.blocks.mu.Unlock()
-	s.blocks.forget(customerID)
-}
-
 // Gorm returns the reading gorm.DB, to put callbacks into.
 func (s *Store) Gorm() *gorm.DB { return s.read }
 

@@ -17,7 +17,7 @@ import (
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	u, err := s.loadUser(ctx, s.read, key, false)
 	if err == nil {
-		s.recent.add(u)
+		s.remember(&u)
 	}
 	return u, err
 }

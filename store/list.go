@@ -141,7 +141,7 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	// The ids alone can be had from an index; only the window's own rows are then read.
 	ids := found.Select("id")
 	if everybody {
-		if ids, offset, err = s.passBlocks(ctx, ids, customerID, total, offset, descending); err != nil {
+		if ids, offset, err = s.skipBlocks(ctx, ids, customerID, offset, descending); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -148,15 +148,13 @@ func EngineOf(url string) string {
 // EngineName names the database's engine, as EngineOf does.
 func (s *Store) EngineName() string { return s.db.engine }
 
-// RememberedUsers is how the memory of users fares: how often an update's user was in it and was not.
+// RememberedUsers counts how often an update found its user in the cache, and how often it did not.
 type RememberedUsers struct{ Hits, Misses uint64 }
 
-// Remembered tells how the memory of users fares. It is zero if nobody is remembered.
+// Remembered returns the counts of the cache of users. They are zero if there is none.
 func (s *Store) Remembered() RememberedUsers {
-	if s.recent == nil {
-		return RememberedUsers{}
-	}
-	return RememberedUsers{Hits: s.recent.hits.Load(), Misses: s.recent.misses.Load()}
+	hits, misses := s.recent.Lookups()
+	return RememberedUsers{Hits: hits, Misses: misses}
 }
 
 // Pool is the state of a pool of connections to the database.

@@ -17,6 +17,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/dragoman-id/dragoman/store/recent"
 	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
@@ -34,8 +35,8 @@ type Config struct {
 	OldSecretKeys [][]byte
 	// Patience is for a database that is not there yet.
 	Patience Patience
-	// RememberedUsers is how many users who were read or written lately are remembered for some minutes, at about a kilobyte each, so that
-	// an update need not read them first. Nil means [DefaultRememberedUsers]; nobody is with 0 or less.
+	// RememberedUsers is how many users that were read or written in the last minutes are cached, at about a kilobyte each, so that an
+	// update need not read them first. Nil means [DefaultRememberedUsers]; with 0 or less none are.
 	RememberedUsers *int
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
@@ -53,9 +54,8 @@ type Store struct {
 	find        *gorm.DB // over db.find
 	catalogue   *Catalogue
 	keys        *keyring
-	recent      *recentUsers
+	recent      *recent.Cache[UserKey, *User]
 	standings   *standings
-	blocks      recentBlocks
 	clock       func() time.Time // to measure time by
 	now         func() time.Time // the clock, for columns
 	observer    Observer
@@ -248,7 +248,7 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	if c.RememberedUsers != nil {
 		remembered = *c.RememberedUsers
 	}
-	s.recent = newRecentUsers(remembered)
+	s.recent = recent.New[UserKey, *User](2*remembered, rememberedFor) // a user has two keys
 	return s, nil
 }
 
@@ -289,7 +289,7 @@ func Migrate(ctx context.Context, url string, p Patience) (applied []string, err
 
 // Close waits for running statements and closes the database. The store cannot be used afterwards.
 func (s *Store) Close() error {
-	s.recent.close()
+	s.recent.Close()
 	if err := s.db.close(); err != nil {
 		return fmt.Errorf("closing store: %w", err)
 	}

@@ -47,7 +47,7 @@ const maxAttempts = 4
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
-	by := updating{db: s.read, recent: s.recent.look(key)}
+	by := updating{db: s.read, recent: s.remembered(key)}
 	for attempt := 0; attempt < maxAttempts; {
 		after, changed, err = s.attempt(ctx, by, key, c)
 		if err == nil {
@@ -63,7 +63,7 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 		}
 		if by.recent != nil && why == RetryOvertaken && !errors.Is(err, errNameFree) {
 			// The cached user was stale, which says nothing about other writers.
-			s.recent.forget(key)
+			s.forget(by.recent)
 			s.observer.retry(ctx, RetryOutdated)
 			by.recent = nil
 			continue
@@ -135,7 +135,7 @@ func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change)
 		err = s.conflict(ctx, d)
 	}
 	if len(changed) > 0 && err == nil {
-		s.recent.add(after)
+		s.remember(&after)
 		s.wroteStanding(&after, changed)
 	}
 	return after, changed, err

@@ -11,8 +11,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// A server remembers users, and another one changes them meanwhile: whatever comes of an edit, comes of the user as it is.
-func TestWhatIsRememberedOfAUserDecidesNothing(t *testing.T) {
+// TestCachedUserDecidesNothing edits users that another server has changed since they were cached: each result is that of the stored user.
+func TestCachedUserDecidesNothing(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("not this one")
 	cases := []struct {
@@ -22,24 +22,24 @@ func TestWhatIsRememberedOfAUserDecidesNothing(t *testing.T) {
 		changed int
 		err     error
 	}{
-		{"a write keeps what the other wrote", func(u *store.User) error { u.FirstName = "Augusta"; return nil }, "Augusta", 1, nil},
-		{"an edit that fell through would now be allowed", func(u *store.User) error {
+		{"a write keeps the other write", func(u *store.User) error { u.FirstName = "Augusta"; return nil }, "Augusta", 1, nil},
+		{"an edit that the cached user refuses", func(u *store.User) error {
 			if u.LastName == "Lovelace" {
 				return refused
 			}
 			u.FirstName = "Augusta"
 			return nil
 		}, "Augusta", 1, nil},
-		{"an edit that was allowed would now fall through", func(u *store.User) error {
+		{"an edit that the stored user refuses", func(u *store.User) error {
 			if u.LastName == "King" {
 				return refused
 			}
 			u.FirstName = "Augusta"
 			return nil
 		}, "Ada", 0, refused},
-		{"what changed nothing does now", func(u *store.User) error { u.LastName = "Lovelace"; return nil }, "Ada", 1, nil},
-		{"what changed something does not any more", func(u *store.User) error { u.LastName = "King"; return nil }, "Ada", 0, nil},
-		{"an edit that is invalid at one name alone", func(u *store.User) error {
+		{"an edit that changes only the stored user", func(u *store.User) error { u.LastName = "Lovelace"; return nil }, "Ada", 1, nil},
+		{"an edit that changes only the cached user", func(u *store.User) error { u.LastName = "King"; return nil }, "Ada", 0, nil},
+		{"an edit that is invalid for the cached user alone", func(u *store.User) error {
 			if u.LastName == "Lovelace" {
 				u.Email = "none"
 			}
@@ -52,7 +52,7 @@ func TestWhatIsRememberedOfAUserDecidesNothing(t *testing.T) {
 		storetest.Directory(t, s)
 		other := storetest.Open(t, url)
 		for _, c := range cases {
-			// Both ways of remembering: s has just read the user, and just written it.
+			// Both ways into the cache: s has just read the user, or just written it.
 			for _, remember := range []func(){
 				func() { find(t, s, ada) },
 				func() { edit(t, s, ada, func(u *store.User) { u.EmailVerified = !u.EmailVerified }) },
@@ -76,8 +76,8 @@ func TestWhatIsRememberedOfAUserDecidesNothing(t *testing.T) {
 	})
 }
 
-// What a caller does with the user that it got is its own affair.
-func TestWhatIsRememberedOfAUserIsNobodyElses(t *testing.T) {
+// TestCachedUserIsACopy alters the users that the store returned.
+func TestCachedUserIsACopy(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -94,8 +94,9 @@ func TestWhatIsRememberedOfAUserIsNobodyElses(t *testing.T) {
 	})
 }
 
-// A database was put back to an older state while it was open, and the user has come to the same version on another way.
-func TestTheSameVersionOfAnotherTimeIsAnother(t *testing.T) {
+// TestSameVersionOfAnotherTimeIsStale restores an older database under an open store, in which the user has reached the same version
+// by other changes.
+func TestSameVersionOfAnotherTimeIsStale(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -110,7 +111,7 @@ func TestTheSameVersionOfAnotherTimeIsAnother(t *testing.T) {
 	})
 }
 
-func TestWhatIsRememberedIsUpdatedWithoutBeingRead(t *testing.T) {
+func TestCachedUserIsNotRead(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		storetest.Directory(t, storetest.Open(t, url))
@@ -121,9 +122,9 @@ func TestWhatIsRememberedIsUpdatedWithoutBeingRead(t *testing.T) {
 			want  store.RememberedUsers
 			reads int
 		}{
-			{"as many as by default", nil, store.RememberedUsers{Hits: 2, Misses: 1}, 1},
+			{"by default", nil, store.RememberedUsers{Hits: 2, Misses: 1}, 1},
 			{"one", &one, store.RememberedUsers{Hits: 2, Misses: 1}, 1},
-			{"nobody", &none, store.RememberedUsers{}, 3},
+			{"none", &none, store.RememberedUsers{}, 3},
 		} {
 			var n noted
 			s, err := store.Open(t.Context(), store.Config{URL: url, SecretKey: storetest.Key, RememberedUsers: c.users, Observer: n.observer()})
@@ -136,10 +137,10 @@ func TestWhatIsRememberedIsUpdatedWithoutBeingRead(t *testing.T) {
 				}
 			})
 			if reads := len(slices.DeleteFunc(statements, func(s string) bool { return s != "select ok" })); reads != c.reads {
-				t.Errorf("%s remembered: three updates read a user %d times, want %d", c.name, reads, c.reads)
+				t.Errorf("%s cached: three updates read a user %d times, want %d", c.name, reads, c.reads)
 			}
 			if got := s.Remembered(); got != c.want {
-				t.Errorf("%s remembered: %+v, want %+v", c.name, got, c.want)
+				t.Errorf("%s cached: %+v, want %+v", c.name, got, c.want)
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
