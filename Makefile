@@ -107,7 +107,8 @@ check-swagger-ui: ## Fail when the explorer's files are not those of npm's packa
 	gunzip "$$fresh"/*/*.gz && { diff -rq "$$fresh/kept" "$$fresh/ours" || \
 	{ echo "$(SWAGGER_UI_FOLDER) is not swagger-ui-dist $(SWAGGER_UI): run make swagger-ui" >&2; exit 1; }; }
 
-lint: ## gofmt, vet and staticcheck
+lint: ## gofmt, vet, staticcheck, and the length of entries in DECISIONS.md
+	@awk '!length { n = 0 } length && ++n > 10 { print FILENAME ":" FNR ": an entry has more than ten lines"; exit 1 }' DECISIONS.md
 	@unformatted=$$(gofmt -l .) && \
 	{ test -z "$$unformatted" || { echo "not as gofmt has them:" $$unformatted >&2; exit 1; }; }
 	$(GO) vet ./...
