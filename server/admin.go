@@ -32,13 +32,13 @@ func (s *Server) Admin() http.Handler {
 	if s.watch.metrics != nil {
 		mux.Handle("GET /metrics", s.watch.metrics.Handler())
 	}
-	mux.HandleFunc("GET "+livePath, func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET "+livePath, sayOK)
 	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, r *http.Request) {
 		if why := s.health.unready(r.Context()); why != "" {
 			say(w, http.StatusServiceUnavailable, why)
 			return
 		}
-		say(w, http.StatusOK, "ok")
+		sayOK(w, r)
 	})
 	if s.c.Admin.Level != nil {
 		mux.HandleFunc("GET /log-level", s.showLevel)

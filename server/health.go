@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,14 +83,24 @@ func (p *ping) renew(ctx context.Context, database func(context.Context) error) 
 
 // live says that the process runs and answers. It asks nobody else: what comes of a bad answer is a restart, and that mends
 // no database.
-func (h *health) live(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+func (h *health) live(c echo.Context) error {
+	sayOK(c.Response(), c.Request())
+	return nil
+}
 
 // ready says whether requests should be sent here.
 func (h *health) ready(c echo.Context) error {
 	if why := h.unready(c.Request().Context()); why != "" {
 		return c.String(http.StatusServiceUnavailable, why+"\n")
 	}
-	return c.String(http.StatusOK, "ok\n")
+	sayOK(c.Response(), c.Request())
+	return nil
+}
+
+// sayOK answers that all is well, unless a precondition of the request is false (RFC 9110, section 13.2.1).
+func sayOK(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(echo.HeaderContentType, "text/plain; charset=utf-8")
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader("ok\n"))
 }
 
 // unready gives why no requests should be sent here, or "".

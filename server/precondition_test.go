@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
@@ -163,6 +164,33 @@ func TestPreconditionsOfLists(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPreconditionsOutsideDialects: documents, pages and health checks evaluate them too; redirections and OPTIONS do not.
+func TestPreconditionsOutsideDialects(t *testing.T) {
+	t.Parallel()
+	s := servertest.StartWith(t, server.Config{Docs: true})
+	for _, c := range []struct {
+		method, path, header, value string
+		status                      int
+	}{
+		{http.MethodGet, "/openapi/worth.yaml", "If-Match", `"x"`, 412},
+		{http.MethodGet, "/openapi/worth.yaml", "If-Match", "*", 200},
+		{http.MethodHead, "/docs/worth", "If-None-Match", "*", 304},
+		{http.MethodGet, "/openapi", "If-Match", `"x"`, 412},
+		{http.MethodGet, "/livez", "If-Match", `"x"`, 412},
+		{http.MethodGet, "/livez", "If-Match", "*", 200},
+		{http.MethodHead, "/livez", "If-None-Match", "*", 304},
+		{http.MethodGet, "/readyz", "If-Match", `"x"`, 412},
+		{http.MethodGet, "/readyz", "If-None-Match", `"x"`, 200},
+		{http.MethodOptions, "/livez", "If-Match", `"x"`, 204},
+		{http.MethodGet, "/nowhere", "If-Match", `"x"`, 404},
+	} {
+		a := s.Send(servertest.Request{Method: c.method, Path: c.path, Header: http.Header{c.header: {c.value}}})
+		if a.Status != c.status {
+			t.Errorf("%s %s with %s: %s: %d, want %d", c.method, c.path, c.header, c.value, a.Status, c.status)
+		}
+	}
 }
 
 // TestPreconditionIsDecidedWithTheWrite: of many writers of one version only one writes, whichever header says so.
