@@ -78,7 +78,7 @@ generate: ## Make gen/ anew from openapi/
 	done
 
 docs: ## Make server/FIELDS.md, and the parts of the guide and of README that are made from the code
-	$(GO) run ./server/members/fieldsmd > server/FIELDS.md.new
+	$(GO) run ./server/description/fieldsmd > server/FIELDS.md.new
 	mv server/FIELDS.md.new server/FIELDS.md
 	UPDATE_DOCS=1 $(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS)
 
@@ -86,7 +86,7 @@ docs: ## Make server/FIELDS.md, and the parts of the guide and of README that ar
 GENERATED_DOCS = ./server/cli
 
 check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
-	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/members
+	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/description/fieldsmd
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" && \
 	{ diff -rq -x '*_test.go' gen "$$fresh/gen" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }

@@ -108,7 +108,7 @@ func TestEverySeriesCounts(t *testing.T) {
 			}},
 			{"a password", func() {
 				r := servertest.Request{Method: http.MethodPut, Path: testiniumAda, Header: http.Header{"Current-Company-Id": {"5251"}},
-					Body: withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!"`)}
+					Body: withPassword(putOfAda, `"newPassword":"pa55Word!"`)}
 				s.Ask(servertest.Manager(), r)
 			}, map[string]float64{`dragoman_password_hashes_total`: 1}},
 			{"a wrong present password", func() { guess(s, "Present?") }, map[string]float64{
@@ -160,7 +160,7 @@ func guess(s *servertest.Server, present string) {
 	claims := servertest.Manager()
 	claims.Permissions, claims.Authorities = []auth.Permission{auth.PermissionWrite}, []string{"ROLE_USER"}
 	s.Ask(claims, servertest.Request{Method: http.MethodPut, Path: testiniumAda, Header: http.Header{"Current-Company-Id": {"5251"}},
-		Body: withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!","password":"`+present+`"`)})
+		Body: withPassword(putOfAda, `"newPassword":"pa55Word!","password":"`+present+`"`)})
 }
 
 func TestLimitedRequestsAreCounted(t *testing.T) {

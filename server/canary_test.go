@@ -23,6 +23,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
@@ -82,33 +83,78 @@ var planted = map[string]kind{
 	"Lovelace": personal, "ada.lovelace@example.com": personal, "adalovelace": personal, "gracehopper": personal, "Turing": personal,
 }
 
-// canaryBodies are bodies with secrets in their places, for each operation that takes one. The first is accepted.
-var canaryBodies = map[string][]string{
-	"createCustomerUser": {
-		`{"first_name":"` + personalText + `","last_name":"x","email":"` + personalText + `@example.com","mobile":"` + personalText + `",` +
-			`"subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"` + memberValue + `"}}`,
-	},
-	"updateCustomerUser": {
-		`{"first_name":"` + personalText + `","mobile":"` + personalText + `"}`,
-		`{"email":"grace.hopper@example.com"}`,
-		`{"subrole":{"code":"owner"}}`,
-	},
-	"updateUser": {
-		putOfCanaries(`"vcsPassword":"` + vcsPassword + `","newPassword":"` + newPassword + `","password":"` + presentPassword + `"`),
-		putOfCanaries(`"newPassword":"` + newPassword + `","password":"` + wrongPassword + `"`),
-		putOfCanaries(`"password":"` + wrongPassword + `"`),
-		putOfCanaries(`"accessToken":"` + memberSecret + `","verificationToken":"` + memberSecret + `","resetPasswordToken":"` + memberSecret + `"`),
-		putOfCanaries(`"authorities":[{"name":"` + roleName + `","cleanName":"` + memberValue + `"}]`),
-	},
-}
-
-// putOfCanaries is a PUT of Ada with these members, of which authorities stand instead of hers.
-func putOfCanaries(members string) string {
-	if !strings.Contains(members, `"authorities"`) {
-		members += `,"authorities":[{"name":"ROLE_USER"}]`
+// canaryBodies are bodies of an operation with secrets in their places, made of one that is accepted. The first is accepted.
+func canaryBodies(t testing.TB, s *servertest.Server, d description.API, o description.Operation) []string {
+	t.Helper()
+	b, ok := d.Request(o.OperationID)
+	if !ok {
+		t.Fatalf("the description of %s has no table of the request of %s", d.Name, o.OperationID)
 	}
-	return `{"name":"` + personalText + `","surname":"Lovelace","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,` +
-		`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,` + members + `}`
+	base := d.Everything(o.OperationID, personalText)
+	if o.OperationID != d.Create {
+		base = s.Idle(t, d, o.OperationID, servertest.Administrator(), servertest.AdaSubject)
+	}
+	for _, field := range []string{"FirstName", "Mobile"} {
+		if m, ok := b.Member(field); ok {
+			base[m.Path] = personalText
+		}
+	}
+	schema := o.RequestBody.Value.Content.Get("application/json").Schema.Value
+	// with gives the body with a text for each member that pick gives one for, if it gives any.
+	with := func(pick func(m description.Member) (text string)) []string {
+		body, any := servertest.Copy(t, base), false
+		for _, m := range b.Members {
+			if text := pick(m); text != "" {
+				servertest.Set(body, m.Path, text)
+				any = true
+			}
+		}
+		if !any {
+			return nil
+		}
+		return []string{servertest.Encode(t, body)}
+	}
+	proving := func(proof, changed string) func(description.Member) string {
+		return func(m description.Member) string {
+			switch {
+			case m.Effect == description.Proves:
+				return proof
+			case m.Effect == description.Replaces && m.Field == "PasswordHash":
+				return changed
+			case m.Effect == description.Replaces && m.Field == "VCSPassword" && changed != "":
+				return vcsPassword
+			}
+			return ""
+		}
+	}
+	all := with(proving(presentPassword, newPassword))
+	if all == nil {
+		all = []string{servertest.Encode(t, base)}
+	}
+	return slices.Concat(all, with(proving(wrongPassword, newPassword)), with(proving(wrongPassword, "")),
+		with(func(m description.Member) string {
+			property := schema.Properties[m.Path]
+			if m.Effect == description.Owned && property != nil && property.Value.Type.Is("string") {
+				return memberSecret
+			}
+			return ""
+		}),
+		with(func(m description.Member) string {
+			of, _, nested := strings.Cut(m.Field, ".")
+			switch {
+			case m.Effect == description.Names:
+				return roleName
+			case m.Effect == description.Ignored && (of == "Role" && nested || m.Field == "") && strings.HasSuffix(strings.ToLower(m.Path), "name"):
+				return memberValue
+			}
+			return ""
+		}),
+		with(func(m description.Member) string {
+			if m.Effect == description.Replaces && m.Field == "Email" {
+				return "grace.hopper@example.com"
+			}
+			return ""
+		}))
 }
 
 // TestNothingSecretIsTold plants secrets wherever there is a place for one, asks every operation for everything that its
@@ -135,6 +181,7 @@ type aviary struct {
 	log      notes
 	admins   []http.Handler
 	requests int
+	all      []operation
 	statuses map[string]bool // those that were seen, as an operation's name and one
 }
 
@@ -204,59 +251,38 @@ func (a *aviary) callers(s *servertest.Server) (manager, herself []string) {
 
 // operation is one of a document, as it is to be asked.
 type operation struct {
-	*openapi3.Operation
-	name, method, path string
-	dialect            string
-	parameters         []*openapi3.Parameter
-	item               *openapi3.PathItem
+	step
+	bodies []string // that it takes, or one that nobody reads
 }
 
 func (a *aviary) operations(s *servertest.Server) []operation {
 	a.Helper()
-	dialects, err := server.Dialects(s.Store)
-	if err != nil {
-		a.Fatal(err)
-	}
-	var all []operation
-	for _, d := range dialects {
-		for path, item := range d.Document.Paths.Map() {
-			for method, o := range item.Operations() {
-				op := operation{o, d.Name + "/" + o.OperationID, method, d.BasePath() + path, d.Name, nil, item}
-				for _, p := range slices.Concat(item.Parameters, o.Parameters) {
-					op.parameters = append(op.parameters, p.Value)
-				}
-				if o.RequestBody != nil && len(canaryBodies[o.OperationID]) == 0 {
-					a.Fatalf("say in canaryBodies what to send to %s", op.name)
-				}
-				all = append(all, op)
+	if a.all == nil {
+		for _, p := range walk(a.T, s.Store) {
+			bodies := []string{`{"` + memberName + `":"` + memberValue + `"}`}
+			if p.RequestBody != nil {
+				bodies = canaryBodies(a.T, servertest.Start(a.T), p.dialect, p.Operation)
 			}
+			a.all = append(a.all, operation{p, bodies})
 		}
 	}
-	slices.SortFunc(all, func(x, y operation) int { return strings.Compare(x.name, y.name) })
-	return all
+	return a.all
 }
 
-// bodies are the operation's, or one that nobody reads.
-func (o operation) bodies() []string {
-	if o.RequestBody == nil {
-		return []string{`{"` + memberName + `":"` + memberValue + `"}`}
-	}
-	return canaryBodies[o.OperationID]
-}
-
-// request asks the operation about Ada, with these values instead of the walk's.
-func (o operation) request(authorization []string, body string, values map[string]string) servertest.Request {
-	r := servertest.Request{Method: o.method, Path: o.path, Header: http.Header{"Authorization": authorization}, Body: body}
+// request asks the operation about a subject, with these values instead of what it has for its parameters.
+func (o operation) request(authorization []string, body string, subject description.Subject, values map[string]string) servertest.Request {
+	r := servertest.Request{Method: o.Method, Body: body}
+	r.Path, r.Header = o.About(subject)
+	r.Header["Authorization"] = authorization
 	query := url.Values{}
-	for _, p := range o.parameters {
+	for _, p := range o.Parameters {
 		value, ok := values[p.Name]
-		if !ok {
-			value, ok = walkValues[o.dialect][p.Name]
-		}
 		switch {
 		case !ok:
 		case p.In == openapi3.ParameterInPath:
-			r.Path = strings.ReplaceAll(r.Path, "{"+p.Name+"}", url.PathEscape(value))
+			changed := o.Operation
+			changed.Path = strings.ReplaceAll(o.Path, "{"+p.Name+"}", url.PathEscape(value))
+			r.Path, _ = changed.About(subject)
 		case p.In == openapi3.ParameterInQuery:
 			query.Set(p.Name, value)
 		default:
@@ -269,17 +295,24 @@ func (o operation) request(authorization []string, body string, values map[strin
 	return r
 }
 
+// ask is request about Ada.
+func (o operation) ask(authorization []string, body string) servertest.Request {
+	return o.request(authorization, body, servertest.AdaSubject, nil)
+}
+
 // send sends r, and keeps what is heard. The answer may show access tokens if the caller manages.
 func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, manages bool) {
 	a.Helper()
 	answer := s.Send(r)
 	a.requests++
-	if r.Method == o.method {
+	if r.Method == o.Method {
 		a.statuses[fmt.Sprint(o.name, " ", answer.Status)] = true
 	}
 	body := answer.Body
-	if manages && o.dialect == "testinium" && answer.Status == http.StatusOK {
-		body = shownToken.ReplaceAllString(body, "")
+	if manages && answer.Status == http.StatusOK {
+		for _, name := range o.dialect.NamesOf("AccessToken") {
+			body = regexp.MustCompile(`"`+name+`":"[0-9a-f]{32}"`).ReplaceAllString(body, "")
+		}
 	}
 	var header strings.Builder
 	if err := answer.Header.Write(&header); err != nil {
@@ -290,8 +323,6 @@ func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, m
 		personal: true, request: r.Path + r.Body,
 	})
 }
-
-var shownToken = regexp.MustCompile(`"accessToken":"[0-9a-f]{32}"`)
 
 // sendHalf sends a request of which the end never comes.
 func (a *aviary) sendHalf(s *servertest.Server, o operation, r servertest.Request) {
@@ -325,16 +356,16 @@ func (a *aviary) serve() {
 	a.plantUsers(s.Store)
 	manager, herself := a.callers(s)
 	for _, o := range a.operations(s) {
-		for _, body := range o.bodies() {
-			a.send(s, o, o.request(herself, body, nil), true)
-			a.send(s, o, o.request(manager, body, nil), true)
+		for _, body := range o.bodies {
+			a.send(s, o, o.ask(herself, body), true)
+			a.send(s, o, o.ask(manager, body), true)
 		}
 		a.knock(s, o, manager)
 		a.misspell(s, o, manager)
 		for _, body := range o.malformed(a.T) {
-			a.send(s, o, o.request(herself, body, nil), true)
-			a.send(s, o, o.request(manager, body, nil), true)
-			a.send(s, o, o.request(manager, body, map[string]string{"Prefer": "handling=strict"}), true)
+			a.send(s, o, o.ask(herself, body), true)
+			a.send(s, o, o.ask(manager, body), true)
+			a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{"Prefer": "handling=strict"}), true)
 		}
 	}
 	a.askAround(s)
@@ -369,34 +400,31 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, servertest.Secret, func(_ *jwt.Token, c jwt.MapClaims) { c["customer_id"] = headerValue })),
 		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, servertest.Secret, func(_ *jwt.Token, c jwt.MapClaims) { c["authorities"] = map[string]any{headerValue: 1} })),
 	} {
-		r := o.request(authorization, o.bodies()[0], nil)
+		r := o.ask(authorization, o.bodies[0])
 		r.Header["Cookie"] = []string{"token=" + headerValue}
 		a.send(s, o, r, false)
 	}
-	for _, values := range []map[string]string{
-		{"customerID": servertest.ElsewhereUUID.String(), "id": "3394"},
-		{"customerID": noUUID, "id": noLong},
-		{"userID": servertest.AlanUUID.String(), "userId": "7001"},
-		{"userID": noUUID, "userId": noLong},
-		{"current-company-id": "2760"},
-		{"If-None-Match": "*"},
-		{"If-Match": `"99"`},
-	} {
-		a.send(s, o, o.request(manager, o.bodies()[0], values), true)
+	theirCompany := servertest.AdaSubject
+	theirCompany.Company = 2760
+	for _, subject := range []description.Subject{of(elsewhere, ada), of(nobody, ada), of(sandbox, alan), of(sandbox, nobody), theirCompany} {
+		a.send(s, o, o.request(manager, o.bodies[0], subject, nil), true)
+	}
+	for _, values := range []map[string]string{{"If-None-Match": "*"}, {"If-Match": `"99"`}} {
+		a.send(s, o, o.request(manager, o.bodies[0], servertest.AdaSubject, values), true)
 	}
 }
 
 // misspell puts secrets where a request has something else.
 func (a *aviary) misspell(s *servertest.Server, o operation, manager []string) {
 	a.Helper()
-	body := o.bodies()[0]
-	for _, p := range o.parameters {
+	body := o.bodies[0]
+	for _, p := range o.Parameters {
 		value := map[string]string{openapi3.ParameterInPath: pathPart, openapi3.ParameterInQuery: queryValue}[p.In]
 		if value == "" {
 			value = headerValue
 		}
 		for _, v := range []string{value, `"` + value + `"`, value + "\u00ff", "1 " + value} {
-			a.send(s, o, o.request(manager, body, map[string]string{p.Name: v}), true)
+			a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{p.Name: v}), true)
 		}
 	}
 	for _, suffix := range []string{
@@ -404,7 +432,7 @@ func (a *aviary) misspell(s *servertest.Server, o operation, manager []string) {
 		"?password=" + queryValue, "?access_token=" + queryValue, "?%zz=" + queryValue,
 		"/" + pathPart, "/" + pathPart + "/" + pathPart, "%2F" + pathPart,
 	} {
-		r := o.request(manager, body, nil)
+		r := o.ask(manager, body)
 		r.Path += suffix
 		a.send(s, o, r, true)
 	}
@@ -413,13 +441,13 @@ func (a *aviary) misspell(s *servertest.Server, o operation, manager []string) {
 		"X-Request-Id": headerValue + " is no id", "X-Forwarded-For": headerValue, "Origin": "https://" + strings.ToLower(headerValue) + ".example.com",
 		"Accept": headerValue, "Accept-Language": headerValue, "X-Api-Key": headerValue, "Prefer": "handling=" + headerValue, "Forwarded": "for=" + headerValue,
 	} {
-		r := o.request(manager, body, nil)
+		r := o.ask(manager, body)
 		r.Header.Set(name, value)
 		a.send(s, o, r, true)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, methodName} {
-		if o.item.Operations()[method] == nil {
-			r := o.request(manager, body, nil)
+		if o.Item.Operations()[method] == nil {
+			r := o.ask(manager, body)
 			r.Method = method
 			a.send(s, o, r, true)
 		}
@@ -432,7 +460,7 @@ func (o operation) malformed(t *testing.T) []string {
 	if o.RequestBody == nil {
 		return nil
 	}
-	good := canaryBodies[o.OperationID][0]
+	good := o.bodies[0]
 	begun := strings.TrimSuffix(good, "}")
 	member := `"` + memberName + `":"` + memberValue + `"`
 	bodies := []string{
@@ -589,9 +617,9 @@ func (a *aviary) breakDown() {
 		}
 		before := len(a.log.String())
 		for _, o := range operations {
-			for _, body := range o.bodies() {
-				a.send(s, o, o.request(herself, body, nil), true)
-				a.send(s, o, o.request(manager, body, nil), true)
+			for _, body := range o.bodies {
+				a.send(s, o, o.ask(herself, body), true)
+				a.send(s, o, o.ask(manager, body), true)
 			}
 		}
 		a.send(s, operation{}, servertest.Request{Method: http.MethodGet, Path: "/readyz"}, false)
@@ -627,7 +655,7 @@ func (a *aviary) waitForKeys() {
 		a.Cleanup(keys.Close)
 		s := a.start(server.Config{Auth: auth.Config{JWKSURL: keys.URL + "/" + keySetSecret + "?key=" + keySetSecret, Issuer: walkIssuer, Audience: walkAudience}})
 		for _, o := range a.operations(s) {
-			a.send(s, o, o.request(token, o.bodies()[0], nil), true)
+			a.send(s, o, o.ask(token, o.bodies[0]), true)
 		}
 		a.send(s, operation{}, servertest.Request{Method: http.MethodGet, Path: "/readyz"}, false)
 	}
@@ -643,10 +671,10 @@ func (a *aviary) tire() {
 			if s == busy && o.RequestBody == nil {
 				continue // a list may be broken off in its middle
 			}
-			a.send(s, o, o.request(manager, o.bodies()[0], nil), true)
-			a.send(s, o, o.request(herself, o.bodies()[0], nil), true)
+			a.send(s, o, o.ask(manager, o.bodies[0]), true)
+			a.send(s, o, o.ask(herself, o.bodies[0]), true)
 			if o.RequestBody != nil {
-				a.sendHalf(s, o, o.request(manager, o.bodies()[0], nil))
+				a.sendHalf(s, o, o.ask(manager, o.bodies[0]))
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func TestTheServedDocumentIsTheOneValidatedWith(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	dialects, err := server.Dialects(s.Store)
+	dialects, err := server.Mounted(s.Store, servertest.Dialects())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,16 +6,16 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Dialects mounts every dialect of the server on a router of its own.
-func Dialects(s *store.Store) ([]*dialect.Dialect, error) {
+// Mounted mounts dialects on a router of their own.
+func Mounted(s *store.Store, dialects []Dialect) ([]*dialect.Dialect, error) {
 	var all []*dialect.Dialect
 	e := echo.New()
-	for _, mount := range dialects {
-		d, err := mount(e, &dialect.Service{Store: s})
+	for _, d := range dialects {
+		mounted, err := d.Mount(e, &dialect.Service{Store: s})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, d)
+		all = append(all, mounted)
 	}
 	return all, nil
 }

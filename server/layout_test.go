@@ -100,7 +100,7 @@ func mayImport(t *testing.T) map[string][]string {
 	may := map[string][]string{
 		".":              {"server/cli"},
 		"server/cli":     {"server", "server/auth", "server/conformance", "server/dev", "server/mock", "server/settings", "server/tracing", "store", "store/userfile"},
-		"server":         {"server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
+		"server":         {"server/description", "server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
 		"server/dev":     {"server/auth"},
 		"server/metrics": {"server/auth", "store"},
 		"server/tracing": {"server/tracing/limits", "store"},
@@ -108,10 +108,10 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/tracing/limits": {},
 		"server/mock":           {"server", "server/auth", "store"},
 		"server/settings":       {},
-		"server/members":        {"store"},
+		"server/description":    {},
 		// A command, for `make docs`.
-		"server/members/fieldsmd": {"server/members"},
-		"server/docs":             {"gen/documents", "server/dialect"},
+		"server/description/fieldsmd": {"server", "server/description", "store"},
+		"server/docs":                 {"server/dialect"},
 		// A command, for `make generate`: it runs when there is no gen/ yet.
 		"server/docs/generator": {},
 		"server/docs/generated": {},
@@ -120,18 +120,18 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/conformance":    {},
 		// A command, for `make bench`.
 		"server/bench":      {"server/docs/generated"},
-		"server/dialect":    {"server/auth", "store", "store/semaphore"},
+		"server/dialect":    {"server/description", "server/auth", "store", "store/semaphore"},
 		"server/auth":       {"store", "store/semaphore"},
 		"store":             {"store/semaphore"},
 		"store/semaphore":   {},
 		"store/userfile":    {"store"},
 		"store/storetest":   {"store"},
 		"server/faulttest":  {},
-		"server/servertest": {"server", "server/auth", "store", "store/storetest"},
+		"server/servertest": {"server", "server/description", "server/auth", "store", "store/storetest"},
 	}
 	for _, d := range dialects(t) {
 		may["gen/"+d+"api"], may["gen/"+d+"client"] = nil, []string{"server/apierror"}
-		may["server/"+d] = []string{"gen/" + d + "api", "server/dialect", "server/auth", "store"}
+		may["server/"+d] = []string{"gen/" + d + "api", "gen/documents", "server/description", "server/dialect", "server/auth", "store"}
 		may["server"] = append(may["server"], "server/"+d)
 		may["server/conformance"] = append(may["server/conformance"], "gen/"+d+"api")
 		may["server/servertest"] = append(may["server/servertest"], "gen/"+d+"api", "gen/"+d+"client")

@@ -111,7 +111,7 @@ func TestARequestsLine(t *testing.T) {
 			"actor": actor, "customer": 3393.0, "refusal": "forbidden", "reason": "rank 1 may not write to a user who holds ROLE_COMPANY_ADMIN, of rank 2",
 		}},
 		{"wrong", &user, servertest.Request{Method: http.MethodPut, Path: testiniumAda, Header: http.Header{"Current-Company-Id": {"5251"}},
-			Body: withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!","password":"Present!"`)}, map[string]any{
+			Body: withPassword(putOfAda, `"newPassword":"pa55Word!","password":"Present!"`)}, map[string]any{
 			"level": "INFO", "method": "PUT", "route": testiniumRoute, "status": 400.0, "dialect": "testinium", "operation": "updateUser",
 			"actor": actor, "customer": 3393.0, "refusal": "wrong_password",
 		}},

@@ -22,8 +22,8 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	f := &front{Config: c, addresses: addresses, watch: w}
-	for _, mount := range dialects {
-		d, err := mount(e, service)
+	for _, spoken := range c.Dialects {
+		d, err := spoken.Mount(e, service)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -18,7 +18,7 @@ func TestPreconditions(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, u := range []struct{ path, nobody, method, body string }{
 			{worthAda, worthUser("94520740-d63c-4e02-85ca-c4e138801e74"), http.MethodPatch, `{"last_name":"King"}`},
-			{testiniumAda, "/account/api/v1/customers/3393/users/1", http.MethodPut, goodBodies["updateUser"]},
+			{testiniumAda, "/account/api/v1/customers/3393/users/1", http.MethodPut, putOfAda},
 		} {
 			ask := func(method, body string, header http.Header) servertest.Answer {
 				return s.Ask(servertest.Manager(), servertest.Request{Method: method, Path: u.path, Body: body, Header: header})
@@ -129,7 +129,7 @@ func TestPreconditionsOfLists(t *testing.T) {
 			{"", "1", 400, 400},
 		} {
 			for _, p := range steps {
-				if p.id == "getCustomerUser" || p.id == "getUser" || p.id == "updateCustomerUser" || p.id == "updateUser" {
+				if p.Versioned {
 					continue
 				}
 				r := p.request
@@ -143,9 +143,9 @@ func TestPreconditionsOfLists(t *testing.T) {
 				if r.Method == http.MethodGet {
 					want = c.read
 				}
-				if p.id == "createCustomerUser" {
+				if p.OperationID == p.dialect.Create {
 					created++
-					r.Body = strings.Replace(goodBodies[p.id], "@", strconv.Itoa(created)+"@", 1)
+					r.Body = servertest.Encode(t, p.dialect.Everything(p.OperationID, "created"+strconv.Itoa(created)))
 				}
 				a := s.Ask(servertest.Manager(), r)
 				if a.Status != want {

@@ -12,11 +12,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/directory"
 	"github.com/dragoman-id/dragoman/server/metrics"
@@ -27,11 +28,29 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// Dialect is a dialect that a server can speak: what is to be known of it, and how it is served.
+type Dialect struct {
+	description.API
+	Mount func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error)
+}
+
 // dialects are all that this server speaks. A new one is a package and a line here.
-var dialects = []func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error){
-	worth.Mount,
-	testinium.Mount,
-	directory.Mount,
+var dialects = []Dialect{
+	{worth.Description, worth.Mount},
+	{testinium.Description, testinium.Mount},
+	{directory.Description, directory.Mount},
+}
+
+// Dialects gives all that this server speaks.
+func Dialects() []Dialect { return slices.Clone(dialects) }
+
+// Descriptions gives the descriptions of some dialects.
+func Descriptions(dialects []Dialect) []description.API {
+	var all []description.API
+	for _, d := range dialects {
+		all = append(all, d.API)
+	}
+	return all
 }
 
 // Config is what a server needs to know. The zero value of a time-out means none.
@@ -58,6 +77,7 @@ type Config struct {
 	Admin         Admin
 	Tracing       *tracing.Tracing // nil: nothing is traced. Whoever makes it closes it, after the server.
 	Build         Build            // which program this is, for those who watch it
+	Dialects      []Dialect        // nil: Dialects()
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
@@ -93,6 +113,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Dialects == nil {
+		c.Dialects = dialects
 	}
 	if c.Passwords == nil {
 		c.Passwords = auth.NewPasswords()
@@ -179,7 +202,7 @@ func (s *Server) Store() *store.Store { return s.store }
 func (s *Server) APIs() iter.Seq2[string, string] {
 	return func(yield func(name, path string) bool) {
 		for _, d := range s.dialects {
-			if !yield(strings.ToUpper(d.Name[:1])+d.Name[1:], d.BasePath()) {
+			if !yield(d.Title, d.BasePath()) {
 				return
 			}
 		}

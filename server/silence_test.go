@@ -13,6 +13,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -21,14 +22,9 @@ import (
 // What nobody may learn can be learned from no status, no body, no header, and not from how much there was to do: the
 // statements that the database is asked, and the hashes that are computed, are the same.
 
-// goodBodies are what each operation that takes a body accepts about Ada.
-var goodBodies = map[string]string{
-	"createCustomerUser": `{"first_name":"Mary","last_name":"Jackson","email":"mary.jackson@example.com",` +
-		`"subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"Risk Analyst"}}`,
-	"updateCustomerUser": `{"mobile":"+44 20 7946 0000"}`,
-	"updateUser": `{"name":"Ada","surname":"King","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,` +
-		`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`,
-}
+// putOfAda is a body that Testinium's update accepts about Ada.
+const putOfAda = `{"name":"Ada","surname":"King","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,` +
+	`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`
 
 // observed is all that a caller, or who watches the server, can see of an answer.
 type observed struct {
@@ -101,26 +97,21 @@ func (o *observer) indistinguishable(t *testing.T, status int, a, b observed) {
 	}
 }
 
-// about gives the operation's request with a good body, and other names for what the walk asks about.
-func (p step) about(t *testing.T, replace ...string) servertest.Request {
+// about gives the operation's request about a subject, with a good body.
+func (p step) about(t testing.TB, subject description.Subject) servertest.Request {
 	t.Helper()
 	r := p.request
+	r.Path, r.Header = p.About(subject)
 	if r.Body != "" {
-		body, ok := goodBodies[p.id]
-		if !ok {
-			t.Fatalf("there is no good body for %s", p.name)
-		}
-		r.Body = body
+		r.Header.Set("Content-Type", "application/json")
+		r.Body = servertest.Encode(t, p.dialect.Everything(p.OperationID, "silence"))
 	}
-	r.Path = strings.NewReplacer(replace...).Replace(r.Path)
-	r.Header = r.Header.Clone()
-	r.Header.Del("Current-Company-Id") // Ask's is the sandbox's
 	return r
 }
 
 const (
-	noUUID = "5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa" // nobody's
-	noLong = "4711"                                 // nobody's
+	noUUID       = "5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa" // nobody's
+	noLong int64 = 4711                                   // nobody's
 )
 
 // callers are administrators of the sandbox, by all ways in which a token can say so, and one who may do nothing there.
@@ -144,20 +135,17 @@ func init() {
 func TestAForeignCustomerIsLikeNone(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
-		sandbox := servertest.SandboxUUID.String()
 		for _, p := range walk(t, o.Store) {
-			if _, across := walkAcrossCustomers[p.id]; across {
+			if _, across := p.acrossCustomers(t); across {
 				continue
 			}
 			for name, claims := range callers {
 				t.Run(p.name+"/"+name, func(t *testing.T) {
-					foreign := p.about(t, sandbox, servertest.ElsewhereUUID.String(), "3393", "3394")
-					none := p.about(t, sandbox, noUUID, "3393", noLong)
-					names := []string{servertest.ElsewhereUUID.String(), noUUID, "customers/3394", "customers/" + noLong}
-					for _, company := range []string{"5251", "2760", noLong} { // ours, theirs and nobody's
-						foreign.Header.Set("Current-Company-Id", company)
-						none.Header.Set("Current-Company-Id", company)
-						o.indistinguishable(t, http.StatusForbidden, o.ask(claims, foreign, names...), o.ask(claims, none, names...))
+					for _, company := range []int64{servertest.Company, 2760, noLong} { // ours, theirs and nobody's
+						theirs, nobodys := of(elsewhere, ada), of(nobody, ada)
+						theirs.Company, nobodys.Company = company, company
+						foreign, none := p.about(t, theirs), p.about(t, nobodys)
+						o.indistinguishable(t, http.StatusForbidden, o.ask(claims, foreign, foreign.Path), o.ask(claims, none, none.Path))
 					}
 				})
 			}
@@ -169,14 +157,13 @@ func TestAForeignCompanyIsLikeNone(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		for _, p := range walk(t, o.Store) {
-			if p.request.Header.Get("Current-Company-Id") == "" {
+			theirs, nobodys := servertest.AdaSubject, servertest.AdaSubject
+			theirs.Company, nobodys.Company = 2760, noLong
+			if !p.Differs(theirs, nobodys) {
 				continue
 			}
 			t.Run(p.name, func(t *testing.T) {
-				foreign, none := p.about(t), p.about(t)
-				foreign.Header.Set("Current-Company-Id", "2760")
-				none.Header.Set("Current-Company-Id", noLong)
-				o.indistinguishable(t, http.StatusForbidden, o.ask(servertest.Manager(), foreign), o.ask(servertest.Manager(), none))
+				o.indistinguishable(t, http.StatusForbidden, o.ask(servertest.Manager(), p.about(t, theirs)), o.ask(servertest.Manager(), p.about(t, nobodys)))
 			})
 		}
 	})
@@ -185,25 +172,16 @@ func TestAForeignCompanyIsLikeNone(t *testing.T) {
 func TestAForeignUserIsLikeNone(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
-		ada := servertest.AdaUUID.String()
 		for _, p := range walk(t, o.Store) {
-			if !strings.Contains(p.request.Path, ada) && !strings.Contains(p.request.Path, "/6860") {
+			if !p.Differs(of(sandbox, ada), of(sandbox, alan)) {
 				continue
 			}
 			for _, claims := range []auth.Claims{servertest.Manager(), servertest.Administrator(), {Subject: "both", Customers: []string{"3393", "3394"}, Authorities: []string{"ROLE_COMPANY_ADMIN"}, Expires: time.Hour}} {
 				t.Run(p.name, func(t *testing.T) {
-					o.ask(claims, p.about(t)) // the customer, which is the token's own, may be known
-					foreign := p.about(t, ada, servertest.AlanUUID.String(), "6860", "7001")
-					none := p.about(t, ada, noUUID, "6860", noLong)
-					bodies := []string{foreign.Body}
-					if p.id == "updateUser" {
-						bodies = append(bodies, withPassword(foreign.Body, `"newPassword":"pa55Word!"`))
-					}
-					for _, body := range bodies {
-						foreign.Body, none.Body = body, body
-						names := []string{servertest.AlanUUID.String(), noUUID, "users/7001", "users/" + noLong}
-						o.indistinguishable(t, http.StatusNotFound, o.ask(claims, foreign, names...), o.ask(claims, none, names...))
-					}
+					// The customer, which is the token's own, may be known.
+					o.ask(claims, p.about(t, of(sandbox, ada)))
+					foreign, none := p.about(t, of(sandbox, alan)), p.about(t, of(sandbox, nobody))
+					o.indistinguishable(t, http.StatusNotFound, o.ask(claims, foreign, foreign.Path), o.ask(claims, none, none.Path))
 				})
 			}
 		}
@@ -237,7 +215,7 @@ func TestAUserWithoutAPasswordCostsAsMuch(t *testing.T) {
 			{"one that is not needed", `"newPassword":"pa55Word!","password":"Present?"`, servertest.Manager(), 200, 1},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				r.Body = withPassword(goodBodies["updateUser"], c.members)
+				r.Body = withPassword(putOfAda, c.members)
 				o.ask(c.by, r) // the customer, which is the token's own, may be known
 				var seen []observed
 				for _, present := range []*string{nil, &hash} {
@@ -257,7 +235,7 @@ func TestAUserWithoutAPasswordCostsAsMuch(t *testing.T) {
 		// Where there is something else to refuse, neither is looked at.
 		for _, present := range []*string{nil, &hash} {
 			rewrite(t, o.Server, servertest.Ada, func(u *store.User) { u.PasswordHash = present })
-			r.Body = strings.ReplaceAll(withPassword(goodBodies["updateUser"], `"newPassword":"pa55Word!","password":"Present?"`), "adalovelace", "gracehopper")
+			r.Body = strings.ReplaceAll(withPassword(putOfAda, `"newPassword":"pa55Word!","password":"Present?"`), "adalovelace", "gracehopper")
 			a := o.ask(herself, r)
 			want := servertest.TestiniumError(400, "INVALID_REQUEST", "The request was malformed or contained errors.", r.Path,
 				servertest.FieldError{"username", "username is already taken by another user"})

@@ -25,6 +25,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
@@ -35,56 +36,35 @@ import (
 // The walk goes over every operation of every document that the server mounts, so that no new one can be forgotten: what it
 // cannot ask for lack of a value for a parameter fails it.
 
-// walkValues are what the walk says for each required parameter of each dialect: the sandbox's customer, and Ada.
-var walkValues = map[string]map[string]string{
-	"worth":     {"customerID": servertest.SandboxUUID.String(), "userID": servertest.AdaUUID.String()},
-	"testinium": {"id": "3393", "userId": "6860", "current-company-id": "5251"},
-	"directory": {"id": "3393", "userId": "6860"},
-}
-
-// walkAcrossCustomers are the operations that are about no one customer but all of the caller's, and so have no foreign one.
-// Each is to show none of the sandbox's when it is asked by a stranger, by this text.
-var walkAcrossCustomers = map[string]string{"listChanges": `"customer":3393`}
-
 // step is one operation that the walk asks.
 type step struct {
+	description.Operation
+	dialect    description.API
 	name       string
-	id         string
 	permission auth.Permission
-	request    servertest.Request
+	request    servertest.Request // about Ada
 }
 
 // walk gives all operations of all documents.
-func walk(t *testing.T, s *store.Store) []step {
+func walk(t testing.TB, s *store.Store) []step {
 	t.Helper()
-	dialects, err := server.Dialects(s)
+	dialects, err := server.Mounted(s, servertest.Dialects())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var steps []step
 	for _, d := range dialects {
-		for path, item := range d.Document.Paths.Map() {
-			for method, o := range item.Operations() {
-				r := servertest.Request{Method: method, Path: d.BasePath() + path, Header: http.Header{}}
-				for _, p := range slices.Concat(item.Parameters, o.Parameters) {
-					value, ok := walkValues[d.Name][p.Value.Name]
-					switch {
-					case p.Value.Required && !ok:
-						t.Fatalf("the walk has no value for %s of %s's %s", p.Value.Name, d.Name, o.OperationID)
-					case ok && p.Value.In == "path":
-						r.Path = strings.ReplaceAll(r.Path, "{"+p.Value.Name+"}", value)
-					case ok && p.Value.In == "header":
-						r.Header.Set(p.Value.Name, value)
-					case ok:
-						t.Fatalf("the walk cannot say %s in a %s", p.Value.Name, p.Value.In)
-					}
-				}
-				if o.RequestBody != nil {
-					r.Header.Set("Content-Type", "application/json")
-					r.Body = "{}"
-				}
-				steps = append(steps, step{d.Name + "/" + o.OperationID, o.OperationID, d.Permissions[o.OperationID], r})
+		for _, o := range d.OperationsOf(d.Document) {
+			r := servertest.Request{Method: o.Method}
+			r.Path, r.Header = o.About(servertest.AdaSubject)
+			if strings.Contains(r.Path, "{") {
+				t.Fatalf("the description of %s does not say how to write %s", d.Name, r.Path)
 			}
+			if o.RequestBody != nil {
+				r.Header.Set("Content-Type", "application/json")
+				r.Body = "{}"
+			}
+			steps = append(steps, step{o, d.API, d.Name + "/" + o.OperationID, d.Permissions[o.OperationID], r})
 		}
 	}
 	if len(steps) == 0 {
@@ -92,6 +72,41 @@ func walk(t *testing.T, s *store.Store) []step {
 	}
 	slices.SortFunc(steps, func(a, b step) int { return strings.Compare(a.name, b.name) })
 	return steps
+}
+
+// acrossCustomers tells whether the operation is about no one customer but all of the caller's, and so has no foreign one. It
+// gives a text of the answer by which something of the sandbox's is shown.
+func (p step) acrossCustomers(t testing.TB) (shows string, across bool) {
+	t.Helper()
+	if p.Differs(servertest.AdaSubject, of(elsewhere, ada)) {
+		return "", false
+	}
+	b, _ := p.dialect.Answer(p.OperationID)
+	customer, ok := b.Member("CustomerID")
+	if !ok {
+		t.Fatalf("%s is about no one customer, and the description names no member of its answer that says whose something is", p.name)
+	}
+	name := customer.Path[strings.LastIndex(customer.Path, ".")+1:]
+	return fmt.Sprintf("%q:%d", name, servertest.Sandbox), true
+}
+
+// party is a user or a customer, by its ids.
+type party struct {
+	id   int64
+	uuid string
+}
+
+var (
+	sandbox   = party{servertest.Sandbox, servertest.SandboxUUID.String()}
+	elsewhere = party{servertest.Elsewhere, servertest.ElsewhereUUID.String()}
+	ada       = party{servertest.Ada, servertest.AdaUUID.String()}
+	alan      = party{servertest.Alan, servertest.AlanUUID.String()} // of Elsewhere
+	nobody    = party{noLong, noUUID}                                // as a user and as a customer
+)
+
+// of is a request about a user of a customer.
+func of(customer, user party) description.Subject {
+	return description.Subject{Customer: customer.id, CustomerUUID: customer.uuid, User: user.id, UserUUID: user.uuid, Company: servertest.Company}
 }
 
 // send asks the operation with these Authorization headers.
@@ -275,7 +290,8 @@ func (p step) refusesTheUnauthorized(t *testing.T, s *servertest.Server) {
 		"no claim of customers":            func(c jwt.MapClaims) { delete(c, "customer_id") },
 	} {
 		a := send(change)
-		shown, across := walkAcrossCustomers[p.id]
+		shown, across := p.acrossCustomers(t)
+		across = across && !strings.HasPrefix(name, "no c") // a token of no customer is for nothing
 		switch {
 		case !across && a.Status != http.StatusForbidden:
 			t.Errorf("%s: %d %s, want 403", name, a.Status, a.Body)
@@ -283,7 +299,7 @@ func (p step) refusesTheUnauthorized(t *testing.T, s *servertest.Server) {
 			t.Errorf("%s: %d %s, want nothing of the sandbox", name, a.Status, a.Body)
 		}
 	}
-	if shown, across := walkAcrossCustomers[p.id]; across {
+	if shown, across := p.acrossCustomers(t); across {
 		if a := send(func(jwt.MapClaims) {}); !strings.Contains(a.Body, shown) {
 			t.Errorf("its own customer: %s, want %s", a.Body, shown)
 		}
@@ -349,13 +365,17 @@ func TestKeysRotateWhileServing(t *testing.T) {
 }
 
 // openRoutes are the paths that anybody may GET: whether the server is up, and what it speaks.
-var openRoutes = []string{
-	"/", "/livez", "/readyz", "/openapi", "/.well-known/api-catalog", "/openapi/worth.yaml", "/openapi/worth.json",
-	"/openapi/testinium.yaml", "/openapi/testinium.json", "/openapi/directory.yaml", "/openapi/directory.json", "/docs",
-	"/docs/worth", "/docs/testinium", "/docs/directory", "/docs/explorer.js", "/docs/explorer.css",
-	"/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/LICENSE", "/docs/NOTICE",
-	"/docs/swagger-ui-bundle.js.LICENSE.txt", "/docs/guide", "/docs/guide.css",
-}
+var openRoutes = func() []string {
+	all := []string{
+		"/", "/livez", "/readyz", "/openapi", "/.well-known/api-catalog", "/docs", "/docs/explorer.js", "/docs/explorer.css",
+		"/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/LICENSE", "/docs/NOTICE", "/docs/swagger-ui-bundle.js.LICENSE.txt",
+		"/docs/guide", "/docs/guide.css",
+	}
+	for _, d := range server.Dialects() {
+		all = append(all, "/openapi/"+d.Name+".yaml", "/openapi/"+d.Name+".json", "/docs/"+d.Name)
+	}
+	return all
+}()
 
 var routeParameter = regexp.MustCompile(`:([^/]+)`)
 
@@ -369,7 +389,7 @@ func TestEveryRouteIsAnOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	dialects, err := server.Dialects(s.Store())
+	dialects, err := server.Mounted(s.Store(), server.Dialects())
 	if err != nil {
 		t.Fatal(err)
 	}

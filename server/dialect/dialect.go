@@ -8,13 +8,14 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
@@ -38,9 +39,8 @@ type Service struct {
 
 // Dialect is one vendor's API: its document, and its words for what the stages find.
 type Dialect struct {
-	// Name is the dialect's short name, as logs show it.
-	Name string
-	// Document is the API. Its first server's path is where the API is mounted.
+	description.API
+	// Document is the API's, as Mount has read it. Its first server's path is where the API is mounted.
 	Document *openapi3.T
 	// Permissions says which permission each operation needs, by operationId. An operation that is in the document and
 	// not here cannot be mounted.
@@ -110,22 +110,21 @@ type Check func(c *Call, p Parameters) []FieldError
 // Mount checks that the dialect is whole, and gives the stages for each operation by its operationId, as generated
 // registration takes them. It must be called before anything is served.
 func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
+	if err := d.read(); err != nil {
+		return nil, fmt.Errorf("mount %s: %w", cmp.Or(d.Name, "a dialect without a name"), err)
+	}
 	d.service = s
 	d.operations = map[string]*operation{}
 	d.tenants = newTenants()
 	d.contentType = []string{d.ContentType}
 	stages := map[string][]echo.MiddlewareFunc{}
-	for path, item := range d.Document.Paths.Map() {
+	for _, item := range d.Document.Paths.Map() {
 		for method, o := range item.Operations() {
-			permission, ok := d.Permissions[o.OperationID]
-			if !ok {
-				return nil, fmt.Errorf("mount %s: no permission is named for %s %s", d.Name, method, path)
-			}
-			op, err := newOperation(d, method, item, o, permission)
+			op, err := newOperation(d, method, item, o, d.Permissions[o.OperationID])
 			if err != nil {
 				return nil, err
 			}
-			op.writes = !isSafe(method)
+			op.writes = !description.IsSafe(method)
 			d.operations[o.OperationID] = op
 			stages[o.OperationID] = []echo.MiddlewareFunc{op.serve}
 		}
@@ -134,13 +133,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 }
 
 // BasePath is where the dialect's paths begin.
-func (d *Dialect) BasePath() string {
-	u, err := url.Parse(d.Document.Servers[0].URL)
-	if err != nil {
-		return d.Document.Servers[0].URL
-	}
-	return u.Path
-}
+func (d *Dialect) BasePath() string { return description.BasePath(d.Document) }
 
 // Serves tells whether path is one of the dialect's own, so that its errors are in the dialect's words.
 func (d *Dialect) Serves(path string) bool {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -78,8 +79,8 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		}
 	}
 	slices.Sort(op.statuses)
-	op.versioned = documentsHeader(item.Get, headerETag)
-	op.cacheable = documentsHeader(o, echo.HeaderCacheControl)
+	op.versioned = description.DocumentsHeader(item.Get, headerETag)
+	op.cacheable = description.DocumentsHeader(o, echo.HeaderCacheControl)
 	if o.RequestBody != nil {
 		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
 		op.body = &body
@@ -88,11 +89,6 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		}
 	}
 	return op, op.checkBounds()
-}
-
-// isSafe reports whether a method is one that changes nothing (RFC 9110, section 9.2.1).
-func isSafe(method string) bool {
-	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
 }
 
 // parameterSchema is what values of a parameter are checked against. The greatest id tells clients which ids there are; a
@@ -118,19 +114,6 @@ func (op *operation) checkBounds() error {
 		}
 	}
 	return nil
-}
-
-// documentsHeader reports whether an operation, which may be nil, documents a header of its 200 answer.
-func documentsHeader(o *openapi3.Operation, name string) bool {
-	if o == nil || o.Responses.Status(http.StatusOK) == nil {
-		return false
-	}
-	for documented := range o.Responses.Status(http.StatusOK).Value.Headers {
-		if strings.EqualFold(documented, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").

@@ -4,7 +4,6 @@ package directory
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/dragoman-id/dragoman/gen/directoryapi"
@@ -16,13 +15,8 @@ import (
 
 // Mount serves the dialect's operations on e, below the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
-	document, err := directoryapi.GetSpec()
-	if err != nil {
-		return nil, fmt.Errorf("read the directory's document: %w", err)
-	}
 	d := &dialect.Dialect{
-		Name:     "directory",
-		Document: document,
+		API: Description,
 		Permissions: map[string]auth.Permission{
 			"listChanges":     auth.PermissionHistory,
 			"listUserHistory": auth.PermissionHistory,

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/dragoman-id/dragoman/gen/documents"
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
@@ -15,7 +14,7 @@ func newDocuments(dialects []*dialect.Dialect, explored bool) (map[string]http.H
 	handlers := map[string]http.Handler{}
 	for _, d := range dialects {
 		for _, format := range formats {
-			content, err := fs.ReadFile(documents.Files, d.Name+format.suffix)
+			content, err := fs.ReadFile(d.Files, d.Name+format.suffix)
 			if err != nil {
 				return nil, fmt.Errorf("serve the document of %s: %w", d.Name, err)
 			}

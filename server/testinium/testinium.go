@@ -28,7 +28,6 @@ package testinium
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
@@ -40,13 +39,8 @@ import (
 
 // Mount serves the dialect's operations on e, below the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
-	document, err := testiniumapi.GetSpec()
-	if err != nil {
-		return nil, fmt.Errorf("read testinium's document: %w", err)
-	}
 	d := &dialect.Dialect{
-		Name:     "testinium",
-		Document: document,
+		API: Description,
 		Permissions: map[string]auth.Permission{
 			"getUser":    auth.PermissionRead,
 			"listUsers":  auth.PermissionRead,

@@ -36,13 +36,8 @@ import (
 
 // Mount serves the dialect's operations on e, below the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
-	document, err := worthapi.GetSpec()
-	if err != nil {
-		return nil, fmt.Errorf("read worth's document: %w", err)
-	}
 	d := &dialect.Dialect{
-		Name:        "worth",
-		Document:    document,
+		API:         Description,
 		Permissions: permissions,
 		Tenant:      tenant,
 		Checks: map[string]dialect.Check{

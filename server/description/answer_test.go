@@ -1,7 +1,6 @@
-package members_test
+package description_test
 
 import (
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -10,50 +9,56 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
-	"github.com/dragoman-id/dragoman/server/members"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/google/uuid"
 )
 
 // answer is what an operation answers about u: of a list, with u alone in it.
-func (x exchange) answer(t *testing.T, claims auth.Claims, b members.Body, operation string, u store.User) any {
+func (x exchange) answer(t *testing.T, claims auth.Claims, d description.API, operation string, u store.User) any {
 	t.Helper()
 	var body any
-	for _, request := range members.Bodies {
-		if request.Request && request.Dialect == b.Dialect && slices.Contains(request.Operations, operation) {
-			a := x.attempt(t, request)
-			if !a.creates() {
-				a.before = u
-				a.body = project(t, request, x.shown(t, claims, b.Dialect, u))
+	if request, ok := d.Request(operation); ok {
+		a := x.attempt(t, d, request, operation)
+		if !a.creates() {
+			a.before = u
+			shown := x.shown(t, claims, d, u)
+			a.body = servertest.Project(t, request, shown)
+			// A member that may be absent is left out: null may be no value of an update's, and neither is INVITED.
+			for _, m := range request.Members {
+				if _, ok := a.body[m.Path]; ok && m.Absent == description.AbsentUnchanged && m.Field != "FirstName" {
+					delete(a.body, m.Path)
+				}
 			}
-			if operation == "updateCustomerUser" {
-				a.body = map[string]any{"first_name": u.FirstName} // null is no value of an update's, and INVITED neither
-			}
-			body = a.body
 		}
+		body = a.body
 	}
-	answer := x.send(t, claims, b.Dialect, operation, u, body, nil)
+	answer := x.send(t, claims, d, operation, u, body, nil)
 	if answer.Status != http.StatusOK {
 		t.Fatalf("%s: %d %s", operation, answer.Status, answer.Body)
 	}
 	var value any
 	answer.Decode(t, &value)
-	return alone(value, u)
+	return alone(value, d, u)
 }
 
 // alone takes everybody but u out of lists of users.
-func alone(value any, u store.User) any {
+func alone(value any, d description.API, u store.User) any {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, member := range value {
-			value[name] = alone(member, u)
+			value[name] = alone(member, d, u)
 		}
 	case []any:
 		return slices.DeleteFunc(value, func(item any) bool {
 			object, _ := item.(map[string]any)
-			id, named := object["email"]
-			return named && id != u.Email
+			for _, name := range d.NamesOf("Email") {
+				if email, named := object[name]; named {
+					return email != u.Email
+				}
+			}
+			return false
 		})
 	}
 	return value
@@ -119,65 +124,68 @@ func TestAnAnswerShowsWhatItsTableSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range members.Bodies {
-			if b.Request || len(b.Operations) == 0 {
-				continue
-			}
-			for _, operation := range b.Operations {
-				t.Run(fmt.Sprintf("%s/%s", b.Dialect, operation), func(t *testing.T) {
-					x.checkAnswer(t, b, operation, full, bare, ranked)
-				})
+		for _, d := range dialects() {
+			for _, b := range d.Bodies {
+				// What shows no user has a table of the document alone.
+				if b.Request || len(b.Operations) == 0 || !d.ShowsUsers() {
+					continue
+				}
+				for _, operation := range b.Operations {
+					t.Run(d.Name+"/"+operation, func(t *testing.T) {
+						x.checkAnswer(t, d, b, operation, full, bare, ranked)
+					})
+				}
 			}
 		}
 	})
 }
 
-func (x exchange) checkAnswer(t *testing.T, b members.Body, operation string, full, bare, ranked store.User) {
-	everything := x.answer(t, caller("ROLE_ADMIN"), b, operation, full)
-	nothing := x.answer(t, caller("ROLE_ADMIN"), b, operation, bare)
+func (x exchange) checkAnswer(t *testing.T, d description.API, b description.Body, operation string, full, bare, ranked store.User) {
+	everything := x.answer(t, caller("ROLE_ADMIN"), d, operation, full)
+	nothing := x.answer(t, caller("ROLE_ADMIN"), d, operation, bare)
 	below := everything
-	if operation != "createCustomerUser" { // which is about no user yet
-		below = x.answer(t, caller("ROLE_REPORT"), b, operation, ranked)
+	if operation != d.Create { // which is about no user yet
+		below = x.answer(t, caller("ROLE_REPORT"), d, operation, ranked)
 	}
 	for _, m := range b.Members {
-		shown := at(everything, m.Path)
+		shown := servertest.At(everything, m.Path)
 		if len(shown) == 0 {
 			t.Errorf("%s is not there", m.Path)
 		}
-		isNull := func(answer any) bool { return slices.Contains(at(answer, m.Path), nil) }
+		isNull := func(answer any) bool { return slices.Contains(servertest.At(answer, m.Path), nil) }
 		switch m.Null {
-		case members.NullNever:
+		case description.NullNever:
 			if isNull(everything) || isNull(nothing) || isNull(below) {
 				t.Errorf("%s is null", m.Path)
 			}
-		case members.NullIfNone:
+		case description.NullIfNone:
 			if isNull(everything) || !isNull(nothing) {
-				t.Errorf("%s is %v, and %v where there is none", m.Path, shown, at(nothing, m.Path))
+				t.Errorf("%s is %v, and %v where there is none", m.Path, shown, servertest.At(nothing, m.Path))
 			}
-		case members.NullBelowRank:
+		case description.NullBelowRank:
 			if isNull(everything) || isNull(nothing) || !isNull(below) {
-				t.Errorf("%s is %v, and %v below the user's rank", m.Path, shown, at(below, m.Path))
+				t.Errorf("%s is %v, and %v below the user's rank", m.Path, shown, servertest.At(below, m.Path))
 			}
-		case members.NullAlways: // checked as a value
+		case description.NullAlways: // checked as a value
 		default:
 			t.Errorf("no test knows how %s is null %q", m.Path, m.Null)
 		}
-		x.checkValue(t, m, operation, everything, full)
-		x.checkValue(t, m, operation, nothing, bare)
+		x.checkValue(t, m, operation == d.Create, everything, full)
+		x.checkValue(t, m, operation == d.Create, nothing, bare)
 	}
 }
 
 // checkValue holds what is shown against the model, or against what is always shown.
-func (x exchange) checkValue(t *testing.T, m members.Member, operation string, answer any, u store.User) {
+func (x exchange) checkValue(t *testing.T, m description.Member, created bool, answer any, u store.User) {
 	t.Helper()
-	for _, shown := range at(answer, m.Path) {
+	for _, shown := range servertest.At(answer, m.Path) {
 		if m.Always != "" {
-			if text := encoded(t, shown); text != m.Always {
+			if text := servertest.Encode(t, shown); text != m.Always {
 				t.Errorf("%s is %s, not always %s", m.Path, text, m.Always)
 			}
 			continue
 		}
-		if m.Field == "" || operation == "createCustomerUser" { // its answer is about another user
+		if m.Field == "" || created { // its answer is about another user
 			continue
 		}
 		if values := x.fields(t, m.Field, x.stored(t, u)); len(values) > 0 && !slices.Contains(values, shown) {
@@ -194,36 +202,36 @@ func TestAnErrorHasWhatItsTableSays(t *testing.T) {
 	u := x.user(t, servertest.Sandbox, true)
 	nobody := u
 	nobody.ID, nobody.UUID = 1, uuid.New()
-	for _, b := range members.Bodies {
-		if b.Request || len(b.Operations) > 0 {
+	for _, d := range dialects() {
+		b, ok := d.Answer("")
+		if !ok {
+			t.Errorf("%s has no table of its errors", d.Name)
 			continue
 		}
-		for _, request := range members.Bodies {
-			if request.Dialect != b.Dialect || !request.Request {
-				continue
-			}
-			operation := request.Operations[0]
+		for _, operation := range d.Updates {
+			request, _ := d.Request(operation)
+			name, _ := request.Member("FirstName")
 			for status, answer := range map[int]servertest.Answer{
-				http.StatusBadRequest:   x.send(t, caller("ROLE_ADMIN"), b.Dialect, operation, u, map[string]any{"email": 1}, nil),
-				http.StatusUnauthorized: x.send(t, caller("ROLE_ADMIN"), b.Dialect, operation, u, nil, http.Header{"Authorization": {"Bearer x"}}),
-				http.StatusForbidden:    x.send(t, servertest.Manager(), b.Dialect, operation, x.user(t, known, true), nil, nil),
+				http.StatusBadRequest:   x.send(t, caller("ROLE_ADMIN"), d, operation, u, map[string]any{name.Path: 1}, nil),
+				http.StatusUnauthorized: x.send(t, caller("ROLE_ADMIN"), d, operation, u, nil, http.Header{"Authorization": {"Bearer x"}}),
+				http.StatusForbidden:    x.send(t, servertest.Manager(), d, operation, x.user(t, known, true), nil, nil),
 			} {
 				if answer.Status != status {
 					t.Errorf("%s: %d %s", operation, answer.Status, answer.Body)
 				}
 				x.checkError(t, b, answer, status == http.StatusBadRequest)
 			}
-			x.checkError(t, b, x.send(t, caller("ROLE_ADMIN"), b.Dialect, oneUser[b.Dialect], nobody, nil, nil), false)
+			x.checkError(t, b, x.send(t, caller("ROLE_ADMIN"), d, d.Show, nobody, nil, nil), false)
 		}
 	}
 }
 
-func (x exchange) checkError(t *testing.T, b members.Body, answer servertest.Answer, aboutMembers bool) {
+func (x exchange) checkError(t *testing.T, b description.Body, answer servertest.Answer, aboutMembers bool) {
 	t.Helper()
 	var body any
 	answer.Decode(t, &body)
 	for _, m := range b.Members {
-		values := at(body, m.Path)
+		values := servertest.At(body, m.Path)
 		if slices.Contains(values, nil) || len(values) == 0 && (aboutMembers || !strings.Contains(m.Path, "[]")) {
 			t.Errorf("%s is %v in %s", m.Path, values, answer.Body)
 		}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/dragoman-id/dragoman/server/members"
+	"github.com/dragoman-id/dragoman/server"
 )
 
 func main() {
-	if err := members.WriteMarkdown(os.Stdout); err != nil {
+	if err := writeMarkdown(os.Stdout, server.Descriptions(server.Dialects())); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

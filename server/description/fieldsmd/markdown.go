@@ -1,30 +1,30 @@
-package members
+package main
 
 import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// WriteMarkdown writes the table as FIELDS.md has it.
-func WriteMarkdown(w io.Writer) error {
-	p := &page{}
+// writeMarkdown writes what becomes of every member of some dialects, as FIELDS.md has it.
+func writeMarkdown(w io.Writer, dialects []description.API) error {
+	p := &page{dialects: dialects}
 	p.say("# What becomes of every member")
-	p.say("Made by `make docs` of the tables in `server/members`; do not edit. Tests hold those against the documents in `openapi/`, and " +
-		"send the server each value, each null and each absence below.")
+	p.say("Made by `make docs` of each dialect's description (`server/worth/description.go` and so on); do not edit. Tests check those against the " +
+		"documents in `openapi/`, and send the server each value, each null and each absence below.")
 	p.say("`authorities[].name` is the member `name` of each item of `authorities`. Whatever is refused is a 400 that names the member. What is " +
 		"told is listed in the header `Dragoman-Ignored`, or refused under `Prefer: handling=strict`; so is a member that is in no table. A " +
 		"secret is shown by no answer. The members of an answer are always there.")
 	p.model()
-	for _, dialect := range Dialects() {
-		p.say("## " + dialect)
-		for _, b := range Bodies {
-			if b.Dialect == dialect {
-				p.body(b)
-			}
+	for _, d := range dialects {
+		p.say("## " + d.Title)
+		for _, b := range d.Bodies {
+			p.body(d, b)
 		}
 	}
 	if _, err := io.WriteString(w, strings.TrimSuffix(p.text.String(), "\n")); err != nil {
@@ -33,7 +33,23 @@ func WriteMarkdown(w io.Writer) error {
 	return nil
 }
 
-type page struct{ text strings.Builder }
+// withUsers gives the dialects that show users, without one of them.
+func (p *page) withUsers(besides string) []description.API {
+	return slices.DeleteFunc(slices.Clone(p.dialects), func(d description.API) bool { return !d.ShowsUsers() || d.Name == besides })
+}
+
+func titles(dialects []description.API) []string {
+	var all []string
+	for _, d := range dialects {
+		all = append(all, d.Title)
+	}
+	return all
+}
+
+type page struct {
+	dialects []description.API
+	text     strings.Builder
+}
 
 func (p *page) say(text string) { p.text.WriteString(text + "\n\n") }
 
@@ -53,43 +69,39 @@ func (p *page) head(cells ...string) {
 func (p *page) model() {
 	p.say("## A user")
 	p.say("What each dialect calls a field, and through whose updates it stays as it is, whatever they say.")
-	p.head(append([]string{"model"}, append(Dialects(), "kept by")...)...)
+	shown := p.withUsers("")
+	p.head(append([]string{"model"}, append(titles(shown), "kept by")...)...)
 	for i, user := 0, reflect.TypeFor[store.User](); i < user.NumField(); i++ {
 		field := user.Field(i).Name
-		if _, unnamed := Unnamed[field]; unnamed {
+		if _, unnamed := description.Unnamed[field]; unnamed {
 			continue
 		}
 		cells := []string{field}
 		var keeps []string
-		for _, dialect := range Dialects() {
-			cells = append(cells, code(NamesOf(dialect, field)...))
-			if KeptBy(dialect, field) {
-				keeps = append(keeps, dialect)
+		for _, d := range shown {
+			cells = append(cells, code(d.NamesOf(field)...))
+			if d.Keeps(field) {
+				keeps = append(keeps, d.Title)
 			}
 		}
 		p.row(append(cells, strings.Join(keeps, ", "))...)
 	}
 	p.text.WriteString("\n")
 	p.say("No body has the others: the folded and the sealed copies of the above, and Version, which is the header `ETag`. " +
-		strings.Join(Stamped, ", ") + " are set by every write that changes something.")
+		strings.Join(description.Stamped, ", ") + " are set by every write that changes something.")
 }
 
-func (p *page) body(b Body) {
+func (p *page) body(d description.API, b description.Body) {
 	title := "### " + b.Title
 	if len(b.Operations) > 0 {
 		title += " (" + code(b.Operations...) + ")"
 	}
 	p.say(title)
-	var others []string
-	for _, d := range Dialects() {
-		if d != b.Dialect {
-			others = append(others, d)
-		}
-	}
+	others := p.withUsers(d.Name)
 	if b.Request {
-		p.head(append([]string{"member", "required", "a value", "null", "absent", "secret", "model"}, others...)...)
+		p.head(append([]string{"member", "required", "a value", "null", "absent", "secret", "model"}, titles(others)...)...)
 	} else {
-		p.head(append([]string{"member", "a value", "null", "model"}, others...)...)
+		p.head(append([]string{"member", "a value", "null", "model"}, titles(others)...)...)
 	}
 	for _, m := range b.Members {
 		var elsewhere []string
@@ -98,7 +110,7 @@ func (p *page) body(b Body) {
 				elsewhere = append(elsewhere, "")
 				continue
 			}
-			elsewhere = append(elsewhere, code(NamesOf(d, m.Field)...))
+			elsewhere = append(elsewhere, code(d.NamesOf(m.Field)...))
 		}
 		if b.Request {
 			p.row(append([]string{code(m.Path), yes(m.Required), noted(string(m.Effect), m.Note), string(m.Null), string(m.Absent), yes(m.Secret), m.Field}, elsewhere...)...)

@@ -1,0 +1,220 @@
+package description
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Check says what the description lacks, and where it and the document differ, a sentence each.
+func (a API) Check() []string {
+	c := &checker{api: a}
+	document, err := a.Spec()
+	if err != nil {
+		return []string{fmt.Sprintf("%s: its document cannot be read: %v", a.Name, err)}
+	}
+	c.identity()
+	c.operations(a.OperationsOf(document))
+	c.tables(a.OperationsOf(document))
+	c.samples(a.OperationsOf(document))
+	return c.found
+}
+
+type checker struct {
+	api   API
+	found []string
+}
+
+func (c *checker) say(format string, args ...any) {
+	c.found = append(c.found, c.api.Name+": "+fmt.Sprintf(format, args...))
+}
+
+func (c *checker) identity() {
+	a := c.api
+	for name, lacks := range map[string]bool{
+		"Name": a.Name == "", "Title": a.Title == "", "Files": a.Files == nil, "Samples": a.Samples == nil && len(a.Updates) > 0,
+		"ErrorField": a.ErrorField == "", "ErrorMessage": a.ErrorMessage == "", "Show": a.Show == "" && len(a.Updates) > 0,
+	} {
+		if lacks {
+			c.say("the description has no %s", name)
+		}
+	}
+	if body, ok := a.Answer(""); ok {
+		for _, path := range []string{a.ErrorField, a.ErrorMessage} {
+			if !slices.ContainsFunc(body.Members, func(m Member) bool { return m.Path == path }) {
+				c.say("%q is no member of every error's body", path)
+			}
+		}
+	}
+}
+
+// operations checks that whatever writes is named as what it is, and that each can be asked about somebody.
+func (c *checker) operations(all []Operation) {
+	written := map[string]bool{}
+	named := append([]string{c.api.Show, c.api.List, c.api.Create}, c.api.Updates...)
+	for _, o := range all {
+		writes := o.OperationID == c.api.Create || slices.Contains(c.api.Updates, o.OperationID)
+		if writes == IsSafe(o.Method) {
+			c.say("%s %s (%s) changes users: %t; that it is in Updates or is Create: %t", o.Method, o.Path, o.OperationID, !IsSafe(o.Method), writes)
+		}
+		named = slices.DeleteFunc(named, func(name string) bool { return name == o.OperationID })
+		for _, p := range o.Parameters {
+			if c.api.Parameters[p.Name] != nil {
+				written[p.Name] = true
+			} else if p.Required {
+				c.say("Parameters does not say how to write %s of %s", p.Name, o.OperationID)
+			}
+		}
+	}
+	for _, name := range named {
+		if name != "" {
+			c.say("the document has no operation %s", name)
+		}
+	}
+	for name := range c.api.Parameters {
+		if !written[name] {
+			c.say("no operation has the parameter %s", name)
+		}
+	}
+}
+
+// documented is what a document says of a member.
+type documented struct{ required, nullable bool }
+
+// flatten gives all members of a schema, those of its objects and arrays included, by their paths.
+func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
+	if schema.Items != nil {
+		flatten(schema.Items.Value, path+"[]", into)
+		return
+	}
+	for name, property := range schema.Properties {
+		at := name
+		if path != "" {
+			at = path + "." + name
+		}
+		nullable := property.Value.Nullable
+		for _, one := range property.Value.OneOf {
+			nullable = nullable || one.Value.Nullable
+		}
+		into[at] = documented{slices.Contains(schema.Required, name), nullable}
+		flatten(property.Value, at, into)
+	}
+}
+
+// tables checks that every member of every body of the document is in a table, and no other.
+func (c *checker) tables(all []Operation) {
+	used := map[string]bool{}
+	check := func(operation, where string, request bool, content openapi3.Content) {
+		schema := jsonSchema(content)
+		if schema == nil {
+			return
+		}
+		b, ok := c.api.find(operation, request)
+		if !ok {
+			c.say("%s is in no table of Bodies", where)
+			return
+		}
+		used[b.Title] = true
+		c.table(b, where, schema)
+	}
+	for _, o := range all {
+		if o.RequestBody != nil {
+			check(o.OperationID, o.OperationID+"'s request", true, o.RequestBody.Value.Content)
+		}
+		for status, response := range o.Responses.Map() {
+			operation := o.OperationID
+			if status >= "400" {
+				operation = ""
+			}
+			check(operation, o.OperationID+"'s answer "+status, false, response.Value.Content)
+		}
+	}
+	for _, b := range c.api.Bodies {
+		if !used[b.Title] {
+			c.say("the document has no body for the table %q", b.Title)
+		}
+		for _, m := range b.Members {
+			if !b.complete(m) {
+				c.say("%s of %q is not whole: %+v", m.Path, b.Title, m)
+			}
+		}
+	}
+}
+
+// jsonSchema gives the schema of what is JSON in a body, or nil.
+func jsonSchema(content openapi3.Content) *openapi3.Schema {
+	for _, name := range []string{"application/json", "application/problem+json"} {
+		if media := content.Get(name); media != nil {
+			return media.Schema.Value
+		}
+	}
+	return nil
+}
+
+func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
+	said := map[string]documented{}
+	flatten(schema, "", said)
+	seen := map[string]bool{}
+	for _, m := range b.Members {
+		d, ok := said[m.Path]
+		switch {
+		case seen[m.Path]:
+			c.say("%s: %s stands twice in the table", where, m.Path)
+		case !ok:
+			c.say("%s: %s is not in the document", where, m.Path)
+		case d.required != (m.Required || !b.Request):
+			c.say("%s: required of %s is %t in the document", where, m.Path, d.required)
+		case b.Request && d.nullable == (m.Null == NullRefused), !b.Request && !d.nullable && m.Null != NullNever:
+			c.say("%s: nullable of %s is %t in the document, null is %q in the table", where, m.Path, d.nullable, m.Null)
+		}
+		seen[m.Path] = true
+	}
+	for path := range said {
+		if !seen[path] {
+			c.say("%s: %s is not in the table %q", where, path, b.Title)
+		}
+	}
+}
+
+// complete tells whether a member has all that one of such a body has, and nothing else.
+func (b Body) complete(m Member) bool {
+	ofRequest := m.Null == NullRefused || m.Null == NullUnchanged
+	if b.Request {
+		return m.Effect != "" && m.Absent != "" && ofRequest && m.Always == "" && m.Required == (m.Absent == AbsentRefused)
+	}
+	return m.Null != "" && !ofRequest && m.Effect == "" && m.Absent == "" && !m.Required && !m.Secret &&
+		(m.Always == "null") == (m.Null == NullAlways) && (m.Field != "" || m.Always != "" || m.Note != "")
+}
+
+// samples checks that there is one for all that can be set, and that each is as the document has it.
+func (c *checker) samples(all []Operation) {
+	if c.api.Samples == nil {
+		return
+	}
+	samples := c.api.Samples("x")
+	for _, o := range all {
+		b, ok := c.api.Request(o.OperationID)
+		if !ok || o.RequestBody == nil {
+			continue
+		}
+		for _, m := range b.Members {
+			if _, ok := samples[m.Path]; !ok && m.Effect == Replaces {
+				c.say("Samples has no value for %s of %s", m.Path, o.OperationID)
+			}
+		}
+		text, err := json.Marshal(c.api.Everything(o.OperationID, "x"))
+		var body any
+		if err == nil {
+			err = json.Unmarshal(text, &body)
+		}
+		if err == nil {
+			err = jsonSchema(o.RequestBody.Value.Content).VisitJSON(body)
+		}
+		if err != nil {
+			c.say("the samples are no body of %s: %v", o.OperationID, strings.SplitN(err.Error(), "\n", 2)[0])
+		}
+	}
+}

@@ -1,0 +1,233 @@
+// Package description says what is to be known of a dialect beside its code: its document, which of its operations does what to
+// users, how it writes ids, and what becomes of every member of every body. It is data that a server never looks up: tests
+// check it against the document and against what the server does, and what goes over all dialects (the laws, the
+// conformance kit, FIELDS.md) asks it. It knows no dialect; each dialect's package has the description of its own.
+package description
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// API describes one dialect.
+type API struct {
+	Name  string // as logs and addresses have it, such as worth
+	Title string // as people read it, such as Worth
+	// Spec reads the document, as oapi-codegen's GetSpec does: with overlays applied and operationIds as they were written.
+	Spec func() (*openapi3.T, error)
+	// Files has the document as it is served, Name.yaml and Name.json.
+	Files fs.FS
+
+	// Parameters write whom a request is about, for each parameter of a path or of a header that an operation requires, by its
+	// name.
+	Parameters map[string]func(Subject) string
+	// Show is the operationId of reading one user, List of reading a customer's users, Create of adding one. Empty: there is none.
+	Show, List, Create string
+	// Updates are the operationIds of changing a user: each operation with another method than GET that is not Create.
+	Updates []string
+	// Bodies are what requests and answers have in them, in the order in which FIELDS.md has them.
+	Bodies []Body
+	// Samples gives a value for every member that a request can set, by the member's path. None is what the sandbox has; what must
+	// be no other user's, such as an e-mail, has unique in it.
+	Samples func(unique string) map[string]any
+	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how.
+	ErrorField, ErrorMessage string
+	// Vendor is what only the vendor's documentation says. Its zero value is a dialect without a vendor.
+	Vendor Vendor
+}
+
+// Vendor is what only a vendor's documentation says of its dialect.
+type Vendor struct{}
+
+// Subject is whom a request is about: a user, the customer, and the company that the caller acts in. Each dialect writes some
+// of these ids.
+type Subject struct {
+	Customer, User, Company int64
+	CustomerUUID, UserUUID  string
+}
+
+// Body is the JSON that one or several operations take, or answer with.
+type Body struct {
+	Title      string
+	Operations []string // operationIds; empty: every operation, where it answers with an error
+	Request    bool     // else it is an answer
+	User       string   // what the paths of the members that show a user begin with, such as "data."
+	Members    []Member
+}
+
+// Member is one member of a body.
+type Member struct {
+	// Path is the member's name, behind those of the objects that it is in. The items of an array are "[]":
+	// "authorities[].name".
+	Path string
+	// Field is what it is in the model: a field of store.User, or one of another of the store's types such as
+	// "Customer.Name". Empty: nothing.
+	Field string
+	// Also are further fields that a value may change.
+	Also []string
+	// Always is the value that an answer always has here, as JSON; empty if it has more than one.
+	Always string
+	// Note says what there is to say beyond the columns; often what a member without a field is.
+	Note string
+
+	// The rest of an answer's member.
+
+	Null Null // of a request's: what null does
+
+	// The rest of a request's member.
+
+	Required bool
+	Effect   Effect
+	Absent   Absent
+	Secret   bool // no answer ever shows it
+}
+
+// Effect is what a value does in a request.
+type Effect string
+
+// The effects.
+const (
+	Replaces Effect = "replaces the field"
+	Names    Effect = "names a role, which there must be"
+	Ignored  Effect = "is ignored"
+	Owned    Effect = "is ignored, and told if it is not what a GET shows"
+	Matches  Effect = "must be what the path says"
+	Proves   Effect = "proves that the caller knows the user's password, for newPassword"
+)
+
+// Null is what null does in a request, and when an answer has it.
+type Null string
+
+// In a request.
+const (
+	NullRefused   Null = "refused"
+	NullUnchanged Null = "unchanged"
+)
+
+// In an answer.
+const (
+	NullNever     Null = "never"
+	NullIfNone    Null = "if there is none"
+	NullBelowRank Null = "to a caller below the user's rank"
+	NullAlways    Null = "always"
+)
+
+// Absent is what the absence of a member does in a request. The members of an answer are always there.
+type Absent string
+
+// What absence does.
+const (
+	AbsentRefused   Absent = "refused"
+	AbsentUnchanged Absent = "unchanged"
+	AbsentNone      Absent = "none" // the new user has none
+	AbsentOneOf     Absent = "allowed if the other of id and code is there"
+)
+
+// Request gives the body that an operation takes, and whether the description has one.
+func (a API) Request(operation string) (Body, bool) { return a.find(operation, true) }
+
+// Answer gives the body of an operation's success, and whether the description has one. That of every error is operation "".
+func (a API) Answer(operation string) (Body, bool) { return a.find(operation, false) }
+
+func (a API) find(operation string, request bool) (Body, bool) {
+	for _, b := range a.Bodies {
+		if b.Request == request && (slices.Contains(b.Operations, operation) || operation == "" && len(b.Operations) == 0) {
+			return b, true
+		}
+	}
+	return Body{}, false
+}
+
+// Member gives the first member of b that is a field of the model, or one of its elements, and whether there is one.
+func (b Body) Member(field string) (Member, bool) {
+	i := slices.IndexFunc(b.Members, func(m Member) bool { return m.Field == field })
+	if i < 0 {
+		return Member{}, false
+	}
+	return b.Members[i], true
+}
+
+// Whole tells whether a request must name members: then it replaces the whole of what it can name.
+func (b Body) Whole() bool {
+	return slices.ContainsFunc(b.Members, func(m Member) bool { return m.Required && !strings.Contains(m.Path, ".") })
+}
+
+// Everything is a body that sets all that an operation can set and that needs no proof, good for a user who is there for tests.
+func (a API) Everything(operation, unique string) map[string]any {
+	body := map[string]any{}
+	b, _ := a.Request(operation)
+	samples := a.Samples(unique)
+	for _, m := range b.Members {
+		if sample, ok := samples[m.Path]; ok && m.Effect == Replaces {
+			body[m.Path] = sample
+		}
+	}
+	return body
+}
+
+// ShowsUsers tells whether any answer has a user in it.
+func (a API) ShowsUsers() bool {
+	return slices.ContainsFunc(a.Bodies, func(b Body) bool { return b.Shows() })
+}
+
+// Shows tells whether the members are those of users.
+func (b Body) Shows() bool {
+	_, id := b.Member("ID")
+	_, uuid := b.Member("UUID")
+	_, name := b.Member("FirstName")
+	return !b.Request && name && (id || uuid)
+}
+
+// NamesOf gives what the dialect calls a field of the model, in its requests and its answers, each name once, without what a
+// body puts around a user. It is empty where the dialect has no word for it.
+func (a API) NamesOf(field string) []string {
+	var all []string
+	for _, b := range a.Bodies {
+		for _, m := range b.Members {
+			name := strings.TrimPrefix(m.Path, b.User)
+			if m.Field == field && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// Stamped are the fields of store.User that every write sets which changes another.
+var Stamped = []string{"UpdatedAt", "UpdatedBy", "Version"}
+
+// Keeps tells whether every update through the dialect leaves a field of store.User as it is.
+func (a API) Keeps(field string) bool {
+	return !slices.Contains(Stamped, field) && !slices.ContainsFunc(a.Bodies, func(b Body) bool { return b.Request && !b.Keeps(field) })
+}
+
+// Keeps tells whether a request leaves a field of store.User as it is.
+func (b Body) Keeps(field string) bool {
+	return !slices.Contains(Stamped, field) && !slices.ContainsFunc(b.Members, func(m Member) bool {
+		return m.Effect == Replaces && m.Field == field || slices.Contains(m.Also, field)
+	})
+}
+
+// Prefixed gives members with something before their paths.
+func Prefixed(prefix string, all []Member) []Member {
+	prefixed := slices.Clone(all)
+	for i := range prefixed {
+		prefixed[i].Path = prefix + prefixed[i].Path
+	}
+	return prefixed
+}
+
+// Unnamed are the fields of store.User that no body of any dialect has, and why.
+var Unnamed = map[string]string{
+	"FirstNameFold":     "computed from FirstName",
+	"LastNameFold":      "computed from LastName",
+	"UsernameFold":      "computed from Username",
+	"EmailFold":         "computed from Email",
+	"EmailSearch":       "computed from Email",
+	"AccessTokenSealed": "AccessToken as it is stored",
+	"VCSPasswordSealed": "VCSPassword as it is stored",
+	"Version":           "the header ETag of every dialect",
+}

@@ -1,0 +1,99 @@
+package description
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Operation is one of a document, as it is to be asked.
+type Operation struct {
+	*openapi3.Operation
+	Method, Path string // the path with the base path before it, and with {names} in it
+	Parameters   []*openapi3.Parameter
+	Item         *openapi3.PathItem
+	Versioned    bool // what the path names has an entity tag
+	api          API
+}
+
+// Operations gives all operations of the document, by their ids.
+func (a API) Operations() ([]Operation, error) {
+	document, err := a.Spec()
+	if err != nil {
+		return nil, fmt.Errorf("read the document of %s: %w", a.Name, err)
+	}
+	return a.OperationsOf(document), nil
+}
+
+// OperationsOf is Operations for a document that was read already.
+func (a API) OperationsOf(document *openapi3.T) []Operation {
+	var all []Operation
+	for path, item := range document.Paths.Map() {
+		for method, o := range item.Operations() {
+			operation := Operation{Operation: o, Method: method, Path: BasePath(document) + path, Item: item, api: a}
+			operation.Versioned = DocumentsHeader(item.Get, "ETag")
+			for _, p := range slices.Concat(item.Parameters, o.Parameters) {
+				operation.Parameters = append(operation.Parameters, p.Value)
+			}
+			all = append(all, operation)
+		}
+	}
+	slices.SortFunc(all, func(x, y Operation) int { return cmp.Compare(x.OperationID, y.OperationID) })
+	return all
+}
+
+// DocumentsHeader reports whether an operation, which may be nil, documents a header of its 200 answer.
+func DocumentsHeader(o *openapi3.Operation, name string) bool {
+	if o == nil || o.Responses.Status(http.StatusOK) == nil {
+		return false
+	}
+	for documented := range o.Responses.Status(http.StatusOK).Value.Headers {
+		if strings.EqualFold(documented, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// BasePath is where the paths of a document begin.
+func BasePath(document *openapi3.T) string {
+	u, err := url.Parse(document.Servers[0].URL)
+	if err != nil {
+		return document.Servers[0].URL
+	}
+	return u.Path
+}
+
+// IsSafe tells whether a method is one that changes nothing (RFC 9110, section 9.2.1).
+func IsSafe(method string) bool {
+	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
+}
+
+// About gives the path and the headers that ask the operation about a subject. A parameter that the description cannot write
+// is left out, which [API.Check] tells.
+func (o Operation) About(s Subject) (path string, header http.Header) {
+	path, header = o.Path, http.Header{}
+	for _, p := range o.Parameters {
+		write, ok := o.api.Parameters[p.Name]
+		switch {
+		case !ok:
+		case p.In == openapi3.ParameterInPath:
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", url.PathEscape(write(s)))
+		case p.In == openapi3.ParameterInHeader:
+			header.Set(p.Name, write(s))
+		}
+	}
+	return path, header
+}
+
+// Differs tells whether the operation is asked otherwise about another subject.
+func (o Operation) Differs(s, other Subject) bool {
+	path, header := o.About(s)
+	otherPath, otherHeader := o.About(other)
+	return path != otherPath || fmt.Sprint(header) != fmt.Sprint(otherHeader)
+}

@@ -1,0 +1,169 @@
+package servertest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
+)
+
+// At gives the values at a member's path: none where an object on the way to them is null, each where an array is.
+func At(value any, path string) []any {
+	name, rest, more := strings.Cut(path, ".")
+	bare, items := strings.CutSuffix(name, "[]")
+	var found []any
+	switch value := value.(type) {
+	case map[string]any:
+		if member, ok := value[bare]; ok {
+			found = []any{member}
+		}
+	case []any:
+		if bare == "" && items {
+			found, items = value, false
+		}
+	}
+	if items && len(found) == 1 {
+		found, _ = found[0].([]any)
+	}
+	if !more {
+		return found
+	}
+	var all []any
+	for _, f := range found {
+		all = append(all, At(f, rest)...)
+	}
+	return all
+}
+
+// Set puts a value to the place that a path names, in the first item of an array; [Absent] takes the member away. It gives
+// the member's path as an error tells it.
+func Set(body map[string]any, path string, value any) string {
+	name, rest, more := strings.Cut(path, ".")
+	bare, items := strings.CutSuffix(name, "[]")
+	switch {
+	case !more && value == Absent:
+		delete(body, bare)
+	case !more:
+		body[bare] = value
+	case items:
+		return bare + ".0." + Set(body[bare].([]any)[0].(map[string]any), rest, value)
+	default:
+		return bare + "." + Set(body[bare].(map[string]any), rest, value)
+	}
+	return bare
+}
+
+// Absent is no value that JSON has.
+var Absent any = struct{ absent int }{}
+
+// Encode gives v's JSON.
+func Encode(t testing.TB, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Copy gives a body that shares nothing with v.
+func Copy(t testing.TB, v any) map[string]any {
+	t.Helper()
+	var body map[string]any
+	if err := json.Unmarshal([]byte(Encode(t, v)), &body); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// Project gives what b has of what was shown.
+func Project(t testing.TB, b description.Body, shown map[string]any) map[string]any {
+	t.Helper()
+	projected := Copy(t, shown)
+	known := map[string]bool{}
+	for _, m := range b.Members {
+		known[m.Path] = true
+	}
+	var drop func(value any, path string)
+	drop = func(value any, path string) {
+		switch value := value.(type) {
+		case map[string]any:
+			for name, member := range value {
+				at := strings.TrimPrefix(path+"."+name, ".")
+				if !known[at] {
+					delete(value, name)
+				} else {
+					drop(member, at)
+				}
+			}
+		case []any:
+			for _, item := range value {
+				drop(item, path+"[]")
+			}
+		}
+	}
+	drop(projected, "")
+	return projected
+}
+
+// Operation gives an operation of a dialect.
+func Operation(t testing.TB, d description.API, id string) description.Operation {
+	t.Helper()
+	all, err := d.Operations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all {
+		if o.OperationID == id {
+			return o
+		}
+	}
+	t.Fatalf("%s has no operation %q", d.Name, id)
+	return description.Operation{}
+}
+
+// Show reads one user through a dialect. It gives the answer, and the user in it without what stands around them.
+func (s *Server) Show(t testing.TB, d description.API, claims auth.Claims, subject description.Subject) (Answer, map[string]any) {
+	t.Helper()
+	o := Operation(t, d, d.Show)
+	path, header := o.About(subject)
+	answer := s.Ask(claims, Request{Method: o.Method, Path: path, Header: header})
+	b, ok := d.Answer(d.Show)
+	if !ok {
+		t.Fatalf("%s has no table of the answer to %s", d.Name, d.Show)
+	}
+	var value any
+	answer.Decode(t, &value)
+	if around := strings.TrimSuffix(b.User, "."); around != "" {
+		found := At(value, around)
+		if len(found) != 1 {
+			t.Fatalf("%s: there is no %s in %d %s", d.Name, around, answer.Status, answer.Body)
+		}
+		value = found[0]
+	}
+	user, ok := value.(map[string]any)
+	if !ok {
+		t.Fatalf("%s: there is no user in %d %s", d.Name, answer.Status, answer.Body)
+	}
+	return answer, user
+}
+
+// Idle is a body that an update accepts and that changes nothing of the user.
+func (s *Server) Idle(t testing.TB, d description.API, operation string, claims auth.Claims, subject description.Subject) map[string]any {
+	t.Helper()
+	b, ok := d.Request(operation)
+	if !ok {
+		t.Fatalf("%s has no table of the request of %s", d.Name, operation)
+	}
+	_, user := s.Show(t, d, claims, subject)
+	idle := Project(t, b, user)
+	for _, m := range b.Members {
+		// What may be null in an answer may not be in a request.
+		if value, ok := idle[m.Path]; ok && value == nil {
+			delete(idle, m.Path)
+		}
+	}
+	return idle
+}

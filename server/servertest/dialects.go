@@ -1,0 +1,17 @@
+package servertest
+
+import (
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/description"
+)
+
+// Dialects gives all dialects that the server of a test speaks unless the test says otherwise: the server's own, and a toy,
+// which differs from them in whatever a dialect may differ.
+func Dialects() []server.Dialect {
+	return server.Dialects()
+}
+
+// AdaSubject is a request about Ada.
+var AdaSubject = description.Subject{
+	Customer: Sandbox, CustomerUUID: SandboxUUID.String(), User: Ada, UserUUID: AdaUUID.String(), Company: Company,
+}

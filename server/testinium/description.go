@@ -1,0 +1,134 @@
+package testinium
+
+import (
+	"strconv"
+
+	"github.com/dragoman-id/dragoman/gen/documents"
+	"github.com/dragoman-id/dragoman/gen/testiniumapi"
+	"github.com/dragoman-id/dragoman/server/description"
+)
+
+// Description is what is to be known of the dialect.
+var Description = description.API{
+	Name: "testinium", Title: "Testinium", Spec: testiniumapi.GetSpec, Files: documents.Files,
+	Parameters: map[string]func(description.Subject) string{
+		"id":                 func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
+		"userId":             func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },
+		"current-company-id": func(s description.Subject) string { return strconv.FormatInt(s.Company, 10) },
+	},
+	Show: "getUser", List: "listUsers",
+	Updates: []string{"updateUser"},
+	Bodies:  bodies,
+	Samples: func(unique string) map[string]any {
+		return map[string]any{
+			"name": "Augusta", "surname": "King", "username": unique, "email": unique + "@example.com", "enabled": false,
+			"accountNonExpired": false, "accountNonLocked": false, "credentialNonExpired": false,
+			"authorities": []any{map[string]any{"name": "ROLE_REPORT"}, map[string]any{"name": "ROLE_USER"}},
+			"newPassword": "Another-Password", "vcsPassword": "another VCS password",
+			"createdDate": 1, "lastPasswordResetDate": 1,
+			"authorities[].entityId": 99, "authorities[].checked": true, "authorities[].disabled": true,
+		}
+	},
+	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
+}
+
+var bodies = []description.Body{
+	{
+		Title: "The update", Operations: []string{"updateUser"}, Request: true,
+		Members: []description.Member{
+			owned("userType", ""),
+			owned("verificationToken", ""),
+			owned("resetPasswordToken", ""),
+			{Path: "entityId", Field: "ID", Effect: description.Matches, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			required("name", "FirstName"),
+			required("surname", "LastName"),
+			required("username", "Username"),
+			{Path: "email", Field: "Email", Also: []string{"EmailVerified"}, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
+				Note: "beyond its case, it is then unverified"},
+			{Path: "password", Field: "PasswordHash", Effect: description.Proves, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true,
+				Note: "needed with newPassword below rank 2, refused without newPassword"},
+			{Path: "newPassword", Field: "PasswordHash", Also: []string{"LastPasswordResetAt"}, Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true,
+				Note: "always counts as a change"},
+			owned("accessToken", "AccessToken"),
+			{Path: "companyName", Field: "Company.Name", Effect: description.Owned, Null: description.NullUnchanged, Absent: description.AbsentUnchanged,
+				Note: "not told either if it is the name of the header's company, as the list shows it"},
+			{Path: "enabled", Field: "Status", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
+				Note: "true is ACTIVE, false INACTIVE, but an INVITED user stays INVITED"},
+			required("accountNonExpired", "AccountNonExpired"),
+			required("accountNonLocked", "AccountNonLocked"),
+			required("credentialNonExpired", "CredentialNonExpired"),
+			owned("createdDate", "CreatedAt"),
+			{Path: "customer", Field: "CustomerID", Effect: description.Matches, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			owned("lastPasswordResetDate", "LastPasswordResetAt"),
+			{Path: "authorities", Field: "Roles", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused, Note: "all of them, in any order"},
+			{Path: "authorities[].entityId", Field: "Role.ID", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			{Path: "authorities[].name", Field: "Role.Name", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "authorities[].cleanName", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			{Path: "authorities[].checked", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			{Path: "authorities[].disabled", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
+			{Path: "vcsPassword", Field: "VCSPassword", Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true, Note: "`\"\"` is none"},
+		},
+	},
+	{
+		Title: "One user, and the update's answer", Operations: []string{"getUser", "updateUser"},
+		Members: shownUser(description.Member{Path: "companyName", Always: "null", Null: description.NullAlways}),
+	},
+	{
+		Title: "The list of users", Operations: []string{"listUsers"}, User: "[].",
+		Members: description.Prefixed("[].", shownUser(description.Member{Path: "companyName", Field: "Company.Name", Null: description.NullNever, Note: "the header's company"})),
+	},
+	{
+		Title: "Every error",
+		Members: []description.Member{
+			{Path: "timestamp", Null: description.NullNever, Note: "in milliseconds since 1970"},
+			{Path: "status", Null: description.NullNever, Note: "the HTTP status"},
+			{Path: "error", Null: description.NullNever, Note: "the status's reason phrase"},
+			{Path: "message", Null: description.NullNever, Note: "the documented code"},
+			{Path: "description", Null: description.NullNever, Note: "the documented sentence"},
+			{Path: "path", Null: description.NullNever, Note: "the request's"},
+			{Path: "errors", Null: description.NullNever, Note: "each single error; empty where it is about no member"},
+			{Path: "errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
+			{Path: "errors[].message", Null: description.NullNever, Note: "a sentence"},
+		},
+	},
+}
+
+// required is a member that an update cannot do without.
+func required(path, field string) description.Member {
+	return description.Member{Path: path, Field: field, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused}
+}
+
+// owned is a member of an update that is the server's.
+func owned(path, field string) description.Member {
+	return description.Member{Path: path, Field: field, Effect: description.Owned, Null: description.NullUnchanged, Absent: description.AbsentUnchanged}
+}
+
+// shownUser is a user in an answer. The company's name is not the same in all.
+func shownUser(companyName description.Member) []description.Member {
+	return []description.Member{
+		{Path: "userType", Always: "null", Null: description.NullAlways},
+		{Path: "verificationToken", Always: "null", Null: description.NullAlways},
+		{Path: "resetPasswordToken", Always: "null", Null: description.NullAlways},
+		{Path: "entityId", Field: "ID", Null: description.NullNever},
+		{Path: "name", Field: "FirstName", Null: description.NullNever},
+		{Path: "surname", Field: "LastName", Null: description.NullNever},
+		{Path: "username", Field: "Username", Null: description.NullNever},
+		{Path: "email", Field: "Email", Null: description.NullNever},
+		{Path: "password", Always: "null", Null: description.NullAlways},
+		{Path: "newPassword", Always: "null", Null: description.NullAlways},
+		{Path: "accessToken", Field: "AccessToken", Null: description.NullBelowRank},
+		companyName,
+		{Path: "enabled", Field: "Status", Null: description.NullNever, Note: "whether it is ACTIVE"},
+		{Path: "accountNonExpired", Field: "AccountNonExpired", Null: description.NullNever},
+		{Path: "accountNonLocked", Field: "AccountNonLocked", Null: description.NullNever},
+		{Path: "credentialNonExpired", Field: "CredentialNonExpired", Null: description.NullNever},
+		{Path: "createdDate", Field: "CreatedAt", Null: description.NullNever, Note: "in milliseconds since 1970"},
+		{Path: "customer", Field: "CustomerID", Null: description.NullNever},
+		{Path: "lastPasswordResetDate", Field: "LastPasswordResetAt", Null: description.NullIfNone, Note: "in milliseconds since 1970"},
+		{Path: "authorities", Field: "Roles", Null: description.NullNever, Note: "all of them, by ascending entityId"},
+		{Path: "authorities[].entityId", Field: "Role.ID", Null: description.NullNever},
+		{Path: "authorities[].name", Field: "Role.Name", Null: description.NullNever},
+		{Path: "authorities[].cleanName", Always: "null", Null: description.NullAlways},
+		{Path: "vcsPassword", Always: "null", Null: description.NullAlways},
+	}
+}

@@ -1,0 +1,162 @@
+package worth
+
+import (
+	"slices"
+
+	"github.com/dragoman-id/dragoman/gen/documents"
+	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/dragoman-id/dragoman/server/description"
+)
+
+// Description is what is to be known of the dialect.
+var Description = description.API{
+	Name: "worth", Title: "Worth", Spec: worthapi.GetSpec, Files: documents.Files,
+	Parameters: map[string]func(description.Subject) string{
+		"customerID": func(s description.Subject) string { return s.CustomerUUID },
+		"userID":     func(s description.Subject) string { return s.UserUUID },
+	},
+	Show: "getCustomerUser", List: "listCustomerUsers", Create: "createCustomerUser",
+	Updates: []string{"updateCustomerUser"},
+	Bodies:  bodies,
+	Samples: func(unique string) map[string]any {
+		return map[string]any{
+			"first_name": "Augusta", "last_name": "King", "email": unique + "@example.com", "mobile": "+44 20 7946 0999", "status": "INACTIVE",
+			"subrole": map[string]any{"id": "e0d4970f-0f4d-4a0d-aaa6-681a048cb656", "code": "cro", "label": "CRO"},
+		}
+	},
+	ErrorField: "data.errors[].field", ErrorMessage: "data.errors[].message",
+}
+
+var bodies = []description.Body{
+	{
+		Title: "The update", Operations: []string{"updateCustomerUser"}, Request: true,
+		Members: []description.Member{
+			{Path: "first_name", Field: "FirstName", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged},
+			{Path: "last_name", Field: "LastName", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged},
+			{Path: "email", Field: "Email", Also: []string{"EmailVerified", "Username"}, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged,
+				Note: "beyond the case of ASCII letters, it is then unverified; a username that was the e-mail follows it"},
+			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged, Note: "`\"\"` is none"},
+			{Path: "subrole", Field: "Roles", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged,
+				Note: "the present one changes nothing; another replaces all roles that have a subrole"},
+			{Path: "subrole.id", Field: "Role.SubroleUUID", Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentOneOf},
+			{Path: "subrole.code", Field: "Role.SubroleCode", Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentOneOf},
+			{Path: "subrole.label", Field: "Role.SubroleLabel", Effect: description.Ignored, Null: description.NullRefused, Absent: description.AbsentUnchanged},
+			{Path: "status", Field: "Status", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged, Note: "ACTIVE or INACTIVE"},
+		},
+	},
+	{
+		Title: "A new user", Operations: []string{"createCustomerUser"}, Request: true,
+		Members: []description.Member{
+			{Path: "first_name", Field: "FirstName", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "last_name", Field: "LastName", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "email", Field: "Email", Also: []string{"Username"}, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
+				Note: "the username too, unless it is taken"},
+			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentNone, Note: "`\"\"` is none"},
+			{Path: "subrole", Field: "Roles", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "subrole.id", Field: "Role.SubroleUUID", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "subrole.code", Field: "Role.SubroleCode", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused},
+			{Path: "subrole.label", Field: "Role.SubroleLabel", Required: true, Effect: description.Ignored, Null: description.NullRefused, Absent: description.AbsentRefused},
+		},
+	},
+	{
+		Title: "The update's answer", Operations: []string{"updateCustomerUser"},
+		Members: envelope("User details updated successfully"),
+	},
+	{
+		Title: "One user", Operations: []string{"getCustomerUser"}, User: "data.",
+		Members: slices.Concat(
+			envelope("Success"),
+			[]description.Member{{Path: "data", Null: description.NullNever, Note: "the user"}},
+			description.Prefixed("data.", shownUser),
+			description.Prefixed("data.", []description.Member{
+				{Path: "company_details", Null: description.NullNever, Note: "the user's customer"},
+				{Path: "company_details.id", Field: "Customer.UUID", Null: description.NullNever},
+				{Path: "company_details.name", Field: "Customer.Name", Null: description.NullNever},
+				{Path: "company_details.contact_number", Always: "null", Null: description.NullAlways},
+				{Path: "company_details.is_active", Always: "true", Null: description.NullNever},
+				{Path: "company_details.created_at", Field: "Customer.CreatedAt", Null: description.NullNever},
+				{Path: "company_details.created_by", Field: "Customer.CreatedBy", Null: description.NullIfNone},
+				{Path: "company_details.updated_at", Field: "Customer.UpdatedAt", Null: description.NullNever},
+				{Path: "company_details.updated_by", Field: "Customer.UpdatedBy", Null: description.NullIfNone},
+				{Path: "subrole.role_id", Always: "2", Null: description.NullNever},
+			}),
+		),
+	},
+	{
+		Title: "The list of users", Operations: []string{"listCustomerUsers"}, User: "data.records[].",
+		Members: slices.Concat(
+			envelope("Success"),
+			[]description.Member{
+				{Path: "data", Null: description.NullNever, Note: "the page"},
+				{Path: "data.records", Null: description.NullNever, Note: "the users on it"},
+			},
+			description.Prefixed("data.records[].", shownUser),
+			description.Prefixed("data.records[].", []description.Member{
+				{Path: "ext_auth_ref_id", Field: "ExternalAuthID", Null: description.NullIfNone},
+				{Path: "subrole.description", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
+			}),
+			[]description.Member{
+				{Path: "data.total_pages", Null: description.NullNever, Note: "how many pages there are"},
+				{Path: "data.total_items", Null: description.NullNever, Note: "how many users the filters find, on all pages, as a string of digits"},
+			},
+		),
+	},
+	{
+		Title: "A new user's answer", Operations: []string{"createCustomerUser"}, User: "data.",
+		Members: append(envelope("Customer user created."),
+			description.Member{Path: "data", Null: description.NullNever, Note: "the answer itself"},
+			description.Member{Path: "data.user_id", Field: "UUID", Null: description.NullNever},
+		),
+	},
+	{
+		Title: "The subroles", Operations: []string{"listCustomerSubroles"},
+		Members: append(envelope("Customer subroles fetched successfully."),
+			description.Member{Path: "data", Null: description.NullNever, Note: "all subroles but the owner's"},
+			description.Member{Path: "data[].code", Field: "Role.SubroleCode", Null: description.NullNever},
+			description.Member{Path: "data[].label", Field: "Role.SubroleLabel", Null: description.NullNever},
+			description.Member{Path: "data[].id", Field: "Role.SubroleUUID", Null: description.NullNever},
+			description.Member{Path: "data[].display_name", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
+		),
+	},
+	{
+		Title: "Every error",
+		Members: []description.Member{
+			{Path: "status", Null: description.NullNever, Note: "fail below 500, error from 500 on"},
+			{Path: "message", Null: description.NullNever, Note: `the messages of data.errors joined with ", ", or one of its own`},
+			{Path: "errorCode", Null: description.NullNever, Note: "the documented code"},
+			{Path: "data", Null: description.NullNever, Note: "what there is beyond the message"},
+			{Path: "data.errorName", Null: description.NullNever, Note: "which kind of error this is"},
+			{Path: "data.errors", Null: description.NullNever, Note: "each single error; empty where it is about no member"},
+			{Path: "data.errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
+			{Path: "data.errors[].message", Null: description.NullNever, Note: "a sentence"},
+		},
+	},
+}
+
+func envelope(message string) []description.Member {
+	return []description.Member{
+		{Path: "status", Always: `"success"`, Null: description.NullNever},
+		{Path: "message", Always: `"` + message + `"`, Null: description.NullNever},
+	}
+}
+
+// shownUser is what get-one and the list have in common.
+var shownUser = []description.Member{
+	{Path: "id", Field: "UUID", Null: description.NullNever},
+	{Path: "first_name", Field: "FirstName", Null: description.NullNever},
+	{Path: "last_name", Field: "LastName", Null: description.NullNever},
+	{Path: "email", Field: "Email", Null: description.NullNever},
+	{Path: "mobile", Field: "Mobile", Null: description.NullIfNone},
+	{Path: "is_email_verified", Field: "EmailVerified", Null: description.NullNever},
+	{Path: "is_first_login", Field: "FirstLogin", Null: description.NullNever},
+	{Path: "created_at", Field: "CreatedAt", Null: description.NullNever},
+	{Path: "created_by", Field: "CreatedBy", Null: description.NullIfNone},
+	{Path: "updated_at", Field: "UpdatedAt", Null: description.NullNever},
+	{Path: "updated_by", Field: "UpdatedBy", Null: description.NullIfNone},
+	{Path: "status", Field: "Status", Null: description.NullNever, Note: "ACTIVE, INACTIVE or INVITED"},
+	{Path: "subrole", Field: "Roles", Null: description.NullIfNone, Note: "of the highest-ranked role that has one"},
+	{Path: "subrole.id", Field: "Role.SubroleUUID", Null: description.NullNever},
+	{Path: "subrole.code", Field: "Role.SubroleCode", Null: description.NullNever},
+	{Path: "subrole.label", Field: "Role.SubroleLabel", Null: description.NullNever},
+	{Path: "subrole.display_name", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
+}
