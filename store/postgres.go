@@ -67,7 +67,7 @@ func openPostgres(ctx context.Context, url string, o Observer) (*database, error
 		write:         db,
 		find:          find,
 		engine:        "postgres",
-		dialector:     func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: db}) },
+		dialector:     func(db *sql.DB) gorm.Dialector { return postgres.New(postgres.Config{Conn: postgresPool{db}}) },
 		migrate:       func(ctx context.Context) ([]string, error) { return migratePostgres(ctx, db) },
 		exclusively:   func(ctx context.Context, fn func() error) error { return lockedPostgres(ctx, db, fn) },
 		checkExisting: func(ctx context.Context) error { return checkExistingSchema(ctx, db) },
@@ -343,14 +343,16 @@ func swapped(ctx context.Context, rows int64, err error) error {
 	return nil
 }
 
-// onPostgres runs fn on a connection of the pool as pgx has it, as database/sql knows no batches, and
-// makes a function for each column of each result. Like database/sql's own methods it begins again, with another connection, where the
-// one at hand turns out to be gone before anything was sent over it.
-func onPostgres(ctx context.Context, pool *sql.DB, fn func(*pgx.Conn) error) error {
-	var err error
-	for range 3 {
+// onPostgres runs fn on a connection of the pool as pgx has it, as database/sql knows no batches, and makes a function for each column
+// of each result. Where the error is one that again reports, it runs fn on another connection.
+func onPostgres(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*pgx.Conn) error) error {
+	return whileLost(ctx, again, func() error {
 		var c *sql.Conn
-		if c, err = pool.Conn(ctx); err != nil {
+		err := whileLost(ctx, lost, func() (err error) {
+			c, err = pool.Conn(ctx)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		err = c.Raw(func(driverConn any) error {
@@ -361,23 +363,20 @@ func onPostgres(ctx context.Context, pool *sql.DB, fn func(*pgx.Conn) error) err
 			return err
 		})
 		_ = c.Close() // gives it back; a bad one is closed already
-		if !errors.Is(err, driver.ErrBadConn) {
-			return err
-		}
-	}
-	return err
+		return err
+	})
 }
 
 // queryPostgres reads the one row that a statement finds, or returns sql.ErrNoRows.
 func queryPostgres(ctx context.Context, pool *sql.DB, into []any, statement string, arguments ...any) error {
-	return onPostgres(ctx, pool, func(c *pgx.Conn) error {
+	return onPostgres(ctx, pool, lost, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, statement, arguments...).Scan(into...)
 	})
 }
 
 // execPostgres runs a statement and returns how many rows it wrote.
 func execPostgres(ctx context.Context, pool *sql.DB, statement string, arguments ...any) (rows int64, err error) {
-	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
+	err = onPostgres(ctx, pool, unsent, func(c *pgx.Conn) error {
 		tag, err := c.Exec(ctx, statement, arguments...)
 		rows = tag.RowsAffected()
 		return err

@@ -66,7 +66,7 @@ func ask(ctx context.Context, q *groupQueue[*postgresStatement], s *postgresStat
 
 // queryRow is the database's queryRow.
 func (g *postgresGroups) queryRow(ctx context.Context, db gorm.ConnPool, into []any, text string, arguments ...any) error {
-	if _, ok := db.(*sql.DB); !ok {
+	if _, inTransaction := db.(gorm.TxCommitter); inTransaction {
 		return queryRow(ctx, db, into, text, arguments...)
 	}
 	var found error
@@ -171,7 +171,7 @@ func (g *postgresGroups) send(pool *sql.DB, group []*queued[*postgresStatement],
 	ctx, done := whileAnyWaits(group)
 	defer done()
 	var began time.Time
-	err = onPostgres(ctx, pool, func(c *pgx.Conn) error {
+	err = onPostgres(ctx, pool, unsent, func(c *pgx.Conn) error {
 		if taken == nil {
 			began, taken = time.Now(), takeAll(group)
 			// Groups of several servers lock the same rows in the same order, so that they cannot deadlock.

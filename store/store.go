@@ -299,7 +299,7 @@ func (s *Store) Close() error {
 // Ping returns nil if the database answers a query, else ErrUnavailable or what was wrong.
 func (s *Store) Ping(ctx context.Context) error {
 	var roles int // read from a table, as SQLite opens no file to count to 1
-	if err := s.db.find.QueryRowContext(ctx, "SELECT count(*) FROM roles").Scan(&roles); err != nil {
+	if err := s.find.WithContext(ctx).Raw("SELECT count(*) FROM roles").Scan(&roles).Error; err != nil {
 		return databaseError(ctx, "asking the database for a sign of life", err)
 	}
 	return nil
