@@ -108,7 +108,7 @@ func TestARequestsLine(t *testing.T) {
 		}},
 		{"rank", &user, servertest.Request{Method: http.MethodPatch, Path: strings.Replace(worthAda, servertest.AdaUUID.String(), servertest.GraceUUID.String(), 1), Body: `{"first_name":"G"}`}, map[string]any{
 			"level": "INFO", "method": "PATCH", "route": worthRoute, "status": 403.0, "dialect": "worth", "operation": "updateCustomerUser",
-			"actor": actor, "customer": 3393.0, "refusal": "forbidden", "reason": "rank 1 may not write to a user who holds ROLE_COMPANY_ADMIN, of rank 2",
+			"actor": actor, "customer": 3393.0, "refusal": "forbidden", "reason": "rank 1 may not write to a user with ROLE_COMPANY_ADMIN, of rank 2",
 		}},
 		{"wrong", &user, servertest.Request{Method: http.MethodPut, Path: testiniumAda, Header: http.Header{"Current-Company-Id": {"5251"}},
 			Body: withPassword(putOfAda, `"newPassword":"pa55Word!","password":"Present!"`)}, map[string]any{

@@ -10,15 +10,15 @@ import (
 	"github.com/jellydator/ttlcache/v3"
 )
 
-// How many wrong present passwords may be tried on one user within how long, and of how many users that is remembered: of
-// those on whom one was tried last.
+// A user may have maxWrongPasswords wrong attempts within wrongPasswordsFor. The attempts of the maxTriedUsers users with the
+// latest ones are counted.
 const (
 	maxWrongPasswords = 10
 	wrongPasswordsFor = 15 * time.Minute
 	maxTriedUsers     = 1 << 16
 )
 
-// TooManyAttemptsError is a present password that was not looked at, as too many wrong ones were tried on the user.
+// TooManyAttemptsError refuses to verify a present password, because the user had too many wrong ones.
 type TooManyAttemptsError struct{ RetryAfter time.Duration } // more than 0
 
 func (e *TooManyAttemptsError) Error() string {
@@ -34,8 +34,8 @@ type attempts struct {
 }
 
 type tried struct {
-	wrong   []time.Time // when, ascending
-	pending int         // how many are being checked
+	wrong   []time.Time // times of wrong attempts, ascending
+	pending int         // attempts whose verification has not ended
 }
 
 func newAttempts() *attempts {
@@ -44,7 +44,7 @@ func newAttempts() *attempts {
 	)}
 }
 
-// begin counts an attempt as one that may turn out wrong. Whoever calls it calls end in the end, unless it gives an error.
+// begin reserves an attempt, which counts as wrong until it ends. The caller must call end unless begin returns an error.
 func (a *attempts) begin(user int64, at time.Time) (*tried, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -56,13 +56,14 @@ func (a *attempts) begin(user int64, at time.Time) (*tried, error) {
 		return u, nil
 	}
 	a.refused.Add(1)
-	wait := time.Second // until one that is being checked may have turned out right
+	wait := time.Second // a pending attempt may turn out right by then
 	if len(u.wrong) == maxWrongPasswords {
 		wait = max(wrongPasswordsFor-at.Sub(u.wrong[0]), 1)
 	}
 	return nil, &TooManyAttemptsError{wait}
 }
 
+// end records the outcome of an attempt that begin reserved.
 func (a *attempts) end(u *tried, wrong bool, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,8 +74,8 @@ func (a *attempts) end(u *tried, wrong bool, at time.Time) {
 	}
 }
 
-// Prove is Verify for the present password of the user with this id. Once ten wrong ones were tried within 15 minutes it
-// looks at no more, and its error is a *TooManyAttemptsError. The count is this process's own.
+// Prove is Verify for the present password of the user with this id. After ten wrong ones within 15 minutes it verifies no
+// more and returns a *TooManyAttemptsError. Each process counts for itself.
 func (p CustomerPasswords) Prove(ctx context.Context, user int64, at time.Time, plain string, hash *string) (bool, error) {
 	u, err := p.attempts.begin(user, at)
 	if err != nil {
@@ -85,7 +86,7 @@ func (p CustomerPasswords) Prove(ctx context.Context, user int64, at time.Time, 
 	return ok, err
 }
 
-// Wrong returns how many present passwords were wrong so far, and how many were not looked at for that reason.
+// Wrong returns the number of present passwords that were wrong, and of those that were refused unverified for that reason.
 func (p *Passwords) Wrong() (wrong, refused int64) {
 	return p.attempts.wrong.Load(), p.attempts.refused.Load()
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestWrongPasswordsAtOnceAreLimited: those that are being checked count, so that no more than ten are looked at.
-func TestWrongPasswordsAtOnceAreLimited(t *testing.T) {
+// TestConcurrentWrongPasswordsAreLimited checks that pending attempts count: at most ten are verified.
+func TestConcurrentWrongPasswordsAreLimited(t *testing.T) {
 	t.Parallel()
 	p := NewCheapPasswords().Of(1)
 	var refused atomic.Int64

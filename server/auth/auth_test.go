@@ -18,7 +18,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// now is when these tests happen.
+// now is the time of the tests' clock.
 var now = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
 
 func clock() time.Time { return now }
@@ -41,7 +41,7 @@ func randomBytes(n int) []byte {
 // segment encodes one part of a token.
 func segment(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// forge returns a token of exactly this header and payload, signed with method and key.
+// forge returns a token with exactly this header and payload, signed with method and key.
 func forge(t testing.TB, method jwt.SigningMethod, key any, header, payload string) string {
 	t.Helper()
 	text := segment(header) + "." + segment(payload)
@@ -52,14 +52,14 @@ func forge(t testing.TB, method jwt.SigningMethod, key any, header, payload stri
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// signed returns a token of this payload, signed as the issuer does.
+// signed returns a token with this payload, signed with the issuer's secret.
 func signed(t testing.TB, payload string) string {
 	t.Helper()
 	return forge(t, jwt.SigningMethodHS256, secret, `{"alg":"HS256","typ":"JWT"}`, payload)
 }
 
-// payload returns a JSON object of valid claims and these members, each "name":value as JSON text. A member that the valid
-// ones have takes their place.
+// payload returns a JSON object of valid claims and these members, each "name":value as JSON text. Members replace valid claims
+// of the same name.
 func payload(members ...string) string {
 	object := []string{}
 	given := strings.Join(members, ",")
@@ -72,7 +72,7 @@ func payload(members ...string) string {
 	return "{" + strings.Join(append(object, members...), ",") + "}"
 }
 
-// at is the NumericDate of now and d.
+// at returns the NumericDate of now plus d.
 func at(d time.Duration) string {
 	text, _ := json.Marshal(float64(now.Add(d).UnixMilli()) / 1000)
 	return string(text)
@@ -94,7 +94,7 @@ func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 	return v
 }
 
-// principal returns who a token with these members speaks for.
+// principal returns the principal of a token with these members.
 func principal(t testing.TB, members ...string) auth.Principal {
 	t.Helper()
 	pr, err := newVerifier(t, auth.Config{Secret: secret}).Verify([]string{"Bearer " + signed(t, payload(members...))})
@@ -104,7 +104,7 @@ func principal(t testing.TB, members ...string) auth.Principal {
 	return pr
 }
 
-// wantUnauthenticated fails the test unless err is a refusal that says nothing about the token.
+// wantUnauthenticated fails the test unless err is a refusal without any part of the token.
 func wantUnauthenticated(t testing.TB, pr auth.Principal, err error, token string) {
 	t.Helper()
 	if !errors.Is(err, auth.ErrUnauthenticated) {
@@ -126,7 +126,7 @@ func wantUnauthenticated(t testing.TB, pr auth.Principal, err error, token strin
 	}
 }
 
-func TestRefusalsAreOfOneKind(t *testing.T) {
+func TestRefusalKinds(t *testing.T) {
 	for _, err := range []error{auth.ErrTokenMissing, auth.ErrTokenExpired} {
 		if !errors.Is(err, auth.ErrUnauthenticated) || errors.Is(err, auth.ErrForbidden) {
 			t.Errorf("%v is not ErrUnauthenticated alone", err)
@@ -141,7 +141,7 @@ func TestRefusalsAreOfOneKind(t *testing.T) {
 	}
 }
 
-func TestParseUUIDTakesOneForm(t *testing.T) {
+func TestParseUUID(t *testing.T) {
 	for _, s := range []string{
 		"", "ada", "94520740d63c4e0285cac4e138801e73", "{94520740-d63c-4e02-85ca-c4e138801e73}",
 		"urn:uuid:94520740-d63c-4e02-85ca-c4e138801e73", "94520740-d63c-4e02-85ca-c4e138801e7", "94520740-d63c-4e02-85ca-c4e138801e733",

@@ -12,31 +12,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxNumericDate is the end of the year 9999 in seconds since 1970. A later exp, nbf or iat is milliseconds mistaken for
-// seconds, and as an exp would make a token that never expires.
+// maxNumericDate is the end of the year 9999 in seconds since 1970. A later exp, nbf or iat is probably in milliseconds by
+// mistake; as an exp it would make a token that never expires.
 const maxNumericDate = 253402300799
 
-// claims are a token's payload: parsed by UnmarshalJSON, before the signature is verified, and understood by read, after.
+// claims are a token's payload. UnmarshalJSON splits it before the signature is verified; read interprets it afterwards.
 type claims struct {
 	jwt.RegisteredClaims
 
 	members map[string]jsontext.Value
 }
 
-// UnmarshalJSON takes the members of a JSON object apart and looks at none of them.
+// UnmarshalJSON splits a JSON object into its members and interprets none of them. It refuses a member that is repeated, at
+// any depth, and invalid Unicode.
 //
-// RFC 7519, section 4, leaves it to the reader whether a claim named twice is refused or the last one holds. We refuse it: some
-// other reader of the same token, a gateway say, may hold the first, and then two checks of one token are of two customers.
-// (In the token's header, which golang-jwt reads, the last one holds, as RFC 7515, section 4, allows. Of it we use alg and
-// kid, which only choose among the keys that are trusted, and crit, whose presence alone counts.) A member repeated at any depth and invalid
-// Unicode are refused alike. This is also why the claims are not golang-jwt's MapClaims: those keep the last, and with numbers undamaged
-// (WithJSONNumber) also ignore whatever follows the object.
+// RFC 7519, section 4, lets a parser refuse a repeated claim or take the last one. Another parser of the same token, such as a
+// gateway, may take the first, and the two would authorize different customers. golang-jwt's MapClaims take the last one, and
+// with WithJSONNumber they also ignore what follows the object. The token's header is golang-jwt's to parse, and there the last
+// one counts, as RFC 7515, section 4, allows: alg and kid only choose among trusted keys, and any crit is refused.
 func (c *claims) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &c.members)
 }
 
-// read understands the claims that this server uses, registered ones included, and returns the principal that they
-// describe. The first one of a wrong shape is its error; whether the registered ones hold is not decided here.
+// read interprets the claims that this server uses, registered ones included, and returns the principal that they describe.
+// Its error is about the first claim of a wrong type. It does not validate the registered claims.
 func (c *claims) read(names ClaimNames) (Principal, error) {
 	var p Principal
 	for _, claim := range []struct {
@@ -60,18 +59,18 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 			return Principal{}, unauthenticated(FaultClaims, "the token's claim %s is not %s", claim.name, claim.shape)
 		}
 	}
-	// Postgres takes no U+0000 in text, and the subject is to be written there.
+	// The subject is stored, and Postgres refuses U+0000 in text.
 	if p.Subject == "" || strings.ContainsRune(p.Subject, 0) {
-		return Principal{}, unauthenticated(FaultClaims, "the token's sub is missing, empty or holds U+0000")
+		return Principal{}, unauthenticated(FaultClaims, "the token's sub is missing, empty or has U+0000")
 	}
 	c.Subject = p.Subject
 
-	// An empty list and no list are different things: the one names nothing, the other does not speak of it.
+	// An empty list differs from none: it grants no authority, and without the claim the rank follows from the permissions.
 	_, p.namesAuthorities = c.members[names.Authorities]
 	return p, nil
 }
 
-// The readers below store a claim's value and report whether it has the shape that they are for. JSON's null has none.
+// The functions below return a parser that stores a claim's value and reports whether it has the right type. null never has.
 
 func readText(into *string) func(jsontext.Value) bool {
 	return func(v jsontext.Value) bool {
@@ -90,7 +89,7 @@ func readTexts(into *[]string) func(jsontext.Value) bool {
 	})
 }
 
-// readEach reads one value or an array of them.
+// readEach returns a parser of one value or an array of them.
 func readEach(read func(jsontext.Value) bool) func(jsontext.Value) bool {
 	return func(v jsontext.Value) bool {
 		if v.Kind() != '[' {
@@ -109,7 +108,7 @@ func readEach(read func(jsontext.Value) bool) func(jsontext.Value) bool {
 	}
 }
 
-// readDate reads a NumericDate: seconds since 1970, which may have a fraction (RFC 7519, section 2).
+// readDate returns a parser of a NumericDate: seconds since 1970, with or without a fraction (RFC 7519, section 2).
 func readDate(into **jwt.NumericDate) func(jsontext.Value) bool {
 	return func(v jsontext.Value) bool {
 		if v.Kind() != '0' {
@@ -137,8 +136,7 @@ func readUserID(into *uuid.UUID) func(jsontext.Value) bool {
 	}
 }
 
-// readCustomers reads the customers of a token. AllCustomers counts as the whole claim only: as an element of an array, or with
-// anything around it, it is malformed like any other text.
+// readCustomers returns a parser of the customer claim. AllCustomers is valid as the whole claim only, not within an array.
 func readCustomers(into *Principal) func(jsontext.Value) bool {
 	each := readEach(func(v jsontext.Value) bool {
 		text := string(v)
@@ -159,13 +157,13 @@ func readCustomers(into *Principal) func(jsontext.Value) bool {
 	}
 }
 
-// parseCustomer reads a customer's name in a token: a UUID, or a Long in decimal digits. Neither the nil UUID nor 0 names a
-// customer, so that a token can never cover a customer whose fields were left empty by mistake.
+// parseCustomer parses a customer's id in a token: a UUID, or a Long in decimal digits. The nil UUID and 0 are invalid, so that
+// no token covers a customer whose fields were left empty by mistake.
 func parseCustomer(s string) (customerKey, bool) {
 	if id, ok := ParseUUID(s); ok {
 		return customerKey{uuid: id}, id != uuid.Nil
 	}
-	// ParseInt alone would take a sign.
+	// ParseInt alone accepts a sign.
 	if strings.Trim(s, "0123456789") != "" {
 		return customerKey{}, false
 	}

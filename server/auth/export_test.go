@@ -1,7 +1,7 @@
 package auth
 
-// MaxRemembered is how many good tokens a Verifier remembers.
-const MaxRemembered = maxRemembered
+// MaxCachedTokens is maxCachedTokens.
+const MaxCachedTokens = maxCachedTokens
 
-// Forget makes v forget the tokens that it found good.
-func Forget(v *Verifier) { v.remembered.tokens.DeleteAll() }
+// ClearTokenCache empties the cache of valid tokens.
+func ClearTokenCache(v *Verifier) { v.cache.tokens.DeleteAll() }

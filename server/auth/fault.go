@@ -2,23 +2,23 @@ package auth
 
 import "errors"
 
-// TokenFault says in a word why a token is an [ErrUnauthenticated], for those who count.
+// TokenFault is the reason of an [ErrUnauthenticated] in a word, for metrics.
 type TokenFault string
 
 // The faults of tokens.
 const (
-	FaultMissing     TokenFault = "missing"       // there is none
-	FaultMalformed   TokenFault = "malformed"     // it, or the header, is not of the right form
-	FaultSignature   TokenFault = "signature"     // it is not signed with a configured key and that key's algorithm
-	FaultUnknownKey  TokenFault = "unknown_key"   // the key set has no key of its kid
-	FaultIssuer      TokenFault = "issuer"        // another issuer's
-	FaultAudience    TokenFault = "audience"      // for another audience
+	FaultMissing     TokenFault = "missing"       // there is no token
+	FaultMalformed   TokenFault = "malformed"     // the token or the header has a wrong form
+	FaultSignature   TokenFault = "signature"     // no configured key verifies it by the key's own algorithm
+	FaultUnknownKey  TokenFault = "unknown_key"   // the key set has no key with its kid
+	FaultIssuer      TokenFault = "issuer"        // it is from another issuer
+	FaultAudience    TokenFault = "audience"      // it is for another audience
 	FaultNotYetValid TokenFault = "not_yet_valid" // its nbf or iat is in the future
 	FaultExpired     TokenFault = "expired"       // its exp has passed
-	FaultClaims      TokenFault = "claims"        // a claim is missing or has another shape than it should
+	FaultClaims      TokenFault = "claims"        // a claim is missing or has a wrong type
 )
 
-// FaultOf gives the fault that an error of [Verifier.Verify] is about, or "" if it is about none.
+// FaultOf returns the fault of an error of [Verifier.Verify], or "" for another error.
 func FaultOf(err error) TokenFault {
 	var refused *unauthenticatedError
 	if errors.As(err, &refused) {
@@ -27,7 +27,7 @@ func FaultOf(err error) TokenFault {
 	return ""
 }
 
-// unauthenticatedError is an ErrUnauthenticated with its reason, which is for the log.
+// unauthenticatedError is an ErrUnauthenticated with its reason for the log.
 type unauthenticatedError struct {
 	fault  TokenFault
 	reason string

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// FuzzKeySet holds that no key set makes parseKeySet panic, and that it yields no key but those that may verify tokens, each
-// under the algorithm of its type.
+// FuzzKeySet checks that parseKeySet never panics, and that it returns only keys that may verify tokens, each for the algorithm
+// of its type.
 func FuzzKeySet(f *testing.F) {
 	const p256 = `{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU","kid":"1"`
 	for _, text := range []string{

@@ -19,7 +19,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 )
 
-// fuzzed is an issuer whose keys are the same in every process, since fuzzing has several.
+// fuzzed is an issuer with the same keys in every process, since fuzzing uses several.
 type fuzzed struct {
 	verifier *auth.Verifier
 	secret   []byte
@@ -40,8 +40,8 @@ func newFuzzed(f *testing.F) fuzzed {
 	return z
 }
 
-// signedBy reports, by standard library means alone, whether a token's signature is one of the issuer's, over the first two
-// parts as they stand, with the algorithm that the header names.
+// signedBy reports, with the standard library alone, whether the issuer signed the first two parts of the token with the
+// algorithm that the header names.
 func (z fuzzed) signedBy(token string) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -68,7 +68,7 @@ func (z fuzzed) signedBy(token string) bool {
 	return false
 }
 
-// check holds what every answer of Verify must be, whatever it was asked.
+// check checks a result of Verify against what is true for every header.
 func (z fuzzed) check(t *testing.T, authorization []string) {
 	pr, err := z.verifier.Verify(authorization)
 	if err != nil {
@@ -92,7 +92,7 @@ func (z fuzzed) check(t *testing.T, authorization []string) {
 		Sub, Iss      string
 		Aud           any
 	}
-	// By exact names, which encoding/json's structs do not insist on.
+	// A map, since encoding/json matches the names of a struct's fields ignoring case.
 	var members map[string]json.RawMessage
 	err = json.Unmarshal(payload, &members)
 	for name, into := range map[string]any{
@@ -126,7 +126,7 @@ func (z fuzzed) check(t *testing.T, authorization []string) {
 	}
 }
 
-// seeds are headers and payloads of tokens, good and bad.
+// seeds returns headers and payloads of tokens, valid and invalid.
 func seeds() (headers, payloads []string) {
 	headers = []string{
 		`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT"}`, `{"alg":"ES256","kid":"p256"}`, `{"alg":"ES256"}`, `{"alg":"EdDSA","kid":"ed25519"}`,
@@ -156,8 +156,8 @@ func (z fuzzed) sign(t testing.TB, kind byte, header, payload string) string {
 	}
 }
 
-// FuzzVerify holds that no Authorization header makes Verify panic, and that none is accepted but with a token that the
-// issuer has signed, for this server and for now.
+// FuzzVerify checks that no Authorization header makes Verify panic, and that it accepts only tokens that the issuer signed, for
+// this server and this time.
 func FuzzVerify(f *testing.F) {
 	z := newFuzzed(f)
 	headers, payloads := seeds()
@@ -180,7 +180,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzVerifySigned holds the same for whatever header and claims a trusted issuer signs, which Verify reads further.
+// FuzzVerifySigned checks the same for headers and claims that the issuer signed.
 func FuzzVerifySigned(f *testing.F) {
 	z := newFuzzed(f)
 	headers, payloads := seeds()

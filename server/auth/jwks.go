@@ -18,70 +18,69 @@ import (
 	"time"
 )
 
-// What counts for a key set where [Config] does not say: how often it is read anew, and how long a key may verify tokens after the
-// last good reading that had it.
+// The defaults of a key set in [Config].
 const (
-	DefaultJWKSRefresh = 5 * time.Minute
-	DefaultJWKSMaxAge  = 24 * time.Hour
+	DefaultJWKSRefresh = 5 * time.Minute // the time between two readings
+	DefaultJWKSMaxAge  = 24 * time.Hour  // how long a key is valid after the last reading that had it
 )
 
 const (
 	minJWKSRefresh = time.Second
 	maxKeySetBytes = 1 << 20
 
-	readTimeout     = 10 * time.Second // for reading a key set, whole
-	patience        = 2 * time.Second  // how long after its start requests still wait for a reading
-	unknownInterval = time.Minute      // the least time between two readings that tokens with an unknown kid cause
+	readTimeout     = 10 * time.Second // the time limit of a reading
+	maxWait         = 2 * time.Second  // how long requests wait for a reading, from its start
+	unknownInterval = time.Minute      // the least time between two readings for tokens with an unknown kid
 
-	// After a reading that failed the next comes sooner than after one that did not: each time twice as late.
-	firstRetry   = time.Second
-	maxRetry     = 30 * time.Second
-	maxBlindWait = 4 * time.Second // as long as there are no keys at all, and nobody can be served
+	// The intervals after failed readings, which double.
+	firstRetry          = time.Second
+	maxRetry            = 30 * time.Second
+	maxRetryWithoutKeys = 4 * time.Second // while there is no key and every request is refused
 )
 
-// keySource keeps the keys of a URL or file that are in force. It reads the set at once and then at an interval, in the
-// background, and when a token names a key that the set does not have.
+// keySource has the active keys of a key set at a URL or in a file. It reads the set in the background at its start, at an
+// interval, and when a token names an unknown key.
 type keySource struct {
 	read     func(context.Context) ([]byte, error)
 	interval time.Duration
 	maxAge   time.Duration
 	log      *slog.Logger
 
-	inForce atomic.Pointer[keysInForce] // nil until a reading went well, and when no key is left
+	active atomic.Pointer[activeKeys] // nil if there is no key
 
-	lastRead           atomic.Int64 // when one last did, in Unix nanoseconds; 0: never
-	readings, failures atomic.Int64
-	withdrawn, expired atomic.Int64 // keys
+	lastRead           atomic.Int64 // the time of the last successful reading in Unix nanoseconds, or 0
+	readings, failures atomic.Int64 // failures are readings too
+	withdrawn, expired atomic.Int64 // numbers of keys
 
 	ctx    context.Context // done when the source is closed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	last    *keySet   // of the last good reading
-	reading *reading  // the one under way; nil if there is none
-	asked   time.Time // when an unknown kid last caused one
+	mu        sync.Mutex
+	last      *keySet   // of the last successful reading
+	reading   *reading  // the present one, or nil
+	lastAsked time.Time // when an unknown kid last caused a reading
 }
 
 // reading is one attempt to read the set.
 type reading struct {
-	patience context.Context // done when requests are not to wait any longer
-	done     chan struct{}
-	err      error // set before done is closed
+	waiting context.Context // done when requests no longer wait for it
+	done    chan struct{}
+	err     error // set before done is closed
 }
 
-// startKeySource starts to keep what read yields, until the source is closed.
+// startKeySource starts a source of the key set that read returns. The caller must close it.
 func startKeySource(read func(context.Context) ([]byte, error), interval, maxAge time.Duration, log *slog.Logger) *keySource {
 	s := &keySource{read: read, interval: interval, maxAge: maxAge, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
-	first := s.start() // before any request comes that might want to wait for it
+	first := s.start() // before a request can wait for it
 	s.mu.Unlock()
 	s.work.Go(func() { s.run(first) })
 	return s
 }
 
-// close ends what the source does in the background, and waits for it to end. The latest keys stay.
+// close stops the goroutines of the source and waits for them. The active keys stay.
 func (s *keySource) close() {
 	s.mu.Lock()
 	s.cancel()
@@ -89,7 +88,7 @@ func (s *keySource) close() {
 	s.work.Wait()
 }
 
-// run reads the set whenever its time has come.
+// run reads the set at the interval, and sooner after a failure, until the source is closed. r is the first reading.
 func (s *keySource) run(r *reading) {
 	retry := firstRetry
 	for {
@@ -98,7 +97,7 @@ func (s *keySource) run(r *reading) {
 		if r.err != nil {
 			wait = min(retry, s.interval)
 			if s.current() == nil {
-				wait = min(wait, maxBlindWait)
+				wait = min(wait, maxRetryWithoutKeys)
 			}
 			retry = min(2*retry, maxRetry)
 		} else {
@@ -115,30 +114,30 @@ func (s *keySource) run(r *reading) {
 	}
 }
 
-// start returns the reading that is under way, and starts one if none is. The caller holds s.mu.
+// start returns the present reading, or starts one. The caller holds s.mu.
 func (s *keySource) start() *reading {
 	if s.reading != nil {
 		return s.reading
 	}
 	r := &reading{done: make(chan struct{})}
 	if r.err = s.ctx.Err(); r.err != nil {
-		r.patience = s.ctx
+		r.waiting = s.ctx
 		close(r.done)
 		return r
 	}
 	s.reading = r
 	var stop context.CancelFunc
-	r.patience, stop = context.WithTimeout(s.ctx, patience)
+	r.waiting, stop = context.WithTimeout(s.ctx, maxWait)
 	s.work.Go(func() {
 		defer stop()
 		set, err := s.attempt()
 		s.mu.Lock()
-		// One step: who sees the new keys and misses one asks for another reading, not for this.
+		// In one critical section: a request that misses a key among the new ones must not wait for this reading.
 		var withdrawn []*trustedKey
 		if r.err = err; err == nil {
-			var next *keysInForce
-			next, withdrawn = s.inForce.Load().after(set, time.Now())
-			s.inForce.Store(next)
+			var next *activeKeys
+			next, withdrawn = s.active.Load().after(set, time.Now())
+			s.active.Store(next)
 			s.last = set
 		}
 		s.reading = nil
@@ -147,13 +146,13 @@ func (s *keySource) start() *reading {
 			s.withdrawn.Add(int64(len(withdrawn)))
 			s.log.Warn("token keys withdrawn, tokens that they signed are refused", "keys", namesOf(withdrawn))
 		}
-		s.current() // without the keys that are too old
+		s.current() // drops the keys that are too old
 		close(r.done)
 	})
 	return r
 }
 
-// attempt reads the set once, and tells the log how it went.
+// attempt reads and parses the set once, and logs the result.
 func (s *keySource) attempt() (*keySet, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, readTimeout)
 	defer cancel()
@@ -178,23 +177,23 @@ func (s *keySource) attempt() (*keySet, error) {
 	case err != nil && s.current() == nil:
 		s.log.Error("token keys could not be read, tokens cannot be verified", "error", err)
 	case err != nil:
-		s.log.Warn("token keys could not be read anew, the last good ones stay", "error", err)
+		s.log.Warn("token keys could not be refreshed, the last good ones stay", "error", err)
 	case !set.sameContent(last):
 		s.log.Info("token keys read", "keys", set.usable, "unused", set.unused)
 	}
 	return set, err
 }
 
-// current returns the keys that are in force, nil if there are none. It drops those that no good reading has confirmed for too long.
-func (s *keySource) current() *keysInForce {
-	f := s.inForce.Load()
+// current returns the active keys, or nil if there are none. It drops the keys that no successful reading had for maxAge.
+func (s *keySource) current() *activeKeys {
+	f := s.active.Load()
 	if f == nil || !f.hasOlder(s.maxAge, time.Now()) {
 		return f
 	}
 	s.mu.Lock()
-	left, expired := s.inForce.Load().without(s.maxAge, time.Now())
+	left, expired := s.active.Load().without(s.maxAge, time.Now())
 	if len(expired) > 0 {
-		s.inForce.Store(left)
+		s.active.Store(left)
 	}
 	s.mu.Unlock()
 	if len(expired) > 0 {
@@ -205,16 +204,16 @@ func (s *keySource) current() *keysInForce {
 	return left
 }
 
-// KeySetState is how a key set fares that is read while the server runs.
+// KeySetState describes a key set that is read while the server runs. Its counters start at 0 with the process.
 type KeySetState struct {
-	Keys               int       // how many keys of it verify tokens; 0 until it was read, and when all were dropped
-	LastRead           time.Time // when it was last read and found good; the zero time: never
-	Readings, Failures int64     // how often it was read so far, and how often in vain
-	// How many keys were dropped so far: because the issuer withdrew them, and because no good reading had them for too long.
+	Keys               int       // active keys; 0 before the first successful reading and after all were dropped
+	LastRead           time.Time // the last successful reading; zero if there was none
+	Readings, Failures int64     // all readings, and those that failed
+	// Keys that were dropped, because the issuer withdrew them or because no successful reading had them for too long.
 	Withdrawn, Expired int64
 }
 
-// KeySet tells how the verifier's key set fares. It gives false if there is none.
+// KeySet returns the state of the verifier's key set, and false if none is configured.
 func (v *Verifier) KeySet() (KeySetState, bool) {
 	s := v.set
 	if s == nil {
@@ -233,9 +232,9 @@ func (v *Verifier) KeySet() (KeySetState, bool) {
 
 var errUnknownKey = errors.New("the key set has no such key")
 
-// key returns the key that a token's header names, or without a kid the only one for its algorithm. A kid that is not known
-// has the set read anew, once a minute at most, whoever asks. The error is errUnknownKey, or ErrKeysUnavailable as long as
-// there are no keys at all. The caller waits for a reading no longer than until patience is over since its start.
+// key returns the key that a token's header names, or without a kid the only one for its algorithm. An unknown kid causes a
+// reading, at most once a minute over all requests, and key waits for it for at most maxWait from the reading's start. The
+// error is errUnknownKey, or ErrKeysUnavailable while there is no key.
 func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 	keys := s.current()
 	if keys == nil {
@@ -248,9 +247,9 @@ func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 		}
 	}
 	key := keys.find(name, hasKid)
-	// A set has no key of the empty kid, and a token without one would be no better off with other keys of the same provider.
+	// No key has the empty kid. For a token without a kid another reading would not help.
 	if key == nil && hasKid && name.kid != "" {
-		s.ask().wait()
+		s.readForUnknownKid().wait()
 		if keys = s.current(); keys == nil {
 			return nil, ErrKeysUnavailable
 		}
@@ -262,38 +261,38 @@ func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 	return key, nil
 }
 
-// ask returns the reading that an unknown kid may hope for: the one under way, or a new one; nil if the last one that a kid
-// caused is too fresh.
-func (s *keySource) ask() *reading {
+// readForUnknownKid returns the present reading or starts one, for a token with an unknown kid. It returns nil within
+// unknownInterval of the last reading that it started.
+func (s *keySource) readForUnknownKid() *reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading != nil {
 		return s.reading
 	}
-	if now := time.Now(); s.asked.IsZero() || now.Sub(s.asked) >= unknownInterval {
-		s.asked = now
+	if now := time.Now(); s.lastAsked.IsZero() || now.Sub(s.lastAsked) >= unknownInterval {
+		s.lastAsked = now
 		return s.start()
 	}
 	return nil
 }
 
-// wait returns when the reading is done or nobody is to wait for it any longer. A nil reading is done.
+// wait returns when the reading is done or requests no longer wait for it. A nil reading is done.
 func (r *reading) wait() {
 	if r == nil {
 		return
 	}
 	select {
 	case <-r.done:
-	case <-r.patience.Done():
+	case <-r.waiting.Done():
 	}
 }
 
-// keySetReader returns what reads the key set at a place, which is an https URL, an http URL of this machine's own, a file
-// URL or a path, and whether it is a file. Around is Config.Transport.
+// keySetReader returns a function that reads the key set at a place, and whether the place is a file. The place is an https URL,
+// an http URL with a loopback host, a file URL or a path. around is Config.Transport.
 func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper) (read func(context.Context) ([]byte, error), isFile bool, err error) {
 	u, err := url.Parse(place)
 	if err != nil {
-		// The text of err quotes the URL, which may hold a password.
+		// The text of err quotes the URL, which may have a password.
 		return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path")
 	}
 	switch u.Scheme {
@@ -312,7 +311,7 @@ func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper
 			path, err = url.PathUnescape(u.Opaque) // file:keys.json
 		}
 		if err != nil || path == "" || u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) names no file of this machine: a file URL looks like file:///etc/dragoman/jwks.json")
+			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) names no local file: a file URL looks like file:///etc/dragoman/jwks.json")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
 	case "":
@@ -332,19 +331,19 @@ func checkKeySetURL(u *url.URL) error {
 	case u.User != nil:
 		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) has a user name or a password, which is not sent: a key set is public")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json")
+		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json")
 	}
 	return nil
 }
 
-// isLoopback reports whether a host is certainly this machine.
+// isLoopback reports whether a host is localhost or a loopback address.
 func isLoopback(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
 }
 
-// newKeySetClient returns a client that follows no redirects, so that keys are only taken from where the configuration says;
-// for http, one that connects to loopback addresses only, whatever a name resolves to.
+// newKeySetClient returns a client that follows no redirects, so that keys come from the configured URL alone. With
+// loopbackOnly it connects to loopback addresses alone, whatever a name resolves to.
 func newKeySetClient(loopbackOnly bool) *http.Client {
 	dialer := &net.Dialer{Timeout: readTimeout / 2}
 	transport := &http.Transport{
@@ -372,18 +371,18 @@ func newKeySetClient(loopbackOnly bool) *http.Client {
 func fetchKeySet(ctx context.Context, client *http.Client, place string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the key set: %w", err)
+		return nil, fmt.Errorf("fetch the key set: %w", err)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("User-Agent", "dragoman")
 	response, err := client.Do(request)
 	if err != nil {
-		// Without the URL, which says nothing new.
+		// Without the URL, which is configured.
 		var outer *url.Error
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return nil, fmt.Errorf("ask for the key set: %w", err)
+		return nil, fmt.Errorf("fetch the key set: %w", err)
 	}
 	defer response.Body.Close()
 	switch {

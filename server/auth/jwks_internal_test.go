@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// edSet returns a key set with the public half of a fixed key, by this kid.
+// edSet returns a key set with a fixed key under this kid.
 func edSet(kid string) []byte {
 	public := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
 	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q,"kid":%q}]}`, base64.RawURLEncoding.EncodeToString(public), kid)
 }
 
-// slowly is a key set's server that takes its time.
+// slowly is a key set's server that answers after a delay.
 type slowly struct {
 	takes    time.Duration
 	answers  []byte
@@ -45,13 +45,13 @@ func (s *slowly) read(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// TestNobodyWaitsLongForASlowServer holds that requests share one reading of the set and wait two seconds since its start.
-func TestNobodyWaitsLongForASlowServer(t *testing.T) {
+// TestSlowKeySetServer checks that requests share one reading of the set and wait for at most two seconds from its start.
+func TestSlowKeySetServer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		takes time.Duration
-		waits time.Duration // of who asks when the reading starts
+		waits time.Duration // of a request at the start of the reading
 		found bool
 	}{
 		{"fast", time.Second, time.Second, true},
@@ -77,11 +77,11 @@ func TestNobodyWaitsLongForASlowServer(t *testing.T) {
 						if err != nil && !errors.Is(err, errUnknownKey) || err == nil != test.found {
 							t.Errorf("caller %d: %v", i, err)
 						}
-						// Who comes later waits only until the others' patience is over.
+						// A later request waits until the same time.
 						if waited, most := time.Since(began), max(0, test.waits-began.Sub(start)); waited > most {
 							t.Errorf("caller %d waited %s, want %s at most", i, waited, most)
 						}
-						// Known keys are at hand all the while.
+						// Known keys stay available.
 						if _, err := s.key(keyName{"EdDSA", "1"}, true); err != nil && !test.found {
 							t.Errorf("caller %d: known key: %v", i, err)
 						}
@@ -100,8 +100,8 @@ func TestNobodyWaitsLongForASlowServer(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsLongForTheFirstKeys holds the same for a server that was never heard of.
-func TestNobodyWaitsLongForTheFirstKeys(t *testing.T) {
+// TestSlowFirstReading checks the same before the first answer of the server.
+func TestSlowFirstReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &slowly{takes: 3 * time.Second, answers: edSet("1")}
@@ -128,8 +128,8 @@ func TestNobodyWaitsLongForTheFirstKeys(t *testing.T) {
 	})
 }
 
-// TestCloseEndsAReading holds that closing does not wait for a server.
-func TestCloseEndsAReading(t *testing.T) {
+// TestCloseDuringReading checks that close does not wait for the server.
+func TestCloseDuringReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &slowly{takes: time.Hour}
@@ -155,7 +155,7 @@ func TestCloseEndsAReading(t *testing.T) {
 	})
 }
 
-// TestRedirectsAreNotFollowed holds that keys come from the configured URL alone, over TLS that the server proves.
+// TestRedirectsAreNotFollowed checks that keys come from the configured URL alone, over verified TLS.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
@@ -187,10 +187,10 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestLoopbackIsWhereItSays holds that a name which resolves to another machine is not connected to over http.
-func TestLoopbackIsWhereItSays(t *testing.T) {
+// TestHTTPDialsLoopbackOnly checks that a name which resolves to another machine is not connected to over http.
+func TestHTTPDialsLoopbackOnly(t *testing.T) {
 	t.Parallel()
-	// The address is of a network for documentation (RFC 5737): nobody answers there, nor is anybody asked.
+	// The address is reserved for documentation (RFC 5737), and is never dialed.
 	_, err := fetchKeySet(t.Context(), newKeySetClient(true), "http://192.0.2.1/jwks.json")
 	if err == nil || !strings.Contains(err.Error(), "its host is not this machine") {
 		t.Errorf("error %v", err)

@@ -40,7 +40,7 @@ type issuer struct {
 	requests int
 }
 
-// newIssuer starts an issuer. Its goroutines must be none of a synctest bubble's, whose clock would stand still for them.
+// newIssuer starts an issuer. Call it outside a synctest bubble, whose clock would not advance while the issuer listens.
 func newIssuer(t *testing.T, keys ...string) *issuer {
 	t.Helper()
 	i := &issuer{}
@@ -62,7 +62,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, i.body)
 }
 
-// answer is what the issuer answers from now on.
+// answer sets what the issuer answers.
 func (i *issuer) answer(status int, body string, header ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -74,7 +74,7 @@ func (i *issuer) answer(status int, body string, header ...string) {
 
 func (i *issuer) publish(keys ...string) { i.answer(http.StatusOK, jwkSet(keys...)) }
 
-// asked returns how often the issuer was asked since the last time.
+// asked returns how many requests the issuer got since the last call.
 func (i *issuer) asked() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -105,7 +105,7 @@ func jwk(public any, members ...string) string {
 	return "{" + strings.Join(append(own, members...), ",") + "}"
 }
 
-// setConfig is a configuration for a key set.
+// setConfig returns a configuration with a key set.
 func setConfig(place string) auth.Config { return setConfigWith(place, auth.Config{}) }
 
 func setConfigWith(place string, c auth.Config) auth.Config {
@@ -151,13 +151,13 @@ func wantRefused(t testing.TB, v *auth.Verifier, what, token string) {
 	wantUnauthenticated(t, pr, err, token)
 }
 
-// pass lets time pass in a synctest bubble, and what is due then happen.
+// pass advances the clock of a synctest bubble and waits until its goroutines are idle.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// compress returns a text as gzip has it.
+// compress returns a text in gzip format.
 func compress(t testing.TB, text string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -197,9 +197,9 @@ func TestKeySetOfEveryKind(t *testing.T) {
 	}
 }
 
-// TestKeySetKeysThatVerifyNothing holds that a key which is not meant to verify tokens, or which is no secret of the issuer's,
-// does not, and that it takes nothing from the keys beside it.
-func TestKeySetKeysThatVerifyNothing(t *testing.T) {
+// TestKeySetUnusableKeys checks that keys for another purpose, and keys whose secret is public, verify no token, and that the keys
+// beside them do.
+func TestKeySetUnusableKeys(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	rsaKey, p256 := k.rsa.Public(), k.p256.Public()
@@ -257,7 +257,7 @@ func TestKeySetKeysThatVerifyNothing(t *testing.T) {
 	}
 }
 
-// TestKeySetAlgorithmConfusion holds that what everybody knows, the keys of the set, signs nothing.
+// TestKeySetAlgorithmConfusion checks that no token is accepted that was signed with the public keys themselves.
 func TestKeySetAlgorithmConfusion(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
@@ -277,14 +277,14 @@ func TestKeySetAlgorithmConfusion(t *testing.T) {
 			}
 			wantRefused(t, v, "none", segment(`{"alg":"none","kid":"`+kid+`"}`)+"."+segment(payload(fromIssuer))+".")
 		}
-		// Each key by another's kid.
+		// Each key under another key's kid.
 		wantRefused(t, v, "RS256", named(t, jwt.SigningMethodRS256, k.rsa, "2"))
 		wantRefused(t, v, "ES256", named(t, jwt.SigningMethodES256, k.p256, "3"))
 		wantRefused(t, v, "EdDSA", named(t, jwt.SigningMethodEdDSA, k.ed25519, "1"))
 		wantRefused(t, v, "another RSA key", named(t, jwt.SigningMethodRS256, k.otherRSA, "1"))
 		wantAccepted(t, v, "RS256", named(t, jwt.SigningMethodRS256, k.rsa, "1"))
 
-		// A secret is beside the set, whatever kid its tokens have.
+		// The secret verifies HS256 tokens with any kid.
 		token := named(t, jwt.SigningMethodHS256, secret, "1")
 		if c.Secret != nil {
 			wantAccepted(t, v, "HS256", token)
@@ -347,7 +347,7 @@ func TestKeySetRotates(t *testing.T) {
 			t.Errorf("the issuer was asked %d times, want once at the start and once for the new key", n)
 		}
 
-		// The old key stays published for a while, as it should.
+		// The old key stays published for a while.
 		i.publish(old, current)
 		wantRefused(t, v, "new key within the minute", newToken)
 		pass(time.Minute)
@@ -365,7 +365,7 @@ func TestKeySetRotates(t *testing.T) {
 		wantRefused(t, v, "old key, missing from two readings", oldToken)
 		wantAccepted(t, v, "new key", newToken)
 
-		// The same kid for another key is no matter either.
+		// The kid may be reused for another key.
 		i.publish(jwk(k.otherRSA.Public(), `"kid":"new"`))
 		pass(auth.DefaultJWKSRefresh)
 		wantRefused(t, v, "replaced key", newToken)
@@ -396,8 +396,8 @@ func TestKeySetIsReadInTheBackground(t *testing.T) {
 	})
 }
 
-// TestUnknownKidsAskOnceAMinute holds that a storm of tokens with made-up kids is one question a minute to the issuer.
-func TestUnknownKidsAskOnceAMinute(t *testing.T) {
+// TestUnknownKidsAreLimited checks that tokens with unknown kids cause one request a minute to the issuer.
+func TestUnknownKidsAreLimited(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	i := newIssuer(t, jwk(k.p256.Public(), `"kid":"1"`))
@@ -429,7 +429,7 @@ func TestUnknownKidsAskOnceAMinute(t *testing.T) {
 			}
 			pass(40 * time.Second)
 		}
-		// A token that could not be verified with any key does not ask.
+		// A token that no key could verify causes none.
 		for _, header := range []string{`{"alg":"ES256"}`, `{"alg":"EdDSA"}`, `{"alg":"ES256","kid":""}`, `{"alg":"ES256","kid":2}`, `{"alg":"HS256","kid":"2"}`, `{"alg":"none","kid":"2"}`, `{"alg":"ES256","kid":"2","crit":["exp"]}`} {
 			wantRefused(t, v, header, segment(header)+"."+segment(payload(fromIssuer))+".AAAA")
 		}
@@ -439,12 +439,12 @@ func TestUnknownKidsAskOnceAMinute(t *testing.T) {
 	})
 }
 
-// TestKeySetServerInTrouble holds that whatever a server answers, only a good set replaces the last one.
-func TestKeySetServerInTrouble(t *testing.T) {
+// TestKeySetServerErrors checks that only a valid set replaces the last one.
+func TestKeySetServerErrors(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	good, evil := jwk(k.p256.Public(), `"kid":"1"`), jwk(k.rsa.Public(), `"kid":"evil"`)
-	goodToken, evilToken := named(t, jwt.SigningMethodES256, k.p256, "1"), named(t, jwt.SigningMethodRS256, k.rsa, "evil")
+	cachedToken, evilToken := named(t, jwt.SigningMethodES256, k.p256, "1"), named(t, jwt.SigningMethodRS256, k.rsa, "evil")
 	elsewhere := newIssuer(t, evil)
 	for _, test := range []struct {
 		name   string
@@ -483,19 +483,19 @@ func TestKeySetServerInTrouble(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				v := newVerifier(t, setConfigWith(i.url, auth.Config{Log: slog.New(slog.NewTextHandler(&log, nil))}))
-				wantAccepted(t, v, "good key", goodToken)
+				wantAccepted(t, v, "good key", cachedToken)
 
 				i.answer(test.status, test.body, test.header...)
 				wantRefused(t, v, "evil key", evilToken)
-				wantAccepted(t, v, "good key, after a kid that is not known", goodToken)
+				wantAccepted(t, v, "good key, after a kid that is not known", cachedToken)
 				pass(auth.DefaultJWKSRefresh)
 				wantRefused(t, v, "evil key", evilToken)
-				wantAccepted(t, v, "good key, after the set was read again", goodToken)
+				wantAccepted(t, v, "good key, after the set was read again", cachedToken)
 				if i.asked() < 3 {
 					t.Error("the issuer was not asked again")
 				}
 
-				// It is not forgotten that the issuer is in trouble.
+				// The failures are counted.
 				i.publish(good, jwk(k.otherRSA.Public(), `"kid":"2"`))
 				pass(30 * time.Second)
 				wantAccepted(t, v, "new key", named(t, jwt.SigningMethodRS256, k.otherRSA, "2"))
@@ -546,7 +546,7 @@ func TestKeySetNeverRead(t *testing.T) {
 		if err := v.Ready(); !errors.Is(err, auth.ErrKeysUnavailable) {
 			t.Errorf("Ready = %v", err)
 		}
-		// Who has no token that could ever be good is told so, and the secret is no part of the set.
+		// Tokens that no key set would make valid are refused as such, and the secret works without the set.
 		if _, err := v.Verify(nil); !errors.Is(err, auth.ErrTokenMissing) {
 			t.Errorf("no token: %v", err)
 		}
@@ -554,7 +554,7 @@ func TestKeySetNeverRead(t *testing.T) {
 		wantRefused(t, v, "unsigned", segment(`{"alg":"none","kid":"1"}`)+"."+segment(payload(fromIssuer))+".")
 		wantAccepted(t, v, "HS256", signed(t, payload(fromIssuer)))
 
-		// Nobody can be served meanwhile, so it is asked often; the first times later and later.
+		// Without any key the intervals double from one second and stay short.
 		i.asked()
 		pass(time.Minute)
 		if n := i.asked(); n != 16 {
@@ -573,7 +573,7 @@ func TestKeySetNeverRead(t *testing.T) {
 	})
 }
 
-func TestKeySetServerNobodyVouchesFor(t *testing.T) {
+func TestKeySetServerWithUntrustedCertificate(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	i := &issuer{}
@@ -638,7 +638,7 @@ func TestKeySetFile(t *testing.T) {
 	}
 }
 
-func TestKeySetFileThatIsNoneAtTheStart(t *testing.T) {
+func TestKeySetFileInvalidAtStart(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"", "canary", jwkSet(), jwkSet(jwk(secret, `"kid":"1"`)), jwkSet(jwk(issuerKeys().p256.Public())) + strings.Repeat(" ", 1<<20)} {
 		path := filepath.Join(t.TempDir(), "jwks.json")

@@ -19,29 +19,29 @@ const (
 	minRSABits     = 2048 // RFC 7518, section 3.3
 )
 
-const remedySecret = "set --jwt-secret (DRAGOMAN_JWT_SECRET) to one that `openssl rand -base64 48` has made" // #nosec G101 -- it is a sentence
+const remedySecret = "set --jwt-secret (DRAGOMAN_JWT_SECRET) to the output of `openssl rand -base64 48`" // #nosec G101 -- it is a sentence
 
-// checkSecret refuses a secret that anyone could guess or already knows.
+// checkSecret refuses a secret that can be guessed or is public.
 func checkSecret(secret []byte) error {
 	if len(secret) < minSecretBytes {
 		return fmt.Errorf("the secret has %d bytes and needs at least %d: "+remedySecret, len(secret), minSecretBytes)
 	}
-	// The public key, given as the secret by mistake, would let everybody who knows it sign tokens.
+	// With the public key as the secret by mistake, anyone could sign tokens.
 	if bytes.Contains(secret, []byte("-----BEGIN ")) {
 		return errors.New("the secret is a PEM file, where random bytes are expected: " + remedySecret + ", or name a public key with --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE)")
 	}
 	return nil
 }
 
-// parsePublicKey reads the one public key in a PEM file and returns it with the one algorithm that tokens signed by its
-// private half may have. Of a certificate only the key is used: its names, dates and issuer mean nothing here.
+// parsePublicKey returns the public key in a PEM file, and the only algorithm that it verifies. Of a certificate it uses the
+// key alone and ignores names, dates and issuer.
 func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	block, rest := pem.Decode(file)
 	if block == nil {
-		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds no PEM block")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) has no PEM block")
 	}
 	if more, _ := pem.Decode(rest); more != nil {
-		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds more than one PEM block, and which of them is meant is not clear")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) has more than one PEM block: leave only the key that signs tokens")
 	}
 
 	var key any
@@ -57,9 +57,9 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 			key = certificate.PublicKey
 		}
 	case "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY":
-		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds a private key, which this server must not have")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) has a private key, which this server must not have: give it the public key")
 	default:
-		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) must hold a PUBLIC KEY, an RSA PUBLIC KEY or a CERTIFICATE")
+		return nil, nil, errors.New("the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) must have a PUBLIC KEY, an RSA PUBLIC KEY or a CERTIFICATE")
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE): %w", err)
@@ -72,8 +72,7 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	return method, key, nil
 }
 
-// methodOf returns the one algorithm that tokens signed by a public key's private half may have, or an error that says why
-// there is none.
+// methodOf returns the only algorithm that a public key verifies, or an error that says why there is none.
 func methodOf(key any) (jwt.SigningMethod, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

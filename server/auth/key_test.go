@@ -23,7 +23,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 )
 
-// issuerKeys are private keys of every kind that an issuer might have.
+// issuerKeys are private keys of each kind that an issuer may have.
 var issuerKeys = sync.OnceValue(func() (k struct {
 	rsa, otherRSA, smallRSA *rsa.PrivateKey
 	p256, p384              *ecdsa.PrivateKey
@@ -51,7 +51,7 @@ func block(kind string, der []byte) []byte {
 
 func pkix(public any) []byte { return block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(public))) }
 
-// certificate returns a certificate of the key that expired long ago: only the key in it matters.
+// certificate returns an expired certificate of the key. Only its key is used.
 func certificate(key crypto.Signer) []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1, 0)}
 	return block("CERTIFICATE", must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)))
@@ -99,7 +99,7 @@ func TestPublicKeyFiles(t *testing.T) {
 	}
 }
 
-// TestAlgorithmConfusion holds that a key verifies its own algorithm and no other, whatever the token's header says.
+// TestAlgorithmConfusion checks that a key verifies its own algorithm and no other that a token's header names.
 func TestAlgorithmConfusion(t *testing.T) {
 	k := issuerKeys()
 	files := map[string][]byte{
@@ -131,7 +131,7 @@ func TestAlgorithmConfusion(t *testing.T) {
 		"None":                  segment(`{"alg":"None"}`) + "." + segment(claims) + ".",
 		"zero ES256":            segment(`{"alg":"ES256"}`) + "." + segment(claims) + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64)),
 	}
-	// Whoever knows the public key has these as HMAC keys.
+	// HMAC keys that anyone with the public key can make.
 	for name, file := range files {
 		block, _ := pem.Decode(file)
 		tokens["HS256 with the PEM of "+name] = forged(jwt.SigningMethodHS256, file, "HS256")
@@ -170,7 +170,7 @@ func TestAlgorithmConfusion(t *testing.T) {
 	}
 }
 
-func TestNewVerifierRefusesWhatCannotBe(t *testing.T) {
+func TestInvalidConfigurations(t *testing.T) {
 	k := issuerKeys()
 	good := pkix(k.p256.Public())
 	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader))
@@ -201,8 +201,8 @@ func TestNewVerifierRefusesWhatCannotBe(t *testing.T) {
 		{"key set with password", setConfig("https://ada:canary@id.example.com/"), "user name or a password"},
 		{"key set of another scheme", setConfig("ftp://id.example.com/canary"), "must begin with https://"},
 		{"key set, broken URL", setConfig("https://id.example.com:canary/"), "neither a URL nor a path"},
-		{"key set, file of another machine", setConfig("file://canary/jwks.json"), "names no file of this machine"},
-		{"key set, no file", setConfig("file:"), "names no file of this machine"},
+		{"key set, file of another machine", setConfig("file://canary/jwks.json"), "names no local file"},
+		{"key set, no file", setConfig("file:"), "names no local file"},
 		{"key set, file not there", setConfig("testdata/none.json"), "the JWKS file cannot be used"},
 		{"key set, file a directory", setConfig("."), "the JWKS file cannot be used"},
 		{"no issuer", auth.Config{PublicKeyPEM: good, Audience: "b"}, "needs an issuer and an audience"},
@@ -216,7 +216,7 @@ func TestNewVerifierRefusesWhatCannotBe(t *testing.T) {
 		{"private key, PKCS #8", keyConfig(block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(k.p256)))), "private key"},
 		{"private key, PKCS #1", keyConfig(block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.rsa))), "private key"},
 		{"private key, SEC 1", keyConfig(block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(k.p256)))), "private key"},
-		{"another block", keyConfig(block("CANARY", []byte("canary"))), "must hold a PUBLIC KEY"},
+		{"another block", keyConfig(block("CANARY", []byte("canary"))), "must have a PUBLIC KEY"},
 		{"broken key", keyConfig(block("PUBLIC KEY", []byte("canary"))), "reading the public key file"},
 		{"broken PKCS #1 key", keyConfig(block("RSA PUBLIC KEY", []byte("canary"))), "reading the public key file"},
 		{"broken certificate", keyConfig(block("CERTIFICATE", []byte("canary"))), "reading the public key file"},
@@ -239,8 +239,8 @@ func TestNewVerifierRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
-// TestVerifierKeepsItsSecret holds that a caller may overwrite the secret it handed over.
-func TestVerifierKeepsItsSecret(t *testing.T) {
+// TestSecretIsCopied checks that a caller may overwrite the secret that it passed.
+func TestSecretIsCopied(t *testing.T) {
 	mine := bytes.Clone(secret)
 	v := newVerifier(t, auth.Config{Secret: mine})
 	clear(mine)

@@ -13,35 +13,35 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// keyMethods are the algorithms that keys of a set verify, as methodOf gives them. HS256 is none of them.
+// keyMethods are the algorithms that methodOf returns for keys of a set. HS256 is not among them.
 var keyMethods = []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodES256, jwt.SigningMethodEdDSA}
 
-// keySet is what one reading of a JSON Web Key Set (RFC 7517) has to verify tokens with.
+// keySet has the keys of a JSON Web Key Set (RFC 7517) that can verify tokens.
 type keySet struct {
-	all     []publicKey      // each key once by each of its names; without a kid where that names several keys
-	shared  map[keyName]bool // names of several keys, which therefore name none
+	all     []publicKey      // each key once for each of its names; without a kid that several keys share
+	shared  map[keyName]bool // names that several keys share, which therefore name none
 	keys    map[keyName]any
-	usable  int      // how many different keys of the set can verify tokens
-	unused  []string // why a key of the set is none of keys, a sentence each, for the log
+	usable  int      // the number of different keys that can verify tokens
+	unused  []string // sentences for the log, each about a key that is not used
 	content []byte   // as read
 }
 
-// keyName is what a token's header says of its key. A kid names one key of an algorithm, and may name one of another
-// algorithm as well (RFC 7517, section 4.5).
+// keyName identifies a key in a token's header. A kid names one key for an algorithm, and may name another for another
+// algorithm (RFC 7517, section 4.5).
 type keyName struct{ algorithm, kid string }
 
 // publicKey is a key that verifies tokens of one algorithm.
 type publicKey struct {
 	keyName
 	public      any
-	fingerprint string // equal for equal keys
+	fingerprint string // equal if the keys are
 }
 
-// maxUnusedKeys bounds how many of a set's unused keys are told about.
+// maxUnusedKeys is how many of a set's unused keys are logged.
 const maxUnusedKeys = 8
 
-// parseKeySet reads a JWK Set. Keys that cannot verify a token are passed over, as RFC 7517, section 5, asks; a set in which
-// no other is left is an error.
+// parseKeySet parses a JWK Set. It skips keys that cannot verify a token, as RFC 7517, section 5, requires. A set without
+// another key is an error.
 func parseKeySet(content []byte) (*keySet, error) {
 	var members struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -56,12 +56,12 @@ func parseKeySet(content []byte) (*keySet, error) {
 	for i, text := range members.Keys {
 		name, key, err := parseKey(text)
 		if err != nil {
-			s.pass(fmt.Sprintf("key %d of the set: %s", i+1, err))
+			s.skip(fmt.Sprintf("key %d of the set: %s", i+1, err))
 			continue
 		}
 		print, err := fingerprint(key)
 		if err != nil {
-			s.pass(fmt.Sprintf("key %d of the set: %s", i+1, err))
+			s.skip(fmt.Sprintf("key %d of the set: %s", i+1, err))
 			continue
 		}
 		if known[name.algorithm] == nil {
@@ -82,7 +82,7 @@ func parseKeySet(content []byte) (*keySet, error) {
 	}
 	for name := range s.shared {
 		delete(s.keys, name)
-		s.pass(fmt.Sprintf("several keys for %s have the same kid, and which of them it names is not clear", name.algorithm))
+		s.skip(fmt.Sprintf("several keys for %s have the same kid, so that it names none of them", name.algorithm))
 	}
 	for i, k := range s.all {
 		if s.shared[k.keyName] {
@@ -98,14 +98,14 @@ func parseKeySet(content []byte) (*keySet, error) {
 	return s, nil
 }
 
-// pass notes why a key is passed over.
-func (s *keySet) pass(reason string) {
+// skip records why a key is skipped.
+func (s *keySet) skip(reason string) {
 	if len(s.unused) < maxUnusedKeys {
 		s.unused = append(s.unused, reason)
 	}
 }
 
-// fingerprint returns a text that two public keys share if they are equal.
+// fingerprint returns the same text for equal public keys, and different texts for others.
 func fingerprint(key any) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -114,15 +114,13 @@ func fingerprint(key any) (string, error) {
 	return string(der), nil
 }
 
-// secretMembers are what a JWK has that is more than a public key (RFC 7518, section 6; RFC 9964).
+// secretMembers are the members of symmetric and private keys (RFC 7518, section 6; RFC 9964).
 var secretMembers = []string{"k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"}
 
-// publicMembers are what a JWK's public key is made of. Whatever else describes it, such as a certificate in x5c, means
-// nothing here, as it does not in a PEM file.
+// publicMembers are the members of a public key. Others, such as a certificate in x5c, are ignored.
 var publicMembers = []string{"kty", "crv", "n", "e", "x", "y"}
 
-// parseKey reads one JWK that can verify tokens and returns its kid, empty if it has none, with the one algorithm that it
-// verifies.
+// parseKey parses a JWK that can verify tokens. The name has its kid, empty if there is none, and the algorithm that it verifies.
 func parseKey(text jsontext.Value) (keyName, any, error) {
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(text, &members); err != nil || members == nil {
@@ -135,9 +133,9 @@ func parseKey(text jsontext.Value) (keyName, any, error) {
 		}
 	}
 	for _, name := range secretMembers {
-		// A symmetric key, or one whose private half is published: whoever reads the set could sign with it.
+		// A symmetric key, or one with its private half: every reader of the set could sign with it.
 		if _, ok := members[name]; ok {
-			return keyName{}, nil, fmt.Errorf("it holds the secret member %s", name)
+			return keyName{}, nil, fmt.Errorf("it has the secret member %s", name)
 		}
 	}
 	method, key, err := parsePublicMembers(public)
@@ -163,7 +161,7 @@ func parsePublicMembers(public map[string]jsontext.Value) (jwt.SigningMethod, an
 	err = key.UnmarshalJSON(text)
 	switch {
 	case errors.Is(err, jose.ErrUnsupportedKeyType):
-		return nil, nil, errors.New("its kty or crv is none that verifies tokens")
+		return nil, nil, errors.New("its kty or crv is not supported")
 	case err != nil:
 		return nil, nil, errors.New("its members do not make a public key")
 	}
@@ -171,8 +169,8 @@ func parsePublicMembers(public map[string]jsontext.Value) (jwt.SigningMethod, an
 	return method, key.Key, err
 }
 
-// checkPurpose refuses a key that its owner has meant for something else: its use, its key_ops and its alg, where it has
-// them, are to be a signature's, to verify one, and the algorithm (RFC 7517, sections 4.2 to 4.4).
+// checkPurpose refuses a key that is for another purpose: use must be sig, key_ops must have verify, and alg must be the
+// algorithm, if they are there (RFC 7517, sections 4.2 to 4.4).
 func checkPurpose(members map[string]jsontext.Value, algorithm string) error {
 	var use, alg string
 	var operations []string
@@ -183,12 +181,12 @@ func checkPurpose(members map[string]jsontext.Value, algorithm string) error {
 		return errors.New("its key_ops do not have verify")
 	}
 	if value, ok := members["alg"]; ok && (!readText(&alg)(value) || alg != algorithm) {
-		return fmt.Errorf("its alg is not %s, the one that a key of its type verifies", algorithm)
+		return fmt.Errorf("its alg is not %s, the only one for a key of its type", algorithm)
 	}
 	return nil
 }
 
-// sameContent reports whether the set was read from the same bytes as another, which may be nil.
+// sameContent reports whether both sets were parsed from the same bytes. other may be nil.
 func (s *keySet) sameContent(other *keySet) bool {
 	return other != nil && bytes.Equal(s.content, other.content)
 }

@@ -26,60 +26,58 @@ var passwordParams = argon2id.Params{
 	KeyLength:   32,
 }
 
-// Passwords hashes and checks users' passwords with argon2id (RFC 9106). A hash carries its salt and parameters in the PHC string
-// format, "$argon2id$v=19$m=...". Passwords are bytes: what a client sends is neither trimmed nor normalized.
+// Passwords hashes and verifies users' passwords with argon2id (RFC 9106). A hash contains its salt and parameters in the PHC
+// string format, "$argon2id$v=19$m=...". Passwords are bytes: what a client sends is neither trimmed nor normalized.
 //
-// As every computation takes a core and 19 MiB, no more run at once than Go uses CPUs; others wait, as long as their context
-// lets them, and fairly between customers (see [Passwords.Of]). So a process has one Passwords. It is safe for concurrent use.
+// A computation takes a core and 19 MiB. A semaphore therefore runs at most GOMAXPROCS of them at once; others wait until their
+// context is done, and customers take turns (see [Passwords.Of]). A process needs one Passwords. It is safe for concurrent use.
 type Passwords struct {
 	params argon2id.Params
 	slots  *semaphore.Semaphore
-	dummy  string // a hash that costs what another costs, for users without a password
+	dummy  string // a hash as expensive as any other, for users without a password
 
 	computed atomic.Int64
 	attempts *attempts
 }
 
-// maxHashesWaiting is how many computations may wait, of one customer and of all.
+// maxHashesWaiting bounds how many computations wait.
 var maxHashesWaiting = semaphore.Bounds{Tenant: 256, All: 2048}
 
 // NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
 // 32-byte key.
 func NewPasswords() *Passwords { return newPasswords(passwordParams) }
 
-// NewCheapPasswords returns Passwords with the smallest parameters that argon2id has. It is for tests, which would otherwise spend
-// their time here; its hashes protect nobody.
+// NewCheapPasswords returns Passwords with the smallest parameters of argon2id, for fast tests. Its hashes are not secure.
 func NewCheapPasswords() *Passwords {
 	params := passwordParams
 	params.Memory, params.Iterations = 8, 1
 	return newPasswords(params)
 }
 
-// NewBusyPasswords returns Passwords that have all they can do for ever, so that whatever is asked of them waits until its
-// context ends. It is for tests of what comes of that.
+// NewBusyPasswords returns Passwords without a free slot, so that every call waits until its context is done. It is for tests of
+// such timeouts.
 func NewBusyPasswords() *Passwords {
 	p := NewCheapPasswords()
 	for range p.slots.Load().Slots {
-		_ = p.slots.Acquire(context.Background(), 0) // there is room
+		_ = p.slots.Acquire(context.Background(), 0) // a slot is free
 	}
 	return p
 }
 
 func newPasswords(params argon2id.Params) *Passwords {
-	// Any salt and key will do, because nobody is told whether they match.
+	// Any salt and key will do: Verify never reports that they match.
 	salt, key := make([]byte, params.SaltLength), make([]byte, params.KeyLength)
 	return &Passwords{
 		params:   params,
 		attempts: newAttempts(),
-		// Unlike NumCPU, GOMAXPROCS heeds a container's CPU limit, which its memory limit tends to go with.
+		// GOMAXPROCS respects a container's CPU limit, which tends to go with its memory limit. NumCPU does not.
 		slots: semaphore.New(runtime.GOMAXPROCS(0), maxHashesWaiting),
 		dummy: fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, params.Memory, params.Iterations, params.Parallelism,
 			base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)),
 	}
 }
 
-// CustomerPasswords are Passwords as they are used for one customer's users: of those who wait, each customer's are let in in
-// turn.
+// CustomerPasswords are Passwords for one customer's users. Among the waiting, customers take turns.
 type CustomerPasswords struct {
 	*Passwords
 	customer int64
@@ -88,18 +86,18 @@ type CustomerPasswords struct {
 // Of returns p for the users of the customer with this id.
 func (p *Passwords) Of(customer int64) CustomerPasswords { return CustomerPasswords{p, customer} }
 
-// Hash is that of [CustomerPasswords], for nobody's users.
+// Hash is [CustomerPasswords.Hash] for no customer.
 func (p *Passwords) Hash(ctx context.Context, plain string) (string, error) {
 	return p.Of(0).Hash(ctx, plain)
 }
 
-// Verify is that of [CustomerPasswords], for nobody's users.
+// Verify is [CustomerPasswords.Verify] for no customer.
 func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
 	return p.Of(0).Verify(ctx, plain, hash)
 }
 
-// Hash returns the argon2id hash of a password under a new random salt. It does not judge the password; see [PasswordProblem]. Its
-// only errors are the context's, whose end it notices while it waits, not while it computes, and semaphore.ErrFull.
+// Hash returns the argon2id hash of a password with a new random salt. It does not check the password's strength; see
+// [PasswordProblem]. Its errors are the context's, if that is done before the computation starts, and semaphore.ErrFull.
 func (p CustomerPasswords) Hash(ctx context.Context, plain string) (string, error) {
 	if err := p.slots.Acquire(ctx, p.customer); err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
@@ -114,13 +112,12 @@ func (p CustomerPasswords) Hash(ctx context.Context, plain string) (string, erro
 	return hash, nil
 }
 
-// Verify reports whether hash is one of the password. A nil hash, of a user who has no password, is never one, and takes
-// as long to refuse as a wrong password does (a hash made with other parameters takes the time that those cost). It returns
-// an error if the context ends while it waits, if too many wait already, or if the hash is none, or one too weak or too
-// expensive to be ours.
+// Verify reports whether hash is a hash of the password. With a nil hash, for a user without a password, it returns false after
+// the time that a wrong password takes. (A hash with other parameters takes its own time.) It returns an error if the context
+// is done before the computation starts, if too many wait, and for a hash that is malformed, too weak or too expensive.
 func (p CustomerPasswords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
 	if err := p.slots.Acquire(ctx, p.customer); err != nil {
-		return false, fmt.Errorf("checking a password: %w", err)
+		return false, fmt.Errorf("verifying a password: %w", err)
 	}
 	defer p.slots.Release()
 
@@ -129,33 +126,33 @@ func (p CustomerPasswords) Verify(ctx context.Context, plain string, hash *strin
 		against = *hash
 	}
 	if err := checkHash(against); err != nil {
-		return false, fmt.Errorf("checking a password: %w", err)
+		return false, fmt.Errorf("verifying a password: %w", err)
 	}
 	p.computed.Add(1)
 	match, err := argon2id.ComparePasswordAndHash(plain, against)
 	if err != nil {
-		return false, fmt.Errorf("checking a password: %w", err)
+		return false, fmt.Errorf("verifying a password: %w", err)
 	}
 	return match && hash != nil, nil
 }
 
-// Computed returns how many hashes were computed so far, to be stored or to be compared: what passwords have cost.
+// Computed returns how many hashes were computed, to store them or to compare them.
 func (p *Passwords) Computed() int64 { return p.computed.Load() }
 
-// PasswordLoad is how much Passwords have to do at a moment.
+// PasswordLoad is the present load of Passwords.
 type PasswordLoad struct {
-	Running, Max int   // computations: how many run, and how many may
-	Waiting      int64 // and how many wait for those
+	Running, Max int   // computations that run, and that may run at once
+	Waiting      int64 // computations that wait for a slot
 }
 
-// Load tells how much p has to do.
+// Load returns the present load.
 func (p *Passwords) Load() PasswordLoad {
 	load := p.slots.Load()
 	return PasswordLoad{Running: load.Running, Max: load.Slots, Waiting: int64(load.Waiting)}
 }
 
-// checkHash refuses a stored hash that argon2id.ComparePasswordAndHash (1.0.0) would believe: with an empty key every
-// password matches, with no iterations or lanes it panics, and with the parameters' maxima it takes terabytes.
+// checkHash refuses stored hashes that argon2id.ComparePasswordAndHash (1.0.0) would take: with an empty key every password
+// matches, without iterations or lanes it panics, and with the largest parameters it needs terabytes.
 func checkHash(hash string) error {
 	params, _, _, err := argon2id.DecodeHash(hash)
 	switch {
@@ -169,11 +166,11 @@ func checkHash(hash string) error {
 	return nil
 }
 
-// PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or ""
-// if nothing is (SEMANTICS.md, "PUT"). It must have
+// PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or "" if it
+// is good (SEMANTICS.md, "PUT"). A password must have
 //
 //   - 8 to 128 characters, that is Unicode code points, as JSON Schema counts them;
-//   - a lower-case and an upper-case letter of any script, since the rule confines to ASCII the symbol only;
+//   - a lower-case and an upper-case letter of any script, since the rule limits only the symbol to ASCII;
 //   - a symbol: printable ASCII that is neither a letter, a digit nor the space.
 func PasswordProblem(plain string) string {
 	var lower, upper, symbol bool

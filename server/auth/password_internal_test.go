@@ -14,8 +14,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
-// TestNoPasswordCostsAsMuch holds that what a user without a password is checked against costs what another's hash costs.
-func TestNoPasswordCostsAsMuch(t *testing.T) {
+// TestDummyHashParameters checks that the hash for users without a password is as expensive as any other.
+func TestDummyHashParameters(t *testing.T) {
 	for _, p := range []*Passwords{NewPasswords(), NewCheapPasswords()} {
 		params, _, _, err := argon2id.DecodeHash(p.dummy)
 		if err != nil {
@@ -30,9 +30,9 @@ func TestNoPasswordCostsAsMuch(t *testing.T) {
 	}
 }
 
-// TestPasswordsWaitTheirTurn holds that no more are computed at once than there are slots, and that waiting ends with the
-// context. Time is synctest's.
-func TestPasswordsWaitTheirTurn(t *testing.T) {
+// TestPasswordsWaitForSlots checks that at most as many computations run as there are slots, and that waiting ends with the
+// context. It runs in a synctest bubble.
+func TestPasswordsWaitForSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewCheapPasswords()
 		if got, want := p.Load().Max, runtime.GOMAXPROCS(0); got != want {
@@ -74,8 +74,8 @@ func TestPasswordsWaitTheirTurn(t *testing.T) {
 	})
 }
 
-// TestPasswordsAreFairBetweenCustomers: of 100 passwords of one customer and one of another that came last, the other's is
-// the second.
+// TestPasswordsAreFairBetweenCustomers checks that the password of another customer, queued behind 100 of one customer, is the
+// second.
 func TestPasswordsAreFairBetweenCustomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewCheapPasswords()
@@ -105,7 +105,7 @@ func TestPasswordsAreFairBetweenCustomers(t *testing.T) {
 		})
 		p.slots.Release()
 		all.Wait()
-		// Others may have been computed before this one could look.
+		// Others may have been computed in between.
 		if first > 20 {
 			t.Errorf("the other customer's was number %d", first)
 		}

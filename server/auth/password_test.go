@@ -40,7 +40,7 @@ func TestPasswordRoundTrip(t *testing.T) {
 	})
 }
 
-func TestPasswordHashCarriesItsParameters(t *testing.T) {
+func TestPasswordHashParameters(t *testing.T) {
 	ctx := context.Background()
 	hash, err := auth.NewPasswords().Hash(ctx, "Correct-horse")
 	if err != nil {
@@ -49,13 +49,13 @@ func TestPasswordHashCarriesItsParameters(t *testing.T) {
 	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Errorf("hash %q has other parameters than OWASP's", hash)
 	}
-	// Whatever parameters it is made with now, a hash made with others is still checked with its own.
+	// A hash with other parameters is verified with its own.
 	if ok, err := auth.NewCheapPasswords().Verify(ctx, "Correct-horse", &hash); !ok || err != nil {
 		t.Errorf("Verify = %v, %v", ok, err)
 	}
 }
 
-func TestPasswordHashesThatAreNone(t *testing.T) {
+func TestInvalidPasswordHashes(t *testing.T) {
 	p, ctx := auth.NewCheapPasswords(), context.Background()
 	const salt, key = "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	good := "$argon2id$v=19$m=8,t=1,p=1$" + salt + "$" + key
@@ -96,7 +96,7 @@ func TestPasswordHashesThatAreNone(t *testing.T) {
 	}
 }
 
-func TestPasswordsObeyTheContext(t *testing.T) {
+func TestPasswordsContext(t *testing.T) {
 	p := auth.NewCheapPasswords()
 	hash, err := p.Hash(t.Context(), "Correct-horse")
 	if err != nil {
@@ -104,7 +104,7 @@ func TestPasswordsObeyTheContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for range 50 { // every time, not by chance
+	for range 50 { // must never depend on chance
 		if _, err := p.Hash(ctx, "Correct-horse"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("Hash: %v", err)
 		}
@@ -116,7 +116,7 @@ func TestPasswordsObeyTheContext(t *testing.T) {
 	}
 }
 
-func TestPasswordsTogether(t *testing.T) {
+func TestPasswordsConcurrently(t *testing.T) {
 	p := auth.NewCheapPasswords()
 	var all sync.WaitGroup
 	for range 200 {

@@ -8,46 +8,46 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// The roles that mean more than their rank (SEMANTICS.md, "Who may do what").
+// The roles with rights beyond their rank (SEMANTICS.md, "Who may do what").
 const (
 	roleAdmin        = "ROLE_ADMIN"
 	roleCompanyAdmin = "ROLE_COMPANY_ADMIN"
 )
 
-// rankManager is the rank from which on a role is about managing other users: ROLE_COMPANY_ADMIN's.
+// rankManager is the lowest rank that manages other users, that of ROLE_COMPANY_ADMIN.
 const rankManager = 2
 
-// Policy decides who may do what, by the table of that name in SEMANTICS.md. Nothing else in the program does, but for the
-// order in which its questions are asked, which is the dialects'.
+// Policy implements the table "Who may do what" of SEMANTICS.md. Nothing else in the program decides this; the dialects choose
+// only the order of the checks.
 //
-// It answers about customers and users that the caller has loaded; whether a company belongs to a customer, and a user to a
-// customer, is decided by the store's queries.
+// Its methods take customers and users that the caller has loaded. The store's queries decide whether a company or a user
+// belongs to a customer.
 type Policy struct {
 	Roles *store.Catalogue // required; the ranks of the roles
 }
 
 // PlatformAdministrator reports whether the principal administers the whole platform: it has ROLE_ADMIN, and its customer claim
-// is [AllCustomers]. Neither is enough alone, so that a claim that is missing or misspelt never widens what a token is for.
+// is [AllCustomers]. It needs both, so that a missing or misspelt claim never widens a token's scope.
 func (p Policy) PlatformAdministrator(pr Principal) bool {
 	return pr.hasAuthority(roleAdmin) && pr.allCustomers
 }
 
-// MayAskForMany reports whether the principal may ask about no customer in particular and be shown what [Policy.Scope] has: it is
-// the platform's administrator, or its token names a customer. Any other is refused, as it is on every customer's own paths: an
-// empty answer would hide that the claim is missing, misspelt or empty.
+// MayAskForMany reports whether the principal may read over several customers, within [Policy.Scope]: it is the platform's
+// administrator, or its token names a customer. Others are refused, as on paths with a customer: an empty answer would hide that
+// the claim is missing, misspelt or empty.
 func (p Policy) MayAskForMany(pr Principal) bool {
 	return p.PlatformAdministrator(pr) || len(pr.customers) > 0
 }
 
-// Covers reports whether c is one of the principal's customers: the token names it by its Long or by its UUID, or the
-// principal is the platform's administrator. It says nothing about what the principal may do there; see [Policy.Permits].
+// Covers reports whether c is one of the principal's customers: the token names its Long or its UUID, or the principal is the
+// platform's administrator. [Policy.Permits] decides what the principal may do there.
 func (p Policy) Covers(pr Principal, c store.Customer) bool {
 	return p.CoversID(pr, c.ID) || p.CoversUUID(pr, c.UUID)
 }
 
-// CoversID is [Policy.Covers] for a Long that no customer has. A token that names it is allowed to learn that there is
-// nothing; to any other, a missing customer and another's customer are the same refusal. For a customer that exists use
-// Covers, since the token may name it by its UUID.
+// CoversID is [Policy.Covers] for a Long that no customer has. Only a token that names it may learn that the customer does not
+// exist; other tokens get the same refusal as for a foreign customer. For a customer that exists use Covers, since the token may
+// name its UUID.
 func (p Policy) CoversID(pr Principal, id int64) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{id: id})
 }
@@ -57,7 +57,7 @@ func (p Policy) CoversUUID(pr Principal, id uuid.UUID) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{uuid: id})
 }
 
-// Scope gives all customers that [Policy.Covers] grants the principal, as a reader of the change feed names them.
+// Scope returns the customers that [Policy.Covers] grants the principal, as a scope of the change feed.
 func (p Policy) Scope(pr Principal) store.FeedScope {
 	scope := store.FeedScope{All: p.PlatformAdministrator(pr)}
 	for _, c := range pr.customers {
@@ -70,8 +70,8 @@ func (p Policy) Scope(pr Principal) store.FeedScope {
 	return scope
 }
 
-// Permits reports whether the principal has a permission within the customers that [Policy.Covers] grants it: the token
-// has it among its permissions, or ROLE_COMPANY_ADMIN or ROLE_ADMIN, which have all three, among its authorities.
+// Permits reports whether the principal has a permission within the customers that [Policy.Covers] grants it: the token has the
+// permission, or one of the authorities ROLE_COMPANY_ADMIN and ROLE_ADMIN, which include all permissions.
 func (p Policy) Permits(pr Principal, perm Permission) bool {
 	switch perm {
 	case PermissionRead, PermissionWrite, PermissionCreate:
@@ -82,9 +82,8 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 	return false
 }
 
-// Rank returns how high the principal stands: the highest rank among its authorities, where names that the catalogue does
-// not have count 0. If the token has no such claim, as Worth's have none, it is 2 for one with [PermissionWrite], since
-// managing users is what sets a CRO apart, and 0 for any other.
+// Rank returns the principal's rank: the highest rank among its authorities, of which unknown ones count 0. If the token has no
+// authorities claim, as Worth's, the rank is 2 with [PermissionWrite], since managing users distinguishes a CRO, and else 0.
 func (p Policy) Rank(pr Principal) int {
 	if !pr.namesAuthorities {
 		if pr.hasPermission(PermissionWrite) {
@@ -101,48 +100,47 @@ func (p Policy) Rank(pr Principal) int {
 	return rank
 }
 
-// Manages reports whether the principal is of rank 2 or above. Such callers replace a password without giving the present one
+// Manages reports whether the principal's rank is 2 or above. Such callers replace a password without the present one
 // (SEMANTICS.md, "Testinium's update: PUT").
 func (p Policy) Manages(pr Principal) bool { return p.Rank(pr) >= rankManager }
 
-// SeesAccessToken reports whether the principal is shown the access token of a user who holds these roles: its rank is at
-// least theirs. A role that the catalogue does not have is above everybody's.
-func (p Policy) SeesAccessToken(pr Principal, held store.RoleSet) bool {
-	known := p.Roles.In(held)
-	if len(known) != len(held.IDs()) {
+// SeesAccessToken reports whether the principal may see the access token of a user with these roles: its rank is at least
+// theirs. A role that the catalogue does not have ranks above all.
+func (p Policy) SeesAccessToken(pr Principal, roles store.RoleSet) bool {
+	known := p.Roles.In(roles)
+	if len(known) != len(roles.IDs()) {
 		return false
 	}
-	return p.Rank(pr) >= p.Roles.Rank(held)
+	return p.Rank(pr) >= p.Roles.Rank(roles)
 }
 
-// CheckWrite returns nil if the principal's rank allows it to turn the user before into the user after, else a
-// [*ForbiddenError]. It is refused
+// CheckWrite returns nil if the principal's rank permits the change of a user from before to after, else a [*ForbiddenError].
+// It refuses
 //
-//   - to write at all, even what changes nothing, to a user who holds a role of rank 2 or above that is above the
-//     principal's own rank;
-//   - to grant or to remove a role that is above the principal's own rank;
-//   - to grant or to remove a role of rank 0, such as ROLE_READ_ONLY, for a principal below rank 2. What such a role does is
-//     up to the services that read it: its holder must not be able to drop a restriction.
+//   - every write, even one that changes nothing, to a user with a role of rank 2 or above that is above the principal's rank;
+//   - to grant or to remove a role above the principal's rank;
+//   - to grant or to remove a role of rank 0, such as ROLE_READ_ONLY, if the principal's rank is below 2. Other services
+//     give such a role its meaning, which may be a restriction that a user must not be able to drop.
 //
-// A role that the catalogue does not have is above everybody's: it was added since the server started, and its rank is not
-// known. A nil before stands for a user who is being created, a nil after for one who is being removed. Customer and permission
-// are not looked at; [Policy.Covers] and [Policy.Permits] come first.
+// A role that the catalogue does not have ranks above all: it was added after the server started, and its rank is unknown. A
+// nil before is for a user who is created, a nil after for one who is removed. CheckWrite does not check the customer and the
+// permission; call [Policy.Covers] and [Policy.Permits] first.
 func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
-	var held, wanted store.RoleSet
+	var present, wanted store.RoleSet
 	if before != nil {
-		held = before.Roles
+		present = before.Roles
 	}
 	if after != nil {
 		wanted = after.Roles
 	}
 	rank := p.Rank(pr)
 
-	for _, id := range held.IDs() {
+	for _, id := range present.IDs() {
 		if role, ok := p.Roles.ByID(id); !ok || role.Rank >= rankManager && role.Rank > rank {
-			return forbidden("rank %d may not write to a user who holds %s", rank, describe(id, role))
+			return forbidden("rank %d may not write to a user with %s", rank, describe(id, role))
 		}
 	}
-	for _, id := range held.Minus(wanted).Union(wanted.Minus(held)).IDs() {
+	for _, id := range present.Minus(wanted).Union(wanted.Minus(present)).IDs() {
 		role, ok := p.Roles.ByID(id)
 		if !ok || role.Rank > rank || role.Rank == 0 && rank < rankManager {
 			return forbidden("rank %d may not grant or remove %s", rank, describe(id, role))
@@ -151,7 +149,7 @@ func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
 	return nil
 }
 
-// describe names a role for the log; the zero role is one that the catalogue does not have.
+// describe returns a role's name and rank for the log. The zero role is unknown.
 func describe(id int64, role store.Role) string {
 	if role.ID == 0 {
 		return fmt.Sprintf("role %d, which is unknown", id)

@@ -39,7 +39,7 @@ func roleNames() []string {
 	return names
 }
 
-// user returns a user who holds these roles.
+// user returns a user with these roles.
 func user(t testing.TB, p auth.Policy, names ...string) *store.User {
 	t.Helper()
 	u := &store.User{ID: 6860, CustomerID: sandbox.ID}
@@ -71,10 +71,10 @@ func TestCovers(t *testing.T) {
 		{members: `"customer_id":[3394,` + sandboxUUID + `]`, sandbox: true, elsewhere: true},
 		{members: `"customer_id":33930`},
 		{members: `"customer_id":"03393"`, sandbox: true},
-		// A number too long for a float64 is the number that it is.
+		// A number beyond the precision of a float64 is exact.
 		{members: `"customer_id":9007199254740993`},
 
-		// What the token may do does not widen where.
+		// Permissions and authorities do not widen the customers.
 		{members: `"permissions":["customer_user:read","customer_user:write","customer_user:create"]`},
 		{members: `"authorities":"ROLE_COMPANY_ADMIN"`},
 		{members: `"authorities":["ROLE_COMPANY_ADMIN","ROLE_USER"],"customer_id":3393`, sandbox: true},
@@ -101,7 +101,7 @@ func TestCovers(t *testing.T) {
 		if got := p.PlatformAdministrator(pr); got != test.administersEverybody {
 			t.Errorf("%s: platform administrator %v", test.members, got)
 		}
-		// A customer that nobody filled in is nobody's, but for who may see all of them.
+		// Only the platform's administrator covers the zero customer.
 		if got := p.Covers(pr, store.Customer{}); got != test.administersEverybody {
 			t.Errorf("%s: covers the zero customer %v", test.members, got)
 		}
@@ -111,7 +111,7 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// TestCoversMissingCustomers holds that a customer that is missing is told from a foreign one only to a token that names it.
+// TestCoversMissingCustomers checks that only a token that names a missing customer can tell it from a foreign one.
 func TestCoversMissingCustomers(t *testing.T) {
 	p := policy(t)
 	missing := uuid.MustParse("f3b0c1de-2222-4444-8888-0123456789ab")
@@ -194,7 +194,7 @@ func TestRank(t *testing.T) {
 		`"authorities":["ROLE_USER","ROLE_ADMIN","ROLE_NOBODY_KNOWS","ROLE_COMPANY_ADMIN"]`: 3,
 		`"authorities":["ROLE_ADMIN"],"customer_id":3393`:                                   3,
 
-		// The claim decides where it is there, even if it is empty.
+		// The claim decides if it is there, even if it is empty.
 		`"authorities":[],"permissions":["customer_user:write"]`:                    0,
 		`"authorities":["ROLE_USER"],"permissions":["customer_user:write"]`:         1,
 		`"authorities":["ROLE_NOBODY_KNOWS"],"permissions":["customer_user:write"]`: 0,
@@ -232,9 +232,9 @@ func TestCheckWrite(t *testing.T) {
 		{"company administrator grants administrator", "ROLE_COMPANY_ADMIN", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_ADMIN"},
 			"rank 2 may not grant or remove ROLE_ADMIN, of rank 3"},
 		{"company administrator demotes an administrator", "ROLE_COMPANY_ADMIN", []string{"ROLE_ADMIN"}, nil,
-			"rank 2 may not write to a user who holds ROLE_ADMIN, of rank 3"},
+			"rank 2 may not write to a user with ROLE_ADMIN, of rank 3"},
 		{"company administrator renames an administrator", "ROLE_COMPANY_ADMIN", []string{"ROLE_ADMIN"}, []string{"ROLE_ADMIN"},
-			"rank 2 may not write to a user who holds ROLE_ADMIN, of rank 3"},
+			"rank 2 may not write to a user with ROLE_ADMIN, of rank 3"},
 		{"administrator does", "ROLE_ADMIN", []string{"ROLE_ADMIN", "ROLE_USER"}, []string{"ROLE_COMPANY_ADMIN"}, ""},
 
 		{"user writes to a user", "ROLE_USER", []string{"ROLE_USER"}, []string{"ROLE_USER"}, ""},
@@ -243,9 +243,9 @@ func TestCheckWrite(t *testing.T) {
 		{"user grants company administrator", "ROLE_USER", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_COMPANY_ADMIN"},
 			"rank 1 may not grant or remove ROLE_COMPANY_ADMIN, of rank 2"},
 		{"user writes to a company administrator", "ROLE_USER", []string{"ROLE_COMPANY_ADMIN"}, []string{"ROLE_COMPANY_ADMIN"},
-			"rank 1 may not write to a user who holds ROLE_COMPANY_ADMIN, of rank 2"},
+			"rank 1 may not write to a user with ROLE_COMPANY_ADMIN, of rank 2"},
 
-		// A role of rank 1 above the caller's does not shield the user who holds it, only itself.
+		// A role of rank 1 above the caller's protects itself, but not the user.
 		{"reporter writes to a user", "ROLE_REPORT", []string{"ROLE_USER"}, []string{"ROLE_USER"}, ""},
 		{"reporter grants a reporter", "ROLE_REPORT", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_RUN_TEST"},
 			"rank 0 may not grant or remove ROLE_RUN_TEST, of rank 0"},
@@ -256,7 +256,7 @@ func TestCheckWrite(t *testing.T) {
 		{"Worth's token removes report", "", []string{"ROLE_REPORT"}, nil, ""},
 		{"reporter removes user", "ROLE_REPORT", []string{"ROLE_USER"}, nil, "rank 0 may not grant or remove ROLE_USER, of rank 1"},
 		{"reporter grants user", "ROLE_REPORT", nil, []string{"ROLE_USER"}, "rank 0 may not grant or remove ROLE_USER, of rank 1"},
-		{"a role nobody knows", "ROLE_SUPER", []string{"ROLE_COMPANY_ADMIN"}, []string{"ROLE_COMPANY_ADMIN"}, "rank 0 may not write"},
+		{"an unknown role", "ROLE_SUPER", []string{"ROLE_COMPANY_ADMIN"}, []string{"ROLE_COMPANY_ADMIN"}, "rank 0 may not write"},
 
 		{"Worth's token grants CRO", "", []string{"ROLE_USER"}, []string{"ROLE_USER", "ROLE_COMPANY_ADMIN"}, ""},
 		{"Worth's token grants owner", "", []string{"ROLE_USER"}, []string{"ROLE_ADMIN", "ROLE_COMPANY_ADMIN", "ROLE_USER"}, "rank 2 may not grant or remove ROLE_ADMIN"},
@@ -336,7 +336,7 @@ func TestSeesAccessToken(t *testing.T) {
 	}
 }
 
-// TestCheckWriteLaws holds, over all callers and changes of roles, that the check is what the table says, and that more rank
+// TestCheckWriteLaws checks, over all callers and changes of roles, that CheckWrite implements the table, and that a higher rank
 // never permits less.
 func TestCheckWriteLaws(t *testing.T) {
 	p := policy(t)

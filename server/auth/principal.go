@@ -7,29 +7,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission is a right over the users of a customer, by the code that Worth gives it. Codes other than the three below may
-// stand in a token and permit nothing.
+// Permission is a right over the users of a customer, named by Worth's code. A token may have other codes than the three below;
+// they permit nothing.
 type Permission string
 
-// The permissions that this server asks for (SEMANTICS.md, "Who may do what").
+// The permissions that this server checks (SEMANTICS.md, "Who may do what").
 const (
 	PermissionRead   Permission = "customer_user:read"   // see users
 	PermissionWrite  Permission = "customer_user:write"  // change them
 	PermissionCreate Permission = "customer_user:create" // add them
 )
 
-// AllCustomers is the customer claim of the platform's administrator: this very string and not an array that holds it.
+// AllCustomers is the customer claim of the platform's administrator: this string itself, not an array with it.
 const AllCustomers = "*"
 
-// PermissionHistory is the right to read who changed what. It goes with the administrators' roles: no token can name it.
+// PermissionHistory is the right to read the history of changes. Administrators' roles have it; a token cannot name it.
 const PermissionHistory Permission = "history"
 
-// Principal is who calls, as a verified token describes them. Only [Verifier.Verify] makes one; the zero Principal may do
-// nothing. What a principal may do is asked of a [Policy].
+// Principal is the caller as a verified token describes it. Only [Verifier.Verify] makes one; the zero Principal may do
+// nothing. A [Policy] decides what a principal may do.
 type Principal struct {
-	// Subject is the token's sub claim, never empty: how the issuer calls the caller.
+	// Subject is the token's sub claim, the issuer's name for the caller. It is not empty.
 	Subject string
-	// Token is the hash of the token that says so.
+	// Token is the hash of the token.
 	Token TokenHash
 
 	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
@@ -40,16 +40,16 @@ type Principal struct {
 	namesAuthorities bool
 }
 
-// TokenHash is the SHA-256 of a token as it was sent: it names the token and tells nothing of it.
+// TokenHash is the SHA-256 of a token as it was sent. It identifies the token without revealing it.
 type TokenHash [sha256.Size]byte
 
-// customerKey is how a token names a customer: by its UUID or its Long, never both.
+// customerKey is a customer's id in a token: its UUID or its Long, never both.
 type customerKey struct {
 	id   int64
 	uuid uuid.UUID
 }
 
-// Actor returns the UUID to record as who made a change: the token's user id claim, else a sub that is a UUID, else nil
+// Actor returns the UUID to record as the author of a change: the token's user id claim, else a sub that is a UUID, else nil
 // (SEMANTICS.md, "One user": created_by and updated_by).
 func (p Principal) Actor() *uuid.UUID {
 	id, ok := p.UserID()
@@ -59,7 +59,7 @@ func (p Principal) Actor() *uuid.UUID {
 	return &id
 }
 
-// UserID returns the same as [Principal.Actor], and false for nil. Whether the directory has such a user is not said.
+// UserID returns what [Principal.Actor] does, and false for nil. The directory need not have such a user.
 func (p Principal) UserID() (uuid.UUID, bool) {
 	id := p.userID
 	if id == uuid.Nil {

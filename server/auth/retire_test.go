@@ -19,7 +19,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 )
 
-// state returns how the verifier's key set fares.
+// state returns the state of the verifier's key set.
 func state(t *testing.T, v *auth.Verifier) auth.KeySetState {
 	t.Helper()
 	s, ok := v.KeySet()
@@ -29,7 +29,7 @@ func state(t *testing.T, v *auth.Verifier) auth.KeySetState {
 	return s
 }
 
-func TestKeyIsRetiredAfterTwoGoodReadingsWithoutIt(t *testing.T) {
+func TestKeyIsWithdrawnAfterTwoReadingsWithoutIt(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	old, other := jwk(k.p256.Public(), `"kid":"old"`), jwk(k.rsa.Public(), `"kid":"other"`)
@@ -50,7 +50,7 @@ func TestKeyIsRetiredAfterTwoGoodReadingsWithoutIt(t *testing.T) {
 		pass(auth.DefaultJWKSRefresh)
 		wantAccepted(t, v, "missing once again", oldToken)
 
-		// Failed readings do not count, and the empty set is one.
+		// Failed readings do not count, and reading an empty set is a failure.
 		i.publish()
 		pass(auth.DefaultJWKSRefresh)
 		i.answer(http.StatusInternalServerError, "")
@@ -62,7 +62,7 @@ func TestKeyIsRetiredAfterTwoGoodReadingsWithoutIt(t *testing.T) {
 
 		i.publish(other)
 		pass(auth.DefaultJWKSRefresh)
-		wantRefused(t, v, "missing twice, and remembered", oldToken)
+		wantRefused(t, v, "missing twice, and cached", oldToken)
 		wantAccepted(t, v, "the other key", otherToken)
 		if s := state(t, v); s.Keys != 1 || s.Withdrawn != 1 || s.Expired != 0 {
 			t.Errorf("state %+v", s)
@@ -74,7 +74,7 @@ func TestKeyIsRetiredAfterTwoGoodReadingsWithoutIt(t *testing.T) {
 	})
 }
 
-func TestKeysAreDroppedWithoutAGoodReading(t *testing.T) {
+func TestKeysExpireWithoutASuccessfulReading(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	i := newIssuer(t, jwk(k.p256.Public(), `"kid":"1"`))
@@ -96,7 +96,7 @@ func TestKeysAreDroppedWithoutAGoodReading(t *testing.T) {
 					age = auth.DefaultJWKSMaxAge
 				}
 				pass(age - time.Minute)
-				wantAccepted(t, v, "before its time is over", token)
+				wantAccepted(t, v, "before the maximum age", token)
 				pass(2 * time.Minute)
 				if _, err := v.Verify([]string{"Bearer " + token}); !errors.Is(err, auth.ErrKeysUnavailable) {
 					t.Errorf("max age %s: %v, want %v", age, err, auth.ErrKeysUnavailable)
@@ -109,7 +109,7 @@ func TestKeysAreDroppedWithoutAGoodReading(t *testing.T) {
 				}
 
 				i.publish(jwk(k.p256.Public(), `"kid":"1"`))
-				pass(4 * time.Second) // as long as there are no keys, it asks often
+				pass(4 * time.Second) // without keys the interval is short
 				wantAccepted(t, v, "the issuer is back", token)
 				if err := v.Ready(); err != nil {
 					t.Error(err)
@@ -123,7 +123,7 @@ func TestKeysAreDroppedWithoutAGoodReading(t *testing.T) {
 	}
 }
 
-func TestRefreshKeepsRememberedTokens(t *testing.T) {
+func TestRefreshKeepsCachedTokens(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	one, two := jwk(k.p256.Public(), `"kid":"1"`), jwk(k.rsa.Public(), `"kid":"2"`)
@@ -135,13 +135,13 @@ func TestRefreshKeepsRememberedTokens(t *testing.T) {
 		for n, keys := range [][]string{{one, two}, {two, one}, {one}, {one}, {one, jwk(k.otherRSA.Public(), `"kid":"3"`)}} {
 			i.publish(keys...)
 			pass(auth.DefaultJWKSRefresh)
-			before := v.Remembered()
+			before := v.TokenCache()
 			wantAccepted(t, v, fmt.Sprint("refresh ", n), token)
-			if after := v.Remembered(); after.Misses != before.Misses || after.Hits <= before.Hits {
+			if after := v.TokenCache(); after.Misses != before.Misses || after.Hits <= before.Hits {
 				t.Errorf("refresh %d: the token was verified again: %+v, then %+v", n, before, after)
 			}
 		}
-		// Its kid names another key, or several.
+		// The kid names another key, or several.
 		i.publish(jwk(k.p256.Public(), `"kid":"9"`), two, jwk(k.otherRSA.Public(), `"kid":"1"`))
 		pass(auth.DefaultJWKSRefresh)
 		wantAccepted(t, v, "a kid of another algorithm's key", token)
@@ -159,7 +159,7 @@ func TestRefreshKeepsRememberedTokens(t *testing.T) {
 	})
 }
 
-func TestMaxAgeMustNotBeLessThanRefresh(t *testing.T) {
+func TestMaxAgeBelowRefreshIsRefused(t *testing.T) {
 	t.Parallel()
 	c := setConfigWith("https://keys.example.com/", auth.Config{JWKSRefresh: time.Hour, JWKSMaxAge: time.Minute})
 	problems := c.Problems()

@@ -10,23 +10,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// Claims are what [Sign] puts into a token. A nil list leaves its claim out.
+// Claims are the claims of a token that [Sign] makes. A nil list omits its claim.
 type Claims struct {
 	Subject     string     // sub; required
-	UserID      *uuid.UUID // nil: no such claim
+	UserID      *uuid.UUID // nil omits the claim
 	Customers   []string   // each a UUID, or a Long in decimal digits, which is written as a number; or AllCustomers alone
 	Permissions []Permission
 	Authorities []string
 
-	Issuer, Audience string // empty: no such claim
+	Issuer, Audience string // empty omits the claim
 
-	Expires time.Duration // from now to exp, which is cut to whole seconds; at least one second
+	Expires time.Duration // from now to exp, which is truncated to seconds; at least one second
 
 	Names ClaimNames // as the verifier's Config.Claims
 }
 
-// Sign returns a token with these claims, and now as its iat, signed with HS256: for `dragoman token` and for tests; in
-// production the identity provider signs. The error says which claim or secret could not be verified again.
+// Sign returns a token with these claims and the iat now, signed with HS256. It is for `dragoman token` and for tests; in
+// production the identity provider signs. It returns an error for a claim or a secret that [Verifier.Verify] would refuse.
 func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 	if err := checkSecret(secret); err != nil {
 		return "", err
@@ -35,7 +35,7 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		return "", errors.New("the subject is empty: set --subject")
 	}
 	if c.Expires < time.Second {
-		return "", fmt.Errorf("the token would expire after %s and must live for a second at least: set --expires", c.Expires)
+		return "", fmt.Errorf("the token would expire after %s, and the least is a second: set --expires", c.Expires)
 	}
 
 	names := c.Names.withDefaults()
@@ -78,7 +78,7 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 func customersClaim(names []string) (any, error) {
 	if slices.Contains(names, AllCustomers) {
 		if len(names) > 1 {
-			return nil, fmt.Errorf("the customer %s stands for all customers, so no other can be beside it", AllCustomers)
+			return nil, fmt.Errorf("the customer %s stands for all customers, so give it alone", AllCustomers)
 		}
 		return AllCustomers, nil
 	}

@@ -71,7 +71,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func TestSignRefusesWhatVerifyWould(t *testing.T) {
+func TestSignRefusesInvalidClaims(t *testing.T) {
 	good := auth.Claims{Subject: "ada", Expires: time.Hour}
 	if _, err := auth.Sign([]byte("canary"), good, now); err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("short secret: %v", err)
@@ -98,8 +98,8 @@ func TestSignRefusesWhatVerifyWould(t *testing.T) {
 	}
 }
 
-// TestVerifyReadsWhatSignWrote holds that a principal is what was signed: no less and no more.
-func TestVerifyReadsWhatSignWrote(t *testing.T) {
+// TestSignVerifyRoundTrip checks that Verify returns the principal that Sign was given.
+func TestSignVerifyRoundTrip(t *testing.T) {
 	p := policy(t)
 	ids := rapid.Int64Range(1, 1<<62)
 	uuids := rapid.Custom(func(t *rapid.T) uuid.UUID {

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	leeway        = 30 * time.Second // how far the issuer's clock may be from ours, either way
+	leeway        = 30 * time.Second // how much the issuer's clock may differ
 	maxTokenBytes = 8 << 10
 )
 
 // ClaimNames are the names of the claims that are not registered by RFC 7519. An empty name means its default.
 type ClaimNames struct {
 	UserID      string // the caller's own user id; "custom:id"
-	Customers   string // the customers the token is for; "customer_id"
-	Permissions string // what it may do; "permissions"
-	Authorities string // the roles of its holder; "authorities"
+	Customers   string // the customers that the token is for; "customer_id"
+	Permissions string // the caller's permissions; "permissions"
+	Authorities string // the caller's roles; "authorities"
 }
 
 func (n ClaimNames) withDefaults() ClaimNames {
@@ -47,73 +47,72 @@ func (n ClaimNames) withDefaults() ClaimNames {
 	return n
 }
 
-// Config is what a [Verifier] trusts. There must be a secret, a public key or a key set, or a secret beside one of the latter.
+// Config configures a [Verifier]. It needs a secret, a public key or a key set; a secret can be combined with one of the others.
 type Config struct {
-	// Secret is the key of HS256 tokens as raw bytes, whatever they look like; at least 32 of them. Empty: there is none.
+	// Secret is the key of HS256 tokens: at least 32 raw bytes, which are not decoded. Empty means none.
 	Secret []byte
 
-	// PublicKeyPEM is a PEM file with one PUBLIC KEY (PKIX), RSA PUBLIC KEY (PKCS #1) or CERTIFICATE, of which the key alone
-	// is used. RSA of at least 2048 bits verifies RS256, ECDSA on P-256 ES256, Ed25519 EdDSA. Nil: there is none; an
-	// empty file is a mistake.
+	// PublicKeyPEM is a PEM file with one PUBLIC KEY (PKIX), RSA PUBLIC KEY (PKCS #1) or CERTIFICATE, of which only the key is
+	// used. RSA of at least 2048 bits verifies RS256, ECDSA on P-256 ES256, Ed25519 EdDSA. Nil means none; an empty file is
+	// invalid.
 	PublicKeyPEM []byte
 
-	// JWKSURL is where the issuer's JWK Set (RFC 7517) is: an https URL, a file URL or a path; http for a loopback address
-	// alone (127.0.0.0/8, ::1 or localhost). Empty: there is none.
+	// JWKSURL is the place of the issuer's JWK Set (RFC 7517): an https URL, a file URL or a path; http only for a loopback
+	// address (127.0.0.0/8, ::1 or localhost). Empty means none.
 	//
-	// Of its keys those verify tokens that a public key file could hold, each its own algorithm alone, whose use, key_ops and
-	// alg, where they have them, say so. A symmetric key never does, nor one that is published with its private half. A
-	// token's kid names the key. A token without a kid is verified with the set's only key for its algorithm, and refused
-	// where there are several. The set is fetched without redirects, 1 MiB at most, within 10 seconds.
+	// The set's keys may be of the same kinds as in a public key file, and each verifies its own algorithm alone. Its use,
+	// key_ops and alg must agree if they are there. A symmetric key, or one with its private half, is not used. A token's kid
+	// names the key. A token without a kid is verified with the set's only key for its algorithm, and refused if there are
+	// several. The set is fetched without redirects, within 10 seconds, and has at most 1 MiB.
 	//
-	// It is read at once and every JWKSRefresh, in the background, and when a token has a kid that is not in it: for that
-	// once a minute at most, while requests wait no more than 2 seconds. A reading without any key that verifies tokens counts
-	// as failed. After a failed reading the keys stay in force, and the set is read again within 30 seconds. A key that two
-	// good readings in a row lack, or whose kid names another key, is dropped. A file has to be good at the start; for a server
-	// that is not, see ErrKeysUnavailable.
+	// It is read in the background, at the start and every JWKSRefresh, and for a token with an unknown kid: the latter at most
+	// once a minute, and requests wait for it for at most 2 seconds. A reading without a usable key counts as failed. After a
+	// failed reading the keys stay active, and the set is read again within 30 seconds. A key is dropped if two successful
+	// readings in a row lack it, or if its kid names another key. A file must be valid at the start; a server need not be, see
+	// ErrKeysUnavailable.
 	JWKSURL string
 
-	// JWKSRefresh is the time between two readings; at least a second. A key that the issuer has withdrawn may verify tokens
-	// for twice as long. 0 means DefaultJWKSRefresh.
+	// JWKSRefresh is the time between two readings, at least a second. A withdrawn key may verify tokens for twice as long. 0
+	// means DefaultJWKSRefresh.
 	JWKSRefresh time.Duration
 
-	// JWKSMaxAge is how long a key verifies tokens after the last good reading that had it; not less than JWKSRefresh. 0 means
+	// JWKSMaxAge is how long a key verifies tokens after the last successful reading that had it, at least JWKSRefresh. 0 means
 	// DefaultJWKSMaxAge.
 	JWKSMaxAge time.Duration
 
-	// Issuer is the iss claim, and Audience one of the aud claims, that every token must have. Both are required with a
-	// public key or a key set, whose owner may sign tokens for many services. Empty: not checked.
+	// Every token must have Issuer as its iss and Audience among its aud. Both are required with a public key or a key set, whose
+	// owner may sign tokens for many services. An empty one is not checked.
 	Issuer, Audience string
 
 	Claims ClaimNames
 
-	// Now is the clock that tokens' times are held against; nil means time.Now.
+	// Now is the clock that tokens' times are compared with. Nil means time.Now.
 	Now func() time.Time
 
-	// Transport stands around what asks for a key set, such as to trace it; nil for nothing.
+	// Transport wraps the transport that fetches a key set, such as for tracing. Nil means no wrapper.
 	Transport func(http.RoundTripper) http.RoundTripper
 
-	// Log is told when a key set was read, and when it could not be; nil means slog.Default().
+	// Log gets a line when a key set was read for the first time, has changed, or could not be read. Nil means slog.Default().
 	Log *slog.Logger
 }
 
-// Verifier decides whether a bearer token can be trusted. It is safe for concurrent use. Close it when it is no longer
-// needed.
+// Verifier verifies bearer tokens. It is safe for concurrent use. Close releases it.
 type Verifier struct {
-	keys      map[string]any // by algorithm: a key never verifies another algorithm than its own
-	set       *keySource     // of keyMethods, unless nil
+	keys      map[string]any // by algorithm, as a key verifies no other
+	set       *keySource     // for keyMethods; nil if there is none
 	names     ClaimNames
 	parser    *jwt.Parser
 	validator *jwt.Validator
-	now       func() time.Time // the validator's clock
+	now       func() time.Time // also the validator's clock
 
-	remembered *remembered
+	cache *tokenCache
 }
 
-// ErrNoKey is a configuration without anything to verify tokens with.
+// ErrNoKey is among the problems of a configuration without a key.
 var ErrNoKey = errors.New("there is neither a secret nor a public key nor a JWKS URL to verify tokens with")
 
-// Problems tells in a sentence each what of the configuration cannot be; nothing if it can. It reads a key set that is a file,
-// and asks nobody for one that is not.
+// Problems returns what is wrong with the configuration, a sentence each, or nil. It reads a key set from a file, but fetches
+// none from a server.
 func (c Config) Problems() (problems []error) {
 	add := func(err error) {
 		if err != nil {
@@ -139,12 +138,12 @@ func (c Config) Problems() (problems []error) {
 	return problems
 }
 
-// NewVerifier returns a verifier of tokens, or the first of the configuration's Problems.
+// NewVerifier returns a verifier, or the first of the configuration's problems.
 func NewVerifier(c Config) (*Verifier, error) {
 	if problems := c.Problems(); len(problems) > 0 {
 		return nil, problems[0]
 	}
-	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), now: c.Now, remembered: newRemembered(maxRemembered)}
+	v := &Verifier{keys: map[string]any{}, names: c.Claims.withDefaults(), now: c.Now, cache: newTokenCache(maxCachedTokens)}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -172,9 +171,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	v.parser = jwt.NewParser(
 		jwt.WithValidMethods(algorithms),
-		// Otherwise a signature has several spellings, all of which verify.
+		// Otherwise one signature has several valid encodings.
 		jwt.WithStrictDecoding(),
-		// Verify reads and validates the claims itself, once the signature is known to be good.
+		// Verify reads and validates the claims after the signature.
 		jwt.WithoutClaimsValidation(),
 	)
 
@@ -189,15 +188,14 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Close ends what the verifier does in the background, reading a key set. It can verify tokens still, with the keys that it
-// has.
+// Close stops reading the key set. The verifier still works, with the keys that it has.
 func (v *Verifier) Close() {
 	if v.set != nil {
 		v.set.close()
 	}
 }
 
-// Ready returns nil if the verifier has keys, and ErrKeysUnavailable if it waits for a key set still, or no key of it is left.
+// Ready returns nil if the verifier has a key, and ErrKeysUnavailable if the key set was never read or has no key left.
 func (v *Verifier) Ready() error {
 	if v.set != nil && v.set.current() == nil {
 		return ErrKeysUnavailable
@@ -205,25 +203,25 @@ func (v *Verifier) Ready() error {
 	return nil
 }
 
-// keySetProblems tells what cannot be of the configuration's key set.
+// keySetProblems returns what is wrong with the configuration of the key set.
 func (c Config) keySetProblems() (problems []error) {
 	if c.PublicKeyPEM != nil {
-		problems = append(problems, errors.New("there is both a public key and a JWKS URL: give one of them, --jwt-public-key-file or --jwks-url, the set can have the key"))
+		problems = append(problems, errors.New("there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed"))
 	} else if c.Issuer == "" || c.Audience == "" {
 		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 	}
 	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
-		problems = append(problems, fmt.Errorf("the JWKS would be read anew every %s, and the least is %s: set --jwks-refresh", c.JWKSRefresh, minJWKSRefresh))
+		problems = append(problems, fmt.Errorf("the JWKS would be refreshed every %s, and the least is %s: set --jwks-refresh", c.JWKSRefresh, minJWKSRefresh))
 	}
 	if refresh, age := cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge); age < refresh {
-		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are read anew only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))
+		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are refreshed only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))
 	}
 	read, isFile, err := keySetReader(c.JWKSURL, c.Transport)
 	if err != nil {
 		return append(problems, err)
 	}
 	if isFile {
-		// A server may be back in a moment; a file that is not there is a mistake.
+		// A server may be down for a moment. A missing file is a mistake.
 		content, err := read(context.Background())
 		if err == nil {
 			_, err = parseKeySet(content)
@@ -235,7 +233,7 @@ func (c Config) keySetProblems() (problems []error) {
 	return problems
 }
 
-// newKeySource starts to keep the configuration's key set.
+// newKeySource starts the source of the configured key set.
 func newKeySource(c Config) (*keySource, error) {
 	read, _, err := keySetReader(c.JWKSURL, c.Transport)
 	if err != nil {
@@ -244,14 +242,14 @@ func newKeySource(c Config) (*keySource, error) {
 	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge), cmp.Or(c.Log, slog.Default())), nil
 }
 
-// Verify returns the principal of the bearer token in an Authorization header, given all of the header's values as they were
-// received. Every error is an [ErrUnauthenticated], or [ErrKeysUnavailable] for a token of the right form.
+// Verify returns the principal of the bearer token in an Authorization header, of which it takes all values as received. Every
+// error is an [ErrUnauthenticated], or [ErrKeysUnavailable] for a well-formed token.
 //
-// There must be one value, of the scheme Bearer in any case (RFC 6750, section 2.1; RFC 9110, section 11.1), with a token of at
-// most 8 KiB in JWS compact form (RFC 7515), signed with a configured key and that key's own algorithm, and without a "crit"
-// header, since no extension is understood (RFC 7515, section 4.1.11). Its claims must have exp and a sub that is not empty; exp, nbf
-// and iat hold now, give or take 30 seconds; iss and aud are the configured ones. A claim that this server reads and that has
-// another shape than it should, null included, makes the whole token invalid, as does a claim named twice.
+// There must be exactly one value. Its scheme is Bearer in any case (RFC 6750, section 2.1; RFC 9110, section 11.1). The token
+// has at most 8 KiB in JWS compact form (RFC 7515), is signed with a configured key and that key's algorithm, and has no crit
+// header, as no extension is supported (RFC 7515, section 4.1.11). It has exp and a sub that is not empty. exp, nbf and iat are
+// valid now, with 30 seconds of leeway, and iss and aud are as configured. A repeated claim makes the token invalid, and so does
+// a claim that this server reads with a wrong type, including null.
 func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	token, err := bearerToken(authorization)
 	if err != nil {
@@ -259,7 +257,7 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	}
 
 	hash := TokenHash(sha256.Sum256([]byte(token)))
-	if t := v.remembered.find(hash, v.keysInForce()); t != nil {
+	if t := v.cache.find(hash, v.activeKeys()); t != nil {
 		if now := v.now(); !now.Before(t.from) && now.Before(t.until) {
 			return t.principal, nil
 		}
@@ -282,13 +280,13 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 		return Principal{}, refusal(err)
 	}
 	principal.Token = hash
-	c.members = nil // most of a token's memory, and read
-	v.remembered.add(hash, newGoodToken(principal, c, by))
+	c.members = nil // the largest part of a token, no longer needed
+	v.cache.add(hash, newCachedToken(principal, c, by))
 	return principal, nil
 }
 
-// keysInForce returns the keys of the key set; nil where there is none, or no key.
-func (v *Verifier) keysInForce() *keysInForce {
+// activeKeys returns the active keys of the key set, or nil if there is no set or no key.
+func (v *Verifier) activeKeys() *activeKeys {
 	if v.set == nil {
 		return nil
 	}
@@ -313,7 +311,7 @@ func bearerToken(authorization []string) (string, error) {
 	if len(token) > maxTokenBytes {
 		return "", unauthenticated(FaultMalformed, "the token is longer than %d bytes", maxTokenBytes)
 	}
-	// encoding/base64 skips line breaks even when it is strict.
+	// encoding/base64 ignores line breaks even in strict mode.
 	if strings.ContainsAny(token, "\r\n") {
 		return "", unauthenticated(FaultMalformed, "the token is malformed")
 	}
@@ -322,8 +320,8 @@ func bearerToken(authorization []string) (string, error) {
 
 var errCritical = errors.New("the token has a crit header")
 
-// key returns the key for a token whose algorithm is known to be one of v.keys or, if there is a key set, of keyMethods. If it is of
-// the key set, by says so.
+// key returns the key for a token whose algorithm is in v.keys or, with a key set, in keyMethods. It sets by if the key is from
+// the key set.
 func (v *Verifier) key(t *jwt.Token, by *signedBy) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
@@ -346,7 +344,7 @@ func (v *Verifier) key(t *jwt.Token, by *signedBy) (any, error) {
 	return key.public, nil
 }
 
-// refusal turns an error of golang-jwt into one of ours. It drops the text, which may quote the token.
+// refusal translates an error of golang-jwt, without its text, which may quote the token.
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, ErrKeysUnavailable):
@@ -354,7 +352,7 @@ func refusal(err error) error {
 	case errors.Is(err, errUnknownKey):
 		return unauthenticated(FaultUnknownKey, "the token's header names no key of the key set")
 	case errors.Is(err, errCritical):
-		return unauthenticated(FaultMalformed, "the token has a crit header, and no extension is understood")
+		return unauthenticated(FaultMalformed, "the token has a crit header, and no extension is supported")
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		return unauthenticated(FaultMalformed, "the token is malformed")
 	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
@@ -369,7 +367,7 @@ func refusal(err error) error {
 		return unauthenticated(FaultNotYetValid, "the token is not valid yet (nbf)")
 	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return unauthenticated(FaultNotYetValid, "the token was issued in the future (iat)")
-	// Last, because a token may have several faults and this answer helps only where age is the only one.
+	// Last: a token may have several faults, and ErrTokenExpired is for tokens without another.
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrTokenExpired
 	}

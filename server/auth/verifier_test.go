@@ -203,19 +203,19 @@ func TestRegisteredClaims(t *testing.T) {
 		{`"sub":["ada"]`, invalid},
 		{`"sub":"a\u0000b"`, invalid},
 
-		// Not checked, as none is configured, but not nonsense either.
+		// Not checked, as none is configured, but of the right type.
 		{`"iss":"https://id.example.com","aud":["a","b"]`, valid},
 		{`"iss":null`, invalid},
 		{`"iss":1`, invalid},
 		{`"aud":null`, invalid},
 		{`"aud":[1]`, invalid},
 
-		// Not expired only.
+		// Expired is not the only fault.
 		{`"exp":0,"nbf":` + at(time.Hour), invalid},
 		{`"exp":0,"sub":""`, invalid},
 		{`"exp":0,"customer_id":null`, invalid},
 
-		// Others are not looked at, and names match exactly.
+		// Other claims are ignored, and names match exactly.
 		{`"jti":null,"EXP":0,"Sub":1,"Customer_ID":null`, valid},
 	} {
 		t.Run(test.members, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestIssuerAndAudience(t *testing.T) {
 			continue
 		}
 		wantUnauthenticated(t, pr, err, token)
-		// Only a token that is ours but for its age is told that it is too old.
+		// Only a token without another fault is reported as expired.
 		if errors.Is(err, auth.ErrTokenExpired) {
 			t.Errorf("%s: reported as expired", members)
 		}
@@ -394,8 +394,8 @@ func TestActor(t *testing.T) {
 	}
 }
 
-// TestEveryByteCounts holds that a token has one spelling: whatever byte of it is changed, it is refused.
-func TestEveryByteCounts(t *testing.T) {
+// TestChangedTokenIsRefused checks that a token has one encoding: with any byte changed it is refused.
+func TestChangedTokenIsRefused(t *testing.T) {
 	v := newVerifier(t, auth.Config{Secret: secret})
 	token := signed(t, payload(`"customer_id":3393`))
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.= \n"
@@ -412,8 +412,8 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 }
 
-// TestAnySignedClaims holds that Verify survives whatever a trusted issuer signs, and that what it accepts has a subject and
-// does not administer the platform unless it says so in the right claims.
+// TestAnySignedClaims checks that Verify does not panic for any payload that a trusted issuer signs, and that a principal has a
+// subject and administers the platform only by the right claims.
 func TestAnySignedClaims(t *testing.T) {
 	v := newVerifier(t, auth.Config{Secret: secret})
 	p := policy(t)

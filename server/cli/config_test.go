@@ -112,7 +112,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 		{"DRAGOMAN_SECRET_KEY=short DRAGOMAN_OLD_SECRET_KEY=short,shorter DRAGOMAN_JWT_SECRET=short", "",
 			"the secret key is not 32 bytes in base64: set --secret-key (DRAGOMAN_SECRET_KEY) to one that `openssl rand -base64 32` has made\n" +
 				strings.Repeat("an old secret key is not 32 bytes in base64: set --old-secret-key (DRAGOMAN_OLD_SECRET_KEY) to keys that --secret-key has had, as they were\n", 2) +
-				"the secret has 5 bytes and needs at least 32: set --jwt-secret (DRAGOMAN_JWT_SECRET) to one that `openssl rand -base64 48` has made"},
+				"the secret has 5 bytes and needs at least 32: set --jwt-secret (DRAGOMAN_JWT_SECRET) to the output of `openssl rand -base64 48`"},
 		{"DRAGOMAN_SECRET_KEY_FILE=some.file", "", "DRAGOMAN_SECRET_KEY and DRAGOMAN_SECRET_KEY_FILE are both set: unset one of them"},
 		{"-DRAGOMAN_SECRET_KEY DRAGOMAN_SECRET_KEY_FILE=none.file", "", "DRAGOMAN_SECRET_KEY_FILE: open none.file: no such file or directory"},
 		{"-DRAGOMAN_JWT_SECRET DRAGOMAN_JWT_SECRET_FILE=empty.file", "", "DRAGOMAN_JWT_SECRET_FILE: empty.file is empty"},
@@ -129,10 +129,10 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 		{"DRAGOMAN_TLS_CERT=none.file", "", "DRAGOMAN_TLS_CERT cannot be used: stat DIR/none.file: no such file or directory"},
 		{"DRAGOMAN_CONFIG=none.yaml", "", "configuration file of --config (DRAGOMAN_CONFIG): open none.yaml: no such file or directory"},
 		{"", "--jwks-url=http://keys.example.com/ --jwks-refresh=1ms --jwt-public-key-file=some.file",
-			"the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) holds no PEM block\na public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted\n" +
-				"there is both a public key and a JWKS URL: give one of them, --jwt-public-key-file or --jwks-url, the set can have the key\n" +
-				"the JWKS would be read anew every 1ms, and the least is 1s: set --jwks-refresh\n" +
-				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http anybody on the way could add keys, so that is only for a loopback address such as http://127.0.0.1:8081/jwks.json"},
+			"the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) has no PEM block\na public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted\n" +
+				"there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed\n" +
+				"the JWKS would be refreshed every 1ms, and the least is 1s: set --jwks-refresh\n" +
+				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json"},
 		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"},
 		{"", "--listen=8080 --database=mysql://h/d --tls-cert=some.file --cors-origin=x --rate-limit-address=-1 --rate-limit-principal-burst=0",
 			`"8080" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +

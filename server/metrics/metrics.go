@@ -1,9 +1,8 @@
-// Package metrics counts and times what the server does, in the form that Prometheus reads. Each [Metrics] has a registry of
-// its own, so that many servers can live in one process.
+// Package metrics defines the server's Prometheus metrics. Each [Metrics] has a registry of its own, so that a process can have
+// several servers.
 //
-// It knows the names of all series, and what the store and the verifier tell of themselves. It knows no HTTP framework and no
-// dialect. No label has a value that a client chose: they are names of dialects, operations, statuses and kinds, of which
-// there are a few each.
+// The package has the names of all series, and reads the state of the store and of the verifier. It knows no HTTP framework and
+// no dialect. A client cannot choose the value of a label: values are dialects, operations, statuses and kinds, a few of each.
 package metrics
 
 import (
@@ -22,7 +21,7 @@ import (
 
 const namespace = "dragoman"
 
-// Metrics are one server's. A nil *Metrics counts nothing, and that costs nothing.
+// Metrics are the metrics of a server. The methods of a nil *Metrics do nothing.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -46,7 +45,7 @@ type statementLabels struct {
 	outcome string
 }
 
-// New gives metrics with the program's version, commit and version of Go, and the runtime's and the process's own.
+// New returns metrics that include build_info with the arguments, and those of the Go runtime and the process.
 func New(version, commit, goVersion string) *Metrics {
 	requests := histogram("http_request_duration_seconds", "How long requests took, from their header to the end of the answer.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status")
@@ -75,14 +74,14 @@ func New(version, commit, goVersion string) *Metrics {
 		requests, m.inFlight, m.panics, m.brokenOff, m.refusals, tokens, statements, m.retries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	// What has not happened yet is 0 rather than absent: else its first time would be no increase.
+	// Start each counter at 0: a rate misses the increase from absent to 1.
 	for _, why := range []store.Retry{store.RetryOvertaken, store.RetryOutdated, store.RetryMustHold, store.RetryUndone, store.RetryGivenUp} {
 		m.retries.WithLabelValues(string(why))
 	}
 	return m
 }
 
-// histogram has native buckets, which are as fine as need be, and for who cannot read those these.
+// histogram returns a histogram with native buckets, and with classic ones for scrapers without support for these.
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
@@ -104,31 +103,31 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
-// Handler shows the metrics to a Prometheus that asks for them, in the form that it asks for.
+// Handler serves the metrics in the format that the request accepts.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
 }
 
-// Request is a request that was answered.
+// Request describes a request that was answered.
 type Request struct {
-	Dialect, Operation string // "" where no operation was found for it
+	Dialect, Operation string // "" if no operation matches
 	Status             int
 	Took               time.Duration
-	Refusal            string          // the kind of error that it was answered with, or ""
-	BrokenOff          bool            // the answer could not be finished
-	Token              auth.TokenFault // what was wrong with its token
+	Refusal            string          // the kind of the error, or ""
+	BrokenOff          bool            // the answer ended early
+	Token              auth.TokenFault // the token's fault, or ""
 	TokenGood          bool
-	TraceID            string // of its trace, if that is kept; or ""
+	TraceID            string // if the trace is sampled, else ""
 }
 
-// Begin counts a request as being served until Request is told of it.
+// Begin counts a request as in flight until End.
 func (m *Metrics) Begin() {
 	if m != nil {
 		m.inFlight.Inc()
 	}
 }
 
-// End counts a request that began as answered.
+// End counts a request for which Begin was called as answered.
 func (m *Metrics) End(r Request) {
 	if m == nil {
 		return
@@ -149,7 +148,7 @@ func (m *Metrics) End(r Request) {
 	}
 }
 
-// statusNames are those that HTTP has, made once.
+// statusNames are the statuses as text.
 var statusNames = func() (names [600]string) {
 	for status := range names {
 		names[status] = strconv.Itoa(status)
@@ -164,7 +163,7 @@ func statusName(status int) string {
 	return statusNames[status]
 }
 
-// observe adds a duration, with the trace that it is of as its example.
+// observe adds a duration, with its trace as the exemplar.
 func observe(o prometheus.Observer, took time.Duration, traceID string) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && traceID != "" {
 		e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
@@ -180,14 +179,14 @@ func (m *Metrics) Panic() {
 	}
 }
 
-// Statement counts and times a statement of the store's.
+// Statement records the duration of a statement of the store.
 func (m *Metrics) Statement(s store.Statement) {
 	if m != nil {
 		m.statements.of(statementLabels{s.Kind, s.Outcome()}).Observe(s.Took.Seconds())
 	}
 }
 
-// Retry counts an attempt of the store's that came to nothing.
+// Retry counts an update that the store retries or gives up, by reason.
 func (m *Metrics) Retry(_ context.Context, why store.Retry) {
 	if m != nil {
 		m.retries.WithLabelValues(string(why)).Inc()

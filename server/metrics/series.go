@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// series are the metrics of a name, by their labels, each of them found once: Prometheus hashes all labels' values whenever it is
-// asked for one, and every request and every statement asks. It never forgets one, as there are a few of each name.
+// series caches the metrics of a vector by their labels. Prometheus hashes all values of labels at each lookup, and every request
+// and every statement needs one. Nothing is evicted: there are a few metrics of each name.
 type series[L comparable, M any] struct {
 	find  func(L) M
-	found *atomic.Pointer[map[L]M] // a map is not altered any more once it is here
+	found *atomic.Pointer[map[L]M] // the maps are immutable
 }
 
 func newSeries[L comparable, M any](find func(L) M) series[L, M] {
@@ -18,7 +18,7 @@ func newSeries[L comparable, M any](find func(L) M) series[L, M] {
 	return s
 }
 
-// of gives the metric with these labels.
+// of returns the metric with these labels.
 func (s series[L, M]) of(labels L) M {
 	for {
 		found := s.found.Load()
@@ -27,6 +27,6 @@ func (s series[L, M]) of(labels L) M {
 		}
 		more := maps.Clone(*found)
 		more[labels] = s.find(labels)
-		s.found.CompareAndSwap(found, &more) // where another was faster, this one looks again
+		s.found.CompareAndSwap(found, &more) // if another goroutine stored a map first, try again
 	}
 }

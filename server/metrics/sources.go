@@ -9,18 +9,18 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Sources are what is asked how it fares whenever somebody reads the metrics. None of it asks the database anything.
+// Sources have state that is read at each scrape. Reading it does not query the database.
 type Sources struct {
 	Store       *store.Store
 	Verifier    *auth.Verifier
 	Passwords   *auth.Passwords
-	RateLimited map[string]func() int64 // how many requests each limit has refused so far, by the limit's name
+	RateLimited map[string]func() int64 // counts of refused requests, by the name of the limit
 	Draining    func() bool
-	// CertificateExpiry tells when the server's certificate expires; nil where it has none.
+	// CertificateExpiry returns when the server's certificate expires. It is nil without TLS.
 	CertificateExpiry func() time.Time
 }
 
-// Watch has the metrics tell of the sources. It must be called once.
+// Watch adds the metrics of the sources. It must be called at most once.
 func (m *Metrics) Watch(s Sources) {
 	if m == nil {
 		return
@@ -28,7 +28,7 @@ func (m *Metrics) Watch(s Sources) {
 	m.registry.MustRegister(collector{s})
 }
 
-// collector asks the sources.
+// collector collects the metrics of the sources.
 type collector struct{ Sources }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -44,12 +44,12 @@ var (
 
 	descUserLookups = desc("user_cache_lookups_total", "How often an update looked for its user among those who are remembered, by whether they were there.", "result")
 
-	descRemembered = desc("token_cache_tokens", "How many tokens are remembered as good.")
-	descLookups    = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
-	descKeys       = desc("key_set_keys", "How many keys of the key set can verify tokens.")
-	descLastRead   = desc("key_set_last_read_timestamp_seconds", "When the key set was last read and found good.")
-	descDropped    = desc("key_set_keys_dropped_total", "How many keys of the key set were dropped, by whether the issuer withdrew them or no good reading had them for too long.", "reason")
-	descReadings   = desc("key_set_reads_total", "How often the key set was read, by how that went.", "outcome")
+	descTokens   = desc("token_cache_tokens", "How many tokens are remembered as good.")
+	descLookups  = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
+	descKeys     = desc("key_set_keys", "How many keys of the key set can verify tokens.")
+	descLastRead = desc("key_set_last_read_timestamp_seconds", "When the key set was last read and found good.")
+	descDropped  = desc("key_set_keys_dropped_total", "How many keys of the key set were dropped, by whether the issuer withdrew them or no good reading had them for too long.", "reason")
+	descReadings = desc("key_set_reads_total", "How often the key set was read, by how that went.", "outcome")
 
 	descHashes  = desc("password_hashes_total", "How many password hashes were computed.")
 	descRunning = desc("password_hashes_running", "How many password hashes are being computed.")
@@ -62,10 +62,10 @@ var (
 	descExpiry   = desc("tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires.")
 )
 
-// Describe names no series, since some of them are there in some configurations alone (prometheus.Collector).
+// Describe implements prometheus.Collector. It describes nothing, since some series exist only in some configurations.
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect tells how the sources fare (prometheus.Collector).
+// Collect implements prometheus.Collector.
 func (c collector) Collect(into chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		into <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
@@ -84,10 +84,10 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	users := c.Store.Remembered()
 	count(descUserLookups, float64(users.Hits), "hit")
 	count(descUserLookups, float64(users.Misses), "miss")
-	remembered := c.Verifier.Remembered()
-	gauge(descRemembered, float64(remembered.Size))
-	count(descLookups, float64(remembered.Hits), "hit")
-	count(descLookups, float64(remembered.Misses), "miss")
+	tokens := c.Verifier.TokenCache()
+	gauge(descTokens, float64(tokens.Size))
+	count(descLookups, float64(tokens.Hits), "hit")
+	count(descLookups, float64(tokens.Misses), "miss")
 	if set, ok := c.Verifier.KeySet(); ok {
 		gauge(descKeys, float64(set.Keys))
 		gauge(descLastRead, seconds(set.LastRead))
@@ -101,9 +101,9 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	gauge(descRunning, float64(load.Running))
 	gauge(descMost, float64(load.Max))
 	gauge(descWaiting, float64(load.Waiting))
-	wrong, unseen := c.Passwords.Wrong()
+	wrong, unverified := c.Passwords.Wrong()
 	count(descProofs, float64(wrong), "wrong")
-	count(descProofs, float64(unseen), "too_many")
+	count(descProofs, float64(unverified), "too_many")
 	for name, refused := range c.RateLimited {
 		count(descLimited, float64(refused()), name)
 	}
@@ -117,7 +117,7 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	}
 }
 
-// seconds gives a time as Prometheus has it; the zero time, which is never, is 0.
+// seconds returns a time in seconds since 1970, and 0 for the zero time.
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

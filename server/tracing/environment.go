@@ -18,38 +18,39 @@ import (
 	"github.com/dragoman-id/dragoman/server/tracing/limits"
 )
 
-// OpenTelemetry's specification wants a value that cannot be used to be reported and ignored. Its Go SDK (1.47) sometimes fails or
-// panics, and logs values, which may be secrets. So the variables are checked before the SDK reads them, and those with a bad value
-// are taken out of the process's environment.
+// OpenTelemetry's specification requires that an invalid value is reported and ignored. Its Go SDK (1.47) may fail or panic
+// instead, and it logs values, which may be secrets. This file therefore checks the variables before the SDK reads them, and
+// removes invalid ones from the process's environment.
 
-// environment is what the variables say once the bad ones are gone.
+// environment has the variables' values that are not left to the SDK.
 type environment struct {
 	log *slog.Logger
 
 	disabled   bool
-	exporter   string // "otlp", "none", or "" if nothing was chosen
+	exporter   string // "otlp", "none", or "" if unset
 	protocol   string // "grpc" or "http/protobuf"
-	propagates bool   // whether W3C trace context is taken and passed on
+	propagates bool   // whether W3C trace context is propagated
 }
 
-// ignored reports a bad value by its variable's name. The value may be a secret.
+// ignored logs that a variable is ignored, without its value, which may be a secret.
 func (e *environment) ignored(name, must string) {
 	e.log.Warn("an OpenTelemetry variable has a value that cannot be used, and is ignored", "variable", name, "must_be", must)
 }
 
-// get gives a variable's value without spaces around it; empty is as unset (specification, "Parsing empty value").
+// get returns a variable's value without surrounding white space. An empty value is like an unset variable (specification,
+// "Parsing empty value").
 func get(name string) string { return strings.TrimSpace(os.Getenv(name)) }
 
-// set changes a variable for the SDK.
+// set sets a variable for the SDK, or unsets it if the value is empty.
 func set(name, value string) {
 	if value == "" {
-		_ = os.Unsetenv(name) // fails on no system that we build for
+		_ = os.Unsetenv(name) // does not fail on Unix and Windows
 		return
 	}
 	_ = os.Setenv(name, value)
 }
 
-// readEnvironment reads the variables, and removes from the process's environment what the SDK must not see.
+// readEnvironment checks the variables, and removes invalid ones from the process's environment.
 func readEnvironment(log *slog.Logger) *environment {
 	e := &environment{log: log, propagates: true}
 	e.disabled = e.boolean("OTEL_SDK_DISABLED")
@@ -60,7 +61,7 @@ func readEnvironment(log *slog.Logger) *environment {
 	if e.exporter == "none" {
 		return e
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} { // the latter is stronger
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} { // the latter has precedence
 		if protocol := e.oneOf(name, "grpc", "http/protobuf"); protocol != "" {
 			e.protocol = protocol
 		}
@@ -87,7 +88,7 @@ func readEnvironment(log *slog.Logger) *environment {
 	return e
 }
 
-// oneOf gives which of some values a variable has, whatever its case; "" if none.
+// oneOf returns the value of a variable in lower case, or "" if it is not one of values.
 func (e *environment) oneOf(name string, values ...string) string {
 	value := strings.ToLower(get(name))
 	if value != "" && !slices.Contains(values, value) {
@@ -100,13 +101,13 @@ func (e *environment) oneOf(name string, values ...string) string {
 
 func (e *environment) boolean(name string) bool { return e.oneOf(name, "true", "false") == "true" }
 
-// integer checks that a variable is a number from least on. It reports whether it is set to one.
+// integer returns the value of a variable, and whether it is an integer of at least least.
 func (e *environment) integer(name string, least int64) (n int64, ok bool) {
 	value := get(name)
 	if value == "" {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(value, 10, 32) // more milliseconds are no time.Duration
+	n, err := strconv.ParseInt(value, 10, 32) // more milliseconds overflow a time.Duration
 	if err != nil || n < least {
 		e.ignored(name, wholeNumber(least))
 		value, n = "", 0
@@ -119,10 +120,10 @@ func wholeNumber(least int64) string {
 	return fmt.Sprintf("a whole number from %d to %d", least, math.MaxInt32)
 }
 
-// maxQueue is the most spans that may wait to be sent: for each there is a place from the start.
+// maxQueue is the largest queue of spans. The SDK allocates all of it at the start.
 const maxQueue = 1 << 20
 
-// checkBatches: the specification has the defaults of 2048 and 512.
+// checkBatches checks the variables of the batch processor. The specification's default sizes are 2048 and 512.
 func (e *environment) checkBatches() {
 	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 	e.integer("OTEL_BSP_SCHEDULE_DELAY", 1)
@@ -147,7 +148,7 @@ func (e *environment) checkSampler() {
 	e.oneOf(name, "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
 	value := get(argument)
 	if value == "" || !strings.HasSuffix(get(name), "traceidratio") {
-		return // the other samplers take none
+		return // the other samplers ignore it
 	}
 	if ratio, err := strconv.ParseFloat(value, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
 		e.ignored(argument, "a number from 0 to 1")
@@ -155,7 +156,7 @@ func (e *environment) checkSampler() {
 	}
 }
 
-// readExporter reads a list of exporters, of which this program has one.
+// readExporter reads the list of exporters. The program has only otlp.
 func (e *environment) readExporter() {
 	const name = "OTEL_TRACES_EXPORTER"
 	value := strings.ToLower(get(name))
@@ -174,7 +175,7 @@ func (e *environment) readExporter() {
 	set(name, e.exporter)
 }
 
-// readPropagators reads a list of propagators. Baggage is known, and not used.
+// readPropagators reads the list of propagators. Baggage is accepted and not propagated.
 func (e *environment) readPropagators() {
 	const name = "OTEL_PROPAGATORS"
 	value := strings.ToLower(get(name))
@@ -201,10 +202,10 @@ func (e *environment) readPropagators() {
 	}
 }
 
-// bareHost is what gRPC takes for an address beside a URL.
+// bareHost matches an address that gRPC accepts instead of a URL.
 var bareHost = regexp.MustCompile(`^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`)
 
-// checkEndpoint checks a URL. A user and password in it would not be sent.
+// checkEndpoint checks a URL. It drops a user and a password, which the SDK would not send.
 func (e *environment) checkEndpoint(name string) {
 	value := get(name)
 	if value == "" || e.protocol == "grpc" && (bareHost.MatchString(value) || strings.HasPrefix(value, "unix:") && !strings.ContainsAny(value, "@?%")) {
@@ -231,10 +232,10 @@ func isPort(port string) bool {
 	return err == nil && n > 0
 }
 
-// headerName is a token of HTTP's (RFC 9110, section 5.6.2).
+// headerName matches a token (RFC 9110, section 5.6.2).
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// checkHeaders checks pairs of names and percent-encoded values. Those that cannot be used are left out.
+// checkHeaders checks pairs of names and percent-encoded values, and drops invalid pairs.
 func (e *environment) checkHeaders(name string) {
 	value := get(name)
 	if value == "" {
@@ -262,7 +263,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// checkResource checks attributes in the same form. The specification wants all of them ignored if one is bad.
+// checkResource checks attributes of the same form. The specification requires that all are ignored if one is invalid.
 func (e *environment) checkResource() {
 	if value := os.Getenv("OTEL_SERVICE_NAME"); !isText(value) {
 		e.ignored("OTEL_SERVICE_NAME", "text in UTF-8")
@@ -297,7 +298,7 @@ func (e *environment) checkAuthority(name string) {
 	}
 }
 
-// checkClient checks a certificate and its key, of which the SDK uses neither without the other.
+// checkClient checks a certificate and its key. The SDK uses them only together.
 func (e *environment) checkClient(certificate, key string) {
 	if get(certificate) == "" && get(key) == "" {
 		return
@@ -309,14 +310,14 @@ func (e *environment) checkClient(certificate, key string) {
 	}
 }
 
-// secretsOf gives what errors of sending must not repeat: the values of headers, as they were given and decoded.
+// secretsOf returns what logged errors must not contain: the values of headers, encoded and decoded.
 func secretsOf() (secrets []string) {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
 		for pair := range strings.SplitSeq(os.Getenv(name), ",") {
 			_, value, _ := strings.Cut(pair, "=")
 			value = strings.TrimSpace(value)
 			decoded, _ := url.PathUnescape(value)
-			// The scheme of an Authorization header is no secret.
+			// Shorter texts, such as the scheme of an Authorization header, are not secret.
 			for _, text := range append(strings.Fields(decoded), value, decoded) {
 				if len(text) > 6 {
 					secrets = append(secrets, text)

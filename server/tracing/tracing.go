@@ -1,8 +1,8 @@
-// Package tracing sends OpenTelemetry traces of what the server does, a span a request and a span a statement, to where the
-// standard OTEL_ variables say, and takes and passes on W3C trace context. It is off, and costs nothing, where they say nothing.
+// Package tracing exports OpenTelemetry traces with a span for each request and each statement, as the standard OTEL_ variables
+// configure it, and propagates W3C trace context. It is off if none of them is set, and then costs nothing.
 //
-// It knows OpenTelemetry's semantic conventions and what the store tells of a statement. It knows no HTTP framework and no
-// dialect. No attribute has a value that a client chose, a path, a parameter of a statement, or anything of a person's.
+// The package knows OpenTelemetry's semantic conventions and the store's statements. It knows no HTTP framework and no dialect. No
+// attribute has a value that a client chose, a path, a parameter of a statement, or personal data.
 package tracing
 
 import (
@@ -29,24 +29,25 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Tracing makes spans and sends them. A nil *Tracing makes none.
+// Tracing makes and exports spans. A nil *Tracing makes none.
 type Tracing struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 }
 
-// w3c is the only context that is taken and passed on. OTEL_PROPAGATORS may turn it off.
+// w3c is the only propagator. OTEL_PROPAGATORS may turn it off.
 var w3c propagation.TextMapPropagator = propagation.TraceContext{}
 
-// FromEnvironment gives the tracing that the OTEL_ variables ask for, or nil if they ask for none: it is on if
-// OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set or OTEL_TRACES_EXPORTER is "otlp", and never if
-// OTEL_SDK_DISABLED is "true" or OTEL_TRACES_EXPORTER is "none". A value that cannot be used is logged, without the value, and
-// ignored, as OpenTelemetry's specification wants it; it is taken out of the process's environment. The log is also told when spans
-// cannot be sent. As OpenTelemetry has one place for that in a process, this is to be called once in it, before anything else reads
-// the variables. Who calls it closes what it gives.
+// FromEnvironment returns the tracing that the OTEL_ variables configure, or nil if it is off. It is on if
+// OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set or OTEL_TRACES_EXPORTER is "otlp", unless
+// OTEL_SDK_DISABLED is "true" or OTEL_TRACES_EXPORTER is "none". It logs and ignores invalid values, as OpenTelemetry's
+// specification requires, and removes them from the process's environment. Errors of the export are logged too.
+//
+// A process has one handler of OpenTelemetry's errors, so that FromEnvironment must be called once, before anything else reads the
+// variables. The caller must close the tracing.
 func FromEnvironment(ctx context.Context, version string, log *slog.Logger) *Tracing {
 	e := readEnvironment(log)
-	if !e.isAskedFor() {
+	if !e.isEnabled() {
 		return nil
 	}
 	secrets := secretsOf()
@@ -62,7 +63,7 @@ func FromEnvironment(ctx context.Context, version string, log *slog.Logger) *Tra
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName("dragoman"), semconv.ServiceVersion(version)),
-		resource.WithFromEnv(), // last, so that it is believed
+		resource.WithFromEnv(), // last, as it has precedence
 	)
 	if err != nil {
 		log.Warn("traces lack a part of their resource", "error", errorText(err, secrets))
@@ -73,7 +74,7 @@ func FromEnvironment(ctx context.Context, version string, log *slog.Logger) *Tra
 	return newTracing(sdk.WithBatcher(exporter), sdk.WithResource(about))
 }
 
-// errorText is the text of an error of OpenTelemetry's in one line, without the URL and the headers that traces are sent with.
+// errorText returns the text of an error of OpenTelemetry in one line, without the URL and the headers of the export.
 func errorText(err error, secrets []string) string {
 	text := err.Error()
 	var sending *url.Error
@@ -86,29 +87,29 @@ func errorText(err error, secrets []string) string {
 	return strings.ReplaceAll(text, "\n", " ")
 }
 
-// diagnostics is where OpenTelemetry's SDK logs to. What it says comes without attributes, which hold values of variables, and, as it
-// talks much, at the level of debug unless it is an error.
+// diagnostics handles the log of OpenTelemetry's SDK. It drops the attributes, which have values of variables, and lowers the level
+// to warn for errors and to debug for the rest.
 type diagnostics struct{ slog.Handler }
 
-// Enabled reports whether a line is to be logged.
+// Enabled implements slog.Handler.
 func (d diagnostics) Enabled(ctx context.Context, level slog.Level) bool {
 	return d.Handler.Enabled(ctx, diagnosticLevel(level))
 }
 
-// Handle logs a line.
+// Handle implements slog.Handler.
 func (d diagnostics) Handle(ctx context.Context, line slog.Record) error {
 	return d.Handler.Handle(ctx, slog.NewRecord(line.Time, diagnosticLevel(line.Level), "opentelemetry: "+line.Message, 0))
 }
 
-// WithAttrs leaves attributes out.
+// WithAttrs implements slog.Handler. It drops the attributes.
 func (d diagnostics) WithAttrs([]slog.Attr) slog.Handler { return d }
 
-// WithGroup leaves groups out.
+// WithGroup implements slog.Handler. It drops the group.
 func (d diagnostics) WithGroup(string) slog.Handler { return d }
 
 func diagnosticLevel(level slog.Level) slog.Level {
 	if level >= slog.LevelError {
-		return slog.LevelWarn // the program goes on
+		return slog.LevelWarn // the program continues
 	}
 	return slog.LevelDebug
 }
@@ -118,7 +119,7 @@ func newTracing(options ...sdk.TracerProviderOption) *Tracing {
 	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/dragoman-id/dragoman")}
 }
 
-func (e *environment) isAskedFor() bool {
+func (e *environment) isEnabled() bool {
 	switch {
 	case e.disabled, e.exporter == "none":
 		return false
@@ -128,8 +129,7 @@ func (e *environment) isAskedFor() bool {
 	return get("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
 }
 
-// newExporter gives the exporter of the protocol that is asked for. Where it sends to, with which headers and certificates, it
-// reads from the variables itself.
+// newExporter returns the exporter for the configured protocol. The exporter reads the other variables itself.
 func (e *environment) newExporter(ctx context.Context) (sdk.SpanExporter, error) {
 	if e.protocol == "grpc" {
 		return otlptracegrpc.New(ctx)
@@ -137,7 +137,7 @@ func (e *environment) newExporter(ctx context.Context) (sdk.SpanExporter, error)
 	return otlptracehttp.New(ctx)
 }
 
-// Close sends the spans that are not sent yet, for as long as ctx allows.
+// Close exports the remaining spans until ctx is done, and stops the tracing.
 func (t *Tracing) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -148,10 +148,9 @@ func (t *Tracing) Close(ctx context.Context) error {
 	return nil
 }
 
-// Begin begins the span of a request. If the peer is trusted the span is a child of the one that the request's header names,
-// if it does, and kept if that is. Any other caller's context is only linked to: the trace is the server's own, which decides by
-// itself whether to keep it. Method is one that HTTP has, or "other", and route is the path with names in place of its
-// parameters, or "".
+// Begin starts the span of a request. If the peer is trusted, the span is a child of the span in the request's header, and is sampled
+// if that is. Otherwise the span starts a trace of its own, which the server samples by itself, and only links to the one in the
+// header. method is a standard method or "other", and route is the path with names in place of its parameters, or "".
 func (t *Tracing) Begin(r *http.Request, method, route string, trusted bool) (context.Context, trace.Span) {
 	name, attributes := method, append(make([]attribute.KeyValue, 0, 3), semconv.HTTPRequestMethodKey.String(method), semconv.URLScheme(scheme(r)))
 	if method == "other" {
@@ -164,7 +163,7 @@ func (t *Tracing) Begin(r *http.Request, method, route string, trusted bool) (co
 	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...)}
 	if !trusted {
 		if caller := trace.SpanContextFromContext(ctx); caller.IsValid() {
-			// Without its state, which is text that the caller chose.
+			// Without its state, which is text of the caller.
 			options = append(options, trace.WithLinks(trace.Link{SpanContext: caller.WithTraceState(trace.TraceState{})}))
 		}
 		ctx = r.Context()
@@ -179,15 +178,15 @@ func scheme(r *http.Request) string {
 	return "http"
 }
 
-// Answer is what became of a request.
+// Answer describes the answer to a request.
 type Answer struct {
 	Status             int
-	Dialect, Operation string // "" where no operation was found
+	Dialect, Operation string // "" if no operation matches
 	RequestID          string
-	Refusal            string // the kind of error that it was answered with, or ""
+	Refusal            string // the kind of the error, or ""
 }
 
-// End ends the span of a request. It counts as failed where the server is at fault.
+// End ends the span of a request. The span has the status Error from 500 on.
 func End(span trace.Span, a Answer) {
 	defer span.End()
 	if !span.IsRecording() {
@@ -206,8 +205,8 @@ func End(span trace.Span, a Answer) {
 	}
 }
 
-// Statement makes the span of a statement that has ended, below that of the request it is for. One that is for none, and one
-// whose request is not traced, has no span.
+// Statement makes the span of a statement that has ended, as a child of the span of its request. It makes none without a request, or
+// if that is not sampled.
 func (t *Tracing) Statement(ctx context.Context, engine string, s store.Statement) {
 	if t == nil || !trace.SpanFromContext(ctx).IsRecording() {
 		return
@@ -228,15 +227,15 @@ func systemName(engine string) attribute.KeyValue {
 	return semconv.DBSystemNameSQLite
 }
 
-// Retry notes in a request's span why an attempt to update a user came to nothing.
+// Retry adds an event to a request's span: an update that the store retries or gives up, with the reason.
 func (t *Tracing) Retry(ctx context.Context, why store.Retry) {
 	if t != nil {
 		trace.SpanFromContext(ctx).AddEvent("retry", trace.WithAttributes(attribute.String("reason", string(why))))
 	}
 }
 
-// TraceID gives the id of the trace that ctx is in, and whether the trace is kept; "" if it is in none.
-func TraceID(ctx context.Context) (id string, kept bool) {
+// TraceID returns the id of the trace of ctx, or "" if there is none, and whether the trace is sampled.
+func TraceID(ctx context.Context) (id string, sampled bool) {
 	c := trace.SpanContextFromContext(ctx)
 	if !c.IsValid() {
 		return "", false
@@ -244,7 +243,7 @@ func TraceID(ctx context.Context) (id string, kept bool) {
 	return c.TraceID().String(), c.IsSampled()
 }
 
-// Transport gives next with a span around each request, whose context it passes on; a nil *Tracing gives next itself.
+// Transport wraps next with a span for each request, and propagates its context. A nil *Tracing returns next.
 func (t *Tracing) Transport(next http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return next
@@ -257,7 +256,7 @@ type transport struct {
 	next    http.RoundTripper
 }
 
-// RoundTrip asks (http.RoundTripper).
+// RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, span := t.tracing.tracer.Start(r.Context(), r.Method, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(r.Method), semconv.ServerAddress(r.URL.Hostname())))

@@ -21,7 +21,7 @@ func traced() (*Tracing, *tracetest.SpanRecorder) {
 	return newTracing(sdk.WithSpanProcessor(recorder)), recorder
 }
 
-func TestTransportPassesTheContextOn(t *testing.T) {
+func TestTransportPropagatesContext(t *testing.T) {
 	t.Parallel()
 	var parent string
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { parent = r.Header.Get("Traceparent") }))
@@ -39,19 +39,19 @@ func TestTransportPassesTheContextOn(t *testing.T) {
 	}
 	c := ended[0].SpanContext()
 	if want := fmt.Sprintf("00-%s-%s-01", c.TraceID(), c.SpanID()); parent != want {
-		t.Errorf("the server was told %q, want %q", parent, want)
+		t.Errorf("the server got %q, want %q", parent, want)
 	}
 	s.Close()
 	if _, err := client.Get(s.URL); err == nil || len(recorder.Ended()) != 2 {
-		t.Errorf("a server that is gone: %v, %d spans", err, len(recorder.Ended()))
+		t.Errorf("a stopped server: %v, %d spans", err, len(recorder.Ended()))
 	}
 	var none *Tracing
 	if next := none.Transport(http.DefaultTransport); next != http.DefaultTransport {
-		t.Error("no tracing stands around a transport")
+		t.Error("a nil tracing wraps the transport")
 	}
 }
 
-func TestAStatementWithoutARequestHasNoSpan(t *testing.T) {
+func TestStatementSpans(t *testing.T) {
 	t.Parallel()
 	tracing, recorder := traced()
 	statement := store.Statement{Text: "SELECT 1", Kind: store.Select, Began: time.Now().Add(-time.Minute), Took: time.Second, Err: errors.New("no")}
@@ -79,14 +79,14 @@ func TestAStatementWithoutARequestHasNoSpan(t *testing.T) {
 	}
 }
 
-// TestOnlyTrustedPeersDecide whether a trace is kept, and in which trace a request is: others are linked to.
-func TestOnlyTrustedPeersDecide(t *testing.T) {
+// TestUntrustedPeersAreLinked checks that only a trusted peer chooses the trace of a request and whether it is sampled.
+func TestUntrustedPeersAreLinked(t *testing.T) {
 	t.Parallel()
 	const caller = "4bf92f3577b34da6a3ce929d0e0e4736"
 	for flags, sampled := range map[string]bool{"00": false, "01": true} {
 		for _, trusted := range []bool{false, true} {
 			recorder := tracetest.NewSpanRecorder()
-			// As OTEL_TRACES_SAMPLER says by default.
+			// The default of OTEL_TRACES_SAMPLER.
 			tracing := newTracing(sdk.WithSpanProcessor(recorder), sdk.WithSampler(sdk.ParentBased(sdk.AlwaysSample())))
 			r := httptest.NewRequest(http.MethodGet, "/path", nil)
 			r.Header.Set("Traceparent", "00-"+caller+"-00f067aa0ba902b7-"+flags)
@@ -102,23 +102,23 @@ func TestOnlyTrustedPeersDecide(t *testing.T) {
 				continue
 			}
 			if c.TraceID().String() == caller || !c.IsSampled() || c.TraceState().Len() != 0 {
-				t.Errorf("flags %s of anybody: %v", flags, c)
+				t.Errorf("flags %s of an untrusted peer: %v", flags, c)
 			}
 			ended := recorder.Ended()
 			if len(ended) != 1 || ended[0].Parent().IsValid() || len(ended[0].Links()) != 1 {
-				t.Fatalf("flags %s of anybody: spans %v", flags, ended)
+				t.Fatalf("flags %s of an untrusted peer: spans %v", flags, ended)
 			}
 			if link := ended[0].Links()[0].SpanContext; link.TraceID().String() != caller || link.TraceState().Len() != 0 {
-				t.Errorf("flags %s of anybody: a link to %v", flags, link)
+				t.Errorf("flags %s of an untrusted peer: a link to %v", flags, link)
 			}
 		}
 	}
-	// A caller who is not kept, of a server that keeps nothing.
+	// An untrusted peer with a sampled trace, and a server that samples none.
 	recorder := tracetest.NewSpanRecorder()
 	tracing := newTracing(sdk.WithSpanProcessor(recorder), sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())))
 	r := httptest.NewRequest(http.MethodGet, "/path", nil)
 	r.Header.Set("Traceparent", "00-"+caller+"-00f067aa0ba902b7-01")
 	if _, span := tracing.Begin(r, "GET", "/route", false); span.SpanContext().IsSampled() {
-		t.Error("anybody makes the server keep a trace")
+		t.Error("an untrusted peer makes the server sample a trace")
 	}
 }

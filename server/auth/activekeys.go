@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// keysInForce are the keys of a key set that verify tokens now: those of the last good reading, and those that it alone lacked. A
-// keysInForce is not altered.
-type keysInForce struct {
+// activeKeys are the keys of a key set that verify tokens now: those of the last successful reading, and those that only the
+// last one lacked. It is immutable.
+type activeKeys struct {
 	all    []*trustedKey
 	keys   map[keyName]*trustedKey
-	single map[string]*trustedKey // by algorithm: the only key for it; no entry where there is none or several
-	usable int                    // how many different keys there are
-	oldest time.Time              // when the one that was confirmed longest ago was
+	single map[string]*trustedKey // by algorithm, if there is exactly one key for it
+	usable int                    // the number of different keys
+	oldest time.Time              // the earliest time of confirmation
 }
 
-// trustedKey is a key in force. It stays the same from one reading to the next, so that tokens can be remembered by it.
+// trustedKey is an active key. Readings do not replace it, so that the token cache can compare pointers.
 type trustedKey struct {
 	publicKey
 	// Guarded by keySource.mu.
-	confirmed time.Time // when a good reading last had it
-	missing   bool      // whether the last good reading did not
+	confirmed time.Time // when a successful reading last had it
+	missing   bool      // whether the last successful reading lacked it
 }
 
-// keyID tells keys apart.
+// keyID identifies a key: equal names may be those of different keys.
 type keyID struct {
 	keyName
 	fingerprint string
@@ -31,14 +31,14 @@ type keyID struct {
 
 func (k publicKey) id() keyID { return keyID{k.keyName, k.fingerprint} }
 
-// newKeysInForce returns nil for no keys.
-func newKeysInForce(all []*trustedKey) *keysInForce {
+// newActiveKeys returns nil for no keys.
+func newActiveKeys(all []*trustedKey) *activeKeys {
 	if len(all) == 0 {
 		return nil
 	}
-	f := &keysInForce{all: all, keys: map[keyName]*trustedKey{}, single: map[string]*trustedKey{}, oldest: all[0].confirmed}
+	f := &activeKeys{all: all, keys: map[keyName]*trustedKey{}, single: map[string]*trustedKey{}, oldest: all[0].confirmed}
 	distinct := map[string]bool{}
-	// A token without a kid is one of the last reading's keys, if that has any for its algorithm.
+	// A token without a kid is verified with a key of the last reading, if that has one for its algorithm.
 	fresh, withdrawn := map[string]map[string]*trustedKey{}, map[string]map[string]*trustedKey{}
 	for _, k := range all {
 		if k.kid != "" {
@@ -74,8 +74,8 @@ func newKeysInForce(all []*trustedKey) *keysInForce {
 	return f
 }
 
-// find returns the key that a token's header names; without a kid, the only key for the algorithm. A nil keysInForce has none.
-func (f *keysInForce) find(name keyName, hasKid bool) *trustedKey {
+// find returns the key that a token's header names; without a kid, the only key for the algorithm. A nil activeKeys has none.
+func (f *activeKeys) find(name keyName, hasKid bool) *trustedKey {
 	switch {
 	case f == nil:
 		return nil
@@ -86,9 +86,9 @@ func (f *keysInForce) find(name keyName, hasKid bool) *trustedKey {
 	}
 }
 
-// after returns the keys in force after a good reading, and those that it ended: the ones that were missing from the reading before
-// as well, and the ones whose kid now names another key. The caller holds keySource.mu.
-func (f *keysInForce) after(set *keySet, now time.Time) (next *keysInForce, withdrawn []*trustedKey) {
+// after returns the active keys after a successful reading, and those that it withdrew: the keys that the reading before lacked
+// too, and those whose kid now names another key. f may be nil. The caller holds keySource.mu.
+func (f *activeKeys) after(set *keySet, now time.Time) (next *activeKeys, withdrawn []*trustedKey) {
 	var before []*trustedKey
 	if f != nil {
 		before = f.all
@@ -123,11 +123,11 @@ func (f *keysInForce) after(set *keySet, now time.Time) (next *keysInForce, with
 		k.missing = true
 		all = append(all, k)
 	}
-	return newKeysInForce(all), withdrawn
+	return newActiveKeys(all), withdrawn
 }
 
-// without returns the keys that a good reading had not longer than maxAge ago, and the others. The caller holds keySource.mu.
-func (f *keysInForce) without(maxAge time.Duration, now time.Time) (left *keysInForce, expired []*trustedKey) {
+// without returns the keys that were confirmed at most maxAge ago, and the others. The caller holds keySource.mu.
+func (f *activeKeys) without(maxAge time.Duration, now time.Time) (left *activeKeys, expired []*trustedKey) {
 	if f == nil || !f.hasOlder(maxAge, now) {
 		return f, nil
 	}
@@ -139,15 +139,15 @@ func (f *keysInForce) without(maxAge time.Duration, now time.Time) (left *keysIn
 			all = append(all, k)
 		}
 	}
-	return newKeysInForce(all), expired
+	return newActiveKeys(all), expired
 }
 
-// hasOlder reports whether a key was last confirmed longer than maxAge ago.
-func (f *keysInForce) hasOlder(maxAge time.Duration, now time.Time) bool {
+// hasOlder reports whether a key was last confirmed more than maxAge ago.
+func (f *activeKeys) hasOlder(maxAge time.Duration, now time.Time) bool {
 	return now.Sub(f.oldest) > maxAge
 }
 
-// maxNamedKeys is how many keys a line of the log names.
+// maxNamedKeys is how many keys a line of the log names at most.
 const maxNamedKeys = 8
 
 // namesOf returns the algorithms and kids of keys, for the log.

@@ -11,8 +11,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 )
 
-// TestRememberedTokenEnds holds that a token that was found good is held against the clock each time all the same.
-func TestRememberedTokenEnds(t *testing.T) {
+// TestCachedTokenExpires checks that a cached token is compared with the clock at each use.
+func TestCachedTokenExpires(t *testing.T) {
 	t.Parallel()
 	at := now
 	v := newVerifier(t, auth.Config{Secret: secret, Now: func() time.Time { return at }})
@@ -22,12 +22,12 @@ func TestRememberedTokenEnds(t *testing.T) {
 		at   time.Time
 		want error
 	}{
-		{"seen first", now, nil},
-		{"seen again", now.Add(time.Minute), nil},
-		{"at its end, with the leeway", now.Add(time.Hour + 29*time.Second), nil},
-		{"after its end", now.Add(time.Hour + 31*time.Second), auth.ErrTokenExpired},
-		{"before its beginning, when the clock is set back", now.Add(-31 * time.Second), auth.ErrUnauthenticated},
-		{"good again", now, nil},
+		{"first use", now, nil},
+		{"cached", now.Add(time.Minute), nil},
+		{"expired within the leeway", now.Add(time.Hour + 29*time.Second), nil},
+		{"expired", now.Add(time.Hour + 31*time.Second), auth.ErrTokenExpired},
+		{"before its nbf, when the clock is set back", now.Add(-31 * time.Second), auth.ErrUnauthenticated},
+		{"valid again", now, nil},
 	} {
 		at = step.at
 		pr, err := v.Verify(header)
@@ -38,13 +38,13 @@ func TestRememberedTokenEnds(t *testing.T) {
 			t.Errorf("%s: the principal is %q", step.name, pr.Subject)
 		}
 	}
-	if got, want := v.Remembered(), (auth.RememberedTokens{Size: 1, Hits: 5, Misses: 1}); got != want {
-		t.Errorf("Remembered() = %+v, want %+v", got, want)
+	if got, want := v.TokenCache(), (auth.TokenCacheState{Size: 1, Hits: 5, Misses: 1}); got != want {
+		t.Errorf("TokenCache() = %+v, want %+v", got, want)
 	}
 }
 
-// TestOnlyGoodTokensAreRemembered holds that whoever has no good token takes up no room.
-func TestOnlyGoodTokensAreRemembered(t *testing.T) {
+// TestInvalidTokensAreNotCached checks that invalid tokens use no memory.
+func TestInvalidTokensAreNotCached(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, auth.Config{Secret: secret})
 	for _, token := range []string{
@@ -58,27 +58,27 @@ func TestOnlyGoodTokensAreRemembered(t *testing.T) {
 			wantUnauthenticated(t, pr, err, token)
 		}
 	}
-	if got := v.Remembered(); got.Size != 0 || got.Hits != 0 {
-		t.Errorf("Remembered() = %+v after bad tokens alone", got)
+	if got := v.TokenCache(); got.Size != 0 || got.Hits != 0 {
+		t.Errorf("TokenCache() = %+v after invalid tokens", got)
 	}
 }
 
-// TestRememberedTokensAreBounded holds that the memory of tokens does not grow with how many there are.
-func TestRememberedTokensAreBounded(t *testing.T) {
+// TestTokenCacheIsBounded checks that the cache does not grow beyond its capacity.
+func TestTokenCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, auth.Config{Secret: secret})
 	const more = 100
-	for i := range auth.MaxRemembered + more {
+	for i := range auth.MaxCachedTokens + more {
 		if _, err := v.Verify([]string{"Bearer " + signed(t, payload(fmt.Sprintf(`"sub":"%d"`, i)))}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := v.Remembered(); got.Size != auth.MaxRemembered {
-		t.Errorf("%d tokens are remembered, want %d", got.Size, auth.MaxRemembered)
+	if got := v.TokenCache(); got.Size != auth.MaxCachedTokens {
+		t.Errorf("%d tokens are cached, want %d", got.Size, auth.MaxCachedTokens)
 	}
 }
 
-// BenchmarkStageToken is the first stage of a request, for a token that is known and for one that is new.
+// BenchmarkStageToken measures the first stage of a request, for a cached token and for a new one.
 func BenchmarkStageToken(b *testing.B) {
 	k := issuerKeys()
 	for _, bench := range []struct {
@@ -90,7 +90,7 @@ func BenchmarkStageToken(b *testing.B) {
 		{"RS256", setConfig(setFile(b, jwk(k.rsa.Public(), `"kid":"1"`))), named(b, jwt.SigningMethodRS256, k.rsa, "1")},
 	} {
 		header := []string{"Bearer " + bench.token}
-		b.Run(bench.name+"/remembered", func(b *testing.B) {
+		b.Run(bench.name+"/cached", func(b *testing.B) {
 			v := newVerifier(b, bench.config)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -103,7 +103,7 @@ func BenchmarkStageToken(b *testing.B) {
 			v := newVerifier(b, bench.config)
 			b.ReportAllocs()
 			for b.Loop() {
-				auth.Forget(v)
+				auth.ClearTokenCache(v)
 				if _, err := v.Verify(header); err != nil {
 					b.Fatal(err)
 				}
