@@ -87,6 +87,24 @@ func checkListen(setting, address string) error {
 	return nil
 }
 
+// CheckFree returns what keeps a server with this configuration from listening, such as another program on its port. It listens for a
+// moment, so that this is known before the database is opened and perhaps migrated.
+func (c Config) CheckFree() error {
+	for setting, address := range map[string]string{publicAddress: c.Listen, adminAddress: c.Admin.Listen} {
+		if address == "" {
+			continue
+		}
+		l, err := listen(setting, address)
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("stop listening on %s: %w", address, err)
+		}
+	}
+	return nil
+}
+
 // listen takes the address of a setting.
 func listen(setting, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)

@@ -19,7 +19,7 @@ type TLS struct{ CertFile, KeyFile string }
 // Check refuses one of the two files without the other. It opens neither.
 func (t TLS) Check() error {
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		return errors.New("a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key")
+		return errors.New("a certificate needs its key, and a key its certificate: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)")
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 			`"8080" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +
 				"--rate-limit-address and --rate-limit-address-burst: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"--rate-limit-principal and --rate-limit-principal-burst: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
-				"a certificate needs its key, and a key its certificate: set both --tls-cert and --tls-key\n" +
+				"a certificate needs its key, and a key its certificate: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)\n" +
 				`--cors-origin "x" does not begin with http:// or https://: give an origin such as https://app.example.com, a scheme and a host and perhaps a port`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +

@@ -293,8 +293,8 @@ func TestHalfAPairIsRefused(t *testing.T) {
 		settings map[string]string
 		want     string
 	}{
-		{"serve config ready", map[string]string{"jwt-secret": secretOfTokens, "tls-cert": e.settings["tls-cert"]}, "set both --tls-cert and --tls-key"},
-		{"serve config ready", map[string]string{"jwt-secret": secretOfTokens, "tls-key": e.settings["tls-key"]}, "set both --tls-cert and --tls-key"},
+		{"serve config ready", map[string]string{"jwt-secret": secretOfTokens, "tls-cert": e.settings["tls-cert"]}, "set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)"},
+		{"serve config ready", map[string]string{"jwt-secret": secretOfTokens, "tls-key": e.settings["tls-key"]}, "set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)"},
 		{"serve config", map[string]string{"jwt-public-key-file": "public.pem", "issuer": "i"}, "needs an issuer and an audience"},
 		{"serve config", map[string]string{"jwt-public-key-file": "public.pem", "audience": "a"}, "needs an issuer and an audience"},
 		{"serve config", map[string]string{"jwks-url": "jwks.json", "issuer": "i"}, "needs an issuer and an audience"},

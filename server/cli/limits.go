@@ -47,7 +47,7 @@ type tlsFlags struct {
 
 func (f *tlsFlags) tls(dev bool) (server.TLS, error) {
 	if dev && (f.TLSCert != "" || f.TLSKey != "") {
-		return server.TLS{}, errors.New("--dev speaks plain HTTP: leave out --tls-cert and --tls-key")
+		return server.TLS{}, errors.New("--dev speaks plain HTTP: leave out --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)")
 	}
 	return server.TLS{CertFile: f.TLSCert, KeyFile: f.TLSKey}, nil
 }

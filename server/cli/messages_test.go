@@ -79,6 +79,11 @@ func testMessages(t *testing.T, messages []message) {
 		})
 	}
 	work.Wait()
+	for _, name := range []string{"1.db", "2.db"} { // of servers that could not listen
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s was created", name)
+		}
+	}
 }
 
 func TestBadCommandLines(t *testing.T) {
@@ -199,7 +204,7 @@ func TestBadSettings(t *testing.T) {
 		{"migrate --database sqlite:", "", 80, "--database (DRAGOMAN_DATABASE)|path of a file"},
 		{"migrate --database sqlite:none/x.db", "", 1, "--database (DRAGOMAN_DATABASE)|none/x.db: no such file"},
 		{"migrate --database postgres://u:Zecret@127.0.0.1:1/x --database-wait 300ms", "", 1, "127.0.0.1:1: connect: connection refused|--database (DRAGOMAN_DATABASE)|--database-wait (DRAGOMAN_DATABASE_WAIT)|next_try_in=100ms"},
-		{"serve --database postgres://u:Zecret@127.0.0.1:1/x --database-wait 0s", "KEYS", 1, "connection refused|--database (DRAGOMAN_DATABASE)|--database-wait (DRAGOMAN_DATABASE_WAIT)"},
+		{"serve --listen 127.0.0.1:0 --database postgres://u:Zecret@127.0.0.1:1/x --database-wait 0s", "KEYS", 1, "connection refused|--database (DRAGOMAN_DATABASE)|--database-wait (DRAGOMAN_DATABASE_WAIT)"},
 		// Files.
 		{"import none.csv", "KEYS", 2, "FILE: |none.csv: no such file"},
 		{"import folder --format csv", "KEYS", 2, "FILE: |is a directory"},

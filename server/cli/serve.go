@@ -71,6 +71,9 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context, b server.Build)
 	if err != nil {
 		return err
 	}
+	if err := config.CheckFree(); err != nil {
+		return err
+	}
 	config.Build = b
 	config.Tracing = tracing.FromEnvironment(ctx, b.Version, config.Log)
 	defer flush(config.Tracing, config.Log)

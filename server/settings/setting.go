@@ -114,7 +114,7 @@ func short(d time.Duration) string {
 
 // shownURL has the parts of a URL that is certain to be meant as it is read: its scheme, its user and password, its hosts, its path, and
 // its parameters.
-var shownURL = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)([^@/?#\s]*@)?((?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*%2[Ff][A-Za-z0-9._%-]*)(?::[0-9]*)?(?:,[A-Za-z0-9._-]*(?::[0-9]*)?)*)` +
+var shownURL = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)([^@/?#\s]*@)?((?:[\p{L}\p{M}\p{N}._-]*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*%2[Ff][A-Za-z0-9._%-]*)(?::[0-9]*)?(?:,[A-Za-z0-9._-]*(?::[0-9]*)?)*)` +
 	`(/(?:[A-Za-z0-9._~!$&'()*+,;=:/-]|%[0-9A-Fa-f]{2})*)?(\?[^@?#\s]*)?(#[^@?#\s]*)?$`)
 
 // urlScheme begins a text that may be meant for a URL with a host.

@@ -32,6 +32,10 @@ func TestPasswordsInURLsAreMasked(t *testing.T) {
 		"https://u:p@keys.example.com/a/b.json?token=t#f":    "https://***@keys.example.com/a/b.json?***#***",
 		"https:u:p@keys.example.com":                         "***",
 		"https://app.example.com":                            "https://app.example.com",
+		"https://äpp.exämple:8443":                           "https://äpp.exämple:8443",
+		"https://例え.テスト":                                     "https://例え.テスト",
+		"https://u:pä/q@exämple":                             "***",
+		"https://u:pä@exämple":                               "https://***@exämple",
 		"file:///etc/jwks.json":                              "file:///etc/jwks.json",
 		"/etc/jwks.json":                                     "/etc/jwks.json",
 	} {

@@ -271,8 +271,7 @@ func parseUUID(s string) (any, string) {
 }
 
 // timePattern is the form of RFC 3339, section 5.6, from which time.Parse (1.26) allows departures: offsets of 24 hours or 60 minutes, a
-// comma, and hours of one digit (golang/go#54580). T and Z may be in lower case. A leap second, 23:59:60, is refused by time.Parse: the
-// directory's times have no place for it.
+// comma, and hours of one digit (golang/go#54580). T and Z may be in lower case.
 var timePattern = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 func formatTime(t time.Time) string { return t.UTC().Format(store.TimeLayout) }
@@ -281,14 +280,33 @@ func parseTime(s string) (any, string) {
 	if !timePattern.MatchString(s) {
 		return nil, notMoment
 	}
+	const seconds = len("2006-01-02T15:04:")
+	leap := s[seconds:seconds+2] == "60"
+	if leap {
+		s = s[:seconds] + "59" + s[seconds+2:]
+	}
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 	if err != nil {
 		return nil, notMoment
+	}
+	if leap {
+		if !mayPrecedeLeapSecond(t.UTC()) {
+			return nil, notMoment
+		}
+		t = t.Add(time.Second)
 	}
 	if t = t.UTC().Truncate(time.Millisecond); t.Year() < 1970 || t.Year() > 9999 {
 		return nil, notMoment
 	}
 	return t, ""
+}
+
+// mayPrecedeLeapSecond reports whether t is in the second before a leap second as RFC 3339, section 5.7, has them: at the end of June or
+// December in UTC. Time itself knows no leap seconds, as POSIX has none: 23:59:60 is the same moment as the 00:00:00 that follows.
+func mayPrecedeLeapSecond(t time.Time) bool {
+	hour, minute, second := t.Clock()
+	_, month, day := t.Date()
+	return hour == 23 && minute == 59 && second == 59 && (month == time.June && day == 30 || month == time.December && day == 31)
 }
 
 func parseRoles(names []string, c *store.Catalogue) (any, string) {
