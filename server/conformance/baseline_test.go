@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/conformance"
@@ -339,5 +340,64 @@ func TestLawsSayWhatTheyCouldNotTry(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStoredNameOfAnotherCaseDiffers: a server that stores what it does not know stores such a member too, and lets it change no
+// other.
+func TestStoredNameOfAnotherCaseDiffers(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for dialect, other := range map[string]string{worth: "FIRST_NAME", testinium: "NAME"} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			c := config(s, dialect, guinea(t, s))
+			c.Require, c.Only = nil, []string{"member-names-are-exact"}
+			server := &storing{takes: func(name string) bool { return name == other }, values: map[string]json.RawMessage{}}
+			c = around(t, c, func(c *call) answer { return server.serve(c).without("Dragoman-Changed").without("Dragoman-Ignored") })
+			report := check(t, c)
+			if len(report.Results) != 1 || report.Results[0].Outcome != conformance.Differs || len(report.Restoration.Kept) != 1 || report.Restoration.Kept[0].Member != other {
+				t.Errorf("%+v", report)
+			}
+		})
+	}
+}
+
+// TestUnreadableUserIsGivenBack: what was written spoils the server's answers until it is written over.
+func TestUnreadableUserIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	c := config(s, worth, guinea(t, s))
+	c.Require, c.Only = nil, []string{"get-shows-the-user", "update-sets-each-member"}
+	var spoiled atomic.Bool
+	c = around(t, c, func(c *call) answer {
+		if c.update() {
+			spoiled.Store(strings.Contains(string(c.body), "Check"))
+		}
+		a := c.send()
+		if !c.update() && spoiled.Load() {
+			a.body = []byte(`{"data":{"first_name":NaN}}`)
+		}
+		return a
+	})
+	if report := check(t, c); !report.Restoration.Done {
+		t.Errorf("the restoration is %+v", report.Restoration)
+	}
+}
+
+// TestTokenThatMayBeTheUsersOwn: Testinium shows no UUID that the token's could be compared with.
+func TestTokenThatMayBeTheUsersOwn(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for dialect, want := range map[string]bool{worth: false, testinium: true} {
+		c := config(s, dialect, guinea(t, s))
+		claims := servertest.Manager()
+		claims.UserID = &servertest.GraceUUID
+		c.Token, c.Only = s.Token(claims), []string{"get-shows-the-user"}
+		var text strings.Builder
+		c.Began = conformance.Text{W: &text}.Began
+		if report := check(t, c); report.MayBeOwn != want || strings.Contains(text.String(), "The token names a user by a UUID") != want {
+			t.Errorf("%s: %v\n%s", dialect, report.MayBeOwn, text.String())
+		}
 	}
 }

@@ -103,6 +103,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 		return report, err
 	}
 	report.Features = r.offered()
+	report.MayBeOwn = r.allowed(State) && r.mayBeOwn()
 	report.Results, report.Restoration, err = r.hold(ctx, laws, func() {
 		if c.Began != nil {
 			c.Began(report)

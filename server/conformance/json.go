@@ -131,7 +131,7 @@ func memberNamesAreExact(t *trial) {
 			before, _ := t.show()
 			x := t.send(t.updateRequest(t.idle().and(name, t.fresh(m)).String()))
 			t.want(x, name+" is unknown: it is ignored, or refused", http.StatusOK, http.StatusBadRequest)
-			t.keeps(x, before)
+			t.keeps(x, before, name) // whether what is unknown is stored is another law's
 			if t.d.whole {
 				x := t.send(t.updateRequest(t.base().without(m.name).and(name, t.fresh(m)).String()))
 				is, _ := t.show()

@@ -68,11 +68,14 @@ func (k Kept) String() string {
 type Report struct {
 	Dialect, Target, Customer, User string
 	Features                        []Feature // that the server offers
-	Results                         []Result
-	Restoration                     Restoration
-	Requests                        int
-	Started                         time.Time
-	Took                            time.Duration
+	// MayBeOwn: the token names a user, and the dialect does not show whether it is the one who is written to. Once a law makes
+	// its own user inactive, a server may refuse the token.
+	MayBeOwn    bool
+	Results     []Result
+	Restoration Restoration
+	Requests    int
+	Started     time.Time
+	Took        time.Duration
 }
 
 // Count gives how many laws ended in a way.

@@ -35,7 +35,11 @@ func (t Text) Began(r Report) {
 	if len(r.Features) > 0 {
 		features = list(r.Features)
 	}
-	fmt.Fprintf(t.W, "Checking %s, dialect %s\ncustomer %s, user %s\nThe server offers %s.\n\n", r.Target, r.Dialect, r.Customer, r.User, features)
+	fmt.Fprintf(t.W, "Checking %s, dialect %s\ncustomer %s, user %s\nThe server offers %s.\n", r.Target, r.Dialect, r.Customer, r.User, features)
+	if r.MayBeOwn {
+		fmt.Fprintln(t.W, "The token names a user by a UUID, which this dialect does not show: if it is this user, take another caller's token, or its writes may be 403 once the user is made inactive.")
+	}
+	fmt.Fprintln(t.W)
 }
 
 // words are how outcomes are called, all of one width.
