@@ -148,7 +148,7 @@ func TestImpossibleConfigurationsAreRefused(t *testing.T) {
 			"--database-wait must not be negative, and is -2s\n--remembered-users must be from 0 to 10000000, and is -1\n--idle-timeout must not be negative, and is -1s\n" +
 				"--request-timeout (30s, and 0s is none) must be shorter than --write-timeout (30s), or its 503 could not be written"},
 		{"", "--dev --listen=0.0.0.0:8080 --tls-cert=some.file --tls-key=some.file",
-			"--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)\n--dev speaks plain HTTP: leave out --tls-cert and --tls-key"},
+			"--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)\n--dev speaks plain HTTP: leave out --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)"},
 	} {
 		want := "dragoman: error: " + strings.ReplaceAll(c.want, "\n", "\n                 ") + "\n"
 		want = strings.Replace(want, "one of text, json, not", "one of debug, info, warn, error, not", 1)
