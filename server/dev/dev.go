@@ -1,5 +1,5 @@
-// Package dev is what `dragoman serve --dev` adds for somebody trying the server out: keys kept in the working
-// directory, and calls ready to paste. It knows the sandbox directory that the store invents; it serves nothing itself.
+// Package dev has what `dragoman serve --dev` adds to try the server: keys in the working directory, and commands to paste. It knows
+// the store's sandbox, and nothing of how requests are served.
 package dev
 
 import (
@@ -20,25 +20,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// Directory is where the keys are kept, below the working directory.
+// Directory is the directory of the keys, relative to the working directory.
 const Directory = ".dragoman"
 
-// The files of Directory. Each holds 32 random bytes in base64.
+// The files of Directory. Each has 32 random bytes in base64.
 const (
 	jwtSecretFile = "jwt-secret"
 	secretKeyFile = "secret-key"
 )
 
-// JWTSecret gives the kept secret that signs tokens; fs.ErrNotExist if there is none.
+// JWTSecret returns the stored secret that signs tokens, or an fs.ErrNotExist if there is none.
 func JWTSecret() (string, error) { return read(jwtSecretFile) }
 
-// MakeJWTSecret gives the kept secret that signs tokens, and makes one if there is none.
+// MakeJWTSecret returns the stored secret that signs tokens. It makes one if there is none.
 func MakeJWTSecret() (string, error) { return readOrMake(jwtSecretFile) }
 
-// SecretKey returns the kept key that seals secrets at rest, in base64; fs.ErrNotExist if there is none.
+// SecretKey returns the stored key that encrypts secrets at rest, in base64, or an fs.ErrNotExist if there is none.
 func SecretKey() (string, error) { return read(secretKeyFile) }
 
-// MakeSecretKey gives the kept key that seals secrets at rest, in base64, and makes one if there is none.
+// MakeSecretKey returns the stored key that encrypts secrets at rest, in base64. It makes one if there is none.
 func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
 
 func read(name string) (string, error) {
@@ -52,7 +52,7 @@ func read(name string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// checkPrivate refuses keys that somebody else may have put there: in a folder, or a file, that others own or can write to.
+// checkPrivate refuses a directory and files that other accounts own or can write to: the keys may be theirs.
 func checkPrivate() error {
 	for _, name := range []string{Directory, Directory + "/" + jwtSecretFile, Directory + "/" + secretKeyFile} {
 		info, err := os.Lstat(name)
@@ -63,7 +63,7 @@ func checkPrivate() error {
 			return err
 		}
 		if othersCanWrite(info) {
-			return fmt.Errorf("others can write to %s, so the key may be one that they know: remove %s, or take it for yourself with chmod and chown", name, Directory)
+			return fmt.Errorf("others can write to %s and may know the key: remove %s, or make it your own with chmod and chown", name, Directory)
 		}
 	}
 	return nil
@@ -77,7 +77,7 @@ func readOrMake(name string) (string, error) {
 	if err := os.MkdirAll(Directory, 0o700); err != nil {
 		return "", fmt.Errorf("make development key: %w", err)
 	}
-	if err := checkPrivate(); err != nil { // another may have made it just now
+	if err := checkPrivate(); err != nil { // another process may have made it
 		return "", fmt.Errorf("make development key: %w", err)
 	}
 	directory, err := os.OpenRoot(Directory)
@@ -88,7 +88,7 @@ func readOrMake(name string) (string, error) {
 	random := make([]byte, 32)
 	rand.Read(random)
 	key = base64.StdEncoding.EncodeToString(random)
-	// O_EXCL: of two servers started at once, one makes the key.
+	// With O_EXCL, only one of two servers that start at once makes the key.
 	f, err := directory.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return read(name)
@@ -103,10 +103,10 @@ func readOrMake(name string) (string, error) {
 	return key, nil
 }
 
-// ErrNotLoopback: the development mode was asked to listen where others could reach it.
+// ErrNotLoopback refuses to listen on an address of --dev that others can reach.
 var ErrNotLoopback = errors.New("--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)")
 
-// CheckLoopback refuses a listening address that is not of this machine alone.
+// CheckLoopback returns an [ErrNotLoopback] for an address that other machines can reach.
 func CheckLoopback(listen string) error {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -121,11 +121,11 @@ func CheckLoopback(listen string) error {
 // administrator is Grace Hopper, who administers the sandbox's customer.
 const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
-// TokenLifetime is how long the printed token is good.
+// TokenLifetime is how long the printed token is valid.
 const TokenLifetime = 24 * time.Hour
 
-// Greet prints where the server is, its APIs by their names and base paths, and the explorer if there is one, a token for the sandbox's customer, and both
-// documented calls. The token is one that a verifier of this configuration takes.
+// Greet prints the server's address, its APIs by their names and base paths, the explorer's URL if there is one, a token for the
+// sandbox's customer, and both vendors' updates as commands. A verifier with the configuration c accepts the token.
 func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, c auth.Config, now time.Time) error {
 	caller := uuid.MustParse(administrator)
 	token, err := auth.Sign(c.Secret, auth.Claims{

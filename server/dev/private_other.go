@@ -4,5 +4,5 @@ package dev
 
 import "io/fs"
 
-// othersCanWrite is never so where a mode says nothing of other accounts.
+// othersCanWrite returns false on systems whose file modes say nothing about other accounts.
 func othersCanWrite(fs.FileInfo) bool { return false }

@@ -12,20 +12,20 @@ import (
 	"github.com/dragoman-id/dragoman/server/dev"
 )
 
-// TestKeysThatOthersCanWriteAreRefused is not parallel, as it changes the working directory.
-func TestKeysThatOthersCanWriteAreRefused(t *testing.T) {
+// TestWritableKeysAreRefused is not parallel, as it changes the working directory.
+func TestWritableKeysAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		what    string
 		prepare func() error
 		refused bool
 	}{
 		{"a private folder", func() error { return nil }, false},
-		{"a folder that all can read", func() error { return os.Chmod(".dragoman", 0o755) }, false},
-		{"a folder of a group", func() error { return os.Chmod(".dragoman", 0o770) }, true},
-		{"a folder of everybody", func() error { return os.Chmod(".dragoman", 0o707) }, true},
+		{"a folder that others can read", func() error { return os.Chmod(".dragoman", 0o755) }, false},
+		{"a folder that a group can write", func() error { return os.Chmod(".dragoman", 0o770) }, true},
+		{"a folder that others can write", func() error { return os.Chmod(".dragoman", 0o707) }, true},
 		{"a folder with a sticky bit", func() error { return os.Chmod(".dragoman", 0o777|fs.ModeSticky) }, true},
-		{"a key of a group", func() error { return os.Chmod(".dragoman/jwt-secret", 0o660) }, true},
-		{"a key of everybody", func() error { return os.Chmod(".dragoman/secret-key", 0o602) }, true},
+		{"a key that a group can write", func() error { return os.Chmod(".dragoman/jwt-secret", 0o660) }, true},
+		{"a key that others can write", func() error { return os.Chmod(".dragoman/secret-key", 0o602) }, true},
 		{"a linked folder", func() error {
 			return errors.Join(os.Rename(".dragoman", "elsewhere"), os.Symlink("elsewhere", ".dragoman"))
 		}, true},
@@ -51,8 +51,8 @@ func TestKeysThatOthersCanWriteAreRefused(t *testing.T) {
 	}
 }
 
-// TestAKeyIsNotMadeWhereOthersCanWrite: an empty folder may be theirs to fill.
-func TestAKeyIsNotMadeWhereOthersCanWrite(t *testing.T) {
+// TestWritableFolderIsRefused checks that no key is made in an empty folder that others can write to.
+func TestWritableFolderIsRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := errors.Join(os.Mkdir(".dragoman", 0o700), os.Chmod(".dragoman", 0o777)); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// othersCanWrite reports whether another account than this one's and root's owns a file or can write to it. A symbolic link counts as
-// what others can write: it leads where they may be the owners.
+// othersCanWrite reports whether an account other than this one and root owns a file or can write to it. It returns true for a symbolic
+// link, whose target may belong to others.
 func othersCanWrite(info fs.FileInfo) bool {
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return true

@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// BenchmarkStart is from nothing to the first answer.
+// BenchmarkStart measures a start up to the first answer.
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		m, err := mock.New(b.Context(), server.Config{Log: discard}, 1)
@@ -22,7 +22,7 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkReset is what a suite pays that begins each of its tests anew.
+// BenchmarkReset measures a reset before each test of a suite.
 func BenchmarkReset(b *testing.B) {
 	m := newMock(b, 1)
 	for b.Loop() {

@@ -1,8 +1,8 @@
 package mock
 
-// Requests is how many requests are under way in the present life.
+// Requests returns how many requests are in flight in the current instance.
 func (m *Server) Requests() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.now.requests - 1
+	return m.current.requests - 1
 }

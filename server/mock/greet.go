@@ -12,17 +12,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Secret is what tokens for a mock are signed with, HS256. Everybody knows it: a server with anything real in it must not be
-// given it.
-const Secret = "dragoman-mock-secret-that-everybody-knows" // #nosec G101 -- it is meant to be known
+// Secret signs the tokens of a mock, with HS256. It is public, so that a server with real data must never use it.
+const Secret = "dragoman-mock-secret-that-everybody-knows" // #nosec G101 -- it is public by design
 
 // administrator is Grace Hopper, who administers the sandbox's customer.
 const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
-// lifetime is how long Token is good, from Start: longer than any mock.
-const lifetime = 100 * 365 * 24 * time.Hour
+// validity is how long the token of a mock is valid from Start: longer than any mock runs.
+const validity = 100 * 365 * 24 * time.Hour
 
-// Token gives the sandbox's administrator's token, which every mock takes. It is always the same text.
+// Token returns a token of the sandbox's administrator, which every mock accepts. It is always the same.
 func Token() (string, error) {
 	caller := uuid.MustParse(administrator)
 	token, err := auth.Sign([]byte(Secret), auth.Claims{
@@ -32,7 +31,7 @@ func Token() (string, error) {
 		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
 		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
 		Issuer:      "dragoman-mock",
-		Expires:     lifetime,
+		Expires:     validity,
 	}, Start)
 	if err != nil {
 		return "", fmt.Errorf("sign the mock's token: %w", err)
@@ -40,7 +39,8 @@ func Token() (string, error) {
 	return token, nil
 }
 
-// Greet prints where the mock is, its APIs by their names and base paths, where its explorer is if it has one, the token, and calls to paste.
+// Greet prints the mock's address, its APIs by their names and base paths, the explorer's URL if there is one, the token, and
+// commands to paste.
 func Greet(w io.Writer, address net.Addr, apis iter.Seq2[string, string], seed uint64, explorer bool) error {
 	token, err := Token()
 	if err != nil {
@@ -60,7 +60,7 @@ func Greet(w io.Writer, address net.Addr, apis iter.Seq2[string, string], seed u
 var greeting = template.Must(template.New("greeting").Parse(`Dragoman's mock is listening on http://{{.Address}}, with an invented directory in memory, seed {{.Seed}}.
 {{- if .Open}}
 
-OTHERS CAN REACH IT, and whoever does may do anything with it: its secret is public. Keep real data out of it.
+OTHERS CAN REACH IT, and anyone who can may do anything with it: its secret is public. Keep real data out of it.
 {{- end}}
 {{range $name, $path := .APIs}}
   {{printf "%-10s" $name}} http://{{$.Address}}{{$path}}

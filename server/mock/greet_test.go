@@ -9,8 +9,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// TestTheGreetingSaysWhoCanReachIt: a mock that is not of this machine alone says so aloud.
-func TestTheGreetingSaysWhoCanReachIt(t *testing.T) {
+// TestGreetWarnsOfOpenAddress checks the warning of a mock that other machines can reach.
+func TestGreetWarnsOfOpenAddress(t *testing.T) {
 	t.Parallel()
 	for address, open := range map[string]bool{"127.0.0.1": false, "::1": false, "0.0.0.0": true, "::": true, "192.0.2.1": true} {
 		var said strings.Builder

@@ -1,11 +1,11 @@
-// Package mock is what `dragoman serve --mock` starts: the server itself over a directory in memory, to stand in for a
-// vendor's where front ends and other programs are tested. It holds the sandbox that the store invents and nothing real.
+// Package mock is the server of `dragoman serve --mock`: the server itself with a directory in memory, in place of a vendor's, for
+// tests of front ends and other programs. The directory has the store's sandbox of invented people.
 //
-// Two mocks of one seed give the same calls, made one after another, the same answers to the last byte: the clock begins at
-// [Start], and goes on by a millisecond with each request that is not a read; ids and access tokens come from the seed. A
-// request may ask for an error or for a wait by the header Prefer, and POST /mock/reset brings back the beginning.
+// Two mocks with the same seed answer the same sequence of calls with the same bytes: the clock starts at [Start] and advances by a
+// millisecond with each request that is not a read, and ids and access tokens follow from the seed. A request can choose an error or
+// a delay by the header Prefer, and POST /mock/reset restores the first state.
 //
-// The package knows the sandbox's people. It knows no dialect: the answers are the server's own.
+// The package knows the sandbox's people. It knows no dialect: the server makes the answers.
 package mock
 
 import (
@@ -25,66 +25,66 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// DefaultSeed is the seed of a mock that is given none.
+// DefaultSeed is the seed of a mock if none is chosen.
 const DefaultSeed = 1
 
-// Server is a running mock. It may serve many requests at once. Close it when it is no longer needed.
+// Server is a running mock. It is safe for concurrent use. Close releases it.
 type Server struct {
 	c     server.Config
 	seed  uint64
-	first *server.Server // knows where to listen, and how
+	first *server.Server // listens, also after a reset
 
-	resetting sync.Mutex // held by who makes the next life
+	resetting sync.Mutex // serializes resets
 	mu        sync.Mutex
-	now       *life // nil once closed
+	current   *instance // nil if the mock is closed
 }
 
-// New makes a mock. Of c counts what has to do with listening and with browsers, with time-outs and the log; its database,
-// its keys and its limits are the mock's own.
+// New starts a mock. It uses the parts of c about listening, browsers, time-outs and the log, and replaces the database, the keys and
+// the limits.
 func New(ctx context.Context, c server.Config, seed uint64) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	m := &Server{c: own(c), seed: seed}
-	begun, err := m.begin(ctx)
+	m := &Server{c: mockConfig(c), seed: seed}
+	first, err := m.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.now, m.first = begun, begun.server
+	m.current, m.first = first, first.server
 	return m, nil
 }
 
-// Problems tells in a sentence each what of the configuration of a mock cannot be, as [server.Config.Problems] does.
+// Problems returns what is wrong with the configuration of a mock, as [server.Config.Problems] does.
 func Problems(c server.Config) []error {
-	c = own(c)
-	c.Database = "sqlite:never.opened" // of a server in earnest none may be in memory
+	c = mockConfig(c)
+	c.Database = "sqlite:never.opened" // Problems refuses a database in memory
 	return c.Problems()
 }
 
-// own gives a configuration with what is the mock's own in it.
-func own(c server.Config) server.Config {
+// mockConfig returns c with the mock's database, keys and limits.
+func mockConfig(c server.Config) server.Config {
 	c.Database = store.InMemory
-	// Nothing that it seals outlives the process, or leaves it.
+	// A fixed key: what it seals stays in the process.
 	sealing := sha256.Sum256([]byte("dragoman mock"))
 	c.SecretKey, c.OldSecretKeys = sealing[:], nil
-	// Tokens that others sign, and that expire, are held against the time that they know.
+	// The expiry of tokens is compared with the real time, as their issuers know no other.
 	c.Auth = auth.Config{Secret: []byte(Secret), Now: time.Now}
-	// By a clock that stands still, no limit would ever be lifted. Prefer asks for a 429.
+	// With the mock's clock a rate limit would never recover. Prefer can choose a 429.
 	c.Limits = server.Limits{TrustedProxies: c.Limits.TrustedProxies}
 	c.TLS = server.TLS{}
-	c.Timeouts.Drain = 0 // nobody balances mocks
+	c.Timeouts.Drain = 0 // no load balancer is in front of a mock
 	return c
 }
 
-// life is the mock from one reset to the next. What is done to one can never be seen in another.
-type life struct {
+// instance is the server from one reset to the next. Instances share no data.
+type instance struct {
 	server   *server.Server
 	clock    *clock
-	requests int // those under way, and one for being the present life; guarded by Server.mu
+	requests int // those in flight, plus one for the current instance; guarded by Server.mu
 }
 
-// begin makes a life that nobody has touched.
-func (m *Server) begin(ctx context.Context) (*life, error) {
+// start returns a new instance in the first state.
+func (m *Server) start(ctx context.Context) (*instance, error) {
 	c, clock := m.c, newClock()
 	c.Now = clock.read
 	c.Mock = &server.Mock{
@@ -100,11 +100,11 @@ func (m *Server) begin(ctx context.Context) (*life, error) {
 	if err := s.Store().SeedSandbox(store.WithOrigin(ctx, origin)); err != nil {
 		return nil, errors.Join(fmt.Errorf("fill the mock's directory: %w", err), s.Close())
 	}
-	return &life{server: s, clock: clock, requests: 1}, nil
+	return &instance{server: s, clock: clock, requests: 1}, nil
 }
 
-// newRequestIDs gives what makes the ids of a life's requests. Those that call no API draw on a source of their own: health
-// checks and a browser's preflights come as often as they like, and change nothing for the others.
+// newRequestIDs returns a generator of ids for an instance's requests. Requests that call no API have a sequence of their own, so that
+// health checks and preflights do not change the ids of calls.
 func (m *Server) newRequestIDs() func(call bool) string {
 	calls, others := newRandom(m.seed, "requests"), newRandom(m.seed, "other requests")
 	return func(call bool) string {
@@ -115,97 +115,96 @@ func (m *Server) newRequestIDs() func(call bool) string {
 	}
 }
 
-// reset puts a new life in the present one's place. Requests under way finish in the life that they began in; those that
-// begin once reset has returned see nothing of it.
+// reset replaces the current instance. Requests in flight finish in their instance; requests after reset has returned use the new one.
 func (m *Server) reset() error {
 	m.resetting.Lock()
 	defer m.resetting.Unlock()
-	next, err := m.begin(context.Background())
+	next, err := m.start(context.Background())
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
-	past := m.now
-	if past == nil {
+	old := m.current
+	if old == nil {
 		m.mu.Unlock()
 		return errors.Join(errClosed, next.server.Close())
 	}
-	m.now = next
+	m.current = next
 	m.mu.Unlock()
-	return m.leave(past)
+	return m.leave(old)
 }
 
 var errClosed = errors.New("the mock is closed")
 
-// enter counts a request to the present life. Who enters leaves.
-func (m *Server) enter() (*life, error) {
+// enter returns the current instance and counts a request to it. The caller must call leave.
+func (m *Server) enter() (*instance, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.now == nil {
+	if m.current == nil {
 		return nil, errClosed
 	}
-	m.now.requests++
-	return m.now, nil
+	m.current.requests++
+	return m.current, nil
 }
 
-// leave takes a request from a life, and ends one that is past and has no more.
-func (m *Server) leave(l *life) error {
+// leave ends a request to an instance, and closes a replaced instance after its last request.
+func (m *Server) leave(i *instance) error {
 	m.mu.Lock()
-	l.requests--
-	over := l.requests == 0
+	i.requests--
+	last := i.requests == 0
 	m.mu.Unlock()
-	if over {
-		return l.server.Close()
+	if last {
+		return i.server.Close()
 	}
 	return nil
 }
 
 // ServeHTTP answers one request.
 func (m *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	l, err := m.enter()
+	i, err := m.enter()
 	if err != nil {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
 	defer func() {
-		if err := m.leave(l); err != nil {
-			m.c.Log.Error("end a life of the mock", "error", err)
+		if err := m.leave(i); err != nil {
+			m.c.Log.Error("close a replaced instance of the mock", "error", err)
 		}
 	}()
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		// A server numbers changes in the background, within a second; a mock's answers must not depend on time.
-		if _, err := l.server.Store().NumberChanges(r.Context()); err != nil {
+		// A server numbers changes in the background within a second. A mock's answers must not depend on the time.
+		if _, err := i.server.Store().NumberChanges(r.Context()); err != nil {
 			m.c.Log.Warn("number the mock's changes", "error", err)
 		}
 	default:
-		l.clock.tick()
+		i.clock.tick()
 	}
-	// net/http's own would be the only part of an answer that differs from run to run.
-	w.Header().Set("Date", l.clock.read().Format(http.TimeFormat))
-	l.server.ServeHTTP(w, r)
+	// net/http would set the real time, the only part of an answer that differs between runs.
+	w.Header().Set("Date", i.clock.read().Format(http.TimeFormat))
+	i.server.ServeHTTP(w, r)
 }
 
-// APIs yields what [server.Server.APIs] does.
+// APIs is [server.Server.APIs].
 func (m *Server) APIs() iter.Seq2[string, string] { return m.first.APIs() }
 
-// Listen takes the configured address. Port 0 takes a free one, which the listener tells.
+// Listen listens on the configured address. With port 0 it chooses a free port; see the listener's address.
 func (m *Server) Listen() (net.Listener, error) { return m.first.Listen() }
 
-// Serve answers requests on l until ctx is done, then lets those under way finish within the shutdown's time-out. It
-// gives nil after such an orderly end.
+// Serve serves requests on l until ctx is done, and then waits for requests in flight for the configured shutdown time. It returns nil
+// after such a shutdown.
 func (m *Server) Serve(ctx context.Context, l net.Listener) error {
 	return m.first.ServeHandler(ctx, l, m)
 }
 
-// Close ends the mock, once the requests under way have ended. Requests that come later are refused.
+// Close closes the mock after its requests in flight. It refuses later ones.
 func (m *Server) Close() error {
 	m.mu.Lock()
-	past := m.now
-	m.now = nil
+	old := m.current
+	m.current = nil
 	m.mu.Unlock()
-	if past == nil {
+	if old == nil {
 		return nil
 	}
-	return m.leave(past)
+	return m.leave(old)
 }

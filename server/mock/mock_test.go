@@ -31,7 +31,7 @@ const (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// spelledETag is the header's name as the server spells it, which is not Go's canonical form of it.
+// spelledETag is the name of the header as the server spells it, which is not Go's canonical form.
 var spelledETag = "ETag"
 
 func newMock(t testing.TB, seed uint64) *mock.Server {
@@ -76,7 +76,7 @@ func (c call) to(t testing.TB, m http.Handler) *http.Response {
 	return w.Result()
 }
 
-// session is what a front end's test might do, mistakes included.
+// session is a sequence of calls of a front end's test, with mistakes.
 var session = []call{
 	{method: http.MethodGet, path: worthUsers},
 	{method: http.MethodGet, path: testiniumUsers},
@@ -97,7 +97,7 @@ var session = []call{
 	{method: http.MethodGet, path: changes + "?after=3"},
 }
 
-// play gives the whole of what a session is answered.
+// play returns all answers to the session.
 func play(t testing.TB, m http.Handler) string {
 	t.Helper()
 	var said strings.Builder
@@ -111,7 +111,7 @@ func play(t testing.TB, m http.Handler) string {
 	return said.String()
 }
 
-func TestOneSeedGivesTheSameAnswersToTheLastByte(t *testing.T) {
+func TestAnswersFollowFromSeed(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 7)
 	first := play(t, m)
@@ -135,8 +135,8 @@ func TestOneSeedGivesTheSameAnswersToTheLastByte(t *testing.T) {
 	}
 }
 
-// TestWhatCallsNoAPIChangesNothing: health checks come at any time, and preflights when a browser has forgotten the last.
-func TestWhatCallsNoAPIChangesNothing(t *testing.T) {
+// TestOtherRequestsChangeNothing checks that health checks and preflights in between do not change the answers.
+func TestOtherRequestsChangeNothing(t *testing.T) {
 	t.Parallel()
 	watched := newMock(t, 7)
 	for _, c := range []call{
@@ -152,7 +152,7 @@ func TestWhatCallsNoAPIChangesNothing(t *testing.T) {
 	}
 }
 
-func TestMocksDoNotSeeEachOther(t *testing.T) {
+func TestMocksShareNoData(t *testing.T) {
 	t.Parallel()
 	one, other := newMock(t, 1), newMock(t, 1)
 	one200(t, call{method: http.MethodPatch, path: worthAda, body: `{"first_name":"Augusta"}`}.to(t, one))
@@ -169,7 +169,7 @@ func one200(t testing.TB, answer *http.Response) *http.Response {
 	return answer
 }
 
-// TestResetUnderLoad: once a reset is answered nobody sees anything of before, whatever was under way.
+// TestResetUnderLoad checks that no request after a reset reads earlier data.
 func TestResetUnderLoad(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
@@ -202,8 +202,8 @@ func TestResetUnderLoad(t *testing.T) {
 	}
 }
 
-// TestARequestFinishesInTheLifeItBeganIn: a slow write that was begun before a reset changes nothing after it.
-func TestARequestFinishesInTheLifeItBeganIn(t *testing.T) {
+// TestRequestFinishesInItsInstance checks that a slow write from before a reset changes nothing after it.
+func TestRequestFinishesInItsInstance(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
 	slow := make(chan *http.Response)
@@ -224,8 +224,8 @@ func TestARequestFinishesInTheLifeItBeganIn(t *testing.T) {
 	}
 }
 
-// TestConcurrentWritersLoseNothing: the directory in memory keeps the promise that the others keep.
-func TestConcurrentWritersLoseNothing(t *testing.T) {
+// TestConcurrentWrites checks that the directory in memory loses no write.
+func TestConcurrentWrites(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
 	const writers, each = 8, 10
@@ -244,8 +244,8 @@ func TestConcurrentWritersLoseNothing(t *testing.T) {
 	}
 }
 
-// TestTheSDKsWorkAgainstTheMock also holds every answer against the documents.
-func TestTheSDKsWorkAgainstTheMock(t *testing.T) {
+// TestSDKsAgainstMock also checks every answer against the documents.
+func TestSDKsAgainstMock(t *testing.T) {
 	t.Parallel()
 	s := servertest.Mock(t, newMock(t, 1), mock.Secret)
 	sdk := s.Worth(servertest.Manager())
@@ -259,7 +259,7 @@ func TestTheSDKsWorkAgainstTheMock(t *testing.T) {
 			Method: c.method, Path: c.path, Body: c.body, Header: http.Header{"Prefer": {c.prefer}, "Content-Type": {"application/json"}},
 		})
 	}
-	// A token that has run out is refused, though the mock's clock stands before its time.
+	// An expired token is refused, although the mock's clock is earlier.
 	late := servertest.Manager()
 	late.Expires = time.Second
 	expired := s.TokenOf(late, time.Now().Add(-time.Minute))
@@ -269,7 +269,7 @@ func TestTheSDKsWorkAgainstTheMock(t *testing.T) {
 	}
 }
 
-func TestAClosedMockRefuses(t *testing.T) {
+func TestClosedMockRefuses(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
 	if err := m.Close(); err != nil {
@@ -280,8 +280,8 @@ func TestAClosedMockRefuses(t *testing.T) {
 	}
 }
 
-// TestScriptsOfNamedOriginsMayUseAll that a mock offers beside the server it stands in for.
-func TestScriptsOfNamedOriginsMayUseAll(t *testing.T) {
+// TestAllowedOriginsMayReset checks CORS for what a mock has beside the server.
+func TestAllowedOriginsMayReset(t *testing.T) {
 	t.Parallel()
 	const origin = "http://localhost:5173"
 	m := newMockWith(t, server.Config{CORS: []string{origin}}, 1)

@@ -20,7 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// paths are the sandbox's for each path of the documents.
+// paths are paths of the sandbox for each path of the documents.
 var paths = strings.NewReplacer(
 	"{customerID}", "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1", "{userID}", "94520740-d63c-4e02-85ca-c4e138801e73",
 	"{id}", "3393", "{userId}", "6860",
@@ -42,8 +42,9 @@ func eachOperation(t *testing.T, f func(t *testing.T, method, path string, o *op
 	}
 }
 
-// TestEveryDocumentedErrorCanBeAskedFor; that it is as documented the transport checks.
-func TestEveryDocumentedErrorCanBeAskedFor(t *testing.T) {
+// TestPreferEveryDocumentedError chooses every documented error of every operation. The transport checks the answers against the
+// documents.
+func TestPreferEveryDocumentedError(t *testing.T) {
 	t.Parallel()
 	s := servertest.Mock(t, newMock(t, 1), mock.Secret)
 	eachOperation(t, func(t *testing.T, method, path string, o *openapi3.Operation) {
@@ -110,7 +111,7 @@ func TestPreferences(t *testing.T) {
 		}
 		answer.ExpectHeader(t, "Preference-Applied", test.applied...)
 	}
-	// A success is not forced: it comes about or it does not.
+	// A success cannot be chosen.
 	answer := s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: `{}`, Header: http.Header{"Prefer": {"code=200"}}})
 	if answer.Status != http.StatusBadRequest {
 		t.Errorf("asked for 200 with a bad body: %d %s", answer.Status, answer.Body)
@@ -118,8 +119,8 @@ func TestPreferences(t *testing.T) {
 	answer.ExpectHeader(t, "Preference-Applied")
 }
 
-// TestAForcedErrorChangesNothing: what was refused was not done.
-func TestAForcedErrorChangesNothing(t *testing.T) {
+// TestPreferredErrorChangesNothing checks that a write with a chosen error has no effect.
+func TestPreferredErrorChangesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
 	answer := call{method: http.MethodPut, path: testiniumUsers + "6860", prefer: "code=503", body: putAda}.to(t, m)
@@ -131,8 +132,8 @@ func TestAForcedErrorChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAWaitIsNotWork: it takes its time, whatever the time limits of a request are.
-func TestAWaitIsNotWork(t *testing.T) {
+// TestDelayIsOutsideTimeLimits checks that a chosen delay does not count towards the time limit of a request.
+func TestDelayIsOutsideTimeLimits(t *testing.T) {
 	t.Parallel()
 	const limit = 250 * time.Millisecond
 	m := newMockWith(t, server.Config{
@@ -165,7 +166,7 @@ func TestAWaitIsNotWork(t *testing.T) {
 		t.Error(err)
 	}
 
-	// A client that goes away is not waited for.
+	// The delay ends when the client disconnects.
 	patience, stop := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
@@ -189,7 +190,7 @@ func TestAWaitIsNotWork(t *testing.T) {
 	}
 }
 
-// serve lets a mock listen, and gives its URL.
+// serve starts a mock's listener and returns its URL.
 func serve(t *testing.T, m *mock.Server) string {
 	t.Helper()
 	l, err := m.Listen()
@@ -208,8 +209,8 @@ func serve(t *testing.T, m *mock.Server) string {
 	return "http://" + l.Addr().String()
 }
 
-// TestOnlyAMockDoesAsItIsAsked: a server in earnest takes neither faults nor waits nor resets from a client.
-func TestOnlyAMockDoesAsItIsAsked(t *testing.T) {
+// TestServerIgnoresMockPreferences checks that a server without --mock has no chosen errors, delays and resets.
+func TestServerIgnoresMockPreferences(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	eachOperation(t, func(t *testing.T, method, path string, _ *openapi3.Operation) {

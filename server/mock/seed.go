@@ -11,10 +11,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Start is when a mock's clock begins.
+// Start is the time at which a mock's clock starts.
 var Start = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// clock tells how many ticks, of a millisecond each, have gone since Start.
+// clock is a clock that each tick advances by a millisecond from Start.
 type clock struct{ ticks atomic.Int64 }
 
 func newClock() *clock { return &clock{} }
@@ -25,7 +25,7 @@ func (c *clock) read() time.Time {
 	return Start.Add(time.Duration(c.ticks.Load()) * time.Millisecond)
 }
 
-// random gives bytes that follow from a seed. What draws on one has no part in what another gives.
+// random returns bytes that follow from a seed and a purpose.
 type random struct {
 	mu     sync.Mutex
 	source *rand.ChaCha8
@@ -35,12 +35,12 @@ func newRandom(seed uint64, purpose string) *random {
 	return &random{source: rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "dragoman mock %d %s", seed, purpose)))}
 }
 
-// Read fills p, and never fails.
+// Read fills p. It never returns an error.
 func (r *random) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.source.Read(p)
 }
 
-// uuid gives the next UUID, of version 4.
+// uuid returns the next UUID, of version 4.
 func (r *random) uuid() string { return uuid.Must(uuid.NewRandomFromReader(r)).String() }

@@ -12,13 +12,13 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Explain returns an error of parsing a command line as Problems: a sentence for each cause, which says what to write instead, and
-// where the help is. The sentences repeat no secret, and no argument that nothing is known about, as that may be what a shell has
-// split off a password. Other errors are returned as they are.
+// Explain translates an error of parsing a command line to Problems: for each cause a sentence that says what to write instead, and
+// where the help is. The sentences never repeat a secret or an unknown argument, which may be a part of a password that a shell
+// split off. Explain returns other errors unchanged.
 func Explain(err error) error {
 	var parse *kong.ParseError
 	if problems := Problems(nil); errors.As(err, &problems) {
-		return problems // for which the help of flags is no help
+		return problems // about other settings than flags
 	}
 	if !errors.As(err, &parse) || parse.Context == nil {
 		return err
@@ -32,10 +32,10 @@ func Explain(err error) error {
 	return problems
 }
 
-// commandLine is one that kong has refused. Kong's own errors are texts that repeat values, so the cause is looked for anew.
+// commandLine is a command line that kong has refused. It finds the causes again, because the texts of kong's errors repeat values.
 type commandLine struct{ *kong.Context }
 
-// node is the command that was found last, or the application.
+// node returns the last command of the command line, or the application.
 func (c commandLine) node() *kong.Node {
 	if node := c.Selected(); node != nil {
 		return node
@@ -61,14 +61,13 @@ func (c commandLine) problems() (problems Problems) {
 	return problems
 }
 
-// option is what a flag looks like on the command line, and command what a command does. What looks otherwise may be a piece of a
-// password.
+// option and command match what flags and commands look like. Other text may be a part of a password and is not repeated.
 var (
 	option  = regexp.MustCompile(`^-[a-zA-Z]$|^--[a-z][a-z0-9-]{0,39}$`)
 	command = regexp.MustCompile(`^[a-z][a-z-]{0,19}$`)
 )
 
-// stopped says what is wrong with the first of the arguments that were not read; nil if it cannot tell.
+// stopped returns what is wrong with args, the arguments that kong did not read, or nil if it cannot tell.
 func (c commandLine) stopped(args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -94,7 +93,7 @@ func (c commandLine) stopped(args []string) error {
 	near := nearest(name, names)
 	switch isCommand := len(commands(c.node())) == 0; {
 	case !isCommand && c.isCommandFlag(name):
-		return fmt.Errorf("unknown flag %s: a command's flags are written behind its name", name)
+		return fmt.Errorf("unknown flag %s: write the flags of a command after its name", name)
 	case option.MatchString(name):
 		return fmt.Errorf("unknown flag %s%s", name, near)
 	case near != "":
@@ -103,14 +102,14 @@ func (c commandLine) stopped(args []string) error {
 	return errors.New("there is an unknown flag: put a value with spaces in quotes, and write one that begins with a dash as --NAME=VALUE")
 }
 
-// isCommandFlag reports whether any command has a flag of this name.
+// isCommandFlag reports whether a command has a flag of this name.
 func (c commandLine) isCommandFlag(name string) bool {
 	return slices.ContainsFunc(c.Model.Leaves(true), func(command *kong.Node) bool {
 		return slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return "--"+f.Name == name })
 	})
 }
 
-// unexpected is about an argument that is neither a flag nor a flag's value.
+// unexpected returns an error about an argument that is neither a flag nor a flag's value.
 func (c commandLine) unexpected(arg string) error {
 	names := commands(c.node())
 	switch {
@@ -125,7 +124,7 @@ func (c commandLine) unexpected(arg string) error {
 	return fmt.Errorf("unknown command %s: it is one of %s", arg, strings.Join(names, ", "))
 }
 
-// commands are the names of a node's commands.
+// commands returns the names of a node's commands.
 func commands(node *kong.Node) (names []string) {
 	for _, child := range node.Children {
 		if !child.Hidden {
@@ -135,7 +134,7 @@ func commands(node *kong.Node) (names []string) {
 	return names
 }
 
-// badValue says what a flag's value must be.
+// badValue returns an error that says what a flag's value must be.
 func badValue(flag *kong.Flag, name, value string, hasValue bool) error {
 	if !hasValue {
 		return fmt.Errorf("%s needs a value, as in %s=%s", name, name, strings.Trim(flag.FormatPlaceHolder(), `"`))
@@ -143,7 +142,7 @@ func badValue(flag *kong.Flag, name, value string, hasValue bool) error {
 	return check(flag, found{text: value, called: name})
 }
 
-// checkVariable says what is wrong with the variable of a flag, of those that kong reads by itself.
+// checkVariable returns what is wrong with a variable that kong reads itself.
 func (c commandLine) checkVariable(flag *kong.Flag) error {
 	for _, name := range flag.Tag.Envs {
 		if text, ok := os.LookupEnv(name); ok {
@@ -153,7 +152,7 @@ func (c commandLine) checkVariable(flag *kong.Flag) error {
 	return nil
 }
 
-// checkEnum refuses a value that is none of those which a flag may have. Flags without a value have their default by now.
+// checkEnum refuses a value that is not among those of the flag. Flags that are not set have their default here.
 func (c commandLine) checkEnum(flag *kong.Flag) error {
 	value := c.FlagValue(flag)
 	if text, ok := value.(string); ok && flag.Enum != "" && text != "" && !slices.Contains(flag.EnumSlice(), text) {
@@ -162,7 +161,7 @@ func (c commandLine) checkEnum(flag *kong.Flag) error {
 	return nil
 }
 
-// missing says which flags, arguments or command the command line should have; nil if nothing is missing.
+// missing returns an error that names the missing command, flags or arguments, or nil if none is missing.
 func (c commandLine) missing() error {
 	node := c.node()
 	if names := commands(node); len(names) > 0 {
@@ -182,10 +181,10 @@ func (c commandLine) missing() error {
 	if len(parts) == 0 {
 		return nil
 	}
-	return fmt.Errorf("not all is there that the command needs: add %s", strings.Join(parts, " "))
+	return fmt.Errorf("the command needs more: add %s", strings.Join(parts, " "))
 }
 
-// positionals is how many arguments were read that are neither flags nor commands.
+// positionals returns how many arguments kong has read that are neither flags nor commands.
 func (c commandLine) positionals() (n int) {
 	for _, p := range c.Path {
 		if p.Positional != nil {

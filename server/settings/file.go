@@ -15,19 +15,19 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxFile is the most bytes that a configuration file may have.
+// maxFile is the largest size of a configuration file in bytes.
 const maxFile = 1 << 20
 
-// fileKeySuffix ends a key whose value is the path of the file that holds a secret.
+// fileKeySuffix is the suffix of a key whose value is the path of a secret's file.
 const fileKeySuffix = "-file"
 
-// file is a configuration file that was read: one YAML mapping, whose keys are flags' names. A nil file has no keys.
+// file is a parsed configuration file: one YAML mapping whose keys are names of flags. A nil file has no keys.
 type file struct {
 	path   string
 	values map[string]*yaml.Node // by key
 }
 
-// readFile reads the configuration file at path; there is none if path is empty. It refuses unknown and repeated keys.
+// readFile parses the configuration file at path, or returns nil if path is empty. It refuses unknown and repeated keys.
 func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
 	if path == "" {
 		return nil, nil
@@ -77,10 +77,10 @@ func readBounded(path string) ([]byte, error) {
 	return content, nil
 }
 
-// quoted is what an error of the YAML package repeats of the file, such as a value that it takes for the name of an anchor.
+// quoted matches what an error of the YAML package quotes of the file, such as a value that it takes for the name of an anchor.
 var quoted = regexp.MustCompile(`'.*'`)
 
-// parseMapping returns the keys and values of the file's one mapping, in turn; none if there is nothing in the file.
+// parseMapping returns the keys and values of the file's mapping, alternating, or nil if the file is empty.
 func parseMapping(path string, content []byte) ([]*yaml.Node, error) {
 	var document, more yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(content))
@@ -97,12 +97,12 @@ func parseMapping(path string, content []byte) ([]*yaml.Node, error) {
 	case root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null":
 		return nil, nil
 	case root.Kind != yaml.MappingNode:
-		return nil, fmt.Errorf("%s:%d: the file must hold keys with their values, such as listen: 127.0.0.1:8080", path, root.Line)
+		return nil, fmt.Errorf("%s:%d: the file must have keys with values, such as listen: 127.0.0.1:8080", path, root.Line)
 	}
 	return root.Content, nil
 }
 
-// names are all the keys that the file may have.
+// names returns all keys that the file may have.
 func (f *file) names(keys map[string]*kong.Flag) []string {
 	names := slices.Collect(maps.Keys(keys))
 	for name, flag := range keys {
@@ -117,7 +117,7 @@ func (f *file) wrong(n *yaml.Node, err error) error { return &lineError{f.path, 
 
 func (f *file) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.path, n.Line) }
 
-// value returns what the file says of a flag, nil if nothing.
+// value returns a flag's value from the file, or nil if it is not set there.
 func (f *file) value(flag *kong.Flag) (*found, error) {
 	if f == nil {
 		return nil, nil
@@ -138,7 +138,7 @@ func (f *file) value(flag *kong.Flag) (*found, error) {
 	return nil, nil
 }
 
-// inline returns the value that stands in the file itself.
+// inline returns a value that is in the configuration file itself.
 func (f *file) inline(flag *kong.Flag, node *yaml.Node) (*found, error) {
 	items := []*yaml.Node{node}
 	if node.Kind == yaml.SequenceNode && flag.IsSlice() {
@@ -164,7 +164,7 @@ func (f *file) inline(flag *kong.Flag, node *yaml.Node) (*found, error) {
 	return v, nil
 }
 
-// named returns the value that stands in the file that this one names.
+// named returns a value from the file that the configuration file names.
 func (f *file) named(flag *kong.Flag, path *yaml.Node) (*found, error) {
 	key := flag.Name + fileKeySuffix
 	if path.Kind != yaml.ScalarNode || path.ShortTag() != "!!str" || path.Value == "" {
@@ -177,8 +177,8 @@ func (f *file) named(flag *kong.Flag, path *yaml.Node) (*found, error) {
 	return &found{text: text, from: f.at(path) + " (" + path.Value + ")", called: path.Value, line: path}, nil
 }
 
-// scalar returns the text of one value of a flag's, or what is wrong with it. YAML takes words for other things than text, a
-// number or a date, and would so change a secret or a name that looks like one; such text must be in quotes.
+// scalar returns the text of a single value of a flag, or what is wrong with it. Text that YAML interprets as a number, a date or
+// a truth value must be in quotes: otherwise a secret or a name that looks like one would change.
 func scalar(flag *kong.Flag, node *yaml.Node) (text, problem string) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -14,10 +14,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Problems are all that is wrong with a configuration, each a sentence.
+// Problems are all that is wrong with a configuration, one sentence each.
 type Problems []error
 
-// Add adds an error, or each of its own if it is Problems, or nothing if it is nil.
+// Add adds an error, or each of its errors if it is Problems. It ignores nil.
 func (p *Problems) Add(err error) {
 	var several Problems
 	switch {
@@ -29,7 +29,7 @@ func (p *Problems) Add(err error) {
 	}
 }
 
-// Err returns the problems as an error, nil if there are none.
+// Err returns the problems as an error, or nil if there are none.
 func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
@@ -37,7 +37,7 @@ func (p Problems) Err() error {
 	return p
 }
 
-// Error gives each problem a line.
+// Error returns the problems, one on each line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -46,7 +46,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts the problems of the configuration file behind the others, in the order of its lines.
+// sort moves problems of the configuration file after the others, in the order of its lines.
 func (p Problems) sort() {
 	line := func(err error) int {
 		if at := (*lineError)(nil); errors.As(err, &at) {
@@ -57,7 +57,7 @@ func (p Problems) sort() {
 	slices.SortStableFunc(p, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
 }
 
-// lineError is what is wrong in a line of the configuration file.
+// lineError is an error in a line of the configuration file.
 type lineError struct {
 	path string
 	line int
@@ -71,16 +71,16 @@ func (e *lineError) Unwrap() error { return e.err }
 // Unwrap returns the problems.
 func (p Problems) Unwrap() []error { return p }
 
-// ExitCode is the exit status of a program that cannot start with this configuration: that of a bad command line.
+// ExitCode returns the exit status of a program with this configuration, which is kong's for a bad command line.
 func (Problems) ExitCode() int { return 80 }
 
-// nearest says which of names a mistaken one may have meant, if one of them is close.
+// nearest suggests the one of names that is most like name, or returns "" if none is close.
 func nearest(name string, names []string) string {
 	plain := func(s string) string {
 		return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(strings.TrimPrefix(s, Prefix+"_")))
 	}
 	distance := func(other string) int { return levenshtein.ComputeDistance(plain(name), plain(other)) }
-	if len(names) == 0 || len(name) > 100 { // the distance to a long one takes long
+	if len(names) == 0 || len(name) > 100 { // long names take long to compare
 		return ""
 	}
 	best := slices.MinFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(a, b)) })
@@ -90,7 +90,7 @@ func nearest(name string, names []string) string {
 	return fmt.Sprintf(", did you mean %s?", best)
 }
 
-// check refuses a value that the flag cannot have. It never quotes a secret.
+// check refuses an invalid value. Its error never quotes a secret.
 func check(flag *kong.Flag, v found) error {
 	texts := []string{v.text}
 	if flag.IsSlice() {
@@ -127,7 +127,7 @@ func checkText(flag *kong.Flag, text string) error {
 	return fmt.Errorf("must be %s, not %q", must, text)
 }
 
-// kindOf says what a flag's value, or each of several, must be; "" if it has no name.
+// kindOf describes what a flag's value, or each value of a list, must be. It returns "" for text.
 func kindOf(flag *kong.Flag) string {
 	t := flag.Target.Type()
 	if flag.IsSlice() {

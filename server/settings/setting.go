@@ -11,25 +11,25 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Setting is one setting of the configuration, to be shown to people and programs.
+// Setting is a setting of the configuration, for display to people and programs.
 type Setting struct {
 	Name string `json:"-" yaml:"-"`
-	// Value is a text, a number, a truth value or a list of texts; nil if the setting has none. A secret is masked.
+	// Value is a string, a number, a bool or a slice of strings, or nil if the setting has no value. Secrets are masked.
 	Value any `json:"value" yaml:"value"`
-	// From is where the value came from: a flag, a variable, a line of a file, or "default".
+	// From is the value's origin: a flag, a variable, a line of a file, [FromDefault] or [FromNowhere].
 	From string `json:"from" yaml:"from"`
 }
 
-// mask stands for what is not shown.
+// mask replaces what is not shown.
 const mask = "***"
 
-// The origins of values that nobody has given.
+// The origins of values that are not set.
 const (
 	FromDefault = "default"
 	FromNowhere = "not set"
 )
 
-// Settings returns what a parsed command line has of the settings, in the order of its flags.
+// Settings returns the settings that a parsed command line has, in the order of its flags.
 func (r *Resolver) Settings(c *kong.Context) []Setting {
 	keys := r.keys(c.Model)
 	var settings []Setting
@@ -58,14 +58,14 @@ func (r *Resolver) setting(flag *kong.Flag) Setting {
 	return s
 }
 
-// shown is a flag's value as it may be shown.
+// shown returns a flag's value for display.
 func shown(flag *kong.Flag) any {
 	v := flag.Target
 	switch {
 	case isSecret(flag) && flag.Tag.Get(secretTag) == "" && !v.IsZero():
 		return mask
 	case isSecret(flag) && !v.IsZero() && !strings.Contains(v.String(), "://") && !strings.HasPrefix(v.String(), "sqlite:"):
-		return mask // meant for a URL with a password, perhaps, or for host=... password=...
+		return mask // possibly a malformed URL with a password, or host=... password=...
 	case flag.PlaceHolder == "URL" && !strings.Contains(v.String(), "://") && !isSecret(flag) && strings.ContainsAny(v.String(), "@?"):
 		return mask // a URL without its scheme
 	case v.Kind() == reflect.Slice:
@@ -83,7 +83,7 @@ func shown(flag *kong.Flag) any {
 	return plain(v)
 }
 
-// plain gives a single value as a text, a number or a truth value.
+// plain returns a single value as a string, a number or a bool.
 func plain(v reflect.Value) any {
 	switch v := v.Interface().(type) {
 	case time.Duration:
@@ -100,7 +100,7 @@ func plain(v reflect.Value) any {
 	return v.Interface()
 }
 
-// short writes a duration without the units that are zero: 2m rather than 2m0s.
+// short formats a duration without trailing zero units: 2m instead of 2m0s.
 func short(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -112,16 +112,15 @@ func short(d time.Duration) string {
 	return text
 }
 
-// shownURL has the parts of a URL that is certain to be meant as it is read: its scheme, its user and password, its hosts, its path, and
-// its parameters.
+// shownURL matches a URL that can be split unambiguously, into scheme, user and password, hosts, path, parameters and fragment.
 var shownURL = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)([^@/?#\s]*@)?((?:[\p{L}\p{M}\p{N}._-]*|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*%2[Ff][A-Za-z0-9._%-]*)(?::[0-9]*)?(?:,[A-Za-z0-9._-]*(?::[0-9]*)?)*)` +
 	`(/(?:[A-Za-z0-9._~!$&'()*+,;=:/-]|%[0-9A-Fa-f]{2})*)?(\?[^@?#\s]*)?(#[^@?#\s]*)?$`)
 
-// urlScheme begins a text that may be meant for a URL with a host.
+// urlScheme matches text that may be a malformed URL with a host.
 var urlScheme = regexp.MustCompile(`(?i)^(https?|postgres(ql)?):`)
 
-// maskURL shows nothing of a URL but its scheme, hosts, ports and path. Where it cannot be told which part is which, as with a
-// password that has a slash in it, nothing is shown. Other text stays as it is.
+// maskURL masks a URL but for its scheme, hosts, ports and path. It masks all of a URL that is ambiguous, such as one with a slash
+// in its password. It returns other text unchanged.
 func maskURL(text string) string {
 	if path, isFile := strings.CutPrefix(text, "sqlite:"); isFile {
 		if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") {

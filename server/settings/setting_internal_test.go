@@ -2,7 +2,7 @@ package settings
 
 import "testing"
 
-func TestPasswordsInURLsAreMasked(t *testing.T) {
+func TestMaskURL(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"sqlite:dragoman.db":                                 "sqlite:dragoman.db",
@@ -45,8 +45,8 @@ func TestPasswordsInURLsAreMasked(t *testing.T) {
 	}
 }
 
-// TestServiceLinksAreNotOurs: Kubernetes sets these in every container beside a service called dragoman.
-func TestServiceLinksAreNotOurs(t *testing.T) {
+// TestServiceLinks checks the variables that Kubernetes sets for a service named dragoman.
+func TestServiceLinks(t *testing.T) {
 	t.Parallel()
 	for variable, want := range map[[2]string]bool{
 		{"DRAGOMAN_SERVICE_HOST", "10.0.0.1"}:             true,

@@ -1,11 +1,10 @@
-// Package settings gives a command's flags their values: from the command line; else from a variable; else from the file
-// that a variable names; else from the configuration file, which is YAML; else their defaults. It finds all that is wrong
-// with these at once, and remembers where each value came from. It knows kong's model of the command line, and nothing of
-// what a flag means.
+// Package settings resolves the values of a command's flags. In order of precedence they are from the command line, an
+// environment variable, a file that a variable names, the configuration file in YAML, and the default. It reports all invalid
+// values at once, and records the origin of each value. It knows kong's model of the command line, and not what a flag means.
 //
-// A flag needs nothing for that but its field. The tag `secret:""` says that its value is a secret: it is never shown, and
-// may be kept in a file of its own, which NAME_FILE or the file's key name-file names. With `secret:"password"` the value is
-// a URL, of which only the scheme, the hosts and the path are shown, as of any URL.
+// A flag needs only its field. The tag `secret:""` marks a secret: it is never shown, and it may be in a file of its own, which
+// the variable NAME_FILE or the key name-file names. With `secret:"password"` the value is a URL with a password, of which the
+// scheme, the hosts and the path are shown, as of any URL.
 package settings
 
 import (
@@ -19,36 +18,36 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Prefix begins the names of all variables.
+// Prefix is the prefix of all variables.
 const Prefix = "DRAGOMAN"
 
 // configFlag is the flag that names the configuration file.
 const configFlag = "config"
 
-// found is a flag's value, as text, and where it came from.
+// found is the value of a flag as text, and its origin.
 type found struct {
 	text   string
-	from   string
-	called string     // what a message calls it
-	line   *yaml.Node // where it stands in the configuration file, or where that names its file; nil if it does not
+	from   string     // the origin, for [Setting]
+	called string     // the name in messages
+	line   *yaml.Node // the node in the configuration file, if the value or the name of its file is there
 }
 
-// Resolver is what kong asks for the values that are not on the command line. It reads variables and files once, for one
+// Resolver is kong's resolver for values that are not on the command line. It reads variables and files once, and is for one
 // command line.
 type Resolver struct {
 	command string // whose flags are the configuration file's keys
 	read    bool
 	values  map[*kong.Flag]found
-	origins map[string]string // by the names of the flags that were given a value
+	origins map[string]string // by the names of flags that have a value
 }
 
-// New returns a Resolver. The configuration file's keys are the flags of the command of that name. Other commands take from
-// the file what they have in common with it. A command that has nothing in common with it reads neither file nor variables.
+// New returns a Resolver. The keys of the configuration file are the flags of the named command. Other commands use the keys of
+// flags that they share with it. A command that shares no flag reads neither the file nor variables.
 func New(command string) *Resolver {
 	return &Resolver{command: command, values: map[*kong.Flag]found{}, origins: map[string]string{}}
 }
 
-// Options are kong's options for a command line with this resolver.
+// Options returns kong's options for a command line with this resolver.
 func (r *Resolver) Options() []kong.Option {
 	return []kong.Option{
 		kong.DefaultEnvars(Prefix), kong.Resolvers(r), kong.ValueFormatter(help), kong.Bind(r),
@@ -56,9 +55,8 @@ func (r *Resolver) Options() []kong.Option {
 	}
 }
 
-// existingFile reads the path of a file that must exist. It replaces kong's mapper of that name (1.17), which leaves its target
-// empty when the flag was set before: kong itself reads a variable once, and then maps what the resolver says of it. A mapper must
-// depend on nothing but its input.
+// existingFile maps the path of a file that must exist. It replaces kong's mapper of this name (1.17), which leaves the target
+// empty if the flag is already set: kong maps a variable's value itself, and again the resolver's value for it.
 func existingFile(c *kong.DecodeContext, target reflect.Value) error {
 	var path string
 	if err := c.Scan.PopValueInto("file", &path); err != nil {
@@ -76,7 +74,7 @@ func existingFile(c *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// help adds to a flag's help the variables that it can be given by.
+// help adds the variable NAME_FILE to the help of a secret.
 func help(v *kong.Value) string {
 	text := kong.DefaultHelpValueFormatter(v)
 	if v.Flag == nil || !isSecret(v.Flag) || len(v.Flag.Envs) == 0 {
@@ -86,11 +84,11 @@ func help(v *kong.Value) string {
 	return strings.Replace(text, "("+variable+")", "("+variable+", or a file that "+variable+"_FILE names)", 1)
 }
 
-// Validate is part of kong's interface.
+// Validate implements kong.Resolver.
 func (r *Resolver) Validate(*kong.Application) error { return nil }
 
-// Resolve returns the text of a flag's value, and nil if it was given none, or one that kong finds by itself. The error is
-// Problems.
+// Resolve implements kong.Resolver. It returns the text of a flag's value, or nil if there is none or the command line has one.
+// The error is Problems.
 func (r *Resolver) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if !r.read {
 		r.read = true
@@ -104,10 +102,10 @@ func (r *Resolver) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return nil, nil
 }
 
-// readAll finds the values of the flags that the command line gives none, and all that is wrong with them.
+// readAll reads the values of the flags that the command line does not set, and returns all that is wrong with them.
 func (r *Resolver) readAll(c *kong.Context) Problems {
 	keys := r.keys(c.Model)
-	if !concerned(c, keys) {
+	if !sharesFlags(c, keys) {
 		return nil
 	}
 	problems := unknownVariables(c.Model, os.Environ())
@@ -124,7 +122,7 @@ func (r *Resolver) readAll(c *kong.Context) Problems {
 		for _, flag := range p.Flags {
 			v, err := r.find(flag, file)
 			if err == nil && v != nil && !given[flag] {
-				err = v.blame(file, check(flag, *v))
+				err = v.located(file, check(flag, *v))
 			}
 			if err != nil {
 				problems = append(problems, err)
@@ -140,8 +138,8 @@ func (r *Resolver) readAll(c *kong.Context) Problems {
 	return problems
 }
 
-// blame says of an error where in the configuration file the value stands, if it does.
-func (v *found) blame(f *file, err error) error {
+// located adds the line of the configuration file to an error about the value, if the value is from there.
+func (v *found) located(f *file, err error) error {
 	if err == nil || v.line == nil {
 		return err
 	}
@@ -162,14 +160,14 @@ func (r *Resolver) keys(app *kong.Application) map[string]*kong.Flag {
 	return keys
 }
 
-// concerned reports whether the command has a flag in common with the one whose configuration it is.
-func concerned(c *kong.Context, keys map[string]*kong.Flag) bool {
+// sharesFlags reports whether the command has a flag that the configuration file may set.
+func sharesFlags(c *kong.Context, keys map[string]*kong.Flag) bool {
 	return slices.ContainsFunc(c.Path, func(p *kong.Path) bool {
 		return slices.ContainsFunc(p.Flags, func(f *kong.Flag) bool { return keys[f.Name] != nil })
 	})
 }
 
-// configPath is the configuration file's path, "" if there is none.
+// configPath returns the path of the configuration file, or "".
 func configPath(c *kong.Context) string {
 	for _, flag := range c.Model.Flags {
 		if flag.Name == configFlag {
@@ -180,7 +178,7 @@ func configPath(c *kong.Context) string {
 	return ""
 }
 
-// find looks for a flag's value in the variables, then in the configuration file. It returns nil if there is none.
+// find returns a flag's value from its variable, or else from the configuration file. It returns nil if there is none.
 func (r *Resolver) find(flag *kong.Flag, file *file) (*found, error) {
 	if v, err := fromVariables(flag); v != nil || err != nil {
 		return v, err
@@ -188,7 +186,7 @@ func (r *Resolver) find(flag *kong.Flag, file *file) (*found, error) {
 	return file.value(flag)
 }
 
-// isSecret reports whether a flag's value is a secret, or holds one.
+// isSecret reports whether a flag's value is a secret or contains one.
 func isSecret(flag *kong.Flag) bool { return flag.Tag.Has(secretTag) }
 
 // secretTag is the tag of a secret's field.

@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/settings"
 )
 
-// grammar is a command line with a flag of each kind, none of whose variables anybody has set.
+// grammar is a command line with a flag of each kind. Its variables are not set.
 type grammar struct {
 	ConfigFile string       `name:"config" env:"-"`
 	Serve      serveFlags   `cmd:""`
@@ -78,7 +78,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func TestFileGivesEveryKindOfFlag(t *testing.T) {
+func TestFileSetsEveryKindOfFlag(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "key"), "s3cret \n")
@@ -125,7 +125,7 @@ cert: `+dir+`/cert
 	}
 }
 
-func TestWithoutFileThereAreDefaults(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "# nothing\n", "---\n", "null\n", "proxy: []\n", "{}"} {
 		g, list, err := parse(t, text, "serve")
@@ -155,7 +155,7 @@ func TestWithoutFileThereAreDefaults(t *testing.T) {
 	}
 }
 
-func TestCommandLineIsStronger(t *testing.T) {
+func TestCommandLinePrecedence(t *testing.T) {
 	t.Parallel()
 	g, list, err := parse(t, "listen: file\nburst: 3\nproxy: [10.0.0.0/8]\nkey: k\n", "serve", "--listen=line", "--proxy=fd00::/8")
 	if err != nil || g.Serve.Listen != "line" || g.Serve.Burst != 3 || len(g.Serve.Proxy) != 1 || g.Serve.Proxy[0].Bits() != 8 || !g.Serve.Proxy[0].Addr().Is6() {
@@ -166,8 +166,8 @@ func TestCommandLineIsStronger(t *testing.T) {
 	}
 }
 
-// TestOtherCommandsTakeWhatConcernsThem: what they cannot read of another command's is not theirs to refuse.
-func TestOtherCommandsTakeWhatConcernsThem(t *testing.T) {
+// TestOtherCommandsUseSharedFlags checks that a command ignores invalid values of flags that it does not have.
+func TestOtherCommandsUseSharedFlags(t *testing.T) {
 	t.Parallel()
 	g, _, err := parse(t, "database: d\nwait: never\ncert: /nowhere\n", "ask")
 	if err != nil || g.Ask.Database != "d" {
@@ -184,7 +184,7 @@ func TestOtherCommandsTakeWhatConcernsThem(t *testing.T) {
 	}
 }
 
-func TestFileIsRefusedWithEveryReason(t *testing.T) {
+func TestFileProblems(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"listen: 8080":            "c.yaml:1: listen must be text: put it in quotes",
@@ -206,7 +206,7 @@ func TestFileIsRefusedWithEveryReason(t *testing.T) {
 		"cert: /no/such/file":     "c.yaml:1: cert cannot be used: stat /no/such/file: no such file or directory",
 		"key-file: /no/such/file": "c.yaml:1: key-file: open /no/such/file: no such file or directory",
 		"key-file: /dev/null":     "c.yaml:1: key-file: /dev/null is empty",
-		"key-file: /dev/zero":     "c.yaml:1: key-file: /dev/zero has more than 65536 bytes, which no secret has",
+		"key-file: /dev/zero":     "c.yaml:1: key-file: /dev/zero has more than 65536 bytes, too many for a secret",
 		"key-file: [a]":           "c.yaml:1: key-file must be the path of a file",
 		"key: a\nkey-file: b":     "c.yaml:2: key and key-file are both set: leave one of them out",
 		"key: 12345678":           "c.yaml:1: key must be text: put it in quotes",
@@ -217,7 +217,7 @@ func TestFileIsRefusedWithEveryReason(t *testing.T) {
 		"config: a":               "c.yaml:1: there is no key config",
 		"<<: {listen: a}":         "c.yaml:1: there is no key <<",
 		"? [a]\n: b":              "c.yaml:1: a key must be a name",
-		"- listen":                "c.yaml:1: the file must hold keys with their values, such as listen: 127.0.0.1:8080",
+		"- listen":                "c.yaml:1: the file must have keys with values, such as listen: 127.0.0.1:8080",
 		"listen: a\n---\n":        "c.yaml: there is more than one document",
 		"listen: a\nlisten: a\n":  "c.yaml:2: listen is set a second time, after line 1",
 		"try: 1\n\nburst: x\nwiat: 1s\nwait: 1\n": "c.yaml:1: try must be true or false\nc.yaml:3: burst must be a whole number\n" +

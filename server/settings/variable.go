@@ -14,11 +14,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// fileSuffix ends the name of a variable that names a file, which holds the value.
+// fileSuffix is the suffix of a variable whose value is the path of a file with a secret.
 const fileSuffix = "_FILE"
 
-// DropEmpty removes the variables of ours that are empty from this process's environment, so that an empty variable is as
-// none. Where variables come from an image or a list, emptying one is the only way to take it back.
+// DropEmpty removes empty variables with the prefix from the process's environment, so that they count as unset. If an image or a
+// list sets a variable, emptying it may be the only way to unset it.
 func DropEmpty() error {
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
@@ -31,7 +31,7 @@ func DropEmpty() error {
 	return nil
 }
 
-// fromVariables returns what a flag's variable says, or the file that NAME_FILE names; nil if neither is set.
+// fromVariables returns a flag's value from its variable or from the file that NAME_FILE names, or nil if neither is set.
 func fromVariables(flag *kong.Flag) (*found, error) {
 	for _, name := range flag.Envs {
 		text, ok := os.LookupEnv(name)
@@ -55,10 +55,10 @@ func fromVariables(flag *kong.Flag) (*found, error) {
 	return nil, nil
 }
 
-// maxSecret is the most bytes that a secret's file may have.
+// maxSecret is the largest size of a secret's file in bytes.
 const maxSecret = 64 << 10
 
-// readSecret returns what a file holds, less the line break at its end. The values of a list may stand in a line each.
+// readSecret returns the content of a file without a final line break. The values of a list may be on a line each.
 func readSecret(flag *kong.Flag, path string) (string, error) {
 	f, err := os.Open(path) // #nosec G304 G703 -- the operator names the file
 	if err != nil {
@@ -71,7 +71,7 @@ func readSecret(flag *kong.Flag, path string) (string, error) {
 	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	switch {
 	case len(content) > maxSecret:
-		return "", fmt.Errorf("%s has more than %d bytes, which no secret has", path, maxSecret)
+		return "", fmt.Errorf("%s has more than %d bytes, too many for a secret", path, maxSecret)
 	case text == "":
 		return "", fmt.Errorf("%s is empty", path)
 	case flag.IsSlice():
@@ -81,7 +81,7 @@ func readSecret(flag *kong.Flag, path string) (string, error) {
 	return text, nil
 }
 
-// unknownVariables refuses the variables with our prefix that no flag has.
+// unknownVariables returns a problem for each variable with the prefix that belongs to no flag.
 func unknownVariables(app *kong.Application, environ []string) (problems Problems) {
 	known := map[string]bool{}
 	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
@@ -110,15 +110,15 @@ func unknownVariables(app *kong.Application, environ []string) (problems Problem
 	return problems
 }
 
-// serviceLink and servicePort are the names of the variables that Kubernetes and Docker set for a service called dragoman,
-// or dragoman-something, of the same namespace.
+// serviceLink and servicePort match the variables that Kubernetes and Docker set for a service named dragoman, or
+// dragoman-something, in the same namespace.
 var (
 	serviceLink = regexp.MustCompile(`^DRAGOMAN(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 	servicePort = regexp.MustCompile(`^DRAGOMAN(_[A-Z0-9_]+)?_PORT$`)
 	serviceURL  = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 )
 
-// isServiceLink reports whether a variable is not meant for us at all, but tells of a service.
+// isServiceLink reports whether a variable describes such a service instead of a setting.
 func isServiceLink(name, value string) bool {
 	return serviceLink.MatchString(name) || servicePort.MatchString(name) && serviceURL.MatchString(value)
 }
