@@ -61,6 +61,10 @@ build: ## Build the program into ./dragoman
 # openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
 # documents themselves, overlaid; clients are made of these. Tests stay, such as the clients' examples: they are written by
 # hand.
+#
+# The toy is the dialect that tests add to the others.
+TOY = server/servertest/toy
+TOY_GEN = $(TOY)/gen
 generate: ## Make gen/ anew from openapi/
 	@mkdir -p "$(GEN)"
 	find "$(GEN)" -type f ! -name '*_test.go' -delete
@@ -76,6 +80,10 @@ generate: ## Make gen/ anew from openapi/
 		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
 			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "$$document"); \
 	done
+	rm -rf "$(TOY_GEN)"; mkdir -p "$(TOY_GEN)/toyapi"
+	$(GO) run ./server/docs/generator $(TOY)/openapi "$(TOY_GEN)/documents"
+	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config $(TOY)/openapi/toyapi.cfg.yaml \
+		-o "$(TOY_GEN)/toyapi/toyapi.gen.go" $(TOY)/openapi/toy.yaml
 
 docs: ## Make server/FIELDS.md, and the parts of the guide and of README that are made from the code
 	$(GO) run ./server/description/fieldsmd > server/FIELDS.md.new
@@ -88,8 +96,8 @@ GENERATED_DOCS = ./server/cli
 check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
 	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/description/fieldsmd
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" && \
-	{ diff -rq -x '*_test.go' gen "$$fresh/gen" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
+	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" TOY_GEN="$$fresh/toy" && \
+	{ diff -rq -x '*_test.go' gen "$$fresh/gen" && diff -rq $(TOY_GEN) "$$fresh/toy" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
 
 # What is large is kept compressed, as browsers take it.
 swagger-ui: ## Take the explorer's files anew from npm

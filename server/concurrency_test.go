@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -58,86 +57,6 @@ func TestOfConcurrentPutsTheLastWinsWhole(t *testing.T) {
 			t.Errorf("version %d is %d writers' whole body: %+v", after.Version, whole, after)
 		}
 	})
-}
-
-// Each writer adds its own letter to what it read, half of them through each dialect.
-func TestConcurrentWritersUnderIfMatchLoseNoLetter(t *testing.T) {
-	t.Parallel()
-	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		patch(t, s, s.FindUser(t, servertest.Ada), worthclient.UserPatch{Mobile: new("-"), FirstName: new("-")})
-		each(func(i int) {
-			letter := string(rune('A' + i))
-			attempt := appendToMobile
-			if i%2 == 0 {
-				attempt = appendToName
-			}
-			for status := 0; status != http.StatusOK; {
-				var err error
-				if status, err = attempt(s, letter); err != nil || status != http.StatusOK && status != http.StatusPreconditionFailed {
-					t.Errorf("writer %d: %d %v", i, status, err)
-					return
-				}
-			}
-		})
-		u := s.FindUser(t, servertest.Ada)
-		for i := range writers {
-			text := textOf(u.Mobile)
-			if i%2 == 0 {
-				text = u.FirstName
-			}
-			if strings.Count(text, string(rune('A'+i))) != 1 {
-				t.Errorf("letter %c is not once in %q", 'A'+i, text)
-			}
-		}
-		if len(textOf(u.Mobile)) != 1+writers/2 || len(u.FirstName) != 1+writers/2 || u.Version != 2+writers {
-			t.Errorf("mobile %q, name %q, version %d", textOf(u.Mobile), u.FirstName, u.Version)
-		}
-	})
-}
-
-func textOf(p *string) string {
-	if p == nil {
-		return ""
-	}
-	return *p
-}
-
-func appendToMobile(s *servertest.Server, letter string) (status int, err error) {
-	sdk := s.Worth(servertest.Administrator())
-	read, err := sdk.GetCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()), nil)
-	if err != nil {
-		return 0, err
-	}
-	if err := read.Err(); err != nil {
-		return 0, err
-	}
-	r, err := sdk.UpdateCustomerUserWithResponse(context.Background(), worthclient.CustomerID(servertest.SandboxUUID.String()), worthclient.UserID(servertest.AdaUUID.String()),
-		&worthclient.UpdateCustomerUserParams{IfMatch: &read.Headers200.ETag},
-		worthclient.UserPatch{Mobile: new(textOf(read.JSON200.Data.Mobile) + letter)})
-	if err != nil {
-		return 0, err
-	}
-	return r.StatusCode(), nil
-}
-
-func appendToName(s *servertest.Server, letter string) (status int, err error) {
-	sdk := s.Testinium(servertest.Administrator())
-	read, err := sdk.GetUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
-		&testiniumclient.GetUserParams{CurrentCompanyID: servertest.Company})
-	if err != nil {
-		return 0, err
-	}
-	if err := read.Err(); err != nil {
-		return 0, err
-	}
-	p := read.JSON200.Update()
-	p.Name += letter
-	r, err := sdk.UpdateUserWithResponse(context.Background(), servertest.Sandbox, servertest.Ada,
-		&testiniumclient.UpdateUserParams{CurrentCompanyID: servertest.Company, IfMatch: &read.Headers200.ETag}, p)
-	if err != nil {
-		return 0, err
-	}
-	return r.StatusCode(), nil
 }
 
 // write is one writer's write to Ada.

@@ -119,15 +119,19 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/apierror":       {},
 		"server/conformance":    {},
 		// A command, for `make bench`.
-		"server/bench":      {"server/docs/generated"},
-		"server/dialect":    {"server/description", "server/auth", "store", "store/semaphore"},
-		"server/auth":       {"store", "store/semaphore"},
-		"store":             {"store/semaphore"},
-		"store/semaphore":   {},
-		"store/userfile":    {"store"},
-		"store/storetest":   {"store"},
-		"server/faulttest":  {},
-		"server/servertest": {"server", "server/description", "server/auth", "store", "store/storetest"},
+		"server/bench":     {"server/docs/generated"},
+		"server/dialect":   {"server/description", "server/auth", "store", "store/semaphore"},
+		"server/auth":      {"store", "store/semaphore"},
+		"store":            {"store/semaphore"},
+		"store/semaphore":  {},
+		"store/userfile":   {"store"},
+		"store/storetest":  {"store"},
+		"server/faulttest": {},
+		// The dialect that tests add to the others.
+		"server/servertest/toy":               {"server/servertest/toy/gen/toyapi", "server/servertest/toy/gen/documents", "server/description", "server/dialect", "server/auth", "store"},
+		"server/servertest/toy/gen/toyapi":    {},
+		"server/servertest/toy/gen/documents": {},
+		"server/servertest":                   {"server", "server/servertest/toy", "server/description", "server/auth", "store", "store/storetest"},
 	}
 	for _, d := range dialects(t) {
 		may["gen/"+d+"api"], may["gen/"+d+"client"] = nil, []string{"server/apierror"}
@@ -180,7 +184,7 @@ const echoPath = "github.com/labstack/echo/v4"
 
 // TestEchoStopsAtMount: a handler takes a context and a generated request; only a dialect's Mount has the router.
 func TestEchoStopsAtMount(t *testing.T) {
-	known := []string{"server", "server/dialect"}
+	known := []string{"server", "server/dialect", "server/servertest/toy", "server/servertest/toy/gen/toyapi"}
 	inMount := map[string]bool{}
 	for _, d := range dialects(t) {
 		known = append(known, "gen/"+d+"api", "server/"+d)

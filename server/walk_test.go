@@ -48,7 +48,13 @@ type step struct {
 // walk gives all operations of all documents.
 func walk(t testing.TB, s *store.Store) []step {
 	t.Helper()
-	dialects, err := server.Mounted(s, servertest.Dialects())
+	return walkOf(t, s, servertest.Dialects())
+}
+
+// walkOf gives all operations of some dialects.
+func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
+	t.Helper()
+	dialects, err := server.Mounted(s, spoken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +144,7 @@ const (
 )
 
 // walkPEM is the issuer's public key as a file.
-func walkPEM(t *testing.T) []byte {
+func walkPEM(t testing.TB) []byte {
 	t.Helper()
 	ours, _ := walkKeys()
 	der, err := x509.MarshalPKIXPublicKey(&ours.PublicKey)
@@ -156,7 +162,7 @@ func walkKeySet(kid string, key *rsa.PublicKey) string {
 }
 
 // walkToken signs the claims of a caller who may do everything in the sandbox, changed by change, which may be nil.
-func walkToken(t *testing.T, method jwt.SigningMethod, key any, change func(*jwt.Token, jwt.MapClaims)) string {
+func walkToken(t testing.TB, method jwt.SigningMethod, key any, change func(*jwt.Token, jwt.MapClaims)) string {
 	t.Helper()
 	claims := jwt.MapClaims{
 		"iss": walkIssuer, "aud": walkAudience, "sub": servertest.GraceUUID.String(), "exp": time.Now().Add(time.Hour).Unix(),
@@ -259,7 +265,7 @@ func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
 }
 
 // refusesTheUnauthorized holds that a caller who is known is refused with 403 what its token does not allow.
-func (p step) refusesTheUnauthorized(t *testing.T, s *servertest.Server) {
+func (p step) refusesTheUnauthorized(t testing.TB, s *servertest.Server) {
 	ours, _ := walkKeys()
 	send := func(change func(jwt.MapClaims)) servertest.Answer {
 		return p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, ours, func(_ *jwt.Token, c jwt.MapClaims) { change(c) }))

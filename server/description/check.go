@@ -3,6 +3,7 @@ package description
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -149,6 +150,18 @@ func jsonSchema(content openapi3.Content) *openapi3.Schema {
 	for _, name := range []string{"application/json", "application/problem+json"} {
 		if media := content.Get(name); media != nil {
 			return media.Schema.Value
+		}
+	}
+	return nil
+}
+
+// ErrorSchema gives the schema of every error of a document.
+func ErrorSchema(document *openapi3.T) *openapi3.Schema {
+	for _, item := range document.Paths.Map() {
+		for _, o := range item.Operations() {
+			if failed := o.Responses.Status(http.StatusInternalServerError); failed != nil {
+				return jsonSchema(failed.Value.Content)
+			}
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -146,25 +145,6 @@ func (x exchange) shown(t *testing.T, claims auth.Claims, d description.API, u s
 	t.Helper()
 	_, user := x.Show(t, d, claims, x.subject(t, u))
 	return user
-}
-
-// contains tells whether shown has everything that sent has; order is no matter.
-func contains(shown, sent any) bool {
-	switch sent := sent.(type) {
-	case map[string]any:
-		object, ok := shown.(map[string]any)
-		for name, member := range sent {
-			ok = ok && contains(object[name], member)
-		}
-		return ok
-	case []any:
-		array, ok := shown.([]any)
-		for _, item := range sent {
-			ok = ok && slices.ContainsFunc(array, func(s any) bool { return contains(s, item) })
-		}
-		return ok && len(array) == len(sent)
-	}
-	return reflect.DeepEqual(shown, sent)
 }
 
 // differences gives the fields in which two users differ, without those that are computed of others.

@@ -2,6 +2,8 @@ package servertest
 
 import (
 	"encoding/json"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +108,25 @@ func Project(t testing.TB, b description.Body, shown map[string]any) map[string]
 	}
 	drop(projected, "")
 	return projected
+}
+
+// Contains tells whether shown has everything that sent has; order is no matter.
+func Contains(shown, sent any) bool {
+	switch sent := sent.(type) {
+	case map[string]any:
+		object, ok := shown.(map[string]any)
+		for name, member := range sent {
+			ok = ok && Contains(object[name], member)
+		}
+		return ok
+	case []any:
+		array, ok := shown.([]any)
+		for _, item := range sent {
+			ok = ok && slices.ContainsFunc(array, func(s any) bool { return Contains(s, item) })
+		}
+		return ok && len(array) == len(sent)
+	}
+	return reflect.DeepEqual(shown, sent)
 }
 
 // Operation gives an operation of a dialect.

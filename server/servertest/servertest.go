@@ -18,6 +18,7 @@ import (
 	"github.com/dragoman-id/dragoman/gen/worthclient"
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 	"github.com/google/uuid"
@@ -114,6 +115,9 @@ func start(t testing.TB, c server.Config) *Server {
 	if c.Passwords == nil {
 		c.Passwords = auth.NewCheapPasswords()
 	}
+	if c.Dialects == nil {
+		c.Dialects = Dialects()
+	}
 	s, err := server.New(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +133,7 @@ func start(t testing.TB, c server.Config) *Server {
 			t.Error(err)
 		}
 	})
-	url, check := listen(t, s)
+	url, check := listen(t, s, server.Descriptions(c.Dialects))
 	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Handler: s, Admin: s.Admin(), t: t, secret: Secret}
 }
 
@@ -137,13 +141,13 @@ func start(t testing.TB, c server.Config) *Server {
 // made it.
 func Mock(t testing.TB, mock http.Handler, secret string) *Server {
 	t.Helper()
-	url, check := listen(t, mock)
+	url, check := listen(t, mock, server.Descriptions(server.Dialects()))
 	check.mock = true
 	return &Server{URL: url, HTTP: &http.Client{Transport: check}, t: t, secret: []byte(secret)}
 }
 
 // listen serves h until the test ends, and gives a transport that checks what it answers.
-func listen(t testing.TB, h http.Handler) (url string, check *checker) {
+func listen(t testing.TB, h http.Handler, dialects []description.API) (url string, check *checker) {
 	t.Helper()
 	s := httptest.NewServer(h)
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -151,7 +155,7 @@ func listen(t testing.TB, h http.Handler) (url string, check *checker) {
 		transport.CloseIdleConnections()
 		s.Close()
 	})
-	return s.URL, newChecker(t, s.URL, transport)
+	return s.URL, newChecker(t, s.URL, transport, dialects)
 }
 
 // With is s for another test to use: for each input of a fuzz target, which must tell by itself what it finds.

@@ -3,16 +3,18 @@ package servertest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
-// beyondVendor are the statuses of Worth's update that Worth's document does not name. They are HTTP's own, or for a
+// beyondVendor are statuses that a vendor's document need not name. They are HTTP's own, or for a
 // client that asked for them: see "no surprise statuses" in SEMANTICS.md.
 var beyondVendor = []int{
 	http.StatusRequestTimeout,
@@ -23,23 +25,26 @@ var beyondVendor = []int{
 	http.StatusServiceUnavailable,
 }
 
-// newVendor reads Worth's document as Worth publishes it, without our overlay, for a server whose dialect has this prefix.
-// A client that was made of it must read every answer to the operation in it.
-func newVendor(prefix string) (document, error) {
-	path, err := inModule("openapi", "worth.yaml")
+// newVendor reads the document of a dialect as its vendor publishes it, without our overlay, for a server whose dialect has this
+// prefix. A client that was made of it must read every answer to an operation in it. There is none where we have no overlay.
+func newVendor(dialect, prefix string) (d document, ok bool, err error) {
+	overlay, err := inModule("openapi", dialect+".overlay.yaml")
 	if err != nil {
-		return document{}, err
+		return document{}, false, err
 	}
-	spec, err := openapi3.NewLoader().LoadFromFile(path)
+	if _, err := os.Stat(overlay); errors.Is(err, fs.ErrNotExist) {
+		return document{}, false, nil
+	}
+	spec, err := openapi3.NewLoader().LoadFromFile(strings.TrimSuffix(overlay, ".overlay.yaml") + ".yaml")
 	if err != nil {
-		return document{}, fmt.Errorf("read Worth's own document: %w", err)
+		return document{}, false, fmt.Errorf("read the vendor's own document: %w", err)
 	}
 	spec.Servers = openapi3.Servers{{URL: prefix}}
 	router, err := legacy.NewRouter(spec)
 	if err != nil {
-		return document{}, fmt.Errorf("route by Worth's own document: %w", err)
+		return document{}, false, fmt.Errorf("route by the vendor's own document: %w", err)
 	}
-	return document{prefix, spec, router}, nil
+	return document{prefix, spec, router}, true, nil
 }
 
 // inModule gives a path below the module's root, where the tests of any package find it.

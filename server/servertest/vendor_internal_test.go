@@ -2,23 +2,12 @@ package servertest
 
 import (
 	"fmt"
+	"github.com/dragoman-id/dragoman/server"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 )
-
-// recorder takes down what a check says instead of failing.
-type recorder struct {
-	testing.TB
-	said []string
-}
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Errorf(format string, arguments ...any) {
-	r.said = append(r.said, fmt.Sprintf(format, arguments...))
-}
 
 // canned is a server that always answers this.
 type canned struct {
@@ -72,7 +61,7 @@ func TestVendorsDocumentIsHeld(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", c.status, c.body), func(t *testing.T) {
 			t.Parallel()
 			said := &recorder{TB: t}
-			transport := newChecker(t, "http://dragoman.test", canned{c.status, c.body}).with(said)
+			transport := newChecker(t, "http://dragoman.test", canned{c.status, c.body}, server.Descriptions(server.Dialects())).with(said)
 			method, path, _ := strings.Cut(c.call, " ")
 			r, err := http.NewRequestWithContext(t.Context(), method, "http://dragoman.test/auth/api/v1"+path, nil)
 			if err != nil {
@@ -85,7 +74,7 @@ func TestVendorsDocumentIsHeld(t *testing.T) {
 			if err := answer.Body.Close(); err != nil {
 				t.Fatal(err)
 			}
-			found := strings.Contains(strings.Join(said.said, "\n"), "Worth's own document")
+			found := strings.Contains(strings.Join(said.said, "\n"), "the vendor's own document")
 			if found != c.fault {
 				t.Errorf("the vendor's document refuses the answer: %t, want %t; all that was said: %q", found, c.fault, said.said)
 			}
