@@ -331,6 +331,30 @@ func TestServersBelieveTheBalancerAlone(t *testing.T) {
 	}
 }
 
+// TestMemoryLimit compares GOMEMLIMIT with the limit of the process, in which SQLite's memory must have room too.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile(root + ".deploy/dragoman.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^Environment=GOMEMLIMIT=(\d+)MiB\nMemoryMax=(\d+)M$`).FindStringSubmatch(string(unit))
+	if found == nil {
+		t.Fatal("the unit does not set GOMEMLIMIT and MemoryMax")
+	}
+	server := replicas(compose(t))[0]
+	for name, limits := range map[string][2]string{
+		"dragoman.service":   {found[1], found[2]},
+		"docker-compose.yml": {strings.TrimSuffix(variables(server)["GOMEMLIMIT"], "MiB"), fmt.Sprint(int64(server.Deploy.Resources.Limits.MemoryBytes) >> 20)},
+	} {
+		soft, err1 := strconv.Atoi(limits[0])
+		hard, err2 := strconv.Atoi(limits[1])
+		if err1 != nil || err2 != nil || soft < hard/2 || soft > hard*4/5 {
+			t.Errorf("%s: GOMEMLIMIT is %s MiB and the limit of memory %s MiB, want half to four fifths of it: %v, %v", name, limits[0], limits[1], err1, err2)
+		}
+	}
+}
+
 // tool gives the path of a program that this test is about. Without it the test is skipped; if CI is true it fails.
 func tool(t *testing.T, name string) string {
 	t.Helper()

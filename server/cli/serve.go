@@ -81,7 +81,6 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context, b server.Build)
 	if err != nil {
 		return explainKey(err, c.Dev)
 	}
-	manageMemory(ctx) // after all that is only needed once
 	return errors.Join(c.serve(ctx, s, config.Auth), s.Close())
 }
 
