@@ -49,7 +49,7 @@ type operation struct {
 	parameters []parameter
 	writes     bool               // its method is not a safe one (RFC 9110, section 9.2.1)
 	takesQuery bool               // it has query parameters; one that has none leaves a query alone
-	body       *rule              // nil where the operation takes none
+	body       *openapi3.Schema   // nil if the operation takes none
 	shown      []*openapi3.Schema // the dialect's UserSchemas
 	statuses   []int              // those that it documents, ascending
 	// acceptHeader is the header by which a 415 lists the media types that the body may have.
@@ -58,10 +58,10 @@ type operation struct {
 	cacheable    bool // its answer says CacheControl
 }
 
-// parameter is a parameter of an operation, and what its values are held against.
+// parameter is a parameter of an operation and the schema that its values must match.
 type parameter struct {
 	*openapi3.Parameter
-	rule rule
+	schema *openapi3.Schema
 }
 
 func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) (*operation, error) {
@@ -70,7 +70,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		op.acceptHeader = headerAcceptPatch
 	}
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
-		op.parameters = append(op.parameters, parameter{p.Value, newRule(parameterSchema(p.Value))})
+		op.parameters = append(op.parameters, parameter{p.Value, parameterSchema(p.Value)})
 		op.takesQuery = op.takesQuery || isQuery(p.Value)
 	}
 	for status := range o.Responses.Map() {
@@ -82,8 +82,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 	op.versioned = description.DocumentsHeader(item.Get, headerETag)
 	op.cacheable = description.DocumentsHeader(o, echo.HeaderCacheControl)
 	if o.RequestBody != nil {
-		body := newRule(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
-		op.body = &body
+		op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
 		for _, name := range d.UserSchemas {
 			op.shown = append(op.shown, d.Document.Components.Schemas[name].Value)
 		}
@@ -104,7 +103,7 @@ func parameterSchema(p *openapi3.Parameter) *openapi3.Schema {
 // checkBounds returns an error if the document lets a request have as many items or as long a search as it likes.
 func (op *operation) checkBounds() error {
 	if op.body != nil {
-		if path, found := unboundedArray(op.body.schema, "", maxDepth); found {
+		if path, found := unboundedArray(op.body, "", maxDepth); found {
 			return fmt.Errorf("mount %s: the body of %s has no maxItems for %s", op.dialect.Name, op.id, subject(path))
 		}
 	}
@@ -179,7 +178,7 @@ func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.Hand
 		return errPreconditionFailed
 	}
 	if op.cacheable {
-		answer.Header()[echo.HeaderCacheControl] = cacheControl
+		answer.Header().Set(echo.HeaderCacheControl, CacheControl)
 	}
 	return c.NoContent(http.StatusNotModified)
 }
@@ -254,7 +253,7 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 			wrong = append(wrong, FieldError{Field: p.Name, Message: p.Name + " must be " + parameterType(p.Schema.Value)})
 			continue
 		}
-		if invalid := p.rule.validate(value, p.Name); len(invalid) > 0 {
+		if invalid := validate(p.schema, value, p.Name); len(invalid) > 0 {
 			wrong = append(wrong, invalid...)
 			continue
 		}
@@ -384,15 +383,15 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	if err != nil {
 		return explainRead(call, err)
 	}
-	wrong := trim(op.body.schema, value, "")
+	wrong := trim(op.body, value, "")
 	call.Body, _ = value.(map[string]any)
-	dropNulls(call.Body, op.body.schema, op.shown)
-	call.unknown = unknownMembers(op.body.schema, value, "")
+	dropNulls(call.Body, op.body, op.shown)
+	call.unknown = unknownMembers(op.body, value, "")
 	// Of two errors of one member the check's is told: it says more than a bound does.
 	if op.check != nil {
 		wrong = append(wrong, op.check(call, parameters)...)
 	}
-	wrong = append(wrong, op.body.validate(value, "")...)
+	wrong = append(wrong, validate(op.body, value, "")...)
 	if call.strict {
 		wrong = append(wrong, ignoredErrors(call.unknown)...)
 	}

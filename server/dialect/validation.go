@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,11 @@ func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 // once, kin-openapi (0.152) makes an error for every element before it looks at any bound.
 type validation struct{ found []FieldError }
 
+// asRequest makes kin-openapi validate a request's value and return all its errors.
+var asRequest = []openapi3.SchemaValidationOption{
+	openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat),
+}
+
 func (v *validation) full() bool { return len(v.found) > maxErrors }
 
 func (v *validation) add(path, predicate string) {
@@ -36,21 +42,27 @@ func (v *validation) add(path, predicate string) {
 }
 
 func (v *validation) check(schema *openapi3.Schema, value any, path string) {
-	if isPlain(schema) && len(schema.Enum) == 0 {
-		switch value := value.(type) {
-		case map[string]any:
-			if schema.Type.Is("object") {
-				v.object(schema, value, path)
-				return
-			}
-		case []any:
-			if schema.Type.Is("array") && schema.Items != nil {
-				v.array(schema, value, path)
-				return
-			}
+	switch composite := value.(type) {
+	case map[string]any:
+		switch {
+		case !isPlain(schema):
+		case schema.Type.Is("object") && len(schema.Enum) == 0:
+			v.object(schema, composite, path)
+			return
+		case schema.Type != nil:
+			value = map[string]any{} // the type is wrong whatever the members are
+		}
+	case []any:
+		switch {
+		case !isPlain(schema):
+		case schema.Type.Is("array") && schema.Items != nil && len(schema.Enum) == 0:
+			v.array(schema, composite, path)
+			return
+		case schema.Type != nil:
+			value = []any{}
 		}
 	}
-	err := schema.VisitJSON(scalar(schema, value), openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat))
+	err := schema.VisitJSON(value, asRequest...)
 	if err == nil {
 		return
 	}
@@ -60,21 +72,6 @@ func (v *validation) check(schema *openapi3.Schema, value any, path string) {
 			return
 		}
 	}
-}
-
-// scalar is value, or an empty one of its kind where the schema of one plain type takes no such kind: what is in it does
-// not matter then.
-func scalar(schema *openapi3.Schema, value any) any {
-	if !isPlain(schema) || schema.Type == nil {
-		return value
-	}
-	switch value.(type) {
-	case map[string]any:
-		return map[string]any{}
-	case []any:
-		return []any{}
-	}
-	return value
 }
 
 func (v *validation) object(schema *openapi3.Schema, object map[string]any, path string) {
@@ -335,4 +332,16 @@ func subject(path string) string {
 		return "the body"
 	}
 	return path
+}
+
+// isPlain reports whether s constrains values by no keyword that applies several schemas to one value or that check does not know.
+func isPlain(s *openapi3.Schema) bool {
+	rest := *s
+	rest.Extensions, rest.Origin, rest.Title, rest.Description, rest.Default, rest.Example, rest.Deprecated = nil, nil, "", "", nil, nil, false
+	rest.Type, rest.Nullable, rest.Enum, rest.Format = nil, false, nil, ""
+	rest.MinLength, rest.MaxLength, rest.Pattern = 0, nil, ""
+	rest.Min, rest.Max = nil, nil
+	rest.Items, rest.MaxItems = nil, nil
+	rest.Properties, rest.Required, rest.MinProps = nil, nil, 0
+	return reflect.ValueOf(rest).IsZero()
 }

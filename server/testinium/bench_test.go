@@ -24,11 +24,17 @@ type converting struct {
 
 func (h *converting) UpdateUser(_ context.Context, r testiniumapi.UpdateUserRequestObject) (testiniumapi.UpdateUserResponseObject, error) {
 	applyPut(&h.user, r.Body, h.roles)
-	return &userUpdated{dialect.Written{ETag: dialect.ETag(1), Changed: "name"}, toAPIUser(h.user, h.roles, true)}, nil
+	return testiniumapi.UpdateUser200JSONResponse{
+		Body:    toAPIUser(h.user, h.roles, true),
+		Headers: testiniumapi.UpdateUser200ResponseHeaders{ETag: dialect.ETag(1), CacheControl: dialect.CacheControl, DragomanChanged: "name"},
+	}, nil
 }
 
 func (h *converting) GetUser(context.Context, testiniumapi.GetUserRequestObject) (testiniumapi.GetUserResponseObject, error) {
-	return &userShown{dialect.ETag(1), toAPIUser(h.user, h.roles, true)}, nil
+	return testiniumapi.GetUser200JSONResponse{
+		Body:    toAPIUser(h.user, h.roles, true),
+		Headers: testiniumapi.GetUser200ResponseHeaders{ETag: dialect.ETag(1), CacheControl: dialect.CacheControl},
+	}, nil
 }
 
 // validated is a body as the stages leave it.

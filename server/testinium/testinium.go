@@ -90,7 +90,10 @@ func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObje
 	if notModified {
 		return testiniumapi.GetUser304Response{Headers: testiniumapi.GetUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
-	return &userShown{etag, toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user))}, nil
+	return testiniumapi.GetUser200JSONResponse{
+		Body:    toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user)),
+		Headers: testiniumapi.GetUser200ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl},
+	}, nil
 }
 
 // ListUsers gives all users of a customer, as a stream.
@@ -117,7 +120,15 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 	if err != nil {
 		return nil, err
 	}
-	return &userUpdated{written, toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user))}, nil
+	return testiniumapi.UpdateUser200JSONResponse{
+		Body: toAPIUser(user, h.store.Catalogue(), call.SeesAccessToken(&user)),
+		Headers: testiniumapi.UpdateUser200ResponseHeaders{
+			ETag:            written.ETag,
+			CacheControl:    dialect.CacheControl,
+			DragomanChanged: written.Changed,
+			DragomanIgnored: written.Ignored,
+		},
+	}, nil
 }
 
 // put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds

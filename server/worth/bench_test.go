@@ -24,12 +24,18 @@ type converting struct {
 
 func (h *converting) UpdateCustomerUser(_ context.Context, r worthapi.UpdateCustomerUserRequestObject) (worthapi.UpdateCustomerUserResponseObject, error) {
 	applyPatch(&h.user, r.Body, h.roles)
-	return userUpdated{dialect.Written{ETag: dialect.ETag(1), Changed: "first_name"}}, nil
+	return worthapi.UpdateCustomerUser200JSONResponse{
+		Body:    worthapi.Success{Status: "success", Message: "User details updated successfully"},
+		Headers: worthapi.UpdateCustomerUser200ResponseHeaders{ETag: dialect.ETag(1), CacheControl: dialect.CacheControl, DragomanChanged: "first_name"},
+	}, nil
 }
 
 func (h *converting) GetCustomerUser(context.Context, worthapi.GetCustomerUserRequestObject) (worthapi.GetCustomerUserResponseObject, error) {
 	details := toAPIUserDetails(h.user, store.Customer{Name: "Analytical"}, h.roles)
-	return &userShown{dialect.ETag(1), worthapi.UserAnswer{Status: "success", Message: "Success", Data: details}}, nil
+	return worthapi.GetCustomerUser200JSONResponse{
+		Body:    worthapi.UserAnswer{Status: "success", Message: "Success", Data: details},
+		Headers: worthapi.GetCustomerUser200ResponseHeaders{ETag: dialect.ETag(1), CacheControl: dialect.CacheControl},
+	}, nil
 }
 
 // validated is a body as the stages leave it.

@@ -102,9 +102,9 @@ func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUse
 	if notModified {
 		return worthapi.GetCustomerUser304Response{Headers: worthapi.GetCustomerUser304ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl}}, nil
 	}
-	return &userShown{
-		etag: etag,
-		body: worthapi.UserAnswer{Status: "success", Message: "Success", Data: toAPIUserDetails(user, call.Customer, h.roles)},
+	return worthapi.GetCustomerUser200JSONResponse{
+		Body:    worthapi.UserAnswer{Status: "success", Message: "Success", Data: toAPIUserDetails(user, call.Customer, h.roles)},
+		Headers: worthapi.GetCustomerUser200ResponseHeaders{ETag: etag, CacheControl: dialect.CacheControl},
 	}, nil
 }
 
@@ -132,7 +132,10 @@ func (h *handler) ListCustomerUsers(ctx context.Context, r worthapi.ListCustomer
 	for _, u := range users {
 		page.Records = append(page.Records, toAPIUserRecord(u, h.roles))
 	}
-	return &usersListed{worthapi.UserListAnswer{Status: "success", Message: "Success", Data: page}}, nil
+	return worthapi.ListCustomerUsers200JSONResponse{
+		Body:    worthapi.UserListAnswer{Status: "success", Message: "Success", Data: page},
+		Headers: worthapi.ListCustomerUsers200ResponseHeaders{CacheControl: dialect.CacheControl},
+	}, nil
 }
 
 // CreateCustomerUser adds an invited user.
@@ -201,5 +204,13 @@ func (h *handler) UpdateCustomerUser(ctx context.Context, r worthapi.UpdateCusto
 	if err != nil {
 		return nil, err
 	}
-	return userUpdated{written}, nil
+	return worthapi.UpdateCustomerUser200JSONResponse{
+		Body: worthapi.Success{Status: "success", Message: "User details updated successfully"},
+		Headers: worthapi.UpdateCustomerUser200ResponseHeaders{
+			ETag:            written.ETag,
+			CacheControl:    dialect.CacheControl,
+			DragomanChanged: written.Changed,
+			DragomanIgnored: written.Ignored,
+		},
+	}, nil
 }
