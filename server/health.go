@@ -114,7 +114,7 @@ func (h *health) unready(ctx context.Context) string {
 	}
 	if err := h.verifier.Ready(); err != nil {
 		h.log.Warn("not ready", "error", err)
-		return "the keys to verify tokens with could not be read yet"
+		return "there are no keys to verify tokens with"
 	}
 	return ""
 }

@@ -2,14 +2,21 @@ package server_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +25,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store/storetest"
+	"github.com/go-jose/go-jose/v4"
 )
 
 func health(path string) servertest.Request {
@@ -36,6 +44,47 @@ func TestLiveNeedsNoDatabase(t *testing.T) {
 		eventually(t, "the server is not ready", func() bool { return s.Send(health("/readyz")).Status == http.StatusServiceUnavailable })
 		s.Send(health("/readyz")).Expect(t, http.StatusServiceUnavailable, "the database does not answer")
 	})
+}
+
+// TestReadyWithoutKeys: a server is not ready before its key set was read, and when no key is left.
+func TestReadyWithoutKeys(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var up atomic.Bool
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(keys)
+	}))
+	t.Cleanup(issuer.Close)
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{
+		JWKSURL: issuer.URL, Issuer: "issuer", Audience: "dragoman", JWKSRefresh: time.Second, JWKSMaxAge: 2 * time.Second,
+	}})
+	for _, c := range []struct {
+		up     bool
+		status int
+		body   string
+	}{
+		{false, http.StatusServiceUnavailable, "there are no keys to verify tokens with"}, // never read
+		{true, http.StatusOK, "ok"},
+		{false, http.StatusServiceUnavailable, "there are no keys to verify tokens with"}, // dropped
+		{true, http.StatusOK, "ok"},
+	} {
+		up.Store(c.up)
+		eventually(t, fmt.Sprintf("/readyz is %d", c.status), func() bool { return s.Send(health("/readyz")).Status == c.status })
+		s.Send(health("/readyz")).Expect(t, c.status, c.body)
+		s.Send(health("/livez")).Expect(t, http.StatusOK, "ok")
+	}
 }
 
 // TestReadyDoesNotWaitForAFrozenDatabase: one that takes connections and says nothing is answered for in time.
