@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dragoman-id/dragoman/store"
@@ -39,7 +40,7 @@ func tellCollisions(w io.Writer, collisions []store.Collision) error {
 			fmt.Fprintln(columns)
 		}
 		for _, u := range c.Users {
-			fmt.Fprintf(columns, "collision of %s\tuser %d\tcustomer %d\t%+q\n", c.Field, u.ID, u.CustomerID, u.Text)
+			fmt.Fprintf(columns, "collision of %s\tuser %d\tcustomer %d\t%+q\n", strings.ToLower(string(c.Field)), u.ID, u.CustomerID, u.Text)
 		}
 	}
 	if err := columns.Flush(); err != nil {
