@@ -2,9 +2,9 @@
 
 // Package directoryclient is a client for Dragoman's own API: the history of a user, and the feed of all changes.
 //
-// [NewClientWithResponses] makes a client. Each of its methods returns a response whose method Err says whether the server
-// did what it was asked; its fields have the decoded answer. The package knows nothing of the server's code, and of tokens
-// only that [WithRequestEditorFn] can set a header.
+// [NewClientWithResponses] makes a client. Its methods return a response, whose Err is nil if the server answered with a
+// documented success, and whose fields have the decoded header and body. The package knows nothing of the server's code.
+// [WithRequestEditorFn] sets the token of each request.
 package directoryclient
 
 import (
@@ -129,11 +129,18 @@ type Problem struct {
 	Errors []FieldError `json:"errors"`
 }
 
+// UnmarshalJSON decodes what fits and ignores the rest: the answer may be from a proxy, whose errors look different.
+func (e *Problem) UnmarshalJSON(text []byte) error {
+	type plain Problem
+	_ = json.Unmarshal(text, (*plain)(e))
+	return nil
+}
+
 // responseError returns the error of an answer that is not a documented success.
 func responseError(response *http.Response, body []byte) error {
 	e := apierror.New(response)
 	var said Problem
-	if json.Unmarshal(body, &said) == nil {
+	if json.Unmarshal(body, &said) == nil && said.Detail != "" {
 		e.Message = said.Detail
 		for _, f := range said.Errors {
 			e.AddField(f.Field, f.Message)

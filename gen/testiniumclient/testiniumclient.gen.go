@@ -3,9 +3,9 @@
 // Package testiniumclient is a client for the Testinium dialect: Testinium's account service as Dragoman serves it. A
 // user is replaced as a whole (PUT), and ids are integers: read a [User], edit its [User.Update], and put that back.
 //
-// [NewClientWithResponses] makes a client. Each of its methods returns a response whose method Err says whether the server
-// did what it was asked; its fields have the decoded answer. The package knows nothing of the server's code, and of tokens
-// only that [WithRequestEditorFn] can set a header.
+// [NewClientWithResponses] makes a client. Its methods return a response, whose Err is nil if the server answered with a
+// documented success, and whose fields have the decoded header and body. The package knows nothing of the server's code.
+// [WithRequestEditorFn] sets the token of each request.
 package testiniumclient
 
 import (
@@ -82,11 +82,18 @@ type Error struct {
 	Errors []FieldError `json:"errors"`
 }
 
+// UnmarshalJSON decodes what fits and ignores the rest: the answer may be from a proxy, whose errors look different.
+func (e *Error) UnmarshalJSON(text []byte) error {
+	type plain Error
+	_ = json.Unmarshal(text, (*plain)(e))
+	return nil
+}
+
 // responseError returns the error of an answer that is not a documented success.
 func responseError(response *http.Response, body []byte) error {
 	e := apierror.New(response)
 	var said Error
-	if json.Unmarshal(body, &said) == nil {
+	if json.Unmarshal(body, &said) == nil && said.Description != "" {
 		e.Code = said.Message
 		e.Message = said.Description
 		for _, f := range said.Errors {

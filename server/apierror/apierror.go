@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Error is an answer that is not a documented success, from the API or from what stands before it, such as a proxy.
+// Error is an answer that is not a documented success, from the API or from a proxy in front of it.
 // [errors.As] finds it in the error of a response's method Err.
 type Error struct {
 	// Status is the HTTP status. It is 0 if there was no answer, and 200 if the body was not what the API documents.

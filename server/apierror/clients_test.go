@@ -88,10 +88,15 @@ func TestAnswersOfAProxy(t *testing.T) {
 		{429, map[string]string{"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT", "Date": "Sun, 06 Nov 1994 08:48:37 GMT"},
 			apierror.Error{Status: 429, RetryAfter: time.Minute}},
 		{404, map[string]string{"Content-Type": "text/plain", "X-Request-Id": "edge-1"}, apierror.Error{Status: 404, RequestID: "edge-1"}},
+		{503, map[string]string{"Content-Type": "application/json", "Retry-After": "7"}, apierror.Error{Status: 503, RetryAfter: 7 * time.Second}},
 		// A page to log in to a network.
 		{200, map[string]string{"Content-Type": "text/html"}, apierror.Error{Status: 200}},
 	} {
-		each(t, c.status, c.header, "<html><body>Sorry</body></html>", func(t *testing.T, name string, err error) {
+		body := "<html><body>Sorry</body></html>"
+		if c.header["Content-Type"] == "application/json" {
+			body = `{"status":{"code":503},"error":{"code":503},"message":["no healthy upstream"],"title":503}`
+		}
+		each(t, c.status, c.header, body, func(t *testing.T, name string, err error) {
 			var e *apierror.Error
 			if !errors.As(err, &e) {
 				t.Errorf("%s: %d gives %v", name, c.status, err)

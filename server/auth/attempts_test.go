@@ -25,7 +25,7 @@ func TestConcurrentWrongPasswordsAreLimited(t *testing.T) {
 	}
 	all.Wait()
 	if wrong, unseen := p.Wrong(); wrong != 10 || unseen != 40 || refused.Load() != 40 {
-		t.Errorf("%d were looked at, %d were not, %d were told so", wrong, unseen, refused.Load())
+		t.Errorf("%d were verified and wrong, %d were not verified, %d calls were refused", wrong, unseen, refused.Load())
 	}
 	if _, err := p.Prove(t.Context(), 8, now, "Wrong-horse", nil); err != nil {
 		t.Errorf("another user's: %v", err)

@@ -343,7 +343,7 @@ func isLoopback(host string) bool {
 }
 
 // newKeySetClient returns a client that follows no redirects, so that keys come from the configured URL alone. With
-// loopbackOnly it connects to loopback addresses alone, whatever a name resolves to.
+// loopbackOnly it connects to loopback addresses alone, after resolving a name.
 func newKeySetClient(loopbackOnly bool) *http.Client {
 	dialer := &net.Dialer{Timeout: readTimeout / 2}
 	transport := &http.Transport{

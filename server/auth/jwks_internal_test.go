@@ -93,7 +93,7 @@ func TestSlowKeySetServer(t *testing.T) {
 				}
 				<-time.After(time.Minute)
 				if server.underWay.Load() != 0 {
-					t.Errorf("a reading is under way a minute later")
+					t.Errorf("a reading has not ended after a minute")
 				}
 			})
 		})

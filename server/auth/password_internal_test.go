@@ -66,7 +66,7 @@ func TestPasswordsWaitForSlots(t *testing.T) {
 		}
 		p.slots.Release()
 		if err := <-done; err != nil {
-			t.Errorf("Hash after its turn: %v", err)
+			t.Errorf("Hash with a free slot: %v", err)
 		}
 		if got, want := p.Load().Running, p.Load().Max-1; got != want {
 			t.Errorf("%d slots taken, want %d: one was not given back", got, want)

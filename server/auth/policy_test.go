@@ -106,8 +106,8 @@ func TestCovers(t *testing.T) {
 			t.Errorf("%s: covers the zero customer %v", test.members, got)
 		}
 	}
-	if nobody := (auth.Principal{}); p.Covers(nobody, sandbox) || p.Covers(nobody, store.Customer{}) || p.PlatformAdministrator(nobody) {
-		t.Error("nobody has a customer")
+	if zero := (auth.Principal{}); p.Covers(zero, sandbox) || p.Covers(zero, store.Customer{}) || p.PlatformAdministrator(zero) {
+		t.Error("the zero Principal has a customer")
 	}
 }
 
@@ -169,7 +169,7 @@ func TestPermits(t *testing.T) {
 			}
 		}
 		if p.Permits(auth.Principal{}, read) {
-			t.Error("nobody may read")
+			t.Error("the zero Principal may read")
 		}
 	}
 }
@@ -213,7 +213,7 @@ func TestRank(t *testing.T) {
 		}
 	}
 	if p.Rank(auth.Principal{}) != 0 {
-		t.Error("nobody has a rank")
+		t.Error("the zero Principal has a rank")
 	}
 }
 
@@ -320,8 +320,8 @@ func TestSeesAccessToken(t *testing.T) {
 		if !p.SeesAccessToken(pr, 0) {
 			t.Errorf("%s does not see the token of a user without roles", caller)
 		}
-		for held, level := range ranks {
-			for _, roles := range [][]string{{held}, {"ROLE_REPORT", held}} {
+		for role, level := range ranks {
+			for _, roles := range [][]string{{role}, {"ROLE_REPORT", role}} {
 				if got := p.SeesAccessToken(pr, user(t, p, roles...).Roles); got != (rank >= level) {
 					t.Errorf("%s sees the token of %v: %v", caller, roles, got)
 				}
@@ -332,7 +332,7 @@ func TestSeesAccessToken(t *testing.T) {
 		}
 	}
 	if p.SeesAccessToken(auth.Principal{}, store.Roles(3)) {
-		t.Error("nobody sees a user's token")
+		t.Error("the zero Principal sees a user's token")
 	}
 }
 

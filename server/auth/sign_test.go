@@ -81,7 +81,7 @@ func TestSignRefusesInvalidClaims(t *testing.T) {
 	}
 	for name, claims := range map[string]auth.Claims{
 		"no subject": {Expires: time.Hour},
-		"no life":    {Subject: "ada"},
+		"no expiry":  {Subject: "ada"},
 		"too short":  {Subject: "ada", Expires: time.Second - 1},
 		"negative":   {Subject: "ada", Expires: -time.Hour},
 	} {

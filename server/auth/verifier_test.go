@@ -390,7 +390,7 @@ func TestActor(t *testing.T) {
 		}
 	}
 	if (auth.Principal{}).Actor() != nil {
-		t.Error("nobody is somebody")
+		t.Error("the zero Principal has an actor")
 	}
 }
 

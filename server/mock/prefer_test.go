@@ -153,13 +153,13 @@ func TestDelayIsOutsideTimeLimits(t *testing.T) {
 		r.Header = http.Header{"Authorization": {"Bearer " + token}, "Prefer": {prefer}}
 		return http.DefaultClient.Do(r)
 	}
-	begun := time.Now()
+	start := time.Now()
 	answer, err := ask(t.Context(), "delay=600")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if took := time.Since(begun); took < 600*time.Millisecond || answer.StatusCode != http.StatusOK || answer.Header.Get("Preference-Applied") != "delay=600" {
+	if took := time.Since(start); took < 600*time.Millisecond || answer.StatusCode != http.StatusOK || answer.Header.Get("Preference-Applied") != "delay=600" {
 		t.Errorf("after %s: %s, %s", took, answer.Status, answer.Header)
 	}
 	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
@@ -167,10 +167,10 @@ func TestDelayIsOutsideTimeLimits(t *testing.T) {
 	}
 
 	// The delay ends when the client disconnects.
-	patience, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
-		answer, err := ask(patience, "delay=30000")
+		answer, err := ask(ctx, "delay=30000")
 		if err == nil {
 			err = fmt.Errorf("%s: %w", answer.Status, answer.Body.Close())
 		}
@@ -183,9 +183,9 @@ func TestDelayIsOutsideTimeLimits(t *testing.T) {
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("the client that went away got %v", err)
 	}
-	for begun = time.Now(); m.Requests() > 0; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			t.Fatal("the request of a client that went away is still under way")
+	for start = time.Now(); m.Requests() > 0; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("the request of a client that went away has not ended")
 		}
 	}
 }
@@ -218,13 +218,13 @@ func TestServerIgnoresMockPreferences(t *testing.T) {
 			path, method = worthAda, http.MethodPatch
 		}
 		claims := servertest.Manager()
-		begun := time.Now()
+		start := time.Now()
 		answer := s.With(t).Ask(claims, servertest.Request{
 			Method: method, Path: path, Body: `{"first_name":"Augusta"}`,
 			Header: http.Header{"Prefer": {"code=503, delay=5000"}, "Content-Type": {"application/json"}},
 		})
-		if answer.Status != http.StatusOK || time.Since(begun) > 5*time.Second {
-			t.Errorf("%s after %s: %d %s", path, time.Since(begun), answer.Status, answer.Body)
+		if answer.Status != http.StatusOK || time.Since(start) > 5*time.Second {
+			t.Errorf("%s after %s: %d %s", path, time.Since(start), answer.Status, answer.Body)
 		}
 		answer.ExpectHeader(t, "Preference-Applied")
 	})

@@ -233,7 +233,7 @@ func TestFileProblems(t *testing.T) {
 		}
 	}
 	if _, _, err := parse(t, "key: *hunter", "serve"); err == nil || strings.Contains(err.Error(), "hunter") {
-		t.Errorf("an unknown anchor is told: %v", err)
+		t.Errorf("an error shows an unknown anchor: %v", err)
 	}
 	if _, _, err := parse(t, "", "--config=/no/such/file", "serve"); err == nil || err.Error() != "configuration file of --config (DRAGOMAN_CONFIG): open /no/such/file: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
