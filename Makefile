@@ -91,7 +91,7 @@ docs: ## Make server/FIELDS.md, and the parts of the guide and of README that ar
 	UPDATE_DOCS=1 $(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS)
 
 # The packages with tests that compare parts of the documentation with the code.
-GENERATED_DOCS = ./server/cli
+GENERATED_DOCS = ./server/cli ./server/metrics ./server/conformance
 
 check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
 	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/description/fieldsmd

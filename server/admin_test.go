@@ -91,9 +91,9 @@ func TestEverySeriesCounts(t *testing.T) {
 				`dragoman_tokens_total{outcome="good"}`:                                            1,
 				`dragoman_db_statement_duration_seconds_count{kind="` + writes + `",outcome="ok"}`: 1,
 			}},
-			{"a conflict", func() { overtaken(servertest.Grace, patchGrace) }, map[string]float64{`dragoman_db_update_retries_total{reason="overtaken"}`: 1}},
+			{"a conflict", func() { overtaken(servertest.Grace, patchGrace) }, map[string]float64{`dragoman_db_update_retries_total{reason="conflict"}`: 1}},
 			{"a conflict over a user who is remembered", func() { overtaken(servertest.Ada, patch("Overtaker")) },
-				map[string]float64{`dragoman_db_update_retries_total{reason="outdated"}`: 1}},
+				map[string]float64{`dragoman_db_update_retries_total{reason="stale"}`: 1}},
 			{"no token", func() { s.Send(servertest.Request{Method: http.MethodGet, Path: worthAda}) }, map[string]float64{
 				`dragoman_http_request_duration_seconds_count{dialect="worth",operation="getCustomerUser",status="401"}`: 1,
 				`dragoman_http_refusals_total{dialect="worth",kind="unauthenticated"}`:                                   1,

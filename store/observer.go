@@ -84,11 +84,11 @@ type Retry string
 
 // The reasons of retries.
 const (
-	RetryOvertaken Retry = "overtaken" // another writer was first
-	RetryOutdated  Retry = "outdated"  // the user came from the cache and was stale
-	RetryMustHold  Retry = "must_hold" // an administrator resigns, which is decided while the customer's row is locked
-	RetryUndone    Retry = "undone"    // Postgres undid it for the sake of another transaction
-	RetryGivenUp   Retry = "given_up"  // that was the last attempt: the update is ErrBusy
+	RetryOvertaken Retry = "conflict"    // another writer was first
+	RetryOutdated  Retry = "stale"       // the user came from the cache and was stale
+	RetryMustHold  Retry = "needs_lock"  // the update takes an administrator away, which is decided while the customer's row is locked
+	RetryUndone    Retry = "rolled_back" // Postgres rolled it back for another transaction
+	RetryGivenUp   Retry = "given_up"    // that was the last attempt: the update is ErrBusy
 )
 
 // retryReason gives why there is to be another attempt after err, and whether there is.

@@ -12,11 +12,11 @@ import (
 
 // watchFlags are what those want who look after the server.
 type watchFlags struct {
-	AdminListen string   `placeholder:"HOST:PORT" help:"Where to listen for those who look after the server, with /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It asks nobody who they are, so nobody else may reach it. Without it there is none, and nothing is measured."`
-	AdminHost   []string `placeholder:"NAME" help:"A name by which the admin listener, or a mock's /mock/reset, is asked for beside localhost and its own address, such as metrics.example.com; repeat it for several. Requests for other names are refused, as DNS may lead any site's name here."`
-	AdminPprof  bool     `help:"Serve /debug/pprof/ there, the profiles of Go programs."`
-	LogFormat   string   `enum:"text,json" default:"text" help:"How to write the log: text or json (${default})."`
-	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The least level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
+	AdminListen string   `placeholder:"HOST:PORT" help:"The address of the admin listener, which serves /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It has no authentication, so only operators may be able to reach it. Without it there are no metrics."`
+	AdminHost   []string `placeholder:"NAME" help:"A host name that the admin listener, and a mock's /mock/reset, accept besides localhost and the address itself, such as metrics.example.com; repeat it for several. Requests for other names are rejected, which protects against DNS rebinding."`
+	AdminPprof  bool     `help:"Serve Go's profiles under /debug/pprof/ of the admin listener."`
+	LogFormat   string   `enum:"text,json" default:"text" help:"The format of the log: text or json (${default})."`
+	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The minimum level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
 }
 
 // standardError is where the log goes.

@@ -11,15 +11,15 @@ import (
 
 type backupCommand struct {
 	databaseFlag
-	File string `arg:"" help:"Where to write the copy. There must be no such file yet."`
+	File string `arg:"" help:"The file to write the copy to. It must not exist."`
 }
 
 // Help is the long text of --help.
 func (*backupCommand) Help() string {
-	return "The server may run meanwhile: the copy is of one moment, and holds all that was written before. It is one file, " +
-		"which only its owner can read, and is checked before it is there. Secrets in it stay sealed, so keep the secret key, " +
-		"and keep it elsewhere.\n\n" +
-		"This is for SQLite. A PostgreSQL database is backed up by its own pg_dump.\n\n" + exitStatuses
+	return "The server may run meanwhile: the copy is a consistent snapshot. It is one file, which only its owner can read, and " +
+		"which is checked before it gets its name. Secrets in it stay encrypted, so keep the secret key, and keep it " +
+		"elsewhere.\n\n" +
+		"This is for SQLite. Back up PostgreSQL with pg_dump.\n\n" + exitStatuses
 }
 
 // Run copies the database.

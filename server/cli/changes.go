@@ -7,15 +7,15 @@ import (
 )
 
 type changesCommand struct {
-	Number numberCommand `cmd:"" help:"Number the changes that have none yet, for the change feed."`
+	Number numberCommand `cmd:"" help:"Number the changes that have no number yet, for the change feed."`
 }
 
 type numberCommand struct{ storeFlags }
 
 // Help is the long text of --help.
 func (*numberCommand) Help() string {
-	return "'dragoman serve' does this by itself, within a second of each change. By hand it is for a directory that is only read, " +
-		"or that no server serves.\n\n" + exitStatuses
+	return "'dragoman serve' does this within a second of each change. The command is for a directory that no server serves, or " +
+		"that a server only reads.\n\n" + exitStatuses
 }
 
 // Run numbers changes, and prints how many.

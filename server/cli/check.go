@@ -20,43 +20,43 @@ import (
 )
 
 type checkCommand struct {
-	Target         string   `env:"DRAGOMAN_CHECK_TARGET" placeholder:"URL" help:"The server: its host, such as https://staging.example.com, or the address of the API itself where its base path is another."`
-	Dialect        string   `env:"DRAGOMAN_CHECK_DIALECT" placeholder:"NAME" help:"The dialect that it speaks: worth or testinium."`
-	Token          string   `env:"DRAGOMAN_CHECK_TOKEN" placeholder:"TEXT" help:"A bearer token of a caller who may read and write the user. Better given by its variable or its file, as others on the machine can read a command line."`
-	TokenFile      string   `env:"DRAGOMAN_CHECK_TOKEN_FILE" placeholder:"FILE" help:"A file with the token in it, instead."`
-	OtherToken     string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN" placeholder:"TEXT" help:"A good token of a caller who has no rights in this customer. Without it, what is refused to others is not checked."`
-	OtherTokenFile string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN_FILE" placeholder:"FILE" help:"A file with that token in it, instead."`
-	Customer       string   `env:"DRAGOMAN_CHECK_CUSTOMER" placeholder:"ID" help:"The user's customer, as the dialect writes it: a UUID for worth, a number for testinium."`
-	User           string   `env:"DRAGOMAN_CHECK_USER" placeholder:"ID" help:"The user to write to: a plain one who is there for tests. The token's own and administrators are refused."`
+	Target         string   `env:"DRAGOMAN_CHECK_TARGET" placeholder:"URL" help:"The server, such as https://staging.example.com, or the URL of the API if its base path differs."`
+	Dialect        string   `env:"DRAGOMAN_CHECK_DIALECT" placeholder:"NAME" help:"The dialect to test: worth or testinium."`
+	Token          string   `env:"DRAGOMAN_CHECK_TOKEN" placeholder:"TEXT" help:"A bearer token of a caller who may read and write the user. Prefer the variable or a file, since others on the machine can read a command line."`
+	TokenFile      string   `env:"DRAGOMAN_CHECK_TOKEN_FILE" placeholder:"FILE" help:"A file with the token."`
+	OtherToken     string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN" placeholder:"TEXT" help:"A valid token of a caller who has no rights in this customer. Without it the laws about such callers are not checked."`
+	OtherTokenFile string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN_FILE" placeholder:"FILE" help:"A file with that token."`
+	Customer       string   `env:"DRAGOMAN_CHECK_CUSTOMER" placeholder:"ID" help:"The user's customer: a UUID for worth, a number for testinium."`
+	User           string   `env:"DRAGOMAN_CHECK_USER" placeholder:"ID" help:"The user to write to: an ordinary one that exists for tests. The token's own user and administrators are rejected."`
 	Company        string   `env:"DRAGOMAN_CHECK_COMPANY" placeholder:"ID" help:"The current-company-id, for testinium."`
-	Allow          []string `env:"DRAGOMAN_CHECK_ALLOW" placeholder:"PART" help:"What may be changed of the user beside names and mobile number, for the time of the check: identity (e-mail and username), state (status and flags), roles, or all."`
-	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must offer: etag, changed, prefer, rules, or all. Laws about one that it does not offer are skipped otherwise."`
-	Only           []string `env:"DRAGOMAN_CHECK_ONLY" placeholder:"LAW" help:"Only this law, or those of a pattern such as 'if-match-*'; repeat it for several."`
-	Skip           []string `env:"DRAGOMAN_CHECK_SKIP" placeholder:"LAW" help:"Not this law, or those of a pattern."`
-	List           bool     `env:"DRAGOMAN_CHECK_LIST" help:"List the laws of the dialect, or of both, without asking any server."`
+	Allow          []string `env:"DRAGOMAN_CHECK_ALLOW" placeholder:"PART" help:"What may be changed temporarily besides names and mobile number: identity (e-mail and username), state (status and flags), roles, or all."`
+	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must support: etag, changed, prefer, rules, or all. Otherwise laws about an addition that it does not support are skipped."`
+	Only           []string `env:"DRAGOMAN_CHECK_ONLY" placeholder:"LAW" help:"Check only this law, or those that match a pattern such as 'if-match-*'; repeat it for several."`
+	Skip           []string `env:"DRAGOMAN_CHECK_SKIP" placeholder:"LAW" help:"Skip this law, or those that match a pattern."`
+	List           bool     `env:"DRAGOMAN_CHECK_LIST" help:"List the laws of the dialect, or of all dialects, without sending a request."`
 
-	Format string `env:"DRAGOMAN_CHECK_FORMAT" enum:"text,json,junit" default:"text" help:"What to print: text, json or junit (${default})."`
-	Output string `env:"DRAGOMAN_CHECK_OUTPUT" placeholder:"FILE" help:"Where to; without it, to standard output."`
-	JSON   string `name:"json" env:"DRAGOMAN_CHECK_JSON" placeholder:"FILE" help:"Write a report in JSON there too."`
-	JUnit  string `name:"junit" env:"DRAGOMAN_CHECK_JUNIT" placeholder:"FILE" help:"Write a report in JUnit's XML there too."`
+	Format string `env:"DRAGOMAN_CHECK_FORMAT" enum:"text,json,junit" default:"text" help:"The format of the report: text, json or junit (${default})."`
+	Output string `env:"DRAGOMAN_CHECK_OUTPUT" placeholder:"FILE" help:"The file to write the report to. By default standard output."`
+	JSON   string `name:"json" env:"DRAGOMAN_CHECK_JSON" placeholder:"FILE" help:"Also write a report in JSON to this file."`
+	JUnit  string `name:"junit" env:"DRAGOMAN_CHECK_JUNIT" placeholder:"FILE" help:"Also write a report in JUnit's XML to this file."`
 
-	Timeout     time.Duration `env:"DRAGOMAN_CHECK_TIMEOUT" default:"10s" help:"For one request (${default})."`
-	Rate        float64       `env:"DRAGOMAN_CHECK_RATE" default:"50" placeholder:"N" help:"How many requests a second to send at most (${default})."`
-	MaxRequests int           `env:"DRAGOMAN_CHECK_MAX_REQUESTS" default:"3000" placeholder:"N" help:"How many requests to send in all (${default}); those that give the user back come on top."`
-	Writers     int           `env:"DRAGOMAN_CHECK_WRITERS" default:"6" placeholder:"N" help:"How many write at once in the laws about that, 2 to 32 (${default})."`
-	CACert      string        `name:"ca-cert" env:"DRAGOMAN_CHECK_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the server's certificate, beside the system's."`
+	Timeout     time.Duration `env:"DRAGOMAN_CHECK_TIMEOUT" default:"10s" help:"The timeout of a request (${default})."`
+	Rate        float64       `env:"DRAGOMAN_CHECK_RATE" default:"50" placeholder:"N" help:"The maximum of requests per second (${default})."`
+	MaxRequests int           `env:"DRAGOMAN_CHECK_MAX_REQUESTS" default:"3000" placeholder:"N" help:"The maximum of requests (${default}), without those that restore the user."`
+	Writers     int           `env:"DRAGOMAN_CHECK_WRITERS" default:"6" placeholder:"N" help:"The number of concurrent writers in the laws about concurrency, 2 to 32 (${default})."`
+	CACert      string        `name:"ca-cert" env:"DRAGOMAN_CHECK_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the server's certificate, in addition to the system's."`
 }
 
 // Help is the long text of --help.
 func (*checkCommand) Help() string {
-	return "Holds a server, whoever made it, against the laws of a dialect: that a PATCH merges, that a PUT replaces, that " +
-		"If-Match holds, that one customer does not see another's users, and what else 'dragoman check --list' names.\n\n" +
-		"It writes to one user and gives that user back as it was, also after an error or Ctrl-C; if it cannot, it says so and " +
-		"prints what to send. It never sets a password or an access token, creates or deletes nobody, and grants no role that " +
+	return "Tests any server against the laws of a dialect: that a PATCH merges, that a PUT replaces, that If-Match is " +
+		"respected, that customers are isolated, and what else 'dragoman check --list' prints.\n\n" +
+		"It writes to one user and restores that user, also after an error or Ctrl-C; if it cannot, it prints the request " +
+		"that does. It never sets a password or an access token, creates or deletes no user, and grants no role that " +
 		"the user does not have.\n\n" +
-		"Laws are of three grades: vendor (the vendor documents it), http (HTTP or JSON demand it) and own (Dragoman's, where " +
-		"the vendor is silent). A server that does not offer what a law of its own grade is about is not at fault.\n\n" +
-		"Exit status: 0 every law holds, 1 a law is broken, 2 the server could not be checked, or bad input, 80 a bad command line."
+		"Laws have three grades: vendor (documented by the vendor), http (required by HTTP or JSON) and own (Dragoman's, where " +
+		"the vendor's documentation is silent). A server is not at fault for lacking an addition that a law of grade own is about.\n\n" +
+		"Exit status: 0 no law is broken, 1 a law is broken, 2 the server could not be checked, or bad input, 80 a bad command line."
 }
 
 const formatText = "text"

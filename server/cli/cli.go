@@ -14,24 +14,24 @@ import (
 )
 
 type commandLine struct {
-	ConfigFile string `name:"config" placeholder:"FILE" help:"A YAML file of settings: the flags of 'dragoman serve' without their dashes. Flags and variables are stronger."`
+	ConfigFile string `name:"config" placeholder:"FILE" help:"A YAML file of settings: the flags of 'dragoman serve' without their dashes. Flags and variables override it."`
 
 	Serve      serveCommand      `cmd:"" help:"Serve the directory."`
-	Config     configCommand     `cmd:"" help:"Print the configuration that 'dragoman serve' would have, and where each value comes from."`
-	Migrate    migrateCommand    `cmd:"" help:"Bring the database to this version's schema, and say what was done."`
-	Collisions collisionsCommand `cmd:"" help:"List users whose usernames or e-mails are the same to this version, though they were not to the one that stored them."`
-	Customer   customerCommand   `cmd:"" help:"Customers and their companies."`
-	Import     importCommand     `cmd:"" help:"Take a file of users into the directory."`
-	Export     exportCommand     `cmd:"" help:"Write the users of the directory to a file."`
-	History    historyCommand    `cmd:"" help:"Tell what was changed of a user: when, by whom, through which API, from what to what."`
-	Changes    changesCommand    `cmd:"" help:"The feed of all changes."`
-	Restore    restoreCommand    `cmd:"" help:"Write an older state of a user back, as a new change. Secrets stay as they are."`
-	Backup     backupCommand     `cmd:"" help:"Copy a SQLite database to a file, while it is being used."`
-	Rekey      rekeyCommand      `cmd:"" help:"Seal all secrets anew with the present key, so that old ones can be forgotten."`
-	Token      tokenCommand      `cmd:"" help:"Print a signed token, alone on standard output."`
-	Check      checkCommand      `cmd:"" help:"Hold any server that speaks a dialect against the laws of that dialect."`
-	Ready      readyCommand      `cmd:"" help:"Ask the server of this machine whether it is ready; the exit status says it."`
-	Version    versionCommand    `cmd:"" help:"Print which version this is, and of which commit and date."`
+	Config     configCommand     `cmd:"" help:"Print the configuration of 'dragoman serve', and the source of each value."`
+	Migrate    migrateCommand    `cmd:"" help:"Apply the migrations that are due, and list them."`
+	Collisions collisionsCommand `cmd:"" help:"List users whose usernames or e-mails are equal under the rules of this version, but were not under those of the version that stored them."`
+	Customer   customerCommand   `cmd:"" help:"Manage customers and their companies."`
+	Import     importCommand     `cmd:"" help:"Import users from a file."`
+	Export     exportCommand     `cmd:"" help:"Export users to a file."`
+	History    historyCommand    `cmd:"" help:"Print the history of a user: when, by whom and through which API each value was changed."`
+	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
+	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`
+	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database to a file, also while a server uses it."`
+	Rekey      rekeyCommand      `cmd:"" help:"Encrypt all secrets with the current key, so that old keys can be removed."`
+	Token      tokenCommand      `cmd:"" help:"Print a signed token on standard output."`
+	Check      checkCommand      `cmd:"" help:"Test any server against the laws of a dialect."`
+	Ready      readyCommand      `cmd:"" help:"Ask the server on this machine whether it is ready; the exit status is the answer."`
+	Version    versionCommand    `cmd:"" help:"Print the version, the commit and its date."`
 }
 
 // Main runs the command that os.Args names and exits with a status other than 0 if it fails. The arguments are what the linker was

@@ -15,7 +15,7 @@ type collisionsCommand struct{ databaseFlag }
 
 // Help is the long text of --help.
 func (*collisionsCommand) Help() string {
-	return "Such users keep their names, and nobody else can take any of these. Change all but one of a group, " +
+	return "Such users keep their names, and no other user can take one of them. Change all but one of a group, " +
 		"then run 'dragoman migrate'.\n\n" + exitStatuses
 }
 

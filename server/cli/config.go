@@ -17,14 +17,14 @@ import (
 
 type configCommand struct {
 	serveCommand
-	Format string `enum:"text,json,yaml" default:"text" env:"-" placeholder:"FORMAT" help:"How to print it: text, json or yaml (${default})."`
+	Format string `enum:"text,json,yaml" default:"text" env:"-" placeholder:"FORMAT" help:"The format: text, json or yaml (${default})."`
 }
 
 // Help is the long text of --help.
 func (*configCommand) Help() string {
-	return "It takes the flags, variables and file that 'dragoman serve' takes, and starts nothing: it neither opens the " +
+	return "It takes the flags, variables and file of 'dragoman serve'. It neither opens the " +
 		"database nor fetches keys. Secrets are shown as ***, and so are the user, the password and the parameters of a URL.\n\n" +
-		"Exit status: 0 the server can start with it, 80 it cannot, and standard error tells all the reasons."
+		"Exit status: 0 the configuration is valid, 80 it is not, and standard error lists the reasons."
 }
 
 // Run prints the configuration, and fails with what is wrong with it.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"github.com/dragoman-id/dragoman/server/docs/generated"
 	"github.com/dragoman-id/dragoman/server/settings"
 	"go.yaml.in/yaml/v4"
 )
@@ -289,42 +290,21 @@ func TestSecretsAreTagged(t *testing.T) {
 	}
 }
 
-// withoutDefault is what the guide says in place of a default.
-var withoutDefault = []string{"", "required", "none", "one of these three", "not checked", "nobody", "plain HTTP", "off"}
-
-// TestGuideHasEveryFlag compares the guide's table of settings with the flags of serve.
-func TestGuideHasEveryFlag(t *testing.T) {
+// TestGeneratedFlags: the guide's page on configuration has a table of the flags of serve.
+func TestGeneratedFlags(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile(root + "server/docs/guide/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := map[string][]string{}
-	for line := range strings.SplitSeq(string(guide), "\n") {
-		cells := strings.Split(line, "|")
-		if len(cells) != 6 || !strings.HasPrefix(line, "| `--") {
-			continue
-		}
-		for i, cell := range cells {
-			cells[i] = strings.Trim(cell, " `")
-		}
-		rows[cells[1]] = cells[2:]
-	}
+	var table strings.Builder
+	table.WriteString("| flag | variable | default | what |\n|---|---|---|---|\n")
 	for _, flag := range serveFlags(t) {
-		row, ok := rows["--"+flag.Name]
-		delete(rows, "--"+flag.Name)
-		switch {
-		case !ok:
-			t.Errorf("the guide's table has no row of --%s", flag.Name)
-		case row[0] != flag.Envs[0]:
-			t.Errorf("of --%s the guide has the variable %s, and it is %s", flag.Name, row[0], flag.Envs[0])
-		case flag.HasDefault && row[1] != flag.Default:
-			t.Errorf("of --%s the guide has the default %s, and it is %s", flag.Name, row[1], flag.Default)
-		case !flag.HasDefault && !slices.Contains(withoutDefault, row[1]):
-			t.Errorf("of --%s the guide has the default %s, and it has none: say one of %q", flag.Name, row[1], withoutDefault)
+		names, value := "`--"+flag.Name+"`", ""
+		if flag.Negated || flag.Tag.Negatable != "" {
+			names += ", `--no-" + flag.Name + "`"
 		}
+		if flag.HasDefault {
+			value = "`" + flag.Default + "`"
+		}
+		help := strings.ReplaceAll(flag.Help, " ("+flag.Default+")", "")
+		fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", names, flag.Envs[0], value, help)
 	}
-	for row := range rows {
-		t.Errorf("the guide's table has the row %s, of which serve knows nothing", row)
-	}
+	generated.Check(t, root+"server/docs/guide/configuration.md", "flags", table.String())
 }

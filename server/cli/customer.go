@@ -18,15 +18,15 @@ type customerCommand struct {
 
 type customerAddCommand struct {
 	storeFlags
-	Name    string   `required:"" help:"What the customer is called."`
-	ID      int64    `name:"id" placeholder:"N" help:"Its id; without it, the next one."`
-	UUID    string   `name:"uuid" placeholder:"UUID" help:"Its UUID; without it, a random one."`
-	Company []string `sep:"none" placeholder:"[ID=]NAME" help:"A company of the customer, with its id if the number before the equals sign is to be it; repeat it for several."`
+	Name    string   `required:"" help:"The customer's name."`
+	ID      int64    `name:"id" placeholder:"N" help:"The customer's id. By default the next one."`
+	UUID    string   `name:"uuid" placeholder:"UUID" help:"The customer's UUID. By default a random one."`
+	Company []string `sep:"none" placeholder:"[ID=]NAME" help:"A company of the customer, with its id before an equals sign if it is not to be generated; repeat it for several."`
 }
 
 // Help is the long text of --help.
 func (*customerAddCommand) Help() string {
-	return "It prints customer_id=N, customer_uuid=UUID and, for each company in their order, company_id=N, a line each.\n\n" + exitStatuses
+	return "It prints the lines customer_id=N, customer_uuid=UUID and, for each company in order, company_id=N.\n\n" + exitStatuses
 }
 
 // Run adds a customer.

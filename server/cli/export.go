@@ -18,16 +18,16 @@ import (
 type exportCommand struct {
 	storeFlags
 	formatFlag
-	Customer string `placeholder:"ID" help:"Whose users, by id or UUID; without it, those of all customers."`
-	Output   string `placeholder:"FILE" help:"Where to write; without it, to standard output. The file is there once it is complete."`
+	Customer string `placeholder:"ID" help:"The customer whose users to export, by id or UUID. By default all customers."`
+	Output   string `placeholder:"FILE" help:"The file to write to. By default standard output. The file appears when it is complete."`
 
-	Spreadsheet bool `help:"Write CSV to be looked at in a spreadsheet: cells that it could take for formulas begin with an apostrophe. Not for 'dragoman import', which would take the apostrophe for a part of the value."`
+	Spreadsheet bool `help:"Write CSV for a spreadsheet program: cells that it could interpret as formulas begin with an apostrophe. Not for 'dragoman import', which would make the apostrophe part of the value."`
 }
 
 // Help is the long text of --help.
 func (*exportCommand) Help() string {
-	return "Everything of a user is written but secrets: passwords, access tokens and VCS passwords. " +
-		"'dragoman import' reads what this writes without --spreadsheet. To standard output it writes CSV unless --format says otherwise.\n\n" + exitStatuses
+	return "It writes everything except secrets: passwords, access tokens and VCS passwords. " +
+		"'dragoman import' reads what it writes without --spreadsheet. On standard output the default format is CSV.\n\n" + exitStatuses
 }
 
 // Run exports users.

@@ -19,9 +19,9 @@ import (
 )
 
 type databaseFlag struct {
-	Database string `secret:"password" default:"sqlite:dragoman.db" placeholder:"URL" help:"Where the directory is kept: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
+	Database string `secret:"password" default:"sqlite:dragoman.db" placeholder:"URL" help:"The database: sqlite:PATH or postgres://USER@HOST/NAME (${default})."`
 
-	DatabaseWait time.Duration `default:"1m" help:"How long to wait for a database that is not there yet when the program starts (${default})."`
+	DatabaseWait time.Duration `default:"1m" help:"How long to wait at startup for a database that is unavailable (${default})."`
 }
 
 // check returns what is wrong with the URL, as settings.Problems.
@@ -39,16 +39,16 @@ func (f *databaseFlag) patience() store.Patience {
 }
 
 type tokenFlags struct {
-	JWTSecret string `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret that HS256 tokens are signed with, at least 32 bytes. Better given by its variable, as others on the machine can read a command line."`
-	Issuer    string `placeholder:"TEXT" help:"The iss claim that tokens must have."`
-	Audience  string `placeholder:"TEXT" help:"The aud claim that tokens must have."`
+	JWTSecret string `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret of HS256 tokens, at least 32 bytes, used as it is. It, --jwt-public-key-file or --jwks-url is required. Prefer the variable, since others on the machine can read a command line."`
+	Issuer    string `placeholder:"TEXT" help:"The iss claim that tokens must have. By default it is not checked."`
+	Audience  string `placeholder:"TEXT" help:"The aud claim that tokens must have. By default it is not checked."`
 }
 
 type claimFlags struct {
-	ClaimUserID      string `name:"claim-user-id" default:"custom:id" help:"The claim that holds the caller's own user UUID (${default})."`
-	ClaimCustomers   string `default:"customer_id" help:"The claim that holds the caller's customers (${default})."`
-	ClaimPermissions string `default:"permissions" help:"The claim that holds the caller's permissions (${default})."`
-	ClaimAuthorities string `default:"authorities" help:"The claim that holds the caller's roles (${default})."`
+	ClaimUserID      string `name:"claim-user-id" default:"custom:id" help:"The claim with the caller's own user UUID (${default})."`
+	ClaimCustomers   string `default:"customer_id" help:"The claim with the caller's customers (${default})."`
+	ClaimPermissions string `default:"permissions" help:"The claim with the caller's permissions (${default})."`
+	ClaimAuthorities string `default:"authorities" help:"The claim with the caller's roles (${default})."`
 }
 
 func (f claimFlags) names() auth.ClaimNames {
@@ -59,8 +59,8 @@ func (f claimFlags) names() auth.ClaimNames {
 
 // secretKeyFlags are the keys that seal secrets at rest.
 type secretKeyFlags struct {
-	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that seals secrets at rest: 32 bytes in base64, as from 'openssl rand -base64 32'. Better given by its variable."`
-	OldSecretKey []string `secret:"" placeholder:"BASE64" help:"A key that secrets may still be sealed with, until 'dragoman rekey' has run; several are separated by commas."`
+	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that encrypts access tokens and VCS passwords in the database: 32 bytes in base64, as from 'openssl rand -base64 32'. Required. Prefer the variable."`
+	OldSecretKey []string `secret:"" placeholder:"BASE64" help:"A previous secret key, needed until 'dragoman rekey' has run; separate several by commas."`
 }
 
 func (f secretKeyFlags) decode() (key []byte, old [][]byte, err error) {
@@ -95,7 +95,7 @@ func decodeSecretKey(text string) ([]byte, error) {
 type storeFlags struct {
 	databaseFlag
 	secretKeyFlags
-	Dev bool `help:"Use the key that 'dragoman serve --dev' keeps in .dragoman/ of the working directory. With an SQLite file that is so anyway where no key is configured."`
+	Dev bool `help:"Use the key of 'dragoman serve --dev', which is in .dragoman/ of the working directory. For an SQLite database this is the default if no key is configured."`
 }
 
 // open opens a directory that is there already. Whoever opens it closes it.
@@ -180,7 +180,7 @@ func withOrigin(ctx context.Context, command string) context.Context {
 
 // formatFlag says how a file of users is written.
 type formatFlag struct {
-	Format string `enum:"csv,ndjson," default:"" placeholder:"FORMAT" help:"The file's format: csv or ndjson. Its name's ending tells it otherwise: .csv, .ndjson or .jsonl."`
+	Format string `enum:"csv,ndjson," default:"" placeholder:"FORMAT" help:"The file's format: csv or ndjson. By default the extension decides: .csv, .ndjson or .jsonl."`
 }
 
 func (f formatFlag) of(name string) (userfile.Format, error) {

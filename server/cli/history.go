@@ -20,13 +20,13 @@ const historyPage = 500
 
 type historyCommand struct {
 	storeFlags
-	User string `required:"" placeholder:"ID" help:"Whose history: a Long, a UUID or an e-mail."`
-	JSON bool   `help:"Print one JSON object a line, for programs."`
+	User string `required:"" placeholder:"ID" help:"The user, by id, UUID or e-mail."`
+	JSON bool   `help:"Print one JSON object a line."`
 }
 
 // Help is the long text of --help.
 func (*historyCommand) Help() string {
-	return "Of passwords, access tokens and VCS passwords it tells only that they were set or cleared.\n\n" + exitStatuses
+	return "For passwords, access tokens and VCS passwords it shows only that they were set or cleared.\n\n" + exitStatuses
 }
 
 // Run prints the history, the oldest change first.

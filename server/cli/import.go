@@ -16,9 +16,9 @@ const standard = "-"
 type importCommand struct {
 	storeFlags
 	formatFlag
-	DryRun bool   `help:"Check everything and write nothing."`
-	Batch  int    `placeholder:"N" help:"Write N users per transaction, instead of all of them in one. If it then fails, it says which lines are in."`
-	File   string `arg:"" help:"A file of users, CSV with a header or NDJSON; - is standard input."`
+	DryRun bool   `help:"Check the file and write nothing."`
+	Batch  int    `placeholder:"N" help:"Write N users per transaction, instead of all in one. If the import fails, it reports which lines were imported."`
+	File   string `arg:"" help:"The file of users: CSV with a header, or NDJSON; - is standard input."`
 }
 
 // Help is the long text of --help.

@@ -10,12 +10,12 @@ import (
 )
 
 type limitFlags struct {
-	RateLimitAddress        float64        `default:"500" placeholder:"N" help:"How many requests a second one address may make, with a good token or without; an IPv6 address counts with its /64 (${default}). 0 is no limit, for --dev only."`
-	RateLimitAddressBurst   int            `default:"1000" placeholder:"N" help:"How many of them at once (${default})."`
-	RateLimitPrincipal      float64        `default:"200" placeholder:"N" help:"How many requests a second may be made with the tokens of one subject (${default}). 0 is no limit, for --dev only."`
-	RateLimitPrincipalBurst int            `default:"400" placeholder:"N" help:"How many of them at once (${default})."`
-	MaxInFlight             int            `default:"64" placeholder:"N" help:"How many requests may be in flight at once with the tokens of one subject; one more is answered with 429 (${default}). 0 is no limit, for --dev only."`
-	TrustedProxy            []netip.Prefix `placeholder:"CIDR" help:"Whom to believe when they say by X-Forwarded-For whom they speak for, such as 10.0.0.0/8; repeat it for several. Without it all that a proxy sends comes from one address, the proxy's."`
+	RateLimitAddress        float64        `default:"500" placeholder:"N" help:"The requests per second that one address may make, with or without a valid token; an IPv6 address counts with its /64 (${default}). 0 disables the limit, only with --dev."`
+	RateLimitAddressBurst   int            `default:"1000" placeholder:"N" help:"The burst of that limit (${default})."`
+	RateLimitPrincipal      float64        `default:"200" placeholder:"N" help:"The requests per second with tokens of one subject (${default}). 0 disables the limit, only with --dev."`
+	RateLimitPrincipalBurst int            `default:"400" placeholder:"N" help:"The burst of that limit (${default})."`
+	MaxInFlight             int            `default:"64" placeholder:"N" help:"The requests that may be in flight with tokens of one subject; further ones are answered with 429 (${default}). 0 disables the limit, only with --dev."`
+	TrustedProxy            []netip.Prefix `placeholder:"CIDR" help:"A network of proxies whose X-Forwarded-For and traceparent headers are trusted, such as 10.0.0.0/8; repeat it for several. Without it all requests of a proxy count as from the proxy's address."`
 }
 
 func (f *limitFlags) limits(dev bool) (server.Limits, error) {
@@ -41,7 +41,7 @@ func (f *limitFlags) limits(dev bool) (server.Limits, error) {
 }
 
 type tlsFlags struct {
-	TLSCert string `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"A PEM file with the server's certificate and the chain behind it: speak TLS. It is read again when it changes. Needs --tls-key."`
+	TLSCert string `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"A PEM file with the server's certificate and its chain. It is reloaded when it changes. Requires --tls-key. By default the server speaks plain HTTP."`
 	TLSKey  string `name:"tls-key" type:"existingfile" placeholder:"FILE" help:"A PEM file with the certificate's key."`
 }
 

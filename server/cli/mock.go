@@ -13,8 +13,8 @@ import (
 )
 
 type mockFlags struct {
-	Mock     bool   `help:"Stand in for a vendor in others' tests: an invented directory in memory, nothing on disk, a clock and ids that are the same each time, errors and waits by the header Prefer, and POST /mock/reset."`
-	MockSeed uint64 `default:"1" placeholder:"N" help:"What the mock's ids and access tokens follow from (${default})."`
+	Mock     bool   `help:"Serve a mock of the APIs: sample data in memory, a reproducible clock and reproducible ids, errors and delays by the header Prefer, and POST /mock/reset."`
+	MockSeed uint64 `default:"1" placeholder:"N" help:"The seed of the mock's ids and access tokens (${default})."`
 }
 
 // ofMock are the flags that a mock heeds.

@@ -10,7 +10,7 @@ import (
 )
 
 type readyCommand struct {
-	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where it listens (${default})."`
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The address that the server listens on (${default})."`
 	tlsFlags
 }
 

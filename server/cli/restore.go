@@ -11,9 +11,9 @@ import (
 
 type restoreCommand struct {
 	storeFlags
-	User    string `required:"" placeholder:"ID" help:"Whom to restore: a Long, a UUID or an e-mail."`
-	Version int64  `required:"" help:"The version whose state to write back, as 'dragoman history' shows it."`
-	DryRun  bool   `help:"Say what would change, and write nothing."`
+	User    string `required:"" placeholder:"ID" help:"The user, by id, UUID or e-mail."`
+	Version int64  `required:"" help:"The version to restore, as 'dragoman history' prints it."`
+	DryRun  bool   `help:"Print what would change, and write nothing."`
 }
 
 // Help is the long text of --help.

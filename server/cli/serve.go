@@ -17,13 +17,13 @@ import (
 )
 
 type timeoutFlags struct {
-	ReadHeaderTimeout time.Duration `default:"5s" help:"For reading a request's header (${default})."`
-	ReadTimeout       time.Duration `default:"15s" help:"For reading a whole request (${default})."`
-	WriteTimeout      time.Duration `default:"30s" help:"For writing an answer (${default})."`
-	IdleTimeout       time.Duration `default:"2m" help:"For a connection between two requests (${default})."`
-	RequestTimeout    time.Duration `default:"10s" help:"For the work on a request; then the answer is 503 (${default})."`
-	DrainDelay        time.Duration `default:"0s" help:"How long to serve on, saying by /readyz that the server is not ready any more, when it is told to stop: as long as a load balancer takes to notice (${default})."`
-	ShutdownTimeout   time.Duration `default:"20s" help:"For requests under way when the server is told to stop (${default})."`
+	ReadHeaderTimeout time.Duration `default:"5s" help:"The timeout for reading a request's header (${default})."`
+	ReadTimeout       time.Duration `default:"15s" help:"The timeout for reading a whole request (${default})."`
+	WriteTimeout      time.Duration `default:"30s" help:"The timeout for writing an answer (${default})."`
+	IdleTimeout       time.Duration `default:"2m" help:"How long an idle connection stays open (${default})."`
+	RequestTimeout    time.Duration `default:"10s" help:"The timeout for handling a request, after which the answer is 503 (${default})."`
+	DrainDelay        time.Duration `default:"0s" help:"How long to continue serving after a signal to stop, while /readyz is 503: as long as a load balancer takes to notice (${default})."`
+	ShutdownTimeout   time.Duration `default:"20s" help:"How long to wait for requests in flight after a signal to stop (${default})."`
 }
 
 func (f timeoutFlags) timeouts() server.Timeouts {
@@ -35,25 +35,25 @@ func (f timeoutFlags) timeouts() server.Timeouts {
 }
 
 type serveCommand struct {
-	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen (${default})."`
+	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The address to listen on (${default})."`
 	databaseFlag
-	RememberedUsers int `default:"16384" placeholder:"N" help:"How many users to remember who were read or written in the last five minutes, at about a kilobyte each, so that an update need not read them first (${default}). 0 is none."`
+	RememberedUsers int `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	secretKeyFlags
 	tokenFlags
-	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key that RS256, ES256 or EdDSA tokens are verified with. Needs --issuer and --audience."`
-	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"Where the issuer publishes the JSON Web Key Set that RS256, ES256 or EdDSA tokens are verified with: an https URL, or a file. It is read anew while the server runs. Instead of --jwt-public-key-file; needs --issuer and --audience."`
-	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last reading that had it (${default})."`
-	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is read anew (${default}). Keys not seen before are looked up sooner."`
+	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key of RS256, ES256 or EdDSA tokens. Requires --issuer and --audience."`
+	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file; requires --issuer and --audience."`
+	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last read of the key set that contained it (${default})."`
+	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is refreshed (${default}). An unknown key is looked up sooner."`
 	claimFlags
 	timeoutFlags
 	limitFlags
 	tlsFlags
-	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. Upper case, a default port and letters beyond ASCII are written as browsers write them. Without it none may."`
+	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. It is normalized as browsers normalize origins. By default none may."`
 
-	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs. The documents under /openapi are served either way."`
+	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs, and the guide under /docs/guide. The documents under /openapi are always served."`
 
 	watchFlags
-	Dev bool `help:"Try it out: on a loopback address only, with keys made and kept in .dragoman/, an invented directory if the database is empty, and calls to paste."`
+	Dev bool `help:"Serve for development: on a loopback address only, with generated keys in .dragoman/, sample data if the database is empty, and commands to try."`
 	mockFlags
 }
 

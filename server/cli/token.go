@@ -16,12 +16,12 @@ type tokenCommand struct {
 	tokenFlags
 	claimFlags
 	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
-	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by UUID or Long; repeat it for several. * alone, with the authority ROLE_ADMIN, is for all customers. Without a customer the token is for none."`
+	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by id or UUID; repeat it for several. * alone, with the authority ROLE_ADMIN, is for all customers. By default the token is for none."`
 	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
 	Authority  []string      `placeholder:"ROLE" help:"A role of the caller, such as ROLE_COMPANY_ADMIN; repeat it for several."`
-	Expires    time.Duration `default:"1h" help:"How long the token is good (${default})."`
-	Dev        bool          `xor:"whose" help:"Sign with the key that 'dragoman serve --dev' keeps in .dragoman/, even if another is configured."`
-	Mock       bool          `xor:"whose" help:"Sign with the secret of 'dragoman serve --mock', which everybody knows."`
+	Expires    time.Duration `default:"1h" help:"How long the token is valid (${default})."`
+	Dev        bool          `xor:"whose" help:"Sign with the key of 'dragoman serve --dev' in .dragoman/, even if another is configured."`
+	Mock       bool          `xor:"whose" help:"Sign with the secret of 'dragoman serve --mock', which is public."`
 }
 
 // Run prints one token.

@@ -33,7 +33,7 @@ func complete(b server.Build) server.Build {
 }
 
 type versionCommand struct {
-	Format string `enum:"text,json" default:"text" help:"How to write it: text or json (${default})."`
+	Format string `enum:"text,json" default:"text" help:"The format: text or json (${default})."`
 }
 
 // Run prints the version of the program.

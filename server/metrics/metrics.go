@@ -47,11 +47,11 @@ type statementLabels struct {
 
 // New returns metrics that include build_info with the arguments, and those of the Go runtime and the process.
 func New(version, commit, goVersion string) *Metrics {
-	requests := histogram("http_request_duration_seconds", "How long requests took, from their header to the end of the answer.",
+	requests := histogram("http_request_duration_seconds", "A histogram of requests, from their header to the end of the answer.",
 		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status")
-	statements := histogram("db_statement_duration_seconds", "How long statements took in the database, the wait for a connection apart.",
+	statements := histogram("db_statement_duration_seconds", "A histogram of database statements, without the wait for a connection.",
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome")
-	tokens := counters("tokens_total", "How many tokens were looked at, by whether they were good and what was wrong with them.", "outcome")
+	tokens := counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: newSeries(func(l requestLabels) prometheus.Observer {
@@ -60,14 +60,14 @@ func New(version, commit, goVersion string) *Metrics {
 		statements: newSeries(func(l statementLabels) prometheus.Observer {
 			return statements.WithLabelValues(string(l.kind), l.outcome)
 		}),
-		inFlight:  gauge("http_requests_in_flight", "How many requests are being served."),
-		panics:    counter("http_panics_total", "How many requests ended in a panic, which is a fault of the server's."),
-		brokenOff: counter("http_answers_broken_off_total", "How many answers could not be finished after they had begun."),
-		refusals:  counters("http_refusals_total", "How many requests were refused, by what was wrong with them.", "dialect", "kind"),
+		inFlight:  gauge("http_requests_in_flight", "Requests in flight."),
+		panics:    counter("http_panics_total", "Requests that ended in a panic, which is a bug of the server."),
+		brokenOff: counter("http_answers_broken_off_total", "Answers that ended early, after their header was sent."),
+		refusals:  counters("http_refusals_total", "Requests that were refused, by kind of error.", "dialect", "kind"),
 		tokens:    newSeries(func(outcome string) prometheus.Counter { return tokens.WithLabelValues(outcome) }),
-		retries:   counters("db_update_retries_total", "How many attempts to update a user came to nothing, by why.", "reason"),
+		retries:   counters("db_update_retries_total", "Attempts to update a user that were retried or given up, by reason: conflict (another writer was first), stale (the cached user was not current), needs_lock (the update takes an administrator away), rolled_back (by the database), given_up (the last attempt).", "reason"),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels say which program this is."},
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels identify the program."},
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(

@@ -31,41 +31,50 @@ func (m *Metrics) Watch(s Sources) {
 // collector collects the metrics of the sources.
 type collector struct{ Sources }
 
+// descs are all descriptions that desc has returned.
+var descs []*prometheus.Desc
+
 func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	d := prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	descs = append(descs, d)
+	return d
 }
 
 var (
-	descDB          = desc("db_info", "Always 1; the label says which engine keeps the directory.", "engine")
-	descConnections = desc("db_pool_connections", "How many connections to the database there are, by what they do.", "pool", "state")
-	descMax         = desc("db_pool_connections_max", "How many connections to the database there may be.", "pool")
-	descWaits       = desc("db_pool_waits_total", "How often something had to wait for a connection to the database, or for its turn to read.", "pool")
-	descWaited      = desc("db_pool_wait_seconds_total", "How long it had to wait, in all.", "pool")
+	descDB          = desc("db_info", "Always 1; the label is the database engine.", "engine")
+	descConnections = desc("db_pool_connections", "Connections to the database, by pool (find for single rows, read for lists and searches, write, or read_write) and state.", "pool", "state")
+	descMax         = desc("db_pool_connections_max", "The maximum of connections to the database.", "pool")
+	descWaits       = desc("db_pool_waits_total", "Waits for a connection to the database, or in the queue of readers.", "pool")
+	descWaited      = desc("db_pool_wait_seconds_total", "The total time of waits for a connection to the database, or in the queue of readers.", "pool")
 
-	descUserLookups = desc("user_cache_lookups_total", "How often an update looked for its user among those who are remembered, by whether they were there.", "result")
+	descUserLookups = desc("user_cache_lookups_total", "Lookups of users to update in the cache, see --remembered-users, by result.", "result")
 
-	descTokens   = desc("token_cache_tokens", "How many tokens are remembered as good.")
-	descLookups  = desc("token_cache_lookups_total", "How often a token was looked for among those, by whether it was there.", "result")
-	descKeys     = desc("key_set_keys", "How many keys of the key set can verify tokens.")
-	descLastRead = desc("key_set_last_read_timestamp_seconds", "When the key set was last read and found good.")
-	descDropped  = desc("key_set_keys_dropped_total", "How many keys of the key set were dropped, by whether the issuer withdrew them or no good reading had them for too long.", "reason")
-	descReadings = desc("key_set_reads_total", "How often the key set was read, by how that went.", "outcome")
+	descTokens   = desc("token_cache_tokens", "Verified tokens in the cache.")
+	descLookups  = desc("token_cache_lookups_total", "Lookups of tokens in the cache of verified tokens, by result.", "result")
+	descKeys     = desc("key_set_keys", "Keys of the key set that verify tokens, with --jwks-url.")
+	descLastRead = desc("key_set_last_read_timestamp_seconds", "The time of the last successful read of the key set.")
+	descDropped  = desc("key_set_keys_dropped_total", "Keys that were dropped, by reason: withdrawn by the issuer, or too_old.", "reason")
+	descReadings = desc("key_set_reads_total", "Reads of the key set, by outcome.", "outcome")
 
-	descHashes  = desc("password_hashes_total", "How many password hashes were computed.")
-	descRunning = desc("password_hashes_running", "How many password hashes are being computed.")
-	descMost    = desc("password_hashes_running_max", "How many password hashes may be computed at once.")
-	descWaiting = desc("password_hashes_waiting", "How many password hashes wait for that.")
+	descHashes  = desc("password_hashes_total", "Password hashes that were computed.")
+	descRunning = desc("password_hashes_running", "Password hashes that are being computed.")
+	descMost    = desc("password_hashes_running_max", "The maximum of password hashes that are computed at once.")
+	descWaiting = desc("password_hashes_waiting", "Password hashes that wait in the queue.")
 
-	descProofs   = desc("present_passwords_refused_total", "How many present passwords were wrong, and how many were not looked at after too many wrong ones of the user.", "reason")
-	descLimited  = desc("rate_limited_total", "How many requests were refused for coming too fast, by whose limit.", "limit")
-	descDraining = desc("draining", "1 while the server is about to stop, else 0.")
-	descExpiry   = desc("tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires.")
+	descProofs   = desc("present_passwords_refused_total", "Present passwords that were refused, by reason: wrong, or too_many (not checked, after too many wrong ones for the user).", "reason")
+	descLimited  = desc("rate_limited_total", "Requests that exceeded a limit, by limit: address, principal or in_flight.", "limit")
+	descDraining = desc("draining", "1 while the server is shutting down, else 0.")
+	descExpiry   = desc("tls_certificate_expiry_timestamp_seconds", "The time when the server's certificate expires, with --tls-cert.")
 )
 
-// Describe implements prometheus.Collector. It describes nothing, since some series exist only in some configurations.
-func (c collector) Describe(chan<- *prometheus.Desc) {}
+// Describe sends all descriptions, also of series that this configuration does not have (prometheus.Collector).
+func (c collector) Describe(into chan<- *prometheus.Desc) {
+	for _, d := range descs {
+		into <- d
+	}
+}
 
-// Collect implements prometheus.Collector.
+// Collect sends the state of the sources (prometheus.Collector).
 func (c collector) Collect(into chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		into <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
