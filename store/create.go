@@ -21,7 +21,8 @@ import (
 // ErrUnavailable. Then u is as it was.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
 	for range maxAttempts {
-		row := u.clone()
+		row := *u
+		row.unshare()
 		err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
 		if err == nil {
 			*u = row
@@ -70,7 +71,8 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 // complete returns a new user as it would be stored now, but for a generated ID, its Version and what is sealed, and what is
 // wrong with it.
 func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
-	row := u.clone()
+	row := *u
+	row.unshare()
 	if row.UUID == uuid.Nil {
 		row.UUID = s.NewUUID()
 	}
@@ -80,9 +82,9 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 	created(now, &row.CreatedAt, &row.UpdatedAt)
 	normalize(&row)
 	row.ComputeFolds()
-	v := violations{found: s.catalogue.validate(&row, nil)}
-	v.id(row.ID)
-	return row, v.found
+	wrong := s.catalogue.validate(&row, nil)
+	wrong.add(FieldID, checkID(row.ID))
+	return row, wrong
 }
 
 // NewUUID returns a fresh UUID, as the store gives its users and customers.

@@ -122,10 +122,10 @@ func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) er
 		row.UUID = s.NewUUID()
 	}
 	created(s.now(), &row.CreatedAt, &row.UpdatedAt)
-	var v violations
-	v.text(FieldName, row.Name, MaxNameLength)
-	v.id(row.ID)
-	if err := v.err(); err != nil {
+	var wrong FieldErrors
+	wrong.add(FieldName, checkText(row.Name, MaxNameLength))
+	wrong.add(FieldID, checkID(row.ID))
+	if err := wrong.errorOrNil(); err != nil {
 		return fmt.Errorf("creating customer: %w", err)
 	}
 	if err := s.insert(ctx, tx, "customer", "customers", row.ID, &row); err != nil {
@@ -146,10 +146,10 @@ func (s *Store) CreateCompany(ctx context.Context, c *Company) error {
 
 func (s *Store) createCompany(ctx context.Context, tx *gorm.DB, c *Company) error {
 	row := *c
-	var v violations
-	v.text(FieldName, row.Name, MaxNameLength)
-	v.id(row.ID)
-	if err := v.err(); err != nil {
+	var wrong FieldErrors
+	wrong.add(FieldName, checkText(row.Name, MaxNameLength))
+	wrong.add(FieldID, checkID(row.ID))
+	if err := wrong.errorOrNil(); err != nil {
 		return fmt.Errorf("creating company: %w", err)
 	}
 	if err := s.insert(ctx, tx, "company", "companies", row.ID, &row); err != nil {

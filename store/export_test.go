@@ -114,11 +114,8 @@ func (s *Store) Schema(model any) (*schema.Schema, error) {
 	return stmt.Schema, err
 }
 
-// FieldNames are the fields that a write can change.
-var FieldNames = fieldNames
-
-// IsRecorded tells whether the history can tell a field.
-func IsRecorded(f Field) bool { return recorded[f].get != nil }
+// MaxWrittenColumns is how many columns a columnSet has room for.
+const MaxWrittenColumns = 32
 
 // ColumnNames returns the columns of the statements that find a user, and of those that write one.
 func ColumnNames() (read, written []string) {

@@ -1,6 +1,12 @@
 package store
 
-// Field is the name of a field of [User] that a write can change, as the struct spells it.
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Field is the name of a field of [User], as the struct spells it.
 type Field string
 
 // The fields that a write can change.
@@ -34,47 +40,90 @@ const (
 	FieldVersion  Field = "Version"
 )
 
-// fields is every field that a write can change, in declaration order, and how to tell that two users agree in it.
-var fields = []struct {
-	name Field
-	same func(a, b *User) bool
-}{
-	{FieldFirstName, func(a, b *User) bool { return a.FirstName == b.FirstName }},
-	{FieldLastName, func(a, b *User) bool { return a.LastName == b.LastName }},
-	{FieldUsername, func(a, b *User) bool { return a.Username == b.Username }},
-	{FieldEmail, func(a, b *User) bool { return a.Email == b.Email }},
-	{FieldMobile, func(a, b *User) bool { return equal(a.Mobile, b.Mobile) }},
-	{FieldRoles, func(a, b *User) bool { return a.Roles == b.Roles }},
-	{FieldStatus, func(a, b *User) bool { return a.Status == b.Status }},
-	{FieldAccountNonExpired, func(a, b *User) bool { return a.AccountNonExpired == b.AccountNonExpired }},
-	{FieldAccountNonLocked, func(a, b *User) bool { return a.AccountNonLocked == b.AccountNonLocked }},
-	{FieldCredentialNonExpired, func(a, b *User) bool { return a.CredentialNonExpired == b.CredentialNonExpired }},
-	{FieldPasswordHash, func(a, b *User) bool { return equal(a.PasswordHash, b.PasswordHash) }},
-	{FieldLastPasswordResetAt, func(a, b *User) bool {
-		return equal(epochMillis(a.LastPasswordResetAt), epochMillis(b.LastPasswordResetAt))
-	}},
-	{FieldAccessToken, func(a, b *User) bool { return a.AccessToken == b.AccessToken }},
-	{FieldVCSPassword, func(a, b *User) bool { return equal(a.VCSPassword, b.VCSPassword) }},
-	{FieldEmailVerified, func(a, b *User) bool { return a.EmailVerified == b.EmailVerified }},
-	{FieldFirstLogin, func(a, b *User) bool { return a.FirstLogin == b.FirstLogin }},
-	{FieldExternalAuthID, func(a, b *User) bool { return equal(a.ExternalAuthID, b.ExternalAuthID) }},
+// The table of fields follows. It is in five parts, each in the order of [User]'s declaration. A row says all that the package knows of
+// a field: see [userField].
+
+// editable are the fields that a write can change. [Diff] and the history name them in this order.
+var editable = []userField{
+	requiredText(FieldFirstName, "first_name", MaxNameLength, func(u *User) *string { return &u.FirstName }).inFiles(Present),
+	requiredText(FieldLastName, "last_name", MaxNameLength, func(u *User) *string { return &u.LastName }).inFiles(Present),
+	requiredText(FieldUsername, "username", MaxUsernameLength, func(u *User) *string { return &u.Username }).checked(checkUsername),
+	requiredText(FieldEmail, "email", MaxEmailLength, func(u *User) *string { return &u.Email }).checked(checkEmail).inFiles(Filled),
+	optionalText(FieldMobile, "mobile", MaxMobileLength, func(u *User) **string { return &u.Mobile }),
+	required(FieldRoles, "roles", roleSet, func(u *User) *RoleSet { return &u.Roles }).checked(checkRoles),
+	required(FieldStatus, "status", text, func(u *User) *string { return (*string)(&u.Status) }).checked(checkStatus),
+	required(FieldAccountNonExpired, "account_non_expired", boolean, func(u *User) *bool { return &u.AccountNonExpired }),
+	required(FieldAccountNonLocked, "account_non_locked", boolean, func(u *User) *bool { return &u.AccountNonLocked }),
+	required(FieldCredentialNonExpired, "credential_non_expired", boolean, func(u *User) *bool { return &u.CredentialNonExpired }),
+	optionalText(FieldPasswordHash, "password_hash", noMaxLength, func(u *User) **string { return &u.PasswordHash }).asSecret(),
+	// The time belongs to the password, which is not restored.
+	optional(FieldLastPasswordResetAt, "last_password_reset_at", moment, func(u *User) **time.Time { return &u.LastPasswordResetAt }).notRestored().
+		normalized(func(u *User) {
+			if u.LastPasswordResetAt != nil {
+				u.LastPasswordResetAt = new(inMillis(*u.LastPasswordResetAt))
+			}
+		}),
+	required(FieldAccessToken, "", text, func(u *User) *string { return &u.AccessToken }).asSecret().checked(checkAccessToken),
+	optionalText(FieldVCSPassword, "", noMaxLength, func(u *User) **string { return &u.VCSPassword }).asSecret(),
+	required(FieldEmailVerified, "email_verified", boolean, func(u *User) *bool { return &u.EmailVerified }),
+	required(FieldFirstLogin, "first_login", boolean, func(u *User) *bool { return &u.FirstLogin }),
+	optional(FieldExternalAuthID, "external_auth_id", identifier, func(u *User) **uuid.UUID { return &u.ExternalAuthID }),
+}
+
+// identity and creation are set when a user is created and never again.
+var (
+	identity = []userField{
+		required(FieldID, "id", positive, func(u *User) *int64 { return &u.ID }),
+		required(FieldUUID, "uuid", identifier, func(u *User) *uuid.UUID { return &u.UUID }),
+		required(FieldCustomer, "customer_id", positive, func(u *User) *int64 { return &u.CustomerID }).inFiles(Filled).fileName("customer"),
+	}
+	creation = []userField{
+		required("", "created_at", moment, func(u *User) *time.Time { return &u.CreatedAt }),
+		optional("", "created_by", identifier, func(u *User) **uuid.UUID { return &u.CreatedBy }),
+	}
+)
+
+// lastWrite are written by the store itself with every change.
+var lastWrite = []userField{
+	required("", "updated_at", moment, func(u *User) *time.Time { return &u.UpdatedAt }),
+	optional("", "updated_by", identifier, func(u *User) **uuid.UUID { return &u.UpdatedBy }),
+	required(FieldVersion, "version", positive, func(u *User) *int64 { return &u.Version }),
+}
+
+// derived are computed by the store from other fields.
+var derived = []userField{
+	required("", "first_name_fold", text, func(u *User) *string { return &u.FirstNameFold }).fileName(""),
+	required("", "last_name_fold", text, func(u *User) *string { return &u.LastNameFold }).fileName(""),
+	uniqueFold("username_fold", func(u *User) *string { return &u.UsernameFold }, func(u *User) string { return u.Username }),
+	uniqueFold("email_fold", func(u *User) *string { return &u.EmailFold }, func(u *User) string { return u.Email }),
+	optional("", "email_search", text, func(u *User) **string { return &u.EmailSearch }).fileName(""),
+	required("", "access_token_sealed", text, func(u *User) *string { return &u.AccessTokenSealed }).fileName(""),
+	optional("", "vcs_password_sealed", text, func(u *User) **string { return &u.VCSPasswordSealed }).fileName(""),
 }
 
 // Diff returns the fields in which two users differ, in declaration order. Bookkeeping (ids, folded columns, sealed
 // secrets, creation, last write, version) is not looked at; times are compared by the millisecond.
 func Diff(before, after *User) []Field {
 	var changed []Field
-	for _, f := range fields {
-		if !f.same(before, after) {
+	for i := range editable {
+		if f := &editable[i]; !f.same(before, after) {
 			changed = append(changed, f.name)
 		}
 	}
 	return changed
 }
 
-func equal[T comparable](a, b *T) bool {
-	if a == nil || b == nil {
-		return a == b
+// editableNamed finds an editable field by its name.
+var editableNamed = func() map[Field]*userField {
+	named := make(map[Field]*userField, len(editable))
+	for i := range editable {
+		named[editable[i].name] = &editable[i]
 	}
-	return *a == *b
+	return named
+}()
+
+// Secret reports whether the history says of the field only that it was set or cleared.
+func (f Field) Secret() bool {
+	row, ok := editableNamed[f]
+	return ok && row.secret
 }

@@ -26,15 +26,6 @@ func history(t testing.TB, s *store.Store, key store.UserKey) []store.UserChange
 	return changes
 }
 
-func TestEveryFieldThatAWriteCanChangeIsRecorded(t *testing.T) {
-	t.Parallel()
-	for _, f := range store.FieldNames() {
-		if !store.IsRecorded(f) {
-			t.Errorf("the history cannot tell %s", f)
-		}
-	}
-}
-
 func TestHistoryTellsEveryEffectiveWrite(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

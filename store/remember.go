@@ -23,7 +23,8 @@ func (s *Store) remember(u *User) {
 	if s.recent == nil {
 		return
 	}
-	c := u.clone() // the caller may alter its own
+	c := *u
+	c.unshare() // the caller may alter its own
 	s.recent.Add(&c, c.keys()...)
 }
 

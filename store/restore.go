@@ -53,7 +53,8 @@ func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) 
 	if before.Version != present {
 		return 0, nil, fmt.Errorf("previewing restore: %w", ErrBusy)
 	}
-	after := before.clone()
+	after := before
+	after.unshare()
 	refused := s.undo(&after, changes)
 	normalize(&after)
 	after.fold(&before)
@@ -94,12 +95,12 @@ func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (p
 func (s *Store) undo(u *User, changes []UserChange) error {
 	for i := len(changes) - 1; i >= 0; i-- {
 		for _, f := range changes[i].Fields {
-			set := recorded[f.Field].set
-			if set == nil {
+			row := editableNamed[f.Field]
+			if row == nil || !row.restorable {
 				continue
 			}
-			if err := set(u, f.Old, s.catalogue); err != nil {
-				return fmt.Errorf("version %d, %s: %w", changes[i].Version, f.Field, err)
+			if wrong := row.set(u, f.Old, s.catalogue); wrong != "" {
+				return fmt.Errorf("version %d: %s %s", changes[i].Version, f.Field, wrong)
 			}
 		}
 	}

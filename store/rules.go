@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -64,15 +65,10 @@ func mustCompilePattern(pattern string) *regexp.Regexp {
 
 // normalize brings a user into the one form that the model has for it.
 func normalize(u *User) {
-	if u.Mobile != nil && *u.Mobile == "" {
-		u.Mobile = nil
-	}
-	if u.VCSPassword != nil && *u.VCSPassword == "" {
-		u.VCSPassword = nil
-	}
-	if u.LastPasswordResetAt != nil {
-		at := inMillis(*u.LastPasswordResetAt)
-		u.LastPasswordResetAt = &at
+	for i := range editable {
+		if normalize := editable[i].normalize; normalize != nil {
+			normalize(u)
+		}
 	}
 	u.CreatedAt, u.UpdatedAt = inMillis(u.CreatedAt), inMillis(u.UpdatedAt)
 }
@@ -104,73 +100,46 @@ func (u *User) fold(before *User) {
 	}
 }
 
-// validate returns everything that the model forbids about the fields of a normalized user that are looked at; nil looks at
-// all.
-func (c *Catalogue) validate(u *User, lookedAt func(Field) bool) FieldErrors {
-	v := violations{lookedAt: lookedAt}
-	v.text(FieldFirstName, u.FirstName, MaxNameLength)
-	v.text(FieldLastName, u.LastName, MaxNameLength)
-	v.name(FieldUsername, u.Username, MaxUsernameLength, usernamePattern, "must be one or more characters without white space")
-	if v.name(FieldEmail, u.Email, MaxEmailLength, emailPattern, "must be an e-mail address") {
-		if reason := checkEncodedLabels(u.Email); reason != "" {
-			v.add(FieldEmail, reason)
+// validate returns everything that the model forbids about those of a normalized user's fields for which lookAt is true; nil stands
+// for all fields.
+func (c *Catalogue) validate(u *User, lookAt func(Field) bool) (wrong FieldErrors) {
+	for i := range editable {
+		if f := &editable[i]; f.check != nil && (lookAt == nil || lookAt(f.name)) {
+			wrong.add(f.name, f.check(u, c))
 		}
 	}
-	if u.Mobile != nil {
-		v.text(FieldMobile, *u.Mobile, MaxMobileLength)
+	return wrong
+}
+
+// add adds what is wrong with a field, if anything is.
+func (e *FieldErrors) add(f Field, wrong string) {
+	if wrong != "" {
+		*e = append(*e, FieldError{f, wrong})
 	}
-	if u.Roles.Minus(c.known) != 0 {
-		v.add(FieldRoles, "must be roles of the catalogue")
+}
+
+// errorOrNil returns the errors as an error, or nil if there are none.
+func (e *FieldErrors) errorOrNil() error {
+	if len(*e) == 0 {
+		return nil
 	}
-	switch u.Status {
-	case StatusInvited, StatusActive, StatusInactive:
-	default:
-		v.add(FieldStatus, "must be INVITED, ACTIVE or INACTIVE")
-	}
-	if u.PasswordHash != nil {
-		v.text(FieldPasswordHash, *u.PasswordHash, noMaxLength)
-	}
-	if v.looksAt(FieldAccessToken) && !accessTokenPattern.MatchString(u.AccessToken) {
-		v.add(FieldAccessToken, "must be 32 lower-case hexadecimal digits")
-	}
-	if u.VCSPassword != nil {
-		v.text(FieldVCSPassword, *u.VCSPassword, noMaxLength)
-	}
-	return v.found
+	return e
 }
 
 const noMaxLength = -1
 
-// violations collects what is wrong with the fields of a row that are looked at.
-type violations struct {
-	lookedAt func(Field) bool // nil: all
-	found    FieldErrors
-}
-
-func (v *violations) looksAt(f Field) bool { return v.lookedAt == nil || v.lookedAt(f) }
-
-func (v *violations) add(f Field, reason string) {
-	if v.looksAt(f) {
-		v.found = append(v.found, FieldError{f, reason})
-	}
-}
-
-// text checks what holds for all text, and reports whether it looked and found nothing.
-func (v *violations) text(f Field, s string, maxLength int) bool {
+// checkText returns what is wrong with any text, if anything is.
+func checkText(s string, maxLength int) string {
 	switch {
-	case !v.looksAt(f):
-		return false
 	case !utf8.ValidString(s):
-		v.add(f, "must be valid UTF-8")
+		return "must be valid UTF-8"
 	case strings.ContainsRune(s, 0):
 		// Postgres cannot store it; SQLite could, and must not differ.
-		v.add(f, "must not contain U+0000")
+		return "must not contain U+0000"
 	case maxLength != noMaxLength && utf8.RuneCountInString(s) > maxLength:
-		v.add(f, fmt.Sprintf("must have at most %d characters", maxLength))
-	default:
-		return true
+		return fmt.Sprintf("must have at most %d characters", maxLength)
 	}
-	return false
+	return ""
 }
 
 // The reasons for which names and e-mails that match their patterns are refused.
@@ -179,37 +148,49 @@ const (
 	reasonEncoded   = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
 )
 
-// name checks what holds for the texts that users are known by, and reports whether it looked and found nothing. Syntax is what
-// else is wrong where pattern does not match.
+// checkName returns what is wrong with a text that users are known by. Syntax is what is wrong where the pattern does not match.
 //
 // Invisible characters are refused here and not by the pattern: the documents repeat that, and a stored text that has some
 // must be accepted as long as it stays.
-func (v *violations) name(f Field, s string, maxLength int, pattern *regexp.Regexp, syntax string) bool {
-	switch {
-	case !v.text(f, s, maxLength):
+func checkName(s string, maxLength int, pattern *regexp.Regexp, syntax string) string {
+	switch wrong := checkText(s, maxLength); {
+	case wrong != "":
+		return wrong
 	case !pattern.MatchString(s):
-		v.add(f, syntax)
+		return syntax
 	case strings.ContainsFunc(s, Invisible):
-		v.add(f, reasonInvisible)
-	default:
-		return true
+		return reasonInvisible
 	}
-	return false
+	return ""
 }
 
-// id checks an id that was given; 0 stands for one to be generated.
-func (v *violations) id(id int64) {
-	if id < 0 || id > maxGivenID {
-		v.add(FieldID, fmt.Sprintf("must be between 1 and %d", int64(maxGivenID)))
-	}
+func checkUsername(u *User, _ *Catalogue) string {
+	return checkName(u.Username, MaxUsernameLength, usernamePattern, "must be one or more characters without white space")
 }
 
-// err returns the violations as an error, nil if there are none.
-func (v *violations) err() error {
-	if len(v.found) == 0 {
-		return nil
+func checkEmail(u *User, _ *Catalogue) string {
+	return cmp.Or(checkName(u.Email, MaxEmailLength, emailPattern, "must be an e-mail address"), checkEncodedLabels(u.Email))
+}
+
+func checkRoles(u *User, c *Catalogue) string {
+	return unless(u.Roles.Minus(c.known) == 0, "must be roles of the catalogue")
+}
+
+func checkStatus(u *User, _ *Catalogue) string {
+	switch u.Status {
+	case StatusInvited, StatusActive, StatusInactive:
+		return ""
 	}
-	return &v.found
+	return "must be INVITED, ACTIVE or INACTIVE"
+}
+
+func checkAccessToken(u *User, _ *Catalogue) string {
+	return unless(accessTokenPattern.MatchString(u.AccessToken), "must be 32 lower-case hexadecimal digits")
+}
+
+// checkID returns what is wrong with an id that was given; 0 stands for one to be generated.
+func checkID(id int64) string {
+	return unless(id >= 0 && id <= maxGivenID, fmt.Sprintf("must be between 1 and %d", int64(maxGivenID)))
 }
 
 // created fills in the times of a new row.

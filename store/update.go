@@ -84,7 +84,8 @@ func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 	if err != nil {
 		return err
 	}
-	after := before.clone()
+	after := before
+	after.unshare()
 	refused := c.Edit(&after)
 	keepBookkeeping(&before, &after)
 	normalize(&after)
@@ -197,7 +198,8 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	if err != nil {
 		return User{}, nil, err
 	}
-	after := before.clone()
+	after := before
+	after.unshare()
 	refused := c.Edit(&after)
 	keepBookkeeping(&before, &after)
 	normalize(&after)

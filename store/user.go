@@ -60,29 +60,6 @@ type User struct {
 	Version int64 // 1 on creation, one more with every write that changed something
 }
 
-// clone returns a copy that shares no memory with u.
-func (u *User) clone() User {
-	c := *u
-	c.EmailSearch = clone(u.EmailSearch)
-	c.Mobile = clone(u.Mobile)
-	c.PasswordHash = clone(u.PasswordHash)
-	c.LastPasswordResetAt = clone(u.LastPasswordResetAt)
-	c.VCSPassword = clone(u.VCSPassword)
-	c.VCSPasswordSealed = clone(u.VCSPasswordSealed)
-	c.ExternalAuthID = clone(u.ExternalAuthID)
-	c.CreatedBy = clone(u.CreatedBy)
-	c.UpdatedBy = clone(u.UpdatedBy)
-	return c
-}
-
-func clone[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	v := *p
-	return &v
-}
-
 // UserKey names one user of one customer. Build it with [UserByID] or [UserByUUID]; the zero value names none.
 type UserKey struct {
 	customerID int64

@@ -40,19 +40,16 @@ func (c *csvReader) next() (store.ImportRow, error) {
 	}
 	row, bad := newRow(line), &LineError{Line: line}
 	for i, cell := range cells {
-		column := &columns[c.header[i]]
+		column := columns[c.header[i]]
 		if cell == "" {
-			if column.need == filled {
-				bad.Problems = append(bad.Problems, Problem{column.name, isRequired})
+			if column.Need == store.Filled {
+				bad.Problems = append(bad.Problems, Problem{column.Name, isRequired})
 			}
 			continue
 		}
-		value, wrong := column.kind.fromText(cell, c.roles)
-		if wrong != "" {
-			bad.Problems = append(bad.Problems, Problem{column.name, wrong})
-			continue
+		if wrong := set(&row, column, fromCSV(column, cell), c.roles); wrong != "" {
+			bad.Problems = append(bad.Problems, Problem{column.Name, wrong})
 		}
-		column.set(&row, value)
 	}
 	finish(&row)
 	if bad.Problems != nil {
@@ -74,7 +71,7 @@ func (c *csvReader) readHeader() error {
 		column := findColumn(name)
 		switch {
 		case column < 0:
-			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown column %s", shown(name))})
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown column %s", store.Excerpt(name))})
 		case seen[name]:
 			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the column %s more than once", name)})
 		}
@@ -82,8 +79,8 @@ func (c *csvReader) readHeader() error {
 		c.header = append(c.header, column)
 	}
 	for _, column := range columns {
-		if column.need != optional && !seen[column.name] {
-			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("lacks the column %s", column.name)})
+		if column.Need != store.Optional && !seen[column.Name] {
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("lacks the column %s", column.Name)})
 		}
 	}
 	if len(names) == 1 && strings.ContainsAny(names[0], ";\t") {

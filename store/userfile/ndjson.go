@@ -41,8 +41,8 @@ func (n *ndjsonReader) next() (store.ImportRow, error) {
 		return store.ImportRow{}, wholeLine(row.Line, "%s", reason)
 	}
 	for i, column := range columns {
-		if column.need != optional && !seen[i] {
-			bad.Problems = append(bad.Problems, Problem{column.name, isRequired})
+		if column.Need != store.Optional && !seen[i] {
+			bad.Problems = append(bad.Problems, Problem{column.Name, isRequired})
 		}
 	}
 	finish(&row)
@@ -72,19 +72,16 @@ func (n *ndjsonReader) object(row *store.ImportRow, bad *LineError, seen []bool)
 		}
 		i := findColumn(name)
 		if i < 0 {
-			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown member %s", shown(name))})
+			bad.Problems = append(bad.Problems, Problem{"", fmt.Sprintf("has the unknown member %s", store.Excerpt(name))})
 			continue
 		}
 		if value.Kind() == 'n' {
 			continue
 		}
 		seen[i] = true
-		read, wrong := columns[i].kind.fromJSON(value, n.roles)
-		if wrong != "" {
+		if wrong := set(row, columns[i], fromJSON(value), n.roles); wrong != "" {
 			bad.Problems = append(bad.Problems, Problem{name, wrong})
-			continue
 		}
-		columns[i].set(row, read)
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return n.explain(err)
@@ -100,7 +97,7 @@ func (n *ndjsonReader) explain(err error) string {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return fmt.Sprintf("has the member %s more than once", shown(syntax.JSONPointer.LastToken()))
+		return fmt.Sprintf("has the member %s more than once", store.Excerpt(syntax.JSONPointer.LastToken()))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "is not a whole JSON object: the file may be cut off"
 	}

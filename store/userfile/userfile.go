@@ -4,8 +4,9 @@
 // It knows the model, through package store, and how a file says it. It does not know HTTP, either dialect, terminals, or
 // who may do what.
 //
-// A CSV column and an NDJSON member have one name. Everything of a user is there that is not secret: password, access token
-// and VCS password are neither written nor read. What a file leaves out, or leaves empty, gets this:
+// A CSV column and an NDJSON member have one name, that of the database's column ([store.FileColumns]). Everything of a user is there
+// that is not secret: password, access token and VCS password are neither written nor read. What a file leaves out, or leaves empty,
+// has no value, is false or never was, but for these:
 //
 //	id                      the next one
 //	uuid                    a random one
@@ -13,25 +14,18 @@
 //	first_name, last_name   required, and may be empty
 //	username                the e-mail
 //	email                   required
-//	mobile                  none
-//	roles                   none
 //	status                  INVITED
 //	account_non_expired     true
 //	account_non_locked      true
 //	credential_non_expired  true
-//	email_verified          false
 //	first_login             true
-//	external_auth_id        none
-//	last_password_reset_at  never
 //	created_at              the time of the import
-//	created_by              unknown
 //	updated_at              as created_at
-//	updated_by              unknown
 //	version                 1
 //
 // "Leaves empty" is an empty CSV field, or null. In CSV the names of roles have a space between them, in NDJSON they are an
 // array. Times are RFC 3339; they are written in UTC with milliseconds, and what is read beyond these is cut off. A
-// column that is none of the above is refused, so that nobody believes it was taken.
+// column with another name is refused, rather than ignored.
 //
 // Values are written as they are. What a spreadsheet makes of a text that looks like a formula is the spreadsheet's matter.
 package userfile

@@ -62,7 +62,7 @@ func (c *csvWriter) begin() error {
 	}
 	c.begun = true
 	for i, column := range columns {
-		c.cells[i] = column.name
+		c.cells[i] = column.Name
 	}
 	return c.w.Write(c.cells)
 }
@@ -72,7 +72,7 @@ func (c *csvWriter) write(u *store.User) error {
 		return err
 	}
 	for i, column := range columns {
-		switch v := column.get(u, c.roles).(type) {
+		switch v := column.Get(u, c.roles).(type) {
 		case nil:
 			c.cells[i] = ""
 		case string:
@@ -123,10 +123,10 @@ func (n *ndjsonWriter) write(u *store.User) (err error) {
 	n.line = n.line[:0]
 	for _, column := range columns {
 		n.line = append(n.line, separator, '"')
-		n.line = append(n.line, column.name...)
+		n.line = append(n.line, column.Name...)
 		n.line = append(n.line, '"', ':')
-		if n.line, err = appendJSON(n.line, column.get(u, n.roles)); err != nil {
-			return fmt.Errorf("%s of user %d: %w", column.name, u.ID, err)
+		if n.line, err = appendJSON(n.line, column.Get(u, n.roles)); err != nil {
+			return fmt.Errorf("%s of user %d: %w", column.Name, u.ID, err)
 		}
 		separator = ','
 	}

@@ -1,12 +1,12 @@
-package userfile
+package store
 
 import (
 	"testing"
 	"time"
 )
 
-// TestTimesAreThoseOfRFC3339: section 5.6, with the bounds of the directory.
-func TestTimesAreThoseOfRFC3339(t *testing.T) {
+// TestReadTime compares with RFC 3339, section 5.6, within the model's bounds.
+func TestReadTime(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"2024-02-29T18:59:59Z":           "2024-02-29T18:59:59Z",
@@ -62,15 +62,15 @@ func TestTimesAreThoseOfRFC3339(t *testing.T) {
 		"\uff12024-02-29T18:59:59Z":      "",
 		"2024-02-29T18:59:59Z[UTC]":      "",
 	} {
-		got, problem := parseTime(text)
+		got, wrong := readTime(text)
 		if want == "" {
-			if problem == "" {
+			if wrong == "" {
 				t.Errorf("%q is read as %v", text, got)
 			}
 			continue
 		}
-		if problem != "" || got.(time.Time).Format(time.RFC3339Nano) != want {
-			t.Errorf("%q is read as %v, %q; want %s", text, got, problem, want)
+		if wrong != "" || got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%q is read as %v, %q; want %s", text, got, wrong, want)
 		}
 	}
 }
