@@ -16,9 +16,9 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// TestAProgramWithTheSDKsIsLight builds the guide's program as a user of the clients would, in a module of its own, from
-// what the module cache has; looks at what is in it; and runs it.
-func TestAProgramWithTheSDKsIsLight(t *testing.T) {
+// TestSDKProgram builds the guide's program as a user of the clients does, in a module of its own, checks which modules it
+// contains, and runs it.
+func TestSDKProgram(t *testing.T) {
 	t.Parallel()
 	m, err := mock.New(t.Context(), server.Config{Log: slog.New(slog.DiscardHandler)}, mock.DefaultSeed)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	}
 	runProgram(t, program, token, "User details updated successfully mobile\nAda King true\n")
 
-	// README shows the middle of such a program. With what is around it in the guide's it does the same.
+	// README has the first part of such a program, which replaces that of the guide's.
 	head, rest, _ := strings.Cut(source, "\tworth, err := ")
 	_, tail, found := strings.Cut(rest, "\tfmt.Println(patched.JSON200.Message")
 	if !found {
@@ -58,17 +58,17 @@ func TestAProgramWithTheSDKsIsLight(t *testing.T) {
 	runProgram(t, program, token, "User details updated successfully \nAda King true\n")
 }
 
-// runProgram runs a program that uses a token, and compares what it prints.
+// runProgram runs a program with a token in TOKEN, and compares its output.
 func runProgram(t *testing.T, program, token, want string) {
 	t.Helper()
 	run := exec.CommandContext(t.Context(), program)
 	run.Env = append(os.Environ(), "TOKEN="+token)
-	if said, err := run.CombinedOutput(); err != nil || string(said) != want {
-		t.Errorf("it ends with %v and says\n%s\nwant\n%s", err, said, want)
+	if output, err := run.CombinedOutput(); err != nil || string(output) != want {
+		t.Errorf("%v, output\n%s\nwant\n%s", err, output, want)
 	}
 }
 
-// goCode returns the code in Go that a page has.
+// goCode returns the first Go code of a page.
 func goCode(t *testing.T, path string) string {
 	t.Helper()
 	page, err := os.ReadFile(root + path)
@@ -86,7 +86,7 @@ func goCode(t *testing.T, path string) string {
 // module is the path of this module.
 const module = "github.com/dragoman-id/dragoman"
 
-// buildProgram builds a program of one file, in a module that requires this one, and gives its path.
+// buildProgram builds a program of one file, in a module that requires this one, and returns its path.
 func buildProgram(t *testing.T, source string) string {
 	t.Helper()
 	here, err := filepath.Abs(root)
@@ -97,7 +97,7 @@ func buildProgram(t *testing.T, source string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With this module's requirements Go need not look for others, of which the module cache may have none.
+	// With the requirements of this module, Go resolves no others, which the module cache may lack.
 	requirements, err := os.ReadFile(root + "go.mod")
 	if err != nil {
 		t.Fatal(err)
@@ -118,21 +118,21 @@ func buildProgram(t *testing.T, source string) string {
 	command := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
 	command.Dir = dir
 	command.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
-	if said, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, said)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, output)
 	}
 	return program
 }
 
-// modulesOf gives the paths of the modules that are in a program beside its own, sorted.
+// modulesOf returns the paths of the modules in a program other than its own, sorted.
 func modulesOf(t *testing.T, program string) []string {
 	t.Helper()
-	said, err := exec.CommandContext(t.Context(), "go", "version", "-m", program).Output()
+	output, err := exec.CommandContext(t.Context(), "go", "version", "-m", program).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var modules []string
-	lines := bufio.NewScanner(bytes.NewReader(said))
+	lines := bufio.NewScanner(bytes.NewReader(output))
 	for lines.Scan() {
 		if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "dep" {
 			modules = append(modules, fields[1])
