@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -62,7 +64,7 @@ func (l *lingering) Close() error { return l.body.Close() }
 func (l *lingering) Read(p []byte) (int, error) {
 	n, err := l.body.Read(p)
 	if err != nil {
-		l.ended = true
+		l.ended = !errors.Is(err, os.ErrDeadlineExceeded) // who is slow may still be writing
 	}
 	return n, err
 }

@@ -182,6 +182,28 @@ func TestEarlyAnswerReachesClientThatCloses(t *testing.T) {
 	}
 }
 
+// TestTimeoutReachesSlowClient: a client whose body takes too long, and that goes on writing, gets the 408.
+func TestTimeoutReachesSlowClient(t *testing.T) {
+	t.Parallel()
+	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{Read: stalled}}))
+	say(t, c, patchAda+"Authorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n", token(t, servertest.Manager()))
+	in := bufio.NewReader(c)
+	if _, err := in.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		say(t, c, " ")
+	}
+	answer, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("status %d, %v", answer.StatusCode, err)
+	}
+}
+
 // TestConnectionOutlivesEarlyAnswers: if the rest of a body comes soon, the next request of the connection is answered.
 func TestConnectionOutlivesEarlyAnswers(t *testing.T) {
 	t.Parallel()
