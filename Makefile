@@ -27,18 +27,18 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench profile growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 run: ## Start the embedded server with an invented directory, and print calls to paste
-	$(GO) run -pgo=off . serve --dev
+	$(GO) run . serve --dev
 
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
 	@test "$$CI" = true -o -n "$$FAULTS" || echo "FAULTS is not set: the tests cause no faults"
-	$(GO) test -pgo=off $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) ./...
 
 faults: ## Cause every fault that the server is to survive: of the database, the disk, the network, the program itself
 	FAULTS=1 $(GO) test -count=1 $(TESTFLAGS) ./server/faulttest
@@ -51,12 +51,10 @@ crash: ## Kill the program and Postgres, KILLS times on each engine, while clien
 VERSION ?=
 COMMIT ?=
 DATE ?=
-# Further flags for `go build`.
-BUILDFLAGS ?=
 LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 build: ## Build the program into ./dragoman
-	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dragoman .
 
 # openapi/worthapi.cfg.yaml makes gen/worthapi/worthapi.gen.go of openapi/worth.yaml, and so on. gen/documents has the
 # documents themselves, overlaid; clients are made of these. Tests stay, such as the clients' examples: they are written by
@@ -150,11 +148,6 @@ bench growth results: COMMIT = $(shell git describe --always --dirty --abbrev=12
 
 bench: build ## Measure the server beside pgbench and a floor written by hand; needs TEST_POSTGRES_DSN, wrk, pgbench and Linux
 	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
-
-# What is recorded is how the program spends its time now, so that it is compiled without what was recorded before.
-profile: BUILDFLAGS = -pgo=off
-profile: build ## Record anew what the compiler is to make fast, default.pgo, with what bench needs; after changes to what every request does
-	$(GO) run ./server/bench --program ./dragoman --rounds 1 --duration 6s --connections 16 --profile default.pgo
 
 growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)

@@ -35,8 +35,7 @@ type goPackage struct {
 // packages gives this module's packages and all that they are made of, by their import paths.
 func packages(t *testing.T) map[string]goPackage {
 	t.Helper()
-	// With default.pgo each package would be another one that is made for the program.
-	command := exec.CommandContext(t.Context(), "go", "list", "-pgo=off", "-deps", "-json=ImportPath,Dir,GoFiles,Imports,Standard,Module", "./...")
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Imports,Standard,Module", "./...")
 	command.Dir = ".."
 	command.Stderr = os.Stderr
 	out, err := command.Output()

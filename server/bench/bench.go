@@ -61,7 +61,6 @@ type bench struct {
 	programs  []*process
 	prewarm   string // a function of Postgres's; see findPrewarm
 	runs      int    // of wrk, so far
-	profiles  *profiles
 	stop      []func()
 }
 

@@ -104,9 +104,7 @@ func (b *bench) measure(ctx context.Context, s subject, connections int) (figure
 		if err := s.server.resetMemory(); err != nil {
 			return figures{}, err
 		}
-		profiled := b.profiles.take(ctx, s.server, b.Duration)
 		l, err = b.wrk(ctx, s, connections, b.Duration)
-		err = errors.Join(err, profiled())
 		if errors.Is(err, errNoAnswer) {
 			// What takes longer than a run is measured all the same.
 			l, err = b.wrk(ctx, s, connections, b.Duration+patience)

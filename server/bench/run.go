@@ -12,9 +12,8 @@ import (
 
 type runCommand struct {
 	measureFlags
-	Users       int    `default:"10000" help:"How many users the directory has."`
-	Connections []int  `default:"1,16,64,256" help:"How many connections load it."`
-	Profile     string `placeholder:"FILE" help:"Write a CPU profile of the program under all of these loads to FILE, for 'go tool pprof'. It slows the program."`
+	Users       int   `default:"10000" help:"How many users the directory has."`
+	Connections []int `default:"1,16,64,256" help:"How many connections load it."`
 }
 
 const (
@@ -39,9 +38,6 @@ func (c *runCommand) Validate() error {
 	if c.Users < 1 || len(c.Connections) == 0 || slices.Min(c.Connections) < 1 {
 		return errors.New("--users and --connections must be at least 1")
 	}
-	if c.Write && c.Profile != "" {
-		return errors.New("--write is for results of a program that nothing slows, without --profile")
-	}
 	return c.measureFlags.Validate()
 }
 
@@ -56,16 +52,8 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 	if err := c.prepare(ctx, b, &found); err != nil {
 		return err
 	}
-	if c.Profile != "" {
-		b.profiles = &profiles{folder: b.folder}
-	}
 	if found.results, err = b.run(ctx, c.Connections); err != nil {
 		return err
-	}
-	if b.profiles != nil {
-		if err := b.profiles.merge(ctx, c.Profile); err != nil {
-			return err
-		}
 	}
 	if found.idleAfter, err = b.idleAfterLoad(ctx); err != nil {
 		return err
