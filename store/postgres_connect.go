@@ -77,21 +77,25 @@ func attemptText(err error) string {
 		address, _, _ := strings.Cut(text, ": ")
 		return address + ": the server does not authenticate as the parameter require_auth of the URL wants it"
 	}
-	return strings.ReplaceAll(text, "\n", " ")
+	text = strings.ReplaceAll(text, "\n", " ")
+	if reached(err) == turnedAway { // by pgx, which does not want what the server offers
+		text += ": see sslmode and the other parameters of the URL in --database (DRAGOMAN_DATABASE)"
+	}
+	return text
 }
 
 // refusalText is what an error of Postgres's means that came before the connection was there.
 func refusalText(e *pgconn.PgError) string {
-	what := "the server refuses the connection"
+	what := "the server refuses the connection of --database (DRAGOMAN_DATABASE)"
 	switch {
 	case e.Code == "28P01":
 		what = "the server refuses the user or the password of --database (DRAGOMAN_DATABASE)"
 	case strings.HasPrefix(e.Code, "28"):
 		what = "the server refuses the user of --database (DRAGOMAN_DATABASE), or has no line for this host, user, database and encryption in its pg_hba.conf"
 	case e.Code == "3D000":
-		what = "there is no database of this name"
+		what = "there is no database of this name: create it, or name another in --database (DRAGOMAN_DATABASE)"
 	case e.Code == "42501":
-		what = "the user may not connect to this database"
+		what = "the user of --database (DRAGOMAN_DATABASE) may not connect to this database"
 	case e.Code == "42704", e.Code == "22023", e.Code == "0A000", e.Code == "42602", e.Code == "22P02", e.Code == "55P02":
 		what = "the server does not take a parameter of the URL in --database (DRAGOMAN_DATABASE), its name or its value"
 	case e.Code == "08P01":

@@ -32,6 +32,12 @@ func lacksPrivilege(err error) bool {
 	return !errors.As(err, &connect) && errors.As(err, &refused) && refused.Code == "42501"
 }
 
+// isReadOnly reports whether Postgres has refused a write because it only reads.
+func isReadOnly(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == readOnlyTransaction
+}
+
 // passing reports whether what an error code of Postgres's stands for may pass by itself: PostgreSQL's documentation, appendix A.
 // PgBouncer says 08P01 of almost everything.
 func passing(code string) bool {

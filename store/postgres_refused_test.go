@@ -134,6 +134,9 @@ func TestPostgresErrorsAtStart(t *testing.T) {
 				parameters = "sslmode=disable"
 			}
 			got, err := waits(t, fmt.Sprintf("postgres://u:p@%s/d?%s", c.hosts, parameters))
+			if !got && !strings.Contains(err.Error(), "--database (DRAGOMAN_DATABASE)") && strings.Count(name, "two hosts") == 0 {
+				t.Errorf("no setting is named: %v", err)
+			}
 			if got != c.waits || !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("waits: %t, want %t: %v", got, c.waits, err)
 			}

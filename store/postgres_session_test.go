@@ -127,6 +127,9 @@ func TestReadOnlyPostgres(t *testing.T) {
 		t.Error("a read-only server was opened although its migrations are due")
 	}
 	storetest.Directory(t, storetest.Open(t, address))
+	if _, err := store.Migrate(t.Context(), readOnly, store.Patience{For: time.Hour}); err == nil || !strings.Contains(err.Error(), "--database (DRAGOMAN_DATABASE)") {
+		t.Errorf("migrate: %v", err)
+	}
 	s := storetest.Open(t, readOnly)
 	if u := find(t, s, ada); u.FirstName != "Ada" {
 		t.Errorf("found %+v", u)

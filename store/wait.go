@@ -31,6 +31,8 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 		case err != nil && lacksPrivilege(err):
 			return fmt.Errorf("%w; the role of --database (DRAGOMAN_DATABASE) must own the tables to migrate them, and needs SELECT, INSERT, UPDATE "+
 				"and DELETE on them and USAGE, SELECT and UPDATE on their sequences to serve", err)
+		case err != nil && isReadOnly(err):
+			return fmt.Errorf("%w; the server only reads: name the one that takes writes in --database (DRAGOMAN_DATABASE)", err)
 		case err == nil, !mayPass(err):
 			return err
 		case left <= 0:
