@@ -52,6 +52,7 @@ type bench struct {
 	pgbenchAt string
 	clients   int      // that pgbench may have at most
 	machine   []string // lines that describe what is measured, and on what
+	busiest   float64  // the largest share of the processors' time that other programs used, of 1; see watch
 	cluster   *cluster // nil where the processes of Postgres cannot be seen
 	folder    string
 	secret    []byte // DRAGOMAN_SECRET_KEY
@@ -245,17 +246,23 @@ func (b *bench) startFloor(ctx context.Context, database string) (*process, erro
 
 // floorSubjects are what is measured of a floor.
 func floorSubjects(floor *process) []subject {
-	all := []subject{{name: "floor PATCH", method: "PATCH", body: patchBody}, {name: "floor GET", method: "GET"}}
+	all := []subject{
+		{name: "floor PATCH", method: "PATCH", path: "/users/{uuid}", body: patchBody},
+		{name: "floor PATCH" + batched, method: "PATCH", path: "/batched/{uuid}", body: patchBody},
+		{name: "floor GET", method: "GET", path: "/users/{uuid}"},
+	}
 	for i := range all {
-		s := &all[i]
-		s.engine, s.server, s.path, s.floor = "postgres", floor, "/users/{uuid}", true
+		all[i].engine, all[i].server, all[i].floor = "postgres", floor, true
 	}
 	return all
 }
 
 const (
 	starts = 7               // of which the median counts
-	quiet  = 4 * time.Second // without a request, before a program is idle
+	quiet  = 4 * time.Second // without a request, before a program that was only started is idle
+	// afterLoad is how long after a load a program is idle: by then Go has collected its garbage and returned the memory, twice, and
+	// the users that it remembered are forgotten.
+	afterLoad = 5 * time.Minute
 )
 
 // measureStarts starts the program several times on a database that is there, and returns how long it took until it was ready, and how
@@ -285,9 +292,9 @@ func (b *bench) measureStarts(ctx context.Context, database string) (took time.D
 	return all[len(all)/2], idle, nil
 }
 
-// idleAfterLoad returns the most memory that a program has resident a while after the last request.
+// idleAfterLoad returns the most memory that a program has resident some time after the last request.
 func (b *bench) idleAfterLoad(ctx context.Context) (most int64, err error) {
-	if err := wait(ctx, quiet); err != nil {
+	if err := wait(ctx, afterLoad); err != nil {
 		return 0, err
 	}
 	for _, p := range b.programs {

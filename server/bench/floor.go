@@ -1,19 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// floorCommand serves the floor: what a server costs that is written by hand and does not ask who calls, whether the body is
-// good, or what changed. It updates a user by one statement, and shows one by one.
+// floorCommand serves the floor: a server written by hand that checks neither the caller nor the body and keeps no history. It updates
+// a user by one statement, under /users in a transaction of its own and under /batched in one with others, and reads a user by one.
 type floorCommand struct {
 	Listen   string `required:""`
 	Postgres string `required:""`
@@ -38,7 +41,15 @@ func (c *floorCommand) Run(ctx context.Context) error {
 	}
 	defer pool.Close()
 	mux := http.NewServeMux()
-	mux.HandleFunc("PATCH /users/{id}", func(w http.ResponseWriter, r *http.Request) { patchFloor(pool, w, r) })
+	update := func(ctx context.Context, arguments []any) error {
+		return pool.QueryRow(ctx, floorUpdate, arguments...).Scan(new(int64))
+	}
+	queue := make(floorQueue)
+	for range floorWorkers {
+		go queue.work(ctx, pool)
+	}
+	mux.HandleFunc("PATCH /users/{id}", func(w http.ResponseWriter, r *http.Request) { patchFloor(update, w, r) })
+	mux.HandleFunc("PATCH /batched/{id}", func(w http.ResponseWriter, r *http.Request) { patchFloor(queue.update, w, r) })
 	mux.HandleFunc("GET /users/{id}", func(w http.ResponseWriter, r *http.Request) { getFloor(pool, w, r) })
 	s := &http.Server{Addr: c.Listen, Handler: mux, ReadHeaderTimeout: time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
@@ -49,7 +60,73 @@ func (c *floorCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-func patchFloor(pool *pgxpool.Pool, w http.ResponseWriter, r *http.Request) {
+// As many transactions at once, and updates in each of them, as the program has at most.
+const (
+	floorWorkers = 4
+	floorBatch   = 64
+)
+
+// floorWrite is an update that is to be committed with others.
+type floorWrite struct {
+	arguments []any // of floorUpdate
+	done      chan error
+}
+
+// floorQueue hands updates to workers, each of which commits all that wait in one transaction.
+type floorQueue chan floorWrite
+
+func (q floorQueue) update(ctx context.Context, arguments []any) error {
+	w := floorWrite{arguments, make(chan error, 1)}
+	select {
+	case q <- w:
+		return <-w.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// work commits updates until ctx is done. Those of a batch are in the order of their users, so that batches do not lock each other out.
+func (q floorQueue) work(ctx context.Context, pool *pgxpool.Pool) {
+	for {
+		var writes []floorWrite
+		select {
+		case w := <-q:
+			writes = append(writes, w)
+		case <-ctx.Done():
+			return
+		}
+		for waiting := true; waiting && len(writes) < floorBatch; {
+			select {
+			case w := <-q:
+				writes = append(writes, w)
+			default:
+				waiting = false
+			}
+		}
+		slices.SortFunc(writes, func(a, b floorWrite) int { return strings.Compare(a.user(), b.user()) })
+		var batch pgx.Batch
+		for _, w := range writes {
+			batch.Queue(floorUpdate, w.arguments...)
+		}
+		results := pool.SendBatch(ctx, &batch)
+		errs := make([]error, len(writes))
+		for i := range writes {
+			errs[i] = results.QueryRow().Scan(new(int64))
+		}
+		closed := results.Close() // the transaction is committed
+		for i, w := range writes {
+			w.done <- cmp.Or(errs[i], closed)
+		}
+	}
+}
+
+// user returns the UUID of the user that is updated.
+func (w floorWrite) user() string {
+	id, _ := w.arguments[len(w.arguments)-1].(string)
+	return id
+}
+
+func patchFloor(update func(context.Context, []any) error, w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		FirstName string `json:"first_name"`
 		Mobile    string `json:"mobile"`
@@ -58,8 +135,7 @@ func patchFloor(pool *pgxpool.Pool, w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	var version int64
-	err := pool.QueryRow(r.Context(), floorUpdate, body.FirstName, body.FirstName, body.Mobile, time.Now().UnixMilli(), r.PathValue("id")).Scan(&version)
+	err := update(r.Context(), []any{body.FirstName, body.FirstName, body.Mobile, time.Now().UnixMilli(), r.PathValue("id")})
 	if err != nil {
 		fail(w, err)
 		return

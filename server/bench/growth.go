@@ -60,7 +60,7 @@ func (c *growthCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer b.close()
-	found := growthFindings{command: c, machine: b.machine}
+	found := growthFindings{command: c}
 	for i, users := range c.Users {
 		for _, engine := range c.Engines {
 			if i == 0 {
@@ -81,7 +81,8 @@ func (c *growthCommand) Run(ctx context.Context) error {
 	if found.results, err = b.run(ctx, nil); err != nil {
 		return err
 	}
-	return c.publish(section{resultsFile, "growth", found.writeAll})
+	found.machine = b.machine
+	return b.publish(section{resultsFile, "growth", found.writeAll})
 }
 
 // newDirectory returns the URL of an empty directory, which goes in the end.

@@ -67,6 +67,9 @@ func (b *bench) run(ctx context.Context, connections []int) (results, error) {
 	}
 	shown := term.IsTerminal(int(os.Stderr.Fd()))
 	for round := range b.Rounds {
+		if err := b.watch(ctx); err != nil {
+			return nil, err
+		}
 		for i, r := range all {
 			if shown {
 				fmt.Fprintf(os.Stderr, "\rround %d of %d, %d of %d ", round+1, b.Rounds, i+1, len(all))
@@ -81,6 +84,10 @@ func (b *bench) run(ctx context.Context, connections []int) (results, error) {
 	if shown {
 		fmt.Fprintln(os.Stderr)
 	}
+	if err := b.watch(ctx); err != nil {
+		return nil, err
+	}
+	b.machine = append(b.machine, b.describeBusy())
 	return all, nil
 }
 

@@ -101,6 +101,70 @@ func (b *bench) describeProgram(ctx context.Context) (string, error) {
 	return fmt.Sprintf("Dragoman %s, commit %s, built with %s", cmp.Or(v.Version, "of no version"), cmp.Or(commit, "unknown"), cmp.Or(v.Go, "an unknown Go")), nil
 }
 
+// settling and watched are how long the machine may settle before its load is sampled, and for how long it is. maxBusy is the share of
+// the processors' time that other programs may use while it is sampled, for results that are written.
+const (
+	settling = 2 * time.Second
+	watched  = 2 * time.Second
+	maxBusy  = 0.1
+)
+
+// watch samples how busy the machine is while nothing is measured, and keeps the most.
+func (b *bench) watch(ctx context.Context) error {
+	if err := wait(ctx, settling); err != nil {
+		return err
+	}
+	used, all, err := processorTimes()
+	if err != nil {
+		return err
+	}
+	if err := wait(ctx, watched); err != nil {
+		return err
+	}
+	usedThen, allThen, err := processorTimes()
+	if err != nil {
+		return err
+	}
+	b.busiest = max(b.busiest, (usedThen-used)/max(1, allThen-all))
+	return nil
+}
+
+// processorTimes returns the time that all processors were in use since the machine started and the time that there was, in ticks.
+// Time that was stolen by the host of a virtual machine counts as used.
+func processorTimes() (used, all float64, err error) {
+	content, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, fmt.Errorf("load of the machine: %w", err)
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	fields := strings.Fields(line)
+	for i, field := range fields[1:min(9, len(fields))] { // user nice system idle iowait irq softirq steal; guests are in user
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("load of the machine: /proc/stat begins with %q", line)
+		}
+		all += n
+		if i != 3 && i != 4 {
+			used += n
+		}
+	}
+	return used, all, nil
+}
+
+// describeBusy says how busy the machine was.
+func (b *bench) describeBusy() string {
+	return fmt.Sprintf("Before, between and after the rounds, other programs used at most %.0f%% of the processors' time.", 100*b.busiest)
+}
+
+// checkQuiet refuses to write results that other programs had a part in.
+func (b *bench) checkQuiet() error {
+	if b.busiest <= maxBusy {
+		return nil
+	}
+	return fmt.Errorf("nothing is written: other programs used %.0f%% of the processors' time, %.0f%% are allowed; stop them and measure again, or leave out --write",
+		100*b.busiest, 100*maxBusy)
+}
+
 // postgresSettings are those that decide how durable an acknowledged commit is, and how quick.
 var postgresSettings = []string{"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers"}
 

@@ -49,24 +49,30 @@ func (all results) find(engine, name string, connections int) *figures {
 // floorOf is what each kind of request is read beside, on either engine.
 var floorOf = map[string]string{"PATCH": "floor PATCH", "PUT": "floor PATCH", "GET": "floor GET"}
 
-// besideFloor says how a result stands to its floor's throughput and processor time, or nothing.
-func (all results) besideFloor(r *result) (throughput, cpu string) {
-	floor := all.find("postgres", floorOf[r.subject.name], r.connections)
-	if floor == nil {
-		return "", ""
+// batched is what the name of a floor ends with that commits several requests at once.
+const batched = ", batched"
+
+// besideFloor returns the ratios of a result to its floor: its throughput, also to that of the floor that batches, and its processor
+// time. What was not measured is empty.
+func (all results) besideFloor(r *result) (throughput, besideBatched, cpu string) {
+	m, name := r.median(), floorOf[r.subject.name]
+	if floor := all.find("postgres", name, r.connections); floor != nil {
+		throughput, cpu = ratio(m.perSecond, floor.perSecond), ratio(float64(m.cpu), float64(floor.cpu))
 	}
-	m := r.median()
-	return ratio(m.perSecond, floor.perSecond), ratio(float64(m.cpu), float64(floor.cpu))
+	if floor := all.find("postgres", name+batched, r.connections); floor != nil {
+		besideBatched = ratio(m.perSecond, floor.perSecond)
+	}
+	return throughput, besideBatched, cpu
 }
 
 // write prints the results as a table of Markdown.
 func (all results) write(w io.Writer) error {
-	t := newTable(w, "connections", "what", "requests/s", "of the floor", "p50", "p99", "CPU a request: server", "of the floor", "database", "load",
+	t := newTable(w, "connections", "what", "requests/s", "of the floor", "of the batching floor", "p50", "p99", "CPU a request: server", "of the floor", "database", "load",
 		"peak memory", "errors")
 	for _, r := range all {
 		m := r.median()
-		throughput, cpu := all.besideFloor(r)
-		t.row(strconv.Itoa(r.connections), label(r.subject), number(m.perSecond), throughput, short(m.p50), short(m.p99), short(m.cpu), cpu,
+		throughput, besideBatched, cpu := all.besideFloor(r)
+		t.row(strconv.Itoa(r.connections), label(r.subject), number(m.perSecond), throughput, besideBatched, short(m.p50), short(m.p99), short(m.cpu), cpu,
 			short(m.database), short(m.load), megabytes(m.memory), strconv.Itoa(m.errors))
 	}
 	return t.flush()
@@ -139,13 +145,16 @@ type section struct {
 	write      func(io.Writer) error
 }
 
-// publish prints the first section and, with --write, puts all of them into their files.
-func (f *measureFlags) publish(sections ...section) error {
+// publish prints the first section and, with --write, puts all of them into their files if the machine was quiet.
+func (b *bench) publish(sections ...section) error {
 	if err := sections[0].write(os.Stdout); err != nil {
 		return fmt.Errorf("print the results: %w", err)
 	}
-	if !f.Write {
+	if !b.Write {
 		return nil
+	}
+	if err := b.checkQuiet(); err != nil {
+		return err
 	}
 	for _, s := range sections {
 		var text strings.Builder

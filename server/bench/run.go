@@ -48,7 +48,7 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer b.close()
-	found := runFindings{command: c, machine: b.machine}
+	found := runFindings{command: c}
 	if err := c.prepare(ctx, b, &found); err != nil {
 		return err
 	}
@@ -58,7 +58,8 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 	if found.idleAfter, err = b.idleAfterLoad(ctx); err != nil {
 		return err
 	}
-	return c.publish(section{resultsFile, "bench", found.writeAll}, section{guideFile, "bench", found.writeQuote})
+	found.machine = b.machine
+	return b.publish(section{resultsFile, "bench", found.writeAll}, section{guideFile, "bench", found.writeQuote})
 }
 
 // prepare fills a directory on each engine, starts every server, and says what is to be measured.
@@ -158,14 +159,14 @@ func (f *runFindings) writeQuote(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%s\n\n", f.machine[0]); err != nil {
 		return err
 	}
-	t := newTable(w, "at 16 connections", "requests/s", "of the floor", "CPU of the server a request", "of the floor")
+	t := newTable(w, "at 16 connections", "requests/s", "of the floor", "of the batching floor", "CPU of the server a request", "of the floor")
 	for _, r := range f.results {
 		if r.connections != quoted {
 			continue
 		}
 		m := r.median()
-		throughput, cpu := f.results.besideFloor(r)
-		t.row(label(r.subject), number(m.perSecond), throughput, short(m.cpu), cpu)
+		throughput, besideBatched, cpu := f.results.besideFloor(r)
+		t.row(label(r.subject), number(m.perSecond), throughput, besideBatched, short(m.cpu), cpu)
 	}
 	return t.flush()
 }

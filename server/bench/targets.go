@@ -54,23 +54,16 @@ func (f *runFindings) targets() []target {
 // floorTargets hold throughput and processor time against the floor of the same run.
 func (f *runFindings) floorTargets() (all []target) {
 	const connections = 16
-	for _, t := range []struct {
-		engine, name    string
-		throughput, cpu float64 // cpu: 0 where nothing is wanted
-	}{
-		{"postgres", "PATCH", 0.6, 1.6},
-		{"postgres", "PUT", 0.6, 1.6},
-		{"postgres", "GET", 0.7, 0},
-		{"sqlite", "PATCH", 0.72, 0},
-	} {
-		ours, floor := f.results.find(t.engine, t.name, connections), f.results.find("postgres", floorOf[t.name], connections)
-		if ours == nil || floor == nil {
-			continue
-		}
-		name := label(subject{engine: t.engine, name: t.name}) + ", 16 connections: "
-		all = append(all, atLeast(name+"throughput, of the floor's", t.throughput, ours.perSecond/floor.perSecond))
-		if t.cpu != 0 {
-			all = append(all, atMost(name+"CPU of the server a request, of the floor's", t.cpu, float64(ours.cpu)/float64(floor.cpu)))
+	for _, engine := range []string{"postgres", "sqlite"} {
+		for _, method := range []string{"PATCH", "PUT", "GET"} {
+			ours, floor := f.results.find(engine, method, connections), f.results.find("postgres", floorOf[method], connections)
+			if ours == nil || floor == nil {
+				continue
+			}
+			name := label(subject{engine: engine, name: method}) + ", 16 connections: "
+			all = append(all,
+				atLeast(name+"throughput, of the floor's", 0.8, ours.perSecond/floor.perSecond),
+				atMost(name+"CPU of the server a request, of the floor's", 1.8, float64(ours.cpu)/float64(floor.cpu)))
 		}
 	}
 	return all
@@ -101,7 +94,7 @@ func (f *runFindings) memoryTargets() (all []target) {
 			under("resident memory, idle after the start", 40e6, float64(f.idle), bytesShown))
 	}
 	if f.idleAfter != 0 {
-		all = append(all, under(fmt.Sprintf("resident memory, idle %s after the last load, the most of any server", quiet), 40e6, float64(f.idleAfter), bytesShown))
+		all = append(all, under(fmt.Sprintf("resident memory, idle %s after the last load, the most of any server", afterLoad), 60e6, float64(f.idleAfter), bytesShown))
 	}
 	const connections = 256
 	var most int64
