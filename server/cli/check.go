@@ -11,24 +11,28 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/description"
 )
 
 type checkCommand struct {
 	Target         string   `env:"DRAGOMAN_CHECK_TARGET" placeholder:"URL" help:"The server, such as https://staging.example.com, or the URL of the API if its base path differs."`
-	Dialect        string   `env:"DRAGOMAN_CHECK_DIALECT" placeholder:"NAME" help:"The dialect to test: worth or testinium."`
+	Dialect        string   `env:"DRAGOMAN_CHECK_DIALECT" placeholder:"NAME" help:"The dialect to test: ${dialects}."`
+	Update         string   `env:"DRAGOMAN_CHECK_UPDATE" placeholder:"OPERATION" help:"The operationId of the update to test, for a dialect with several. By default the first."`
 	Token          string   `env:"DRAGOMAN_CHECK_TOKEN" placeholder:"TEXT" help:"A bearer token of a caller who may read and write the user. Prefer the variable or a file, since others on the machine can read a command line."`
 	TokenFile      string   `env:"DRAGOMAN_CHECK_TOKEN_FILE" placeholder:"FILE" help:"A file with the token."`
 	OtherToken     string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN" placeholder:"TEXT" help:"A valid token of a caller who has no rights in this customer. Without it the laws about such callers are not checked."`
 	OtherTokenFile string   `env:"DRAGOMAN_CHECK_OTHER_TOKEN_FILE" placeholder:"FILE" help:"A file with that token."`
-	Customer       string   `env:"DRAGOMAN_CHECK_CUSTOMER" placeholder:"ID" help:"The user's customer: a UUID for worth, a number for testinium."`
+	Customer       string   `env:"DRAGOMAN_CHECK_CUSTOMER" placeholder:"ID" help:"The user's customer, as it appears in the dialect's paths."`
 	User           string   `env:"DRAGOMAN_CHECK_USER" placeholder:"ID" help:"The user to write to: an ordinary one that exists for tests. The token's own user and administrators are rejected."`
-	Company        string   `env:"DRAGOMAN_CHECK_COMPANY" placeholder:"ID" help:"The current-company-id, for testinium."`
+	Company        string   `env:"DRAGOMAN_CHECK_COMPANY" placeholder:"ID" help:"The company in which the caller acts, such as the current-company-id, if the dialect has one."`
 	Allow          []string `env:"DRAGOMAN_CHECK_ALLOW" placeholder:"PART" help:"What may be changed temporarily besides names and mobile number: identity (e-mail and username), state (status and flags), roles, or all."`
 	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must support: etag, changed, prefer, rules, or all. Otherwise laws about an addition that it does not support are skipped."`
 	Only           []string `env:"DRAGOMAN_CHECK_ONLY" placeholder:"LAW" help:"Check only this law, or those that match a pattern such as 'if-match-*'; repeat it for several."`
@@ -177,9 +181,13 @@ func colours(f *os.File) bool {
 }
 
 func (c *checkCommand) list() error {
-	dialects := conformance.Dialects
+	dialects := checkable()
 	if c.Dialect != "" {
-		dialects = []string{c.Dialect}
+		chosen, err := c.dialect()
+		if err != nil {
+			return badInput{err}
+		}
+		dialects = []description.API{chosen}
 	}
 	for i, d := range dialects {
 		laws, err := conformance.Select(conformance.Laws(d), c.Only, c.Skip)
@@ -189,7 +197,7 @@ func (c *checkCommand) list() error {
 		if i > 0 {
 			fmt.Println()
 		}
-		fmt.Printf("%s, %d laws\n\n", d, len(laws))
+		fmt.Printf("%s, %d laws\n\n", d.Name, len(laws))
 		if err := conformance.List(os.Stdout, laws); err != nil {
 			return err
 		}
@@ -197,12 +205,38 @@ func (c *checkCommand) list() error {
 	return nil
 }
 
+// checkable describes the dialects that have an update, which is what laws are about.
+func checkable() []description.API {
+	return slices.DeleteFunc(server.Descriptions(server.Dialects()), func(d description.API) bool { return len(d.Updates) == 0 })
+}
+
+func checkableNames() []string {
+	var names []string
+	for _, d := range checkable() {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// dialect describes the dialect of --dialect.
+func (c *checkCommand) dialect() (description.API, error) {
+	for _, d := range checkable() {
+		if d.Name == c.Dialect {
+			return d, nil
+		}
+	}
+	return description.API{}, fmt.Errorf("there is no dialect %q: set --dialect to one of %s", c.Dialect, strings.Join(checkableNames(), ", "))
+}
+
 func (c *checkCommand) config() (config conformance.Config, err error) {
 	config = conformance.Config{
-		Dialect: c.Dialect, Target: c.Target, Customer: c.Customer, User: c.User, Company: c.Company,
+		Update: c.Update, Target: c.Target, Customer: c.Customer, User: c.User, Company: c.Company,
 		Only: c.Only, Skip: c.Skip, Timeout: c.Timeout, Rate: c.Rate, MaxRequests: c.MaxRequests, Writers: c.Writers,
 	}
 	if err := c.missing(); err != nil {
+		return config, err
+	}
+	if config.Dialect, err = c.dialect(); err != nil {
 		return config, err
 	}
 	if config.Token, err = secretOrFile(c.Token, c.TokenFile); err != nil {
@@ -236,7 +270,7 @@ func (c *checkCommand) missing() error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fmt.Errorf("there is %s: set %s\nfor example: dragoman check --target https://staging.example.com --dialect worth --token-file FILE --customer ID --user ID",
+	return fmt.Errorf("there is %s: set %s\nfor example: dragoman check --target https://staging.example.com --dialect NAME --token-file FILE --customer ID --user ID",
 		strings.Join(names, ", "), strings.Join(flags, ", "))
 }
 

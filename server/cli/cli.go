@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -58,7 +59,8 @@ func Main(version, commit, date string) {
 func newParser(c *commandLine, options ...kong.Option) (*kong.Kong, error) {
 	all := []kong.Option{
 		kong.Name("dragoman"),
-		kong.Description("A user directory that speaks Worth's and Testinium's APIs.\n\n" +
+		kong.Vars{"dialects": strings.Join(checkableNames(), " or ")},
+		kong.Description("A user directory that speaks several vendors' APIs.\n\n" +
 			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. A file named by --config has those of " +
 			"'dragoman serve'. 'dragoman config' prints what it all comes to. Start with 'dragoman serve --dev'."),
 	}

@@ -14,7 +14,6 @@ var tokens = []entry{
 			Says: "Every operation without a token is 401.",
 			Why:  "It is a directory of people.",
 		},
-		worth: "Worth, Update Customer User By ID: 401", testinium: "Testinium: Missing or invalid authentication token",
 	},
 	{
 		Law: Law{
@@ -22,15 +21,14 @@ var tokens = []entry{
 			Says: "A token that is none is 401 on every operation.",
 			Why:  "A parser that fails open lets everybody in; one that fails with 500 looks like an outage.",
 		},
-		worth: "Worth, Update Customer User By ID: 401", testinium: "Testinium: Missing or invalid authentication token",
 	},
 	{
 		Law: Law{
 			Name: "token-is-given-once-as-bearer", Grade: Own, hold: tokenOnceAsBearer,
-			Says: "A good token of another scheme, of none, or given twice is 401 on every operation.",
-			Why:  "Of two programs on the way one may read the first and the other the last; neither vendor says which is right.",
+			Says:   "A good token of another scheme, of none, or given twice is 401 on every operation.",
+			Why:    "Of two programs on the way one may read the first and the other the last; neither vendor says which is right.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 	{
 		Law: Law{
@@ -38,7 +36,6 @@ var tokens = []entry{
 			Says: "The good token's claims with alg none and no signature are 401.",
 			Why:  "Anybody can write such a token, for any customer.",
 		},
-		worth: "Worth, Update Customer User By ID: 401; RFC 8725, section 3.2", testinium: "Testinium: Missing or invalid authentication token; RFC 8725, section 3.2",
 	},
 	{
 		Law: Law{
@@ -46,31 +43,36 @@ var tokens = []entry{
 			Says: "The good token with another signature, or with other claims under its own, is 401.",
 			Why:  "A signature that is not checked is no signature.",
 		},
-		worth: "Worth, Update Customer User By ID: 401; RFC 7515, section 5.2", testinium: "Testinium: Missing or invalid authentication token; RFC 7515, section 5.2",
 	},
 	{
 		Law: Law{
 			Name: "unauthenticated-answers-name-the-scheme", Grade: HTTP, hold: challenge,
-			Says: "A 401 has a WWW-Authenticate header with Bearer.",
-			Why:  "HTTP demands it, and some clients ask for a token only then.",
+			Says:   "A 401 has a WWW-Authenticate header with Bearer.",
+			Why:    "HTTP demands it, and some clients ask for a token only then.",
+			Source: "RFC 9110, section 11.6.1; RFC 6750, section 3",
 		},
-		worth: "RFC 9110, section 11.6.1; RFC 6750, section 3", testinium: "RFC 9110, section 11.6.1; RFC 6750, section 3",
 	},
 	{
 		Law: Law{
 			Name: "scheme-is-case-insensitive", Grade: HTTP, hold: schemeCase,
-			Says: "bearer in any case of letters is Bearer.",
-			Why:  "Some HTTP libraries write it in lower case.",
+			Says:   "bearer in any case of letters is Bearer.",
+			Why:    "Some HTTP libraries write it in lower case.",
+			Source: "RFC 9110, section 11.1",
 		},
-		worth: "RFC 9110, section 11.1", testinium: "RFC 9110, section 11.1",
 	},
 }
 
 // operations are requests for all operations that can be sent without harm. The update changes nothing.
 func (t *trial) operations() []request {
-	all := []request{t.showRequest(), t.listRequest(""), t.updateRequest(t.idle().String())}
-	if t.d.name == Worth {
-		all = append(all, t.request("listCustomerSubroles", http.MethodGet, strings.TrimSuffix(t.listPath(t.c.Customer), "users")+"subroles"))
+	all := []request{t.showRequest(), t.updateRequest(t.idle().String())}
+	for _, o := range t.d.OperationsOf(t.d.document) {
+		// Whatever else reads something of the customer.
+		if path := t.d.path(o, t.c.Customer, ""); o.Method == http.MethodGet && o.OperationID != t.d.Show && !strings.Contains(path, "{") && path != t.d.path(o, "", "") {
+			if o.OperationID == t.d.List {
+				path = t.listPath(t.c.Customer)
+			}
+			all = append(all, t.request(o.OperationID, http.MethodGet, path))
+		}
 	}
 	return all
 }
@@ -165,15 +167,14 @@ var tenants = []entry{
 			Says: "A customer that is not the token's is refused on every operation: 403, or 404 where it does not exist.",
 			Why:  "It is the wall between tenants.",
 		},
-		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED, List Users: 404 CUSTOMER_NOT_FOUND",
 	},
 	{
 		Law: Law{
 			Name: "foreign-customer-is-403", Grade: Own, hold: foreignCustomerForbidden,
-			Says: "A customer that is not the token's is 403 on every operation, also where it does not exist.",
-			Why:  "A 404 tells anybody with a token which customers there are.",
+			Says:   "A customer that is not the token's is 403 on every operation, also where it does not exist.",
+			Why:    "A 404 tells anybody with a token which customers there are.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 	{
 		Law: Law{
@@ -181,15 +182,14 @@ var tenants = []entry{
 			Says: "A good token of a caller without rights in the customer is 403 on every operation, and changes nothing.",
 			Why:  "It is the wall between tenants, tried from the other side.",
 		},
-		worth: "Worth, error guide: other customer's data", testinium: "Testinium, Update User: 403 ACCESS_DENIED",
 	},
 	{
 		Law: Law{
 			Name: "refusal-does-not-tell-whether-the-customer-exists", Grade: Own, OtherToken: true, hold: refusalDoesNotTell,
-			Says: "To a caller without rights a customer that exists, one that does not, and a user in either are the same 403.",
-			Why:  "Else anybody with a token can find out who is a customer, and who works there.",
+			Says:   "To a caller without rights a customer that exists, one that does not, and a user in either are the same 403.",
+			Why:    "Else anybody with a token can find out who is a customer, and who works there.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 	{
 		Law: Law{
@@ -197,7 +197,6 @@ var tenants = []entry{
 			Says: "A user that the customer does not have is 404.",
 			Why:  "A client must be able to tell gone from forbidden.",
 		},
-		worth: "Worth, Update Customer User By ID: 404", testinium: "Testinium, Update User: 404 USER_NOT_FOUND",
 	},
 	{
 		Law: Law{
@@ -205,31 +204,33 @@ var tenants = []entry{
 			Says: "An operation without current-company-id is 400.",
 			Why:  "The vendor documents it as required; without it nobody knows for whom the caller acts.",
 		},
-		testinium: "Testinium, Update User: header",
+		of: withCompany,
 	},
 	{
 		Law: Law{
 			Name: "company-header-must-be-an-integer", Grade: Own, hold: companyInteger,
-			Says: "A current-company-id that is no integer, or is given twice, is 400.",
-			Why:  "Of two companies the server would have to guess.",
+			Says:   "A current-company-id that is no integer, or is given twice, is 400.",
+			Why:    "Of two companies the server would have to guess.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		testinium: "SEMANTICS.md, Who may do what",
+		of: withCompany,
 	},
 	{
 		Law: Law{
 			Name: "foreign-company-is-403", Grade: Own, hold: foreignCompany,
-			Says: "A company that is not the customer's, or is none, is 403.",
-			Why:  "The header must not open a door that the path closes.",
+			Says:   "A company that is not the customer's, or is none, is 403.",
+			Why:    "The header must not open a door that the path closes.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		testinium: "SEMANTICS.md, Who may do what",
+		of: withCompany,
 	},
 	{
 		Law: Law{
 			Name: "refusals-come-in-order", Grade: Own, hold: refusalsInOrder,
-			Says: "Of several faults the first is told: token, customer, Content-Type, body, user, If-Match.",
-			Why:  "Whoever may do nothing must learn nothing, not even what a good body is.",
+			Says:   "Of several faults the first is told: token, customer, Content-Type, body, user, If-Match.",
+			Why:    "Whoever may do nothing must learn nothing, not even what a good body is.",
+			Source: "SEMANTICS.md, Who may do what",
 		},
-		worth: "SEMANTICS.md, Who may do what", testinium: "SEMANTICS.md, Who may do what",
 	},
 }
 
@@ -242,9 +243,10 @@ func (t *trial) everyCustomer() bool {
 // elsewhere gives requests for all operations in another customer.
 func (t *trial) elsewhere(customer string) []request {
 	all := []request{t.showRequestOf(customer, t.c.User), t.updateRequestOf(customer, t.c.User, t.idle().String())}
-	list := t.listRequest("")
-	list.path = t.listPath(customer)
-	return append(all, list)
+	if t.d.list != nil {
+		all = append(all, t.request(t.d.List, http.MethodGet, t.listPath(customer)))
+	}
+	return all
 }
 
 func foreignCustomer(t *trial)          { t.refusesElsewhere(http.StatusForbidden, http.StatusNotFound) }
@@ -307,18 +309,16 @@ func unknownUser(t *trial) {
 	t.want(t.send(t.updateRequestOf(t.c.Customer, id, t.idle().String())), "there is no such user", http.StatusNotFound)
 }
 
-const companyHeader = "Current-Company-Id"
-
 func companyRequired(t *trial) {
 	for _, r := range t.operations() {
-		t.want(t.send(r.with(companyHeader)), "current-company-id is required", http.StatusBadRequest)
+		t.want(t.send(r.with(t.d.company.Name)), t.d.company.Name+" is required", http.StatusBadRequest)
 	}
 }
 
 func companyInteger(t *trial) {
 	for _, r := range t.operations() {
 		for _, values := range [][]string{{"x"}, {""}, {t.c.Company + ".0"}, {t.c.Company + "," + t.c.Company}, {t.c.Company, t.c.Company}, {"9223372036854775808"}} {
-			t.want(t.send(r.with(companyHeader, values...)), "current-company-id is no integer", http.StatusBadRequest)
+			t.want(t.send(r.with(t.d.company.Name, values...)), t.d.company.Name+" is no integer", http.StatusBadRequest)
 		}
 	}
 }
@@ -326,7 +326,7 @@ func companyInteger(t *trial) {
 func foreignCompany(t *trial) {
 	for _, r := range t.operations() {
 		for _, id := range []string{t.d.noSuchCustomer(), "0", "-1"} {
-			t.want(t.send(r.with(companyHeader, id)), "the company is not the customer's", http.StatusForbidden)
+			t.want(t.send(r.with(t.d.company.Name, id)), "the company is not the customer's", http.StatusForbidden)
 		}
 	}
 }

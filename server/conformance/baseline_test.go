@@ -164,7 +164,7 @@ func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
 func TestMemberThatAnyWriteMovesIsNoFault(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			c := config(s, dialect, guinea(t, s))
@@ -261,7 +261,7 @@ func TestAnyETagIsNoClaim(t *testing.T) {
 func TestStaticMockIsToldInOneLine(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			c := config(s, dialect, guinea(t, s))
@@ -288,7 +288,7 @@ func TestTargetAtTheRoot(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	bases := map[string]string{worth: "/auth/api/v1", testinium: "/account/api/v1"}
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		for _, slash := range []string{"", "/"} {
 			t.Run(dialect+slash, func(t *testing.T) {
 				t.Parallel()

@@ -14,7 +14,6 @@ var emptiness = []entry{
 			Says: "null for a member that the document types without null is 400, each member alone.",
 			Why:  "A server that takes null for absent ignores the client; one that stores it erases a value that must be there.",
 		},
-		worth: "Worth, Update Customer User By ID: no member is nullable", worthGrade: Vendor, testinium: "SEMANTICS.md, Testinium's update: PUT",
 	},
 	{
 		Law: Law{
@@ -22,7 +21,6 @@ var emptiness = []entry{
 			Says: "An empty text is a legal first and last name, and is shown as one.",
 			Why:  "Empty is a value. A server that takes it for absent cannot clear a field.",
 		},
-		worth: "Worth, Update Customer User By ID: string without a least length", testinium: "Testinium, Get User: name and surname may be empty",
 	},
 	{
 		Law: Law{
@@ -30,7 +28,7 @@ var emptiness = []entry{
 			Says: "An empty mobile number is taken, and the user then has none: null.",
 			Why:  "There is no other way to take a number away, as null is refused.",
 		},
-		worth: "SEMANTICS.md, Worth's update: PATCH",
+		of: both(partial, with(phone)),
 	},
 	{
 		Law: Law{
@@ -38,7 +36,6 @@ var emptiness = []entry{
 			Says: "{} is 400.",
 			Why:  "An update that says nothing is a client's mistake, and a 200 hides it.",
 		},
-		worth: "Worth, Update Customer User By ID: minProperties 1", worthGrade: Vendor, testinium: "SEMANTICS.md, Testinium's update: PUT",
 	},
 	{
 		Law: Law{
@@ -46,7 +43,6 @@ var emptiness = []entry{
 			Says: "An update without a body, or with one of white space alone, is 400.",
 			Why:  "A body that got lost on the way must not read as success, let alone as null for everything.",
 		},
-		worth: "Worth, Update Customer User By ID: requestBody required", testinium: "Testinium, Update User: request body",
 	},
 	{
 		Law: Law{
@@ -54,15 +50,14 @@ var emptiness = []entry{
 			Says: "A body that is an array, a text, a number, a boolean or null is 400.",
 			Why:  "The document has an object there.",
 		},
-		worth: "Worth, Update Customer User By ID: type object", testinium: "Testinium, Update User: request body",
 	},
 	{
 		Law: Law{
 			Name: "unknown-members-are-ignored", Grade: Own, hold: unknownMembers,
-			Says: "A member that the document does not name is ignored, beside others that are good.",
-			Why:  "A client that was written for a newer or another edition keeps working.",
+			Says:   "A member that the document does not name is ignored, beside others that are good.",
+			Why:    "A client that was written for a newer or another edition keeps working.",
+			Source: "SEMANTICS.md, Preconditions, and what changed",
 		},
-		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Preconditions, and what changed",
 	},
 	{
 		Law: Law{
@@ -70,15 +65,15 @@ var emptiness = []entry{
 			Says: "A PATCH whose members are all unknown is 400 and names them.",
 			Why:  "It cannot mean anything, so a 200 would lie.",
 		},
-		worth: "SEMANTICS.md, Worth's update: PATCH",
+		of: partial,
 	},
 	{
 		Law: Law{
 			Name: "read-only-members-are-ignored", Grade: Own, Changes: State, hold: readOnlyMembers,
-			Says: "Members that are the server's are taken with any value, and stay what they were.",
-			Why:  "Clients send back what they were shown; what only the server decides must not be theirs to set.",
+			Says:   "Members that are the server's are taken with any value, and stay what they were.",
+			Why:    "Clients send back what they were shown; what only the server decides must not be theirs to set.",
+			Source: "SEMANTICS.md, Preconditions, and what changed",
 		},
-		worth: "SEMANTICS.md, Preconditions, and what changed", testinium: "SEMANTICS.md, Testinium's update: PUT",
 	},
 	{
 		Law: Law{
@@ -86,23 +81,23 @@ var emptiness = []entry{
 			Says: "Members that a user is shown with and an update does not have are ignored or refused, and never set.",
 			Why:  "A server that binds the whole body to its model lets a client verify its own e-mail, or be somebody else.",
 		},
-		worth: "Worth, Update Customer User By ID: members",
+		of: partial,
 	},
 	{
 		Law: Law{
 			Name: "ids-in-the-body-must-be-the-paths", Grade: Own, hold: idsInBody,
-			Says: "entityId and customer are absent, null, or what the path says; anything else is 400.",
+			Says: "An id in the body is absent, null, or what the path says; anything else is 400.",
 			Why:  "Two ids that disagree mean that the client edits another user than it believes.",
 		},
-		testinium: "SEMANTICS.md, Testinium's update: PUT",
+		of: withIDsInBody,
 	},
 	{
 		Law: Law{
 			Name: "strict-handling-refuses-unknown-members", Grade: HTTP, Feature: Strict, hold: strictHandling,
-			Says: "With Prefer: handling=strict a member that would be ignored is 400, and Preference-Applied says that it was asked for.",
-			Why:  "A developer who misspells a member wants to be told.",
+			Says:   "With Prefer: handling=strict a member that would be ignored is 400, and Preference-Applied says that it was asked for.",
+			Why:    "A developer who misspells a member wants to be told.",
+			Source: "RFC 7240, section 4.4",
 		},
-		worth: "RFC 7240, section 4.4", testinium: "RFC 7240, section 4.4",
 	},
 }
 
@@ -119,6 +114,9 @@ func (t *trial) triable() []memberOf {
 
 func nullIsRefused(t *trial) {
 	for _, m := range t.triable() {
+		if m.nullable {
+			continue
+		}
 		t.refused(http.StatusBadRequest, m.name+" cannot be null", t.base().with(m.name, "null").String())
 	}
 	first, second := t.d.members[0], t.d.members[1]
@@ -133,8 +131,9 @@ func emptyNames(t *trial) {
 }
 
 func emptyMobile(t *trial) {
-	t.update(object{{"mobile", `"+12025550100"`}})
-	t.shows(t.update(object{{"mobile", `""`}}), "mobile", "null")
+	m, _ := t.d.member(phone)
+	t.update(object{{m.name, `"+12025550100"`}})
+	t.shows(t.update(object{{m.name, `""`}}), m.name, "null")
 }
 
 func missingBody(t *trial) {
@@ -160,34 +159,25 @@ func onlyUnknownMembers(t *trial) {
 	t.refused(http.StatusBadRequest, "no member is known", `{"shoe_size":38}`, `{"firstName":"x","lastName":"y"}`)
 }
 
-// readOnly are the server's members with values that are not what they are. An access token is not among them: a server that
-// stores it would break whoever uses the present one.
-var readOnly = map[string]object{
-	Worth: {
-		{"id", `"00000000-0000-4000-8000-000000000000"`}, {"is_email_verified", "null"}, {"is_first_login", `"x"`},
-		{"created_at", `"2001-02-03T04:05:06.789Z"`}, {"created_by", "null"}, {"updated_at", "1"}, {"updated_by", `"x"`},
-		{"ext_auth_ref_id", `"x"`}, {"company_details", `{"name":"x"}`},
-	},
-	Testinium: {
-		{"createdDate", "981173106789"}, {"companyName", `"Dragoman Check"`}, {"lastPasswordResetDate", "981173106789"},
-		{"verificationToken", `"x"`}, {"resetPasswordToken", `"x"`}, {"userType", `"x"`},
-	},
-}
-
 func readOnlyMembers(t *trial) {
-	for _, m := range readOnly[t.d.name] {
+	for _, m := range t.d.readOnly() {
 		t.keeps(t.update(t.idle().with(m.name, m.value)), t.found)
 	}
 	body := t.idle()
-	for _, m := range readOnly[t.d.name] {
+	for _, m := range t.d.readOnly() {
 		body = body.with(m.name, m.value)
 	}
 	t.keeps(t.update(body), t.found)
 }
 
 func readOnlyCannotBeSet(t *trial) {
-	verified := member{"is_email_verified", encode(t.found["is_email_verified"] != true)}
-	for _, m := range append(readOnly[t.d.name], verified) {
+	all := t.d.readOnly()
+	for _, m := range t.d.readOnly() {
+		if is, ok := t.found[m.name].(bool); ok {
+			all = append(all, member{m.name, encode(!is)})
+		}
+	}
+	for _, m := range all {
 		x := t.send(t.updateRequest(t.idle().with(m.name, m.value).String()))
 		t.want(x, m.name+" is ignored, or refused", http.StatusOK, http.StatusBadRequest)
 		t.keeps(x, t.found)
@@ -195,7 +185,7 @@ func readOnlyCannotBeSet(t *trial) {
 }
 
 func idsInBody(t *trial) {
-	for _, name := range []string{"entityId", "customer"} {
+	for _, name := range t.d.matching() {
 		t.keeps(t.update(t.base().with(name, "null")), t.found)
 		t.keeps(t.update(t.base().with(name, t.found.json(name))), t.found)
 		// An id that is nobody's, in case the server goes by the body.
@@ -234,31 +224,32 @@ var types = []entry{
 			Says: "An array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
 			Why:  "A server that converts stores \"[object Object]\" as people's names.",
 		},
-		worth: "Worth, Update Customer User By ID: types", testinium: "Testinium, Update User: request body, 400 INVALID_REQUEST",
 	},
 	{
 		Law: Law{
 			Name: "numbers-and-booleans-are-no-text", Grade: Own, hold: scalarsAreNoText,
-			Says: "A number or a boolean where a text belongs is 400.",
-			Why:  "A server that converts stores \"true\" as a person's name, and 0012 as 12.",
+			Says:   "A number or a boolean where a text belongs is 400.",
+			Why:    "A server that converts stores \"true\" as a person's name, and 0012 as 12.",
+			Source: "SEMANTICS.md, JSON",
 		},
-		worth: "Worth, Update Customer User By ID: types", worthGrade: Vendor, testinium: "SEMANTICS.md, JSON",
 	},
 	{
 		Law: Law{
 			Name: "strings-are-no-booleans", Grade: Own, hold: stringsAreNoBooleans,
-			Says: "\"true\", 1 and 0 are no booleans: 400.",
-			Why:  "Whether \"false\" is true depends on the language; nobody should find out with an account.",
+			Says:   "\"true\", 1 and 0 are no booleans: 400.",
+			Why:    "Whether \"false\" is true depends on the language; nobody should find out with an account.",
+			Source: "SEMANTICS.md, JSON",
 		},
-		testinium: "SEMANTICS.md, JSON",
+		of: with(flag),
 	},
 	{
 		Law: Law{
 			Name: "strings-are-no-numbers", Grade: Own, hold: stringsAreNoNumbers,
-			Says: "An id in quotes is no number: 400.",
-			Why:  "The document types ids as integers, and a client that sends text has lost digits already or will.",
+			Says:   "An id in quotes is no number: 400.",
+			Why:    "The document types ids as integers, and a client that sends text has lost digits already or will.",
+			Source: "SEMANTICS.md, JSON",
 		},
-		testinium: "SEMANTICS.md, JSON",
+		of: withIDsInBody,
 	},
 	{
 		Law: Law{
@@ -266,7 +257,7 @@ var types = []entry{
 			Says: "6860.0 and 6.86e3 are the integer 6860; 6860.5 is none, and neither is one beyond 64 bits.",
 			Why:  "JSON has one kind of number. Some languages write every integer with a fraction.",
 		},
-		testinium: "SEMANTICS.md, Testinium's update: PUT",
+		of: withIDsInBody,
 	},
 }
 
@@ -277,7 +268,7 @@ func wrongTypes(t *trial) {
 		switch m.kind {
 		case grants:
 			wrong = []string{`1`, `true`, `"x"`, `[1]`, `["x"]`, `[[]]`}
-			if t.d.whole {
+			if t.d.grantsMany() {
 				wrong = append(wrong, `{}`)
 			} else {
 				wrong = append(wrong, `[]`, `{"code":1}`, `{"id":null}`)
@@ -320,18 +311,19 @@ func stringsAreNoBooleans(t *trial) {
 }
 
 func stringsAreNoNumbers(t *trial) {
-	for _, name := range []string{"entityId", "customer"} {
+	for _, name := range t.d.matching() {
 		t.refused(http.StatusBadRequest, name+" must be a number", t.base().with(name, encode(t.found.json(name))).String())
 	}
 }
 
 func emptyFraction(t *trial) {
-	id := t.found.json("entityId")
+	name := t.d.matching()[0]
+	id := t.found.json(name)
 	for _, value := range []string{id + ".0", id + ".000", id + "e0", id + "0e-1"} {
-		t.keeps(t.update(t.base().with("entityId", value)), t.found)
+		t.keeps(t.update(t.base().with(name, value)), t.found)
 	}
 	for _, value := range []string{id + ".5", id + "e-400", "9223372036854775808", "1e400", "-" + id} {
-		t.refused(http.StatusBadRequest, "entityId is not this integer", t.base().with("entityId", value).String())
+		t.refused(http.StatusBadRequest, name+" is not this integer", t.base().with(name, value).String())
 	}
 }
 
@@ -340,58 +332,62 @@ var limits = []entry{
 	{
 		Law: Law{
 			Name: "texts-up-to-the-limit-are-kept-whole", Grade: Own, hold: textsUpToLimit,
-			Says: "A text of the greatest length is taken and comes back whole; length counts characters, not bytes.",
-			Why:  "A text that is cut, or a limit in bytes, hits people whose names are not in ASCII.",
+			Says:   "A text of the greatest length is taken and comes back whole; length counts characters, not bytes.",
+			Why:    "A text that is cut, or a limit in bytes, hits people whose names are not in ASCII.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
 	},
 	{
 		Law: Law{
 			Name: "texts-beyond-the-limit-are-refused", Grade: Own, hold: textsBeyondLimit,
-			Says: "A text that is one character longer is 400.",
-			Why:  "A database that cuts it, or fails with 500, is worse than being told.",
+			Says:   "A text that is one character longer is 400.",
+			Why:    "A database that cuts it, or fails with 500, is worse than being told.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
 	},
 	{
 		Law: Law{
 			Name: "email-must-be-one", Grade: Own, Changes: Identity, hold: emailMustBeOne,
-			Says: "An email that is no e-mail address is 400.",
-			Why:  "Nobody can be written to at it, or sign in with it.",
+			Says:   "An email that is no e-mail address is 400.",
+			Why:    "Nobody can be written to at it, or sign in with it.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "Worth, Update Customer User By ID: format email", worthGrade: Vendor, testinium: "SEMANTICS.md, One user",
+		of: with(mail),
 	},
 	{
 		Law: Law{
 			Name: "email-of-another-user-is-refused", Grade: Own, Changes: Identity, hold: emailOfAnother,
-			Says: "An email that another user has is 400.",
-			Why:  "Two users with one address are one inbox for two accounts.",
+			Says:   "An email that another user has is 400.",
+			Why:    "Two users with one address are one inbox for two accounts.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "Worth, Create Customer User: duplicate e-mail", worthGrade: Vendor, testinium: "SEMANTICS.md, One user",
+		of: withList,
 	},
 	{
 		Law: Law{
 			Name: "email-of-another-user-is-refused-in-any-case", Grade: Own, Changes: Identity, hold: emailOfAnotherInOtherCase,
-			Says: "An email that another user has in other letters, upper for lower, is 400.",
-			Why:  "Nearly every mail system takes the two for one inbox.",
+			Says:   "An email that another user has in other letters, upper for lower, is 400.",
+			Why:    "Nearly every mail system takes the two for one inbox.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "SEMANTICS.md, One user", testinium: "SEMANTICS.md, One user",
+		of: withList,
 	},
 	{
 		Law: Law{
 			Name: "identity-keeps-its-letters", Grade: Own, Changes: Identity, hold: identityKeepsLetters,
-			Says: "An email and a username come back with the upper and lower case that they were sent with.",
-			Why:  "A server that lower-cases them changes what a person typed, and a client that compares sees an edit that nobody made.",
+			Says:   "An email and a username come back with the upper and lower case that they were sent with.",
+			Why:    "A server that lower-cases them changes what a person typed, and a client that compares sees an edit that nobody made.",
+			Source: "SEMANTICS.md, One user; RFC 5321, section 2.4",
 		},
-		worth: "SEMANTICS.md, One user; RFC 5321, section 2.4", testinium: "SEMANTICS.md, One user; RFC 5321, section 2.4",
 	},
 	{
 		Law: Law{
 			Name: "username-has-no-white-space", Grade: Own, Changes: Identity, hold: usernameWithoutSpace,
-			Says: "A username that is empty or has white space is 400.",
-			Why:  "It could not be typed where people sign in; the vendor calls it a bug.",
+			Says:   "A username that is empty or has white space is 400.",
+			Why:    "It could not be typed where people sign in; the vendor calls it a bug.",
+			Source: "SEMANTICS.md, One user",
 		},
-		testinium: "SEMANTICS.md, One user",
+		of: with(login),
 	},
 }
 
@@ -431,9 +427,9 @@ func textsBeyondLimit(t *trial) {
 }
 
 func emailMustBeOne(t *trial) {
-	t.mayOrSkip("email")
+	m := t.mayOrSkip(mail)
 	for _, value := range []string{"", "dragoman", "dragoman@", "@example.com", "dragoman check@example.com", "dragoman@check@example.com", "dragoman@-example.com "} {
-		t.refused(http.StatusBadRequest, "email must be an e-mail address", t.base().with("email", encode(value)).String())
+		t.refused(http.StatusBadRequest, m.name+" must be an e-mail address", t.base().with(m.name, encode(value)).String())
 	}
 }
 
@@ -443,18 +439,14 @@ func emailOfAnotherInOtherCase(t *trial) { t.refusesOthersEmail(strings.ToUpper)
 
 // refusesOthersEmail asks for another user's e-mail, as f writes it, to be refused.
 func (t *trial) refusesOthersEmail(f func(string) string) {
-	t.mayOrSkip("email")
-	query := ""
-	if t.d.name == Worth {
-		query = "page=1&itemsPerPage=100"
-	}
-	records, _ := t.listed(query)
+	m := t.mayOrSkip(mail)
+	records, _ := t.listed(t.d.page(1, 100))
 	for _, r := range records {
-		other, _ := memberOfObject(r, "email").(string)
-		if other == "" || strings.EqualFold(other, t.found.text("email")) {
+		other, _ := memberOfObject(r, m.name).(string)
+		if other == "" || strings.EqualFold(other, t.found.text(m.name)) {
 			continue
 		}
-		t.refused(http.StatusBadRequest, "another user has the e-mail", t.base().with("email", encode(f(other))).String())
+		t.refused(http.StatusBadRequest, "another user has the e-mail", t.base().with(m.name, encode(f(other))).String())
 		return
 	}
 	t.skip("there is no other user in the list")
@@ -476,8 +468,8 @@ func identityKeepsLetters(t *trial) {
 }
 
 func usernameWithoutSpace(t *trial) {
-	t.mayOrSkip("username")
+	m := t.mayOrSkip(login)
 	for _, value := range []string{"", " ", "dragoman check", "dragoman\tcheck", "dragoman\u00a0check", "dragoman\u2003check"} {
-		t.refused(http.StatusBadRequest, "username has no white space, and is not empty", t.base().with("username", encode(value)).String())
+		t.refused(http.StatusBadRequest, m.name+" has no white space, and is not empty", t.base().with(m.name, encode(value)).String())
 	}
 }

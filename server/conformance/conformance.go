@@ -16,20 +16,14 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// The names of the dialects.
-const (
-	Worth     = "worth"
-	Testinium = "testinium"
+	"github.com/dragoman-id/dragoman/server/description"
 )
-
-// Dialects are the dialects that can be checked.
-var Dialects = []string{Worth, Testinium}
 
 // Config says which server to check, as whom, with which user, and how far to go.
 type Config struct {
-	Dialect string // one of Dialects
+	Dialect description.API // what the server claims to speak
+	Update  string          // the operationId of the update that is checked; empty: the dialect's first
 	// Target is where the server is: its host, as https://staging.example.com, or the API's base URL. Below a host the API is at
 	// the dialect's own base path or, if the user is not found there, at the root.
 	Target string
@@ -39,7 +33,7 @@ type Config struct {
 
 	Customer string // whose user it is, as the dialect writes it in its paths
 	User     string // whom to write to: a plain user who is there for tests, neither the token's own nor an administrator
-	Company  string // current-company-id, in the dialect that has it
+	Company  string // the company that the caller acts in, in a dialect that has it
 
 	// Allow names what may be changed of the user beside names and mobile number. A law that needs more is skipped.
 	Allow []Group
@@ -88,17 +82,24 @@ var ErrUnreachable = errors.New("cannot be checked")
 // when ctx is done or a law panics, it writes back what it found, with time of its own; [Report.Restoration] says whether that
 // worked, and what to send if it did not.
 func Run(ctx context.Context, c Config) (Report, error) {
-	laws, err := c.check()
+	d, err := newDialect(c.Dialect, c.Update)
 	if err != nil {
 		return Report{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	r, err := newRun(c)
+	laws, err := c.check(d)
+	if err != nil {
+		return Report{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	r, err := newRun(c, d)
 	if err != nil {
 		return Report{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	started := time.Now()
 	err = r.begin(ctx)
-	report := Report{Dialect: c.Dialect, Target: r.client.base.String(), Customer: c.Customer, User: c.User, Started: started.UTC()}
+	report := Report{Dialect: c.Dialect.Name, Target: r.client.base.String(), Customer: c.Customer, User: c.User, Started: started.UTC()}
+	if d.company != nil {
+		report.CompanyHeader = d.company.Name
+	}
 	if err != nil {
 		return report, err
 	}
@@ -114,10 +115,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 }
 
 // check fills in what is empty, and gives the laws to hold.
-func (c *Config) check() ([]Law, error) {
-	if !slices.Contains(Dialects, c.Dialect) {
-		return nil, fmt.Errorf("there is no dialect %q: set --dialect to one of %s", c.Dialect, list(Dialects))
-	}
+func (c *Config) check(d *dialect) ([]Law, error) {
 	for _, needed := range []struct{ name, value string }{
 		{"target", c.Target}, {"token", c.Token}, {"customer", c.Customer}, {"user", c.User},
 	} {
@@ -128,7 +126,7 @@ func (c *Config) check() ([]Law, error) {
 	if c.Token == c.OtherToken {
 		return nil, errors.New("the other token is the same: --other-token must be one of a caller who has no rights in the customer")
 	}
-	if err := dialectOf(c.Dialect).checkIDs(c); err != nil {
+	if err := d.checkIDs(c); err != nil {
 		return nil, err
 	}
 	for _, g := range c.Allow {
@@ -149,7 +147,7 @@ func (c *Config) check() ([]Law, error) {
 	orDefault(&c.MaxRequests, DefaultMaxRequests)
 	orDefault(&c.Writers, DefaultWriters)
 	orDefault(&c.RestoreTimeout, DefaultRestoreTimeout)
-	return Select(Laws(c.Dialect), c.Only, c.Skip)
+	return Select(d.laws(), c.Only, c.Skip)
 }
 
 func orDefault[T comparable](value *T, otherwise T) {

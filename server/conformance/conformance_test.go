@@ -1,12 +1,13 @@
 package conformance_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -29,47 +30,85 @@ func guinea(t testing.TB, s *servertest.Server) store.User {
 	return s.CreateUser(t, u)
 }
 
+// dialects are the names of those of the server's that have an update.
+var dialects = func() []string {
+	var names []string
+	for _, d := range server.Dialects() {
+		if len(d.Updates) > 0 {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}()
+
+// describe gives the description of a dialect.
+func describe(name string) description.API {
+	for _, d := range servertest.Dialects() {
+		if d.Name == name {
+			return d.API
+		}
+	}
+	panic("no dialect " + name)
+}
+
 // config is a check of s with everything allowed and required.
 func config(s *servertest.Server, dialect string, u store.User) conformance.Config {
+	d := describe(dialect)
 	c := conformance.Config{
-		Dialect: dialect, Target: s.URL,
+		Dialect: d, Target: s.URL,
 		Token: s.Token(servertest.Manager()), OtherToken: s.Token(stranger()),
-		Customer: servertest.SandboxUUID.String(), User: u.UUID.String(),
 		Allow: conformance.Groups, Require: conformance.Features,
 		Timeout: 10 * time.Second, Rate: 1e6,
 	}
-	if dialect == conformance.Testinium {
-		c.Customer, c.User, c.Company = fmt.Sprint(servertest.Sandbox), fmt.Sprint(u.ID), fmt.Sprint(servertest.Company)
+	subject := servertest.AdaSubject
+	subject.User, subject.UserUUID = u.ID, u.UUID.String()
+	for _, write := range d.Parameters {
+		for field, other := range map[*string]description.Subject{
+			&c.Customer: {User: subject.User, UserUUID: subject.UserUUID, Company: subject.Company},
+			&c.User:     {Customer: subject.Customer, CustomerUUID: subject.CustomerUUID, Company: subject.Company},
+			&c.Company:  {Customer: subject.Customer, CustomerUUID: subject.CustomerUUID, User: subject.User, UserUUID: subject.UserUUID},
+		} {
+			if write(other) != write(subject) {
+				*field = write(subject)
+			}
+		}
 	}
 	return c
 }
 
 func TestOurServerKeepsEveryLaw(t *testing.T) {
 	t.Parallel()
-	for _, dialect := range conformance.Dialects {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-				before := guinea(t, s)
-				report, err := conformance.Run(t.Context(), config(s, dialect, before))
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, r := range report.Results {
-					if r.Outcome != conformance.Holds {
-						t.Errorf("%s: %s %s\n%s\n\n%s\nexpected %s, got %s", r.Name, r.Outcome, r.Reason, r.Request, r.Answer, r.Expected, r.Got)
-					}
-				}
-				t.Logf("%d laws, %d requests, %s", len(report.Results), report.Requests, report.Took)
-				if !report.Restoration.Done {
-					t.Errorf("the user was not given back: %+v", report.Restoration)
-				}
-				after := s.FindUser(t, before.ID)
-				after.Version, after.UpdatedAt, after.UpdatedBy = before.Version, before.UpdatedAt, before.UpdatedBy
-				if differing := servertest.Differences(before, after); len(differing) > 0 {
-					t.Errorf("the user is not as before: %v", differing)
-				}
-			})
-		})
+	for _, d := range servertest.Dialects() {
+		for _, update := range d.Updates {
+			t.Run(d.Name+"/"+update, func(t *testing.T) { keepsEveryLaw(t, d.Name, update) })
+		}
 	}
+}
+
+// keepsEveryLaw checks an update of our own server.
+func keepsEveryLaw(t *testing.T, dialect, update string) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		before := guinea(t, s)
+		c := config(s, dialect, before)
+		c.Update = update
+		report, err := conformance.Run(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range report.Results {
+			if r.Outcome != conformance.Holds {
+				t.Errorf("%s: %s %s\n%s\n\n%s\nexpected %s, got %s", r.Name, r.Outcome, r.Reason, r.Request, r.Answer, r.Expected, r.Got)
+			}
+		}
+		t.Logf("%d laws, %d requests, %s", len(report.Results), report.Requests, report.Took)
+		if !report.Restoration.Done {
+			t.Errorf("the user was not given back: %+v", report.Restoration)
+		}
+		after := s.FindUser(t, before.ID)
+		after.Version, after.UpdatedAt, after.UpdatedBy = before.Version, before.UpdatedAt, before.UpdatedBy
+		if differing := servertest.Differences(before, after); len(differing) > 0 {
+			t.Errorf("the user is not as before: %v", differing)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -44,18 +45,12 @@ type contract struct {
 	vendorError func(x exchange, value any) string
 }
 
-func newContract(d *dialect) (*contract, *openapi3.T, error) {
-	document, err := d.document()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the dialect's document: %w", err)
+func newContract(d *dialect) *contract {
+	c := &contract{operations: map[string]*openapi3.Operation{}, errors: description.ErrorSchema(d.document), vendorError: d.vendorError}
+	for _, o := range d.OperationsOf(d.document) {
+		c.operations[o.OperationID] = o.Operation
 	}
-	c := &contract{operations: map[string]*openapi3.Operation{}, errors: document.Components.Schemas["Error"].Value, vendorError: d.vendorError}
-	for _, item := range document.Paths.Map() {
-		for _, o := range item.Operations() {
-			c.operations[o.OperationID] = o
-		}
-	}
-	return c, document, nil
+	return c
 }
 
 // check holds an answer against the document.
@@ -199,10 +194,10 @@ func invalid(schema *openapi3.Schema, value any) []string {
 	return slices.Compact(all)
 }
 
-// documentedTime tells whether a value is at fault for no more than being a time as Worth's example has it: see [worthTime].
+// documentedTime tells whether a value is at fault for no more than being a time without a zone: see [readTime].
 func documentedTime(err *openapi3.SchemaError) bool {
 	text, _ := err.Value.(string)
-	_, ok := worthTime(text)
+	_, ok := readTime(text)
 	return ok && err.SchemaField == "format" && err.Schema.Format == "date-time"
 }
 

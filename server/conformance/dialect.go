@@ -1,45 +1,42 @@
 package conformance
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
 )
 
-// dialect is what the laws must know of one: where its users are, and what an update's members are called.
+// dialect is what the laws must know of one, as its description and its document say it.
 type dialect struct {
-	name     string
-	document func() (*openapi3.T, error)
+	description.API
+	document *openapi3.T
+	contract *contract
 
-	show, list, update string // operationIds
-	// listSuffix follows the document's path of the list where the vendor's own page has more.
-	listSuffix string
-	method     string // of the update
-
+	show, list, update *description.Operation // nil where there is none
 	// inUser is where an answer to show has the user: the name of a member, or empty for the answer itself.
 	inUser string
 	// bookkeeping are members that any change changes.
 	bookkeeping []string
-	// members are what an update can name, in the document's order.
+	// members are what an update can name, in the table's order.
 	members []memberOf
-	// whole: an update must name every member.
+	// request is the table of the update, shown that of what shows one user.
+	request, shown description.Body
+	// whole: an update must name every required member.
 	whole bool
 	// idMember is the member that has the user's id.
 	idMember string
-	// noSuchUser is the id of a user that nobody has.
-	noSuchUser func() string
-	// noSuchCustomer is the id of a customer that nobody has.
-	noSuchCustomer func() string
-	// administrators are what users hold who must not be written to.
-	administrator func(user) string
-	// checkIDs holds the ids of a Config against what the dialect's are.
-	checkIDs func(*Config) error
-	// vendorError gives what is wrong with an error by what the vendor documents; empty: nothing.
-	vendorError func(x exchange, value any) string
-	// fieldErrors gives the list of single errors of an error's body.
-	fieldErrors func(value any) []any
-	// records gives the users of a list's answer.
-	records func(value any) ([]any, bool)
+	// naming are the paths within the member of roles by which a role is named.
+	naming []description.Member
+	// user, customer and company are the parameters that say whom a request is about.
+	user, customer, company *openapi3.Parameter
 }
 
 // kind is what values a member takes.
@@ -57,19 +54,286 @@ const (
 
 // memberOf is a member of an update.
 type memberOf struct {
-	name  string
-	kind  kind
-	group Group // that must be allowed for it to be changed; empty: none
-	limit int   // how many characters it may have, by Dragoman's rules; 0: that is no question
+	name     string
+	kind     kind
+	field    string // of the model
+	group    Group  // that must be allowed for it to be changed; empty: none
+	limit    int    // how many characters it may have; 0: that is no question
+	required bool
+	nullable bool // null is the same as absence
 }
 
 func (m memberOf) isText() bool { return m.kind <= login }
 
-func dialectOf(name string) *dialect {
-	if name == Worth {
-		return worth
+// kinds are the fields of the model that laws know how to change.
+var kinds = map[string]struct {
+	kind  kind
+	group Group
+}{
+	"FirstName": {text, ""}, "LastName": {text, ""}, "Mobile": {phone, ""}, "Email": {mail, Identity}, "Username": {login, Identity},
+	"Status": {status, State}, "AccountNonExpired": {flag, State}, "AccountNonLocked": {flag, State}, "CredentialNonExpired": {flag, State},
+	"Roles": {grants, Roles},
+}
+
+// newDialect gives what the laws must know of a dialect, or an error if its description and its document do not say it.
+func newDialect(a description.API, update string) (*dialect, error) {
+	if len(a.Updates) == 0 {
+		return nil, fmt.Errorf("%s has no update to check: set --dialect to another", a.Name)
 	}
-	return testinium
+	if update == "" {
+		update = a.Updates[0]
+	}
+	if !slices.Contains(a.Updates, update) {
+		return nil, fmt.Errorf("%s has no update %q: it has %s", a.Name, update, strings.Join(a.Updates, ", "))
+	}
+	document, err := a.Spec()
+	if err != nil {
+		return nil, fmt.Errorf("read the dialect's document: %w", err)
+	}
+	d := &dialect{API: a, document: document}
+	for _, o := range a.OperationsOf(document) {
+		for id, place := range map[string]**description.Operation{a.Show: &d.show, a.List: &d.list, update: &d.update} {
+			if o.OperationID == id {
+				*place = &o
+			}
+		}
+	}
+	if d.show == nil || d.update == nil {
+		return nil, fmt.Errorf("the document of %s lacks %s or %s", a.Name, a.Show, update)
+	}
+	d.request, _ = a.Request(update)
+	d.shown, _ = a.Answer(a.Show)
+	d.inUser = strings.TrimSuffix(d.shown.User, ".")
+	d.whole = d.request.Whole()
+	d.bookkeeping = append(a.NamesOf("UpdatedAt"), a.NamesOf("UpdatedBy")...)
+	d.addMembers()
+	for _, field := range []string{"UUID", "ID"} {
+		if m, ok := d.shown.Member(field); ok {
+			d.idMember = d.inShown(m)
+		}
+	}
+	one := description.Subject{Customer: 1, User: 1, Company: 1, CustomerUUID: uuid.NewString(), UserUUID: uuid.NewString()}
+	for _, p := range d.update.Parameters {
+		if write := a.Parameters[p.Name]; write != nil {
+			otherUser, otherCustomer, otherCompany := one, one, one
+			otherUser.User, otherUser.UserUUID = 2, uuid.NewString()
+			otherCustomer.Customer, otherCustomer.CustomerUUID = 2, uuid.NewString()
+			otherCompany.Company = 2
+			for place, other := range map[**openapi3.Parameter]description.Subject{&d.user: otherUser, &d.customer: otherCustomer, &d.company: otherCompany} {
+				if write(one) != write(other) {
+					*place = p
+				}
+			}
+		}
+	}
+	if d.idMember == "" || d.user == nil || d.customer == nil || len(d.members) < 2 {
+		return nil, fmt.Errorf("the description of %s does not say how users are named: Show needs a member that is ID or UUID, Parameters the ids of user and customer, and the update two members", a.Name)
+	}
+	d.contract = newContract(d)
+	return d, nil
+}
+
+func (d *dialect) addMembers() {
+	schema := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
+	for _, m := range d.request.Members {
+		known, ok := kinds[m.Field]
+		if m.Effect == description.Names {
+			d.naming = append(d.naming, m)
+		}
+		if !ok || m.Effect != description.Replaces || m.Secret {
+			continue
+		}
+		member := memberOf{name: m.Path, kind: known.kind, field: m.Field, group: known.group, required: m.Required, nullable: m.Null == description.NullUnchanged}
+		property := schema.Properties[m.Path].Value
+		if known.kind == status && property.Type.Is("boolean") {
+			member.kind = flag
+		}
+		if property.MaxLength != nil && member.isText() {
+			member.limit = int(*property.MaxLength) // #nosec G115 -- a document's bound
+		}
+		d.members = append(d.members, member)
+	}
+}
+
+// inShown gives the path of a member within a user.
+func (d *dialect) inShown(m description.Member) string {
+	return strings.TrimPrefix(m.Path, d.shown.User)
+}
+
+// shownAs gives the name of what shows a field of a user, or "".
+func (d *dialect) shownAs(field string) string {
+	if m, ok := d.shown.Member(field); ok {
+		return d.inShown(m)
+	}
+	return ""
+}
+
+// member gives the first member of a kind, and whether the update has one.
+func (d *dialect) member(k kind) (memberOf, bool) {
+	i := slices.IndexFunc(d.members, func(m memberOf) bool { return m.kind == k })
+	if i < 0 {
+		return memberOf{}, false
+	}
+	return d.members[i], true
+}
+
+// matching gives the names of members that must be what the path says.
+func (d *dialect) matching() []string {
+	var all []string
+	for _, m := range d.request.Members {
+		if m.Effect == description.Matches {
+			all = append(all, m.Path)
+		}
+	}
+	return all
+}
+
+// maxSafe is the greatest integer that every JSON reader keeps: 2^53-1.
+const maxSafe = 1<<53 - 1
+
+// nobody is who has ids that nobody has: the topmost below 2^53, as ids are given from the bottom up, and random UUIDs.
+func nobody() description.Subject {
+	number := int64(maxSafe - rand.IntN(1000)) // #nosec G404 -- no secret
+	return description.Subject{Customer: number, User: number, Company: number, CustomerUUID: uuid.NewString(), UserUUID: uuid.NewString()}
+}
+
+// noSuchUser is the id of a user that nobody has.
+func (d *dialect) noSuchUser() string { return d.Parameters[d.user.Name](nobody()) }
+
+// noSuchCustomer is the id of a customer that nobody has.
+func (d *dialect) noSuchCustomer() string { return d.Parameters[d.customer.Name](nobody()) }
+
+// hasNumbers and hasUUIDs tell how the dialect writes ids, if it adds nothing to them.
+func (d *dialect) hasNumbers() bool {
+	_, err := strconv.ParseInt(d.noSuchUser(), 10, 64)
+	return err == nil
+}
+func (d *dialect) hasUUIDs() bool { return uuid.Validate(d.noSuchUser()) == nil }
+
+// checkIDs checks the ids of a Config against what the dialect's are.
+func (d *dialect) checkIDs(c *Config) error {
+	ids := map[string]string{"customer": c.Customer, "user": c.User}
+	if d.company != nil {
+		ids["company"] = c.Company
+	} else if c.Company != "" {
+		return fmt.Errorf("there is no company in %s's API: leave out --company", d.Title)
+	}
+	parameters := map[string]*openapi3.Parameter{"customer": d.customer, "user": d.user, "company": d.company}
+	for name, id := range ids {
+		switch {
+		case d.hasUUIDs():
+			if u, err := uuid.Parse(id); err != nil || len(id) != 36 || u == uuid.Nil {
+				return fmt.Errorf("the --%s of %s must be a UUID", name, d.Name)
+			}
+		case d.hasNumbers():
+			if n, err := strconv.ParseInt(id, 10, 64); err != nil || n <= 0 || strconv.FormatInt(n, 10) != id {
+				return fmt.Errorf("the --%s of %s must be a number above 0", name, d.Name)
+			}
+		default:
+			if err := parameters[name].Schema.Value.VisitJSON(id); err != nil {
+				return fmt.Errorf("the --%s of %s must be such as %s", name, d.Name, d.Parameters[parameters[name].Name](nobody()))
+			}
+		}
+	}
+	return nil
+}
+
+// administrator says which of the roles that the user is shown with is one of those who must not be written to.
+func (d *dialect) administrator(u user) string {
+	for field, roles := range map[string][]string{
+		"Role.Name": {"ROLE_ADMIN", "ROLE_COMPANY_ADMIN"}, "Role.SubroleCode": {"owner", "cro", "admin"},
+	} {
+		for _, shown := range description.At(map[string]any(u), d.shownAs(field)) {
+			if role, _ := shown.(string); slices.Contains(roles, role) || slices.Contains(roles, strings.ToLower(role)) {
+				return "the role " + role
+			}
+		}
+	}
+	return ""
+}
+
+// fieldErrors gives what an error says of members, as the names of members and as messages.
+func (d *dialect) fieldErrors(value any) (fields, messages []any) {
+	return description.At(value, d.ErrorField), description.At(value, d.ErrorMessage)
+}
+
+// records gives the users of a list's answer.
+func (d *dialect) records(value any) ([]any, bool) {
+	b, _ := d.Answer(d.List)
+	list, _, _ := strings.Cut(strings.TrimSuffix(b.User, "."), "[]")
+	if list != "" {
+		found := description.At(value, list)
+		if len(found) != 1 {
+			return nil, false
+		}
+		value = found[0]
+	}
+	records, ok := value.([]any)
+	return records, ok
+}
+
+// perView tells whether what shows a member of a user may depend on where the user is shown: its rows in the tables differ.
+func (d *dialect) perView(name string) bool {
+	listed, _ := d.Answer(d.List)
+	return !reflect.DeepEqual(rowsOf(d.shown, name), rowsOf(listed, name))
+}
+
+// rowsOf gives the rows of a table about one member of a user.
+func rowsOf(b description.Body, name string) []description.Member {
+	var rows []description.Member
+	for _, m := range b.Members {
+		path, ok := strings.CutPrefix(m.Path, b.User)
+		first, _, _ := strings.Cut(path, ".")
+		if ok && strings.TrimSuffix(first, "[]") == name {
+			m.Path = path
+			rows = append(rows, m)
+		}
+	}
+	return rows
+}
+
+// readOnly are members that show what only the server decides, with values that are not what they are. An access token is not
+// among them: a server that stores it would break whoever uses the present one.
+func (d *dialect) readOnly() object {
+	var all object
+	asked := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
+	shown := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
+	if d.inUser != "" {
+		shown = shown.Properties[d.inUser].Value
+	}
+	for _, m := range d.shown.Members {
+		name, ofUser := strings.CutPrefix(m.Path, d.shown.User)
+		i := slices.IndexFunc(d.request.Members, func(r description.Member) bool { return r.Path == name })
+		owned := i < 0 || d.request.Members[i].Effect == description.Owned
+		if !ofUser || strings.Contains(name, ".") || shown.Properties[name] == nil || m.Field == "AccessToken" || !owned {
+			continue
+		}
+		schema := shown.Properties[name].Value
+		if property := asked.Properties[name]; property != nil {
+			schema = property.Value
+		}
+		all = append(all, member{name, otherValue(schema)})
+	}
+	return all
+}
+
+// otherValue is a value of a schema's type that nothing has.
+func otherValue(schema *openapi3.Schema) string {
+	switch {
+	case schema.Type.Is("integer"):
+		return "981173106789"
+	case schema.Type.Is("boolean"):
+		return "null"
+	case schema.Type.Is("object"):
+		return `{"name":"x"}`
+	case schema.Type.Is("array"):
+		return "[]"
+	case schema.Format == "uuid":
+		return `"00000000-0000-4000-8000-000000000000"`
+	case schema.Format == "date-time":
+		return `"2001-02-03T04:05:06.789Z"`
+	}
+	return `"x"`
 }
 
 // base is an update that changes nothing, and that every other is made from: empty where absence says that.
@@ -79,9 +343,17 @@ func (d *dialect) base(u user) object {
 		return o
 	}
 	for _, m := range d.members {
-		o = o.with(m.name, u.json(m.name))
+		o = o.with(m.name, m.from(u))
 	}
 	return o
+}
+
+// from gives the value that makes the member what it is of u. A text that is none is empty: there is no other way to say it.
+func (m memberOf) from(u user) string {
+	if u[m.name] == nil && m.isText() {
+		return `""`
+	}
+	return u.json(m.name)
 }
 
 // idle is an update that names something and changes nothing.
@@ -104,18 +376,50 @@ func (d *dialect) restoring(found, is user) object {
 		if i < 0 {
 			continue
 		}
-		value := found.json(name)
+		value := d.members[i].from(found)
 		switch {
-		case value == "null" && d.members[i].isText():
-			value = `""` // no member can be null
 		case value == "null" || value == `"INVITED"`:
 			continue // cannot be said
-		case d.members[i].kind == grants:
-			value = object{{"id", encode(subroleOf(found)["id"])}, {"code", encode(subroleOf(found)["code"])}}.String()
+		case d.members[i].kind == grants && !d.grantsMany():
+			value = d.grantOf(found).String()
 		}
 		o = o.with(name, value)
 	}
 	return o
+}
+
+// grantsMany tells whether the member of roles is an array.
+func (d *dialect) grantsMany() bool {
+	return slices.ContainsFunc(d.naming, func(m description.Member) bool { return strings.Contains(m.Path, "[]") })
+}
+
+// nameIn is what follows the member of roles in the path of one that names a role.
+func nameIn(m description.Member) string { return m.Path[strings.LastIndex(m.Path, ".")+1:] }
+
+// grantOf gives the names of the one role that the user is shown with.
+func (d *dialect) grantOf(u user) object {
+	var o object
+	for _, m := range d.naming {
+		value := any(nil)
+		if found := description.At(map[string]any(u), m.Path); len(found) == 1 {
+			value = found[0]
+		}
+		o = append(o, member{nameIn(m), encode(value)})
+	}
+	return o
+}
+
+// roleNames gives the names of all roles that the user is shown with.
+func (d *dialect) roleNames(u user) []string {
+	var names []string
+	for _, m := range d.naming {
+		for _, name := range description.At(map[string]any(u), m.Path) {
+			if text, ok := name.(string); ok {
+				names = append(names, text)
+			}
+		}
+	}
+	return names
 }
 
 // said is what an update can say of a member of the user: of roles not how they are labelled.
@@ -123,12 +427,12 @@ func (d *dialect) said(u user, m memberOf) string {
 	switch {
 	case m.kind != grants:
 		return u.json(m.name)
-	case d.whole:
-		names := authorityNames(u)
+	case d.grantsMany():
+		names := d.roleNames(u)
 		slices.Sort(names)
 		return encode(names)
 	}
-	return encode([]any{subroleOf(u)["id"], subroleOf(u)["code"]})
+	return d.grantOf(u).String()
 }
 
 // sayable tells whether an update could give a member back that differs.
@@ -148,4 +452,49 @@ func (d *dialect) notBack(found, is user, besides []string) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// vendorError gives what is wrong with an error by what the vendor documents of it; empty: nothing.
+func (d *dialect) vendorError(x exchange, value any) string {
+	for _, path := range d.Vendor.ErrorTexts {
+		if found := description.At(value, path); len(found) != 1 || found[0] == "" || reflect.TypeOf(found[0]) != reflect.TypeFor[string]() {
+			return "no " + strings.Join(d.Vendor.ErrorTexts, " and ") + " that are text"
+		}
+	}
+	known, ok := d.Vendor.ErrorCodes[x.status]
+	switch {
+	case !ok:
+		return ""
+	case d.Vendor.ErrorCode != "":
+		code, _ := description.At(value, d.Vendor.ErrorCode)[0].(string)
+		if !slices.Contains(known, code) {
+			return fmt.Sprintf("the %s %s: documented for %d is %s", d.Vendor.ErrorCode, printable(code), x.status, strings.Join(known, " or "))
+		}
+	case !hasText(value, known):
+		return fmt.Sprintf("no member that is %s, which is documented for %d", strings.Join(known, " or "), x.status)
+	}
+	return ""
+}
+
+// hasText tells whether one of some texts is anywhere in a value.
+func hasText(value any, texts []string) bool {
+	among := func(v any) bool { return hasText(v, texts) }
+	switch v := value.(type) {
+	case string:
+		return slices.Contains(texts, v)
+	case []any:
+		return slices.ContainsFunc(v, among)
+	case map[string]any:
+		for _, member := range v {
+			if among(member) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func memberOfObject(value any, name string) any {
+	o, _ := value.(map[string]any)
+	return o[name]
 }

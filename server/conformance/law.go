@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/dragoman-id/dragoman/server/description"
 )
 
 // Law is one thing that must be so of every server of a dialect.
@@ -72,15 +73,20 @@ const (
 // Groups are all of them.
 var Groups = []Group{Identity, State, Roles}
 
-// Laws gives the laws of a dialect in the order in which they are held; none for a dialect that is not known.
-func Laws(dialect string) []Law {
-	if !slices.Contains(Dialects, dialect) {
+// Laws gives the laws of a dialect in the order in which they are held; none for a dialect that has no update.
+func Laws(a description.API) []Law {
+	d, err := newDialect(a, "")
+	if err != nil {
 		return nil
 	}
+	return d.laws()
+}
+
+func (d *dialect) laws() []Law {
 	var all []Law
 	for _, part := range [][]entry{reading, updating, emptiness, types, limits, syntax, media, versions, told, tokens, tenants, addresses, concurrency, answers} {
 		for _, e := range part {
-			if law, ok := e.in(dialect); ok {
+			if law, ok := e.in(d); ok {
 				all = append(all, law)
 			}
 		}
@@ -88,24 +94,52 @@ func Laws(dialect string) []Law {
 	return all
 }
 
-// entry is a law with what differs between the dialects. A law stands in each whose source it has.
+// entry is a law, and what dialects it is one of: all, unless of says otherwise. Its Source is where it is written for every
+// dialect whose description cites nothing else.
 type entry struct {
 	Law
-	worth, testinium string // the source in the dialect; empty: the law is not one of it
-	worthGrade       Grade  // Worth's grade where it is another; empty: Law.Grade
+	of func(*dialect, Law) bool
 }
 
 // in gives the law as it is in a dialect, and whether it is one there.
-func (e entry) in(dialect string) (Law, bool) {
+func (e entry) in(d *dialect) (Law, bool) {
 	law := e.Law
-	law.Source = e.testinium
-	if dialect == Worth {
-		law.Source, law.Grade = e.worth, cmp.Or(e.worthGrade, e.Grade)
+	citation := d.Vendor.Laws[law.Name]
+	law.Source = cmp.Or(citation.Source, law.Source, "the document of "+d.Name)
+	if citation.Vendor {
+		law.Grade = Vendor
 	}
 	if law.Grade == Own {
 		law.Feature = cmp.Or(law.Feature, Rules)
 	}
-	return law, law.Source != ""
+	return law, e.of == nil || e.of(d, law)
+}
+
+// What a law is about, by what the description says.
+
+func cited(d *dialect, l Law) bool       { return d.Vendor.Laws[l.Name].Source != "" }
+func partial(d *dialect, _ Law) bool     { return !d.whole }
+func whole(d *dialect, _ Law) bool       { return d.whole }
+func withList(d *dialect, _ Law) bool    { return d.list != nil }
+func withCompany(d *dialect, _ Law) bool { return d.company != nil }
+func withNumbers(d *dialect, _ Law) bool { return d.hasNumbers() }
+func withUUIDs(d *dialect, _ Law) bool   { return d.hasUUIDs() }
+
+func withPlainIDs(d *dialect, _ Law) bool  { return d.hasNumbers() || d.hasUUIDs() }
+func withIDsInBody(d *dialect, _ Law) bool { return len(d.matching()) > 0 }
+
+func withCustomerUUID(d *dialect, _ Law) bool { return d.shownAs("Customer.UUID") != "" }
+func withTextTimes(d *dialect, _ Law) bool    { return len(d.times("string")) > 0 }
+
+func with(k kind) func(*dialect, Law) bool {
+	return func(d *dialect, _ Law) bool {
+		_, ok := d.member(k)
+		return ok
+	}
+}
+
+func both(a, b func(*dialect, Law) bool) func(*dialect, Law) bool {
+	return func(d *dialect, l Law) bool { return a(d, l) && b(d, l) }
 }
 
 // Select gives the laws that one of only names, or all if only is empty, without those that one of skip names. A name may be

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dragoman-id/dragoman/server/description"
 )
 
 // reading are the laws about what is shown.
@@ -18,7 +20,6 @@ var reading = []entry{
 			Says: "GET of a user's path gives that user.",
 			Why:  "A client that is given another user edits the wrong person.",
 		},
-		worth: "Worth, Get Customer User By ID", testinium: "Testinium, Get User",
 	},
 	{
 		Law: Law{
@@ -26,7 +27,7 @@ var reading = []entry{
 			Says: "The list has the user, with the values that GET shows, also right after an update.",
 			Why:  "A page that lists users and a page that shows one would contradict each other; a stale list is edited and put back.",
 		},
-		worth: "Worth, Get Customer Users", testinium: "Testinium, List Users",
+		of: withList,
 	},
 	{
 		Law: Law{
@@ -34,23 +35,24 @@ var reading = []entry{
 			Says: "Times are written as documented: a date-time, or milliseconds since 1970.",
 			Why:  "A time in another format is parsed into another time, or into none.",
 		},
-		worth: "Worth, Get Customer User By ID: date-time with a zone; its example, in UTC without one", testinium: "Testinium, Update User: createdDate",
 	},
 	{
 		Law: Law{
 			Name: "times-have-milliseconds-in-utc", Grade: Own, hold: timesHaveMilliseconds,
-			Says: "Times are in UTC, with three digits of milliseconds.",
-			Why:  "Texts of one form can be compared and sorted as texts.",
+			Says:   "Times are in UTC, with three digits of milliseconds.",
+			Why:    "Texts of one form can be compared and sorted as texts.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "SEMANTICS.md, One user",
+		of: withTextTimes,
 	},
 	{
 		Law: Law{
 			Name: "company-is-the-customer", Grade: Own, hold: companyIsCustomer,
-			Says: "company_details.id of a user is the customer's id in the path.",
-			Why:  "A client that goes from a user to their company finds the customer again.",
+			Says:   "The id of the customer whom a user is shown with is that of the path.",
+			Why:    "A client that goes from a user to their company finds the customer again.",
+			Source: "SEMANTICS.md, One user",
 		},
-		worth: "SEMANTICS.md, One user",
+		of: withCustomerUUID,
 	},
 	{
 		Law: Law{
@@ -58,15 +60,15 @@ var reading = []entry{
 			Says: "password and newPassword are null wherever a user is shown.",
 			Why:  "A password that is shown is a password that is leaked.",
 		},
-		testinium: "Testinium, Get User: example",
+		of: cited,
 	},
 	{
 		Law: Law{
 			Name: "members-come-in-the-documented-order", Grade: Own, hold: membersInOrder,
-			Says: "The 21 members of a user come in the documented order.",
+			Says: "The members of a user come in the documented order.",
 			Why:  "JSON gives order no meaning, yet people compare answers with the documented ones.",
 		},
-		testinium: "SEMANTICS.md, Testinium's update: PUT",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -74,7 +76,7 @@ var reading = []entry{
 			Says: "The list is served without its path's last slash too.",
 			Why:  "Many clients and proxies take the last slash away.",
 		},
-		testinium: "SEMANTICS.md, Testinium's other operations",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -82,7 +84,7 @@ var reading = []entry{
 			Says: "The subroles to choose from are an array in data, and the owner's is not among them.",
 			Why:  "A menu that offers the owner's subrole lets somebody take the account over.",
 		},
-		worth: "Worth, Get Customer Subroles",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -90,7 +92,7 @@ var reading = []entry{
 			Says: "page and itemsPerPage are honoured, no user is on two pages, total_pages and total_items count what there is, and a page beyond the end is empty.",
 			Why:  "A client that follows pages would miss users, or never end.",
 		},
-		worth: "SEMANTICS.md, Worth's other operations",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -98,7 +100,7 @@ var reading = []entry{
 			Says: "A page below 1, a size below 1 or above 1000, and one that is no integer are 400.",
 			Why:  "A bound that is not enforced lets one request read the whole directory.",
 		},
-		worth: "SEMANTICS.md, Worth's other operations",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -106,7 +108,7 @@ var reading = []entry{
 			Says: "A query parameter that is unknown or given twice is 400.",
 			Why:  "A mistyped filter would show everybody, and whoever acts on the list would act on everybody.",
 		},
-		worth: "SEMANTICS.md, Worth's other operations",
+		of: cited,
 	},
 	{
 		Law: Law{
@@ -114,7 +116,7 @@ var reading = []entry{
 			Says: "status=S and search_filter[status]=S show users with that status, all and no others; an id finds that user alone.",
 			Why:  "A filter that is ignored shows whom it should hide.",
 		},
-		worth: "SEMANTICS.md, Worth's other operations",
+		of: cited,
 	},
 }
 
@@ -123,21 +125,22 @@ func getShowsTheUser(t *trial) {
 	if id := strings.Trim(u.json(t.d.idMember), `"`); !strings.EqualFold(id, t.c.User) {
 		t.broken(x, t.d.idMember+" "+t.c.User, "%s", id)
 	}
-	if customer := u.json("customer"); t.d.name == Testinium && customer != t.c.Customer {
-		t.broken(x, "the customer "+t.c.Customer, "%s", customer)
+	if name := t.d.shownAs("CustomerID"); name != "" && t.d.hasNumbers() && u.json(name) != t.c.Customer {
+		t.broken(x, "the customer "+t.c.Customer, "%s", u.json(name))
 	}
 }
 
 func companyIsCustomer(t *trial) {
 	u, x := t.show()
-	if id, _ := memberOfObject(u["company_details"], "id").(string); !strings.EqualFold(id, t.c.Customer) {
-		t.broken(x, "company_details.id "+t.c.Customer, "%s", printable(id))
+	path := t.d.shownAs("Customer.UUID")
+	if found := description.At(map[string]any(u), path); len(found) != 1 || !strings.EqualFold(fmt.Sprint(found[0]), t.c.Customer) {
+		t.broken(x, path+" "+t.c.Customer, "%s", printable(fmt.Sprint(found...)))
 	}
 }
 
 // listRequest asks for the list, with a query if the dialect has one.
 func (t *trial) listRequest(query string) request {
-	r := t.request(t.d.list, http.MethodGet, t.listPath(t.c.Customer))
+	r := t.request(t.d.List, http.MethodGet, t.listPath(t.c.Customer))
 	if query != "" {
 		r.path += "?" + query
 	}
@@ -159,13 +162,18 @@ func (t *trial) listed(query string) ([]any, exchange) {
 // maxPages is how many pages of a list are read in search of a user.
 const maxPages = 40
 
-// entryOf gives the user's entry in the list. Worth's list is read page by page.
+// page is the query of a page of the list; empty where a list has no pages.
+func (d *dialect) page(number, size int) string {
+	if d.Page == nil {
+		return ""
+	}
+	return d.Page(number, size)
+}
+
+// entryOf gives the user's entry in the list, which is read page by page if it has pages.
 func (t *trial) entryOf(id string) (user, exchange) {
 	for page := 1; ; page++ {
-		query := ""
-		if t.d.name == Worth {
-			query = fmt.Sprintf("page=%d&itemsPerPage=100", page)
-		}
+		query := t.d.page(page, 100)
 		records, x := t.listed(query)
 		for _, r := range records {
 			u, _ := r.(map[string]any)
@@ -182,20 +190,17 @@ func (t *trial) entryOf(id string) (user, exchange) {
 	}
 }
 
-// perView are members whose value may depend on where a user is shown.
-var perView = []string{"subrole", "companyName"}
-
 func listShowsWhatGetShows(t *trial) {
 	for range 2 {
 		u, _ := t.show()
 		e, x := t.entryOf(t.c.User)
 		for name, shown := range e {
-			if other, ok := u[name]; ok && !slices.Contains(perView, name) && !sameShown(t.d, name, shown, other) {
+			if other, ok := u[name]; ok && !t.d.perView(name) && !sameShown(t.d, name, shown, other) {
 				t.broken(x, fmt.Sprintf("%s %s, as GET shows it", name, encode(other)), "%s", encode(shown))
 			}
 		}
-		if a, b := memberOfObject(e["subrole"], "code"), memberOfObject(u["subrole"], "code"); !same(a, b) {
-			t.broken(x, "subrole.code "+encode(b)+", as GET shows it", "%s", encode(a))
+		if m, ok := t.d.member(grants); ok && t.d.said(e, m) != t.d.said(u, m) {
+			t.broken(x, m.name+" "+t.d.said(u, m)+", as GET shows it", "%s", t.d.said(e, m))
 		}
 		t.update(t.renaming())
 	}
@@ -204,9 +209,8 @@ func listShowsWhatGetShows(t *trial) {
 // epochOfMilliseconds: a time before is likely one in seconds (2001 in milliseconds, 32000 years in seconds).
 const epochOfMilliseconds = 1_000_000_000_000
 
-// worthTime reads a time as Worth documents it: as the schema says, or as the example of Get Customer User By ID has it, which
-// leaves UTC's Z away.
-func worthTime(text string) (time.Time, bool) {
+// readTime reads a time as the documents have it, or as vendors' examples do, which may leave UTC's Z away.
+func readTime(text string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at, true
@@ -215,33 +219,45 @@ func worthTime(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// sameShown tells whether two views of a user show the same in a member. Of a time they need not show the same digits: Worth's
+// sameShown tells whether two views of a user show the same in a member. Of a time they need not show the same digits: a vendor's
 // examples have milliseconds in the list, and microseconds without a zone in the user alone.
 func sameShown(d *dialect, name string, a, b any) bool {
 	if same(a, b) {
 		return true
 	}
-	if d.name != Worth || !strings.HasSuffix(name, "_at") {
+	if !slices.Contains(d.times("string"), name) {
 		return false
 	}
-	first, ok := worthTime(fmt.Sprint(a))
-	second, too := worthTime(fmt.Sprint(b))
+	first, ok := readTime(fmt.Sprint(a))
+	second, too := readTime(fmt.Sprint(b))
 	return ok && too && first.Sub(second).Abs() < time.Millisecond
+}
+
+// times gives the members that show when a user was made and changed, and that are of a type.
+func (d *dialect) times(of string) []string {
+	shown := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
+	if d.inUser != "" {
+		shown = shown.Properties[d.inUser].Value
+	}
+	var all []string
+	for _, field := range []string{"CreatedAt", "UpdatedAt"} {
+		if name := d.shownAs(field); name != "" && shown.Properties[name].Value.Type.Is(of) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 func timesAreInFormat(t *trial) {
 	u, x := t.show()
-	for _, name := range []string{"created_at", "updated_at"} {
-		if t.d.name != Worth {
-			break
-		}
-		if _, ok := worthTime(u.text(name)); !ok {
+	for _, name := range t.d.times("string") {
+		if _, ok := readTime(u.text(name)); !ok {
 			t.broken(x, name+" in RFC 3339", "%s", u.json(name))
 		}
 	}
-	if t.d.name == Testinium {
-		if n, err := strconv.ParseInt(u.json("createdDate"), 10, 64); err != nil || n < epochOfMilliseconds {
-			t.broken(x, "createdDate in milliseconds since 1970", "%s", u.json("createdDate"))
+	for _, name := range t.d.times("integer") {
+		if n, err := strconv.ParseInt(u.json(name), 10, 64); err != nil || n < epochOfMilliseconds {
+			t.broken(x, name+" in milliseconds since 1970", "%s", u.json(name))
 		}
 	}
 }
@@ -250,17 +266,28 @@ var milliseconds = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`
 
 func timesHaveMilliseconds(t *trial) {
 	u, x := t.show()
-	for _, name := range []string{"created_at", "updated_at"} {
+	for _, name := range t.d.times("string") {
 		if !milliseconds.MatchString(u.text(name)) {
 			t.broken(x, name+" such as 2026-01-02T03:04:05.678Z", "%s", u.json(name))
 		}
 	}
 }
 
+// passwords are the members by which a password is sent.
+func (d *dialect) passwords() []string {
+	var all []string
+	for _, m := range d.request.Members {
+		if m.Field == "PasswordHash" {
+			all = append(all, m.Path)
+		}
+	}
+	return all
+}
+
 func noPasswordComesBack(t *trial) {
 	u, x := t.show()
 	e, y := t.entryOf(t.c.User)
-	for _, name := range []string{"password", "newPassword"} {
+	for _, name := range t.d.passwords() {
 		if u[name] != nil {
 			t.broken(x, name+" null", "something else")
 		}
@@ -270,18 +297,19 @@ func noPasswordComesBack(t *trial) {
 	}
 }
 
-// documented are the members of Testinium's user in their order.
-var documented = []string{"userType", "verificationToken", "resetPasswordToken", "entityId", "name", "surname", "username", "email",
-	"password", "newPassword", "accessToken", "companyName", "enabled", "accountNonExpired", "accountNonLocked",
-	"credentialNonExpired", "createdDate", "customer", "lastPasswordResetDate", "authorities", "vcsPassword"}
-
 func membersInOrder(t *trial) {
 	_, x := t.show()
+	var names []string
+	for _, m := range t.d.shown.Members {
+		if name := t.d.inShown(m); !strings.Contains(name, ".") {
+			names = append(names, name)
+		}
+	}
 	at := -1
-	for _, name := range documented {
+	for _, name := range names {
 		next := strings.Index(string(x.body), `"`+name+`":`)
 		if next <= at {
-			t.broken(x, "the members in the order "+list(documented), "%s stands elsewhere, or is not there", name)
+			t.broken(x, "the members in the order "+list(names), "%s stands elsewhere, or is not there", name)
 		}
 		at = next
 	}
@@ -334,7 +362,7 @@ const pageSize = 2
 
 // page reads a page, and checks that it has as many records as its own counts say.
 func (t *trial) page(number int) (records []any, x exchange, items, pages int) {
-	records, x = t.listed(fmt.Sprintf("page=%d&itemsPerPage=%d", number, pageSize))
+	records, x = t.listed(t.d.page(number, pageSize))
 	items, pages = t.pageCounts(x)
 	if wanted := (items + pageSize - 1) / pageSize; pages != wanted {
 		t.broken(x, fmt.Sprintf("total_pages %d", wanted), "%d", pages)

@@ -76,6 +76,8 @@ type Report struct {
 	Requests    int
 	Started     time.Time
 	Took        time.Duration
+	// CompanyHeader is the header that names the company that the caller acts in; empty in a dialect that has none.
+	CompanyHeader string
 }
 
 // Count gives how many laws ended in a way.

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/description"
 )
 
 func TestLawsAreWholeAndTheirNamesStable(t *testing.T) {
 	t.Parallel()
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 	sentence := regexp.MustCompile(`^\S.*\.$`)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		var names []string
-		for _, l := range conformance.Laws(dialect) {
+		for _, l := range conformance.Laws(describe(dialect)) {
 			if !name.MatchString(l.Name) || slices.Contains(names, l.Name) {
 				t.Errorf("%s: the name %q", dialect, l.Name)
 			}
@@ -38,7 +39,7 @@ func TestLawsAreWholeAndTheirNamesStable(t *testing.T) {
 			t.Errorf("%s has %d laws", dialect, len(names))
 		}
 	}
-	if laws := conformance.Laws("latin"); laws != nil {
+	if laws := conformance.Laws(description.API{Name: "latin"}); laws != nil {
 		t.Errorf("a dialect that is none has %d laws", len(laws))
 	}
 }
@@ -50,8 +51,8 @@ func TestSourcesExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dialect := range conformance.Dialects {
-		for _, l := range conformance.Laws(dialect) {
+	for _, dialect := range dialects {
+		for _, l := range conformance.Laws(describe(dialect)) {
 			for source := range strings.SplitSeq(l.Source, "; ") {
 				if section, ok := strings.CutPrefix(source, "SEMANTICS.md, "); ok && !strings.Contains(string(semantics), "\n## "+section+"\n") {
 					t.Errorf("%s: SEMANTICS.md has no section %q", l.Name, section)
@@ -68,7 +69,7 @@ func TestSourcesExist(t *testing.T) {
 
 func TestSelect(t *testing.T) {
 	t.Parallel()
-	laws := conformance.Laws(worth)
+	laws := conformance.Laws(describe(worth))
 	names := func(only, skip []string) []string {
 		selected, err := conformance.Select(laws, only, skip)
 		if err != nil {
@@ -103,7 +104,7 @@ func TestSelect(t *testing.T) {
 
 // aReport has a law of each outcome.
 func aReport() conformance.Report {
-	laws := conformance.Laws(worth)
+	laws := conformance.Laws(describe(worth))
 	return conformance.Report{
 		Dialect: worth, Target: "https://staging.example.com/auth/api/v1", Customer: "c", User: "u",
 		Features: []conformance.Feature{conformance.ETags}, Requests: 12, Started: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), Took: 1500 * time.Millisecond,

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
@@ -27,7 +27,6 @@ type run struct {
 	c      Config
 	d      *dialect
 	client *client
-	paths  paths
 	nonce  string
 	number int
 
@@ -47,34 +46,13 @@ type run struct {
 	rootToo bool
 }
 
-// paths are those of the document, with {names} in them.
-type paths struct{ user, list string }
-
-func newRun(c Config) (*run, error) {
-	d := dialectOf(c.Dialect)
-	contract, document, err := newContract(d)
-	if err != nil {
-		return nil, err
-	}
-	server, err := url.Parse(document.Servers[0].URL)
-	if err != nil {
-		return nil, fmt.Errorf("read the document's server: %w", err)
-	}
-	base, err := baseURL(c.Target, server.Path)
+func newRun(c Config, d *dialect) (*run, error) {
+	base, err := baseURL(c.Target, description.BasePath(d.document))
 	if err != nil {
 		return nil, err
 	}
 	r := &run{c: c, d: d, nonce: newNonce(), has: map[Feature]bool{}, bookkeeping: slices.Clone(d.bookkeeping), rootToo: isHost(c.Target)}
-	for path, item := range document.Paths.Map() {
-		for _, o := range item.Operations() {
-			switch o.OperationID {
-			case d.show:
-				r.paths.user, r.shown = path, membersOf(o, d.inUser)
-			case d.list:
-				r.paths.list = path + d.listSuffix
-			}
-		}
-	}
+	r.shown = membersOf(d.show.Operation, d.inUser)
 	r.client = &client{
 		base: base,
 		http: &http.Client{
@@ -84,7 +62,7 @@ func newRun(c Config) (*run, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		limiter:  rate.NewLimiter(rate.Limit(c.Rate), max(int(c.Rate), 1)),
-		contract: contract,
+		contract: d.contract,
 	}
 	r.client.left.Store(int64(c.MaxRequests))
 	r.client.secrets = slices.Concat(secretsOf(c.Token), secretsOf(c.OtherToken))
@@ -107,14 +85,22 @@ func secretsOf(token string) []string {
 // request makes one by the token's caller.
 func (r *run) request(operation, method, path string) request {
 	header := http.Header{}
-	if r.c.Company != "" {
-		header.Set("Current-Company-Id", r.c.Company)
+	if r.d.company != nil {
+		header.Set(r.d.company.Name, r.c.Company)
 	}
 	return request{operation: operation, method: method, path: path, header: header, bearer: "Bearer " + r.c.Token}
 }
 
-func (r *run) userPath(customer, id string) string { return fill(r.paths.user, customer, id) }
-func (r *run) listPath(customer string) string     { return fill(r.paths.list, customer) }
+func (r *run) userPath(customer, id string) string { return r.d.path(*r.d.show, customer, id) }
+func (r *run) listPath(customer string) string {
+	return r.d.path(*r.d.list, customer, "") + r.d.Vendor.ListSuffix
+}
+
+// path gives an operation's path below the API's own with these ids. They go over the wire as they are.
+func (d *dialect) path(o description.Operation, customer, user string) string {
+	path := strings.TrimPrefix(o.Path, description.BasePath(d.document))
+	return strings.NewReplacer("{"+d.customer.Name+"}", customer, "{"+d.user.Name+"}", user).Replace(path)
+}
 
 // membersOf gives the names of the members of a user in the answer to an operation.
 func membersOf(o *openapi3.Operation, inUser string) []string {
@@ -123,16 +109,6 @@ func membersOf(o *openapi3.Operation, inUser string) []string {
 		schema = schema.Properties[inUser].Value
 	}
 	return slices.Collect(maps.Keys(schema.Properties))
-}
-
-// fill puts values in place of a path's parameters, in their order. They go over the wire as they are.
-func fill(path string, values ...string) string {
-	for _, value := range values {
-		before, rest, _ := strings.Cut(path, "{")
-		_, after, _ := strings.Cut(rest, "}")
-		path = before + value + after
-	}
-	return path
 }
 
 func (r *run) userIn(x exchange) (user, bool) {
@@ -222,7 +198,7 @@ func (r *run) safe(u user) error {
 		if !ok || claim == "" {
 			continue
 		}
-		for _, own := range []string{r.d.idMember, "email", "username"} {
+		for _, own := range []string{r.d.idMember, r.d.shownAs("Email"), r.d.shownAs("Username")} {
 			if shown, ok := u[own]; ok && strings.EqualFold(fmt.Sprint(claim), fmt.Sprint(shown)) {
 				return fmt.Errorf("%w: it is the token's own (its %s is the user's %s). A law that fails could lock you out: take another", ErrUnsafe, name, own)
 			}
@@ -580,7 +556,7 @@ func (r *run) restore(ctx context.Context) Restoration {
 	t := &trial{run: r, ctx: ctx}
 	return Restoration{
 		Reason:  r.client.redact(reason.Error()),
-		Request: r.client.redact(fmt.Sprintf("%s %s", t.d.method, r.client.base.String()+t.userPath(r.c.Customer, r.c.User))),
+		Request: r.client.redact(fmt.Sprintf("%s %s", t.d.update.Method, r.client.base.String()+t.userPath(r.c.Customer, r.c.User))),
 		Body:    r.d.restoring(r.found, user{}).String(),
 		Kept:    r.kept,
 	}

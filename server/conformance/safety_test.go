@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -53,7 +54,7 @@ func asBefore(t *testing.T, s *servertest.Server, before store.User) {
 func TestServerWithoutAdditionsIsNotAtFault(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			c := config(s, dialect, guinea(t, s))
@@ -111,7 +112,7 @@ func changing(c *call) bool { return c.update() && bytes.Contains(c.body, []byte
 func TestUserIsGivenBackWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		for _, dialect := range conformance.Dialects {
+		for _, dialect := range dialects {
 			before := guinea(t, s)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -177,7 +178,7 @@ func TestUserIsGivenBackWhenTheServerFails(t *testing.T) {
 func TestUserWhoIsNotGivenBackIsTold(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			before := guinea(t, s)
@@ -218,7 +219,7 @@ func TestUserWhoIsNotGivenBackIsTold(t *testing.T) {
 func TestNothingIsTouchedButTheUser(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		for _, allow := range [][]conformance.Group{nil, conformance.Groups} {
 			t.Run(fmt.Sprint(dialect, allow), func(t *testing.T) {
 				t.Parallel()
@@ -306,20 +307,20 @@ func TestUsersWhoMustNotBeWrittenToAreRefused(t *testing.T) {
 	for name, who := range map[string]func(c *conformance.Config){
 		"an administrator": func(c *conformance.Config) {
 			c.User = servertest.GraceUUID.String()
-			if c.Dialect == testinium {
+			if c.Dialect.Name == testinium {
 				c.User = fmt.Sprint(servertest.Grace)
 			}
 		},
 		"the token's own user": func(c *conformance.Config) {
 			claims := servertest.Manager()
 			claims.UserID = &own.UUID
-			if c.Dialect == testinium {
+			if c.Dialect.Name == testinium {
 				claims.UserID, claims.Subject = nil, strings.ToUpper(own.Email)
 			}
 			c.Token = s.Token(claims)
 		},
 	} {
-		for _, dialect := range conformance.Dialects {
+		for _, dialect := range dialects {
 			t.Run(name+" "+dialect, func(t *testing.T) {
 				t.Parallel()
 				c := config(s, dialect, own)
@@ -357,7 +358,7 @@ func TestWhatCannotBeCheckedIsNoBrokenLaw(t *testing.T) {
 		"it redirects":      {func(c *conformance.Config) { c.Target = redirecting.URL }, conformance.ErrUnreachable},
 		"no such user":      {func(c *conformance.Config) { c.User = "aaaaaaaa-0000-4000-8000-000000000000" }, conformance.ErrUnreachable},
 		"no good token":     {func(c *conformance.Config) { c.Token = "secret.token.text" }, conformance.ErrUnreachable},
-		"no such dialect":   {func(c *conformance.Config) { c.Dialect = "latin" }, conformance.ErrConfig},
+		"no such dialect":   {func(c *conformance.Config) { c.Dialect = description.API{Name: "latin"} }, conformance.ErrConfig},
 		"no target":         {func(c *conformance.Config) { c.Target = "" }, conformance.ErrConfig},
 		"no URL":            {func(c *conformance.Config) { c.Target = "localhost:8080" }, conformance.ErrConfig},
 		"a URL with a user": {func(c *conformance.Config) { c.Target = "http://a:b@localhost" }, conformance.ErrConfig},

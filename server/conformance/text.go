@@ -89,8 +89,8 @@ func (t Text) Alarm(r Report) {
 	}
 	fmt.Fprintf(t.W, "\n%s\n%s\nTo give it back, send this with a token that may, and compare:\n\n%s\nContent-Type: application/json\n", t.in(bold+";"+red,
 		"THE USER IS NOT AS IT WAS."), r.Restoration.Reason, r.Restoration.Request)
-	if r.Dialect == Testinium {
-		fmt.Fprintln(t.W, "current-company-id: ...")
+	if r.CompanyHeader != "" {
+		fmt.Fprintf(t.W, "%s: ...\n", r.CompanyHeader)
 	}
 	fmt.Fprintf(t.W, "\n%s\n\n", r.Restoration.Body)
 }

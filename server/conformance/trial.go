@@ -74,7 +74,7 @@ func (t *trial) want(x exchange, why string, statuses ...int) {
 func (t *trial) showRequest() request { return t.showRequestOf(t.c.Customer, t.c.User) }
 
 func (t *trial) showRequestOf(customer, id string) request {
-	return t.request(t.d.show, http.MethodGet, t.userPath(customer, id))
+	return t.request(t.d.show.OperationID, http.MethodGet, t.userPath(customer, id))
 }
 
 // updateRequest writes to the user.
@@ -83,7 +83,7 @@ func (t *trial) updateRequest(body string) request {
 }
 
 func (t *trial) updateRequestOf(customer, id, body string) request {
-	r := t.request(t.d.update, t.d.method, t.userPath(customer, id))
+	r := t.request(t.d.update.OperationID, t.d.update.Method, t.userPath(customer, id))
 	r.header["Content-Type"] = []string{"application/json"}
 	r.body, r.hasBody = body, true
 	return r
@@ -120,10 +120,7 @@ func (t *trial) change(m memberOf) object { return t.base().with(m.name, t.fresh
 
 // foundAs gives the value that gives a member back: the one found, or an empty text where there was none.
 func (t *trial) foundAs(m memberOf) string {
-	if t.found[m.name] == nil && m.isText() {
-		return `""`
-	}
-	return t.found.json(m.name)
+	return m.from(t.found)
 }
 
 // renaming is an update that gives the user a new first name.
@@ -161,7 +158,7 @@ func (t *trial) changeable() []memberOf {
 		switch reason := t.may(m); {
 		case reason == "":
 			all = append(all, m)
-		case m.kind == grants && !t.d.whole: // which is so for every user
+		case m.kind == grants && !t.d.grantsMany(): // which is so for every user
 		case m.group == "" || t.allowed(m.group):
 			t.note(m.name, reason)
 		}
@@ -188,30 +185,28 @@ func (t *trial) may(m memberOf) string {
 		return notAllowed(m.group)
 	}
 	switch {
-	case m.kind == mail && t.found["is_email_verified"] == true:
+	case m.kind == mail && t.found[t.d.shownAs("EmailVerified")] == true:
 		return "the user's e-mail is verified, and would not be so again: take a user whose e-mail is not"
 	case m.kind == status && t.found[m.name] == "INVITED":
 		return "the user is invited, and could not be made so again"
-	case m.kind == flag && m.name == "enabled" && t.found[m.name] != true:
+	case m.kind == flag && m.field == "Status" && t.found[m.name] != true:
 		return "a user who is not enabled may be invited, and could not be made so again"
-	case m.kind == grants && !t.d.whole:
+	case m.kind == grants && !t.d.grantsMany():
 		return "a subrole that is taken away cannot be given back by one who may not grant it"
 	}
 	return ""
 }
 
-// mayOrSkip gives the member of a name, and skips the law if it may not be changed.
-func (t *trial) mayOrSkip(name string) memberOf {
-	for _, m := range t.d.members {
-		if m.name != name {
-			continue
-		}
-		if reason := t.may(m); reason != "" {
-			t.skip("%s", reason)
-		}
-		return m
+// mayOrSkip gives the member of a kind, and skips the law if it may not be changed.
+func (t *trial) mayOrSkip(k kind) memberOf {
+	m, ok := t.d.member(k)
+	if !ok {
+		t.skip("the update has no such member")
 	}
-	panic("no member " + name)
+	if reason := t.may(m); reason != "" {
+		t.skip("%s", reason)
+	}
+	return m
 }
 
 // shows asks for a value where the user is read again.

@@ -82,7 +82,7 @@ func vendorsUser(dialect string, c *call, a answer) answer {
 func TestVendorsOwnServerIsNotAtFault(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range conformance.Dialects {
+	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			c := config(s, dialect, guinea(t, s))

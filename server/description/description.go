@@ -33,14 +33,33 @@ type API struct {
 	// Samples gives a value for every member that a request can set, by the member's path. None is what the sandbox has; what must
 	// be no other user's, such as an e-mail, has unique in it.
 	Samples func(unique string) map[string]any
+	// Page gives the query that asks for a page of the list, from 1; nil if the list is whole.
+	Page func(number, size int) string
 	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how.
 	ErrorField, ErrorMessage string
 	// Vendor is what only the vendor's documentation says. Its zero value is a dialect without a vendor.
 	Vendor Vendor
 }
 
-// Vendor is what only a vendor's documentation says of its dialect.
-type Vendor struct{}
+// Vendor is what only a vendor's documentation says of its dialect, for the conformance kit.
+type Vendor struct {
+	// Laws say where a law of the kit is written, by the law's name, where that is another place than for every dialect. Some laws
+	// are only those of dialects that cite something for them.
+	Laws map[string]Citation
+	// ErrorCodes are the codes that are documented for a status, and ErrorCode the path of the member that has one of them; empty:
+	// any member. ErrorTexts are the paths of members of an error that are text and not empty.
+	ErrorCodes map[int][]string
+	ErrorCode  string
+	ErrorTexts []string
+	// ListSuffix follows the document's path of the list where the vendor's own page has more.
+	ListSuffix string
+}
+
+// Citation is where a law is written.
+type Citation struct {
+	Source string
+	Vendor bool // the law is the vendor's here, though it is Dragoman's elsewhere
+}
 
 // Subject is whom a request is about: a user, the customer, and the company that the caller acts in. Each dialect writes some
 // of these ids.

@@ -47,6 +47,34 @@ func (a API) OperationsOf(document *openapi3.T) []Operation {
 	return all
 }
 
+// At gives the values at a member's path: none where an object on the way to them is null, each where an array is.
+func At(value any, path string) []any {
+	name, rest, more := strings.Cut(path, ".")
+	bare, items := strings.CutSuffix(name, "[]")
+	var found []any
+	switch value := value.(type) {
+	case map[string]any:
+		if member, ok := value[bare]; ok {
+			found = []any{member}
+		}
+	case []any:
+		if bare == "" && items {
+			found, items = value, false
+		}
+	}
+	if items && len(found) == 1 {
+		found, _ = found[0].([]any)
+	}
+	if !more {
+		return found
+	}
+	var all []any
+	for _, f := range found {
+		all = append(all, At(f, rest)...)
+	}
+	return all
+}
+
 // DocumentsHeader reports whether an operation, which may be nil, documents a header of its 200 answer.
 func DocumentsHeader(o *openapi3.Operation, name string) bool {
 	if o == nil || o.Responses.Status(http.StatusOK) == nil {

@@ -68,7 +68,7 @@ func (a *attempt) accepted(t *testing.T) (store.User, servertest.Answer) {
 	}
 	var body any
 	answer.Decode(t, &body)
-	made := servertest.At(body, id.Path)
+	made := description.At(body, id.Path)
 	all, err := a.Store.UsersAfter(t.Context(), a.before.CustomerID, a.before.ID, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func (a *attempt) refused(t *testing.T, claims auth.Claims, header http.Header, 
 	var fields []string
 	var body any
 	answer.Decode(t, &body)
-	for _, f := range servertest.At(body, a.dialect.ErrorField) {
+	for _, f := range description.At(body, a.dialect.ErrorField) {
 		fields = append(fields, f.(string))
 	}
 	if answer.Status != http.StatusBadRequest || !slices.Equal(fields, []string{field}) {

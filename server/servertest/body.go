@@ -11,34 +11,6 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// At gives the values at a member's path: none where an object on the way to them is null, each where an array is.
-func At(value any, path string) []any {
-	name, rest, more := strings.Cut(path, ".")
-	bare, items := strings.CutSuffix(name, "[]")
-	var found []any
-	switch value := value.(type) {
-	case map[string]any:
-		if member, ok := value[bare]; ok {
-			found = []any{member}
-		}
-	case []any:
-		if bare == "" && items {
-			found, items = value, false
-		}
-	}
-	if items && len(found) == 1 {
-		found, _ = found[0].([]any)
-	}
-	if !more {
-		return found
-	}
-	var all []any
-	for _, f := range found {
-		all = append(all, At(f, rest)...)
-	}
-	return all
-}
-
 // Set puts a value to the place that a path names, in the first item of an array; [Absent] takes the member away. It gives
 // the member's path as an error tells it.
 func Set(body map[string]any, path string, value any) string {
@@ -158,7 +130,7 @@ func (s *Server) Show(t testing.TB, d description.API, claims auth.Claims, subje
 	var value any
 	answer.Decode(t, &value)
 	if around := strings.TrimSuffix(b.User, "."); around != "" {
-		found := At(value, around)
+		found := description.At(value, around)
 		if len(found) != 1 {
 			t.Fatalf("%s: there is no %s in %d %s", d.Name, around, answer.Status, answer.Body)
 		}

@@ -1,6 +1,7 @@
 package testinium
 
 import (
+	"net/http"
 	"strconv"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
@@ -30,6 +31,17 @@ var Description = description.API{
 		}
 	},
 	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
+	Vendor: description.Vendor{
+		Laws: laws, ListSuffix: "/", // linters refuse it in the document
+		// In which member the code is the vendor does not say.
+		ErrorCodes: map[int][]string{
+			http.StatusBadRequest:          {"INVALID_REQUEST"},
+			http.StatusUnauthorized:        {"UNAUTHORIZED"},
+			http.StatusForbidden:           {"ACCESS_DENIED", "UNAUTHORIZED_ACCESS"},
+			http.StatusNotFound:            {"USER_NOT_FOUND", "CUSTOMER_NOT_FOUND"},
+			http.StatusInternalServerError: {"INTERNAL_SERVER_ERROR"},
+		},
+	},
 }
 
 var bodies = []description.Body{
@@ -131,4 +143,52 @@ func shownUser(companyName description.Member) []description.Member {
 		{Path: "authorities[].cleanName", Always: "null", Null: description.NullAlways},
 		{Path: "vcsPassword", Always: "null", Null: description.NullAlways},
 	}
+}
+
+// laws are where the vendor writes what the kit checks.
+var laws = map[string]description.Citation{
+	"answers-are-json":                               {Source: "openapi/testinium.yaml"},
+	"authorities-are-replaced":                       {Source: "Testinium, Update User: authorities"},
+	"authorities-go-by-name":                         {Source: "Testinium, Update User: request and response"},
+	"authorities-may-be-none":                        {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"authorities-order-and-repetition-do-not-matter": {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"bodies-match-the-document":                      {Source: "openapi/testinium.yaml"},
+	"body-must-be-an-object":                         {Source: "Testinium, Update User: request body"},
+	"company-header-is-required":                     {Source: "Testinium, Update User: header"},
+	"content-type-may-be-absent":                     {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"curls-form-type-is-read-as-json":                {Source: "Testinium, Update User: example call"},
+	"empty-names-are-legal":                          {Source: "Testinium, Get User: name and surname may be empty"},
+	"empty-object-is-refused":                        {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"error-bodies-match-the-document":                {Source: "openapi/testinium.yaml"},
+	"errors-are-the-documented":                      {Source: "Testinium, Update User: error codes"},
+	"flags-change-both-ways":                         {Source: "Testinium, Update User"},
+	"foreign-customer-is-refused":                    {Source: "Testinium, Update User: 403 ACCESS_DENIED, List Users: 404 CUSTOMER_NOT_FOUND"},
+	"get-shows-the-user":                             {Source: "Testinium, Get User"},
+	"headers-match-the-document":                     {Source: "openapi/testinium.yaml"},
+	"ids-in-the-body-must-be-the-paths":              {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"integers-may-have-an-empty-fraction":            {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"list-answers-without-the-last-slash":            {Source: "SEMANTICS.md, Testinium's other operations"},
+	"list-shows-what-get-shows":                      {Source: "Testinium, List Users"},
+	"long-texts-are-kept-whole-or-refused":           {Source: "Testinium, Update User: String"},
+	"malformed-token-is-401":                         {Source: "Testinium: Missing or invalid authentication token"},
+	"member-names-are-exact":                         {Source: "Testinium, Update User: names; RFC 8259, section 8.3"},
+	"members-come-in-the-documented-order":           {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"missing-body-is-refused":                        {Source: "Testinium, Update User: request body"},
+	"missing-token-is-401":                           {Source: "Testinium: Missing or invalid authentication token"},
+	"no-password-comes-back":                         {Source: "Testinium, Get User: example"},
+	"null-is-refused":                                {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"other-caller-is-403":                            {Source: "Testinium, Update User: 403 ACCESS_DENIED"},
+	"other-content-types-are-415":                    {Source: "SEMANTICS.md, Testinium's update: PUT; RFC 9110, section 15.5.16"},
+	"put-without-a-member-is-refused":                {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"read-only-members-are-ignored":                  {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"statuses-are-in-the-document":                   {Source: "openapi/testinium.yaml"},
+	"text-comes-back-as-it-was-sent":                 {Source: "Testinium, Update User: String"},
+	"times-are-in-the-documented-format":             {Source: "Testinium, Update User: createdDate"},
+	"unknown-roles-are-refused":                      {Source: "SEMANTICS.md, Testinium's update: PUT"},
+	"unknown-user-is-404":                            {Source: "Testinium, Update User: 404 USER_NOT_FOUND"},
+	"unsigned-token-is-401":                          {Source: "Testinium: Missing or invalid authentication token; RFC 8725, section 3.2"},
+	"update-answers-as-documented":                   {Source: "Testinium, Update User: response"},
+	"update-sets-each-member":                        {Source: "Testinium, Update User"},
+	"wrong-types-are-refused":                        {Source: "Testinium, Update User: request body, 400 INVALID_REQUEST"},
+	"wrongly-signed-token-is-401":                    {Source: "Testinium: Missing or invalid authentication token; RFC 7515, section 5.2"},
 }

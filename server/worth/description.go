@@ -1,6 +1,8 @@
 package worth
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
@@ -25,6 +27,19 @@ var Description = description.API{
 		}
 	},
 	ErrorField: "data.errors[].field", ErrorMessage: "data.errors[].message",
+	Vendor: description.Vendor{
+		Laws: laws, ErrorTexts: []string{"message", "errorCode"}, ErrorCode: "errorCode",
+		// The update's page and the error guide have two names for some.
+		ErrorCodes: map[int][]string{
+			http.StatusBadRequest:          {"INVALID", "ERR_INTERNAL_SERVER"},
+			http.StatusUnauthorized:        {"ERR_UNAUTHORIZED", "UNAUTHENTICATED"},
+			http.StatusForbidden:           {"ERR_FORBIDDEN", "UNAUTHORIZED"},
+			http.StatusNotFound:            {"INVALID", "NOT_FOUND"},
+			http.StatusMethodNotAllowed:    {"NOT_ALLOWED"},
+			http.StatusInternalServerError: {"ERR_INTERNAL_SERVER", "UNKNOWN_ERROR"},
+		},
+	},
+	Page: func(number, size int) string { return fmt.Sprintf("page=%d&itemsPerPage=%d", number, size) },
 }
 
 var bodies = []description.Body{
@@ -159,4 +174,56 @@ var shownUser = []description.Member{
 	{Path: "subrole.code", Field: "Role.SubroleCode", Null: description.NullNever},
 	{Path: "subrole.label", Field: "Role.SubroleLabel", Null: description.NullNever},
 	{Path: "subrole.display_name", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
+}
+
+// laws are where the vendor writes what the kit checks.
+var laws = map[string]description.Citation{
+	"answers-are-json":                        {Source: "openapi/worth.yaml"},
+	"bodies-match-the-document":               {Source: "openapi/worth.yaml"},
+	"body-must-be-an-object":                  {Source: "Worth, Update Customer User By ID: type object"},
+	"content-type-may-be-absent":              {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"email-must-be-one":                       {Source: "Worth, Update Customer User By ID: format email", Vendor: true},
+	"email-of-another-user-is-refused":        {Source: "Worth, Create Customer User: duplicate e-mail", Vendor: true},
+	"empty-mobile-is-none":                    {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"empty-names-are-legal":                   {Source: "Worth, Update Customer User By ID: string without a least length"},
+	"empty-object-is-refused":                 {Source: "Worth, Update Customer User By ID: minProperties 1", Vendor: true},
+	"error-bodies-match-the-document":         {Source: "openapi/worth.overlay.yaml"},
+	"errors-are-the-documented":               {Source: "Worth, Update Customer User By ID and error guides"},
+	"flags-change-both-ways":                  {Source: "Worth, Update Customer User By ID: status"},
+	"foreign-customer-is-refused":             {Source: "Worth, error guide: other customer's data"},
+	"get-shows-the-user":                      {Source: "Worth, Get Customer User By ID"},
+	"headers-match-the-document":              {Source: "openapi/worth.overlay.yaml"},
+	"ids-that-are-none-are-refused":           {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"list-filters-hold":                       {Source: "SEMANTICS.md, Worth's other operations"},
+	"list-page-bounds-are-enforced":           {Source: "SEMANTICS.md, Worth's other operations"},
+	"list-pages-have-the-size-asked-for":      {Source: "SEMANTICS.md, Worth's other operations"},
+	"list-shows-what-get-shows":               {Source: "Worth, Get Customer Users"},
+	"list-unknown-parameters-are-refused":     {Source: "SEMANTICS.md, Worth's other operations"},
+	"long-texts-are-kept-whole-or-refused":    {Source: "Worth, Update Customer User By ID: string"},
+	"malformed-token-is-401":                  {Source: "Worth, Update Customer User By ID: 401"},
+	"member-names-are-exact":                  {Source: "Worth, Update Customer User By ID: names; RFC 8259, section 8.3"},
+	"missing-body-is-refused":                 {Source: "Worth, Update Customer User By ID: requestBody required"},
+	"missing-token-is-401":                    {Source: "Worth, Update Customer User By ID: 401"},
+	"nil-uuid-is-nobody":                      {Source: "Worth, Update Customer User By ID: 404"},
+	"null-is-refused":                         {Source: "Worth, Update Customer User By ID: no member is nullable", Vendor: true},
+	"numbers-and-booleans-are-no-text":        {Source: "Worth, Update Customer User By ID: types", Vendor: true},
+	"only-unknown-members-are-refused":        {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"other-caller-is-403":                     {Source: "Worth, error guide: other customer's data"},
+	"other-content-types-are-415":             {Source: "SEMANTICS.md, Worth's update: PATCH; RFC 9110, section 15.5.16"},
+	"patch-keeps-absent-members":              {Source: "Worth, Update Customer User By ID: no member is required"},
+	"read-only-members-cannot-be-set":         {Source: "Worth, Update Customer User By ID: members"},
+	"status-is-one-of-the-documented":         {Source: "Worth, Update Customer User By ID: enum"},
+	"statuses-are-in-the-document":            {Source: "openapi/worth.yaml"},
+	"subrole-id-and-code-must-agree":          {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"subroles-are-a-bare-array-without-owner": {Source: "Worth, Get Customer Subroles"},
+	"text-comes-back-as-it-was-sent":          {Source: "Worth, Update Customer User By ID: string"},
+	"times-are-in-the-documented-format":      {Source: "Worth, Get Customer User By ID: date-time with a zone; its example, in UTC without one"},
+	"unknown-roles-are-refused":               {Source: "SEMANTICS.md, Worth's update: PATCH"},
+	"unknown-user-is-404":                     {Source: "Worth, Update Customer User By ID: 404"},
+	"unsigned-token-is-401":                   {Source: "Worth, Update Customer User By ID: 401; RFC 8725, section 3.2"},
+	"update-answers-as-documented":            {Source: "Worth, Update Customer User By ID: 200"},
+	"update-sets-each-member":                 {Source: "Worth, Update Customer User By ID"},
+	"wrong-method-is-405-with-allow":          {Source: "Worth, error guide: wrong method; RFC 9110, section 15.5.6"},
+	"wrong-types-are-refused":                 {Source: "Worth, Update Customer User By ID: types"},
+	"wrongly-signed-token-is-401":             {Source: "Worth, Update Customer User By ID: 401; RFC 7515, section 5.2"},
 }

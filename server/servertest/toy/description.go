@@ -45,7 +45,7 @@ var Description = description.API{
 			Title: "One person", Operations: []string{"getPerson", "patchPerson", "putPerson"}, User: "person.",
 			Members: []description.Member{
 				{Path: "person", Null: description.NullNever, Note: "the person"},
-				{Path: "person.tag", Null: description.NullNever, Note: "p and the id"},
+				{Path: "person.tag", Field: "ID", Null: description.NullNever, Note: "with a p before it"},
 				{Path: "person.given", Field: "FirstName", Null: description.NullNever},
 				{Path: "person.family", Field: "LastName", Null: description.NullNever},
 				{Path: "person.handle", Field: "Username", Null: description.NullNever},
