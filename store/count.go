@@ -9,11 +9,10 @@ import (
 	"gorm.io/gorm"
 )
 
-// blockBits says how long a block is: the users whose ids are equal but for these bits are counted together. Migrations have it in
-// numbers.
+// blockBits is the size of a block: users whose ids differ in these bits alone are counted together. Migrations repeat it as a number.
 const blockBits = 12
 
-// addedUsers is how many users are added to each customer's blocks.
+// addedUsers counts the users that are added to each block of each customer.
 type addedUsers map[int64]map[int64]int64
 
 func (a addedUsers) add(u *User) {
@@ -25,15 +24,15 @@ func (a addedUsers) add(u *User) {
 	blocks[u.ID>>blockBits]++
 }
 
-// addToCounts adds to how many users each customer has, in all and in each block. It comes last in its transaction, since it holds
-// up whoever else adds users to the same customers; it takes them in one order, so that two of its kind cannot wait for each other.
+// addToCounts adds to the counts of each customer's users, in all and in each block. It comes last in its transaction, since it blocks
+// others who add users to the same customers. Customers are taken in one order, so that two transactions cannot deadlock.
 func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
 	for _, customer := range slices.Sorted(maps.Keys(added)) {
 		var users int64
 		for _, n := range added[customer] {
 			users += n
 		}
-		// This row keeps others from the customer's blocks as well.
+		// The lock on this row protects the customer's blocks as well.
 		err := tx.Exec(`INSERT INTO user_counts (customer_id, users) VALUES (?, ?)
 			ON CONFLICT (customer_id) DO UPDATE SET users = user_counts.users + excluded.users`, customer, users).Error
 		if err != nil {
@@ -46,7 +45,7 @@ func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
 	return nil
 }
 
-// blocksAtOnce is how many blocks one statement adds to. Of ids that are far apart each has a block of its own.
+// blocksAtOnce is how many blocks one statement adds to. Ids that are far apart have a block each.
 const blocksAtOnce = 100
 
 func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int64]int64) error {
@@ -65,7 +64,7 @@ func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int
 	return nil
 }
 
-// countUsers returns how many users a query finds. All that a customer has are known without looking.
+// countUsers returns how many users a query finds. The number of all users of a customer is stored, not counted.
 func (s *Store) countUsers(ctx context.Context, customerID int64, q Query, found *gorm.DB) (total int64, err error) {
 	if len(q.Filters) > 0 {
 		err = found.Count(&total).Error

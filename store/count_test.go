@@ -14,8 +14,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// However users come in, and whoever is refused, the kept count is what counting gives.
-func TestTheKeptCountIsHowManyUsersThereAre(t *testing.T) {
+// TestStoredCounts compares the stored counts with counting, after users were created, refused and imported.
+func TestStoredCounts(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -136,8 +136,8 @@ func scattered(t *testing.T, s *store.Store) {
 	write(t, s, rows)
 }
 
-// TestPagesFollowWhomAnotherServerAdds: the blocks that a server remembers are those of as many users as there are.
-func TestPagesFollowWhomAnotherServerAdds(t *testing.T) {
+// TestPagesSeeUsersOfAnotherServer reads a page before and after another server adds a user in front of it.
+func TestPagesSeeUsersOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, other := storetest.Open(t, url), storetest.Open(t, url)
@@ -164,8 +164,8 @@ func TestPagesFollowWhomAnotherServerAdds(t *testing.T) {
 	})
 }
 
-// TestEveryPageIsItsPartOfTheList: wherever a page begins, in whichever direction, it shows what reading all by ascending ID shows there.
-func TestEveryPageIsItsPartOfTheList(t *testing.T) {
+// TestPages compares pages at all offsets, in both directions, with the list of all users by ascending ID.
+func TestPages(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)

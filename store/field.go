@@ -40,10 +40,9 @@ const (
 	FieldVersion  Field = "Version"
 )
 
-// The table of fields follows. It is in five parts, each in the order of [User]'s declaration. A row says all that the package knows of
-// a field: see [userField].
+// The table of fields follows, in parts by what may change a field. A row says all that the package knows of it; see [userField].
 
-// editable are the fields that a write can change. [Diff] and the history name them in this order.
+// editable are the fields that a write can change, in declaration order. [Diff] and the history name them in this order.
 var editable = []userField{
 	requiredText(FieldFirstName, "first_name", MaxNameLength, func(u *User) *string { return &u.FirstName }).inFiles(Present),
 	requiredText(FieldLastName, "last_name", MaxNameLength, func(u *User) *string { return &u.LastName }).inFiles(Present),
@@ -83,7 +82,7 @@ var (
 	}
 )
 
-// lastWrite are written by the store itself with every change.
+// lastWrite are set by the store with every change.
 var lastWrite = []userField{
 	required("", "updated_at", moment, func(u *User) *time.Time { return &u.UpdatedAt }),
 	optional("", "updated_by", identifier, func(u *User) **uuid.UUID { return &u.UpdatedBy }),

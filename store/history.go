@@ -10,8 +10,8 @@ import (
 
 // Origin says where a write comes from, for the history. It travels in the context of the write; see [WithOrigin].
 type Origin struct {
-	Subject   string // how the token's issuer calls the caller, or the program that writes
-	Dialect   string // the door: a dialect's short name, or "cli"
+	Subject   string // the token's subject, or the user of the operating system who ran the command
+	Dialect   string // a dialect's short name, or "cli"
 	Operation string // the operationId, or the command
 	RequestID string // as in X-Request-Id; empty for a command
 }
@@ -19,12 +19,12 @@ type Origin struct {
 // OriginKey is the key under which a context has its *Origin, for contexts that are not made by [WithOrigin].
 type OriginKey struct{}
 
-// WithOrigin gives a context whose writes are recorded as o's. Without it their origin is recorded as empty.
+// WithOrigin returns a context whose writes are recorded with origin o; without one their origin is empty.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, OriginKey{}, &o)
 }
 
-// OriginFrom gives the origin of a context, or the zero value if it has none.
+// OriginFrom returns the origin of a context, or the zero value if it has none.
 func OriginFrom(ctx context.Context) Origin {
 	if o, ok := ctx.Value(OriginKey{}).(*Origin); ok {
 		return *o
@@ -32,7 +32,7 @@ func OriginFrom(ctx context.Context) Origin {
 	return Origin{}
 }
 
-// UserChange is one effective write to one user, as the history keeps it: written with the change, never altered after.
+// UserChange is a row of the history: one write that changed a user. It is written in the write's transaction and never altered.
 type UserChange struct {
 	UserID     int64         `json:"user" gorm:"primaryKey;autoIncrement:false"`
 	Version    int64         `json:"version" gorm:"primaryKey;autoIncrement:false"` // the version that the write made
@@ -44,11 +44,11 @@ type UserChange struct {
 	Operation  string        `json:"operation"`
 	RequestID  string        `json:"requestId"`
 	Fields     []FieldChange `json:"fields" gorm:"serializer:json"` // in declaration order
-	Number     *int64        `json:"id"`                            // its place in the change feed; nil until the feed has taken it up
+	Number     *int64        `json:"id"`                            // its place in the change feed; nil until the sequencer has numbered it
 }
 
-// FieldChange is what one field was and became: a string, a bool, nil, or the names of roles. Of a secret only this is
-// kept: New is "set" or "cleared", and Old is nil.
+// FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. Of a secret, New is "set" or
+// "cleared" and Old is nil.
 type FieldChange struct {
 	Field Field `json:"field"`
 	Old   any   `json:"old"`
@@ -92,7 +92,7 @@ func (c *Catalogue) creation(ctx context.Context, u *User, at time.Time) UserCha
 	return c.change(ctx, nil, u, fields, at)
 }
 
-// recordChange adds a row to the history, in the transaction of the write that it tells of.
+// recordChange adds a row to the history, in the transaction of the write that it records.
 func (s *statements) recordChange(ctx context.Context, tx *gorm.DB, row UserChange) error {
 	values, err := appendRecord(nil, &row)
 	if err != nil {

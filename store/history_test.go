@@ -26,7 +26,7 @@ func history(t testing.TB, s *store.Store, key store.UserKey) []store.UserChange
 	return changes
 }
 
-func TestHistoryTellsEveryEffectiveWrite(t *testing.T) {
+func TestHistoryRecordsWrites(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -98,7 +98,7 @@ func TestHistoryIsAppendOnly(t *testing.T) {
 	})
 }
 
-func TestAWriteThatFailsLeavesNoHistory(t *testing.T) {
+func TestFailedWriteLeavesNoHistory(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -113,7 +113,7 @@ func TestAWriteThatFailsLeavesNoHistory(t *testing.T) {
 }
 
 // Whatever was written since, restoring gives the state of the version back, but for secrets, as a new version.
-func TestRestoreGivesTheStateOfAVersionBack(t *testing.T) {
+func TestRestore(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -155,7 +155,7 @@ func TestRestoreGivesTheStateOfAVersionBack(t *testing.T) {
 	})
 }
 
-func TestRestoreIsRefusedWhereTheHistoryDoesNotReach(t *testing.T) {
+func TestRestoreBeyondHistory(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -167,7 +167,7 @@ func TestRestoreIsRefusedWhereTheHistoryDoesNotReach(t *testing.T) {
 	})
 }
 
-func TestRestoreIsCheckedLikeAnyWrite(t *testing.T) {
+func TestRestoreIsValidated(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -182,7 +182,7 @@ func TestRestoreIsCheckedLikeAnyWrite(t *testing.T) {
 	})
 }
 
-func TestFeedMissesAndRepeatsNothing(t *testing.T) {
+func TestFeedIsComplete(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -241,7 +241,7 @@ func follow(t *testing.T, s *store.Store, all int) {
 	}
 }
 
-func TestFeedShowsOnlyTheScope(t *testing.T) {
+func TestFeedScope(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -276,7 +276,7 @@ func TestFeedShowsOnlyTheScope(t *testing.T) {
 	})
 }
 
-func TestTheLastAdministratorStays(t *testing.T) {
+func TestLastAdministrator(t *testing.T) {
 	t.Parallel()
 	edits := map[store.Field]func(*store.User){
 		store.FieldStatus:               func(u *store.User) { u.Status = store.StatusInactive },
@@ -305,7 +305,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	})
 }
 
-func TestOfAdministratorsWhoDeactivateEachOtherOneStays(t *testing.T) {
+func TestAdministratorsDeactivateEachOther(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)

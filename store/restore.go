@@ -9,13 +9,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// errMoved: the user has another version than the one whose history was read.
-var errMoved = errors.New("the user has moved on")
+// errChanged: the user no longer has the version up to which the history was read.
+var errChanged = errors.New("the user was changed while its history was read")
 
-// RestoreUser writes the state that the user had at a version back as a new change, on actor's behalf: it is checked and
-// recorded as any other, and refused if the model or another user is against it. Secrets, and the time of the last password
-// reset, stay as they are. It returns the user as it then is and the fields that changed, as [Store.UpdateUser] does, and its
-// errors; ErrNotFound also when the history does not reach back to the version.
+// RestoreUser writes the state that the user had at a version back as a new change, on actor's behalf. The change is checked and
+// recorded like any other. Secrets, and the time of the last password reset, stay as they are. It returns what [Store.UpdateUser]
+// returns, and ErrNotFound also when the history does not reach back to the version.
 func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, actor *uuid.UUID) (User, []Field, error) {
 	for range maxAttempts {
 		present, undo, err := s.changesSince(ctx, key, version)
@@ -27,19 +26,19 @@ func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, act
 			restores: true,
 			Edit: func(u *User) error {
 				if u.Version != present {
-					return errMoved
+					return errChanged
 				}
 				return s.undo(u, undo)
 			},
 		})
-		if !errors.Is(err, errMoved) {
+		if !errors.Is(err, errChanged) {
 			return after, changed, err
 		}
 	}
 	return User{}, nil, fmt.Errorf("restoring user: %w", ErrBusy)
 }
 
-// PreviewRestore returns the fields that [Store.RestoreUser] would change, or its error, and the user's present version. It
+// PreviewRestore returns the fields that [Store.RestoreUser] would change, or its error, and the user's current version. It
 // writes nothing.
 func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) (present int64, changed []Field, err error) {
 	present, changes, err := s.changesSince(ctx, key, version)
@@ -73,7 +72,7 @@ func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) 
 	return present, changed, nil
 }
 
-// changesSince returns the user's present version and the changes that were made after the given one, the oldest first.
+// changesSince returns the user's current version and the changes that were made after the given one, oldest first.
 func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (present int64, changes []UserChange, err error) {
 	u, err := s.FindUser(ctx, key)
 	if err != nil {
@@ -91,7 +90,7 @@ func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (p
 	return u.Version, changes[1:], nil
 }
 
-// undo takes the changes back, the newest first.
+// undo reverts the changes, newest first.
 func (s *Store) undo(u *User, changes []UserChange) error {
 	for i := len(changes) - 1; i >= 0; i-- {
 		for _, f := range changes[i].Fields {

@@ -193,7 +193,7 @@ func checkID(id int64) string {
 	return unless(id >= 0 && id <= maxGivenID, fmt.Sprintf("must be between 1 and %d", int64(maxGivenID)))
 }
 
-// created fills in the times of a new row.
+// created sets the times of a new row that are not given.
 func created(now time.Time, createdAt, updatedAt *time.Time) {
 	if createdAt.IsZero() {
 		*createdAt = now

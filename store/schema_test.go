@@ -104,7 +104,7 @@ func TestMigrateReturnsApplied(t *testing.T) {
 	})
 }
 
-func TestSeveralMayOpenANewDatabaseAtOnce(t *testing.T) {
+func TestOpenConcurrently(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		var wg sync.WaitGroup
@@ -131,7 +131,7 @@ func TestSeveralMayOpenANewDatabaseAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheSQLiteThatRunsHasNoWALResetBug(t *testing.T) {
+func TestSQLiteVersion(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	_, db := s.Pools()
@@ -152,7 +152,7 @@ func TestTheSQLiteThatRunsHasNoWALResetBug(t *testing.T) {
 	}
 }
 
-func TestSQLiteIsSetUpForDurability(t *testing.T) {
+func TestSQLitePragmas(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	read, write := s.Pools()
@@ -175,7 +175,7 @@ func TestSQLiteIsSetUpForDurability(t *testing.T) {
 	}
 }
 
-func TestSQLitePathsMayHoldAnything(t *testing.T) {
+func TestSQLitePaths(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"a b", "what?.db", "a#b", "100%", "a%20b", "a&_pragma=foreign_keys(0)", "a+b", "ü", "file:x", "a;b='c\"", "?x",

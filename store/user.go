@@ -6,10 +6,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Status is where a user stands in its life.
+// Status says whether a user may use the account.
 type Status string
 
-// The statuses. An invited user has not signed in yet.
+// The statuses. An invited user has not signed in yet; an inactive one may not.
 const (
 	StatusInvited  Status = "INVITED"
 	StatusActive   Status = "ACTIVE"
@@ -68,11 +68,11 @@ type UserKey struct {
 	uuid       uuid.UUID // for keyByUUID
 }
 
-// keyColumn is the column that a key has a value of.
+// keyColumn says which column a key is a value of.
 type keyColumn uint8
 
 const (
-	keyOfNobody keyColumn = iota
+	noKey keyColumn = iota
 	keyByID
 	keyByUUID
 )

@@ -125,7 +125,7 @@ func (c *csvReader) record() (line int64, cells []string, err error) {
 		cells = append(cells, string(c.cell))
 		switch {
 		case len(rest) == 0 && !quoted && c.header != nil:
-			// Whether the rest of this field was cut off, nobody can tell.
+			// The rest of this field may be cut off.
 			return 0, nil, wholeLine(line, "has no line break at its end: the file may be cut off")
 		case len(rest) == 0, string(rest) == "\n", string(rest) == "\r\n", string(rest) == "\r":
 			return line, cells, nil

@@ -84,7 +84,7 @@ func written(t testing.TB, s *store.Store, f userfile.Format) string {
 	return out.String()
 }
 
-func TestBadLinesAreNamed(t *testing.T) {
+func TestBadLines(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 256)
 	cases := map[string]struct {
@@ -219,7 +219,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 	})
 }
 
-func TestWhatAFileLeavesOut(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -242,7 +242,7 @@ func TestWhatAFileLeavesOut(t *testing.T) {
 	})
 }
 
-func TestValuesThatHaveSeveralForms(t *testing.T) {
+func TestEquivalentForms(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -260,7 +260,7 @@ func TestValuesThatHaveSeveralForms(t *testing.T) {
 	})
 }
 
-func TestNoUsersAtAll(t *testing.T) {
+func TestEmptyFile(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -323,7 +323,7 @@ func between(f func()) func(done, total int64) {
 	}
 }
 
-func TestAnotherWriterInBetween(t *testing.T) {
+func TestConcurrentWriter(t *testing.T) {
 	t.Parallel()
 	const users = 1200
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
@@ -410,7 +410,7 @@ func TestInterruption(t *testing.T) {
 	})
 }
 
-func TestBatchesTakeTheWholeFile(t *testing.T) {
+func TestBatches(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -428,7 +428,7 @@ func TestBatchesTakeTheWholeFile(t *testing.T) {
 	})
 }
 
-func TestAFileThatChangesMeanwhileIsNotImported(t *testing.T) {
+func TestFileChangedWhileRead(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -471,7 +471,7 @@ func TestAFileThatChangesMeanwhileIsNotImported(t *testing.T) {
 	})
 }
 
-func TestOnlyTheFirstBadLinesAreNamed(t *testing.T) {
+func TestMaxRefused(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -485,7 +485,7 @@ func TestOnlyTheFirstBadLinesAreNamed(t *testing.T) {
 	})
 }
 
-func TestIdsAreGeneratedAroundThoseGiven(t *testing.T) {
+func TestGeneratedIDs(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -505,7 +505,7 @@ func TestIdsAreGeneratedAroundThoseGiven(t *testing.T) {
 	})
 }
 
-func TestAnImportIsInTheHistory(t *testing.T) {
+func TestImportIsRecorded(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)

@@ -92,7 +92,7 @@ func (n *ndjsonReader) object(row *store.ImportRow, bad *LineError, seen []bool)
 	return ""
 }
 
-// explain says in plain words what is wrong with a line's JSON.
+// explain describes a syntax error of a line for a person.
 func (n *ndjsonReader) explain(err error) string {
 	var syntax *jsontext.SyntacticError
 	switch {

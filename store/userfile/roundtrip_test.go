@@ -27,8 +27,8 @@ func public(u store.User) store.User {
 	return u
 }
 
-// TestExportOfAnImport: the same users, but for secrets, and the same file.
-func TestExportOfAnImport(t *testing.T) {
+// TestRoundTrip exports what was imported: the same users, but for secrets, and the same file.
+func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -102,7 +102,7 @@ func TestExportOfAnImport(t *testing.T) {
 	})
 }
 
-func TestExportTellsNoSecret(t *testing.T) {
+func TestExportHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
@@ -157,7 +157,7 @@ func TestExportOfOneCustomer(t *testing.T) {
 	})
 }
 
-func TestExportOfNobody(t *testing.T) {
+func TestExportWithoutUsers(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		if text := written(t, s, userfile.CSV); !strings.HasPrefix(text, "id,uuid,customer,") || strings.Count(text, "\n") != 1 {
@@ -170,7 +170,7 @@ func TestExportOfNobody(t *testing.T) {
 	})
 }
 
-func TestWriteFileIsWholeOrNotThere(t *testing.T) {
+func TestWriteFileIsAtomic(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	name, broken := filepath.Join(dir, "users.csv"), errors.New("broken")

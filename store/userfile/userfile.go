@@ -1,8 +1,7 @@
-// Package userfile reads and writes files of users, and takes whole files into the directory and out of it. A file is CSV
-// (RFC 4180) with a header, or NDJSON, an object a line.
+// Package userfile reads and writes files of users, and imports and exports whole files. A file is CSV (RFC 4180) with a header, or
+// NDJSON, an object a line.
 //
-// It knows the model, through package store, and how a file says it. It does not know HTTP, either dialect, terminals, or
-// who may do what.
+// It knows the two formats; the columns come from package store. It does not know HTTP, dialects, terminals, or who may do what.
 //
 // A CSV column and an NDJSON member have one name, that of the database's column ([store.FileColumns]). Everything of a user is there
 // that is not secret: password, access token and VCS password are neither written nor read. What a file leaves out, or leaves empty,
@@ -48,7 +47,7 @@ const (
 	Spreadsheet Format = "spreadsheet"
 )
 
-// FormatOf returns the format that a file's name tells by its ending (.csv, .ndjson, .jsonl), and whether it tells one.
+// FormatOf returns the format for a file name's extension (.csv, .ndjson, .jsonl), and whether there is one.
 func FormatOf(name string) (Format, bool) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".csv":

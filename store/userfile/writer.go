@@ -39,7 +39,7 @@ func (w *Writer) Write(u *store.User) error {
 	return nil
 }
 
-// Flush writes what is still held back.
+// Flush writes what is still buffered.
 func (w *Writer) Flush() error {
 	if err := w.format.flush(); err != nil {
 		return fmt.Errorf("writing users: %w", err)
