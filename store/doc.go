@@ -20,8 +20,8 @@
 //  1. a member of [User], a pointer (user.go), and its name and row in the table, such as
 //     optionalText(FieldNickname, "nickname", 64, func(u *User) **string { return &u.Nickname });
 //  2. a migration that adds the column, nullable, in migrations/sqlite and another in migrations/postgres, with the next number;
-//  3. for each dialect that is to have it: the document and its configurations, `make generate`, convert.go, and the dialect's
-//     description of its members, from which `make docs` makes FIELDS.md.
+//  3. for each dialect that is to have it: the document's overlay, `make generate`, where the dialect converts users, its
+//     description of its members, from which `make docs` makes FIELDS.md, and its tests of whole answers.
 //
 // Tests fail until struct, table and migrations agree. A field of another type takes [required] or [optional] with its [kind]; one that
 // must be unique, or that lists sort by or search in, takes more.
