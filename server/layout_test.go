@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,10 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/bench":     {"server/docs/generated"},
 		"server/dialect":   {"server/description", "server/auth", "store", "store/semaphore"},
 		"server/auth":      {"store", "store/semaphore"},
-		"store":            {"store/recent", "store/semaphore"},
+		"store":            {"store/engine", "store/postgres", "store/recent", "store/sqlite"},
+		"store/postgres":   {"store/engine"},
+		"store/sqlite":     {"store/engine", "store/semaphore"},
+		"store/engine":     {"store/semaphore"},
 		"store/recent":     {},
 		"store/semaphore":  {},
 		"store/userfile":   {"store"},
@@ -166,7 +170,7 @@ func TestOnlyStoreKnowsTheDatabase(t *testing.T) {
 	for path, p := range packages(t) {
 		name, ok := ours(path)
 		// What is measured against writes to the database by itself.
-		if !ok || name == "store" || name == "store/storetest" || name == "server/bench" {
+		if !ok || slices.Contains([]string{"store", "store/engine", "store/postgres", "store/sqlite", "store/storetest", "server/bench"}, name) {
 			continue
 		}
 		for _, i := range p.Imports {
@@ -175,6 +179,56 @@ func TestOnlyStoreKnowsTheDatabase(t *testing.T) {
 					t.Errorf("%s must not import %s: only store knows the database", name, i)
 				}
 			}
+		}
+	}
+}
+
+// TestEnginesKnowNoModel checks that the packages below store name neither a table of the model nor a type of its rows.
+func TestEnginesKnowNoModel(t *testing.T) {
+	tables, err := os.ReadDir("../store/migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"User", "UserChange", "UserKey", "Customer", "Company", "Role"}
+	created := regexp.MustCompile(`CREATE TABLE (\w+)`)
+	for _, file := range tables {
+		migration, err := os.ReadFile("../store/migrations/sqlite/" + file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range created.FindAllStringSubmatch(string(migration), -1) {
+			names = append(names, found[1])
+		}
+	}
+	if !slices.Contains(names, "users") || !slices.Contains(names, "user_changes") {
+		t.Fatalf("the migrations create %q", names)
+	}
+	named := regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
+	all := packages(t)
+	for _, engine := range []string{"engine", "sqlite", "postgres"} {
+		p, ok := all[module+"/store/"+engine]
+		if !ok {
+			t.Fatalf("there is no package store/%s", engine)
+		}
+		for _, name := range p.GoFiles {
+			set := gotoken.NewFileSet()
+			file, err := parser.ParseFile(set, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				text := ""
+				switch n := n.(type) {
+				case *ast.Ident:
+					text = n.Name
+				case *ast.BasicLit:
+					text = n.Value
+				}
+				if found := named.FindString(text); found != "" {
+					t.Errorf("%s names %s, which is the model's", set.Position(n.Pos()), found)
+				}
+				return true
+			})
 		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
-	"github.com/dragoman-id/dragoman/store"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -187,7 +186,7 @@ func observedSeries(t *testing.T) exposed {
 	for k := dialect.Internal; k <= dialect.Unavailable; k++ {
 		e.may("kind", k.String())
 	}
-	e.may("kind", string(store.Select), string(store.Insert), string(store.Update), string(store.Delete), string(store.Begin), string(store.Commit), string(store.Rollback))
+	e.may("kind", "select", "insert", "update", "delete", "begin", "commit", "rollback")
 	e.may("outcome", "ok", "duplicate", "busy", "unavailable", "timed_out", "canceled", "failed", "good")
 	for _, f := range []auth.TokenFault{auth.FaultMissing, auth.FaultMalformed, auth.FaultSignature, auth.FaultUnknownKey, auth.FaultIssuer,
 		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultClaims} {

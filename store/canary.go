@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
 // secretKey is a row of secret_keys: a key that seals secrets, and a canary that it has sealed.
@@ -45,10 +46,8 @@ func (s *Store) checkKeys(ctx context.Context) error {
 		return nil
 	}
 	err = s.transaction(ctx, func(tx *gorm.DB) error {
-		if lock := s.db.lockKeys; lock != nil {
-			if err := lock(tx); err != nil {
-				return databaseError(ctx, "locking the canaries of secret keys", err)
-			}
+		if err := s.db.Lock(tx, "dragoman.keys"); err != nil {
+			return databaseError(ctx, "locking the canaries of secret keys", err)
 		}
 		recorded, err := s.findKeys(tx)
 		if err != nil || recorded {
@@ -56,8 +55,7 @@ func (s *Store) checkKeys(ctx context.Context) error {
 		}
 		return s.recordKeys(ctx, tx)
 	})
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == readOnlyTransaction {
+	if postgres.IsReadOnly(err) {
 		// A server that only reads seals nothing either, and what there is was opened.
 		return s.openSample(ctx, s.read, func(string) {})
 	}

@@ -1,16 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"strings"
 
-	"github.com/dragoman-id/dragoman/store/semaphore"
+	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/postgres"
+	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
 // The kinds of failure that a caller can act on. Errors of this package are decided with errors.Is and errors.As; any
@@ -24,12 +22,13 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrBusy: other writers were first as often as the store was willing to try. Nothing was written; trying again may
 	// work.
-	ErrBusy = errors.New("busy")
+	ErrBusy = engine.ErrBusy
 	// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.
 	// Whether a write took place is then unknown.
-	ErrUnavailable = errors.New("database unavailable")
+	ErrUnavailable = engine.ErrUnavailable
 )
 
+// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.
 // ConflictError says which fields hold values that another user has, in declaration order. Both e-mail and username may
 // be named. errors.Is(err, ErrConflict) holds for it.
 type ConflictError struct {
@@ -72,39 +71,17 @@ func (e *FieldErrors) Error() string {
 // databaseError wraps an error of a statement that ran under ctx with what was being done and, if it is of one, with
 // its kind.
 func databaseError(ctx context.Context, doing string, err error) error {
-	// SQLite only says "interrupted", and a context with a cause of its own that it was canceled.
-	if ended := context.Cause(ctx); ended != nil && !errors.Is(err, ended) {
-		err = fmt.Errorf("%w: %w", ended, err)
-	}
-	if kind := kindOf(err); kind != nil {
-		return fmt.Errorf("%s: %w: %w", doing, kind, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return engine.Wrap(ctx, doing, err, kindOf)
 }
 
-// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil. A context that was canceled is neither:
-// nobody waits for the answer.
-func kindOf(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return ErrUnavailable
-	}
-	if errors.Is(err, context.Canceled) {
+func databaseErrorOrNil(ctx context.Context, doing string, err error) error {
+	if err == nil {
 		return nil
 	}
-	if errors.Is(err, semaphore.ErrFull) {
-		return ErrBusy
-	}
-	if kind := postgresKind(err); kind != nil {
-		return kind
-	}
-	if kind := sqliteKind(err); kind != nil {
-		return kind
-	}
-	var network net.Error
-	if errors.As(err, &network) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
-		return ErrUnavailable
-	}
-	return nil
+	return databaseError(ctx, doing, err)
+}
+
+// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil.
+func kindOf(err error) error {
+	return engine.Kind(err, func(err error) error { return cmp.Or(postgres.OwnKind(err), sqlite.OwnKind(err)) })
 }

@@ -2,10 +2,8 @@ package store_test
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -120,119 +118,4 @@ func TestAnEndedContext(t *testing.T) {
 			t.Errorf("version %d", u.Version)
 		}
 	})
-}
-
-func TestWaitingForAMigrationEndsWithTheContext(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "d")
-	unlock, err := store.LockSQLite(context.Background(), file+"-lock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
-	if _, err := store.Migrate(ctx, "sqlite:"+file, store.Patience{}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("got %v", err)
-	}
-	if err := unlock(); err != nil {
-		t.Error(err)
-	}
-	if _, err := store.Migrate(context.Background(), "sqlite:"+file, store.Patience{}); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestKindsOfDatabaseErrors(t *testing.T) {
-	t.Parallel()
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		s := storetest.Open(t, url)
-		if strings.HasPrefix(url, "sqlite:") {
-			kindsOfSQLite(t, s, storetest.Open(t, url))
-		} else {
-			kindsOfPostgres(t, s)
-		}
-	})
-}
-
-func kindsOfSQLite(t *testing.T, a, b *store.Store) {
-	_, db := a.Pools()
-	tx, err := db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	b.HurrySQLite(t)
-	create := func() error {
-		return b.CreateCustomer(context.Background(), &store.Customer{Name: strings.Repeat("x", 200)})
-	}
-	if err := create(); !errors.Is(err, store.ErrBusy) {
-		t.Errorf("a held database: %v", err)
-	}
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
-	_, db = b.Pools()
-	for pragma, end := range map[string]string{
-		"max_page_count = 1": "max_page_count = 1000000",
-		"query_only = 1":     "query_only = 0",
-	} {
-		if _, err := db.Exec("PRAGMA " + pragma); err != nil {
-			t.Fatal(err)
-		}
-		var failed error
-		for range 1000 {
-			if failed = create(); failed != nil {
-				break
-			}
-		}
-		if !errors.Is(failed, store.ErrUnavailable) {
-			t.Errorf("%s: %v", pragma, failed)
-		}
-		if _, err := db.Exec("PRAGMA " + end); err != nil {
-			t.Fatal(err)
-		}
-		if err := create(); err != nil {
-			t.Errorf("after %s: %v", pragma, err)
-		}
-	}
-}
-
-// raise is a statement that fails with this code.
-func raise(code string) string { return "DO $$BEGIN RAISE SQLSTATE '" + code + "'; END$$" }
-
-func kindsOfPostgres(t *testing.T, s *store.Store) {
-	_, db := s.Pools()
-	for statement, want := range map[string]error{
-		"SELECT pg_terminate_backend(pg_backend_pid())": store.ErrUnavailable,
-		"SET statement_timeout = 1; SELECT pg_sleep(5)": store.ErrUnavailable,
-		"BEGIN READ ONLY; DELETE FROM users":            store.ErrUnavailable,
-		raise("40001"):                                  store.ErrBusy,
-		raise("55P03"):                                  store.ErrBusy,
-		raise("08006"):                                  store.ErrUnavailable,
-		raise("25006"):                                  store.ErrUnavailable,
-		raise("25P03"):                                  store.ErrUnavailable,
-		raise("25P04"):                                  store.ErrUnavailable,
-		raise("28P01"):                                  store.ErrUnavailable,
-		raise("3D000"):                                  store.ErrUnavailable,
-		raise("40003"):                                  store.ErrUnavailable,
-		raise("53100"):                                  store.ErrUnavailable,
-		raise("53300"):                                  store.ErrUnavailable,
-		raise("57P03"):                                  store.ErrUnavailable,
-		raise("58030"):                                  store.ErrUnavailable,
-		raise("XX001"):                                  store.ErrUnavailable,
-		raise("42P01"):                                  nil,
-		"SELECT 1/0":                                    nil,
-	} {
-		conn, err := db.Conn(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = conn.ExecContext(context.Background(), statement)
-		if got := store.KindOf(err); err == nil || got != want {
-			t.Errorf("%s: %v is of kind %v", statement, err, got)
-		}
-		// What was set must not stay in the pool.
-		conn.Raw(func(any) error { return driver.ErrBadConn })
-		conn.Close()
-	}
 }

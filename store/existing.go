@@ -5,9 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
+
+	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
 // ErrNoDirectory: what the database URL names is not there, or holds no directory of users.
@@ -17,64 +17,38 @@ var ErrNoDirectory = errors.New("there is no directory of users")
 // leaves nothing behind. Of a URL that names no SQLite file it returns nil: that takes a connection, which [Open] makes.
 func CheckExisting(ctx context.Context, url string) error {
 	path, isFile := strings.CutPrefix(url, sqliteScheme)
-	if !isFile || !isSQLitePath(path) {
+	if !isFile || sqlite.CheckPath(path) != nil {
 		return nil
 	}
-	return checkExistingFile(ctx, path)
+	return sqlite.CheckExisting(ctx, path, databaseSchema)
 }
 
-func checkExistingFile(ctx context.Context, path string) (err error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return existingError(err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%w: %s is not a file", ErrNoDirectory, path)
-	case info.Size() == 0:
-		return fmt.Errorf("%w: %s is empty", ErrNoDirectory, path)
+// ErrNotSQLite is a database that Backup cannot copy: Postgres has pg_dump for that.
+var ErrNotSQLite = errors.New("the database is no SQLite file")
+
+// Copied is what a backup holds.
+type Copied struct {
+	Users int64
+	Bytes int64 // the size of the file
+}
+
+// Backup copies the SQLite database at url to a new file at path, which only its owner can read, as [sqlite.Backup] does.
+//
+// The error is ErrNoDirectory if there is nothing to copy. A file that is there already is not touched; the error is then
+// fs.ErrExist. Secrets in the copy are sealed as they are in the database, so Backup needs no key. It migrates nothing.
+func Backup(ctx context.Context, url, path string) (copied Copied, err error) {
+	source, isFile := strings.CutPrefix(url, sqliteScheme)
+	if !isFile {
+		return Copied{}, fmt.Errorf("backing up: %w", ErrNotSQLite)
 	}
-	// A connection that may write reads the log of a server that was killed, and removes its own files at the end.
-	db, err := openExisting(path, "rw")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var migrated bool
-	err = whileBusy(ctx, busyTimeout, func() error {
-		return db.QueryRowContext(ctx, "SELECT count(*) = 3 FROM sqlite_schema WHERE name IN ('goose_db_version', 'users', 'roles')").Scan(&migrated)
+	copied.Bytes, err = sqlite.Backup(ctx, source, path, databaseSchema, func(ctx context.Context, copy *sql.DB) error {
+		if err := copy.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&copied.Users); err != nil {
+			return databaseError(ctx, "counting the copy's users", err)
+		}
+		return nil
 	})
-	switch {
-	case isNoSQLite(err):
-		return fmt.Errorf("%w: %s: %w", ErrNoDirectory, path, err)
-	case err != nil:
-		return databaseError(ctx, "opening "+path, err)
-	case !migrated:
-		return fmt.Errorf("%w: %s is a SQLite database of something else", ErrNoDirectory, path)
+	if err != nil {
+		return Copied{}, fmt.Errorf("backing up: %w", err)
 	}
-	return nil
-}
-
-// existingError returns what it means that the database file cannot be looked up.
-func existingError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", ErrNoDirectory, err)
-	}
-	return fmt.Errorf("database file: %w", err)
-}
-
-// checkExistingSchema returns ErrNoDirectory unless the schema that connections to Postgres begin with holds a directory.
-func checkExistingSchema(ctx context.Context, db *sql.DB) error {
-	var name string
-	var schema sql.NullString
-	var migrated bool
-	err := db.QueryRowContext(ctx, "SELECT current_database(), current_schema(), (SELECT count(*) = 3 FROM pg_tables "+
-		"WHERE schemaname = current_schema() AND tablename IN ('goose_db_version', 'users', 'roles'))").
-		Scan(&name, &schema, &migrated)
-	switch {
-	case err != nil:
-		return databaseError(ctx, "looking for the directory", err)
-	case !migrated:
-		return fmt.Errorf("%w: the schema %q of the PostgreSQL database %q holds none", ErrNoDirectory, schema.String, name)
-	}
-	return nil
+	return copied, nil
 }

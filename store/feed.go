@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/google/uuid"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // FeedScope is whose changes a reader of the feed sees: those of the customers it names by either id, or All.
@@ -18,13 +20,13 @@ type FeedScope struct {
 func (f FeedScope) tenant() int64 {
 	switch {
 	case f.All:
-		return noTenant
+		return engine.NoTenant
 	case len(f.IDs) > 0:
 		return f.IDs[0]
 	case len(f.UUIDs) > 0:
 		return int64(binary.BigEndian.Uint64(f.UUIDs[0][8:])) // #nosec G115 -- any number will do
 	}
-	return noTenant
+	return engine.NoTenant
 }
 
 // ListChanges returns up to limit changes of the scope in the order of their numbers, from the first above after, and the
@@ -32,7 +34,7 @@ func (f FeedScope) tenant() int64 {
 // the versions of each user; so a reader who always asks for what comes after the last next misses nothing and repeats
 // nothing. The order between users is not that of their commits. It only reads.
 func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
-	release, err := acquireReader(ctx, s.db.lists, scope.tenant())
+	release, err := engine.AcquireReader(ctx, s.pools.Lists, scope.tenant())
 	if err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
@@ -59,11 +61,4 @@ func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, l
 		return changes, *changes[limit-1].Number, nil
 	}
 	return changes, max(after, highest), nil
-}
-
-func databaseErrorOrNil(ctx context.Context, doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return databaseError(ctx, doing, err)
 }

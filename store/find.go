@@ -10,12 +10,17 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
+
+const findingUser = "finding user"
 
 // FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another
 // customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
-	u, err := s.loadUser(ctx, s.read, key, false)
+	u, err := s.loadUser(ctx, key)
 	if err == nil {
 		s.remember(&u)
 	}
@@ -26,7 +31,6 @@ func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 // e-mail as [FoldEmail] compares them. It is for operators, whom no customer confines. The error is ErrNotFound where it names
 // nobody, and ErrAmbiguous where it is the e-mail of several users (see [Collision]) and none of them has it byte for byte.
 func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
-	const doing = "finding user"
 	fold := FoldEmail(reference)
 	where, values := claimantsOf("email"), []any{fold, fold}
 	if id, err := strconv.ParseInt(reference, 10, 64); err == nil {
@@ -36,34 +40,50 @@ func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, erro
 	}
 	var users []User
 	if err := s.read.WithContext(ctx).Where(where, values...).Order("id").Find(&users).Error; err != nil {
-		return UserKey{}, databaseError(ctx, doing, err)
+		return UserKey{}, databaseError(ctx, findingUser, err)
 	}
 	if exact := slices.IndexFunc(users, func(u User) bool { return u.Email == reference }); exact >= 0 {
 		users = users[exact : exact+1]
 	}
 	switch len(users) {
 	case 0:
-		return UserKey{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+		return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
 	case 1:
 		return UserByID(users[0].CustomerID, users[0].ID), nil
 	}
-	return UserKey{}, fmt.Errorf("%s: %w", doing, ErrAmbiguous)
+	return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrAmbiguous)
 }
 
-// loadUser returns the user that key names. If it is held, db is a transaction, and no other writer has it until that ends.
-func (s *Store) loadUser(ctx context.Context, db *gorm.DB, key UserKey, held bool) (User, error) {
-	const doing = "finding user"
-	statement, ok := s.db.statements.findUser[findUser{key.by, held}]
+// loadUser returns the user that key names.
+func (s *Store) loadUser(ctx context.Context, key UserKey) (User, error) {
+	text, ok := findUserStatements[key.by]
 	if !ok {
-		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+		return User{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
 	}
 	var u User
-	err := s.db.queryRow(ctx, db.Statement.ConnPool, scanUser(&u), statement, key.customerID, key.value())
+	err := s.db.FindRow(ctx, scanUser(&u), engine.SQL{Text: text, Arguments: []any{key.customerID, key.value()}})
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, fmt.Errorf("%s: %w", doing, ErrNotFound)
+		return User{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
 	}
 	if err != nil {
-		return User{}, databaseError(ctx, doing, err)
+		return User{}, databaseError(ctx, findingUser, err)
+	}
+	if err := s.keys.openSecrets(&u); err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// lockUser returns the user that key names, and keeps other writers from it until tx ends.
+func (s *Store) lockUser(ctx context.Context, tx *gorm.DB, key UserKey) (User, error) {
+	column := map[keyColumn]string{keyByID: "id", keyByUUID: "uuid"}[key.by]
+	if column == "" {
+		return User{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
+	}
+	var u User
+	where := map[string]any{"customer_id": key.customerID, column: key.value()}
+	if err := take(ctx, tx.Clauses(clause.Locking{Strength: "UPDATE"}), &u, findingUser, where); err != nil {
+		return User{}, err
 	}
 	if err := s.keys.openSecrets(&u); err != nil {
 		return User{}, err

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // Origin says where a write comes from, for the history. It travels in the context of the write; see [WithOrigin].
@@ -92,18 +93,6 @@ func (c *Catalogue) creation(ctx context.Context, u *User, at time.Time) UserCha
 	return c.change(ctx, nil, u, fields, at)
 }
 
-// recordChange adds a row to the history, in the transaction of the write that it records.
-func (s *statements) recordChange(ctx context.Context, tx *gorm.DB, row UserChange) error {
-	values, err := appendRecord(nil, &row)
-	if err != nil {
-		return err
-	}
-	if _, err := exec(ctx, tx.Statement.ConnPool, s.record, values...); err != nil {
-		return databaseError(ctx, "recording the change", err)
-	}
-	return nil
-}
-
 // UserHistory returns up to limit changes of one user, by ascending version, from the first above after. The error is
 // ErrNotFound when the customer has no such user.
 func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit int) ([]UserChange, error) {
@@ -111,7 +100,7 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 	if err != nil {
 		return nil, err
 	}
-	release, err := acquireReader(ctx, s.db.lists, u.CustomerID)
+	release, err := engine.AcquireReader(ctx, s.pools.Lists, u.CustomerID)
 	if err != nil {
 		return nil, databaseError(ctx, "reading history", err)
 	}

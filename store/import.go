@@ -239,17 +239,15 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) error {
 	if i.highest > 0 {
 		// Ahead and by itself, as it may hold up whoever else adds users.
-		err := i.store.transaction(ctx, func(tx *gorm.DB) error { return i.store.db.reserveID(tx, "users", i.highest) })
+		err := i.store.transaction(ctx, func(tx *gorm.DB) error { return i.store.db.ReserveID(tx, "users", i.highest) })
 		if err != nil {
 			return databaseError(ctx, "reserving ids", err)
 		}
 	}
 	var rows []ImportRow
 	err := i.store.transaction(ctx, func(tx *gorm.DB) (err error) {
-		if keep := i.store.db.keep; keep != nil {
-			if err := keep(tx); err != nil {
-				return databaseError(ctx, "beginning to import", err)
-			}
+		if err := i.store.db.AllowIdle(tx); err != nil {
+			return databaseError(ctx, "beginning to import", err)
 		}
 		added := addedUsers{}
 		for {
@@ -313,7 +311,7 @@ func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, adde
 		err = tx.CreateInBatches(changes, insertedAtOnce).Error
 	}
 	if err == nil {
-		// As in swap: a statement that comes after the context's end is skipped and said to have succeeded.
+		// A statement that comes after the context's end is skipped and said to have succeeded.
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -333,9 +331,12 @@ func (i *Import) numberUsers(tx *gorm.DB, users []User) error {
 	if without == 0 {
 		return nil
 	}
-	ids, err := i.store.db.generateIDs(tx, "users", without)
+	ids, err := i.store.db.GenerateIDs(tx, "users", without)
 	if err != nil {
 		return err
+	}
+	if ids[without-1] > maxID {
+		return fmt.Errorf("table users has no %d ids left", without)
 	}
 	for k := range users {
 		if users[k].ID == 0 {

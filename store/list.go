@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // Query says which of a customer's users a list shows, and in which order. The zero value shows all by ascending ID, which
@@ -112,11 +114,11 @@ func Nobody() Filter { return Filter{"1 = 0", nil} }
 // that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
 	everybody := len(q.Filters) == 0 && q.Sort == SortByID
-	readers := s.db.searches
+	readers := s.pools.Searches
 	if everybody {
-		readers = s.db.lists
+		readers = s.pools.Lists
 	}
-	release, err := acquireReader(ctx, readers, customerID)
+	release, err := engine.AcquireReader(ctx, readers, customerID)
 	if err != nil {
 		return nil, 0, databaseError(ctx, "listing users", err)
 	}
@@ -176,7 +178,7 @@ func (s *Store) openAll(users []User) error {
 // long list this way holds nothing in the database between two calls, however slowly they come: what is changed in between
 // is seen as it then is, and nobody is seen twice.
 func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
-	release, err := acquireReader(ctx, s.db.lists, customerID)
+	release, err := engine.AcquireReader(ctx, s.pools.Lists, customerID)
 	if err != nil {
 		return nil, databaseError(ctx, "listing users", err)
 	}

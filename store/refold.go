@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // The folded columns of users are computed again when the database was last folded by other rules than foldRules: after the
@@ -36,8 +38,8 @@ const refoldNeeded = `(octet_length(first_name || last_name || username || email
 	OR email_fold LIKE '%` + acePrefix + `%')`
 
 // refold computes the folded columns of all users, if that was not done by the present rules yet, or again in any case.
-func (d *database) refold(ctx context.Context, again bool) error {
-	db, err := d.session(d.write)
+func refold(ctx context.Context, d engine.Database, again bool) error {
+	db, err := session(d, d.Pools().Write)
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (d *database) refold(ctx context.Context, again bool) error {
 	if current, err := foldedBy(db); err != nil || current && !again {
 		return databaseErrorOrNil(ctx, "asking by which rules names are folded", err)
 	}
-	err = d.exclusively(ctx, func() error {
+	err = d.Exclusively(ctx, "dragoman.folds", func() error {
 		// Another program may have done it meanwhile.
 		if current, err := foldedBy(db); err != nil || current && !again {
 			return err
@@ -284,15 +286,15 @@ func CollisionsIn(ctx context.Context, url string, p Patience) (all []Collision,
 		return nil, err
 	}
 	err = p.retry(ctx, func() error {
-		d, err := openDatabase(ctx, url, Observer{})
+		d, err := openDatabase(ctx, url, false, Observer{})
 		if err != nil {
 			return err
 		}
-		db, err := d.session(d.write)
+		db, err := session(d, d.Pools().Write)
 		if err == nil {
 			all, err = collisions(ctx, db.WithContext(ctx))
 		}
-		return errors.Join(err, d.close())
+		return errors.Join(err, d.Close())
 	})
 	return all, err
 }

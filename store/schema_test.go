@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"io/fs"
 	"os"
 	"path"
@@ -149,29 +148,6 @@ func TestSQLiteVersion(t *testing.T) {
 	}
 	if slices.Compare(got, []int{3, 51, 3}) < 0 {
 		t.Errorf("SQLite %s is older than 3.51.3", version)
-	}
-}
-
-func TestSQLitePragmas(t *testing.T) {
-	t.Parallel()
-	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
-	read, write := s.Pools()
-	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "100", "wal_autocheckpoint": "1000",
-	} {
-		var got string
-		if err := write.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
-			t.Errorf("%s is %s, %v, want %s", pragma, got, err, want)
-		}
-	}
-	for _, pool := range []*sql.DB{read, s.Finders()} {
-		if _, err := pool.Exec("DELETE FROM users"); err == nil {
-			t.Error("a reading connection wrote")
-		}
-		var cache string
-		if err := pool.QueryRow("PRAGMA cache_size").Scan(&cache); err != nil || cache != "-512" {
-			t.Errorf("a reading connection keeps %s, %v", cache, err)
-		}
 	}
 }
 

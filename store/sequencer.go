@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/postgres"
+	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
 const (
@@ -89,12 +92,10 @@ func (s *Store) numberSome(ctx context.Context) (numbered int64, err error) {
 		return 0, databaseErrorOrNil(ctx, "looking for changes without a number", err)
 	}
 	err = s.transaction(ctx, func(tx *gorm.DB) error {
-		if s.db.lockFeed != nil {
-			if err := s.db.lockFeed(tx); err != nil {
-				return databaseError(ctx, "waiting for the sequencer", err)
-			}
+		if err := s.db.Lock(tx, "dragoman.feed"); err != nil {
+			return databaseError(ctx, "waiting for the sequencer", err)
 		}
-		done := tx.Exec(fmt.Sprintf(numberChanges, s.db.pendingOrder), numberedAtOnce)
+		done := tx.Exec(fmt.Sprintf(numberChanges, pendingOrder[s.db.Name()]), numberedAtOnce)
 		numbered = done.RowsAffected
 		return databaseErrorOrNil(ctx, "numbering changes", done.Error)
 	})
@@ -103,6 +104,11 @@ func (s *Store) numberSome(ctx context.Context) (numbered int64, err error) {
 	}
 	return numbered, nil
 }
+
+// pendingOrder is the order in which changes get their numbers, as far as batches go, by engine: one that agrees with each user's
+// versions and that the index of those without a number has. On SQLite rows are only added, each after those that were committed
+// before it.
+var pendingOrder = map[string]string{sqlite.Name: "rowid", postgres.Name: "version, user_id"}
 
 // numberChanges takes the rows of a batch in an order that agrees with each user's versions, which an index has.
 const numberChanges = `

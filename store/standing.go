@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jellydator/ttlcache/v3"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 const (
@@ -103,7 +105,7 @@ func (s *Store) readStanding(ctx context.Context, doing string, id uuid.UUID) (s
 	found := standing{read: s.clock()}
 	var u User
 	into := []any{&u.Version, (*string)(&u.Status), &u.AccountNonExpired, &u.AccountNonLocked, &u.CredentialNonExpired}
-	err := s.db.queryRow(ctx, s.find.Statement.ConnPool, into, s.db.statements.standing, id)
+	err := s.db.FindRow(ctx, into, engine.SQL{Text: findStandingStatement, Arguments: []any{id}})
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, nil
 	}
@@ -123,6 +125,3 @@ func (s *Store) wroteStanding(u *User, changed []Field) {
 		s.standings.add(u.UUID, standing{u.Version, !u.inOrder(), now}, now)
 	}
 }
-
-// standingStatement reads what readStanding asks for.
-const standingStatement = "SELECT version, status, account_non_expired, account_non_locked, credential_non_expired FROM users WHERE uuid = ?"

@@ -17,8 +17,10 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
+	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/postgres"
 	"github.com/dragoman-id/dragoman/store/recent"
-	"github.com/dragoman-id/dragoman/store/semaphore"
+	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
 // Config is what a store needs to know.
@@ -49,9 +51,10 @@ type Config struct {
 
 // Store is an open user directory. Its methods may be called by many goroutines at once.
 type Store struct {
-	db          *database
-	read, write *gorm.DB // over db.read and db.write
-	find        *gorm.DB // over db.find
+	db          engine.Database
+	pools       engine.Pools // of db
+	read, write *gorm.DB     // over the pools of the same names
+	find        *gorm.DB
 	catalogue   *Catalogue
 	keys        *keyring
 	recent      *recent.Cache[UserKey, *User]
@@ -66,66 +69,14 @@ type Store struct {
 	committed chan struct{}
 }
 
-// database is an opened engine: everything in which the two differ.
-type database struct {
-	// On SQLite write has a single connection and read has others; on Postgres they are the same pool.
-	read, write *sql.DB
-	// find is for what takes no time: single rows by their keys, and signs of life. Nothing slow uses its connections. In memory it
-	// is the same pool as the others.
-	find      *sql.DB
-	dialector func(*sql.DB) gorm.Dialector
-	engine    string // "sqlite" or "postgres"
-	// migrate brings the schema up to date and returns the names of the migrations it applied. It may run in several
-	// processes at once.
-	migrate func(context.Context) ([]string, error)
-	// checkExisting returns ErrNoDirectory if the database holds none. Nil where that was asked before it was opened.
-	checkExisting func(context.Context) error
-	// exclusively runs fn while no other program does so with this database. What fn does is not one transaction.
-	exclusively func(ctx context.Context, fn func() error) error
-	// reserveID makes sure that a table's generated ids never reach an id that is about to be inserted.
-	reserveID func(tx *gorm.DB, table string, id int64) error
-	// generateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
-	generateIDs func(tx *gorm.DB, table string, n int) ([]int64, error)
-	statements  *statements
-	// queryRow reads the one row that one of them finds, or returns sql.ErrNoRows.
-	queryRow func(ctx context.Context, db gorm.ConnPool, into []any, statement string, arguments ...any) error
-	// finder does so on SQLite. Nil on Postgres.
-	finder *sqliteFinder
-	// lists limits how many list a customer's users by their ids, or read a history or the feed, at the same time, and searches how
-	// many list users in any other way: some of these take long, and keep only each other waiting.
-	lists, searches *semaphore.Semaphore
-	// swap replaces a user and records the change in one step, or returns errOvertaken if the user is no longer as before.
-	// Tx must be a transaction.
-	swap func(ctx context.Context, tx *gorm.DB, before, after *User, change UserChange) error
-	// groups make the same swap without a transaction around it, together with others that come at the same time.
-	groups interface {
-		swap(ctx context.Context, before, after *User, change UserChange) error
-	}
-	// lockFeed makes tx wait until it is the only one to number changes, and remain so until it ends. Nil where the engine
-	// has one writer at a time anyway.
-	lockFeed func(tx *gorm.DB) error
-	// pendingOrder is the order in which changes get their numbers, as far as batches go: one that agrees with each user's
-	// versions and that the index of those without a number has.
-	pendingOrder string
-	// lockKeys makes tx wait until it is the only one to record secret keys. Nil where lockFeed is.
-	lockKeys func(tx *gorm.DB) error
-	// release frees what is held beside the pools. Nil where there is nothing.
-	release func() error
-	// keep lets tx stand still for longer than the engine would suffer it. Nil where it does anyway.
-	keep func(tx *gorm.DB) error
-}
-
 // CheckURL returns what is wrong with a Config's URL as far as its text tells, nil if nothing. It repeats nothing of it.
 func CheckURL(url string) error {
 	path, isFile := strings.CutPrefix(url, sqliteScheme)
 	switch {
-	case isFile && !isSQLitePath(path):
-		return errSQLitePath
 	case isFile:
-		return nil
+		return sqlite.CheckPath(path)
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
-		_, err := parsePostgresURL(url)
-		return err
+		return postgres.CheckURL(url)
 	}
 	return badURL(url)
 }
@@ -155,26 +106,22 @@ func badURL(url string) error {
 
 const sqliteScheme = "sqlite:"
 
-func openDatabase(ctx context.Context, url string, o Observer) (*database, error) {
+// InMemory is the URL of a database that is its store's own, in memory, and gone when that is closed.
+const InMemory = "memory:"
+
+// openDatabase opens the database at url. Existing refuses, with ErrNoDirectory, to create one.
+func openDatabase(ctx context.Context, url string, existing bool, o Observer) (engine.Database, error) {
+	options := engine.Options{Schema: databaseSchema, Existing: existing, Observe: o.Statement}
 	if path, ok := strings.CutPrefix(url, sqliteScheme); ok {
-		return openSQLite(ctx, path, o)
+		return sqlite.Open(ctx, path, options)
 	}
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return openPostgres(ctx, url, o)
+		return postgres.Open(ctx, url, options)
 	}
 	if url == InMemory {
-		return openMemory(ctx, o)
+		return sqlite.OpenMemory(ctx, options)
 	}
 	return nil, badURL(url)
-}
-
-func (d *database) close() error {
-	var released error
-	if d.release != nil {
-		released = d.release()
-	}
-	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it. To close a pool again does nothing.
-	return errors.Join(released, d.find.Close(), d.read.Close(), d.write.Close())
 }
 
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
@@ -186,22 +133,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	var s *Store
 	err = c.Patience.retry(ctx, func() error {
-		if c.Existing {
-			if err := CheckExisting(ctx, c.URL); err != nil {
-				return err
-			}
-		}
-		d, err := openDatabase(ctx, c.URL, c.Observer)
+		d, err := openDatabase(ctx, c.URL, c.Existing, c.Observer)
 		if err != nil {
 			return err
 		}
-		if c.Existing && d.checkExisting != nil {
-			if err := d.checkExisting(ctx); err != nil {
-				return errors.Join(err, d.close())
-			}
-		}
 		if s, err = newStore(ctx, d, keys, c); err != nil {
-			return errors.Join(err, d.close())
+			return errors.Join(err, d.Close())
 		}
 		return nil
 	})
@@ -211,29 +148,29 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store, error) {
+func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (*Store, error) {
 	now := c.Now
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
+	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	if _, err := d.migrate(ctx); err != nil {
+	if _, err := d.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.refold(ctx, false); err != nil {
+	if err := refold(ctx, d, false); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.write, err = d.session(d.write); err != nil {
+	if s.write, err = session(d, s.pools.Write); err != nil {
 		return nil, err
 	}
-	if s.read, err = d.session(d.read); err != nil {
+	if s.read, err = session(d, s.pools.Read); err != nil {
 		return nil, err
 	}
-	if s.find, err = d.session(d.find); err != nil {
+	if s.find, err = session(d, s.pools.Find); err != nil {
 		return nil, err
 	}
 	if err := s.checkKeys(ctx); err != nil {
@@ -252,8 +189,9 @@ func newStore(ctx context.Context, d *database, keys *keyring, c Config) (*Store
 	return s, nil
 }
 
-func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
-	return gorm.Open(d.dialector(pool), &gorm.Config{
+// session returns a gorm.DB over a pool of the database.
+func session(d engine.Database, pool *sql.DB) (*gorm.DB, error) {
+	return gorm.Open(d.Dialector(pool), &gorm.Config{
 		Logger:         logger.Discard, // it would log values
 		TranslateError: true,
 		// Statements are single, or in a transaction that this package began.
@@ -270,16 +208,16 @@ func (d *database) session(pool *sql.DB) (*gorm.DB, error) {
 // older version may have written some by its own rules.
 func Migrate(ctx context.Context, url string, p Patience) (applied []string, err error) {
 	err = p.retry(ctx, func() error {
-		d, err := openDatabase(ctx, url, Observer{})
+		d, err := openDatabase(ctx, url, false, Observer{})
 		if err != nil {
 			return err
 		}
-		now, err := d.migrate(ctx)
+		now, err := d.Migrate(ctx)
 		applied = append(applied, now...)
 		if err == nil {
-			err = d.refold(ctx, true)
+			err = refold(ctx, d, true)
 		}
-		return errors.Join(err, d.close())
+		return errors.Join(err, d.Close())
 	})
 	if err != nil {
 		return applied, fmt.Errorf("migrating: %w", err)
@@ -290,7 +228,7 @@ func Migrate(ctx context.Context, url string, p Patience) (applied []string, err
 // Close waits for running statements and closes the database. The store cannot be used afterwards.
 func (s *Store) Close() error {
 	s.recent.Close()
-	if err := s.db.close(); err != nil {
+	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing store: %w", err)
 	}
 	return nil
@@ -312,7 +250,7 @@ func (s *Store) Catalogue() *Catalogue { return s.catalogue }
 // returned as it is. The error is an ErrUnavailable when too many transactions wait already.
 func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	defer s.transactions.Add(-1)
-	if s.transactions.Add(1) > maxQueued {
+	if s.transactions.Add(1) > engine.MaxQueued {
 		return fmt.Errorf("waiting for other writers: %w: the queue is full", ErrUnavailable)
 	}
 	var failed error

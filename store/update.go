@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // Change says what to do to a user, and on whose behalf.
@@ -47,29 +49,29 @@ const maxAttempts = 4
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
-	by := updating{db: s.read, recent: s.remembered(key)}
+	by := means{db: s.read, cached: s.remembered(key)}
 	for attempt := 0; attempt < maxAttempts; {
 		after, changed, err = s.attempt(ctx, by, key, c)
 		if err == nil {
 			return after, changed, nil
 		}
-		if errors.Is(err, errNotSure) {
-			by.recent = nil
+		if errors.Is(err, errMayBeStale) {
+			by.cached = nil
 			continue
 		}
 		why, again := retryReason(err)
 		if !again {
 			return User{}, nil, err
 		}
-		if by.recent != nil && why == RetryOvertaken && !errors.Is(err, errNameFree) {
+		if by.cached != nil && why == RetryOvertaken && !errors.Is(err, errNameFree) {
 			// The cached user was stale, which says nothing about other writers.
-			s.forget(by.recent)
+			s.forget(by.cached)
 			s.observer.retry(ctx, RetryOutdated)
-			by.recent = nil
+			by.cached = nil
 			continue
 		}
 		s.observer.retry(ctx, why)
-		by.recent, by.held = nil, true
+		by.cached, by.locked = nil, true
 		attempt++
 	}
 	s.observer.retry(ctx, RetryGivenUp)
@@ -80,7 +82,7 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 // writes nothing. What others write in between, an e-mail that they take or an administrator whom they deactivate, may
 // still have the change refused.
 func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
-	before, err := s.loadUser(ctx, s.read, key, false)
+	before, err := s.loadUser(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 // the database refuses the write, or that other writers are always first.
 func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error {
 	for range maxAttempts {
-		_, _, err := s.attempt(ctx, updating{held: true, rehearsed: true}, key, c)
+		_, _, err := s.attempt(ctx, means{locked: true, rehearsal: true}, key, c)
 		if errors.Is(err, errRehearsed) {
 			return nil
 		}
@@ -118,11 +120,11 @@ func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error
 var errRehearsed = errors.New("the update was rehearsed")
 
 // attempt is one attempt to update a user, within a transaction if the user is to be held.
-func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change) (after User, changed []Field, err error) {
-	if by.held {
+func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (after User, changed []Field, err error) {
+	if by.locked {
 		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
-			after, changed, err = s.updateUser(ctx, updating{db: tx, held: true}, key, c)
-			if err == nil && by.rehearsed {
+			after, changed, err = s.updateUser(ctx, means{db: tx, locked: true}, key, c)
+			if err == nil && by.rehearsal {
 				err = errRehearsed
 			}
 			return err
@@ -142,28 +144,28 @@ func (s *Store) attempt(ctx context.Context, by updating, key UserKey, c Change)
 	return after, changed, err
 }
 
-// errOvertaken: another writer was first; what was decided no longer holds, and nothing was written.
-var errOvertaken = errors.New("overtaken by another writer")
+// errConflicting: the stored user is no longer the one that the update started from. Nothing was written.
+var errConflicting = errors.New("another writer was first")
 
-// errNameFree: the database refused a name as another user's, and by now nobody has it. The next attempt sees what is there.
-var errNameFree = fmt.Errorf("%w: a name was taken and no longer is", errOvertaken)
+// errNameFree: the database refused a name as another user's, and by now no user has it.
+var errNameFree = fmt.Errorf("%w: a name was taken and no longer is", errConflicting)
 
-// errMustHold: whether this write may take place can only be told while the user and the customer are held.
-var errMustHold = errors.New("the user must be held")
+// errMustLock: whether this write is allowed can only be decided while the user and the customer are locked.
+var errMustLock = errors.New("the user must be locked")
 
-// errNotSure: the user was not read but remembered, and only a write could have told whether it is still the same.
-var errNotSure = errors.New("the user may be another by now")
+// errMayBeStale: the user came from the cache, and only a write would find out whether it is stale.
+var errMayBeStale = errors.New("the cached user may be stale")
 
-// updating is the means of one attempt. If it is held, db is a transaction in which all of it takes place while the user is
-// held; else db only reads, and the attempt hopes that nobody else comes.
-type updating struct {
-	db   *gorm.DB
-	held bool
-	// rehearsed rolls the transaction back; the error is then errRehearsed.
-	rehearsed bool
-	// recent is the user as it lately was. Nil means that it must be read. To go by it is safe as long as the attempt ends in a
-	// write, which finds out if the user is another by now; whatever else comes of it is errNotSure.
-	recent *User
+// means is how one attempt goes about it. If it is locked, db is a transaction that locks the user before anything else; else db
+// only reads, and the write fails with errConflicting if another writer was first.
+type means struct {
+	db     *gorm.DB
+	locked bool
+	// rehearsal rolls the transaction back; the error is then errRehearsed.
+	rehearsal bool
+	// cached is the user as it was lately. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
+	// write, which fails if the user is stale; any other end is errMayBeStale.
+	cached *User
 }
 
 // duplicate: the database refused a user because a unique value of it is another's.
@@ -193,8 +195,8 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 }
 
 // updateUser is one attempt.
-func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Change) (User, []Field, error) {
-	before, err := s.present(ctx, by, key)
+func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change) (User, []Field, error) {
+	before, err := s.before(ctx, by, key)
 	if err != nil {
 		return User{}, nil, err
 	}
@@ -208,8 +210,8 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	// What an older program, or a newer one with more roles, stored is not held against an edit that leaves it alone.
 	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
 	if refused != nil || len(invalid) > 0 {
-		if by.recent != nil {
-			return User{}, nil, errNotSure
+		if by.cached != nil {
+			return User{}, nil, errMayBeStale
 		}
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
@@ -229,8 +231,8 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	}
 	changed := Diff(&before, &after)
 	if len(changed) == 0 {
-		if by.recent != nil {
-			return User{}, nil, errNotSure
+		if by.cached != nil {
+			return User{}, nil, errMayBeStale
 		}
 		return before, nil, nil
 	}
@@ -241,7 +243,7 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 		// The clocks of two servers differ, but a user's history does not go back in time.
 		after.UpdatedAt = before.UpdatedAt
 	}
-	err = s.swap(ctx, by, &before, &after, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
+	err = s.replaceUser(ctx, by, &before, &after, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		err = &duplicate{after, followed, err}
 	}
@@ -251,30 +253,59 @@ func (s *Store) updateUser(ctx context.Context, by updating, key UserKey, c Chan
 	return after, changed, nil
 }
 
-// present returns the user as it is, or lately was.
-func (s *Store) present(ctx context.Context, by updating, key UserKey) (User, error) {
-	if by.recent != nil {
-		return *by.recent, nil
+// before returns the user that an attempt starts from.
+func (s *Store) before(ctx context.Context, by means, key UserKey) (User, error) {
+	switch {
+	case by.cached != nil:
+		return *by.cached, nil
+	case by.locked:
+		return s.lockUser(ctx, by.db, key)
 	}
-	return s.loadUser(ctx, by.db, key, by.held)
+	return s.loadUser(ctx, key)
 }
 
-// swap replaces before by after and records the change, if before is still what is stored; else it returns errOvertaken.
-func (s *Store) swap(ctx context.Context, by updating, before, after *User, change UserChange) error {
-	if by.held {
-		return s.db.swap(ctx, by.db, before, after, change)
+// replaceUser replaces before by after and records the change, if before is still what is stored; else it returns errConflicting.
+func (s *Store) replaceUser(ctx context.Context, by means, before, after *User, change UserChange) error {
+	step, err := updateStep(before, after, &change)
+	if err != nil {
+		return err
 	}
-	err := s.db.groups.swap(ctx, before, after, change)
-	if err == nil {
+	var changed int64
+	if by.locked {
+		changed, err = runIn(by.db, step)
+	} else if changed, err = s.db.Run(ctx, step); err == nil {
 		s.wakeSequencer()
 	}
-	return err
+	switch {
+	case err != nil:
+		return databaseError(ctx, "updating user", err)
+	case changed == 0:
+		return errConflicting
+	}
+	return nil
+}
+
+// runIn runs a step in a transaction, as [engine.Database.Run] does in one of its own.
+func runIn(tx *gorm.DB, step engine.Step) (changed int64, err error) {
+	for i, statement := range step.Statements {
+		done := tx.Exec(statement.Text, statement.Arguments...)
+		if done.Error != nil {
+			return 0, done.Error
+		}
+		if i > 0 {
+			continue
+		}
+		if changed = done.RowsAffected; changed == 0 {
+			return 0, nil
+		}
+	}
+	return changed, nil
 }
 
 // mayResign refuses to let a customer's last administrator go.
-func (s *Store) mayResign(ctx context.Context, by updating, before, after *User) error {
-	if !by.held {
-		return errMustHold
+func (s *Store) mayResign(ctx context.Context, by means, before, after *User) error {
+	if !by.locked {
+		return errMustLock
 	}
 	if err := holdCustomer(ctx, by.db, before.CustomerID); err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
 // Patience is for a database that is not there yet. The zero value has none: a first failure is the last.
@@ -28,10 +30,10 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 		err := open()
 		left := time.Until(end)
 		switch {
-		case err != nil && lacksPrivilege(err):
+		case err != nil && postgres.LacksPrivilege(err):
 			return fmt.Errorf("%w; the role of --database (DRAGOMAN_DATABASE) must own the tables to migrate them, and needs SELECT, INSERT, UPDATE "+
 				"and DELETE on them and USAGE, SELECT and UPDATE on their sequences to serve", err)
-		case err != nil && isReadOnly(err):
+		case err != nil && postgres.IsReadOnly(err):
 			return fmt.Errorf("%w; the server only reads: name the one that takes writes in --database (DRAGOMAN_DATABASE)", err)
 		case err == nil, !mayPass(err):
 			return err
@@ -53,5 +55,5 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 // mayPass reports whether a database that cannot be opened now may be there by itself later: not if it is there and does not
 // want us.
 func mayPass(err error) bool {
-	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !refusedForGood(err)
+	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !postgres.RefusedForGood(err)
 }

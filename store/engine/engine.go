@@ -1,0 +1,101 @@
+// Package engine says what a model needs of a database, and holds what is the same for every database: the errors' kinds, the
+// queue that collects jobs into batches, readers' semaphores, migrations, and what an observer sees.
+//
+// [Database] is implemented by packages sqlite and postgres. Neither they nor this package know the model: its tables come as a
+// [Schema], its statements as [SQL].
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+
+	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/semaphore"
+)
+
+// Database is an open database. Its methods may be called by several goroutines at once. Statements have a question mark for each
+// parameter.
+type Database interface {
+	// Name is the engine's, "sqlite" or "postgres".
+	Name() string
+	// Dialector is gorm's for a pool of the database.
+	Dialector(pool *sql.DB) gorm.Dialector
+	// Pools are the pools of connections.
+	Pools() Pools
+	// PoolStates returns the state of each pool. Waits for a slot among the readers of a pool count as waits for its connections.
+	PoolStates() []PoolState
+
+	// FindRow reads into the one row that a query finds, or returns sql.ErrNoRows. It is for queries by a key, which take no time:
+	// those that come at the same time may share a round trip.
+	FindRow(ctx context.Context, into []any, query SQL) error
+	// Run runs a step and returns how many rows its first statement changed. Steps that come at the same time may share a
+	// transaction; each is still all or nothing by itself. The error is gorm.ErrDuplicatedKey where a unique value is taken; if it is
+	// ErrUnavailable, or ctx has ended, the step may have been committed or not.
+	Run(ctx context.Context, s Step) (changed int64, err error)
+
+	// Migrate brings the schema up to date and returns the names of the migrations that it applied. Several processes may do so at
+	// once.
+	Migrate(ctx context.Context) (applied []string, err error)
+	// Exclusively runs fn, which is no single transaction, while no other process does so under the same name.
+	Exclusively(ctx context.Context, name string, fn func() error) error
+	// Lock makes tx wait until no other transaction has the lock of this name, and keeps it until tx ends.
+	Lock(tx *gorm.DB, name string) error
+	// ReserveID makes sure that the generated ids of a table never reach id, which is about to be inserted.
+	ReserveID(tx *gorm.DB, table string, id int64) error
+	// GenerateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
+	GenerateIDs(tx *gorm.DB, table string, n int) ([]int64, error)
+	// AllowIdle lets tx pause between two statements for as long as it likes.
+	AllowIdle(tx *gorm.DB) error
+
+	// Close closes all pools.
+	Close() error
+}
+
+// Pools are the pools of a database. Some may be the same.
+type Pools struct {
+	Read, Write *sql.DB
+	// Find is for queries that take no time, by a key. Nothing slow uses its connections.
+	Find *sql.DB
+	// Lists and Searches limit the queries over Read: those that page through rows by their key, and all others, of which some
+	// take long and keep only each other waiting.
+	Lists, Searches *semaphore.Semaphore
+}
+
+// SQL is a statement with a question mark for each of its arguments, and none elsewhere.
+type SQL struct {
+	Text      string
+	Arguments []any
+}
+
+// Step is a list of statements that are run as one: all of them or none.
+type Step struct {
+	// Statements begin with one that changes one row or none, an UPDATE. Those after it are run only if it changed one. Each of
+	// those has the form INSERT INTO table (columns) SELECT ?, ?, ..., with no FROM.
+	Statements []SQL
+	// Key is the same for steps that change the same row. Batches run their steps by ascending keys, so that two of them do not
+	// deadlock.
+	Key int64
+	// Alone says that the step may fail for a value that must be unique, and is better not in a batch with others.
+	Alone bool
+}
+
+// Options are what a database is opened with.
+type Options struct {
+	Schema Schema
+	// Existing refuses, with Schema.Absent, to create a database, and to open one without Schema.Tables.
+	Existing bool
+	// Observe is called with each statement that has ended. Nil observes nothing, and costs nothing.
+	Observe func(context.Context, Statement)
+}
+
+// Schema is what a model keeps in a database.
+type Schema struct {
+	// Migrations has a directory of SQL files for each engine, by its name.
+	Migrations fs.FS
+	// Tables are some of the schema's, by which a database that has it is recognized.
+	Tables []string
+	// Absent is the error for a database without them.
+	Absent error
+}

@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// discreetConnector makes the errors of connecting say nothing of the URL but hosts, ports and the database's name. Those of pgx
+// (5.12) name the user, and Postgres's own messages name the user and the parameters, in the server's language.
+type discreetConnector struct{ driver.Connector }
+
+// Connect is for database/sql.
+func (c discreetConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	var refused *pgconn.ConnectError
+	if errors.As(err, &refused) {
+		return nil, &connectError{refused}
+	}
+	return conn, err
+}
+
+// connectError is a pgconn.ConnectError with another text.
+type connectError struct{ err *pgconn.ConnectError }
+
+// Unwrap returns pgx's error.
+func (e *connectError) Unwrap() error { return e.err }
+
+// Error gives one line: each attempt once.
+func (e *connectError) Error() string {
+	var texts []string
+	for _, attempt := range connectAttempts(e.err) {
+		if text := attemptText(attempt); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	name := ""
+	if e.err.Config.Database != "" {
+		name = "database " + e.err.Config.Database + ": "
+	}
+	return name + strings.Join(texts, "; ")
+}
+
+// connectAttempts returns the errors of the attempts at one connection, which pgx joins.
+func connectAttempts(e *pgconn.ConnectError) []error {
+	for err := error(e); err != nil; err = errors.Unwrap(err) {
+		if all, ok := err.(interface{ Unwrap() []error }); ok {
+			return all.Unwrap()
+		}
+	}
+	return []error{errors.Unwrap(e)}
+}
+
+// attemptText is the text of one attempt, with the address if the cause does not tell it.
+func attemptText(err error) string {
+	var lookup *net.DNSError
+	var network *net.OpError
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &lookup):
+		return lookup.Error()
+	case errors.As(err, &refused):
+		// What comes before the cause is the address and the host's name.
+		address, _, _ := strings.Cut(err.Error(), ": ")
+		return address + ": " + refusalText(refused)
+	case errors.As(err, &network) && network.Op == "dial":
+		return network.Error()
+	}
+	text := err.Error()
+	if strings.Contains(text, "require_auth") || strings.Contains(text, "method requirement") { // which pgx repeats
+		address, _, _ := strings.Cut(text, ": ")
+		return address + ": the server does not authenticate as the parameter require_auth of the URL wants it"
+	}
+	text = strings.ReplaceAll(text, "\n", " ")
+	if reached(err) == turnedAway { // by pgx, which does not want what the server offers
+		text += ": see sslmode and the other parameters of the URL in --database (DRAGOMAN_DATABASE)"
+	}
+	return text
+}
+
+// refusalText is what an error of Postgres's means that came before the connection was there.
+func refusalText(e *pgconn.PgError) string {
+	what := "the server refuses the connection of --database (DRAGOMAN_DATABASE)"
+	switch {
+	case e.Code == "28P01":
+		what = "the server refuses the user or the password of --database (DRAGOMAN_DATABASE)"
+	case strings.HasPrefix(e.Code, "28"):
+		what = "the server refuses the user of --database (DRAGOMAN_DATABASE), or has no line for this host, user, database and encryption in its pg_hba.conf"
+	case e.Code == "3D000":
+		what = "there is no database of this name: create it, or name another in --database (DRAGOMAN_DATABASE)"
+	case e.Code == "42501":
+		what = "the user of --database (DRAGOMAN_DATABASE) may not connect to this database"
+	case e.Code == "42704", e.Code == "22023", e.Code == "0A000", e.Code == "42602", e.Code == "22P02", e.Code == "55P02":
+		what = "the server does not take a parameter of the URL in --database (DRAGOMAN_DATABASE), its name or its value"
+	case e.Code == "08P01":
+		what = "the pooler or server does not take the connection: its parameters, its user, or its database"
+	case e.Code == "53300":
+		what = "the server has too many connections"
+	case strings.HasPrefix(e.Code, "57"):
+		what = "the server is starting up or shutting down"
+	}
+	for _, name := range shownParameters {
+		if strings.Contains(e.Message, name) {
+			what += ", here " + name
+			break
+		}
+	}
+	return fmt.Sprintf("%s (%s)", what, e.Code)
+}
+
+// shownParameters are those that an error names if the server does: their names are no secret whoever wrote them.
+var shownParameters = []string{
+	"search_path", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
+	"default_transaction_isolation", "default_transaction_read_only", "client_encoding", "standard_conforming_strings",
+	"extra_float_digits", "application_name", "target_session_attrs", "work_mem", "DateStyle", "TimeZone", "timezone", "options",
+}

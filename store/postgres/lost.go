@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+// A connection may end at any time: an administrator or a failover ends it, or something on the way drops it. What was not sent yet goes
+// on over another connection, as often as necessary until its context ends. A query outside a transaction does so even if it was sent,
+// but not for ever, as it may be the query itself that ends connections. A database that takes no connections is not waited for.
+
+// endedByAdministrator is the code with which a server ends a connection: pg_terminate_backend, or a shutdown.
+const endedByAdministrator = "57P01"
+
+// lost reports whether a connection ended before it had answered.
+func lost(err error) bool {
+	var connect *pgconn.ConnectError
+	var network *net.OpError
+	switch {
+	case isEnded(err):
+		return true
+	case errors.As(err, &connect):
+		return false
+	case errors.As(err, &network):
+		return !network.Timeout()
+	}
+	return unsent(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// unsent reports whether a connection ended before anything was sent over it.
+func unsent(err error) bool { return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) }
+
+func isEnded(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == endedByAdministrator
+}
+
+// maxSent is how often what may have been sent is tried: all connections of the pools may be lost at once.
+const maxSent = maxConns + 1
+
+// whileLost calls try until its error is not one that again reports, or ctx ends.
+func whileLost(ctx context.Context, again func(error) bool, try func() error) error {
+	sent := 0
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := try()
+		if err == nil || !again(err) {
+			return err
+		}
+		if !unsent(err) {
+			sent++
+		}
+		if sent == maxSent {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// gormPool is a pool for gorm that begins transactions, and sends queries outside of them, over another connection where the first is
+// lost.
+type gormPool struct{ *sql.DB }
+
+var _ gorm.TxBeginner = gormPool{}
+
+// BeginTx is sql.DB's.
+func (p gormPool) BeginTx(ctx context.Context, options *sql.TxOptions) (tx *sql.Tx, err error) {
+	err = whileLost(ctx, lost, func() (err error) {
+		tx, err = p.DB.BeginTx(ctx, options)
+		return err
+	})
+	return tx, err
+}
+
+// QueryContext is sql.DB's, for queries that write nothing.
+func (p gormPool) QueryContext(ctx context.Context, query string, arguments ...any) (rows *sql.Rows, err error) {
+	err = whileLost(ctx, lost, func() (err error) {
+		rows, err = p.DB.QueryContext(ctx, query, arguments...)
+		return err
+	})
+	return rows, err
+}

@@ -1,0 +1,186 @@
+// Package postgres keeps a model in PostgreSQL: it connects, behind a pooler too, refuses servers that it cannot use, migrates the schema,
+// and sends in batches the statements that come at the same time.
+//
+// It knows no table of the model: these come as an [engine.Schema], and statements as [engine.SQL].
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// Name is the engine's.
+const Name = "postgres"
+
+// maxConns is how many connections a database opens at most: well below the server's default of 100, and more than a
+// server of that size runs at once. maxFinders of them only read single rows by their keys, so that neither lists nor
+// writers that wait for a lock keep anybody from being admitted or read: one for each batch of queries, and one for signs of life.
+// Lists and searches have maxLists each, which leaves some of the rest to writers.
+const (
+	maxConns   = 16
+	maxFinders = maxBatches + 1
+	maxLists   = 4
+)
+
+// Database is an open PostgreSQL database. It implements [engine.Database].
+type Database struct {
+	schema        engine.Schema
+	pools         engine.Pools
+	reporter      engine.Reporter
+	reads, writes engine.Queue[*statement]
+	texts         texts
+}
+
+// Open connects to the database at url. The errors of a URL repeat nothing of it but hosts, ports and the database's name.
+func Open(ctx context.Context, url string, o engine.Options) (*Database, error) {
+	config, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	d := &Database{schema: o.Schema, reporter: engine.Reporter{
+		Observe: o.Observe, Kind: Kind, IsDuplicate: func(err error) bool { return errors.Is(translate(err), gorm.ErrDuplicatedKey) },
+	}}
+	if d.reporter.Observed() {
+		config.Tracer = tracer{d.reporter}
+	}
+	sessions := &sessions{modeChosen: choosesMode(url)}
+	pool := func(n int) *sql.DB {
+		db := sql.OpenDB(discreetConnector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
+			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead))})
+		db.SetMaxOpenConns(n)
+		db.SetMaxIdleConns(n)
+		db.SetConnMaxIdleTime(5 * time.Minute)
+		return db
+	}
+	db := pool(maxConns - maxFinders)
+	d.pools = engine.Pools{Read: db, Write: db, Find: pool(maxFinders), Lists: engine.NewReaders(maxLists), Searches: engine.NewReaders(maxLists)}
+	d.reads = engine.Queue[*statement]{Jobs: "readers", Run: d.read, MaxBatch: maxReads, MaxRunning: maxBatches, StallAfter: stallAfter}
+	d.writes = engine.Queue[*statement]{Jobs: "writers", Run: d.write, MaxBatch: maxWrites, MaxRunning: maxBatches, StallAfter: stallAfter}
+	if err := d.check(ctx, config, sessions, o.Existing); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// check returns an error unless the database can be used.
+func (d *Database) check(ctx context.Context, config *pgx.ConnConfig, s *sessions, existing bool) error {
+	for _, p := range []*sql.DB{d.pools.Write, d.pools.Find} {
+		if err := p.PingContext(ctx); err != nil {
+			return wrap(ctx, "connecting", err)
+		}
+	}
+	if s.pooled.Load() {
+		mode := pgx.QueryExecModeCacheDescribe
+		if s.modeChosen {
+			mode = config.DefaultQueryExecMode
+		}
+		if err := checkPooler(ctx, d.pools.Write, mode); err != nil {
+			return err
+		}
+	}
+	if existing {
+		return d.checkExisting(ctx)
+	}
+	return nil
+}
+
+// checkExisting returns the schema's Absent unless the schema that connections begin with holds its tables.
+func (d *Database) checkExisting(ctx context.Context) error {
+	var name string
+	var schema sql.NullString
+	var found int
+	err := d.pools.Write.QueryRowContext(ctx, "SELECT current_database(), current_schema(), "+
+		"(SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ANY ($1))", d.schema.Tables).
+		Scan(&name, &schema, &found)
+	switch {
+	case err != nil:
+		return wrap(ctx, "looking for the schema", err)
+	case found != len(d.schema.Tables):
+		return fmt.Errorf("%w: the schema %q of the PostgreSQL database %q holds none", d.schema.Absent, schema.String, name)
+	}
+	return nil
+}
+
+// Name returns Name.
+func (d *Database) Name() string { return Name }
+
+// Dialector returns gorm's for one of the database's pools.
+func (d *Database) Dialector(pool *sql.DB) gorm.Dialector {
+	return postgres.New(postgres.Config{Conn: gormPool{pool}})
+}
+
+// Pools returns the pools. One both reads and writes.
+func (d *Database) Pools() engine.Pools { return d.pools }
+
+// PoolStates returns the state of each pool.
+func (d *Database) PoolStates() []engine.PoolState {
+	return []engine.PoolState{
+		engine.StateOf("read_write", d.pools.Write, d.pools.Lists, d.pools.Searches),
+		engine.StateOf("find", d.pools.Find),
+	}
+}
+
+// Lock takes an advisory lock of this schema's own.
+func (d *Database) Lock(tx *gorm.DB, name string) error {
+	return tx.Exec("SELECT pg_advisory_xact_lock(hashtext(?), hashtext(current_schema()))", name).Error
+}
+
+// AllowIdle switches idle_in_transaction_session_timeout off for tx.
+func (d *Database) AllowIdle(tx *gorm.DB) error {
+	return tx.Exec("SET LOCAL idle_in_transaction_session_timeout = 0").Error
+}
+
+// Close closes the connections.
+func (d *Database) Close() error { return errors.Join(d.pools.Find.Close(), d.pools.Write.Close()) }
+
+// ReserveID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity
+// column.
+//
+// To move a sequence is no transactional thing: if another id were generated, or another move made, between reading and
+// writing it, that would be taken back, and the id generated a second time. So it is done under a lock that keeps other
+// inserts out. A sequence that is already past id needs none of it.
+func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
+	sequence := table + "_id_seq"
+	behind := func() (behind bool, err error) {
+		err = tx.Raw("SELECT last_value < ? OR NOT is_called FROM "+sequence, id).Row().Scan(&behind)
+		return behind, err
+	}
+	if b, err := behind(); err != nil || !b {
+		return err
+	}
+	if err := tx.Exec("LOCK TABLE " + table + " IN SHARE ROW EXCLUSIVE MODE").Error; err != nil {
+		return err
+	}
+	if b, err := behind(); err != nil || !b {
+		return err
+	}
+	return tx.Exec("SELECT setval('"+sequence+"', ?)", id).Error
+}
+
+// GenerateIDs takes ids from the sequence of table's ids.
+func (d *Database) GenerateIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
+	rows, err := tx.Raw("SELECT nextval('"+table+"_id_seq') FROM generate_series(1, ?)", n).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ids := make([]int64, 0, n)
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}

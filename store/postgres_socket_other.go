@@ -1,9 +1,0 @@
-//go:build !unix
-
-package store
-
-import "github.com/jackc/pgx/v5/pgconn"
-
-func watchSocket(*pgconn.PgConn) {}
-
-func hasNews(*pgconn.PgConn) bool { return false }

@@ -1,0 +1,137 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// maxBatch is how many steps one transaction takes at most.
+const maxBatch = 256
+
+// step is a step in the queue, and how many rows its first statement changed.
+type step struct {
+	engine.Step
+	changed int64
+}
+
+// Run runs a step in one transaction with others that come at the same time, and so with one wait for the disk. It returns when the
+// transaction is committed. One that fails takes no other with it.
+//
+// A step is not interrupted once it has begun, since SQLite would then undo the whole transaction: it is for statements that take no
+// time.
+func (d *Database) Run(ctx context.Context, s engine.Step) (changed int64, err error) {
+	job := &step{Step: s}
+	if err := d.queue.Do(ctx, job); err != nil {
+		return 0, err // a batch may still write to the job
+	}
+	return job.changed, nil
+}
+
+var (
+	// errBatchLost: SQLite undid the transaction of a whole batch, as when the disk is full.
+	errBatchLost = errors.New("the transaction was undone")
+	// errOneByOne: a step failed after it had changed something, which can only be undone with all that the others of its batch did.
+	errOneByOne = errors.New("the batch's steps need transactions of their own")
+)
+
+// commit runs a batch in one transaction, and its steps again in one each if that is needed.
+func (d *Database) commit(batch []*engine.Job[*step]) {
+	var claimed []*engine.Job[*step]
+	// Another process may keep the transaction from beginning for seconds, for which nobody may want to wait.
+	ctx, done := engine.BatchContext(batch)
+	defer done()
+	err := d.transaction(ctx, func(tx transaction) error {
+		claimed = engine.Claim(batch)
+		return tx.runAll(claimed)
+	})
+	if errors.Is(err, errOneByOne) {
+		for _, j := range claimed {
+			j.Err = d.transaction(context.WithoutCancel(j.Context), func(tx transaction) error { return tx.run(j) })
+		}
+		return
+	}
+	for _, j := range batch {
+		if j.Err == nil {
+			j.Err = err
+		}
+	}
+}
+
+// transaction runs fn in a transaction, which is committed if fn returns nil. When ctx ends before it has begun it does not
+// begin; after that it is not interrupted. The transaction is the driver's, as one of database/sql would be undone when ctx ends.
+func (d *Database) transaction(ctx context.Context, fn func(transaction) error) error {
+	conn, err := d.pools.Write.Conn(ctx)
+	if err != nil {
+		return wrap(ctx, "waiting for the writing connection", err)
+	}
+	var failed error
+	tx := transaction{conn: conn}
+	var open driver.Tx
+	err = conn.Raw(func(c any) (err error) {
+		tx.file = c.(*fileConn)
+		open, err = tx.file.BeginTx(ctx, driver.TxOptions{})
+		return err
+	})
+	if err == nil {
+		failed = fn(tx)
+		err = conn.Raw(func(any) error {
+			if failed != nil {
+				return open.Rollback()
+			}
+			return open.Commit()
+		})
+	}
+	if err = errors.Join(err, conn.Close()); failed != nil || err == nil {
+		return failed
+	}
+	return wrap(ctx, "running the transaction", err)
+}
+
+// transaction is one of the writing connection.
+type transaction struct {
+	conn *sql.Conn
+	file *fileConn
+}
+
+// runAll runs steps. The error of one is its own, unless the transaction is lost with it or has to be undone: most steps fail
+// without having changed anything, as a statement that fails changes nothing.
+func (tx transaction) runAll(steps []*engine.Job[*step]) error {
+	for _, j := range steps {
+		err := tx.run(j)
+		switch {
+		case err == nil:
+			continue
+		case len(steps) == 1:
+			return err
+		case tx.file.transactionLost():
+			return fmt.Errorf("writing: %w: %w: %w", engine.ErrUnavailable, errBatchLost, err)
+		case j.Work.changed > 0:
+			return errOneByOne
+		}
+		j.Err = err
+	}
+	return nil
+}
+
+// run runs the statements of a step, those after the first if it changed a row.
+func (tx transaction) run(j *engine.Job[*step]) error {
+	ctx := context.WithoutCancel(j.Context)
+	for i, s := range j.Work.Statements {
+		result, err := tx.conn.ExecContext(ctx, s.Text, s.Arguments...)
+		if err != nil {
+			return wrap(ctx, "writing", translate(err))
+		}
+		if i > 0 {
+			continue
+		}
+		if j.Work.changed, err = result.RowsAffected(); err != nil || j.Work.changed == 0 {
+			return err
+		}
+	}
+	return nil
+}

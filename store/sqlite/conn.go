@@ -1,0 +1,257 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// driverConn is what a connection of the driver has to do. What else it can is ours: see fileConn.
+type driverConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+}
+
+// fileConn is a connection that is given up when its file is no longer the one at the path. It keeps what it has prepared, and
+// reports each statement: database/sql knows no other way to see one to its end, and SQLite does its work while
+// the rows are read.
+type fileConn struct {
+	file     *file
+	driver   driverConn
+	begin    string // how its transactions begin
+	opened   os.FileInfo
+	handle   uintptr // SQLite's own
+	prepared preparedStatements
+	broken   bool // a transaction of it did not end well
+}
+
+// ResetSession is for database/sql, which calls it before each use but the first.
+func (c *fileConn) ResetSession(context.Context) error {
+	if c.broken {
+		return driver.ErrBadConn
+	}
+	if c.file.moved(c.opened) != nil {
+		c.file.closeIdle()
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// IsValid is for database/sql, which asks after each use.
+func (c *fileConn) IsValid() bool { return !c.broken }
+
+// Close closes the connection. SQLite leaves the log alone when the file is not at its path any more; whatever was
+// committed into it is then checkpointed by the last one here, so that the log cannot be taken for the next file's.
+func (c *fileConn) Close() error {
+	f := c.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	if f.conns == 1 && f.moved(c.opened) != nil {
+		_, err = c.exec(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)", nil)
+	}
+	f.conns--
+	return errors.Join(err, c.prepared.close(), c.driver.Close())
+}
+
+// Begin is for database/sql, which does not call it.
+func (c *fileConn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// BeginTx begins a transaction, for which another process may have to release the database.
+func (c *fileConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	began := time.Now()
+	// All that it may wait for is another process, and that wait heeds ctx by itself.
+	_, err := c.run(ctx, c.begin, nil)
+	c.report(ctx, "BEGIN", began, err)
+	if err != nil {
+		return nil, err
+	}
+	return &fileTx{c, context.WithoutCancel(ctx)}, nil
+}
+
+// Prepare is for database/sql, which does not call it.
+func (c *fileConn) Prepare(text string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), text)
+}
+
+// PrepareContext has nothing to do: what is executed is prepared, and stays so.
+func (c *fileConn) PrepareContext(_ context.Context, text string) (driver.Stmt, error) {
+	return &fileStmt{c, text}, nil
+}
+
+// ExecContext runs a statement, for which another process may have to release the database.
+func (c *fileConn) ExecContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
+	began := time.Now()
+	result, err := c.exec(ctx, text, values)
+	c.report(ctx, text, began, err)
+	return result, err
+}
+
+// QueryContext runs a query, for which another process may have to release the database.
+func (c *fileConn) QueryContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Rows, error) {
+	began := time.Now()
+	rows, err := c.query(ctx, text, values)
+	if err != nil {
+		c.report(ctx, text, began, err)
+		return nil, err
+	}
+	rows.ended = func(err error) { c.report(ctx, text, began, err) }
+	return rows, nil
+}
+
+// exec runs a statement that the observer does not see, and interrupts it when ctx ends.
+func (c *fileConn) exec(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
+	defer c.interruptAtEnd(ctx)()
+	return c.run(ctx, text, values)
+}
+
+// run is exec for a statement that need not be interrupted.
+func (c *fileConn) run(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
+	s, err := c.prepare(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	var result driver.Result
+	err = c.file.whileBusy(ctx, func() (err error) {
+		// The driver's own way to interrupt is a goroutine a statement.
+		result, err = s.ExecContext(context.WithoutCancel(ctx), values)
+		return err
+	})
+	return result, cmp.Or(err, s.release())
+}
+
+func (c *fileConn) query(ctx context.Context, text string, values []driver.NamedValue) (*fileRows, error) {
+	s, err := c.prepare(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	r := &fileRows{statement: s, keep: c.interruptAtEnd(ctx)}
+	err = c.file.whileBusy(ctx, func() (err error) {
+		rows, err := s.QueryContext(context.WithoutCancel(ctx), values)
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if r.driverRows, ok = rows.(driverRows); !ok {
+			return errors.Join(errAnotherDriver, rows.Close())
+		}
+		return nil
+	})
+	if err != nil {
+		r.keep()
+		return nil, cmp.Or(err, s.release())
+	}
+	return r, nil
+}
+
+// prepare returns the statement with this text, which its caller releases. Another process may have to let the schema be read.
+func (c *fileConn) prepare(ctx context.Context, text string) (s *preparedStatement, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	err = c.file.whileBusy(ctx, func() (err error) {
+		s, err = c.prepared.take(c.driver, text)
+		return err
+	})
+	return s, err
+}
+
+func (c *fileConn) report(ctx context.Context, text string, began time.Time, err error) {
+	c.file.reporter.Report(ctx, text, began, err)
+}
+
+// whileBusy is [whileBusy] for as long as the file's connections wait.
+func (f *file) whileBusy(ctx context.Context, statement func() error) error {
+	return whileBusy(ctx, f.patience, statement)
+}
+
+// whileBusy runs statement again while another process holds the database, for at most limit. SQLite waits by itself, but
+// neither the end of a context nor an interrupt ends that, so that the wait is made of pieces.
+func whileBusy(ctx context.Context, limit time.Duration, statement func() error) error {
+	err := statement()
+	if err == nil {
+		return nil
+	}
+	for end := time.Now().Add(limit); ; err = statement() {
+		if !errors.Is(OwnKind(err), engine.ErrBusy) || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// fileTx is a transaction.
+type fileTx struct {
+	conn *fileConn
+	ctx  context.Context // of its beginning, as its end has none of its own
+}
+
+// Commit also makes sure that it was the file at the path that it was committed to. After an error a transaction of
+// SQLite's may still be open; the connection is not used again.
+func (t *fileTx) Commit() error {
+	if err := t.conn.file.moved(t.conn.opened); err != nil {
+		return errors.Join(err, t.Rollback())
+	}
+	if err := t.end("COMMIT"); err != nil {
+		return err
+	}
+	return t.conn.file.moved(t.conn.opened)
+}
+
+// Rollback fails where SQLite has rolled back by itself, as on a full disk, and where it was interrupted.
+func (t *fileTx) Rollback() error { return t.end("ROLLBACK") }
+
+func (t *fileTx) end(text string) error {
+	_, err := t.conn.ExecContext(t.ctx, text, nil)
+	if err != nil {
+		t.conn.broken = true
+	}
+	return err
+}
+
+// fileStmt is what database/sql takes for a prepared statement.
+type fileStmt struct {
+	conn *fileConn
+	text string
+}
+
+// Close has nothing to do.
+func (s *fileStmt) Close() error { return nil }
+
+// NumInput leaves it to the driver to count the values.
+func (s *fileStmt) NumInput() int { return -1 }
+
+// Exec is for database/sql, which does not call it.
+func (s *fileStmt) Exec(values []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), named(values))
+}
+
+// Query is for database/sql, which does not call it.
+func (s *fileStmt) Query(values []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), named(values))
+}
+
+// ExecContext is fileConn's.
+func (s *fileStmt) ExecContext(ctx context.Context, values []driver.NamedValue) (driver.Result, error) {
+	return s.conn.ExecContext(ctx, s.text, values)
+}
+
+// QueryContext is fileConn's.
+func (s *fileStmt) QueryContext(ctx context.Context, values []driver.NamedValue) (driver.Rows, error) {
+	return s.conn.QueryContext(ctx, s.text, values)
+}
+
+// named gives values to a driver.
+func named(values []driver.Value) []driver.NamedValue {
+	all := make([]driver.NamedValue, len(values))
+	for i, v := range values {
+		all[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return all
+}

@@ -1,0 +1,87 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/libtnb/sqlite"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// readWrite is the mode of a connection to a file that must be there: one that SQLite made would be an empty database in the
+// place of a lost one.
+const readWrite = "rw"
+
+// dsn is a file: URI, because in the driver's plain form a path ends at its first question mark. The mode is SQLite's.
+func dsn(path, mode string, pragmas ...string) string {
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
+	q["_pragma"] = append(q["_pragma"], pragmas...)
+	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}
+	return file.String()
+}
+
+// creating serializes createPrivate: to close a file drops all locks that this process holds on it, SQLite's included, so
+// nothing here may open a database between its creation and the close.
+var creating sync.Mutex
+
+// createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here
+// because SQLite's own would follow the umask; it gives the files of its log the database's.
+func createPrivate(path string) error {
+	creating.Lock()
+	defer creating.Unlock()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // #nosec G304 -- the operator names the file
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// lock waits for an exclusive lock that ends with unlock, or with the process. goose has none for SQLite, and no
+// lock of the database itself can be held while goose begins transactions of its own. The lock file is a database too:
+// SQLite's locks are the ones at hand that work on every system and die with their process. It stays, as removing it
+// would let two wait for different files of one name.
+func lock(ctx context.Context, path string) (unlock func() error, err error) {
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(sqlite.DriverName, dsn(path, readWrite)+"&_txlock=exclusive")
+	if err != nil {
+		return nil, err
+	}
+	for {
+		tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return func() error { return errors.Join(tx.Rollback(), db.Close()) }, nil
+		}
+		// The driver does not stop waiting when the context ends, so the wait is cut into pieces.
+		if ctx.Err() == nil && errors.Is(OwnKind(err), engine.ErrBusy) {
+			continue
+		}
+		return nil, errors.Join(wrap(ctx, "locking", err), db.Close())
+	}
+}
+
+// openExisting opens a database file that is there; mode is SQLite's, rw or ro.
+func openExisting(path, mode string) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(sqlite.DriverName, dsn(path, mode))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}

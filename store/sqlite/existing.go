@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// CheckExisting returns schema.Absent unless the file at path is a database that holds the schema. It changes nothing and leaves
+// nothing behind.
+func CheckExisting(ctx context.Context, path string, schema engine.Schema) (err error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return statError(err, schema)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s is not a file", schema.Absent, path)
+	case info.Size() == 0:
+		return fmt.Errorf("%w: %s is empty", schema.Absent, path)
+	}
+	// A connection that may write reads the log of a server that was killed, and removes its own files at the end.
+	db, err := openExisting(path, readWrite)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	query, arguments := "SELECT count(*) FROM sqlite_schema WHERE name IN (?"+strings.Repeat(", ?", len(schema.Tables)-1)+")", []any(nil)
+	for _, table := range schema.Tables {
+		arguments = append(arguments, table)
+	}
+	var found int
+	err = whileBusy(ctx, busyTimeout, func() error { return db.QueryRowContext(ctx, query, arguments...).Scan(&found) })
+	switch {
+	case isNoDatabase(err):
+		return fmt.Errorf("%w: %s: %w", schema.Absent, path, err)
+	case err != nil:
+		return wrap(ctx, "opening "+path, err)
+	case found != len(schema.Tables):
+		return fmt.Errorf("%w: %s is a SQLite database of something else", schema.Absent, path)
+	}
+	return nil
+}
+
+// statError returns what it means that the database file cannot be looked up.
+func statError(err error, schema engine.Schema) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", schema.Absent, err)
+	}
+	return fmt.Errorf("database file: %w", err)
+}

@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// driverRows is what a query's rows of the driver can do.
+type driverRows interface {
+	driver.Rows
+	ColumnTypeDatabaseTypeName(index int) string
+	ColumnTypeLength(index int) (length int64, ok bool)
+	ColumnTypeNullable(index int) (nullable, ok bool)
+	ColumnTypePrecisionScale(index int) (precision, scale int64, ok bool)
+	ColumnTypeScanType(index int) reflect.Type
+}
+
+// fileRows are the rows of a query, which ends when they are closed.
+type fileRows struct {
+	driverRows
+	statement *preparedStatement
+	keep      func()      // takes the interrupt back
+	ended     func(error) // is told once how the query ended
+	err       error       // the one that the rows ended with early
+	closed    bool
+}
+
+// Next is for database/sql.
+func (r *fileRows) Next(values []driver.Value) error {
+	err := r.driverRows.Next(values)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return err
+}
+
+// Close is for database/sql.
+func (r *fileRows) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.keep()
+	err := errors.Join(r.driverRows.Close(), r.statement.release())
+	if r.err == nil {
+		r.err = err
+	}
+	r.ended(r.err)
+	return err
+}
+
+// interruptAtEnd interrupts what the connection does when the context ends, until it is told to keep it. An interrupt that has
+// begun is waited for, so that it does not hit a later statement.
+//
+// The driver heeds the context only until a query's first row is there: a slow query would go on to its end, whoever has gone.
+func (c *fileConn) interruptAtEnd(ctx context.Context) (keep func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		tls := libc.NewTLS()
+		defer tls.Close()
+		sqlite3.Xsqlite3_interrupt(tls, c.handle)
+	})
+	return func() {
+		if !stop() {
+			<-interrupted
+		}
+	}
+}
+
+// transactionLost reports whether SQLite has undone the connection's transaction by itself.
+func (c *fileConn) transactionLost() bool {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	return sqlite3.Xsqlite3_get_autocommit(tls, c.handle) != 0
+}
+
+// handleOf gives SQLite's own handle of a connection of modernc.org/sqlite's (1.60), which keeps it to itself; 0 if it is not
+// where it was.
+func handleOf(conn driver.Conn) uintptr {
+	v := reflect.ValueOf(conn)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return 0
+	}
+	handle := v.Elem().FieldByName("db")
+	if !handle.IsValid() || handle.Kind() != reflect.Uintptr {
+		return 0
+	}
+	return uintptr(handle.Uint())
+}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package store
-
-import "syscall"
-
-// boundUnacknowledged leaves it to the system how long the other end may leave something unacknowledged.
-func boundUnacknowledged(string, string, syscall.RawConn) error { return nil }
