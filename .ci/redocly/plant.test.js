@@ -41,7 +41,7 @@ const faults = {
 async function lint(checkout, name) {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [join(here, "node_modules/@redocly/cli/bin/cli.js"), "lint", name, "--format=json", "--max-problems=1000"],
+    [join(here, "node_modules/@redocly/cli/bin/cli.js"), "lint", name === "directory" ? name : `../../gen/documents/${name}.yaml`, "--format=json", "--max-problems=1000"],
     { cwd: join(checkout, ".ci/redocly") },
   ).catch((failed) => failed);
   return JSON.parse(stdout).problems.map(({ ruleId }) => ruleId);
