@@ -10,8 +10,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/tracing"
 )
 
-// watchFlags are what those want who look after the server.
-type watchFlags struct {
+// adminFlags configure the admin listener and the log.
+type adminFlags struct {
 	AdminListen string   `placeholder:"HOST:PORT" help:"The address of the admin listener, which serves /metrics, /livez, /readyz and /log-level, such as 127.0.0.1:9090. It has no authentication, so only operators may be able to reach it. Without it there are no metrics."`
 	AdminHost   []string `placeholder:"NAME" help:"A host name that the admin listener, and a mock's /mock/reset, accept besides localhost and the address itself, such as metrics.example.com; repeat it for several. Requests for other names are rejected, which protects against DNS rebinding."`
 	AdminPprof  bool     `help:"Serve Go's profiles under /debug/pprof/ of the admin listener."`
@@ -19,11 +19,11 @@ type watchFlags struct {
 	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The minimum level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
 }
 
-// standardError is where the log goes.
-var standardError = newHeldLines(os.Stderr)
+// standardError is the log's destination.
+var standardError = newBufferedLines(os.Stderr)
 
-// logger gives the log, and its level, which can be changed.
-func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
+// logger returns the log and its level, which may be changed while the server runs.
+func (f *adminFlags) logger() (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
 		level.Set(slog.LevelInfo)
@@ -33,17 +33,17 @@ func (f *watchFlags) logger() (*slog.Logger, *slog.LevelVar) {
 	if f.LogFormat == "json" {
 		handler = slog.NewJSONHandler(standardError, options)
 	}
-	return slog.New(promptly{handler, standardError}), level
+	return slog.New(flushWarnings{handler, standardError}), level
 }
 
-func (f *watchFlags) admin(level *slog.LevelVar) server.Admin {
+func (f *adminFlags) admin(level *slog.LevelVar) server.Admin {
 	return server.Admin{Listen: f.AdminListen, Hosts: f.AdminHost, Profiles: f.AdminPprof, Level: level}
 }
 
-// flushTimeout is how long the last traces may take when the program ends.
+// flushTimeout limits how long the program sends its last traces when it ends.
 const flushTimeout = 5 * time.Second
 
-// flush sends what is traced and not sent yet. That it cannot be sent is no failure of the program's.
+// flush sends the spans that are not sent yet. A failure is logged and does not fail the command.
 func flush(t *tracing.Tracing, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()

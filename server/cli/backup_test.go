@@ -61,7 +61,7 @@ func TestRestoreSQLite(t *testing.T) {
 	}
 }
 
-func TestBackupSaysWhatItCannot(t *testing.T) {
+func TestBackupErrors(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"taken.db": "mine"})
 	for _, c := range []struct {

@@ -199,9 +199,9 @@ func (d *deployment) patch(ctx context.Context, c *http.Client, path, name strin
 
 const patchOfGrace = "/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users/0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
-// TestRollingRestartLosesNoRequest restarts one server after the other behind the balancer of docker-compose.yml, each as soon
+// TestRollingRestart restarts one server after the other behind the balancer of docker-compose.yml, each as soon
 // as the other says that it is ready, while clients write.
-func TestRollingRestartLosesNoRequest(t *testing.T) {
+func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, "DRAGOMAN_RATE_LIMIT_ADDRESS=100000", "DRAGOMAN_RATE_LIMIT_ADDRESS_BURST=100000",
 		"DRAGOMAN_RATE_LIMIT_PRINCIPAL=100000", "DRAGOMAN_RATE_LIMIT_PRINCIPAL_BURST=100000")
@@ -244,8 +244,8 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 	}
 }
 
-// TestServersCountWhomTheBalancerSpeaksFor: one client that asks too much does not take the others' share.
-func TestServersCountWhomTheBalancerSpeaksFor(t *testing.T) {
+// TestBalancerClientAddress: one client that asks too much does not take the others' share.
+func TestBalancerClientAddress(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, "DRAGOMAN_RATE_LIMIT_ADDRESS=0.001", "DRAGOMAN_RATE_LIMIT_ADDRESS_BURST=3")
 	first, second := client(t, "127.0.0.2"), client(t, "127.0.0.3")

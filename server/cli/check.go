@@ -65,19 +65,19 @@ func (*checkCommand) Help() string {
 
 const formatText = "text"
 
-// errBroken: the exit status is that of an answer, not of a fault.
+// errBroken makes the exit status 1, which says that a law is broken.
 var errBroken = errors.New("the server does not keep every law")
 
-// uncheckable is an error that leaves open whether the laws hold.
+// uncheckable is an error that prevents checking the laws.
 type uncheckable struct{ error }
 
-// ExitCode is the exit status.
+// ExitCode returns the exit status.
 func (uncheckable) ExitCode() int { return 2 }
 
-// Unwrap returns what was in the way.
+// Unwrap returns the cause.
 func (u uncheckable) Unwrap() error { return u.error }
 
-// Run checks the server and reports.
+// Run checks the server and writes the reports.
 func (c *checkCommand) Run(ctx context.Context) error {
 	if c.List {
 		return c.list()
@@ -114,7 +114,7 @@ func (c *checkCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// checkFiles finds out before the run whether its reports can be written, and leaves no file behind.
+// checkFiles returns an error if a report cannot be written to its file. It creates no file.
 func (c *checkCommand) checkFiles() error {
 	for _, file := range []string{c.Output, c.JSON, c.JUnit} {
 		if file == "" {
@@ -136,7 +136,8 @@ func (c *checkCommand) checkFiles() error {
 	return nil
 }
 
-// open gives where text is printed to, law by law, and what to do when all is printed. Other formats are written whole.
+// open returns the writer of the text report, which is printed law by law, and a function that finishes it. Reports in other formats
+// are written at the end.
 func (c *checkCommand) open() (out *os.File, finish func() error, err error) {
 	if c.Output == "" || c.Format != formatText {
 		return os.Stdout, func() error { return nil }, nil
@@ -147,7 +148,7 @@ func (c *checkCommand) open() (out *os.File, finish func() error, err error) {
 	return out, out.Close, nil
 }
 
-// write prints the report, and writes it wherever else it is wanted.
+// write prints the report and writes it to the files of --json and --junit.
 func (c *checkCommand) write(text conformance.Text, report conformance.Report) error {
 	formats := map[string]func(io.Writer) error{"json": report.WriteJSON, "junit": report.WriteJUnit}
 	var err error
@@ -175,7 +176,7 @@ func writeTo(file string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// colours tells whether to write in colours: to a terminal, unless NO_COLOR (no-color.org) or a dumb one says otherwise.
+// colours reports whether f takes colours: it is a terminal, TERM is not dumb, and NO_COLOR (no-color.org) is not set.
 func colours(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
@@ -251,7 +252,7 @@ func (c *checkCommand) config() (config conformance.Config, err error) {
 	return config, err
 }
 
-// missing names all that a run needs and was not given.
+// missing returns an error that lists the required flags that are not set.
 func (c *checkCommand) missing() error {
 	var names, flags []string
 	for _, needed := range []struct{ name, flag, value string }{
@@ -274,7 +275,7 @@ func (c *checkCommand) missing() error {
 		strings.Join(names, ", "), strings.Join(flags, ", "))
 }
 
-// allOr gives names as what they name; one of them may be "all".
+// allOr converts names to values; the name "all" stands for all of them.
 func allOr[T ~string](names []string, all []T) []T {
 	var chosen []T
 	for _, name := range names {
@@ -286,7 +287,7 @@ func allOr[T ~string](names []string, all []T) []T {
 	return chosen
 }
 
-// secretOrFile gives a secret that was given as it is, or in a file.
+// secretOrFile returns a secret, from its flag or from a file.
 func secretOrFile(secret, file string) (string, error) {
 	if file == "" || secret != "" {
 		return secret, nil
@@ -301,7 +302,7 @@ func secretOrFile(secret, file string) (string, error) {
 	return secret, nil
 }
 
-// transport gives one that keeps a connection for each writer, and trusts a further authority.
+// transport returns a transport that keeps a connection for each writer and also trusts the authority of caCert.
 func transport(caCert string, writers int) (http.RoundTripper, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = writers

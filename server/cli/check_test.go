@@ -93,8 +93,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckOfTheMock is what the guide has for a CI: the mock keeps every law there is.
-func TestCheckOfTheMock(t *testing.T) {
+// TestCheckMock is what the guide has for a CI: the mock keeps every law there is.
+func TestCheckMock(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	token := func(customer string) string {

@@ -35,8 +35,8 @@ type commandLine struct {
 	Version    versionCommand    `cmd:"" help:"Print the version, the commit and its date."`
 }
 
-// Main runs the command that os.Args names and exits with a status other than 0 if it fails. The arguments are what the linker was
-// told of the build; what is empty is taken from the information that Go itself put into the program.
+// Main runs the command that os.Args names and exits with a status other than 0 if it fails. The arguments describe the build, as the
+// linker was given them; empty ones are taken from the build information that Go embeds.
 func Main(version, commit, date string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -55,14 +55,14 @@ func Main(version, commit, date string) {
 	k.FatalIfErrorf(err)
 }
 
-// newParser returns the parser of the command line, which takes from variables and files what a command line leaves out.
+// newParser returns the parser of the command line. Flags that the command line lacks are read from variables and files.
 func newParser(c *commandLine, options ...kong.Option) (*kong.Kong, error) {
 	all := []kong.Option{
 		kong.Name("dragoman"),
 		kong.Vars{"dialects": strings.Join(checkableNames(), " or ")},
 		kong.Description("A user directory that speaks several vendors' APIs.\n\n" +
-			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. A file named by --config has those of " +
-			"'dragoman serve'. 'dragoman config' prints what it all comes to. Start with 'dragoman serve --dev'."),
+			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. A file named by --config sets the flags of " +
+			"'dragoman serve'. 'dragoman config' prints the resulting configuration. Start with 'dragoman serve --dev'."),
 	}
 	all = append(all, settings.New("serve").Options()...)
 	return kong.New(c, append(all, options...)...)

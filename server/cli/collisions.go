@@ -19,7 +19,7 @@ func (*collisionsCommand) Help() string {
 		"then run 'dragoman migrate'.\n\n" + exitStatuses
 }
 
-// Run lists them.
+// Run prints the collisions.
 func (c *collisionsCommand) Run(ctx context.Context) error {
 	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
 	if err != nil {
@@ -29,11 +29,11 @@ func (c *collisionsCommand) Run(ctx context.Context) error {
 		fmt.Println("no two users have the same username or e-mail")
 		return nil
 	}
-	return tellCollisions(os.Stdout, collisions)
+	return printCollisions(os.Stdout, collisions)
 }
 
-// tellCollisions writes a line for each user, and an empty one between groups.
-func tellCollisions(w io.Writer, collisions []store.Collision) error {
+// printCollisions prints a line for each user, and an empty line between groups.
+func printCollisions(w io.Writer, collisions []store.Collision) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, c := range collisions {
 		if i > 0 {

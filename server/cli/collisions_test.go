@@ -9,9 +9,9 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// TestCollisionsAreListed checks what 'dragoman collisions', 'dragoman migrate' and the log of 'dragoman serve' say of two users whose
+// TestCollisions checks what 'dragoman collisions', 'dragoman migrate' and the log of 'dragoman serve' say of two users whose
 // e-mails an older version stored as different ones.
-func TestCollisionsAreListed(t *testing.T) {
+func TestCollisions(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {
 		s := storetest.Open(t, database)

@@ -27,11 +27,11 @@ func (*configCommand) Help() string {
 		"Exit status: 0 the configuration is valid, 80 it is not, and standard error lists the reasons."
 }
 
-// Run prints the configuration, and fails with what is wrong with it.
+// Run prints the configuration, and returns an error if it is invalid.
 func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 	effective := r.Settings(k)
 	if c.Dev {
-		c.tellMadeUp(effective)
+		c.describeGenerated(effective)
 	}
 	if err := printSettings(os.Stdout, c.Format, effective); err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
@@ -41,9 +41,9 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 		return err
 	}
 	if c.Dev {
-		// The keys themselves are made by the server that needs them.
+		// The server generates the keys when it starts.
 		standIn := func() (string, error) { return base64.StdEncoding.EncodeToString(make([]byte, 32)), nil }
-		if err := c.makeUp(standIn, standIn); err != nil {
+		if err := c.generateKeys(standIn, standIn); err != nil {
 			return err
 		}
 	}
@@ -51,8 +51,8 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 	return err
 }
 
-// tellMadeUp says of the keys that --dev makes where they are kept.
-func (c *configCommand) tellMadeUp(effective []settings.Setting) {
+// describeGenerated sets the source of the keys that --dev generates.
+func (c *configCommand) describeGenerated(effective []settings.Setting) {
 	for i, s := range effective {
 		if s.Name == "secret-key" && c.SecretKey == "" || s.Name == "jwt-secret" && !c.hasTokenKey() {
 			effective[i].From = "--dev (" + dev.Directory + "/" + s.Name + ")"
@@ -60,7 +60,7 @@ func (c *configCommand) tellMadeUp(effective []settings.Setting) {
 	}
 }
 
-// printSettings writes settings for people, or as one object for programs.
+// printSettings prints settings as a table, or as one object in JSON or YAML.
 func printSettings(w io.Writer, format string, effective []settings.Setting) error {
 	byName := map[string]settings.Setting{}
 	for _, s := range effective {
@@ -84,7 +84,7 @@ func printSettings(w io.Writer, format string, effective []settings.Setting) err
 	return columns.Flush()
 }
 
-// readable writes a setting's value for people.
+// readable formats a value for the table.
 func readable(value any) string {
 	switch v := value.(type) {
 	case nil:

@@ -41,8 +41,8 @@ func effective(t *testing.T, dir string, variables []string, args ...string) map
 	return all
 }
 
-// TestFlagsBeatVariablesBeatTheFile takes away one source of a value after the other.
-func TestFlagsBeatVariablesBeatTheFile(t *testing.T) {
+// TestPrecedence takes away one source of a value after the other.
+func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{
 		"c.yaml": "audience: of the file\nissuer: of the file\ndatabase: sqlite:file.db\n", "database": "sqlite:secret.db\n",
@@ -68,8 +68,8 @@ func TestFlagsBeatVariablesBeatTheFile(t *testing.T) {
 	check("database", "sqlite:dragoman.db", "default", goodKeys)
 }
 
-// TestEveryCommandReadsSecretsFromFiles: of files as containers give them, with a line break at the end.
-func TestEveryCommandReadsSecretsFromFiles(t *testing.T) {
+// TestSecretFiles: of files as containers give them, with a line break at the end.
+func TestSecretFiles(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{
 		"key": keyOfNow + "\n", "old": keyOfBefore + "\n" + keyOfNow + "\n", "jwt": secretOfTokens + "\r\n", "database": "sqlite:users.db",
@@ -98,8 +98,8 @@ func TestEveryCommandReadsSecretsFromFiles(t *testing.T) {
 
 const usesFile = "--config=c.yaml"
 
-// TestImpossibleConfigurationsAreRefused: by serve and by config alike, with all that is wrong and nothing else.
-func TestImpossibleConfigurationsAreRefused(t *testing.T) {
+// TestInvalidConfigurations: by serve and by config alike, with all that is wrong and nothing else.
+func TestInvalidConfigurations(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"some.file": "some text\n", "empty.file": ""})
 	const noTokenKey = "no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"
@@ -178,8 +178,8 @@ func change(variables, changes []string) []string {
 	return changed
 }
 
-// TestConfigHasThreeFormats: people's is in the order of the flags, and says no more and no less than the others.
-func TestConfigHasThreeFormats(t *testing.T) {
+// TestConfigFormats: people's is in the order of the flags, and says no more and no less than the others.
+func TestConfigFormats(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "trusted-proxy: [10.0.0.0/8, fd00::/8]\nrate-limit-principal: 0.5\n"})
 	variables := slices.Concat(goodKeys, []string{"DRAGOMAN_DATABASE=postgres://u:" + secretOfDSN + "@h/d"})
@@ -212,8 +212,8 @@ func TestConfigHasThreeFormats(t *testing.T) {
 	}
 }
 
-// TestConfigMasksADatabaseThatIsNone: what is refused is printed nonetheless, for whoever is to mend it.
-func TestConfigMasksADatabaseThatIsNone(t *testing.T) {
+// TestConfigMasksInvalidURL: what is refused is printed nonetheless, for whoever is to mend it.
+func TestConfigMasksInvalidURL(t *testing.T) {
 	t.Parallel()
 	for _, database := range []string{"host=h user=u password=" + secretOfDSN, "postgres:u:" + secretOfDSN + "@h/d", "mysql://u:" + secretOfDSN + "@h/d"} {
 		status, out, said := configured(t, t.TempDir(), slices.Concat(goodKeys, []string{"DRAGOMAN_DATABASE=" + database}), "", "config")
@@ -223,8 +223,8 @@ func TestConfigMasksADatabaseThatIsNone(t *testing.T) {
 	}
 }
 
-// TestConfigOfDevMakesNothing: it tells of the keys, and leaves it to serve to make them.
-func TestConfigOfDevMakesNothing(t *testing.T) {
+// TestConfigDevCreatesNothing: it tells of the keys, and leaves it to serve to make them.
+func TestConfigDevCreatesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	all := effective(t, dir, nil, "--dev")
@@ -239,8 +239,8 @@ func TestConfigOfDevMakesNothing(t *testing.T) {
 	}
 }
 
-// TestConfigOfMockNeedsNoKeys: no more than the mock does.
-func TestConfigOfMockNeedsNoKeys(t *testing.T) {
+// TestConfigMock: no more than the mock does.
+func TestConfigMock(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "mock-seed: 7\n"})
 	if s := effective(t, dir, nil, "--mock", usesFile)["mock-seed"]; s.Value != 7.0 || s.From != "c.yaml:1" {
@@ -251,8 +251,8 @@ func TestConfigOfMockNeedsNoKeys(t *testing.T) {
 	}
 }
 
-// TestHelpNeedsNoConfiguration: who has a mistake in it must be able to ask.
-func TestHelpNeedsNoConfiguration(t *testing.T) {
+// TestHelp: who has a mistake in it must be able to ask.
+func TestHelp(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "nonsense"})
 	status, out, said := configured(t, dir, []string{"DRAGOMAN_CONFIG=c.yaml", "DRAGOMAN_NONSENSE=1"}, "", "serve", "--help")
@@ -277,8 +277,8 @@ func serveFlags(t *testing.T) []*kong.Flag {
 	return nil
 }
 
-// TestSecretsAreTagged: without the tag a secret is shown.
-func TestSecretsAreTagged(t *testing.T) {
+// TestSecretTags: without the tag a secret is shown.
+func TestSecretTags(t *testing.T) {
 	t.Parallel()
 	for _, flag := range serveFlags(t) {
 		sounds := slices.ContainsFunc([]string{"secret", "password", "token", "key", "database", "dsn"}, func(word string) bool { return strings.Contains(flag.Name, word) })

@@ -59,7 +59,7 @@ func (c *customerAddCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// parseCompany reads ID=NAME, or else takes all of it for a name.
+// parseCompany parses ID=NAME; text of another form is the name.
 func parseCompany(text string) *store.Company {
 	if number, name, found := strings.Cut(text, "="); found {
 		if id, err := strconv.ParseInt(number, 10, 64); err == nil && id > 0 {

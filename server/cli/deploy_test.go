@@ -53,7 +53,7 @@ func variables(s types.ServiceConfig) map[string]string {
 	return all
 }
 
-func TestEveryContainerIsHardenedAndBounded(t *testing.T) {
+func TestContainersHardened(t *testing.T) {
 	t.Parallel()
 	project := compose(t)
 	for name, s := range project.Services {
@@ -90,8 +90,8 @@ func TestEveryContainerIsHardenedAndBounded(t *testing.T) {
 // numbers.
 var pinned = regexp.MustCompile(`^(scratch|\S+@sha256:[0-9a-f]{64}|postgres:\d+\.\d+-[a-z]+[\d.]*|[a-z/]+:\d+\.\d+\.\d+-[a-z]+[\d.]*)$`)
 
-// TestImagesArePinned: no tag that moves, such as postgres:17, latest or 3.2-alpine.
-func TestImagesArePinned(t *testing.T) {
+// TestImagesPinned: no tag that moves, such as postgres:17, latest or 3.2-alpine.
+func TestImagesPinned(t *testing.T) {
 	t.Parallel()
 	for _, moving := range []string{"postgres", "postgres:17", "postgres:latest", "haproxy:3.2-alpine", "golang:1.26", "golang:1.26-bookworm", "golang:1.26.8"} {
 		if pinned.MatchString(moving) {
@@ -121,8 +121,8 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
-// TestComposeSaysWhyWithoutTLS: an operator who copies the file elsewhere must know.
-func TestComposeSaysWhyWithoutTLS(t *testing.T) {
+// TestComposeExplainsPlaintext: an operator who copies the file elsewhere must know.
+func TestComposeExplainsPlaintext(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(root + "docker-compose.yml")
 	if err != nil {
@@ -133,7 +133,7 @@ func TestComposeSaysWhyWithoutTLS(t *testing.T) {
 	}
 }
 
-func TestTwoReplicasAreAlike(t *testing.T) {
+func TestReplicasAlike(t *testing.T) {
 	t.Parallel()
 	servers := replicas(compose(t))
 	if len(servers) != 2 {
@@ -149,8 +149,8 @@ func TestTwoReplicasAreAlike(t *testing.T) {
 	}
 }
 
-// TestSecretsAreFiles: of a folder that git and docker ignore, and no variable holds one.
-func TestSecretsAreFiles(t *testing.T) {
+// TestComposeSecrets: of a folder that git and docker ignore, and no variable holds one.
+func TestComposeSecrets(t *testing.T) {
 	t.Parallel()
 	project := compose(t)
 	named := map[string]bool{}
@@ -185,8 +185,8 @@ func TestSecretsAreFiles(t *testing.T) {
 	}
 }
 
-// TestComposeConfiguresTheServer: with the variables of docker-compose.yml and secrets as its head says.
-func TestComposeConfiguresTheServer(t *testing.T) {
+// TestComposeConfiguration: with the variables of docker-compose.yml and secrets as its head says.
+func TestComposeConfiguration(t *testing.T) {
 	t.Parallel()
 	head, err := os.ReadFile(root + "docker-compose.yml")
 	if err != nil {
@@ -267,8 +267,8 @@ func readBalancer(t *testing.T, project *types.Project) balancer {
 	return b
 }
 
-// TestBalancerKnowsTheReplicas: where they are, how they say that they are about to stop, and that they give it the time.
-func TestBalancerKnowsTheReplicas(t *testing.T) {
+// TestBalancerConfiguration: where they are, how they say that they are about to stop, and that they give it the time.
+func TestBalancerConfiguration(t *testing.T) {
 	t.Parallel()
 	project := compose(t)
 	b := readBalancer(t, project)
@@ -308,8 +308,8 @@ func TestBalancerKnowsTheReplicas(t *testing.T) {
 	}
 }
 
-// TestServersBelieveTheBalancerAlone: its address is fixed, and no other container is given it.
-func TestServersBelieveTheBalancerAlone(t *testing.T) {
+// TestTrustedBalancer: its address is fixed, and no other container is given it.
+func TestTrustedBalancer(t *testing.T) {
 	t.Parallel()
 	project := compose(t)
 	own, err := netip.ParseAddr(project.Services["balancer"].Networks["front"].Ipv4Address)
@@ -370,8 +370,8 @@ func tool(t *testing.T, name string) string {
 	return ""
 }
 
-// TestServiceUnitIsTakenBySystemd: it is written without a mistake, and lets the program do little.
-func TestServiceUnitIsTakenBySystemd(t *testing.T) {
+// TestServiceUnit: it is written without a mistake, and lets the program do little.
+func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	analyze := tool(t, "systemd-analyze")
 	text, err := os.ReadFile(root + ".deploy/dragoman.service")

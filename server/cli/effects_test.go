@@ -278,8 +278,8 @@ func (e *effects) checkLog(t *testing.T, said string) {
 	}
 }
 
-// TestHalfAPairIsRefused: settings that belong together are given together, by whichever way.
-func TestHalfAPairIsRefused(t *testing.T) {
+// TestIncompletePairs: settings that belong together are given together, by whichever way.
+func TestIncompletePairs(t *testing.T) {
 	t.Parallel()
 	e := newEffects(t, "jwt-public-key-file")
 	keys := map[string]string{"secret-key": keyOfNow, "listen": "256.0.0.1:1"}

@@ -31,7 +31,7 @@ func files(t *testing.T, dir string) string {
 	return strings.Join(names, "\n")
 }
 
-func TestCommandsCreateNoDatabase(t *testing.T) {
+func TestNoDatabaseCreated(t *testing.T) {
 	t.Parallel()
 	key := []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow}
 	for name, c := range map[string]struct{ make, database, want string }{
@@ -88,7 +88,7 @@ func makeDatabase(t *testing.T, path, what string) {
 	}
 }
 
-func TestCommandsCreateNoSchema(t *testing.T) {
+func TestNoSchemaCreated(t *testing.T) {
 	t.Parallel()
 	url := storetest.PostgresURL(t)
 	dir := writeFiles(t, map[string]string{"users.csv": "customer,first_name,last_name,email\n"})

@@ -7,19 +7,19 @@ import (
 	"github.com/dragoman-id/dragoman/store/userfile"
 )
 
-// exitStatuses is what the commands of this file say of their exit status.
+// exitStatuses is the part about the exit status in the help of several commands.
 const exitStatuses = "Exit status: 0 done, 1 a fault, 2 bad input, 80 a bad command line or configuration."
 
-// badInput is an error for which the command's input is to blame, not the machine.
+// badInput is an error that the command's input causes.
 type badInput struct{ error }
 
-// ExitCode is the exit status.
+// ExitCode returns the exit status.
 func (badInput) ExitCode() int { return 2 }
 
-// Unwrap returns what is bad.
+// Unwrap returns the error itself.
 func (b badInput) Unwrap() error { return b.error }
 
-// blame makes errors that the input is the cause of a badInput.
+// blame returns err as a badInput if the input causes it.
 func blame(err error) error {
 	var refused *userfile.RefusedError
 	var conflict *store.ImportError

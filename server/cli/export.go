@@ -60,7 +60,7 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	bar := newProgress()
 	if c.Output == "" && term.IsTerminal(int(os.Stdout.Fd())) {
-		bar = progress{} // it would be in the way of what is written
+		bar = progress{} // it would be mixed with the output
 	}
 	export := userfile.Export{Store: s, Format: format, Customer: customer, Progress: bar.users}
 	write := func(w io.Writer) error {
@@ -79,7 +79,7 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 	return blame(err)
 }
 
-// checkFolder refuses a file to be written by the argument or flag of this name, whose folder is not there.
+// checkFolder returns an error if the folder of an output file does not exist. name is the argument or flag of the file.
 func checkFolder(name, file string) error {
 	if _, err := os.Stat(filepath.Dir(file)); err != nil {
 		return badInput{fmt.Errorf("%s cannot be written: %w", name, err)}
@@ -87,7 +87,7 @@ func checkFolder(name, file string) error {
 	return nil
 }
 
-// parseCustomer reads the id or the UUID of a customer; nil if there is none.
+// parseCustomer parses the id or the UUID of a customer. It returns nil for an empty text.
 func parseCustomer(text string) (*store.CustomerKey, error) {
 	if text == "" {
 		return nil, nil

@@ -24,14 +24,14 @@ type databaseFlag struct {
 	DatabaseWait time.Duration `default:"1m" help:"How long to wait at startup for a database that is unavailable (${default})."`
 }
 
-// check returns what is wrong with the URL, as settings.Problems.
+// check returns settings.Problems if the URL is invalid.
 func (f *databaseFlag) check() error {
 	var problems settings.Problems
 	problems.Add(store.CheckURL(f.Database))
 	return problems.Err()
 }
 
-// patience waits for the database, and says so on standard error.
+// patience returns how long to wait for the database. Each attempt is logged to standard error.
 func (f *databaseFlag) patience() store.Patience {
 	return store.Patience{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
@@ -57,7 +57,7 @@ func (f claimFlags) names() auth.ClaimNames {
 	}
 }
 
-// secretKeyFlags are the keys that seal secrets at rest.
+// secretKeyFlags are the keys that encrypt secrets at rest.
 type secretKeyFlags struct {
 	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that encrypts access tokens and VCS passwords in the database: 32 bytes in base64, as from 'openssl rand -base64 32'. Required. Prefer the variable."`
 	OldSecretKey []string `secret:"" placeholder:"BASE64" help:"A previous secret key, needed until 'dragoman rekey' has run; separate several by commas."`
@@ -91,19 +91,19 @@ func decodeSecretKey(text string) ([]byte, error) {
 	return key, nil
 }
 
-// storeFlags are what a command needs to open the directory by itself.
+// storeFlags are the flags of commands that open the directory without a server.
 type storeFlags struct {
 	databaseFlag
 	secretKeyFlags
 	Dev bool `help:"Use the key of 'dragoman serve --dev', which is in .dragoman/ of the working directory. For an SQLite database this is the default if no key is configured."`
 }
 
-// open opens a directory that is there already. Whoever opens it closes it.
+// open opens an existing directory. The caller must close it.
 func (f *storeFlags) open(ctx context.Context) (*store.Store, error) {
 	return f.openStore(ctx, dev.SecretKey, true)
 }
 
-// openOrCreate opens the directory and creates it if there is none, with --dev the key in .dragoman/ as well.
+// openOrCreate opens the directory, or creates it. With --dev it also creates the key in .dragoman/.
 func (f *storeFlags) openOrCreate(ctx context.Context) (*store.Store, error) {
 	developmentKey := dev.SecretKey
 	if f.Dev {
@@ -130,7 +130,7 @@ func (f *storeFlags) openStore(ctx context.Context, developmentKey func() (strin
 	return s, explainKey(existingHint(err), !configured)
 }
 
-// explainKey adds to an error of opening the directory where --dev keeps the key, if it is about that.
+// explainKey adds the place of the development key to an error about the secret key.
 func explainKey(err error, isDev bool) error {
 	if isDev && errors.Is(err, store.ErrSecretKey) {
 		return fmt.Errorf("%w; --dev keeps its own in %s/secret-key: put that file back, or move the database away to begin anew", err, dev.Directory)
@@ -138,8 +138,8 @@ func explainKey(err error, isDev bool) error {
 	return err
 }
 
-// keys returns the configured keys. Where no secret key is configured it takes the development key, if --dev allows it or
-// the database is an SQLite file, as the one that 'dragoman serve --dev' keeps beside its keys.
+// keys returns the configured keys. If no secret key is configured, it uses the development key with --dev and for an SQLite file,
+// which 'dragoman serve --dev' creates next to its keys.
 func (f *storeFlags) keys(developmentKey func() (string, error)) (key []byte, old [][]byte, err error) {
 	if f.SecretKey == "" && (f.Dev || strings.HasPrefix(f.Database, "sqlite:")) {
 		f.SecretKey, err = developmentKey()
@@ -153,7 +153,7 @@ func (f *storeFlags) keys(developmentKey func() (string, error)) (key []byte, ol
 	return f.decode()
 }
 
-// existingHint adds to store.ErrNoDirectory what to do about it.
+// existingHint adds the remedy to store.ErrNoDirectory.
 func existingHint(err error) error {
 	if !errors.Is(err, store.ErrNoDirectory) {
 		return err
@@ -161,7 +161,7 @@ func existingHint(err error) error {
 	return fmt.Errorf("%w: name the database with --database (DRAGOMAN_DATABASE), or create one with `dragoman migrate`", err)
 }
 
-// withProblem puts one problem before those of another error.
+// withProblem returns settings.Problems with first before the problems of others.
 func withProblem(first, others error) error {
 	var problems settings.Problems
 	problems.Add(first)
@@ -169,7 +169,7 @@ func withProblem(first, others error) error {
 	return problems.Err()
 }
 
-// withOrigin records what a command writes as its own, and as the account's that ran it.
+// withOrigin makes the history record the command and the system account that runs it as the origin of changes.
 func withOrigin(ctx context.Context, command string) context.Context {
 	subject := "unknown"
 	if u, err := user.Current(); err == nil {
@@ -178,7 +178,7 @@ func withOrigin(ctx context.Context, command string) context.Context {
 	return store.WithOrigin(ctx, store.Origin{Subject: subject, Dialect: "cli", Operation: command})
 }
 
-// formatFlag says how a file of users is written.
+// formatFlag is the format of a file of users.
 type formatFlag struct {
 	Format string `enum:"csv,ndjson," default:"" placeholder:"FORMAT" help:"The file's format: csv or ndjson. By default the extension decides: .csv, .ndjson or .jsonl."`
 }

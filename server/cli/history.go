@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// historyPage is how many changes are read at once.
+// historyPage is the number of changes that are read at once.
 const historyPage = 500
 
 type historyCommand struct {
@@ -40,9 +40,9 @@ func (c *historyCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	show := tell
+	show := printChange
 	if c.JSON {
-		show = encode
+		show = encodeChange
 	}
 	for after := int64(0); ; {
 		changes, err := s.UserHistory(ctx, key, after, historyPage)
@@ -61,7 +61,7 @@ func (c *historyCommand) Run(ctx context.Context) (err error) {
 	}
 }
 
-// locate finds the user that a reference names.
+// locate returns the key of the user with this id, UUID or e-mail.
 func locate(ctx context.Context, s *store.Store, reference string) (store.UserKey, error) {
 	key, err := s.LocateUser(ctx, reference)
 	if errors.Is(err, store.ErrNotFound) {
@@ -70,8 +70,8 @@ func locate(ctx context.Context, s *store.Store, reference string) (store.UserKe
 	return key, err
 }
 
-// tell writes a change for people.
-func tell(w io.Writer, c store.UserChange) error {
+// printChange prints a change as text.
+func printChange(w io.Writer, c store.UserChange) error {
 	who := plain(c.Subject)
 	if c.Actor != nil && c.Actor.String() != c.Subject {
 		who = strings.TrimSpace(fmt.Sprintf("%s (user %s)", who, c.Actor))
@@ -96,7 +96,7 @@ func tell(w io.Writer, c store.UserChange) error {
 	return nil
 }
 
-// plain gives text that somebody else chose as it is, or in quotes if it could be taken for more than a name.
+// plain returns a name as it is, or quoted if it could be mistaken for other output.
 func plain(text string) string {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(` "(),`, r) }
 	if strings.ContainsFunc(text, odd) {
@@ -129,8 +129,8 @@ func value(v any) string {
 	}
 }
 
-// encode writes a change for programs. Its time has all its digits, as everywhere else.
-func encode(w io.Writer, c store.UserChange) error {
+// encodeChange prints a change as JSON, its time in store.TimeLayout.
+func encodeChange(w io.Writer, c store.UserChange) error {
 	return json.NewEncoder(w).Encode(struct {
 		At string `json:"at"`
 		store.UserChange

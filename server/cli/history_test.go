@@ -111,7 +111,7 @@ TIME  version 5, by grace@example.com (user 0cfecc31-e3f4-4fce-9a27-f36ea6256a10
     VCSPassword       cleared
 `
 
-func TestHistoryReadsLikeAStory(t *testing.T) {
+func TestHistory(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		o.tellStory()
@@ -121,7 +121,7 @@ func TestHistoryReadsLikeAStory(t *testing.T) {
 	})
 }
 
-func TestHistoryIsJSONForPrograms(t *testing.T) {
+func TestHistoryJSON(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		o.send("one", http.MethodPatch, patchOfAda, `{"first_name":"Augusta","subrole":{"code":"cro"},"mobile":"1"}`)
@@ -137,7 +137,7 @@ func TestHistoryIsJSONForPrograms(t *testing.T) {
 }
 
 // What a caller or a program is called cannot pass for something else that the history tells.
-func TestNamesInAHistoryAreNoMoreThanNames(t *testing.T) {
+func TestHistoryQuotesNames(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		ctx := store.WithOrigin(context.Background(), store.Origin{
@@ -158,7 +158,7 @@ func TestNamesInAHistoryAreNoMoreThanNames(t *testing.T) {
 	})
 }
 
-func TestRestoreWritesAnOlderVersionBack(t *testing.T) {
+func TestRestore(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		o.tellStory()
@@ -186,7 +186,7 @@ func TestRestoreWritesAnOlderVersionBack(t *testing.T) {
 	})
 }
 
-func TestRestoreIsRefusedLikeAnyChange(t *testing.T) {
+func TestRestoreInvalid(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		o.tellStory()
@@ -209,7 +209,7 @@ func TestRestoreIsRefusedLikeAnyChange(t *testing.T) {
 	})
 }
 
-func TestHistoryAndRestoreSayWhatIsMissing(t *testing.T) {
+func TestHistoryAndRestoreErrors(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		o.run(2, "", "dragoman: error: there is no user nobody@example.com\n", "history", "--user", "nobody@example.com")
@@ -226,7 +226,7 @@ func TestHistoryAndRestoreSayWhatIsMissing(t *testing.T) {
 	})
 }
 
-func TestRekeySealsAnewAndOldKeysCanBeForgotten(t *testing.T) {
+func TestRekey(t *testing.T) {
 	t.Parallel()
 	eachOperated(t, func(t *testing.T, o *operator) {
 		old, fresh := o.variables[1], "DRAGOMAN_SECRET_KEY="+base64.StdEncoding.EncodeToString([]byte("the fresh key: 32 bytes, no more"))

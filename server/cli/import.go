@@ -10,7 +10,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/userfile"
 )
 
-// standard is the name that stands for standard input.
+// standard is the file name of standard input.
 const standard = "-"
 
 type importCommand struct {
@@ -23,8 +23,8 @@ type importCommand struct {
 
 // Help is the long text of --help.
 func (*importCommand) Help() string {
-	return "Every line is checked before anything is written. Bad lines are named on standard error with what is wrong " +
-		"with them, and then nothing is written.\n\n" +
+	return "Every line is checked before anything is written. If a line is invalid, nothing is written, and standard error lists " +
+		"the invalid lines with their errors.\n\n" +
 		"Required are customer (its id or UUID), first_name, last_name and email. Any other column that 'dragoman export' " +
 		"writes may be there; what is left out is generated, or is what an invited user has.\n\n" + exitStatuses
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestUsersInAndOut(t *testing.T) {
+func TestImportAndExport(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	const users = "customer,first_name,last_name,email\n42,Ada,Lovelace,ada@example.com\n42,Grace,Hopper,grace@example.com\n"
@@ -59,7 +59,7 @@ func TestUsersInAndOut(t *testing.T) {
 	}
 }
 
-func TestUnknownFlagIsShort(t *testing.T) {
+func TestUnknownFlag(t *testing.T) {
 	t.Parallel()
 	status, out, said := dragoman(t, t.TempDir(), "", "serve", "--lissten=127.0.0.1:0")
 	if status != 80 || strings.Count(out+said, "\n") > 6 || !strings.Contains(said, "unknown flag --lissten") || !strings.Contains(out+said, "dragoman serve --help") {
@@ -67,7 +67,7 @@ func TestUnknownFlagIsShort(t *testing.T) {
 	}
 }
 
-func TestRootLeadsToTheExplorer(t *testing.T) {
+func TestRootRedirects(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]int{"--docs": http.StatusFound, "--no-docs": http.StatusNotFound} {
 		serve(t, t.TempDir(), nil, []string{"serve", "--dev", "--listen=127.0.0.1:0", flag}, func(address string) {

@@ -33,7 +33,7 @@ func serveConfig(t *testing.T, arguments ...string) (server.Config, error) {
 	return c.Serve.config()
 }
 
-func TestLimitsAreOnByDefault(t *testing.T) {
+func TestLimitsByDefault(t *testing.T) {
 	t.Parallel()
 	for _, arguments := range [][]string{nil, {"--dev"}} {
 		c, err := serveConfig(t, arguments...)
@@ -53,7 +53,7 @@ func TestLimitsAreOnByDefault(t *testing.T) {
 	}
 }
 
-func TestLimitsAreOffWithDevOnly(t *testing.T) {
+func TestLimitsWithDev(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"--rate-limit-address=0", "--rate-limit-principal=0", "--max-in-flight=0"} {
 		if _, err := serveConfig(t, flag); err == nil || !strings.Contains(err.Error(), "with --dev only") {
@@ -66,7 +66,7 @@ func TestLimitsAreOffWithDevOnly(t *testing.T) {
 	}
 }
 
-func TestTrustedProxiesArePrefixes(t *testing.T) {
+func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	c, err := serveConfig(t, "--trusted-proxy=10.0.0.0/8", "--trusted-proxy=fd00::/8,192.0.2.7/32")
 	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32")}

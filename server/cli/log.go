@@ -9,35 +9,35 @@ import (
 )
 
 const (
-	// logDelay is how long a line of the log may be held back, to be written with others.
+	// logDelay is how long a line may be buffered, so that it is written together with others.
 	logDelay = 10 * time.Millisecond
-	// maxHeldLines is how many bytes of lines are held back at most: as many as Linux writes to a pipe in one piece (PIPE_BUF), so
-	// that the lines of several programs that share one do not run into each other.
-	maxHeldLines = 4096
+	// logBuffer is the size of the buffer in bytes: as many as Linux writes to a pipe atomically (PIPE_BUF), so that the lines of
+	// several programs that share a pipe are not interleaved.
+	logBuffer = 4096
 )
 
-// heldLines is a writer that holds the lines of a log back for a moment, since a busy server otherwise spends more time on
-// writing its log than on making it. What is held is lost with a program that is killed, or crashes.
-type heldLines struct {
+// bufferedLines is a writer that buffers the lines of a log for a moment, since a system call for each line takes more CPU than
+// formatting it. If the program crashes or is killed, the buffered lines are lost.
+type bufferedLines struct {
 	out io.Writer
 
 	mu    sync.Mutex
 	lines []byte
-	due   *time.Timer // nil: nothing was ever held
+	due   *time.Timer // nil until the first line is buffered
 }
 
-func newHeldLines(out io.Writer) *heldLines {
-	return &heldLines{out: out, lines: make([]byte, 0, maxHeldLines)}
+func newBufferedLines(out io.Writer) *bufferedLines {
+	return &bufferedLines{out: out, lines: make([]byte, 0, logBuffer)}
 }
 
-// Write takes a whole line. Of one that is held nobody is told whether it could be written.
-func (h *heldLines) Write(line []byte) (int, error) {
+// Write writes or buffers a whole line. An error of writing a buffered line later is ignored.
+func (h *bufferedLines) Write(line []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.lines)+len(line) > maxHeldLines {
+	if len(h.lines)+len(line) > logBuffer {
 		h.release()
 	}
-	if len(line) > maxHeldLines {
+	if len(line) > logBuffer {
 		return h.out.Write(line)
 	}
 	switch {
@@ -51,28 +51,28 @@ func (h *heldLines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Flush writes what is held back.
-func (h *heldLines) Flush() {
+// Flush writes the buffered lines.
+func (h *bufferedLines) Flush() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.release()
 }
 
-// release is Flush for those who hold the mutex.
-func (h *heldLines) release() {
+// release is Flush for callers that have locked the mutex.
+func (h *bufferedLines) release() {
 	if len(h.lines) > 0 {
 		_, _ = h.out.Write(h.lines)
 		h.lines = h.lines[:0]
 	}
 }
 
-// promptly is a handler that holds no warning back, nor what was held before it.
-type promptly struct {
+// flushWarnings is a handler that writes a warning at once, with all lines that are buffered.
+type flushWarnings struct {
 	slog.Handler
-	held *heldLines
+	held *bufferedLines
 }
 
-func (p promptly) Handle(ctx context.Context, line slog.Record) error {
+func (p flushWarnings) Handle(ctx context.Context, line slog.Record) error {
 	err := p.Handler.Handle(ctx, line)
 	if line.Level >= slog.LevelWarn {
 		p.held.Flush()
@@ -80,10 +80,10 @@ func (p promptly) Handle(ctx context.Context, line slog.Record) error {
 	return err
 }
 
-func (p promptly) WithAttrs(all []slog.Attr) slog.Handler {
-	return promptly{p.Handler.WithAttrs(all), p.held}
+func (p flushWarnings) WithAttrs(all []slog.Attr) slog.Handler {
+	return flushWarnings{p.Handler.WithAttrs(all), p.held}
 }
 
-func (p promptly) WithGroup(name string) slog.Handler {
-	return promptly{p.Handler.WithGroup(name), p.held}
+func (p flushWarnings) WithGroup(name string) slog.Handler {
+	return flushWarnings{p.Handler.WithGroup(name), p.held}
 }

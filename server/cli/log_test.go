@@ -30,16 +30,16 @@ func (w *writes) count() int {
 	return len(w.all)
 }
 
-func heldLog(out *writes) (*slog.Logger, *heldLines) {
-	held := newHeldLines(out)
-	return slog.New(promptly{slog.NewTextHandler(held, nil), held}), held
+func bufferedLog(out *writes) (*slog.Logger, *bufferedLines) {
+	held := newBufferedLines(out)
+	return slog.New(flushWarnings{slog.NewTextHandler(held, nil), held}), held
 }
 
-func TestLinesAreWrittenTogether(t *testing.T) {
+func TestLogBuffers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out writes
-		log, _ := heldLog(&out)
+		log, _ := bufferedLog(&out)
 		for round := range 3 { // a timer that is set once only would leave the second
 			for i := range 5 {
 				log.Info("request", "number", i)
@@ -56,11 +56,11 @@ func TestLinesAreWrittenTogether(t *testing.T) {
 	})
 }
 
-func TestWarningsAreNotHeldBack(t *testing.T) {
+func TestLogFlushesWarnings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out writes
-		log, _ := heldLog(&out)
+		log, _ := bufferedLog(&out)
 		log = log.With("with", 1).WithGroup("group")
 		log.Info("first")
 		log.Warn("second")
@@ -70,12 +70,12 @@ func TestWarningsAreNotHeldBack(t *testing.T) {
 	})
 }
 
-// TestNoLineIsLostOrCut writes more than is held back, from several at once, and more in one line than is held at all.
-func TestNoLineIsLostOrCut(t *testing.T) {
+// TestLogKeepsLines writes more than is held back, from several at once, and more in one line than is held at all.
+func TestLogKeepsLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out writes
-		log, held := heldLog(&out)
+		log, held := bufferedLog(&out)
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
@@ -85,11 +85,11 @@ func TestNoLineIsLostOrCut(t *testing.T) {
 			})
 		}
 		all.Wait()
-		log.Info("long", "text", strings.Repeat("x", 2*maxHeldLines))
+		log.Info("long", "text", strings.Repeat("x", 2*logBuffer))
 		held.Flush()
 		seen := map[string]int{}
 		for _, w := range out.all {
-			if !strings.HasSuffix(w, "\n") || len(w) > maxHeldLines && strings.Count(w, "\n") > 1 {
+			if !strings.HasSuffix(w, "\n") || len(w) > logBuffer && strings.Count(w, "\n") > 1 {
 				t.Fatalf("%q is no whole line, or more than a pipe takes in one piece", w)
 			}
 			for line := range bytes.Lines([]byte(w)) {

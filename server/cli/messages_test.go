@@ -229,8 +229,8 @@ func TestBadSettings(t *testing.T) {
 	})
 }
 
-// TestBackupKeepsTheFileThatIsThere: the message names it.
-func TestBackupKeepsTheFileThatIsThere(t *testing.T) {
+// TestBackupKeepsFile: the message names it.
+func TestBackupKeepsFile(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"taken.db": "something"})
 	if status, _, said := dragoman(t, dir, "", "migrate", "--database=sqlite:d.db"); status != 0 {
@@ -239,15 +239,15 @@ func TestBackupKeepsTheFileThatIsThere(t *testing.T) {
 	message{"backup taken.db --database=sqlite:d.db", "", 2, "taken.db is there already|name a file that is not"}.test(t, dir, strings.NewReplacer())
 }
 
-// TestBadFileIsExplainedByLine: each key once, without what stands behind it.
-func TestBadFileIsExplainedByLine(t *testing.T) {
+// TestInvalidFileNamesLine: each key once, without what stands behind it.
+func TestInvalidFileNamesLine(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "database-wait: 5\njwt-secret: 12345\nlisten: [1]\nsecret-key: {a: Zecret}\ntrusted-proxy: foo\nlissten: Zecret\n"})
 	message{"serve --config c.yaml", "", 80, "c.yaml:1: database-wait must be a duration|c.yaml:2: jwt-secret must be text|c.yaml:3: listen|c.yaml:4: secret-key|c.yaml:5: trusted-proxy must be a network|c.yaml:6: there is no key lissten, did you mean listen?"}.test(t, dir, strings.NewReplacer())
 }
 
-// TestBannersListEveryAPI compares them with the servers' own document of APIs.
-func TestBannersListEveryAPI(t *testing.T) {
+// TestBannerListsAPIs compares them with the servers' own document of APIs.
+func TestBannerListsAPIs(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"--dev", "--mock"} {
 		var paths []string

@@ -10,7 +10,7 @@ import (
 
 type migrateCommand struct{ databaseFlag }
 
-// Run applies what is not applied yet.
+// Run applies the migrations that are due.
 func (c *migrateCommand) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
@@ -29,5 +29,5 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return tellCollisions(os.Stdout, collisions)
+	return printCollisions(os.Stdout, collisions)
 }

@@ -17,15 +17,15 @@ type mockFlags struct {
 	MockSeed uint64 `default:"1" placeholder:"N" help:"The seed of the mock's ids and access tokens (${default})."`
 }
 
-// ofMock are the flags that a mock heeds.
+// ofMock are the flags that apply to a mock.
 var ofMock = map[string]bool{
 	"mock": true, "mock-seed": true, "listen": true, "cors-origin": true, "admin-host": true, "docs": true, "log-format": true, "log-level": true,
-	"config": true, "format": true, // the file, whose other keys are passed over too, and how 'dragoman config' prints
+	"config": true, "format": true, // the file, whose other keys are ignored, and the format of 'dragoman config'
 	"read-header-timeout": true, "read-timeout": true, "write-timeout": true, "idle-timeout": true, "request-timeout": true, "shutdown-timeout": true,
 }
 
-// checkMock refuses what was asked of a mock on the command line that it would not heed. Variables and files are passed over:
-// an image sets some for the server that it else is.
+// checkMock rejects flags on the command line that do not apply to a mock. Such variables and keys of the file are ignored: an image
+// sets some for the server.
 func checkMock(k *kong.Context) error {
 	for _, p := range k.Path {
 		if p.Flag != nil && !p.Resolved && !ofMock[p.Flag.Name] {
@@ -35,7 +35,7 @@ func checkMock(k *kong.Context) error {
 	return nil
 }
 
-// mockConfig gives what the flags stand for, or settings.Problems with all that is wrong with them.
+// mockConfig converts the flags of a mock, and returns settings.Problems with all that is wrong with them.
 func (c *serveCommand) mockConfig(k *kong.Context) (server.Config, error) {
 	log, _ := c.logger()
 	config := server.Config{

@@ -13,8 +13,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 )
 
-// TestAMockWritesNothingToDisk runs it as in an image, whose variables are for a server in earnest, where no file can grow.
-func TestAMockWritesNothingToDisk(t *testing.T) {
+// TestMockWritesNoFiles runs it as in an image, whose variables are for a server in earnest, where no file can grow.
+func TestMockWritesNoFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	// A limit holds for root too, which a folder that cannot be written does not.
@@ -60,8 +60,8 @@ func TestAMockWritesNothingToDisk(t *testing.T) {
 	}
 }
 
-// TestAMockRefusesWhatItWouldNotHeed: a flag that has no effect would be a surprise.
-func TestAMockRefusesWhatItWouldNotHeed(t *testing.T) {
+// TestMockRejectsFlags: a flag that has no effect would be a surprise.
+func TestMockRejectsFlags(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(writeFiles(t, map[string]string{"c.yaml": "database: sqlite:x.db\n"}), "c.yaml")
 	for flag, refused := range map[string]bool{
@@ -85,8 +85,8 @@ func TestAMockRefusesWhatItWouldNotHeed(t *testing.T) {
 	}
 }
 
-// TestConfigTellsWhetherAMockCanStart: as of any server, with all the reasons.
-func TestConfigTellsWhetherAMockCanStart(t *testing.T) {
+// TestConfigMockInvalid: as of any server, with all the reasons.
+func TestConfigMockInvalid(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "mock: true\ndatabase: postgres://u@h/d\njwt-secret: short\n"})
 	for _, args := range []string{"--mock", "--mock --listen=0.0.0.0:80 --format=json", usesFile} {
@@ -105,8 +105,8 @@ func TestConfigTellsWhetherAMockCanStart(t *testing.T) {
 	}
 }
 
-// TestTheMocksSecretIsForMocks: a server in earnest that trusted it would trust everybody.
-func TestTheMocksSecretIsForMocks(t *testing.T) {
+// TestMockSecretRejected: a server in earnest that trusted it would trust everybody.
+func TestMockSecretRejected(t *testing.T) {
 	t.Parallel()
 	for _, dev := range []bool{false, true} {
 		c := serveCommand{tokenFlags: tokenFlags{JWTSecret: mock.Secret}, secretKeyFlags: secretKeyFlags{SecretKey: keyOfNow}, Dev: dev}
@@ -116,8 +116,8 @@ func TestTheMocksSecretIsForMocks(t *testing.T) {
 	}
 }
 
-// TestAMocksTokenIsSignedByTheCommand: `dragoman token --mock` is how to be somebody else.
-func TestAMocksTokenIsSignedByTheCommand(t *testing.T) {
+// TestMockToken: `dragoman token --mock` is how to be somebody else.
+func TestMockToken(t *testing.T) {
 	t.Parallel()
 	secret, err := (&tokenCommand{Mock: true, tokenFlags: tokenFlags{JWTSecret: "another"}}).secret()
 	if err != nil || secret != mock.Secret {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows on standard error how far a command is. Where that is no terminal it shows nothing.
+// progress shows the progress of a command on standard error if that is a terminal.
 type progress struct{ bar *progressbar.ProgressBar }
 
 func newProgress() progress {
@@ -26,7 +26,7 @@ func (p progress) bytes(done, total int64) {
 	if p.bar == nil {
 		return
 	}
-	// What is drawn is all that could go wrong here, and nobody's loss.
+	// Errors of drawing the bar do not matter.
 	p.bar.ChangeMax64(total)
 	_ = p.bar.Set64(done)
 }
@@ -44,7 +44,7 @@ func (p progress) clear() {
 	}
 }
 
-// refused prints a bad line.
+// refused prints the error of a rejected line.
 func (p progress) refused(line *userfile.LineError) {
 	p.clear()
 	fmt.Fprintln(os.Stderr, line)

@@ -8,7 +8,7 @@ import (
 
 type rekeyCommand struct{ storeFlags }
 
-// Run seals everything anew that another key has sealed.
+// Run encrypts all secrets with the current key.
 func (c *rekeyCommand) Run(ctx context.Context) (err error) {
 	s, err := c.open(ctx)
 	if err != nil {

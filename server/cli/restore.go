@@ -18,11 +18,11 @@ type restoreCommand struct {
 
 // Help is the long text of --help.
 func (*restoreCommand) Help() string {
-	return "What is written back is checked like any other change, and refused with the reasons if it cannot be. " +
+	return "The restored values are validated as any other change is. " +
 		"Passwords, access tokens and VCS passwords are not in the history, and stay as they are.\n\n" + exitStatuses
 }
 
-// Run writes the older state back, and says what changed.
+// Run restores the earlier version and prints which fields changed.
 func (c *restoreCommand) Run(ctx context.Context) (err error) {
 	s, err := c.open(ctx)
 	if err != nil {

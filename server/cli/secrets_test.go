@@ -62,9 +62,9 @@ var commandLines = map[string][]string{
 
 const checkOfAda = "--dialect=testinium --customer=3393 --company=5251 --user=6860 --token=" + secretOfTokens
 
-// TestNoCommandTellsASecret runs every command with secrets in all of its settings, good ones and bad ones, on a directory
+// TestCommandsHideSecrets runs every command with secrets in all of its settings, good ones and bad ones, on a directory
 // that is full of them.
-func TestNoCommandTellsASecret(t *testing.T) {
+func TestCommandsHideSecrets(t *testing.T) {
 	t.Parallel()
 	parser, err := newParser(&commandLine{})
 	if err != nil {
@@ -152,8 +152,8 @@ func findSecrets(t *testing.T, secrets []string, where, text string) {
 	}
 }
 
-// TestServeTellsNoSecret runs the server as it is run in earnest, and in development, until it is told to stop.
-func TestServeTellsNoSecret(t *testing.T) {
+// TestServeHidesSecrets runs the server as it is run in earnest, and in development, until it is told to stop.
+func TestServeHidesSecrets(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json", "dev"} {
 		t.Run(format, func(t *testing.T) {

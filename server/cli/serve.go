@@ -52,7 +52,7 @@ type serveCommand struct {
 
 	Docs bool `default:"true" negatable:"" help:"Serve an explorer of the APIs under /docs, and the guide under /docs/guide. The documents under /openapi are always served."`
 
-	watchFlags
+	adminFlags
 	Dev bool `help:"Serve for development: on a loopback address only, with generated keys in .dragoman/, sample data if the database is empty, and commands to try."`
 	mockFlags
 }
@@ -63,7 +63,7 @@ func (c *serveCommand) Run(ctx context.Context, k *kong.Context, b server.Build)
 		return c.runMock(ctx, k, b)
 	}
 	if c.Dev {
-		if err := c.makeUp(dev.MakeJWTSecret, dev.MakeSecretKey); err != nil {
+		if err := c.generateKeys(dev.MakeJWTSecret, dev.MakeSecretKey); err != nil {
 			return err
 		}
 	}
@@ -102,8 +102,8 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 	return s.Serve(ctx, l)
 }
 
-// makeUp fills in the keys that were not given.
-func (c *serveCommand) makeUp(jwtSecret, secretKey func() (string, error)) (err error) {
+// generateKeys sets the keys that are not configured.
+func (c *serveCommand) generateKeys(jwtSecret, secretKey func() (string, error)) (err error) {
 	if !c.hasTokenKey() {
 		if c.JWTSecret, err = jwtSecret(); err != nil {
 			return err
@@ -115,12 +115,12 @@ func (c *serveCommand) makeUp(jwtSecret, secretKey func() (string, error)) (err 
 	return err
 }
 
-// hasTokenKey reports whether there is something to verify tokens with.
+// hasTokenKey reports whether a key that verifies tokens is configured.
 func (c *serveCommand) hasTokenKey() bool {
 	return c.JWTSecret != "" || c.JWTPublicKeyFile != "" || c.JWKSURL != ""
 }
 
-// config gives what the flags stand for, or settings.Problems with all that is wrong with them.
+// config converts the flags, and returns settings.Problems with all that is wrong with them.
 func (c *serveCommand) config() (server.Config, error) {
 	var problems settings.Problems
 	if c.Dev {
@@ -171,7 +171,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		Docs:     c.Docs,
 	}
 	for _, problem := range config.Problems() {
-		if !errors.Is(problem, auth.ErrNoKey) { // said above, in the words of whoever is to mend it
+		if !errors.Is(problem, auth.ErrNoKey) { // added above, with the names of the variables
 			problems.Add(problem)
 		}
 	}

@@ -43,9 +43,9 @@ var settingValues = map[string][2]string{
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"},
 }
 
-// TestEverySettingByEveryWay gives the flags of each command their values by flag, by variable, by the configuration file and by a
+// TestSettingSources gives the flags of each command their values by flag, by variable, by the configuration file and by a
 // secret's file, alone and against each other, and looks at what the command gets. It is not parallel, as it sets variables.
-func TestEverySettingByEveryWay(t *testing.T) {
+func TestSettingSources(t *testing.T) {
 	for _, variable := range os.Environ() {
 		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "DRAGOMAN_") {
 			t.Setenv(name, value) // restores it

@@ -24,7 +24,7 @@ type tokenCommand struct {
 	Mock       bool          `xor:"whose" help:"Sign with the secret of 'dragoman serve --mock', which is public."`
 }
 
-// Run prints one token.
+// Run prints a token.
 func (c *tokenCommand) Run() error {
 	secret, err := c.secret()
 	if err != nil {

@@ -126,8 +126,8 @@ const (
 	tracedEmail  = "canary.subject@example.com"
 )
 
-// TestSpansAreSent runs the program with the standard variables, and receives what it sends when it stops.
-func TestSpansAreSent(t *testing.T) {
+// TestSpans runs the program with the standard variables, and receives what it sends when it stops.
+func TestSpans(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {
 		for _, protocol := range []string{"http/protobuf", "grpc"} {
@@ -267,8 +267,8 @@ func hex(id []byte) string {
 	return string(text)
 }
 
-// TestTracingIsOffUnlessAskedFor: some variables turn it off, whatever others say.
-func TestTracingIsOffUnlessAskedFor(t *testing.T) {
+// TestTracingOffByDefault: some variables turn it off, whatever others say.
+func TestTracingOffByDefault(t *testing.T) {
 	t.Parallel()
 	for _, variables := range [][]string{
 		{}, {"OTEL_SDK_DISABLED=true", "OTEL_EXPORTER_OTLP_ENDPOINT="}, {"OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT="},
@@ -307,9 +307,9 @@ var badVariables = map[string][]string{
 	"OTEL_RESOURCE_ATTRIBUTES": {"a=b,", "S3CRET", "a=S3CRET%zz", "=S3CRET", "a=%ff", "a=b,,c=d"}, "OTEL_SERVICE_NAME": {"S3CRET\xff"},
 }
 
-// TestBadTracingVariablesAreIgnored starts the program with one bad value of as many variables as go together, by either protocol: it
+// TestInvalidTracingVariables starts the program with one bad value of as many variables as go together, by either protocol: it
 // serves, warns once of each by its name, and tells no value.
-func TestBadTracingVariablesAreIgnored(t *testing.T) {
+func TestInvalidTracingVariables(t *testing.T) {
 	t.Parallel()
 	most := 0
 	for _, values := range badVariables {
@@ -362,8 +362,8 @@ func TestBadTracingVariablesAreIgnored(t *testing.T) {
 	}
 }
 
-// TestEachBadTracingVariableAlone: traces are sent nevertheless, if the value is not about where to.
-func TestEachBadTracingVariableAlone(t *testing.T) {
+// TestInvalidTracingVariable: traces are sent nevertheless, if the value is not about where to.
+func TestInvalidTracingVariable(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
 		"OTEL_RESOURCE_ATTRIBUTES=a=b,", "OTEL_BSP_MAX_QUEUE_SIZE=-1", "OTEL_TRACES_EXPORTER=otlp,console", "OTEL_TRACES_EXPORTER=console",
@@ -386,8 +386,8 @@ func TestEachBadTracingVariableAlone(t *testing.T) {
 	}
 }
 
-// TestGoodTracingVariablesAreTaken, whatever the case of an enumeration's value.
-func TestGoodTracingVariablesAreTaken(t *testing.T) {
+// TestValidTracingVariables, whatever the case of an enumeration's value.
+func TestValidTracingVariables(t *testing.T) {
 	t.Parallel()
 	for _, variables := range [][]string{
 		{"OTEL_TRACES_EXPORTER=OTLP", "OTEL_EXPORTER_OTLP_PROTOCOL=HTTP/Protobuf", "OTEL_SDK_DISABLED=False", "OTEL_EXPORTER_OTLP_COMPRESSION=GZIP"},
@@ -405,8 +405,8 @@ func TestGoodTracingVariablesAreTaken(t *testing.T) {
 	}
 }
 
-// TestErrorsOfSendingTellNoHeader: what the receiver says comes into the log without what it was sent.
-func TestErrorsOfSendingTellNoHeader(t *testing.T) {
+// TestExportErrorsHideHeaders: what the receiver says comes into the log without what it was sent.
+func TestExportErrorsHideHeaders(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such key: "+r.Header.Get("Api-Key"), http.StatusUnauthorized)
@@ -419,8 +419,8 @@ func TestErrorsOfSendingTellNoHeader(t *testing.T) {
 	}
 }
 
-// TestAReceiverThatIsNotThere holds nothing up but the log.
-func TestAReceiverThatIsNotThere(t *testing.T) {
+// TestCollectorUnavailable holds nothing up but the log.
+func TestCollectorUnavailable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -56,8 +56,8 @@ func urlsWith(password string) []string {
 	}
 }
 
-// TestNoErrorTellsAPasswordInAURL opens databases with generated passwords that nobody has escaped.
-func TestNoErrorTellsAPasswordInAURL(t *testing.T) {
+// TestURLErrorsHidePasswords opens databases with generated passwords that nobody has escaped.
+func TestURLErrorsHidePasswords(t *testing.T) {
 	t.Parallel()
 	for _, password := range passwordsOfPairs() {
 		for _, database := range urlsWith(password) {
@@ -77,8 +77,8 @@ func TestNoErrorTellsAPasswordInAURL(t *testing.T) {
 	}
 }
 
-// TestAmbiguousURLsAreRefusedUnread: before anything is dialed, and with the remedy.
-func TestAmbiguousURLsAreRefusedUnread(t *testing.T) {
+// TestAmbiguousURLs: before anything is dialed, and with the remedy.
+func TestAmbiguousURLs(t *testing.T) {
 	t.Parallel()
 	for _, password := range passwordsOfPairs() {
 		ambiguous := strings.ContainsAny(password, "/@?#% \n\"\\[")
@@ -95,8 +95,8 @@ func TestAmbiguousURLsAreRefusedUnread(t *testing.T) {
 	}
 }
 
-// TestNoOutputTellsAPasswordInAURL runs the commands that take a database, for a sample of the passwords.
-func TestNoOutputTellsAPasswordInAURL(t *testing.T) {
+// TestOutputHidesPasswords runs the commands that take a database, for a sample of the passwords.
+func TestOutputHidesPasswords(t *testing.T) {
 	t.Parallel()
 	commands := []string{"serve --listen=127.0.0.1:0 --database-wait=50ms", "migrate --database-wait=50ms", "config --format=json", "ready --listen=127.0.0.1:1",
 		"export --database-wait=50ms", "backup copy.db", "history --user=1 --database-wait=50ms", "rekey --database-wait=50ms"}
@@ -132,8 +132,8 @@ func TestNoOutputTellsAPasswordInAURL(t *testing.T) {
 	work.Wait()
 }
 
-// TestNothingIsDialedForAnAmbiguousURL: a password of which a piece looks like a host leads nowhere.
-func TestNothingIsDialedForAnAmbiguousURL(t *testing.T) {
+// TestAmbiguousURLNotDialed: a password of which a piece looks like a host leads nowhere.
+func TestAmbiguousURLNotDialed(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -162,8 +162,8 @@ func TestNothingIsDialedForAnAmbiguousURL(t *testing.T) {
 	}
 }
 
-// TestConfigMasksKeySetURLs: user, password and parameters, and all of what is none.
-func TestConfigMasksKeySetURLs(t *testing.T) {
+// TestConfigMasksKeySetURL: user, password and parameters, and all of what is none.
+func TestConfigMasksKeySetURL(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, place := range []string{

@@ -10,7 +10,7 @@ import (
 	"github.com/dragoman-id/dragoman/server"
 )
 
-// complete returns b with what is empty taken from the information that Go put into the program.
+// complete sets the empty fields of b from the build information that Go embeds.
 func complete(b server.Build) server.Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

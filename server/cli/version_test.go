@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/server"
 )
 
-func TestVersionSaysWhatIsKnown(t *testing.T) {
+func TestVersion(t *testing.T) {
 	t.Parallel()
 	status, out, said := configured(t, t.TempDir(), nil, "", "version", "--format=json")
 	var b server.Build
@@ -30,8 +30,8 @@ func TestVersionSaysWhatIsKnown(t *testing.T) {
 
 var linked = regexp.MustCompile(`-X main\.(\w+)=`)
 
-// TestBuildsSayTheirVersion: the linker passes over a variable that there is not, in silence.
-func TestBuildsSayTheirVersion(t *testing.T) {
+// TestLinkerVariables: the linker passes over a variable that there is not, in silence.
+func TestLinkerVariables(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), root+"main.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
