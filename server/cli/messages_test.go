@@ -113,7 +113,7 @@ func TestBadCommandLines(t *testing.T) {
 		{"serve --lissten Zecret", "", 80, "unknown flag --lissten, did you mean --listen?"},
 		{"serve -lissten", "", 80, "did you mean --listen?"},
 		{"serve -x", "", 80, "unknown flag -x"},
-		{"--listen=127.0.0.1:1 serve", "", 80, "unknown flag --listen|behind"},
+		{"--listen=127.0.0.1:1 serve", "", 80, "unknown flag --listen|after its name"},
 		{"--frob", "", 80, "unknown flag --frob|`dragoman --help`"},
 		{"history --user 1 --frob", "", 80, "unknown flag --frob"},
 		{"serve --listen", "", 80, "--listen needs a value, as in --listen=HOST:PORT"},
