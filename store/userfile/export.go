@@ -12,14 +12,14 @@ import (
 )
 
 // Export writes users of the directory to a file that an import reads: by ascending id within a customer, customers by
-// ascending id. It reads them in batches and holds nothing in the database between two of them; who is changed meanwhile is written as
-// before or as after, and nobody twice.
+// ascending id. It reads them in batches, without a transaction around them: a user that is changed meanwhile is written as before or as
+// after the change, and none is written twice.
 type Export struct {
 	Store  *store.Store
 	Format Format
 	// Customer is whose users to write; nil means those of all customers.
 	Customer *store.CustomerKey
-	// Progress is told now and then how many users were written.
+	// Progress is called now and then with the number of users written.
 	Progress func(users int64)
 }
 

@@ -15,14 +15,13 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// MaxRefused is how many bad lines an import names. The others it only counts.
+// MaxRefused is how many bad lines an import reports; it counts the others.
 const MaxRefused = 1000
 
-// Import takes a file of users into the directory.
+// Import adds the users of a file to the directory.
 //
-// It reads the file twice: once to check every line, and only if none is bad once more to write. What it holds of a file in
-// memory are some hundred lines at a time and, to find what comes twice in it, about 30 bytes for every id, UUID, username
-// and e-mail.
+// It reads the file twice: to check every line and, if none is bad, to write. In memory it has some hundred lines at a time and, to
+// find duplicates, about 30 bytes for every id, UUID, username and e-mail.
 type Import struct {
 	Store  *store.Store
 	Format Format
@@ -30,9 +29,9 @@ type Import struct {
 	DryRun bool
 	// Batch is how many users go into one transaction; 0 means all of them.
 	Batch int
-	// Refused is told of the first MaxRefused bad lines, in their order.
+	// Refused is called with the first MaxRefused bad lines, in their order.
 	Refused func(*LineError)
-	// Progress is told now and then how many bytes of how many were read, those of both times added up.
+	// Progress is called now and then with the bytes read so far, and the bytes to be read in both readings together.
 	Progress func(done, total int64)
 }
 
@@ -51,14 +50,14 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%d lines are bad: nothing was imported", e.Lines)
 }
 
-// StoppedError: the import did not come to its end once it had begun to write. Lines after those it names are not in.
+// StoppedError: the import began to write and did not finish. Lines after those it names are not in the directory.
 type StoppedError struct {
 	Users   int64 // how many are in
 	Through int64 // the line of the last of them; 0: none is in
-	// MaybeThrough is the line of the last user who may be in: the database went away while it was to confirm those after Through.
-	// 0: there is none.
+	// MaybeThrough is the line of the last user that may be in: the connection was lost before the commit of those after Through was
+	// confirmed. 0: there is none.
 	MaybeThrough int64
-	Err          error // why; a *store.ImportError if another writer came first
+	Err          error // why; a *store.ImportError if it conflicts with another writer
 }
 
 func (e *StoppedError) Error() string {
@@ -71,7 +70,7 @@ func (e *StoppedError) Error() string {
 			e.Through, counted(int(e.Users), "user"), e.MaybeThrough)
 	}
 	if conflict := (*store.ImportError)(nil); errors.As(e.Err, &conflict) {
-		// Import.Refused was told what is wrong with it.
+		// Import.Refused was called with what is wrong with it.
 		return fmt.Sprintf("%s: line %d has become bad", in, conflict.Rows[0].Line)
 	}
 	if errors.Is(e.Err, context.Canceled) {
@@ -83,7 +82,7 @@ func (e *StoppedError) Error() string {
 // Unwrap returns why.
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// errChanged: the second reading of a file was not the first.
+// errChanged: the second reading of a file differs from the first.
 var errChanged = errors.New("the file was changed while it was read")
 
 // readAtOnce is how many lines are checked, or stored, in one step.
@@ -104,12 +103,12 @@ func (i Import) Run(ctx context.Context, source *Source) (users int64, err error
 	return users, i.write(ctx, into, i.read(source, source.size), first.sum.Sum(nil))
 }
 
-// reading is one of the times that the source is read.
+// reading is one of the two readings of the source.
 type reading struct {
 	source *Source
 	rows   *Reader
 	sum    hash.Hash
-	before int64 // how much was read the times before
+	before int64 // how many bytes the reading before has read
 	i      *Import
 }
 
@@ -120,8 +119,8 @@ func (i *Import) read(source *Source, before int64) *reading {
 	return r
 }
 
-// next returns the next lines, at most this many, apart by whether they could be read. Of some that could not, a row holds what could be.
-// There are none at the end of the file.
+// next returns the rows of the next lines, at most this many, and the errors of those that are malformed, which may have a row as well.
+// Both are empty at the end of the file.
 func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, bad []*LineError, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -143,7 +142,7 @@ func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, b
 	return rows, bad, nil
 }
 
-// progress tells how far it is.
+// progress calls Import.Progress.
 func (r *reading) progress() {
 	if r.i.Progress == nil {
 		return
@@ -180,7 +179,7 @@ func (i *Import) check(ctx context.Context, into *store.Import, from *reading) (
 	return users, nil
 }
 
-// refuse tells of bad lines, after as many as were refused before, and returns how many there are now.
+// refuse reports bad lines, after as many as were refused before, and returns how many there are now.
 func (i *Import) refuse(before int64, bad []*LineError) int64 {
 	for _, line := range bad {
 		if before++; before <= MaxRefused && i.Refused != nil {
@@ -190,7 +189,7 @@ func (i *Import) refuse(before int64, bad []*LineError) int64 {
 	return before
 }
 
-// merge makes one list by line of what is wrong with the form of lines and with the users of rows.
+// merge makes one list, by line, of malformed lines and of rows that the store refuses.
 func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) []*LineError {
 	byLine := make(map[int64]*LineError)
 	for _, line := range bad {
@@ -214,7 +213,7 @@ func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) [
 		}
 		line.Problems = append(line.Problems, more...)
 		if made[row.Line] && line.names("email") {
-			// It shares the e-mail's fate, which is not worth saying twice.
+			// It is wrong for the same reason as the e-mail.
 			line.Problems = slices.DeleteFunc(line.Problems, func(p Problem) bool { return p.Column == "username" && slices.Contains(more, p) })
 		}
 	}
@@ -222,12 +221,12 @@ func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) [
 	return bad
 }
 
-// names tells whether something is said of the column already.
+// names reports whether there is a problem with the column already.
 func (e *LineError) names(column string) bool {
 	return slices.ContainsFunc(e.Problems, func(p Problem) bool { return p.Column == column })
 }
 
-// write stores what was checked, whose checksum this is.
+// write stores the rows of a second reading, which must have the checksum of the checked one.
 func (i *Import) write(ctx context.Context, into *store.Import, from *reading, checked []byte) error {
 	most := i.Batch
 	if most <= 0 {

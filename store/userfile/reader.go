@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Reader reads the users of a file, one after the other.
+// Reader reads the users of a file one by one.
 type Reader struct {
 	lines  *lines
 	format interface {
@@ -28,6 +28,6 @@ func NewReader(r io.Reader, f Format, roles *store.Catalogue) *Reader {
 // Next returns the next user, with the number of the line where it stands, or io.EOF.
 //
 // A *LineError says what is wrong with the form of a line: Next can then be called again for the line after it. If the row
-// that comes with it has a Line, it is what could be read, so that the rest of it can still be checked. Whether the user is
-// one that the model allows is not Next's to say. Any other error is that of reading.
+// that comes with it has a Line, it is what could be read, so that the rest of it can still be checked. Next does not check whether the
+// model allows the user. Any other error is that of reading.
 func (r *Reader) Next() (store.ImportRow, error) { return r.format.next() }
