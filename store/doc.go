@@ -1,16 +1,40 @@
-// Package store is the model of the user directory and the place where it is kept: customers, their companies and
-// their users, and the catalogue of roles, on PostgreSQL or on an embedded SQLite.
+// Package store is the model of the user directory: customers, their companies and users, the catalogue of roles, the rules and the
+// history of users, and what is asked of the database for them, once for both engines.
 //
 // It owns what is true of a user whichever way it was written: bounds of its text, uniqueness ignoring case, what
 // follows from changing an e-mail, which secrets are sealed at rest. There is one way to change a user, [Store.UpdateUser],
 // a closure that edits the loaded user; what the closure does not touch stays, and no concurrent writer is overwritten.
 //
-// The package does not know HTTP, either dialect, tokens, or who may do what. Names in its errors are the model's
+// The package does not know HTTP, dialects, tokens, or who may do what, nor how an engine runs a statement: that is in packages sqlite and
+// postgres, behind what package engine says the store needs. Names in its errors are the model's
 // ([Field]); turning them into a dialect's words is the dialect's work.
 //
 // Every query carries the customer's id: it is the tenancy check, and the key by which the directory could be split.
 // The only exceptions are the questions whether an id, a UUID, an e-mail or a username is taken, because these are unique
 // over the platform, and whether the key is the one that the secrets are sealed with.
+//
+// # The way of one PATCH
+//
+// From top to bottom each function calls the next, until the UPDATE is sent:
+//
+//	server    Server.ServeHTTP (server.go), serveLingering (linger.go), then the middleware: identify (middleware.go),
+//	          observe (observe.go), recover (middleware.go), secure (secure.go), endConnections (health.go),
+//	          limitAddress (limit.go), answerServerOptions and once (middleware.go)
+//	dialect   operation.serve (operation.go), which authenticates, limits and validates
+//	gen       three generated functions, which decode the request
+//	worth     handler.UpdateCustomerUser (worth.go)
+//	dialect   Call.UpdateUser (call.go)
+//	store     Store.UpdateUser, attempt, updateUser, replaceUser (update.go); updateStep (statements.go) makes the statements
+//	sqlite    Database.Run (batch.go)               postgres  Database.Run (batch.go)
+//	engine    Queue.Do, finish (queue.go)           engine    Queue.Do, finish (queue.go)
+//	sqlite    commit, transaction, runAll, run      postgres  write, runLone, writeAlone, sendAlone, onConn, send
+//	          (batch.go); fileConn.ExecContext,               (batch.go), whileLost (lost.go)
+//	          exec, run (conn.go)
+//
+// These are 28 functions of ours on SQLite, and 28 on Postgres, closures counted with the function that they are in, and without the
+// generated ones. They were counted in a stack trace (runtime/debug.Stack) of a PATCH taken where the UPDATE is sent, plus what follows by
+// reading; what each calls beside and returns from is not counted. Steps that come at the same time are run in a batch by one of their
+// goroutines, and the others wait in Queue.Do.
 //
 // # Adding a field to a user
 //
