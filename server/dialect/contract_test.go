@@ -3,30 +3,39 @@ package dialect_test
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/dragoman-id/dragoman/gen/testiniumapi"
-	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
 )
 
-// documents are those that the server serves.
+// documents are those of the dialects that the server serves and that have an update.
 func documents(t *testing.T) []*openapi3.T {
 	t.Helper()
+	return documentsOf(t, func(d server.Dialect) bool { return len(d.Updates) > 0 })
+}
+
+// documentsOf gives the documents of the server's dialects that are wanted.
+func documentsOf(t *testing.T, wanted func(server.Dialect) bool) []*openapi3.T {
+	t.Helper()
 	var all []*openapi3.T
-	for _, get := range []func() (*openapi3.T, error){worthapi.GetSpec, testiniumapi.GetSpec} {
-		d, err := get()
+	for _, d := range server.Dialects() {
+		if !wanted(d) {
+			continue
+		}
+		document, err := d.Spec()
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, d)
+		all = append(all, document)
 	}
 	return all
 }
@@ -39,100 +48,74 @@ type rule struct {
 // TestDocumentsHaveTheModelsBounds holds what a document says of a request's text against what the model enforces.
 func TestDocumentsHaveTheModelsBounds(t *testing.T) {
 	t.Parallel()
-	name := rule{longest: store.MaxNameLength}
 	rules := map[string]rule{
-		"first_name": name, "last_name": name, "name": name, "surname": name,
-		"email":    {pattern: store.EmailPattern, longest: store.MaxEmailLength},
-		"username": {pattern: store.UsernamePattern, minLength: 1, longest: store.MaxUsernameLength},
-		"mobile":   {longest: store.MaxMobileLength},
+		"FirstName": {longest: store.MaxNameLength},
+		"LastName":  {longest: store.MaxNameLength},
+		"Email":     {pattern: store.EmailPattern, longest: store.MaxEmailLength},
+		"Username":  {pattern: store.UsernamePattern, minLength: 1, longest: store.MaxUsernameLength},
+		"Mobile":    {longest: store.MaxMobileLength},
 	}
-	for _, d := range documents(t) {
-		checked := 0
-		for path, item := range d.Paths.Map() {
-			for method, o := range item.Operations() {
-				if o.RequestBody == nil {
+	for _, d := range servertest.Dialects() {
+		for _, operation := range append(slices.Clone(d.Updates), d.Create) {
+			if operation == "" {
+				continue
+			}
+			o := servertest.Operation(t, d.API, operation)
+			b, _ := d.Request(operation)
+			for _, m := range b.Members {
+				want, ok := rules[m.Field]
+				if !ok {
 					continue
 				}
-				for member, schema := range o.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties {
-					want, ok := rules[member]
-					if !ok {
-						continue
-					}
-					checked++
-					got := rule{pattern: schema.Value.Pattern, minLength: int(schema.Value.MinLength)}
-					if schema.Value.MaxLength != nil {
-						got.longest = int(*schema.Value.MaxLength)
-					}
-					if got != want {
-						t.Errorf("%s: %s %s: %s is %+v, want %+v", d.Info.Title, method, path, member, got, want)
-					}
+				schema := o.RequestBody.Value.Content.Get("application/json").Schema.Value.Properties[m.Path].Value
+				got := rule{pattern: schema.Pattern, minLength: int(schema.MinLength)}
+				if schema.MaxLength != nil {
+					got.longest = int(*schema.MaxLength)
+				}
+				if got != want {
+					t.Errorf("%s: %s of %s is %+v, want %+v", d.Name, m.Path, operation, got, want)
 				}
 			}
 		}
-		if checked < 4 {
-			t.Errorf("%s: only %d members were held against the model", d.Info.Title, checked)
-		}
 	}
 }
 
-// needed is the permission of each operation.
-var needed = map[string]auth.Permission{
-	"createCustomerUser":   auth.PermissionCreate,
-	"getCustomerUser":      auth.PermissionRead,
-	"getUser":              auth.PermissionRead,
-	"listCustomerSubroles": auth.PermissionRead,
-	"listCustomerUsers":    auth.PermissionRead,
-	"listUsers":            auth.PermissionRead,
-	"updateCustomerUser":   auth.PermissionWrite,
-	"updateUser":           auth.PermissionWrite,
-}
-
-// sandbox is what a request about the sandbox says for each parameter.
-var sandbox = map[string]string{
-	"customerID":         servertest.SandboxUUID.String(),
-	"userID":             servertest.AdaUUID.String(),
-	"id":                 "3393",
-	"userId":             "6860",
-	"current-company-id": "5251",
+// permissions gives the permission of each operation.
+func permissions(t *testing.T) map[string]auth.Permission {
+	t.Helper()
+	s := storetest.Open(t, "sqlite:"+t.TempDir()+"/permissions.db")
+	all := map[string]auth.Permission{}
+	for _, d := range servertest.Dialects() {
+		mounted, err := d.Mount(echo.New(), &dialect.Service{Store: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(all, mounted.Permissions)
+	}
+	return all
 }
 
 // TestEveryOperationAsksWhoCalls walks the documents, so that an operation cannot be served without being guarded. The
 // bodies it sends are refused by every operation that takes one: whoever may not call never hears of that.
 func TestEveryOperationAsksWhoCalls(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t)
-	for _, d := range documents(t) {
-		for path, item := range d.Paths.Map() {
-			for method, o := range item.Operations() {
-				t.Run(o.OperationID, func(t *testing.T) {
-					permission, ok := needed[o.OperationID]
-					if !ok {
-						t.Fatalf("say in needed which permission %s %s needs", method, path)
-					}
-					r := guarded(t, d.Servers[0].URL+path, method, slices.Concat(item.Parameters, o.Parameters))
-					checkGuard(t, s, r, permission)
-				})
-			}
+	s, needed := servertest.Start(t), permissions(t)
+	for _, d := range servertest.Dialects() {
+		if len(d.Updates) == 0 {
+			continue // its operations are about no one customer
+		}
+		all, err := d.Operations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range all {
+			t.Run(o.OperationID, func(t *testing.T) {
+				r := servertest.Request{Method: o.Method, Body: "{"}
+				r.Path, r.Header = o.About(servertest.AdaSubject)
+				checkGuard(t, s, r, needed[o.OperationID])
+			})
 		}
 	}
-}
-
-func guarded(t *testing.T, path, method string, parameters openapi3.Parameters) servertest.Request {
-	t.Helper()
-	r := servertest.Request{Method: method, Path: path, Header: http.Header{}, Body: "{"}
-	for _, p := range parameters {
-		value, ok := sandbox[p.Value.Name]
-		switch {
-		case !p.Value.Required:
-		case !ok:
-			t.Fatalf("say in sandbox what to send as %s", p.Value.Name)
-		case p.Value.In == openapi3.ParameterInPath:
-			r.Path = strings.ReplaceAll(r.Path, "{"+p.Value.Name+"}", value)
-		default:
-			r.Header.Set(p.Value.Name, value)
-		}
-	}
-	return r
 }
 
 func checkGuard(t *testing.T, s *servertest.Server, r servertest.Request, permission auth.Permission) {
