@@ -51,11 +51,11 @@ func TestCheck(t *testing.T) {
 		{"--list --dialect worth --only if-match-*", nil, 0, []string{"worth, 7 laws", "if-match-any-writes"}, ""},
 		{"--list --only nul-is-refused", nil, 2, nil, "the nearest is null-is-refused"},
 		{"--target " + s.URL + " --token-file token --other-token-file other --rate 1000 --only null-* --only other-caller-is-403 --junit r.xml --json r.json " + checkOfWorth, nil, 0,
-			[]string{"The server offers etag, changed, prefer, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user is as it was, as far as this dialect shows."}, ""},
+			[]string{"The server offers etag, changed, prefer, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user was restored, as far as this dialect shows it."}, ""},
 		{"--only null-* --rate 1000 --format json " + checkOfTestinium, []string{"DRAGOMAN_CHECK_TOKEN=" + token, "DRAGOMAN_CHECK_TARGET=" + s.URL + "/account/api/v1/"}, 0,
 			[]string{`"outcome": "holds"`}, ""},
 		{"--only if-match-* --rate 1000 --token-file token --allow all --require all --target " + careless.URL + " " + checkOfWorth, nil, 1,
-			[]string{"\nBROKEN   if-match-with-a-stale-etag-is-412\n", "Authorization: Bearer ***", "Why it matters:", "RFC 9110, section 13.1.1", "The user is as it was, as far as this dialect shows."}, "does not keep every law"},
+			[]string{"\nBROKEN   if-match-with-a-stale-etag-is-412\n", "Authorization: Bearer ***", "Why it matters:", "RFC 9110, section 13.1.1", "The user was restored, as far as this dialect shows it."}, "does not keep every law"},
 		{"--only if-match-* --rate 1000 --token-file token --target " + careless.URL + " --format junit --output broken.xml " + checkOfWorth, nil, 1, nil, "does not keep every law"},
 		{"--token-file token --target http://127.0.0.1:1 --junit none.xml " + checkOfWorth, nil, 2, nil, "cannot be checked"},
 		{"--token-file token --target " + s.URL + " --only null-* --junit nowhere/r.xml " + checkOfWorth, nil, 2, nil, "the report could not be written"},
@@ -151,7 +151,7 @@ func TestCheckInterrupted(t *testing.T) {
 	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(said.String(), "not everything could be checked") {
 		t.Errorf("it ends with %v: %s", err, said.String())
 	}
-	if !strings.Contains(printed.String(), "UNKNOWN  headers-match-the-document: interrupted\n") || !strings.Contains(printed.String(), "The user is as it was, as far as this dialect shows.\n") {
+	if !strings.Contains(printed.String(), "UNKNOWN  headers-match-the-document: interrupted\n") || !strings.Contains(printed.String(), "The user was restored, as far as this dialect shows it.\n") {
 		t.Errorf("it printed %s", printed.String())
 	}
 	after := s.FindUser(t, servertest.Ada)

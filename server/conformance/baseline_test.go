@@ -133,7 +133,7 @@ func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
 					if r.Outcome == conformance.Unchecked {
 						t.Errorf("%s could not be checked: %s", r.Name, r.Reason)
 					}
-					if strings.Contains(r.Reason, "no update gives it back") {
+					if strings.Contains(r.Reason, "no update restores it") {
 						said++
 						if want := map[bool]conformance.Outcome{true: conformance.Broken, false: conformance.Differs}[claims]; r.Outcome != want {
 							t.Errorf("%s is %s, want %s", r.Name, r.Outcome, want)
@@ -275,7 +275,7 @@ func TestStaticMockIsToldInOneLine(t *testing.T) {
 				return plain(c)
 			})
 			report, err := conformance.Run(t.Context(), c)
-			if !errors.Is(err, conformance.ErrUnreachable) || !strings.Contains(err.Error(), "nothing that was written is read back") ||
+			if !errors.Is(err, conformance.ErrUnreachable) || !strings.Contains(err.Error(), "a read does not show what was written") ||
 				strings.Contains(err.Error(), "\n") || len(report.Results) > 0 || began || !report.Restoration.Done {
 				t.Errorf("%v, %+v", err, report)
 			}

@@ -16,43 +16,43 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxAnswer is how many bytes of an answer are read. A longer one cannot be checked.
+// maxAnswer is the number of bytes of an answer that are read. A longer answer cannot be checked.
 const maxAnswer = 32 << 20
 
-// The statuses that ask to be tried again are, this often, and after no more than maxPatience.
+// A request whose answer asks for a retry is sent at most maxTries times, unless the wait would exceed maxWait.
 const (
-	maxTries    = 6
-	maxPatience = 30 * time.Second
+	maxTries = 6
+	maxWait  = 30 * time.Second
 )
 
-// client sends requests, no more than it may, and keeps every answer against the document.
+// client sends requests within the rate and the limit of the run, and checks every answer against the document.
 type client struct {
 	base     *url.URL // of the API, without a slash at its end
 	http     *http.Client
 	limiter  *rate.Limiter
 	left     atomic.Int64 // how many requests may still be sent
 	count    atomic.Int64
-	lost     atomic.Int64 // updates of which nobody knows whether they were done
+	lost     atomic.Int64 // updates without an answer, which may or may not have been done
 	contract *contract
-	secrets  []string // what no report may show
+	secrets  []string // texts that no report may show
 
 	mu     sync.Mutex
-	faults []fault // in the order in which they were seen
+	faults []fault // in the order in which they were found
 }
 
-// request is one to send.
+// request is a request to send.
 type request struct {
-	operation string // its operationId; empty: it is none of the document's
+	operation string // the operationId; empty if the document has no such operation
 	method    string
-	path      string // below the base, as it goes over the wire
+	path      string // below the base, already escaped
 	header    http.Header
 	bearer    string // the Authorization header; empty: none
 	body      string
 	hasBody   bool
-	streamed  bool // the body's length is not told
+	streamed  bool // send the body in chunks, without a Content-Length
 }
 
-// with gives the request with a header; without, if there is no value.
+// with returns the request with a header set to these values, or without the header if there are none.
 func (r request) with(name string, values ...string) request {
 	r.header = r.header.Clone()
 	if r.header == nil {
@@ -65,13 +65,13 @@ func (r request) with(name string, values ...string) request {
 	return r
 }
 
-// by gives the request with another Authorization header; without, if it is empty.
+// by returns the request with another Authorization header, or without one if authorization is empty.
 func (r request) by(authorization string) request {
 	r.bearer = authorization
 	return r
 }
 
-// exchange is a request and what came.
+// exchange is a request and its answer.
 type exchange struct {
 	request request
 	url     string
@@ -80,23 +80,23 @@ type exchange struct {
 	body    []byte
 }
 
-// errBudget: as many requests were sent as may be.
-var errBudget = errors.New("the limit of requests is reached")
+// errBudget means that the run has used up Config.MaxRequests.
+var errBudget = errors.New("the limit of requests is reached, see --max-requests")
 
-// unreachedError: there was no answer.
+// unreachedError means that there was no answer.
 type unreachedError struct{ error }
 
 func (e unreachedError) Unwrap() error { return e.error }
 
-// do sends a request. An answer that asks to be tried again later is tried again then: 429 always, 503 if it says when.
+// do sends a request, and retries it when the server asks for that; see [retryAfter].
 func (c *client) do(ctx context.Context, r request) (exchange, error) {
 	for try := 1; ; try++ {
 		x, err := c.once(ctx, r)
 		if err != nil {
 			return x, err
 		}
-		wait, again := patience(x)
-		if !again || try == maxTries {
+		wait, ok := retryAfter(x)
+		if !ok || try == maxTries {
 			return x, nil
 		}
 		if !sleep(ctx, wait) {
@@ -105,7 +105,7 @@ func (c *client) do(ctx context.Context, r request) (exchange, error) {
 	}
 }
 
-// sleep waits, and tells whether it could for so long.
+// sleep waits for d, and reports whether ctx lasted that long.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -117,8 +117,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// patience tells whether an answer is to be asked for again, and after how long.
-func patience(x exchange) (time.Duration, bool) {
+// retryAfter reports whether an answer asks for a retry, and after how long: 429 always does, 503 if it has a Retry-After.
+func retryAfter(x exchange) (time.Duration, bool) {
 	after := x.header.Get("Retry-After")
 	if x.status != http.StatusTooManyRequests && (x.status != http.StatusServiceUnavailable || after == "") {
 		return 0, false
@@ -129,7 +129,7 @@ func patience(x exchange) (time.Duration, bool) {
 	} else if at, err := http.ParseTime(after); err == nil {
 		wait = max(time.Until(at), 0)
 	}
-	return wait, wait <= maxPatience
+	return wait, wait <= maxWait
 }
 
 func (c *client) once(ctx context.Context, r request) (exchange, error) {
@@ -157,10 +157,10 @@ func (c *client) send(ctx context.Context, r request) (exchange, error) {
 		body = strings.NewReader(r.body)
 	}
 	if r.streamed {
-		body = struct{ io.Reader }{body} // which net/http cannot measure
+		body = struct{ io.Reader }{body} // hides the length from net/http
 	}
-	// What was begun is waited for, as long as a request may take: a write that goes on after it was given up would come after
-	// the user was given back.
+	// A request that was sent is not cancelled: a write that continues on the server could otherwise arrive after the user was
+	// restored.
 	sent, err := http.NewRequestWithContext(context.WithoutCancel(ctx), r.method, x.url, body)
 	if err != nil {
 		return x, fmt.Errorf("make request: %w", err)
@@ -195,7 +195,7 @@ func (c *client) send(ctx context.Context, r request) (exchange, error) {
 
 func (c *client) sent() int { return int(c.count.Load()) }
 
-// faultsOf gives what was found of one aspect.
+// faultsOf returns the faults of one aspect.
 func (c *client) faultsOf(a aspect) []fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +208,7 @@ func (c *client) faultsOf(a aspect) []fault {
 	return found
 }
 
-// showRequest gives a request as a report shows it.
+// showRequest returns a request as a report shows it.
 func (c *client) showRequest(x exchange) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", x.request.method, x.url)
@@ -222,7 +222,7 @@ func (c *client) showRequest(x exchange) string {
 	return c.redact(strings.TrimSuffix(b.String(), "\n"))
 }
 
-// showAnswer gives an answer as a report shows it.
+// showAnswer returns an answer as a report shows it.
 func (c *client) showAnswer(x exchange) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s\n", x.status, http.StatusText(x.status))

@@ -105,7 +105,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	}
 	report.Features = r.offered()
 	report.MayBeOwn = r.allowed(State) && r.mayBeOwn()
-	report.Results, report.Restoration, err = r.hold(ctx, laws, func() {
+	report.Results, report.Restoration, err = r.checkAll(ctx, laws, func() {
 		if c.Began != nil {
 			c.Began(report)
 		}

@@ -12,65 +12,61 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// Law is one thing that must be so of every server of a dialect.
+// Law is a rule that every server of a dialect must keep.
 type Law struct {
-	Name   string // stable, so that it can stand in a configuration
-	Says   string // the law
-	Why    string // what breaks for a client where it does not hold
-	Source string // where it is written
-	Grade  Grade
-	// Feature is what the server must offer for the law to be about it; empty: nothing.
-	Feature Feature
-	// Changes is what the law changes of the user beside names and mobile number; empty: nothing.
-	Changes Group
-	// OtherToken: it needs a second caller.
-	OtherToken bool
+	Name   string `json:"name"`   // stable, since configurations name laws
+	Says   string `json:"says"`   // the rule
+	Why    string `json:"why"`    // what breaks for clients of a server that breaks the rule
+	Source string `json:"source"` // the document that has the rule
+	Grade  Grade  `json:"grade"`
+	// Feature is an addition without which the law does not apply to a server; empty: it always applies.
+	Feature Feature `json:"-"`
+	// Changes is the group of members that the law changes, besides names and mobile number; empty: none.
+	Changes Group `json:"-"`
+	// OtherToken says that the law needs the token of a second caller.
+	OtherToken bool `json:"-"`
 
 	hold func(*trial)
 }
 
-// Grade is whose law it is.
+// Grade says who made a law.
 type Grade string
 
-// The grades. A server that says it speaks the dialect must keep Vendor and HTTP. Own is for those who claim more.
+// The grades. Every server of a dialect must keep the laws of Vendor and HTTP, and a server that claims Rules those of Own.
 const (
-	Vendor Grade = "vendor" // the vendor's documentation says so
-	HTTP   Grade = "http"   // HTTP or JSON say so, in whatever dialect
-	Own    Grade = "own"    // Dragoman says so, where the vendor is silent
+	Vendor Grade = "vendor" // documented by the vendor
+	HTTP   Grade = "http"   // required by HTTP or JSON in every dialect
+	Own    Grade = "own"    // decided by Dragoman where the vendor is silent
 )
 
-// Feature is an addition that a server may offer, and that is seen in its answers.
+// Feature is an addition that a server may offer, and that its answers show.
 type Feature string
 
 // The features.
 const (
-	// ETags: reading a user gives an ETag.
-	ETags Feature = "etag"
-	// Changed: an update's answer has Dragoman-Changed.
-	Changed Feature = "changed"
-	// Strict: an update that prefers handling=strict is answered with Preference-Applied.
-	Strict Feature = "prefer"
-	// Rules: the server claims what Dragoman decides where the vendor is silent. It does if it offers Changed.
-	Rules Feature = "rules"
+	ETags   Feature = "etag"    // the answer to reading a user has an ETag
+	Changed Feature = "changed" // the answer to an update has Dragoman-Changed
+	Strict  Feature = "prefer"  // an update with Prefer: handling=strict is answered with Preference-Applied
+	Rules   Feature = "rules"   // the server claims to keep the laws of grade Own; it does if it offers Changed
 )
 
-// Features are all of them.
+// Features lists all features.
 var Features = []Feature{ETags, Changed, Strict, Rules}
 
-// Group is a part of a user that is not changed unless that is allowed.
+// Group is a group of members that are only changed if Config.Allow has it.
 type Group string
 
 // The groups.
 const (
-	// Identity is e-mail and username. New values are of example.com. A server may take a changed e-mail for unverified.
+	// Identity is e-mail and username. New e-mails are at example.com. A server may mark a changed e-mail as unverified.
 	Identity Group = "identity"
 	// State is whether the user may sign in: status, and the flags about lock and expiry.
 	State Group = "state"
-	// Roles is what the user may do. They are only ever given roles that they have.
+	// Roles is the user's roles. A law only grants roles that the user had at the start.
 	Roles Group = "roles"
 )
 
-// Groups are all of them.
+// Groups lists all groups.
 var Groups = []Group{Identity, State, Roles}
 
 // Laws gives the laws of a dialect in the order in which they are held; none for a dialect that has no update.

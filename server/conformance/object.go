@@ -4,50 +4,45 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// object is a JSON object as it is to be sent: its members in order, so that it can also be one that no encoder writes.
+// object is a JSON object to send. Its members have an order and may repeat, so that it can be malformed on purpose.
 type object []member
 
 type member struct{ name, value string } // value is JSON
 
-// with gives the object with the member's value set to a JSON text: in the member's place if it has one, else at the end.
+// with returns the object with the member set to a JSON value, in its place or at the end.
 func (o object) with(name, value string) object {
 	changed := slices.Clone(o)
-	for i := range changed {
-		if changed[i].name == name {
-			changed[i].value = value
-			return changed
-		}
+	if i := o.index(name); i >= 0 {
+		changed[i].value = value
+		return changed
 	}
 	return append(changed, member{name, value})
 }
 
-// without gives the object without the member.
+func (o object) index(name string) int {
+	return slices.IndexFunc(o, func(m member) bool { return m.name == name })
+}
+
+// without returns the object without the member.
 func (o object) without(name string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return m.name == name })
 }
 
-// and gives the object with another member at the end, whatever it has already.
+// and returns the object with one more member at the end, even if it has one of that name.
 func (o object) and(name, value string) object { return append(slices.Clone(o), member{name, value}) }
 
-// before gives the object with another member at the beginning, whatever it has already.
-func (o object) before(name, value string) object {
-	return append(object{{name, value}}, o...)
-}
+// before returns the object with one more member at the beginning, even if it has one of that name.
+func (o object) before(name, value string) object { return append(object{{name, value}}, o...) }
 
-func (o object) value(name string) string {
-	for _, m := range o {
-		if m.name == name {
-			return m.value
-		}
-	}
-	return ""
-}
+// value returns the JSON of the member, which must be there.
+func (o object) value(name string) string { return o[o.index(name)].value }
 
-// String is the object's JSON.
+// String returns the object's JSON.
 func (o object) String() string {
 	var members []string
 	for _, m := range o {
@@ -56,7 +51,7 @@ func (o object) String() string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// encode gives v's JSON, with no more escapes than are needed. It must be a value that has one.
+// encode returns v's JSON without needless escapes. It panics if v has none.
 func encode(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -67,7 +62,7 @@ func encode(v any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// decode reads JSON, and keeps each number as it was written.
+// decode decodes one JSON value, and keeps numbers as they are written.
 func decode(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -76,40 +71,38 @@ func decode(text []byte) (any, error) {
 		return nil, fmt.Errorf("decode JSON: %w", err)
 	}
 	if d.More() {
-		return nil, fmt.Errorf("decode JSON: more follows behind the value")
+		return nil, fmt.Errorf("decode JSON: data after the value")
 	}
 	return v, nil
 }
 
-// same tells whether two decoded values are the same JSON.
+// same reports whether two decoded values are the same JSON.
 func same(a, b any) bool { return encode(a) == encode(b) }
 
-// user is a user as answers show them.
+// user is a user as an answer shows it, decoded.
 type user map[string]any
 
-// json is the JSON of a member; null if it is not there.
+// json returns the JSON of a member; null if there is no such member.
 func (u user) json(name string) string { return encode(u[name]) }
 
-// text is a member that is a text; empty if it is none.
+// text returns a member that is a string; empty if it is not.
 func (u user) text(name string) string {
 	s, _ := u[name].(string)
 	return s
 }
 
-// differences gives the names of the members in which two users differ, sorted, without those of besides.
-func differences(a, b user, besides ...string) []string {
+// differences returns the sorted names of the members in which two users differ, except those in ignored.
+func differences(a, b user, ignored ...string) []string {
+	all := user{}
+	maps.Copy(all, a)
+	maps.Copy(all, b)
 	var names []string
-	for name := range a {
-		if _, ok := b[name]; !ok || !same(a[name], b[name]) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		was, before := a[name]
+		is, after := b[name]
+		if (before != after || !same(was, is)) && !slices.Contains(ignored, name) {
 			names = append(names, name)
 		}
 	}
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(besides, n) })
-	slices.Sort(names)
 	return names
 }

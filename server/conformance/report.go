@@ -9,53 +9,54 @@ import (
 	"time"
 )
 
-// Outcome is how a law ended.
+// Outcome is the outcome of checking a law.
 type Outcome string
 
 // The outcomes.
 const (
 	Holds     Outcome = "holds"
 	Broken    Outcome = "broken"
-	Differs   Outcome = "differs"   // what Dragoman decides is broken by a server that does not claim it
-	Skipped   Outcome = "skipped"   // it is not about this server, or more would have to be allowed
-	Unchecked Outcome = "unchecked" // it could not be held against the server
+	Differs   Outcome = "differs"   // the server breaks a law of Dragoman's that it does not claim to keep
+	Skipped   Outcome = "skipped"   // the law does not apply to the server or the user, or needs more than is allowed
+	Unchecked Outcome = "unchecked" // the law could not be checked
 )
 
-// Outcomes are all of them.
+// Outcomes lists all outcomes.
 var Outcomes = []Outcome{Holds, Broken, Differs, Skipped, Unchecked}
 
-// Result is how one law ended.
+// Result is the result of checking one law.
 type Result struct {
 	Law
-	Outcome  Outcome
-	Reason   string // why it was skipped or not checked, why a difference is none to mind, or what could not be tried; else empty
-	Request  string // that was sent, without tokens; empty if the law holds
-	Answer   string // that came
-	Expected string // instead
-	Got      string // what of the answer is not as expected
-	Took     time.Duration
+	Outcome Outcome `json:"outcome"`
+	// Reason says why the law was skipped or not checked, why a difference is no fault, or what a law that holds could not try.
+	Reason   string        `json:"reason,omitempty"`
+	Request  string        `json:"request,omitempty"` // without tokens; empty if the law holds
+	Answer   string        `json:"answer,omitempty"`
+	Expected string        `json:"expected,omitempty"`
+	Got      string        `json:"got,omitempty"` // the part of the answer that is not as expected
+	Took     time.Duration `json:"-"`
 }
 
-// Restoration is whether the user is as before.
+// Restoration says whether the user was restored after the last law.
 type Restoration struct {
-	Done    bool
-	Reason  string // why not
-	Request string // the method and the address to send Body to
-	Body    string // what makes the user what it was
-	// Kept is what no update gave back, in the order in which it was found. Done is about everything else.
-	Kept []Kept
+	Done    bool   `json:"done"`
+	Reason  string `json:"reason,omitempty"`  // why the user was not restored
+	Request string `json:"request,omitempty"` // the method and the URL to send Body to
+	Body    string `json:"body,omitempty"`    // the update that restores the user
+	// Kept lists the changes that no update reverts, in the order in which they were found. Done is about everything else.
+	Kept []Kept `json:"kept,omitempty"`
 }
 
-// Kept is a member of the user that the server changed during the run and that no update gives back. The run went on with what it
-// had become.
+// Kept is a member of the user that the server changed during the run and that no update restores. The run continues with the new
+// value as the baseline.
 type Kept struct {
 	Member string `json:"member"`
 	Was    string `json:"was"` // JSON
 	Is     string `json:"is"`  // JSON
-	Law    string `json:"law"` // whose requests changed it; empty: those before the first law
+	Law    string `json:"law"` // the law whose requests changed it; empty: it changed before the first law
 }
 
-// String says what became of the member, in a line.
+// String describes the change in one line.
 func (k Kept) String() string {
 	text := fmt.Sprintf("%s was %s and is %s", k.Member, printable(k.Was), printable(k.Is))
 	if k.Law != "" {
@@ -64,7 +65,7 @@ func (k Kept) String() string {
 	return text
 }
 
-// Report is a whole run.
+// Report is the report of a run.
 type Report struct {
 	Dialect, Target, Customer, User string
 	Features                        []Feature // that the server offers
@@ -80,7 +81,7 @@ type Report struct {
 	CompanyHeader string
 }
 
-// Count gives how many laws ended in a way.
+// Count returns the number of laws with an outcome.
 func (r Report) Count(o Outcome) int {
 	n := 0
 	for _, result := range r.Results {
@@ -91,7 +92,7 @@ func (r Report) Count(o Outcome) int {
 	return n
 }
 
-// Checked tells whether every law was held that could be, and the user was given back.
+// Checked reports whether no law is Unchecked, and the user was restored.
 func (r Report) Checked() bool { return r.Count(Unchecked) == 0 && r.Restoration.Done }
 
 // The report as JSON.
@@ -105,31 +106,13 @@ type jsonReport struct {
 	Seconds     float64         `json:"seconds"`
 	Requests    int             `json:"requests"`
 	Summary     map[Outcome]int `json:"summary"`
-	Restoration jsonRestoration `json:"restoration"`
+	Restoration Restoration     `json:"restoration"`
 	Laws        []jsonResult    `json:"laws"`
 }
 
-type jsonRestoration struct {
-	Done    bool   `json:"done"`
-	Reason  string `json:"reason,omitempty"`
-	Request string `json:"request,omitempty"`
-	Body    string `json:"body,omitempty"`
-	Kept    []Kept `json:"kept,omitempty"`
-}
-
 type jsonResult struct {
-	Name     string  `json:"name"`
-	Outcome  Outcome `json:"outcome"`
-	Grade    Grade   `json:"grade"`
-	Says     string  `json:"says"`
-	Why      string  `json:"why"`
-	Source   string  `json:"source"`
-	Reason   string  `json:"reason,omitempty"`
-	Request  string  `json:"request,omitempty"`
-	Answer   string  `json:"answer,omitempty"`
-	Expected string  `json:"expected,omitempty"`
-	Got      string  `json:"got,omitempty"`
-	Seconds  float64 `json:"seconds"`
+	Result
+	Seconds float64 `json:"seconds"`
 }
 
 // WriteJSON writes the report as one JSON object.
@@ -137,17 +120,13 @@ func (r Report) WriteJSON(w io.Writer) error {
 	out := jsonReport{
 		Dialect: r.Dialect, Target: r.Target, Customer: r.Customer, User: r.User, Features: r.Features,
 		Started: r.Started, Seconds: r.Took.Seconds(), Requests: r.Requests,
-		Summary: map[Outcome]int{}, Restoration: jsonRestoration(r.Restoration), Laws: []jsonResult{},
+		Summary: map[Outcome]int{}, Restoration: r.Restoration, Laws: []jsonResult{},
 	}
 	for _, o := range Outcomes {
 		out.Summary[o] = r.Count(o)
 	}
 	for _, result := range r.Results {
-		out.Laws = append(out.Laws, jsonResult{
-			Name: result.Name, Outcome: result.Outcome, Grade: result.Grade, Says: result.Says, Why: result.Why, Source: result.Source,
-			Reason: result.Reason, Request: result.Request, Answer: result.Answer, Expected: result.Expected, Got: result.Got,
-			Seconds: result.Took.Seconds(),
-		})
+		out.Laws = append(out.Laws, jsonResult{result, result.Took.Seconds()})
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -158,12 +137,7 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// The report as JUnit's XML, in what all of its readers have in common.
-type junitSuites struct {
-	XMLName xml.Name     `xml:"testsuites"`
-	Suites  []junitSuite `xml:"testsuite"`
-}
-
+// The elements of JUnit's XML that all of its readers know.
 type junitSuite struct {
 	Name       string          `xml:"name,attr"`
 	Tests      int             `xml:"tests,attr"`
@@ -196,11 +170,11 @@ type junitDetail struct {
 	Text    string `xml:",chardata"`
 }
 
-// restorationCase is the test case that says whether the user was given back.
-const restorationCase = "the-user-is-given-back"
+// restorationCase is the name of the test case that says whether the user was restored.
+const restorationCase = "user-is-restored"
 
-// WriteJUnit writes the report as JUnit's XML: a broken law is a failure, one that could not be checked an error, one that
-// differs or was skipped is skipped. A last case says whether the user was given back.
+// WriteJUnit writes the report in JUnit's XML. Broken laws are failures, Unchecked ones errors; Differs and Skipped count as
+// skipped. The last case says whether the user was restored.
 func (r Report) WriteJUnit(w io.Writer) error {
 	class := "dragoman.check." + r.Dialect
 	suite := junitSuite{
@@ -224,7 +198,7 @@ func (r Report) WriteJUnit(w io.Writer) error {
 		restored.Error = &junitDetail{Message: r.Restoration.Reason, Text: r.Restoration.Request + "\n\n" + r.Restoration.Body}
 	}
 	for _, k := range r.Restoration.Kept {
-		suite.Properties = append(suite.Properties, junitProperty{"not given back", k.String()})
+		suite.Properties = append(suite.Properties, junitProperty{"not restored", k.String()})
 	}
 	suite.Cases = append(suite.Cases, restored)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -232,10 +206,14 @@ func (r Report) WriteJUnit(w io.Writer) error {
 	}
 	e := xml.NewEncoder(w)
 	e.Indent("", "  ")
-	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+	err := e.Encode(struct {
+		XMLName xml.Name   `xml:"testsuites"`
+		Suite   junitSuite `xml:"testsuite"`
+	}{Suite: suite})
+	if err == nil {
+		_, err = io.WriteString(w, "\n")
 	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
+	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -258,7 +236,7 @@ func (r Result) junit(class string) junitCase {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
 
-// detail is all that there is to say about a result that is not simply good; empty if that is nothing.
+// detail describes a result with everything that helps to understand it; empty if it has neither request nor expectation.
 func (r Result) detail() string {
 	if r.Request == "" && r.Expected == "" {
 		return ""
@@ -271,7 +249,7 @@ func (r Result) detail() string {
 	}
 	part("The law:", r.Says)
 	part("Sent:", r.Request)
-	part("Came:", r.Answer)
+	part("Received:", r.Answer)
 	part("Expected:", r.Expected)
 	part("Got:", r.Got)
 	part("Why it matters:", r.Why)
@@ -279,7 +257,7 @@ func (r Result) detail() string {
 	return b.String()
 }
 
-// indent puts a text to the right, empty lines apart.
+// indent indents the lines of a text that are not empty.
 func indent(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, line := range lines {

@@ -207,7 +207,7 @@ func (r *run) safe(u user) error {
 	return nil
 }
 
-// mayBeOwn reports whether the token names a user by a UUID, while the dialect does not show the UUID of the user who is written to.
+// mayBeOwn reports whether the token names a user by a UUID, while the dialect does not show the UUID of the tested user.
 func (r *run) mayBeOwn() bool {
 	claims := claimsOf(r.c.Token)
 	isUUID := func(value any) bool {
@@ -217,7 +217,7 @@ func (r *run) mayBeOwn() bool {
 	return !isUUID(r.found[r.d.idMember]) && (isUUID(claims["custom:id"]) || isUUID(claims["sub"]))
 }
 
-// claimsOf reads a token's claims without verifying it; nothing if it is no JWT.
+// claimsOf reads the claims of a token without verifying it; nil if it is no JWT.
 func claimsOf(token string) map[string]any {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -236,7 +236,7 @@ func claimsOf(token string) map[string]any {
 	return claims
 }
 
-// offered gives the features that the server has, in their order.
+// offered returns the features that the server has, in the order of Features.
 func (r *run) offered() []Feature {
 	offered := []Feature{}
 	for _, f := range Features {
@@ -247,32 +247,31 @@ func (r *run) offered() []Feature {
 	return offered
 }
 
-// hold checks the laws one by one, each with the user as found, and gives the user back at the end, whatever that is. It calls
-// began before the first. The error is an ErrUnreachable when the server stores nothing.
-func (r *run) hold(ctx context.Context, laws []Law, began func()) (results []Result, back Restoration, err error) {
-	// What stopped the laws must not stop this.
-	defer func() { back = r.restore(context.WithoutCancel(ctx)) }()
+// checkAll checks the laws one by one, each with the user in its original state, and restores the user at the end in every case.
+// It calls began before the first law. The error is an ErrUnreachable when the server stores nothing.
+func (r *run) checkAll(ctx context.Context, laws []Law, began func()) (results []Result, restored Restoration, err error) {
+	// The user is restored even if the run is cancelled.
+	defer func() { restored = r.restore(context.WithoutCancel(ctx)) }()
 	if err := r.probe(ctx); err != nil {
-		return nil, back, err
+		return nil, restored, err
 	}
 	began()
 	results = []Result{}
 	for _, law := range laws {
-		result := r.judge(ctx, law)
-		result = r.giveBack(ctx, result)
+		result := r.resetAfter(ctx, r.check(ctx, law))
 		results = append(results, result)
 		if r.c.Observe != nil {
 			r.c.Observe(result)
 		}
 	}
-	return results, back, nil
+	return results, restored, nil
 }
 
-// errStatic: a mock that answers with examples has no laws to be checked.
-var errStatic = fmt.Errorf("%w: nothing that was written is read back, as with a mock that answers with examples", ErrUnreachable)
+// errStatic means that the server is a mock that answers with fixed examples.
+var errStatic = fmt.Errorf("%w: a read does not show what was written, as with a mock that answers with fixed examples", ErrUnreachable)
 
-// probe changes the user's names and reads them back. It finds out what else any change changes: of members that the document does
-// not have nobody can ask that they stay. It leaves it to the laws to find whatever else is wrong.
+// probe changes the user's names and reads them back. Members outside of the document that change with them are ignored from then
+// on, as no law says that they stay. Whatever else is wrong is for the laws to find.
 func (r *run) probe(ctx context.Context) error {
 	r.moved = true
 	var is user
@@ -302,8 +301,8 @@ func (r *run) probe(ctx context.Context) error {
 	return nil
 }
 
-// giveBack makes the user what it was found as after a law, and has the law's result say what could not be given back.
-func (r *run) giveBack(ctx context.Context, result Result) Result {
+// resetAfter resets the user after a law, and adds to the law's result what could not be reset.
+func (r *run) resetAfter(ctx context.Context, result Result) Result {
 	before := len(r.kept)
 	r.moved = guarded(func() error { return r.reset(ctx, result.Name, false) }) != nil
 	if len(r.kept) == before {
@@ -311,15 +310,16 @@ func (r *run) giveBack(ctx context.Context, result Result) Result {
 	}
 	var left []string
 	for _, k := range r.kept[before:] {
-		left = append(left, fmt.Sprintf("%s was %s and is %s", k.Member, printable(k.Was), printable(k.Is)))
+		k.Law = ""
+		left = append(left, k.String())
 	}
-	note := "no update gives it back, and the check goes on with it: " + strings.Join(left, ", ")
+	note := "no update restores it, and the run continues with the new value: " + strings.Join(left, ", ")
 	if result.Outcome == Broken || result.Outcome == Differs {
 		result.Reason = strings.TrimPrefix(result.Reason+"; "+note, "; ")
 		return result
 	}
 	result.Outcome, result.Reason = Broken, note
-	result.Expected, result.Got = "a user who can be made what it was by an update", strings.Join(left, ", ")
+	result.Expected, result.Got = "a user that an update can restore", strings.Join(left, ", ")
 	if x, err := r.client.do(ctx, (&trial{run: r, ctx: ctx}).showRequest()); err == nil {
 		result.Request, result.Answer = r.client.showRequest(x), r.client.showAnswer(x)
 	}
@@ -329,11 +329,11 @@ func (r *run) giveBack(ctx context.Context, result Result) Result {
 	return result
 }
 
-// claims tells whether the server binds itself to what Dragoman decides, or is required to, as far as a feature goes.
+// claims reports whether the server claims, or is required, to keep the laws of grade Own about a feature.
 func (r *run) claims(f Feature) bool { return r.has[Rules] || r.requires(Rules) || r.requires(f) }
 
-// judge holds one law.
-func (r *run) judge(ctx context.Context, law Law) Result {
+// check checks one law.
+func (r *run) check(ctx context.Context, law Law) Result {
 	started := time.Now()
 	v := r.verdictOn(ctx, law)
 	result := Result{Law: law, Outcome: v.outcome, Reason: v.reason, Expected: v.expected, Got: v.got, Took: time.Since(started)}
@@ -346,7 +346,7 @@ func (r *run) judge(ctx context.Context, law Law) Result {
 	}
 	if result.Outcome == Broken && law.Grade == Own && !r.claims(law.Feature) {
 		result.Outcome = Differs
-		result.Reason = "the vendor leaves it open, and the server does not claim Dragoman's rules"
+		result.Reason = "the vendor does not define it, and the server does not claim Dragoman's rules"
 	}
 	return result
 }
@@ -356,7 +356,7 @@ func (r *run) verdictOn(ctx context.Context, law Law) verdict {
 		return verdict{outcome: Unchecked, reason: "interrupted"}
 	}
 	if r.unreached >= maxUnreached {
-		return verdict{outcome: Unchecked, reason: "the server does not answer any more"}
+		return verdict{outcome: Unchecked, reason: "the server no longer answers"}
 	}
 	if law.Feature != "" && law.Feature != Rules && !r.has[law.Feature] {
 		if r.requires(law.Feature) {
@@ -372,7 +372,7 @@ func (r *run) verdictOn(ctx context.Context, law Law) verdict {
 	}
 	if r.moved {
 		if err := guarded(func() error { return r.reset(ctx, "", false) }); err != nil {
-			return verdict{outcome: Unchecked, reason: "the user is not as it was found: " + r.client.redact(err.Error())}
+			return verdict{outcome: Unchecked, reason: "the user could not be reset: " + r.client.redact(err.Error())}
 		}
 	}
 	return r.try(ctx, law)
@@ -386,7 +386,7 @@ var featureNames = map[Feature]string{
 }
 
 func notAllowed(g Group) string {
-	return fmt.Sprintf("it changes the user's %s, and %q is not allowed", groupNames[g], g)
+	return fmt.Sprintf("it changes the user's %s: allow it with --allow %s", groupNames[g], g)
 }
 
 var groupNames = map[Group]string{
@@ -395,7 +395,7 @@ var groupNames = map[Group]string{
 	Roles:    "roles",
 }
 
-// try holds a law and catches how it ends.
+// try checks a law and returns its verdict; see [trial].
 func (r *run) try(ctx context.Context, law Law) verdict {
 	v := verdict{outcome: Holds}
 	err := guarded(func() error {
@@ -424,33 +424,32 @@ func (r *run) try(ctx context.Context, law Law) verdict {
 	return v
 }
 
-// guarded runs f and gives a panic as an error: what comes after f is more important than how f ended.
+// guarded runs f and returns a panic of f as an error, so that the user is restored afterwards.
 func guarded(f func() error) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
-			err = fmt.Errorf("a fault of the check itself: %v\n%s", thrown, debug.Stack())
+			err = fmt.Errorf("the check itself failed, which is a bug in it: %v\n%s", thrown, debug.Stack())
 		}
 	}()
 	return f()
 }
 
-// errNotBack: the user could not be made what it was.
-var errNotBack = errors.New("not back")
+// errNotReset means that the user could not be reset.
+var errNotReset = errors.New("not restored")
 
-// errUnreadable: the server's answer does not show the user.
+// errUnreadable means that the server's answer does not show the user.
 var errUnreadable = errors.New("unreadable")
 
-// resets is how often an update is sent to give the user back before what it leaves is taken as it is: the first may have met a
-// write that was still under way.
+// resets is how often an update is sent to reset the user, as the first may have raced with a write that was still in progress.
 const resets = 3
 
-// reset makes the user what it was found as, if it is not. What no update gives back is taken as found from then on; see keep. The
-// error is an errNotBack when an update is refused, and at the end of the run also when one that could give a member back does not.
+// reset makes the user what it was at the start. A member that no update resets gets a new baseline; see [run.keep]. The error is
+// errNotReset if the update is refused, or, at the end of the run, if it leaves a member unchanged that an update can set.
 func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 	t := &trial{run: r, ctx: ctx}
 	is, err := r.read(ctx)
 	if errors.Is(err, errUnreadable) {
-		// What a law stored may be what spoils the answer: an update is sent all the same.
+		// The answer may be broken because of a value that a law stored, so the update is sent anyway.
 		if _, err := r.client.do(ctx, t.updateRequest(r.d.restoring(r.found, user{}).String())); err != nil {
 			return err
 		}
@@ -462,7 +461,7 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 	left := r.d.notBack(r.found, is, r.bookkeeping)
 	sayable := func(name string) bool { return r.d.sayable(name, r.found, is) }
 	for n := range resets {
-		// A PUT replaces, and may so take away what it does not name.
+		// A PUT replaces the user, and so may remove a member that it does not name.
 		if len(left) == 0 || !slices.ContainsFunc(left, sayable) && (!r.d.whole || n > 0) {
 			break
 		}
@@ -471,7 +470,7 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 			return err
 		}
 		if x.status != http.StatusOK {
-			return fmt.Errorf("%w: the update that restores it gives %d: %s", errNotBack, x.status, excerpt(x.body))
+			return fmt.Errorf("%w: the update that restores it is answered with %d: %s", errNotReset, x.status, excerpt(x.body))
 		}
 		if is, err = r.read(ctx); err != nil {
 			return err
@@ -479,7 +478,7 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 		left = r.d.notBack(r.found, is, r.bookkeeping)
 	}
 	if atEnd && slices.ContainsFunc(left, sayable) {
-		return fmt.Errorf("%w: %s", errNotBack, changes(left, r.found, is))
+		return fmt.Errorf("%w: %s", errNotReset, changes(left, r.found, is))
 	}
 	for _, name := range left {
 		r.keep(name, is, law)
@@ -487,8 +486,7 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 	return nil
 }
 
-// keep takes a member as it is for as it was found, and notes under the law's name that it was not given back; of one that moves again
-// and again only once.
+// keep makes the present value of a member its baseline, and records the change under the law's name, once for each member.
 func (r *run) keep(name string, is user, law string) {
 	k := Kept{Member: name, Was: r.found.json(name), Is: is.json(name), Law: law}
 	if i := slices.IndexFunc(r.kept, func(k Kept) bool { return k.Member == name }); i >= 0 {
@@ -503,7 +501,7 @@ func (r *run) keep(name string, is user, law string) {
 	}
 }
 
-// changes says what the members of these names were and are.
+// changes says what these members were and are.
 func changes(names []string, before, after user) string {
 	var all []string
 	for _, name := range names {
@@ -519,15 +517,15 @@ func (r *run) read(ctx context.Context) (user, error) {
 	}
 	u, ok := r.userIn(x)
 	if x.status != http.StatusOK || !ok {
-		return nil, fmt.Errorf("%w: reading the user gives %d: %s", errUnreadable, x.status, excerpt(x.body))
+		return nil, fmt.Errorf("%w: reading the user is answered with %d: %s", errUnreadable, x.status, excerpt(x.body))
 	}
 	return u, nil
 }
 
-// settleTime is how long a write whose answer never came may still be under way.
+// settleTime is how long a write without an answer may still be in progress.
 const settleTime = time.Second
 
-// restore gives the user back, and tries again for as long as it may.
+// restore resets the user at the end of the run, and retries until Config.RestoreTimeout.
 func (r *run) restore(ctx context.Context) Restoration {
 	ctx, cancel := context.WithTimeout(ctx, r.c.RestoreTimeout)
 	defer cancel()
@@ -542,8 +540,8 @@ func (r *run) restore(ctx context.Context) Restoration {
 			return Restoration{Done: true, Kept: r.kept}
 		case err == nil:
 			settled, wait = true, settleTime
-		case reason == nil || errors.Is(err, errNotBack):
-			// What the server says is worth more than that time was up in the end.
+		case reason == nil || errors.Is(err, errNotReset):
+			// The server's answer is more useful than the timeout that follows.
 			reason = err
 		}
 		if !sleep(ctx, wait) {
@@ -551,7 +549,7 @@ func (r *run) restore(ctx context.Context) Restoration {
 		}
 	}
 	if reason == nil {
-		reason = errors.New("whether a write is still under way is not known")
+		reason = errors.New("a write that was not answered may still be in progress")
 	}
 	t := &trial{run: r, ctx: ctx}
 	return Restoration{
@@ -562,7 +560,7 @@ func (r *run) restore(ctx context.Context) Restoration {
 	}
 }
 
-// aimAtOriginal takes as found again what an update should have given back during the run and did not.
+// aimAtOriginal makes the original value the baseline again for each member that an update can set.
 func (r *run) aimAtOriginal() {
 	r.kept = slices.DeleteFunc(r.kept, func(k Kept) bool {
 		if !r.d.sayable(k.Member, r.original, r.found) {
@@ -573,5 +571,5 @@ func (r *run) aimAtOriginal() {
 	})
 }
 
-// restoreRequests bounds what giving the user back may take.
+// restoreRequests is the limit of requests for restoring the user.
 const restoreRequests = 100

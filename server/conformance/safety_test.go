@@ -198,7 +198,7 @@ func TestUserWhoIsNotGivenBackIsTold(t *testing.T) {
 			}
 			var said strings.Builder
 			conformance.Text{W: &said}.Alarm(report)
-			for _, part := range []string{"THE USER IS NOT AS IT WAS", report.Restoration.Request, report.Restoration.Body} {
+			for _, part := range []string{"THE USER WAS NOT RESTORED", report.Restoration.Request, report.Restoration.Body} {
 				if !strings.Contains(said.String(), part) {
 					t.Errorf("the alarm does not say %q:\n%s", part, said.String())
 				}

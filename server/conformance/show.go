@@ -13,10 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxExcerpt is how many bytes of a body a report shows.
+// maxExcerpt is the number of bytes of a body that a report shows.
 const maxExcerpt = 1500
 
-// unimportant are headers that say nothing about a law.
+// unimportant are headers that a report leaves out, since no law is about them.
 var unimportant = []string{"Date", "Content-Length", "Vary", "Referrer-Policy", "X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Strict-Transport-Security"}
 
 func writeHeader(w io.Writer, h http.Header) {
@@ -30,7 +30,7 @@ func writeHeader(w io.Writer, h http.Header) {
 	}
 }
 
-// excerpt gives the beginning of a body, in quotes if it has what a terminal should not be given.
+// excerpt returns the beginning of a body, quoted if it is unsafe to print on a terminal.
 func excerpt(body []byte) string {
 	text, cut := string(body), ""
 	if len(text) > maxExcerpt {
@@ -39,7 +39,7 @@ func excerpt(body []byte) string {
 	return printable(strings.TrimSuffix(text, "\n")) + cut
 }
 
-// printable gives text as it is, or in quotes if there is more in it than can be printed.
+// printable returns text unchanged, or quoted if it has characters that cannot be printed.
 func printable(text string) string {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, odd) {
@@ -48,10 +48,10 @@ func printable(text string) string {
 	return text
 }
 
-// secretMembers are those that answers show to those who may see them, and that a report is not for.
+// secretMembers matches members whose values are secret even if the caller may read them: reports end up in logs.
 var secretMembers = regexp.MustCompile(`("(?:accessToken|vcsPassword|password|newPassword|verificationToken|resetPasswordToken)"\s*:\s*)"[^"]*"`)
 
-// redact takes out of a text what must not stand in a report.
+// redact replaces tokens and secret members in a text.
 func (c *client) redact(text string) string {
 	for _, secret := range c.secrets {
 		text = strings.ReplaceAll(text, secret, "***")

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Text writes a run for people, as it goes: a line for each law, and all about one that is broken.
+// Text writes the progress of a run for people: a line for each law, and the details of a broken one.
 type Text struct {
-	W       io.Writer // what cannot be written is not told
+	W       io.Writer // its errors are ignored
 	Colours bool
 }
 
-// The colours of a terminal.
+// ANSI colour codes.
 const (
 	red    = "31"
 	green  = "32"
@@ -29,7 +29,7 @@ func (t Text) in(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// Began is for Config.Began.
+// Began writes the head of the report; it is for Config.Began.
 func (t Text) Began(r Report) {
 	features := "none of Dragoman's additions"
 	if len(r.Features) > 0 {
@@ -37,17 +37,17 @@ func (t Text) Began(r Report) {
 	}
 	fmt.Fprintf(t.W, "Checking %s, dialect %s\ncustomer %s, user %s\nThe server offers %s.\n", r.Target, r.Dialect, r.Customer, r.User, features)
 	if r.MayBeOwn {
-		fmt.Fprintln(t.W, "The token names a user by a UUID, which this dialect does not show: if it is this user, take another caller's token, or its writes may be 403 once the user is made inactive.")
+		fmt.Fprintln(t.W, "The token names a user by a UUID, which this dialect does not show. If that is the tested user, use another caller's token: once a law makes the user inactive, the server may answer 403.")
 	}
 	fmt.Fprintln(t.W)
 }
 
-// words are how outcomes are called, all of one width.
+// words are the outcomes as text shows them, all of one width.
 var words = map[Outcome]string{Holds: "ok     ", Broken: "BROKEN ", Differs: "differs", Skipped: "skipped", Unchecked: "UNKNOWN"}
 
 var colours = map[Outcome]string{Holds: green, Broken: red, Differs: yellow, Skipped: yellow, Unchecked: red}
 
-// Result is for Config.Observe.
+// Result writes the result of a law; it is for Config.Observe.
 func (t Text) Result(r Result) {
 	line := t.in(colours[r.Outcome], words[r.Outcome]) + "  " + r.Name
 	if r.Reason != "" {
@@ -62,7 +62,7 @@ func (t Text) Result(r Result) {
 	}
 }
 
-// Ended writes what there is to say at the end.
+// Ended writes the summary of a run.
 func (t Text) Ended(r Report) {
 	fmt.Fprintf(t.W, "\n%d laws: %d hold, %d broken, %d differ, %d skipped, %d not checked; %d requests in %s\n", len(r.Results),
 		r.Count(Holds), r.Count(Broken), r.Count(Differs), r.Count(Skipped), r.Count(Unchecked), r.Requests, r.Took.Round(time.Millisecond))
@@ -72,14 +72,14 @@ func (t Text) Ended(r Report) {
 		}
 	}
 	if r.Restoration.Done && len(r.Restoration.Kept) == 0 {
-		fmt.Fprintln(t.W, "The user is as it was, as far as this dialect shows.")
+		fmt.Fprintln(t.W, "The user was restored, as far as this dialect shows it.")
 	}
 }
 
-// Alarm writes, where somebody sees it, what of the user was not given back, and what to do; nothing if all was.
+// Alarm writes which changes to the user remain, and how to revert them; nothing if the user was restored completely.
 func (t Text) Alarm(r Report) {
 	if len(r.Restoration.Kept) > 0 {
-		fmt.Fprintf(t.W, "\n%s\n", t.in(bold+";"+red, "Of the user the server changed what no update gives back:"))
+		fmt.Fprintf(t.W, "\n%s\n", t.in(bold+";"+red, "The server changed members of the user that no update restores:"))
 	}
 	for _, k := range r.Restoration.Kept {
 		fmt.Fprintf(t.W, "  %s\n", k)
@@ -87,15 +87,15 @@ func (t Text) Alarm(r Report) {
 	if r.Restoration.Done {
 		return
 	}
-	fmt.Fprintf(t.W, "\n%s\n%s\nTo give it back, send this with a token that may, and compare:\n\n%s\nContent-Type: application/json\n", t.in(bold+";"+red,
-		"THE USER IS NOT AS IT WAS."), r.Restoration.Reason, r.Restoration.Request)
+	fmt.Fprintf(t.W, "\n%s\n%s\nTo restore it, send this request with a token that may write the user, then compare:\n\n%s\nContent-Type: application/json\n", t.in(bold+";"+red,
+		"THE USER WAS NOT RESTORED."), r.Restoration.Reason, r.Restoration.Request)
 	if r.CompanyHeader != "" {
 		fmt.Fprintf(t.W, "%s: ...\n", r.CompanyHeader)
 	}
 	fmt.Fprintf(t.W, "\n%s\n\n", r.Restoration.Body)
 }
 
-// List writes a table of laws.
+// List writes laws as a table.
 func List(w io.Writer, laws []Law) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "LAW\tGRADE\tNEEDS\tSAYS\tSOURCE")
@@ -108,7 +108,7 @@ func List(w io.Writer, laws []Law) error {
 	return nil
 }
 
-// needs says without what the law is skipped.
+// needs lists what must be offered, allowed or given for the law to be checked; "-" if nothing.
 func (l Law) needs() string {
 	var all []string
 	if l.Feature != "" {
