@@ -7,59 +7,31 @@ import (
 )
 
 // tokens are the laws about who a caller is.
-var tokens = []entry{
-	{
-		Law: Law{
-			Name: "missing-token-is-401", Grade: Vendor, hold: missingToken,
-			Says: "Every operation without a token is 401.",
-			Why:  "It is a directory of people.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "malformed-token-is-401", Grade: Vendor, hold: malformedToken,
-			Says: "A token that is none is 401 on every operation.",
-			Why:  "A parser that fails open lets everybody in; one that fails with 500 looks like an outage.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "token-is-given-once-as-bearer", Grade: Own, hold: tokenOnceAsBearer,
-			Says:   "A good token of another scheme, of none, or given twice is 401 on every operation.",
-			Why:    "Of two programs on the way one may read the first and the other the last; neither vendor says which is right.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-	},
-	{
-		Law: Law{
-			Name: "unsigned-token-is-401", Grade: Vendor, hold: unsignedToken,
-			Says: "The good token's claims with alg none and no signature are 401.",
-			Why:  "Anybody can write such a token, for any customer.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "wrongly-signed-token-is-401", Grade: Vendor, hold: wronglySigned,
-			Says: "The good token with another signature, or with other claims under its own, is 401.",
-			Why:  "A signature that is not checked is no signature.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "unauthenticated-answers-name-the-scheme", Grade: HTTP, hold: challenge,
-			Says:   "A 401 has a WWW-Authenticate header with Bearer.",
-			Why:    "HTTP demands it, and some clients ask for a token only then.",
-			Source: "RFC 9110, section 11.6.1; RFC 6750, section 3",
-		},
-	},
-	{
-		Law: Law{
-			Name: "scheme-is-case-insensitive", Grade: HTTP, hold: schemeCase,
-			Says:   "bearer in any case of letters is Bearer.",
-			Why:    "Some HTTP libraries write it in lower case.",
-			Source: "RFC 9110, section 11.1",
-		},
-	},
+var tokens = []Law{
+	{Name: "missing-token-is-401", Grade: Vendor, check: missingToken,
+		Says: "Every operation without a token is 401.",
+		Why:  "It is a directory of people."},
+	{Name: "malformed-token-is-401", Grade: Vendor, check: malformedToken,
+		Says: "A token that is none is 401 on every operation.",
+		Why:  "A parser that fails open lets everybody in; one that fails with 500 looks like an outage."},
+	{Name: "token-is-given-once-as-bearer", Grade: Own, check: tokenOnceAsBearer,
+		Says:   "A good token of another scheme, of none, or given twice is 401 on every operation.",
+		Why:    "Of two programs on the way one may read the first and the other the last; neither vendor says which is right.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "unsigned-token-is-401", Grade: Vendor, check: unsignedToken,
+		Says: "The good token's claims with alg none and no signature are 401.",
+		Why:  "Anybody can write such a token, for any customer."},
+	{Name: "wrongly-signed-token-is-401", Grade: Vendor, check: wronglySigned,
+		Says: "The good token with another signature, or with other claims under its own, is 401.",
+		Why:  "A signature that is not checked is no signature."},
+	{Name: "unauthenticated-answers-name-the-scheme", Grade: HTTP, check: challenge,
+		Says:   "A 401 has a WWW-Authenticate header with Bearer.",
+		Why:    "HTTP demands it, and some clients ask for a token only then.",
+		Source: "RFC 9110, section 11.6.1; RFC 6750, section 3"},
+	{Name: "scheme-is-case-insensitive", Grade: HTTP, check: schemeCase,
+		Says:   "bearer in any case of letters is Bearer.",
+		Why:    "Some HTTP libraries write it in lower case.",
+		Source: "RFC 9110, section 11.1"},
 }
 
 // operations are requests for all operations that can be sent without harm. The update changes nothing.
@@ -160,78 +132,39 @@ func schemeCase(t *trial) {
 }
 
 // tenants are the laws about what a caller may do.
-var tenants = []entry{
-	{
-		Law: Law{
-			Name: "foreign-customer-is-refused", Grade: Vendor, hold: foreignCustomer,
-			Says: "A customer that is not the token's is refused on every operation: 403, or 404 where it does not exist.",
-			Why:  "It is the wall between tenants.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "foreign-customer-is-403", Grade: Own, hold: foreignCustomerForbidden,
-			Says:   "A customer that is not the token's is 403 on every operation, also where it does not exist.",
-			Why:    "A 404 tells anybody with a token which customers there are.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-	},
-	{
-		Law: Law{
-			Name: "other-caller-is-403", Grade: Vendor, OtherToken: true, hold: otherCaller,
-			Says: "A good token of a caller without rights in the customer is 403 on every operation, and changes nothing.",
-			Why:  "It is the wall between tenants, tried from the other side.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "refusal-does-not-tell-whether-the-customer-exists", Grade: Own, OtherToken: true, hold: refusalDoesNotTell,
-			Says:   "To a caller without rights a customer that exists, one that does not, and a user in either are the same 403.",
-			Why:    "Else anybody with a token can find out who is a customer, and who works there.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-	},
-	{
-		Law: Law{
-			Name: "unknown-user-is-404", Grade: Vendor, hold: unknownUser,
-			Says: "A user that the customer does not have is 404.",
-			Why:  "A client must be able to tell gone from forbidden.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "company-header-is-required", Grade: Vendor, hold: companyRequired,
-			Says: "An operation without current-company-id is 400.",
-			Why:  "The vendor documents it as required; without it nobody knows for whom the caller acts.",
-		},
-		of: withCompany,
-	},
-	{
-		Law: Law{
-			Name: "company-header-must-be-an-integer", Grade: Own, hold: companyInteger,
-			Says:   "A current-company-id that is no integer, or is given twice, is 400.",
-			Why:    "Of two companies the server would have to guess.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-		of: withCompany,
-	},
-	{
-		Law: Law{
-			Name: "foreign-company-is-403", Grade: Own, hold: foreignCompany,
-			Says:   "A company that is not the customer's, or is none, is 403.",
-			Why:    "The header must not open a door that the path closes.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-		of: withCompany,
-	},
-	{
-		Law: Law{
-			Name: "refusals-come-in-order", Grade: Own, hold: refusalsInOrder,
-			Says:   "Of several faults the first is told: token, customer, Content-Type, body, user, If-Match.",
-			Why:    "Whoever may do nothing must learn nothing, not even what a good body is.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-	},
+var tenants = []Law{
+	{Name: "foreign-customer-is-refused", Grade: Vendor, check: foreignCustomer,
+		Says: "A customer that is not the token's is refused on every operation: 403, or 404 where it does not exist.",
+		Why:  "It is the wall between tenants."},
+	{Name: "foreign-customer-is-403", Grade: Own, check: foreignCustomerForbidden,
+		Says:   "A customer that is not the token's is 403 on every operation, also where it does not exist.",
+		Why:    "A 404 tells anybody with a token which customers there are.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "other-caller-is-403", Grade: Vendor, OtherToken: true, check: otherCaller,
+		Says: "A good token of a caller without rights in the customer is 403 on every operation, and changes nothing.",
+		Why:  "It is the wall between tenants, tried from the other side."},
+	{Name: "refusal-does-not-tell-whether-the-customer-exists", Grade: Own, OtherToken: true, check: refusalDoesNotTell,
+		Says:   "To a caller without rights a customer that exists, one that does not, and a user in either are the same 403.",
+		Why:    "Else anybody with a token can find out who is a customer, and who works there.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "unknown-user-is-404", Grade: Vendor, check: unknownUser,
+		Says: "A user that the customer does not have is 404.",
+		Why:  "A client must be able to tell gone from forbidden."},
+	{Name: "company-header-is-required", Grade: Vendor, check: companyRequired, of: withCompany,
+		Says: "An operation without current-company-id is 400.",
+		Why:  "The vendor documents it as required; without it nobody knows for whom the caller acts."},
+	{Name: "company-header-must-be-an-integer", Grade: Own, check: companyInteger, of: withCompany,
+		Says:   "A current-company-id that is no integer, or is given twice, is 400.",
+		Why:    "Of two companies the server would have to guess.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "foreign-company-is-403", Grade: Own, check: foreignCompany, of: withCompany,
+		Says:   "A company that is not the customer's, or is none, is 403.",
+		Why:    "The header must not open a door that the path closes.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "refusals-come-in-order", Grade: Own, check: refusalsInOrder,
+		Says:   "Of several faults the first is told: token, customer, Content-Type, body, user, If-Match.",
+		Why:    "Whoever may do nothing must learn nothing, not even what a good body is.",
+		Source: "SEMANTICS.md, Who may do what"},
 }
 
 // everyCustomer tells whether the token is one for every customer, as far as its claims say.

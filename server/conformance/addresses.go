@@ -7,66 +7,34 @@ import (
 )
 
 // addresses are the laws about paths, ids and methods.
-var addresses = []entry{
-	{
-		Law: Law{
-			Name: "ids-beyond-the-limits-are-nobodys", Grade: Own, hold: idsBeyondLimits,
-			Says:   "Ids at and beyond 2^53, 0 and negative ones are users who do not exist: 404.",
-			Why:    "An id that overflows, or is rounded, is another user's.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: withNumbers,
-	},
-	{
-		Law: Law{
-			Name: "ids-that-are-none-are-refused", Grade: Own, hold: idsThatAreNone,
-			Says:   "An id that the document does not allow is 400; where an update's document has a plain text, 404.",
-			Why:    "A server that reads as far as it can takes 6860x for 6860.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-		of: withPlainIDs,
-	},
-	{
-		Law: Law{
-			Name: "uuids-are-the-same-in-any-case", Grade: HTTP, hold: uuidCase,
-			Says:   "A UUID in upper case is the same user.",
-			Why:    "Some systems write UUIDs in upper case.",
-			Source: "RFC 9562, section 4",
-		},
-		of: withUUIDs,
-	},
-	{
-		Law: Law{
-			Name: "nil-uuid-is-nobody", Grade: Vendor, hold: nilUUID,
-			Says: "The nil UUID is a user who does not exist: 404, or 400 where it is taken for no id.",
-			Why:  "It is what a forgotten id looks like, and must not find anybody.",
-		},
-		of: withUUIDs,
-	},
-	{
-		Law: Law{
-			Name: "unknown-path-is-404", Grade: HTTP, hold: unknownPath,
-			Says:   "A path that is none of the API's is 404, in the dialect's words.",
-			Why:    "Clients parse every error with the same code.",
-			Source: "RFC 9110, section 15.5.5",
-		},
-	},
-	{
-		Law: Law{
-			Name: "wrong-method-is-405-with-allow", Grade: HTTP, hold: wrongMethod,
-			Says:   "A method that a path does not have is 405, with the path's methods in Allow.",
-			Why:    "HTTP demands the header; clients and gateways ask by it what can be done.",
-			Source: "RFC 9110, section 15.5.6",
-		},
-	},
-	{
-		Law: Law{
-			Name: "request-id-comes-back", Grade: Own, hold: requestID,
-			Says:   "X-Request-Id is in every answer: the request's own if it is a sane one, else the server's.",
-			Why:    "It is how a failed call is found in the server's log; a hostile one must not get there.",
-			Source: "SEMANTICS.md, Errors",
-		},
-	},
+var addresses = []Law{
+	{Name: "ids-beyond-the-limits-are-nobodys", Grade: Own, check: idsBeyondLimits, of: withNumbers,
+		Says:   "Ids at and beyond 2^53, 0 and negative ones are users who do not exist: 404.",
+		Why:    "An id that overflows, or is rounded, is another user's.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "ids-that-are-none-are-refused", Grade: Own, check: idsThatAreNone, of: withPlainIDs,
+		Says:   "An id that the document does not allow is 400; where an update's document has a plain text, 404.",
+		Why:    "A server that reads as far as it can takes 6860x for 6860.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "uuids-are-the-same-in-any-case", Grade: HTTP, check: uuidCase, of: withUUIDs,
+		Says:   "A UUID in upper case is the same user.",
+		Why:    "Some systems write UUIDs in upper case.",
+		Source: "RFC 9562, section 4"},
+	{Name: "nil-uuid-is-nobody", Grade: Vendor, check: nilUUID, of: withUUIDs,
+		Says: "The nil UUID is a user who does not exist: 404, or 400 where it is taken for no id.",
+		Why:  "It is what a forgotten id looks like, and must not find anybody."},
+	{Name: "unknown-path-is-404", Grade: HTTP, check: unknownPath,
+		Says:   "A path that is none of the API's is 404, in the dialect's words.",
+		Why:    "Clients parse every error with the same code.",
+		Source: "RFC 9110, section 15.5.5"},
+	{Name: "wrong-method-is-405-with-allow", Grade: HTTP, check: wrongMethod,
+		Says:   "A method that a path does not have is 405, with the path's methods in Allow.",
+		Why:    "HTTP demands the header; clients and gateways ask by it what can be done.",
+		Source: "RFC 9110, section 15.5.6"},
+	{Name: "request-id-comes-back", Grade: Own, check: requestID,
+		Says:   "X-Request-Id is in every answer: the request's own if it is a sane one, else the server's.",
+		Why:    "It is how a failed call is found in the server's log; a hostile one must not get there.",
+		Source: "SEMANTICS.md, Errors"},
 }
 
 // both asks for a status from reading and from updating the user of an id.

@@ -8,73 +8,37 @@ import (
 )
 
 // answers are the laws that every answer of the whole run is held against. They stand last.
-var answers = []entry{
-	{
-		Law: Law{
-			Name: "errors-name-the-member", Grade: Own, hold: errorsNameMember,
-			Says:   "A 400 about members lists every one that is wrong, by its path, with a message.",
-			Why:    "A form can then show each error beside its field, and all of them at once.",
-			Source: "SEMANTICS.md, Errors",
-		},
-	},
-	{
-		Law: Law{
-			Name: "errors-tell-nothing-of-the-inside", Grade: Own, hold: errorsTellNothing,
-			Says:   "No error has the text of a database, a stack or a programming language in it.",
-			Why:    "It helps nobody but attackers, and clients begin to depend on it.",
-			Source: "SEMANTICS.md, Errors",
-		},
-	},
-	{
-		Law: Law{
-			Name: "no-request-makes-the-server-fail", Grade: HTTP, hold: ofAspect(aspectFailure),
-			Says:   "No request of the whole run is answered with 500, 501, 502 or 504.",
-			Why:    "A 5xx says that the server is at fault: clients try again, and somebody is woken up.",
-			Source: "RFC 9110, section 15.6",
-		},
-	},
-	{
-		Law: Law{
-			Name: "statuses-are-in-the-document", Grade: Vendor, hold: ofAspect(aspectStatus),
-			Says: "Every status of every answer is one that the document has for the operation.",
-			Why:  "A generated client has no code for any other.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "answers-are-json", Grade: Vendor, hold: ofAspect(aspectType),
-			Says: "Every body of an operation is JSON in UTF-8, says so, and has no member twice.",
-			Why:  "A client that decodes by Content-Type fails on an error page in HTML, and reads names wrongly in another charset.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "bodies-match-the-document", Grade: Vendor, hold: ofAspect(aspectBody),
-			Says: "Every body that is no error has the members and types of the document.",
-			Why:  "A generated client fails to decode it, or decodes it to something else.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "errors-are-the-documented", Grade: Vendor, hold: ofAspect(aspectError),
-			Says: "Every error has what the vendor documents of it, such as its code.",
-			Why:  "Clients decide by them.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "error-bodies-match-the-document", Grade: Own, hold: ofAspect(aspectWhole),
-			Says: "Every error has all the members and types of Dragoman's document, on every path.",
-			Why:  "One piece of code can read all of them.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "headers-match-the-document", Grade: Own, hold: ofAspect(aspectHeaders),
-			Says: "Every answer has the headers that the document says it has.",
-			Why:  "A client that relies on one of them cannot do without.",
-		},
-	},
+var answers = []Law{
+	{Name: "errors-name-the-member", Grade: Own, check: errorsNameMember,
+		Says:   "A 400 about members lists every one that is wrong, by its path, with a message.",
+		Why:    "A form can then show each error beside its field, and all of them at once.",
+		Source: "SEMANTICS.md, Errors"},
+	{Name: "errors-tell-nothing-of-the-inside", Grade: Own, check: errorsTellNothing,
+		Says:   "No error has the text of a database, a stack or a programming language in it.",
+		Why:    "It helps nobody but attackers, and clients begin to depend on it.",
+		Source: "SEMANTICS.md, Errors"},
+	{Name: "no-request-makes-the-server-fail", Grade: HTTP, check: ofAspect(aspectFailure),
+		Says:   "No request of the whole run is answered with 500, 501, 502 or 504.",
+		Why:    "A 5xx says that the server is at fault: clients try again, and somebody is woken up.",
+		Source: "RFC 9110, section 15.6"},
+	{Name: "statuses-are-in-the-document", Grade: Vendor, check: ofAspect(aspectStatus),
+		Says: "Every status of every answer is one that the document has for the operation.",
+		Why:  "A generated client has no code for any other."},
+	{Name: "answers-are-json", Grade: Vendor, check: ofAspect(aspectType),
+		Says: "Every body of an operation is JSON in UTF-8, says so, and has no member twice.",
+		Why:  "A client that decodes by Content-Type fails on an error page in HTML, and reads names wrongly in another charset."},
+	{Name: "bodies-match-the-document", Grade: Vendor, check: ofAspect(aspectBody),
+		Says: "Every body that is no error has the members and types of the document.",
+		Why:  "A generated client fails to decode it, or decodes it to something else."},
+	{Name: "errors-are-the-documented", Grade: Vendor, check: ofAspect(aspectError),
+		Says: "Every error has what the vendor documents of it, such as its code.",
+		Why:  "Clients decide by them."},
+	{Name: "error-bodies-match-the-document", Grade: Own, check: ofAspect(aspectWhole),
+		Says: "Every error has all the members and types of Dragoman's document, on every path.",
+		Why:  "One piece of code can read all of them."},
+	{Name: "headers-match-the-document", Grade: Own, check: ofAspect(aspectHeaders),
+		Says: "Every answer has the headers that the document says it has.",
+		Why:  "A client that relies on one of them cannot do without."},
 }
 
 // tour makes one answer of each kind, so that there is something to look at also when these laws are held alone.

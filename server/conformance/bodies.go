@@ -7,98 +7,46 @@ import (
 )
 
 // emptiness are the laws about what is not there: null, empty texts, empty bodies; and about what should not be.
-var emptiness = []entry{
-	{
-		Law: Law{
-			Name: "null-is-refused", Grade: Own, hold: nullIsRefused,
-			Says: "null for a member that the document types without null is 400, each member alone.",
-			Why:  "A server that takes null for absent ignores the client; one that stores it erases a value that must be there.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "empty-names-are-legal", Grade: Vendor, hold: emptyNames,
-			Says: "An empty text is a legal first and last name, and is shown as one.",
-			Why:  "Empty is a value. A server that takes it for absent cannot clear a field.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "empty-mobile-is-none", Grade: Own, hold: emptyMobile,
-			Says: "An empty mobile number is taken, and the user then has none: null.",
-			Why:  "There is no other way to take a number away, as null is refused.",
-		},
-		of: both(partial, with(phone)),
-	},
-	{
-		Law: Law{
-			Name: "empty-object-is-refused", Grade: Own, hold: func(t *trial) { t.refused(http.StatusBadRequest, "the body names nothing", "{}", " { } ") },
-			Says: "{} is 400.",
-			Why:  "An update that says nothing is a client's mistake, and a 200 hides it.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "missing-body-is-refused", Grade: Vendor, hold: missingBody,
-			Says: "An update without a body, or with one of white space alone, is 400.",
-			Why:  "A body that got lost on the way must not read as success, let alone as null for everything.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "body-must-be-an-object", Grade: Vendor, hold: bodyIsAnObject,
-			Says: "A body that is an array, a text, a number, a boolean or null is 400.",
-			Why:  "The document has an object there.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "unknown-members-are-ignored", Grade: Own, hold: unknownMembers,
-			Says:   "A member that the document does not name is ignored, beside others that are good.",
-			Why:    "A client that was written for a newer or another edition keeps working.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "only-unknown-members-are-refused", Grade: Own, hold: onlyUnknownMembers,
-			Says: "A PATCH whose members are all unknown is 400 and names them.",
-			Why:  "It cannot mean anything, so a 200 would lie.",
-		},
-		of: partial,
-	},
-	{
-		Law: Law{
-			Name: "read-only-members-are-ignored", Grade: Own, Changes: State, hold: readOnlyMembers,
-			Says:   "Members that are the server's are taken with any value, and stay what they were.",
-			Why:    "Clients send back what they were shown; what only the server decides must not be theirs to set.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "read-only-members-cannot-be-set", Grade: Vendor, Changes: State, hold: readOnlyCannotBeSet,
-			Says: "Members that a user is shown with and an update does not have are ignored or refused, and never set.",
-			Why:  "A server that binds the whole body to its model lets a client verify its own e-mail, or be somebody else.",
-		},
-		of: partial,
-	},
-	{
-		Law: Law{
-			Name: "ids-in-the-body-must-be-the-paths", Grade: Own, hold: idsInBody,
-			Says: "An id in the body is absent, null, or what the path says; anything else is 400.",
-			Why:  "Two ids that disagree mean that the client edits another user than it believes.",
-		},
-		of: withIDsInBody,
-	},
-	{
-		Law: Law{
-			Name: "strict-handling-refuses-unknown-members", Grade: HTTP, Feature: Strict, hold: strictHandling,
-			Says:   "With Prefer: handling=strict a member that would be ignored is 400, and Preference-Applied says that it was asked for.",
-			Why:    "A developer who misspells a member wants to be told.",
-			Source: "RFC 7240, section 4.4",
-		},
-	},
+var emptiness = []Law{
+	{Name: "null-is-refused", Grade: Own, check: nullIsRefused,
+		Says: "null for a member that the document types without null is 400, each member alone.",
+		Why:  "A server that takes null for absent ignores the client; one that stores it erases a value that must be there."},
+	{Name: "empty-names-are-legal", Grade: Vendor, check: emptyNames,
+		Says: "An empty text is a legal first and last name, and is shown as one.",
+		Why:  "Empty is a value. A server that takes it for absent cannot clear a field."},
+	{Name: "empty-mobile-is-none", Grade: Own, check: emptyMobile, of: both(partial, with(phone)),
+		Says: "An empty mobile number is taken, and the user then has none: null.",
+		Why:  "There is no other way to take a number away, as null is refused."},
+	{Name: "empty-object-is-refused", Grade: Own, check: func(t *trial) { t.refused(http.StatusBadRequest, "the body names nothing", "{}", " { } ") },
+		Says: "{} is 400.",
+		Why:  "An update that says nothing is a client's mistake, and a 200 hides it."},
+	{Name: "missing-body-is-refused", Grade: Vendor, check: missingBody,
+		Says: "An update without a body, or with one of white space alone, is 400.",
+		Why:  "A body that got lost on the way must not read as success, let alone as null for everything."},
+	{Name: "body-must-be-an-object", Grade: Vendor, check: bodyIsAnObject,
+		Says: "A body that is an array, a text, a number, a boolean or null is 400.",
+		Why:  "The document has an object there."},
+	{Name: "unknown-members-are-ignored", Grade: Own, check: unknownMembers,
+		Says:   "A member that the document does not name is ignored, beside others that are good.",
+		Why:    "A client that was written for a newer or another edition keeps working.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "only-unknown-members-are-refused", Grade: Own, check: onlyUnknownMembers, of: partial,
+		Says: "A PATCH whose members are all unknown is 400 and names them.",
+		Why:  "It cannot mean anything, so a 200 would lie."},
+	{Name: "read-only-members-are-ignored", Grade: Own, Changes: State, check: readOnlyMembers,
+		Says:   "Members that are the server's are taken with any value, and stay what they were.",
+		Why:    "Clients send back what they were shown; what only the server decides must not be theirs to set.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "read-only-members-cannot-be-set", Grade: Vendor, Changes: State, check: readOnlyCannotBeSet, of: partial,
+		Says: "Members that a user is shown with and an update does not have are ignored or refused, and never set.",
+		Why:  "A server that binds the whole body to its model lets a client verify its own e-mail, or be somebody else."},
+	{Name: "ids-in-the-body-must-be-the-paths", Grade: Own, check: idsInBody, of: withIDsInBody,
+		Says: "An id in the body is absent, null, or what the path says; anything else is 400.",
+		Why:  "Two ids that disagree mean that the client edits another user than it believes."},
+	{Name: "strict-handling-refuses-unknown-members", Grade: HTTP, Feature: Strict, check: strictHandling,
+		Says:   "With Prefer: handling=strict a member that would be ignored is 400, and Preference-Applied says that it was asked for.",
+		Why:    "A developer who misspells a member wants to be told.",
+		Source: "RFC 7240, section 4.4"},
 }
 
 // triable gives the members that may be sent with a wrong value: those that may be changed, if the server should take it.
@@ -217,48 +165,25 @@ func (t *trial) applied(x exchange) {
 }
 
 // types are the laws about JSON's types.
-var types = []entry{
-	{
-		Law: Law{
-			Name: "wrong-types-are-refused", Grade: Vendor, hold: wrongTypes,
-			Says: "An array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
-			Why:  "A server that converts stores \"[object Object]\" as people's names.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "numbers-and-booleans-are-no-text", Grade: Own, hold: scalarsAreNoText,
-			Says:   "A number or a boolean where a text belongs is 400.",
-			Why:    "A server that converts stores \"true\" as a person's name, and 0012 as 12.",
-			Source: "SEMANTICS.md, JSON",
-		},
-	},
-	{
-		Law: Law{
-			Name: "strings-are-no-booleans", Grade: Own, hold: stringsAreNoBooleans,
-			Says:   "\"true\", 1 and 0 are no booleans: 400.",
-			Why:    "Whether \"false\" is true depends on the language; nobody should find out with an account.",
-			Source: "SEMANTICS.md, JSON",
-		},
-		of: with(flag),
-	},
-	{
-		Law: Law{
-			Name: "strings-are-no-numbers", Grade: Own, hold: stringsAreNoNumbers,
-			Says:   "An id in quotes is no number: 400.",
-			Why:    "The document types ids as integers, and a client that sends text has lost digits already or will.",
-			Source: "SEMANTICS.md, JSON",
-		},
-		of: withIDsInBody,
-	},
-	{
-		Law: Law{
-			Name: "integers-may-have-an-empty-fraction", Grade: Own, hold: emptyFraction,
-			Says: "6860.0 and 6.86e3 are the integer 6860; 6860.5 is none, and neither is one beyond 64 bits.",
-			Why:  "JSON has one kind of number. Some languages write every integer with a fraction.",
-		},
-		of: withIDsInBody,
-	},
+var types = []Law{
+	{Name: "wrong-types-are-refused", Grade: Vendor, check: wrongTypes,
+		Says: "An array or an object where a text belongs is 400, and so is each of the other kind elsewhere.",
+		Why:  "A server that converts stores \"[object Object]\" as people's names."},
+	{Name: "numbers-and-booleans-are-no-text", Grade: Own, check: scalarsAreNoText,
+		Says:   "A number or a boolean where a text belongs is 400.",
+		Why:    "A server that converts stores \"true\" as a person's name, and 0012 as 12.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "strings-are-no-booleans", Grade: Own, check: stringsAreNoBooleans, of: with(flag),
+		Says:   "\"true\", 1 and 0 are no booleans: 400.",
+		Why:    "Whether \"false\" is true depends on the language; nobody should find out with an account.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "strings-are-no-numbers", Grade: Own, check: stringsAreNoNumbers, of: withIDsInBody,
+		Says:   "An id in quotes is no number: 400.",
+		Why:    "The document types ids as integers, and a client that sends text has lost digits already or will.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "integers-may-have-an-empty-fraction", Grade: Own, check: emptyFraction, of: withIDsInBody,
+		Says: "6860.0 and 6.86e3 are the integer 6860; 6860.5 is none, and neither is one beyond 64 bits.",
+		Why:  "JSON has one kind of number. Some languages write every integer with a fraction."},
 }
 
 func wrongTypes(t *trial) {
@@ -328,67 +253,35 @@ func emptyFraction(t *trial) {
 }
 
 // limits are the laws about lengths and formats.
-var limits = []entry{
-	{
-		Law: Law{
-			Name: "texts-up-to-the-limit-are-kept-whole", Grade: Own, hold: textsUpToLimit,
-			Says:   "A text of the greatest length is taken and comes back whole; length counts characters, not bytes.",
-			Why:    "A text that is cut, or a limit in bytes, hits people whose names are not in ASCII.",
-			Source: "SEMANTICS.md, One user",
-		},
-	},
-	{
-		Law: Law{
-			Name: "texts-beyond-the-limit-are-refused", Grade: Own, hold: textsBeyondLimit,
-			Says:   "A text that is one character longer is 400.",
-			Why:    "A database that cuts it, or fails with 500, is worse than being told.",
-			Source: "SEMANTICS.md, One user",
-		},
-	},
-	{
-		Law: Law{
-			Name: "email-must-be-one", Grade: Own, Changes: Identity, hold: emailMustBeOne,
-			Says:   "An email that is no e-mail address is 400.",
-			Why:    "Nobody can be written to at it, or sign in with it.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: with(mail),
-	},
-	{
-		Law: Law{
-			Name: "email-of-another-user-is-refused", Grade: Own, Changes: Identity, hold: emailOfAnother,
-			Says:   "An email that another user has is 400.",
-			Why:    "Two users with one address are one inbox for two accounts.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: withList,
-	},
-	{
-		Law: Law{
-			Name: "email-of-another-user-is-refused-in-any-case", Grade: Own, Changes: Identity, hold: emailOfAnotherInOtherCase,
-			Says:   "An email that another user has in other letters, upper for lower, is 400.",
-			Why:    "Nearly every mail system takes the two for one inbox.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: withList,
-	},
-	{
-		Law: Law{
-			Name: "identity-keeps-its-letters", Grade: Own, Changes: Identity, hold: identityKeepsLetters,
-			Says:   "An email and a username come back with the upper and lower case that they were sent with.",
-			Why:    "A server that lower-cases them changes what a person typed, and a client that compares sees an edit that nobody made.",
-			Source: "SEMANTICS.md, One user; RFC 5321, section 2.4",
-		},
-	},
-	{
-		Law: Law{
-			Name: "username-has-no-white-space", Grade: Own, Changes: Identity, hold: usernameWithoutSpace,
-			Says:   "A username that is empty or has white space is 400.",
-			Why:    "It could not be typed where people sign in; the vendor calls it a bug.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: with(login),
-	},
+var limits = []Law{
+	{Name: "texts-up-to-the-limit-are-kept-whole", Grade: Own, check: textsUpToLimit,
+		Says:   "A text of the greatest length is taken and comes back whole; length counts characters, not bytes.",
+		Why:    "A text that is cut, or a limit in bytes, hits people whose names are not in ASCII.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "texts-beyond-the-limit-are-refused", Grade: Own, check: textsBeyondLimit,
+		Says:   "A text that is one character longer is 400.",
+		Why:    "A database that cuts it, or fails with 500, is worse than being told.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "email-must-be-one", Grade: Own, Changes: Identity, check: emailMustBeOne, of: with(mail),
+		Says:   "An email that is no e-mail address is 400.",
+		Why:    "Nobody can be written to at it, or sign in with it.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "email-of-another-user-is-refused", Grade: Own, Changes: Identity, check: emailOfAnother, of: withList,
+		Says:   "An email that another user has is 400.",
+		Why:    "Two users with one address are one inbox for two accounts.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "email-of-another-user-is-refused-in-any-case", Grade: Own, Changes: Identity, check: emailOfAnotherInOtherCase, of: withList,
+		Says:   "An email that another user has in other letters, upper for lower, is 400.",
+		Why:    "Nearly every mail system takes the two for one inbox.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "identity-keeps-its-letters", Grade: Own, Changes: Identity, check: identityKeepsLetters,
+		Says:   "An email and a username come back with the upper and lower case that they were sent with.",
+		Why:    "A server that lower-cases them changes what a person typed, and a client that compares sees an edit that nobody made.",
+		Source: "SEMANTICS.md, One user; RFC 5321, section 2.4"},
+	{Name: "username-has-no-white-space", Grade: Own, Changes: Identity, check: usernameWithoutSpace, of: with(login),
+		Says:   "A username that is empty or has white space is 400.",
+		Why:    "It could not be typed where people sign in; the vendor calls it a bug.",
+		Source: "SEMANTICS.md, One user"},
 }
 
 // long gives a text of n characters that is good for a member, and nobody else's.

@@ -8,41 +8,23 @@ import (
 )
 
 // concurrency are the laws about several writers at once.
-var concurrency = []entry{
-	{
-		Law: Law{
-			Name: "parallel-patches-all-stay", Grade: HTTP, hold: parallelPatches,
-			Says:   "PATCHes of different members that run at once all stay.",
-			Why:    "A server that reads, changes and writes without care loses one person's change when two save at once.",
-			Source: "RFC 5789, section 2: the changes are applied to the resource, all or none",
-		},
-		of: partial,
-	},
-	{
-		Law: Law{
-			Name: "parallel-puts-stay-whole", Grade: HTTP, hold: parallelPuts,
-			Says:   "Of PUTs that run at once one is there afterwards, whole.",
-			Why:    "A mixture of two is a user whom nobody described.",
-			Source: "RFC 9110, section 9.3.4",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "one-of-parallel-conditional-writes-wins", Grade: HTTP, Feature: ETags, hold: oneWins,
-			Says:   "Of updates that run at once with the same If-Match exactly one is done, and the others are 412.",
-			Why:    "If two are done, one of them wrote over what it had not seen: the condition was checked, and not held.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "read-modify-write-loses-nothing", Grade: HTTP, Feature: ETags, hold: readModifyWrite,
-			Says:   "Writers that read, append a letter, and write with If-Match, again after a 412, lose no letter.",
-			Why:    "It is what the header is for, as clients use it.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
+var concurrency = []Law{
+	{Name: "parallel-patches-all-stay", Grade: HTTP, check: parallelPatches, of: partial,
+		Says:   "PATCHes of different members that run at once all stay.",
+		Why:    "A server that reads, changes and writes without care loses one person's change when two save at once.",
+		Source: "RFC 5789, section 2: the changes are applied to the resource, all or none"},
+	{Name: "parallel-puts-stay-whole", Grade: HTTP, check: parallelPuts, of: whole,
+		Says:   "Of PUTs that run at once one is there afterwards, whole.",
+		Why:    "A mixture of two is a user whom nobody described.",
+		Source: "RFC 9110, section 9.3.4"},
+	{Name: "one-of-parallel-conditional-writes-wins", Grade: HTTP, Feature: ETags, check: oneWins,
+		Says:   "Of updates that run at once with the same If-Match exactly one is done, and the others are 412.",
+		Why:    "If two are done, one of them wrote over what it had not seen: the condition was checked, and not held.",
+		Source: "RFC 9110, section 13.1.1"},
+	{Name: "read-modify-write-loses-nothing", Grade: HTTP, Feature: ETags, check: readModifyWrite,
+		Says:   "Writers that read, append a letter, and write with If-Match, again after a 412, lose no letter.",
+		Why:    "It is what the header is for, as clients use it.",
+		Source: "RFC 9110, section 13.1.1"},
 }
 
 // rounds is how often writers meet. A fault that shows in one meeting of two is as good as sure to show in so many.

@@ -8,86 +8,46 @@ import (
 )
 
 // syntax are the laws about JSON text.
-var syntax = []entry{
-	{
-		Law: Law{
-			Name: "malformed-json-is-refused", Grade: HTTP, hold: malformedJSON,
-			Says:   "A body that is no JSON is 400.",
-			Why:    "What cannot be read cannot be done; a 500 says that the server is at fault, and a 200 that it was read.",
-			Source: "RFC 8259, section 2",
-		},
-	},
-	{
-		Law: Law{
-			Name: "trailing-data-is-refused", Grade: Own, hold: trailingData,
-			Says:   "Anything but white space behind the object is 400.",
-			Why:    "A second object that nobody reads is a request that was lost, or one that was smuggled in.",
-			Source: "SEMANTICS.md, JSON",
-		},
-	},
-	{
-		Law: Law{
-			Name: "repeated-members-are-refused", Grade: Own, hold: repeatedMembers,
-			Says:   "A member that stands twice is 400, whether the values are equal or not.",
-			Why:    "Two programs on the way may each take another one: one checks the first, the next stores the last.",
-			Source: "SEMANTICS.md, JSON; RFC 7493, section 2.3",
-		},
-	},
-	{
-		Law: Law{
-			Name: "member-names-are-exact", Grade: Vendor, hold: memberNamesAreExact,
-			Says: "A member whose name differs in the case of a letter is another member, and never changes the user.",
-			Why:  "A check that reads exact names and a decoder that does not see two different requests.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "escaped-member-names-are-the-same", Grade: HTTP, hold: escapedNames,
-			Says:   "A member's name with an escaped letter is that member.",
-			Why:    "An escape is a way to write a letter, not another letter.",
-			Source: "RFC 8259, section 8.3",
-		},
-	},
-	{
-		Law: Law{
-			Name: "invalid-utf-8-is-refused", Grade: Own, hold: invalidUTF8,
-			Says:   "Bytes that are no UTF-8 are 400.",
-			Why:    "Replaced by question marks they are another name, and nobody knows that it happened.",
-			Source: "SEMANTICS.md, JSON; RFC 8259, section 8.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "lone-surrogates-are-refused", Grade: Own, hold: loneSurrogates,
-			Says:   "Half of an escaped pair, such as \\ud800, is 400.",
-			Why:    "It is no character, and the next program that reads it fails.",
-			Source: "SEMANTICS.md, JSON; RFC 7493, section 2.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "nul-in-text-is-refused", Grade: Own, hold: nulInText,
-			Says:   "U+0000 in a text is 400.",
-			Why:    "Some databases refuse it with 500, and some programs end the text there.",
-			Source: "SEMANTICS.md, JSON",
-		},
-	},
-	{
-		Law: Law{
-			Name: "deep-nesting-is-refused", Grade: Own, hold: deepNesting,
-			Says:   "A body nested deeper than 32 is 400, also in a member that is ignored.",
-			Why:    "Nesting costs a few bytes to send and a stack to read.",
-			Source: "SEMANTICS.md, JSON",
-		},
-	},
-	{
-		Law: Law{
-			Name: "large-bodies-are-413", Grade: Own, hold: largeBodies,
-			Says:   "A body over 256 KiB is 413.",
-			Why:    "A body without a bound is memory without a bound.",
-			Source: "SEMANTICS.md, JSON; RFC 9110, section 15.5.14",
-		},
-	},
+var syntax = []Law{
+	{Name: "malformed-json-is-refused", Grade: HTTP, check: malformedJSON,
+		Says:   "A body that is no JSON is 400.",
+		Why:    "What cannot be read cannot be done; a 500 says that the server is at fault, and a 200 that it was read.",
+		Source: "RFC 8259, section 2"},
+	{Name: "trailing-data-is-refused", Grade: Own, check: trailingData,
+		Says:   "Anything but white space behind the object is 400.",
+		Why:    "A second object that nobody reads is a request that was lost, or one that was smuggled in.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "repeated-members-are-refused", Grade: Own, check: repeatedMembers,
+		Says:   "A member that stands twice is 400, whether the values are equal or not.",
+		Why:    "Two programs on the way may each take another one: one checks the first, the next stores the last.",
+		Source: "SEMANTICS.md, JSON; RFC 7493, section 2.3"},
+	{Name: "member-names-are-exact", Grade: Vendor, check: memberNamesAreExact,
+		Says: "A member whose name differs in the case of a letter is another member, and never changes the user.",
+		Why:  "A check that reads exact names and a decoder that does not see two different requests."},
+	{Name: "escaped-member-names-are-the-same", Grade: HTTP, check: escapedNames,
+		Says:   "A member's name with an escaped letter is that member.",
+		Why:    "An escape is a way to write a letter, not another letter.",
+		Source: "RFC 8259, section 8.3"},
+	{Name: "invalid-utf-8-is-refused", Grade: Own, check: invalidUTF8,
+		Says:   "Bytes that are no UTF-8 are 400.",
+		Why:    "Replaced by question marks they are another name, and nobody knows that it happened.",
+		Source: "SEMANTICS.md, JSON; RFC 8259, section 8.1"},
+	{Name: "lone-surrogates-are-refused", Grade: Own, check: loneSurrogates,
+		Says:   "Half of an escaped pair, such as \\ud800, is 400.",
+		Why:    "It is no character, and the next program that reads it fails.",
+		Source: "SEMANTICS.md, JSON; RFC 7493, section 2.1"},
+	{Name: "nul-in-text-is-refused", Grade: Own, check: nulInText,
+		Says:   "U+0000 in a text is 400.",
+		Why:    "Some databases refuse it with 500, and some programs end the text there.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "deep-nesting-is-refused", Grade: Own, check: deepNesting,
+		Says:   "A body nested deeper than 32 is 400, also in a member that is ignored.",
+		Why:    "Nesting costs a few bytes to send and a stack to read.",
+		Source: "SEMANTICS.md, JSON"},
+	{Name: "large-bodies-are-413", Grade: Own, check: largeBodies,
+		Says:   "A body over 256 KiB is 413.",
+		Why:    "A body without a bound is memory without a bound.",
+		Source: "SEMANTICS.md, JSON; RFC 9110, section 15.5.14"},
 }
 
 func malformedJSON(t *trial) {
@@ -195,45 +155,24 @@ func largeBodies(t *trial) {
 }
 
 // media are the laws about what a body says it is.
-var media = []entry{
-	{
-		Law: Law{
-			Name: "curls-form-type-is-read-as-json", Grade: Vendor, hold: curlsFormType,
-			Says: "A body with curl's default Content-Type, application/x-www-form-urlencoded, is read as JSON.",
-			Why:  "The documented call sends it so.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "content-type-may-be-absent", Grade: Own, hold: noContentType,
-			Says: "A body without a Content-Type is read as JSON.",
-			Why:  "There is nothing else that it could be.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "content-type-may-have-parameters", Grade: HTTP, hold: contentTypeParameters,
-			Says:   "application/json in any case of letters, with a charset or another parameter, is application/json.",
-			Why:    "Many HTTP libraries add a charset by themselves.",
-			Source: "RFC 9110, section 8.3.1; RFC 8259, section 11",
-		},
-	},
-	{
-		Law: Law{
-			Name: "body-without-a-length-is-read", Grade: HTTP, hold: bodyWithoutLength,
-			Says:   "A body that comes without a Content-Length, in chunks, is read like another, or is 411.",
-			Why:    "Clients that stream, and some proxies, send it so. A server that goes by the length takes it for empty.",
-			Source: "RFC 9112, sections 6.3 and 7.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "other-content-types-are-415", Grade: Own, hold: otherContentTypes,
-			Says: "text/plain, XML, a patch format, a malformed type, and a Content-Encoding are 415.",
-			Why:  "A browser may send text/plain to any host without asking; and a merge patch means something else by null.",
-		},
-	},
+var media = []Law{
+	{Name: "curls-form-type-is-read-as-json", Grade: Vendor, check: curlsFormType, of: cited,
+		Says: "A body with curl's default Content-Type, application/x-www-form-urlencoded, is read as JSON.",
+		Why:  "The documented call sends it so."},
+	{Name: "content-type-may-be-absent", Grade: Own, check: noContentType,
+		Says: "A body without a Content-Type is read as JSON.",
+		Why:  "There is nothing else that it could be."},
+	{Name: "content-type-may-have-parameters", Grade: HTTP, check: contentTypeParameters,
+		Says:   "application/json in any case of letters, with a charset or another parameter, is application/json.",
+		Why:    "Many HTTP libraries add a charset by themselves.",
+		Source: "RFC 9110, section 8.3.1; RFC 8259, section 11"},
+	{Name: "body-without-a-length-is-read", Grade: HTTP, check: bodyWithoutLength,
+		Says:   "A body that comes without a Content-Length, in chunks, is read like another, or is 411.",
+		Why:    "Clients that stream, and some proxies, send it so. A server that goes by the length takes it for empty.",
+		Source: "RFC 9112, sections 6.3 and 7.1"},
+	{Name: "other-content-types-are-415", Grade: Own, check: otherContentTypes,
+		Says: "text/plain, XML, a patch format, a malformed type, and a Content-Encoding are 415.",
+		Why:  "A browser may send text/plain to any host without asking; and a merge patch means something else by null."},
 }
 
 func bodyWithoutLength(t *trial) {

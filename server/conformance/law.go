@@ -17,7 +17,7 @@ type Law struct {
 	Name   string `json:"name"`   // stable, since configurations name laws
 	Says   string `json:"says"`   // the rule
 	Why    string `json:"why"`    // what breaks for clients of a server that breaks the rule
-	Source string `json:"source"` // the document that has the rule
+	Source string `json:"source"` // the document that has the rule, unless the dialect's description cites another
 	Grade  Grade  `json:"grade"`
 	// Feature is an addition without which the law does not apply to a server; empty: it always applies.
 	Feature Feature `json:"-"`
@@ -26,7 +26,9 @@ type Law struct {
 	// OtherToken says that the law needs the token of a second caller.
 	OtherToken bool `json:"-"`
 
-	hold func(*trial)
+	check func(*trial)
+	// of reports whether a dialect has the law; nil: every dialect has it.
+	of func(*dialect, Law) bool
 }
 
 // Grade says who made a law.
@@ -69,7 +71,7 @@ const (
 // Groups lists all groups.
 var Groups = []Group{Identity, State, Roles}
 
-// Laws gives the laws of a dialect in the order in which they are held; none for a dialect that has no update.
+// Laws returns the laws of a dialect in the order in which they are checked; none for a dialect without an update.
 func Laws(a description.API) []Law {
 	d, err := newDialect(a, "")
 	if err != nil {
@@ -80,35 +82,21 @@ func Laws(a description.API) []Law {
 
 func (d *dialect) laws() []Law {
 	var all []Law
-	for _, part := range [][]entry{reading, updating, emptiness, types, limits, syntax, media, versions, told, tokens, tenants, addresses, concurrency, answers} {
-		for _, e := range part {
-			if law, ok := e.in(d); ok {
-				all = append(all, law)
-			}
+	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, told, tokens, tenants, addresses, concurrency, answers) {
+		if law.of != nil && !law.of(d, law) {
+			continue
 		}
+		citation := d.Vendor.Laws[law.Name]
+		law.Source = cmp.Or(citation.Source, law.Source, "the document of "+d.Name)
+		if citation.Vendor {
+			law.Grade = Vendor
+		}
+		if law.Grade == Own {
+			law.Feature = cmp.Or(law.Feature, Rules)
+		}
+		all = append(all, law)
 	}
 	return all
-}
-
-// entry is a law, and what dialects it is one of: all, unless of says otherwise. Its Source is where it is written for every
-// dialect whose description cites nothing else.
-type entry struct {
-	Law
-	of func(*dialect, Law) bool
-}
-
-// in gives the law as it is in a dialect, and whether it is one there.
-func (e entry) in(d *dialect) (Law, bool) {
-	law := e.Law
-	citation := d.Vendor.Laws[law.Name]
-	law.Source = cmp.Or(citation.Source, law.Source, "the document of "+d.Name)
-	if citation.Vendor {
-		law.Grade = Vendor
-	}
-	if law.Grade == Own {
-		law.Feature = cmp.Or(law.Feature, Rules)
-	}
-	return law, e.of == nil || e.of(d, law)
 }
 
 // What a law is about, by what the description says.

@@ -13,111 +13,48 @@ import (
 )
 
 // reading are the laws about what is shown.
-var reading = []entry{
-	{
-		Law: Law{
-			Name: "get-shows-the-user", Grade: Vendor, hold: getShowsTheUser,
-			Says: "GET of a user's path gives that user.",
-			Why:  "A client that is given another user edits the wrong person.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "list-shows-what-get-shows", Grade: Vendor, hold: listShowsWhatGetShows,
-			Says: "The list has the user, with the values that GET shows, also right after an update.",
-			Why:  "A page that lists users and a page that shows one would contradict each other; a stale list is edited and put back.",
-		},
-		of: withList,
-	},
-	{
-		Law: Law{
-			Name: "times-are-in-the-documented-format", Grade: Vendor, hold: timesAreInFormat,
-			Says: "Times are written as documented: a date-time, or milliseconds since 1970.",
-			Why:  "A time in another format is parsed into another time, or into none.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "times-have-milliseconds-in-utc", Grade: Own, hold: timesHaveMilliseconds,
-			Says:   "Times are in UTC, with three digits of milliseconds.",
-			Why:    "Texts of one form can be compared and sorted as texts.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: withTextTimes,
-	},
-	{
-		Law: Law{
-			Name: "company-is-the-customer", Grade: Own, hold: companyIsCustomer,
-			Says:   "The id of the customer whom a user is shown with is that of the path.",
-			Why:    "A client that goes from a user to their company finds the customer again.",
-			Source: "SEMANTICS.md, One user",
-		},
-		of: withCustomerUUID,
-	},
-	{
-		Law: Law{
-			Name: "no-password-comes-back", Grade: Vendor, hold: noPasswordComesBack,
-			Says: "password and newPassword are null wherever a user is shown.",
-			Why:  "A password that is shown is a password that is leaked.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "members-come-in-the-documented-order", Grade: Own, hold: membersInOrder,
-			Says: "The members of a user come in the documented order.",
-			Why:  "JSON gives order no meaning, yet people compare answers with the documented ones.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "list-answers-without-the-last-slash", Grade: Own, hold: listWithoutSlash,
-			Says: "The list is served without its path's last slash too.",
-			Why:  "Many clients and proxies take the last slash away.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "subroles-are-a-bare-array-without-owner", Grade: Vendor, hold: subrolesWithoutOwner,
-			Says: "The subroles to choose from are an array in data, and the owner's is not among them.",
-			Why:  "A menu that offers the owner's subrole lets somebody take the account over.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "list-pages-have-the-size-asked-for", Grade: Own, hold: listPages,
-			Says: "page and itemsPerPage are honoured, no user is on two pages, total_pages and total_items count what there is, and a page beyond the end is empty.",
-			Why:  "A client that follows pages would miss users, or never end.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "list-page-bounds-are-enforced", Grade: Own, hold: listPageBounds,
-			Says: "A page below 1, a size below 1 or above 1000, and one that is no integer are 400.",
-			Why:  "A bound that is not enforced lets one request read the whole directory.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "list-unknown-parameters-are-refused", Grade: Own, hold: listUnknownParameters,
-			Says: "A query parameter that is unknown or given twice is 400.",
-			Why:  "A mistyped filter would show everybody, and whoever acts on the list would act on everybody.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "list-filters-hold", Grade: Own, hold: listFilters,
-			Says: "status=S and search_filter[status]=S show users with that status, all and no others; an id finds that user alone.",
-			Why:  "A filter that is ignored shows whom it should hide.",
-		},
-		of: cited,
-	},
+var reading = []Law{
+	{Name: "get-shows-the-user", Grade: Vendor, check: getShowsTheUser,
+		Says: "GET of a user's path gives that user.",
+		Why:  "A client that is given another user edits the wrong person."},
+	{Name: "list-shows-what-get-shows", Grade: Vendor, check: listShowsWhatGetShows, of: withList,
+		Says: "The list has the user, with the values that GET shows, also right after an update.",
+		Why:  "A page that lists users and a page that shows one would contradict each other; a stale list is edited and put back."},
+	{Name: "times-are-in-the-documented-format", Grade: Vendor, check: timesAreInFormat,
+		Says: "Times are written as documented: a date-time, or milliseconds since 1970.",
+		Why:  "A time in another format is parsed into another time, or into none."},
+	{Name: "times-have-milliseconds-in-utc", Grade: Own, check: timesHaveMilliseconds, of: withTextTimes,
+		Says:   "Times are in UTC, with three digits of milliseconds.",
+		Why:    "Texts of one form can be compared and sorted as texts.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "company-is-the-customer", Grade: Own, check: companyIsCustomer, of: withCustomerUUID,
+		Says:   "The id of the customer whom a user is shown with is that of the path.",
+		Why:    "A client that goes from a user to their company finds the customer again.",
+		Source: "SEMANTICS.md, One user"},
+	{Name: "no-password-comes-back", Grade: Vendor, check: noPasswordComesBack, of: cited,
+		Says: "password and newPassword are null wherever a user is shown.",
+		Why:  "A password that is shown is a password that is leaked."},
+	{Name: "members-come-in-the-documented-order", Grade: Own, check: membersInOrder, of: cited,
+		Says: "The members of a user come in the documented order.",
+		Why:  "JSON gives order no meaning, yet people compare answers with the documented ones."},
+	{Name: "list-answers-without-the-last-slash", Grade: Own, check: listWithoutSlash, of: cited,
+		Says: "The list is served without its path's last slash too.",
+		Why:  "Many clients and proxies take the last slash away."},
+	{Name: "subroles-are-a-bare-array-without-owner", Grade: Vendor, check: subrolesWithoutOwner, of: cited,
+		Says: "The subroles to choose from are an array in data, and the owner's is not among them.",
+		Why:  "A menu that offers the owner's subrole lets somebody take the account over."},
+	{Name: "list-pages-have-the-size-asked-for", Grade: Own, check: listPages, of: cited,
+		Says: "page and itemsPerPage are honoured, no user is on two pages, total_pages and total_items count what there is, and a page beyond the end is empty.",
+		Why:  "A client that follows pages would miss users, or never end."},
+	{Name: "list-page-bounds-are-enforced", Grade: Own, check: listPageBounds, of: cited,
+		Says: "A page below 1, a size below 1 or above 1000, and one that is no integer are 400.",
+		Why:  "A bound that is not enforced lets one request read the whole directory."},
+	{Name: "list-unknown-parameters-are-refused", Grade: Own, check: listUnknownParameters, of: cited,
+		Says: "A query parameter that is unknown or given twice is 400.",
+		Why:  "A mistyped filter would show everybody, and whoever acts on the list would act on everybody."},
+	{Name: "list-filters-hold", Grade: Own, check: listFilters, of: cited,
+		Says: "status=S and search_filter[status]=S show users with that status, all and no others; an id finds that user alone.",
+		Why:  "A filter that is ignored shows whom it should hide."},
 }
 
 func getShowsTheUser(t *trial) {

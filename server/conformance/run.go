@@ -409,7 +409,7 @@ func (r *run) try(ctx context.Context, law Law) verdict {
 			}
 		}()
 		t := &trial{run: r, ctx: ctx}
-		law.hold(t)
+		law.check(t)
 		if len(t.untried) > 0 {
 			v.reason = "not tried: " + strings.Join(t.untried, "; ")
 		}

@@ -10,159 +10,69 @@ import (
 )
 
 // updating are the laws about what an update does to the user.
-var updating = []entry{
-	{
-		Law: Law{
-			Name: "patch-keeps-absent-members", Grade: Vendor, hold: patchKeepsAbsent,
-			Says: "A PATCH of one member leaves every other as it was, each member alone.",
-			Why:  "A client that changes a name would erase a telephone number that it does not know of.",
-		},
-		of: partial,
-	},
-	{
-		Law: Law{
-			Name: "update-sets-each-member", Grade: Vendor, hold: updateSetsEach,
-			Says: "Each member alone, given a new value, is shown with that value afterwards.",
-			Why:  "An update that answers 200 and drops a member loses what a person typed.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "put-changes-only-what-differs", Grade: HTTP, hold: putChangesOnly,
-			Says:   "A PUT of the present values but for one member changes that member alone.",
-			Why:    "Get, edit one field, put is how every client works; anything else that moves is damage.",
-			Source: "RFC 9110, section 9.3.4",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "put-does-not-merge", Grade: HTTP, hold: putDoesNotMerge,
-			Says:   "A PUT without a member is refused, or the member is gone: its old value does not stay.",
-			Why:    "PUT replaces. A server that merges turns a client's mistake into a state that neither side asked for.",
-			Source: "RFC 9110, section 9.3.4",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "put-without-a-member-is-refused", Grade: Own, hold: putWithoutMember,
-			Says: "A PUT that lacks one of the nine members is 400 and changes nothing.",
-			Why:  "A forgotten flag would silently become null or false, which is a locked or disabled account.",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "put-of-get-changes-nothing", Grade: HTTP, hold: putOfGet,
-			Says:   "Putting back what GET shows, all of it, is taken and changes nothing.",
-			Why:    "It is the round trip that every form makes when somebody presses save.",
-			Source: "RFC 9110, section 9.3.4",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "put-of-list-entry-changes-nothing", Grade: Own, hold: putOfListEntry,
-			Says:   "Putting back what the list shows of the user is taken and changes nothing.",
-			Why:    "Clients that edit in a table have the list's object and no other.",
-			Source: "SEMANTICS.md, Principles",
-		},
-		of: both(whole, withList),
-	},
-	{
-		Law: Law{
-			Name: "put-twice-is-put-once", Grade: HTTP, hold: putTwice,
-			Says:   "The same PUT again is taken again and changes nothing more.",
-			Why:    "PUT is idempotent: clients and proxies send it again when an answer is lost.",
-			Source: "RFC 9110, section 9.2.2",
-		},
-		of: whole,
-	},
-	{
-		Law: Law{
-			Name: "update-answers-as-documented", Grade: Vendor, hold: updateAnswer,
-			Says: "The update's answer is the documented one: the user as GET then shows it, or always the same.",
-			Why:  "Clients show the answer, or compare it, without another request.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "text-comes-back-as-it-was-sent", Grade: Vendor, hold: textComesBack,
-			Says: "Letters of any script, quotes, markup, escapes and spaces come back as they were sent.",
-			Why:  "A name that is trimmed, escaped twice or cut is somebody else's name.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "long-texts-are-kept-whole-or-refused", Grade: Vendor, hold: longTexts,
-			Says: "A name of whatever length, in whatever script, comes back whole, or is 400 and changes nothing.",
-			Why:  "Where the limit is is the server's to say, but a name that is cut in silence, perhaps within a letter, is lost.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "flags-change-both-ways", Grade: Vendor, Changes: State, hold: flagsBothWays,
-			Says: "Each flag, and the status, goes from true to false and back, alone.",
-			Why:  "Code that takes false for absent can enable an account and never disable it, or the other way round.",
-		},
-	},
-	{
-		Law: Law{
-			Name: "status-is-one-of-the-documented", Grade: Vendor, Changes: State, hold: statusValues,
-			Says: "A status other than ACTIVE and INACTIVE, exactly so written, is 400.",
-			Why:  "A status that nobody knows is an account in no state.",
-		},
-		of: with(status),
-	},
-	{
-		Law: Law{
-			Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, hold: authoritiesReplaced,
-			Says: "authorities are the whole set: one that is not among them is taken away, and what is put is shown.",
-			Why:  "A set that is merged can never be taken from anybody.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "authorities-may-be-none", Grade: Own, Changes: Roles, hold: authoritiesMayBeNone,
-			Says: "An empty list of authorities takes all of them away.",
-			Why:  "A server that takes an empty list for an absent one leaves the last right with somebody.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "authorities-go-by-name", Grade: Vendor, Changes: Roles, hold: authoritiesByName,
-			Says: "An authority is resolved by its name; the entityId of another service beside it counts for nothing.",
-			Why:  "The documented call sends id 2 with ROLE_USER, and 2 is this service's company administrator.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "authorities-order-and-repetition-do-not-matter", Grade: Own, Changes: Roles, hold: authoritiesAreASet,
-			Says: "The same authorities in another order, or one of them twice, change nothing.",
-			Why:  "They are a set; a client may send them in any order.",
-		},
-		of: cited,
-	},
-	{
-		Law: Law{
-			Name: "unknown-roles-are-refused", Grade: Own, Changes: Roles, hold: unknownRoles,
-			Says: "A role or a subrole that does not exist, or that has no name, is 400.",
-			Why:  "Dropping it silently leaves somebody without the rights that were just given.",
-		},
-		of: with(grants),
-	},
-	{
-		Law: Law{
-			Name: "subrole-id-and-code-must-agree", Grade: Own, Changes: Roles, hold: subroleAgrees,
-			Says: "A subrole is named by id, by code, or by both, which must then agree; a label alone names none.",
-			Why:  "Of two that disagree the server would have to guess, and one of them may be the higher.",
-		},
-		of: cited,
-	},
+var updating = []Law{
+	{Name: "patch-keeps-absent-members", Grade: Vendor, check: patchKeepsAbsent, of: partial,
+		Says: "A PATCH of one member leaves every other as it was, each member alone.",
+		Why:  "A client that changes a name would erase a telephone number that it does not know of."},
+	{Name: "update-sets-each-member", Grade: Vendor, check: updateSetsEach,
+		Says: "Each member alone, given a new value, is shown with that value afterwards.",
+		Why:  "An update that answers 200 and drops a member loses what a person typed."},
+	{Name: "put-changes-only-what-differs", Grade: HTTP, check: putChangesOnly, of: whole,
+		Says:   "A PUT of the present values but for one member changes that member alone.",
+		Why:    "Get, edit one field, put is how every client works; anything else that moves is damage.",
+		Source: "RFC 9110, section 9.3.4"},
+	{Name: "put-does-not-merge", Grade: HTTP, check: putDoesNotMerge, of: whole,
+		Says:   "A PUT without a member is refused, or the member is gone: its old value does not stay.",
+		Why:    "PUT replaces. A server that merges turns a client's mistake into a state that neither side asked for.",
+		Source: "RFC 9110, section 9.3.4"},
+	{Name: "put-without-a-member-is-refused", Grade: Own, check: putWithoutMember, of: whole,
+		Says: "A PUT that lacks one of the nine members is 400 and changes nothing.",
+		Why:  "A forgotten flag would silently become null or false, which is a locked or disabled account."},
+	{Name: "put-of-get-changes-nothing", Grade: HTTP, check: putOfGet, of: whole,
+		Says:   "Putting back what GET shows, all of it, is taken and changes nothing.",
+		Why:    "It is the round trip that every form makes when somebody presses save.",
+		Source: "RFC 9110, section 9.3.4"},
+	{Name: "put-of-list-entry-changes-nothing", Grade: Own, check: putOfListEntry, of: both(whole, withList),
+		Says:   "Putting back what the list shows of the user is taken and changes nothing.",
+		Why:    "Clients that edit in a table have the list's object and no other.",
+		Source: "SEMANTICS.md, Principles"},
+	{Name: "put-twice-is-put-once", Grade: HTTP, check: putTwice, of: whole,
+		Says:   "The same PUT again is taken again and changes nothing more.",
+		Why:    "PUT is idempotent: clients and proxies send it again when an answer is lost.",
+		Source: "RFC 9110, section 9.2.2"},
+	{Name: "update-answers-as-documented", Grade: Vendor, check: updateAnswer,
+		Says: "The update's answer is the documented one: the user as GET then shows it, or always the same.",
+		Why:  "Clients show the answer, or compare it, without another request."},
+	{Name: "text-comes-back-as-it-was-sent", Grade: Vendor, check: textComesBack,
+		Says: "Letters of any script, quotes, markup, escapes and spaces come back as they were sent.",
+		Why:  "A name that is trimmed, escaped twice or cut is somebody else's name."},
+	{Name: "long-texts-are-kept-whole-or-refused", Grade: Vendor, check: longTexts,
+		Says: "A name of whatever length, in whatever script, comes back whole, or is 400 and changes nothing.",
+		Why:  "Where the limit is is the server's to say, but a name that is cut in silence, perhaps within a letter, is lost."},
+	{Name: "flags-change-both-ways", Grade: Vendor, Changes: State, check: flagsBothWays,
+		Says: "Each flag, and the status, goes from true to false and back, alone.",
+		Why:  "Code that takes false for absent can enable an account and never disable it, or the other way round."},
+	{Name: "status-is-one-of-the-documented", Grade: Vendor, Changes: State, check: statusValues, of: with(status),
+		Says: "A status other than ACTIVE and INACTIVE, exactly so written, is 400.",
+		Why:  "A status that nobody knows is an account in no state."},
+	{Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, check: authoritiesReplaced, of: cited,
+		Says: "authorities are the whole set: one that is not among them is taken away, and what is put is shown.",
+		Why:  "A set that is merged can never be taken from anybody."},
+	{Name: "authorities-may-be-none", Grade: Own, Changes: Roles, check: authoritiesMayBeNone, of: cited,
+		Says: "An empty list of authorities takes all of them away.",
+		Why:  "A server that takes an empty list for an absent one leaves the last right with somebody."},
+	{Name: "authorities-go-by-name", Grade: Vendor, Changes: Roles, check: authoritiesByName, of: cited,
+		Says: "An authority is resolved by its name; the entityId of another service beside it counts for nothing.",
+		Why:  "The documented call sends id 2 with ROLE_USER, and 2 is this service's company administrator."},
+	{Name: "authorities-order-and-repetition-do-not-matter", Grade: Own, Changes: Roles, check: authoritiesAreASet, of: cited,
+		Says: "The same authorities in another order, or one of them twice, change nothing.",
+		Why:  "They are a set; a client may send them in any order."},
+	{Name: "unknown-roles-are-refused", Grade: Own, Changes: Roles, check: unknownRoles, of: with(grants),
+		Says: "A role or a subrole that does not exist, or that has no name, is 400.",
+		Why:  "Dropping it silently leaves somebody without the rights that were just given."},
+	{Name: "subrole-id-and-code-must-agree", Grade: Own, Changes: Roles, check: subroleAgrees, of: cited,
+		Says: "A subrole is named by id, by code, or by both, which must then agree; a label alone names none.",
+		Why:  "Of two that disagree the server would have to guess, and one of them may be the higher."},
 }
 
 func patchKeepsAbsent(t *trial) {

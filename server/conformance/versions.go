@@ -9,127 +9,67 @@ import (
 )
 
 // versions are the laws about entity tags. All of HTTP's are laws for whoever sends an ETag, and for nobody else.
-var versions = []entry{
-	{
-		Law: Law{
-			Name: "etag-is-well-formed", Grade: HTTP, Feature: ETags, hold: etagWellFormed,
-			Says:   "An ETag is a text in double quotes, with W/ before it if it is weak.",
-			Why:    "Clients send it back as it is; proxies that read it drop what is none.",
-			Source: "RFC 9110, section 8.8.3",
-		},
-	},
-	{
-		Law: Law{
-			Name: "etag-is-strong", Grade: Own, Feature: ETags, hold: etagStrong,
-			Says:   "The ETag is strong, and an update's answer has the one that GET then shows.",
-			Why:    "If-Match compares strongly, so a weak tag can never be used to write.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "etag-changes-with-the-user", Grade: HTTP, Feature: ETags, hold: etagChanges,
-			Says:   "When the user changes, so does the ETag, and it is none that was there before.",
-			Why:    "A tag that stays lets a client write over what it has not seen, and show what is gone.",
-			Source: "RFC 9110, section 8.8.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "etag-stays-while-nothing-changes", Grade: Own, Feature: ETags, hold: etagStays,
-			Says:   "Reading, refused updates, and updates that change nothing leave the ETag as it is.",
-			Why:    "A tag that moves by itself makes other clients' writes fail for nothing.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-with-the-present-etag-writes", Grade: HTTP, Feature: ETags, hold: ifMatchPresent,
-			Says:   "An update with If-Match and the present ETag is done.",
-			Why:    "Else nobody could use it.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-with-a-stale-etag-is-412", Grade: HTTP, Feature: ETags, hold: ifMatchStale,
-			Says:   "An update with If-Match and an ETag that is not the present one is 412 and changes nothing.",
-			Why:    "This is the lost update that the header is there to prevent.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-compares-strongly", Grade: HTTP, Feature: ETags, hold: ifMatchStrong,
-			Says:   "If-Match with the present tag as a weak one, W/ before it, is 412.",
-			Why:    "A weak tag promises no more than that two states are alike.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-takes-a-list", Grade: HTTP, Feature: ETags, hold: ifMatchList,
-			Says:   "If-Match is a list: one of its tags, in one line or several, must be the present one.",
-			Why:    "A server that compares the whole text refuses good requests.",
-			Source: "RFC 9110, sections 5.3 and 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-any-writes", Grade: HTTP, Feature: ETags, hold: ifMatchAny,
-			Says:   "If-Match: * is true for every user that is there.",
-			Why:    "It says: update, and do not create.",
-			Source: "RFC 9110, section 13.1.1",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-malformed-is-refused", Grade: Own, Feature: ETags, hold: ifMatchMalformed,
-			Says:   "An If-Match that is no list of entity tags is 400.",
-			Why:    "Ignored, it would be a write without the protection that was asked for.",
-			Source: "SEMANTICS.md, Who may do what",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-none-match-with-the-present-etag-is-304", Grade: HTTP, Feature: ETags, hold: ifNoneMatch,
-			Says:   "GET with If-None-Match and the present ETag, also as a weak one, in a list, or *, is 304 with the ETag and no body.",
-			Why:    "It is how a client asks whether anything is new without reading it again.",
-			Source: "RFC 9110, sections 13.1.2 and 15.4.5",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-none-match-with-a-stale-etag-is-200", Grade: HTTP, Feature: ETags, hold: ifNoneMatchStale,
-			Says:   "GET with If-None-Match and an ETag that is not the present one gives the user.",
-			Why:    "A 304 there leaves the client with a user that is gone.",
-			Source: "RFC 9110, section 13.1.2",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-none-match-with-the-present-etag-on-an-update-is-412", Grade: Own, Feature: ETags, hold: ifNoneMatchUpdate,
-			Says:   "An update with If-None-Match and the present ETag, also as a weak one, or *, is 412 and changes nothing.",
-			Why:    "Preconditions are evaluated on every method. A client says by * that nothing may be there yet.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "if-match-on-a-read-is-evaluated", Grade: Own, Feature: ETags, hold: ifMatchRead,
-			Says:   "GET with If-Match gives the user if the ETag is the present one or *, and else is 412.",
-			Why:    "Preconditions are evaluated on every method. A client that continues with one version must not be given another.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "answers-about-users-are-private", Grade: Own, Feature: Rules, hold: answersPrivate,
-			Says:   "Answers about users say Cache-Control: private, no-cache.",
-			Why:    "A shared cache would show one caller what another asked for.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
+var versions = []Law{
+	{Name: "etag-is-well-formed", Grade: HTTP, Feature: ETags, check: etagWellFormed,
+		Says:   "An ETag is a text in double quotes, with W/ before it if it is weak.",
+		Why:    "Clients send it back as it is; proxies that read it drop what is none.",
+		Source: "RFC 9110, section 8.8.3"},
+	{Name: "etag-is-strong", Grade: Own, Feature: ETags, check: etagStrong,
+		Says:   "The ETag is strong, and an update's answer has the one that GET then shows.",
+		Why:    "If-Match compares strongly, so a weak tag can never be used to write.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "etag-changes-with-the-user", Grade: HTTP, Feature: ETags, check: etagChanges,
+		Says:   "When the user changes, so does the ETag, and it is none that was there before.",
+		Why:    "A tag that stays lets a client write over what it has not seen, and show what is gone.",
+		Source: "RFC 9110, section 8.8.1"},
+	{Name: "etag-stays-while-nothing-changes", Grade: Own, Feature: ETags, check: etagStays,
+		Says:   "Reading, refused updates, and updates that change nothing leave the ETag as it is.",
+		Why:    "A tag that moves by itself makes other clients' writes fail for nothing.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "if-match-with-the-present-etag-writes", Grade: HTTP, Feature: ETags, check: ifMatchPresent,
+		Says:   "An update with If-Match and the present ETag is done.",
+		Why:    "Else nobody could use it.",
+		Source: "RFC 9110, section 13.1.1"},
+	{Name: "if-match-with-a-stale-etag-is-412", Grade: HTTP, Feature: ETags, check: ifMatchStale,
+		Says:   "An update with If-Match and an ETag that is not the present one is 412 and changes nothing.",
+		Why:    "This is the lost update that the header is there to prevent.",
+		Source: "RFC 9110, section 13.1.1"},
+	{Name: "if-match-compares-strongly", Grade: HTTP, Feature: ETags, check: ifMatchStrong,
+		Says:   "If-Match with the present tag as a weak one, W/ before it, is 412.",
+		Why:    "A weak tag promises no more than that two states are alike.",
+		Source: "RFC 9110, section 13.1.1"},
+	{Name: "if-match-takes-a-list", Grade: HTTP, Feature: ETags, check: ifMatchList,
+		Says:   "If-Match is a list: one of its tags, in one line or several, must be the present one.",
+		Why:    "A server that compares the whole text refuses good requests.",
+		Source: "RFC 9110, sections 5.3 and 13.1.1"},
+	{Name: "if-match-any-writes", Grade: HTTP, Feature: ETags, check: ifMatchAny,
+		Says:   "If-Match: * is true for every user that is there.",
+		Why:    "It says: update, and do not create.",
+		Source: "RFC 9110, section 13.1.1"},
+	{Name: "if-match-malformed-is-refused", Grade: Own, Feature: ETags, check: ifMatchMalformed,
+		Says:   "An If-Match that is no list of entity tags is 400.",
+		Why:    "Ignored, it would be a write without the protection that was asked for.",
+		Source: "SEMANTICS.md, Who may do what"},
+	{Name: "if-none-match-with-the-present-etag-is-304", Grade: HTTP, Feature: ETags, check: ifNoneMatch,
+		Says:   "GET with If-None-Match and the present ETag, also as a weak one, in a list, or *, is 304 with the ETag and no body.",
+		Why:    "It is how a client asks whether anything is new without reading it again.",
+		Source: "RFC 9110, sections 13.1.2 and 15.4.5"},
+	{Name: "if-none-match-with-a-stale-etag-is-200", Grade: HTTP, Feature: ETags, check: ifNoneMatchStale,
+		Says:   "GET with If-None-Match and an ETag that is not the present one gives the user.",
+		Why:    "A 304 there leaves the client with a user that is gone.",
+		Source: "RFC 9110, section 13.1.2"},
+	{Name: "if-none-match-with-the-present-etag-on-an-update-is-412", Grade: Own, Feature: ETags, check: ifNoneMatchUpdate,
+		Says:   "An update with If-None-Match and the present ETag, also as a weak one, or *, is 412 and changes nothing.",
+		Why:    "Preconditions are evaluated on every method. A client says by * that nothing may be there yet.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "if-match-on-a-read-is-evaluated", Grade: Own, Feature: ETags, check: ifMatchRead,
+		Says:   "GET with If-Match gives the user if the ETag is the present one or *, and else is 412.",
+		Why:    "Preconditions are evaluated on every method. A client that continues with one version must not be given another.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "answers-about-users-are-private", Grade: Own, Feature: Rules, check: answersPrivate,
+		Says:   "Answers about users say Cache-Control: private, no-cache.",
+		Why:    "A shared cache would show one caller what another asked for.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
 }
 
 // etag gives an answer's.
@@ -314,39 +254,23 @@ func answersPrivate(t *trial) {
 }
 
 // told are the laws about what an update tells of itself.
-var told = []entry{
-	{
-		Law: Law{
-			Name: "changed-lists-what-changed", Grade: Own, Feature: Changed, hold: changedLists,
-			Says:   "Dragoman-Changed lists the members that an update changed, each of them and no other.",
-			Why:    "A client shows what was saved, and an audit what was done.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "changed-is-empty-when-nothing-changes", Grade: Own, Feature: Changed, hold: changedEmpty,
-			Says:   "An update that changes nothing is 200, and its Dragoman-Changed is empty.",
-			Why:    "Saving twice is no event.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "ignored-lists-what-was-ignored", Grade: Own, Feature: Changed, hold: ignoredLists,
-			Says:   "Dragoman-Ignored lists the members that were ignored, and is not there if none were.",
-			Why:    "A misspelled member that is ignored in silence is a bug that nobody finds.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
-	{
-		Law: Law{
-			Name: "ignored-is-bounded-and-encoded", Grade: Own, Feature: Changed, hold: ignoredBounded,
-			Says:   "Dragoman-Ignored lists 32 names of 64 characters at most, with what no header may have percent-encoded.",
-			Why:    "The names are the client's: they must not be able to write a header of their own.",
-			Source: "SEMANTICS.md, Preconditions, and what changed",
-		},
-	},
+var told = []Law{
+	{Name: "changed-lists-what-changed", Grade: Own, Feature: Changed, check: changedLists,
+		Says:   "Dragoman-Changed lists the members that an update changed, each of them and no other.",
+		Why:    "A client shows what was saved, and an audit what was done.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "changed-is-empty-when-nothing-changes", Grade: Own, Feature: Changed, check: changedEmpty,
+		Says:   "An update that changes nothing is 200, and its Dragoman-Changed is empty.",
+		Why:    "Saving twice is no event.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "ignored-lists-what-was-ignored", Grade: Own, Feature: Changed, check: ignoredLists,
+		Says:   "Dragoman-Ignored lists the members that were ignored, and is not there if none were.",
+		Why:    "A misspelled member that is ignored in silence is a bug that nobody finds.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
+	{Name: "ignored-is-bounded-and-encoded", Grade: Own, Feature: Changed, check: ignoredBounded,
+		Says:   "Dragoman-Ignored lists 32 names of 64 characters at most, with what no header may have percent-encoded.",
+		Why:    "The names are the client's: they must not be able to write a header of their own.",
+		Source: "SEMANTICS.md, Preconditions, and what changed"},
 }
 
 func (t *trial) asksHeader(x exchange, name, value string) {
