@@ -50,7 +50,7 @@ func (t *trial) operations() []request {
 }
 
 // unauthenticated asks for 401 from every operation with each of some Authorization headers.
-func (t *trial) unauthenticated(why string, authorizations ...string) {
+func (t *trial) wantUnauthorized(why string, authorizations ...string) {
 	for _, r := range t.operations() {
 		for _, a := range authorizations {
 			t.want(t.send(r.by(a)), why, http.StatusUnauthorized)
@@ -58,16 +58,16 @@ func (t *trial) unauthenticated(why string, authorizations ...string) {
 	}
 }
 
-func missingToken(t *trial) { t.unauthenticated("there is no token", "") }
+func missingToken(t *trial) { t.wantUnauthorized("there is no token", "") }
 
 func malformedToken(t *trial) {
 	token := t.c.Token
-	t.unauthenticated("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
+	t.wantUnauthorized("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
 }
 
 func tokenOnceAsBearer(t *trial) {
 	token := t.c.Token
-	t.unauthenticated("a token is given as Bearer, and alone", "Basic "+token, token, "Bearer "+token+" "+token)
+	t.wantUnauthorized("a token is given as Bearer, and alone", "Basic "+token, token, "Bearer "+token+" "+token)
 	for _, r := range t.operations() {
 		t.want(t.send(r.by("").with("Authorization", "Bearer "+token, "Bearer "+token)), "a token is given once", http.StatusUnauthorized)
 	}
@@ -92,7 +92,7 @@ func unsignedToken(t *trial) {
 		all = append(all, "Bearer "+header+"."+parts[1]+".", "Bearer "+header+"."+parts[1]+"."+parts[2])
 	}
 	all = append(all, "Bearer "+parts[0]+"."+parts[1]+".", "Bearer "+parts[0]+"."+parts[1])
-	t.unauthenticated("the token is not signed", all...)
+	t.wantUnauthorized("the token is not signed", all...)
 }
 
 func wronglySigned(t *trial) {
@@ -106,7 +106,7 @@ func wronglySigned(t *trial) {
 	}
 	claims := claimsOf(t.c.Token)
 	claims["dragoman_check"] = true
-	t.unauthenticated("the signature is not this token's",
+	t.wantUnauthorized("the signature is not this token's",
 		"Bearer "+parts[0]+"."+parts[1]+"."+string(signature),
 		"Bearer "+parts[0]+"."+encodePart(encode(claims))+"."+parts[2])
 }
@@ -182,11 +182,11 @@ func (t *trial) elsewhere(customer string) []request {
 	return all
 }
 
-func foreignCustomer(t *trial)          { t.refusesElsewhere(http.StatusForbidden, http.StatusNotFound) }
-func foreignCustomerForbidden(t *trial) { t.refusesElsewhere(http.StatusForbidden) }
+func foreignCustomer(t *trial)          { t.wantForeignRefused(http.StatusForbidden, http.StatusNotFound) }
+func foreignCustomerForbidden(t *trial) { t.wantForeignRefused(http.StatusForbidden) }
 
-// refusesElsewhere asks for one of some statuses from every operation in a customer that is nobody's.
-func (t *trial) refusesElsewhere(statuses ...int) {
+// wantForeignRefused asks for one of some statuses from every operation in a customer that is nobody's.
+func (t *trial) wantForeignRefused(statuses ...int) {
 	if t.everyCustomer() {
 		t.skip("the token is for every customer")
 	}
@@ -204,28 +204,27 @@ func otherCaller(t *trial) {
 	}
 	x := t.send(t.updateRequest(t.renaming().String()).by(t.other()))
 	t.want(x, "the caller has no rights in the customer", http.StatusForbidden)
-	t.keeps(x, before)
+	t.wantUnchanged(x, before)
 }
 
 func refusalDoesNotTell(t *trial) {
-	nowhere := t.d.noSuchCustomer()
-	there, nobody := t.elsewhere(t.c.Customer), t.elsewhere(nowhere)
-	for i := range there {
-		a, b := t.send(there[i].by(t.other())), t.send(nobody[i].by(t.other()))
+	existing, unknown := t.elsewhere(t.c.Customer), t.elsewhere(t.d.noSuchCustomer())
+	for i := range existing {
+		a, b := t.send(existing[i].by(t.other())), t.send(unknown[i].by(t.other()))
 		t.want(a, "the caller has no rights in the customer", http.StatusForbidden)
 		t.want(b, "whether the customer exists is not told", http.StatusForbidden)
-		if told, other := t.said(a), t.said(b); told != other {
-			t.broken(b, "the same answer as to a customer that exists: "+told, "%s", other)
+		if want, got := t.stableBody(a), t.stableBody(b); want != got {
+			t.broken(b, "the same answer as to a customer that exists: "+want, "%s", got)
 		}
 	}
 	a, b := t.send(t.showRequest().by(t.other())), t.send(t.showRequestOf(t.c.Customer, t.d.noSuchUser()).by(t.other()))
-	if t.said(a) != t.said(b) {
-		t.broken(b, "the same answer as to a user who exists: "+t.said(a), "%s", t.said(b))
+	if t.stableBody(a) != t.stableBody(b) {
+		t.broken(b, "the same answer as to a user who exists: "+t.stableBody(a), "%s", t.stableBody(b))
 	}
 }
 
 // said is the body of an error without what differs from request to request.
-func (t *trial) said(x exchange) string {
+func (t *trial) stableBody(x exchange) string {
 	value, err := decode(x.body)
 	members, ok := value.(map[string]any)
 	if err != nil || !ok {
@@ -265,16 +264,16 @@ func foreignCompany(t *trial) {
 }
 
 func refusalsInOrder(t *trial) {
-	nowhere, nobody := t.d.noSuchCustomer(), t.d.noSuchUser()
+	customer, user := t.d.noSuchCustomer(), t.d.noSuchUser()
 	plain := func(r request) request { return r.with("Content-Type", "text/plain") }
-	t.want(t.send(plain(t.updateRequestOf(nowhere, nobody, "{")).by("")), "the token comes first", http.StatusUnauthorized)
+	t.want(t.send(plain(t.updateRequestOf(customer, user, "{")).by("")), "the token comes first", http.StatusUnauthorized)
 	if !t.everyCustomer() {
-		t.want(t.send(plain(t.updateRequestOf(nowhere, nobody, "{"))), "the customer comes before the body", http.StatusForbidden)
+		t.want(t.send(plain(t.updateRequestOf(customer, user, "{"))), "the customer comes before the body", http.StatusForbidden)
 	}
-	t.want(t.send(plain(t.updateRequestOf(t.c.Customer, nobody, "{"))), "the Content-Type comes before the body", http.StatusUnsupportedMediaType)
-	t.want(t.send(t.updateRequestOf(t.c.Customer, nobody, "{")), "the body comes before the user", http.StatusBadRequest)
+	t.want(t.send(plain(t.updateRequestOf(t.c.Customer, user, "{"))), "the Content-Type comes before the body", http.StatusUnsupportedMediaType)
+	t.want(t.send(t.updateRequestOf(t.c.Customer, user, "{")), "the body comes before the user", http.StatusBadRequest)
 	if t.has[ETags] {
-		t.want(t.send(t.updateRequestOf(t.c.Customer, nobody, t.idle().String()).with("If-Match", `"x"`)), "the user comes before If-Match", http.StatusNotFound)
+		t.want(t.send(t.updateRequestOf(t.c.Customer, user, t.idle().String()).with("If-Match", `"x"`)), "the user comes before If-Match", http.StatusNotFound)
 		t.want(t.send(t.updateRequest("{}").with("If-Match", `"x"`)), "the body comes before If-Match", http.StatusBadRequest)
 	}
 }

@@ -38,21 +38,21 @@ var addresses = []Law{
 }
 
 // both asks for a status from reading and from updating the user of an id.
-func (t *trial) both(why, id string, read, update int) {
+func (t *trial) wantBoth(why, id string, read, update int) {
 	t.want(t.send(t.showRequestOf(t.c.Customer, id)), why, read)
 	t.want(t.send(t.updateRequestOf(t.c.Customer, id, t.idle().String())), why, update)
 }
 
 func idsBeyondLimits(t *trial) {
 	for _, id := range []string{"9007199254740991", "9007199254740992", "9007199254740993", "9223372036854775807", "0", "-1", "-" + t.c.User, "-9223372036854775808"} {
-		t.both("there is no such user", id, http.StatusNotFound, http.StatusNotFound)
+		t.wantBoth("there is no such user", id, http.StatusNotFound, http.StatusNotFound)
 	}
 }
 
 func idsThatAreNone(t *trial) {
 	if t.d.hasNumbers() {
 		for _, id := range []string{t.c.User + "x", t.c.User + ".0", "+" + t.c.User, "x", "%20" + t.c.User, t.c.User + "e0", "0x1ACC", "9223372036854775808", "%EF%BC%96", "null"} {
-			t.both("this is no integer", id, http.StatusBadRequest, http.StatusBadRequest)
+			t.wantBoth("this is no integer", id, http.StatusBadRequest, http.StatusBadRequest)
 		}
 		return
 	}
@@ -62,7 +62,7 @@ func idsThatAreNone(t *trial) {
 	}
 	bare := strings.ReplaceAll(t.c.User, "-", "")
 	for _, id := range []string{"x", "1", bare, "%7B" + t.c.User + "%7D", "urn:uuid:" + t.c.User, t.c.User + "x", t.c.User[:35], "%20" + t.c.User[1:], "null"} {
-		t.both("this is no UUID", id, http.StatusBadRequest, update)
+		t.wantBoth("this is no UUID", id, http.StatusBadRequest, update)
 	}
 }
 
@@ -78,7 +78,7 @@ func uuidCase(t *trial) {
 	body := t.change(m)
 	x := t.send(t.updateRequestOf(t.c.Customer, strings.ToUpper(t.c.User), body.String()))
 	t.want(x, "it is the same id", http.StatusOK)
-	t.shows(x, m.name, body.value(m.name))
+	t.wantShown(x, m.name, body.value(m.name))
 }
 
 func nilUUID(t *trial) {

@@ -17,7 +17,7 @@ var emptiness = []Law{
 	{Name: "empty-mobile-is-none", Grade: Own, check: emptyMobile, of: both(partial, with(phone)),
 		Says: "An empty mobile number is taken, and the user then has none: null.",
 		Why:  "There is no other way to take a number away, as null is refused."},
-	{Name: "empty-object-is-refused", Grade: Own, check: func(t *trial) { t.refused(http.StatusBadRequest, "the body names nothing", "{}", " { } ") },
+	{Name: "empty-object-is-refused", Grade: Own, check: func(t *trial) { t.wantRefused(http.StatusBadRequest, "the body names nothing", "{}", " { } ") },
 		Says: "{} is 400.",
 		Why:  "An update that says nothing is a client's mistake, and a 200 hides it."},
 	{Name: "missing-body-is-refused", Grade: Vendor, check: missingBody,
@@ -49,8 +49,8 @@ var emptiness = []Law{
 		Source: "RFC 7240, section 4.4"},
 }
 
-// triable gives the members that may be sent with a wrong value: those that may be changed, if the server should take it.
-func (t *trial) triable() []memberOf {
+// settable gives the members that may be sent with a wrong value: those that may be changed, if the server should take it.
+func (t *trial) settable() []memberOf {
 	var all []memberOf
 	for _, m := range t.d.members {
 		if m.group == "" || t.allowed(m.group) {
@@ -61,37 +61,37 @@ func (t *trial) triable() []memberOf {
 }
 
 func nullIsRefused(t *trial) {
-	for _, m := range t.triable() {
+	for _, m := range t.settable() {
 		if m.nullable {
 			continue
 		}
-		t.refused(http.StatusBadRequest, m.name+" cannot be null", t.base().with(m.name, "null").String())
+		t.wantRefused(http.StatusBadRequest, m.name+" cannot be null", t.base().with(m.name, "null").String())
 	}
 	first, second := t.d.members[0], t.d.members[1]
-	t.refused(http.StatusBadRequest, first.name+" cannot be null, whatever else is good",
+	t.wantRefused(http.StatusBadRequest, first.name+" cannot be null, whatever else is good",
 		t.change(second).with(first.name, "null").String())
 }
 
 func emptyNames(t *trial) {
 	for _, m := range t.d.members[:2] {
-		t.shows(t.update(t.base().with(m.name, `""`)), m.name, `""`)
+		t.wantShown(t.update(t.base().with(m.name, `""`)), m.name, `""`)
 	}
 }
 
 func emptyMobile(t *trial) {
 	m, _ := t.d.member(phone)
 	t.update(object{{m.name, `"+12025550100"`}})
-	t.shows(t.update(object{{m.name, `""`}}), m.name, "null")
+	t.wantShown(t.update(object{{m.name, `""`}}), m.name, "null")
 }
 
 func missingBody(t *trial) {
 	none := t.updateRequest("")
 	none.hasBody = false
-	t.refusedRequests(http.StatusBadRequest, "the body is required", none, t.updateRequest(""), t.updateRequest(" \r\n\t"))
+	t.wantRequestsRefused(http.StatusBadRequest, "the body is required", none, t.updateRequest(""), t.updateRequest(" \r\n\t"))
 }
 
 func bodyIsAnObject(t *trial) {
-	t.refused(http.StatusBadRequest, "the body must be an object",
+	t.wantRefused(http.StatusBadRequest, "the body must be an object",
 		`[]`, `null`, `true`, `1`, `"text"`, "["+t.renaming().String()+"]", encode(t.renaming().String()))
 }
 
@@ -99,23 +99,23 @@ func unknownMembers(t *trial) {
 	m := t.d.members[0]
 	body := t.change(m).with("shoe_size", "38").with("dragomanCheck", `{"a":[1,null,"x"]}`)
 	x := t.update(body)
-	t.shows(x, m.name, body.value(m.name))
-	t.keeps(x, t.found, m.name)
+	t.wantShown(x, m.name, body.value(m.name))
+	t.wantUnchanged(x, t.found, m.name)
 }
 
 func onlyUnknownMembers(t *trial) {
-	t.refused(http.StatusBadRequest, "no member is known", `{"shoe_size":38}`, `{"firstName":"x","lastName":"y"}`)
+	t.wantRefused(http.StatusBadRequest, "no member is known", `{"shoe_size":38}`, `{"firstName":"x","lastName":"y"}`)
 }
 
 func readOnlyMembers(t *trial) {
 	for _, m := range t.d.readOnly() {
-		t.keeps(t.update(t.idle().with(m.name, m.value)), t.found)
+		t.wantUnchanged(t.update(t.idle().with(m.name, m.value)), t.found)
 	}
 	body := t.idle()
 	for _, m := range t.d.readOnly() {
 		body = body.with(m.name, m.value)
 	}
-	t.keeps(t.update(body), t.found)
+	t.wantUnchanged(t.update(body), t.found)
 }
 
 func readOnlyCannotBeSet(t *trial) {
@@ -128,16 +128,16 @@ func readOnlyCannotBeSet(t *trial) {
 	for _, m := range all {
 		x := t.send(t.updateRequest(t.idle().with(m.name, m.value).String()))
 		t.want(x, m.name+" is ignored, or refused", http.StatusOK, http.StatusBadRequest)
-		t.keeps(x, t.found)
+		t.wantUnchanged(x, t.found)
 	}
 }
 
 func idsInBody(t *trial) {
 	for _, name := range t.d.matching() {
-		t.keeps(t.update(t.base().with(name, "null")), t.found)
-		t.keeps(t.update(t.base().with(name, t.found.json(name))), t.found)
+		t.wantUnchanged(t.update(t.base().with(name, "null")), t.found)
+		t.wantUnchanged(t.update(t.base().with(name, t.found.json(name))), t.found)
 		// An id that is nobody's, in case the server goes by the body.
-		t.refused(http.StatusBadRequest, name+" is not the path's", t.base().with(name, t.d.noSuchUser()).String())
+		t.wantRefused(http.StatusBadRequest, name+" is not the path's", t.base().with(name, t.d.noSuchUser()).String())
 	}
 }
 
@@ -148,7 +148,7 @@ func strictHandling(t *trial) {
 		x := t.send(strict)
 		t.want(x, "shoe_size would be ignored", http.StatusBadRequest)
 		t.applied(x)
-		t.keeps(x, before)
+		t.wantUnchanged(x, before)
 		x = t.send(t.updateRequest(t.idle().String()).with("Prefer", prefer))
 		t.want(x, "nothing would be ignored", http.StatusOK)
 		t.applied(x)
@@ -187,7 +187,7 @@ var types = []Law{
 }
 
 func wrongTypes(t *trial) {
-	for _, m := range t.triable() {
+	for _, m := range t.settable() {
 		// A value that a lenient server would convert is the present one, so that nothing is changed by it.
 		var wrong []string
 		switch m.kind {
@@ -204,16 +204,16 @@ func wrongTypes(t *trial) {
 			wrong = []string{`[]`, `{}`, `["x"]`, `{"a":"x"}`}
 		}
 		for _, value := range wrong {
-			t.refused(http.StatusBadRequest, fmt.Sprintf("%s is of another type", m.name), t.base().with(m.name, value).String())
+			t.wantRefused(http.StatusBadRequest, fmt.Sprintf("%s is of another type", m.name), t.base().with(m.name, value).String())
 		}
 	}
 }
 
 func scalarsAreNoText(t *trial) {
-	for _, m := range t.triable() {
+	for _, m := range t.settable() {
 		for _, value := range []string{`1`, `0.5`, `true`, `false`} {
 			if m.isText() || m.kind == status {
-				t.refused(http.StatusBadRequest, m.name+" is a text", t.base().with(m.name, value).String())
+				t.wantRefused(http.StatusBadRequest, m.name+" is a text", t.base().with(m.name, value).String())
 			}
 		}
 	}
@@ -230,14 +230,14 @@ func stringsAreNoBooleans(t *trial) {
 			wrong = []string{`"false"`, `0`, `""`}
 		}
 		for _, value := range wrong {
-			t.refused(http.StatusBadRequest, m.name+" must be true or false", t.base().with(m.name, value).String())
+			t.wantRefused(http.StatusBadRequest, m.name+" must be true or false", t.base().with(m.name, value).String())
 		}
 	}
 }
 
 func stringsAreNoNumbers(t *trial) {
 	for _, name := range t.d.matching() {
-		t.refused(http.StatusBadRequest, name+" must be a number", t.base().with(name, encode(t.found.json(name))).String())
+		t.wantRefused(http.StatusBadRequest, name+" must be a number", t.base().with(name, encode(t.found.json(name))).String())
 	}
 }
 
@@ -245,10 +245,10 @@ func emptyFraction(t *trial) {
 	name := t.d.matching()[0]
 	id := t.found.json(name)
 	for _, value := range []string{id + ".0", id + ".000", id + "e0", id + "0e-1"} {
-		t.keeps(t.update(t.base().with(name, value)), t.found)
+		t.wantUnchanged(t.update(t.base().with(name, value)), t.found)
 	}
 	for _, value := range []string{id + ".5", id + "e-400", "9223372036854775808", "1e400", "-" + id} {
-		t.refused(http.StatusBadRequest, name+" is not this integer", t.base().with(name, value).String())
+		t.wantRefused(http.StatusBadRequest, name+" is not this integer", t.base().with(name, value).String())
 	}
 }
 
@@ -303,7 +303,7 @@ func textsUpToLimit(t *trial) {
 	for _, m := range t.texts() {
 		for _, letter := range []string{"x", "ß", "中", "😀"} {
 			value := t.long(m, letter, m.limit)
-			t.shows(t.update(t.base().with(m.name, value)), m.name, value)
+			t.wantShown(t.update(t.base().with(m.name, value)), m.name, value)
 			if m.kind != text {
 				break
 			}
@@ -313,7 +313,7 @@ func textsUpToLimit(t *trial) {
 
 func textsBeyondLimit(t *trial) {
 	for _, m := range t.texts() {
-		t.refused(http.StatusBadRequest, fmt.Sprintf("%s has more than %d characters", m.name, m.limit),
+		t.wantRefused(http.StatusBadRequest, fmt.Sprintf("%s has more than %d characters", m.name, m.limit),
 			t.base().with(m.name, t.long(m, "x", m.limit+1)).String(),
 			t.base().with(m.name, t.long(m, "x", 10*m.limit)).String())
 	}
@@ -322,16 +322,16 @@ func textsBeyondLimit(t *trial) {
 func emailMustBeOne(t *trial) {
 	m := t.mayOrSkip(mail)
 	for _, value := range []string{"", "dragoman", "dragoman@", "@example.com", "dragoman check@example.com", "dragoman@check@example.com", "dragoman@-example.com "} {
-		t.refused(http.StatusBadRequest, m.name+" must be an e-mail address", t.base().with(m.name, encode(value)).String())
+		t.wantRefused(http.StatusBadRequest, m.name+" must be an e-mail address", t.base().with(m.name, encode(value)).String())
 	}
 }
 
-func emailOfAnother(t *trial) { t.refusesOthersEmail(func(email string) string { return email }) }
+func emailOfAnother(t *trial) { t.wantOthersEmailRefused(func(email string) string { return email }) }
 
-func emailOfAnotherInOtherCase(t *trial) { t.refusesOthersEmail(strings.ToUpper) }
+func emailOfAnotherInOtherCase(t *trial) { t.wantOthersEmailRefused(strings.ToUpper) }
 
-// refusesOthersEmail asks for another user's e-mail, as f writes it, to be refused.
-func (t *trial) refusesOthersEmail(f func(string) string) {
+// wantOthersEmailRefused asks for another user's e-mail, as f writes it, to be refused.
+func (t *trial) wantOthersEmailRefused(f func(string) string) {
 	m := t.mayOrSkip(mail)
 	records, _ := t.listed(t.d.page(1, 100))
 	for _, r := range records {
@@ -339,7 +339,7 @@ func (t *trial) refusesOthersEmail(f func(string) string) {
 		if other == "" || strings.EqualFold(other, t.found.text(m.name)) {
 			continue
 		}
-		t.refused(http.StatusBadRequest, "another user has the e-mail", t.base().with(m.name, encode(f(other))).String())
+		t.wantRefused(http.StatusBadRequest, "another user has the e-mail", t.base().with(m.name, encode(f(other))).String())
 		return
 	}
 	t.skip("there is no other user in the list")
@@ -353,7 +353,7 @@ func identityKeepsLetters(t *trial) {
 		}
 		tried = true
 		value := strings.Replace(t.fresh(m), "dragoman-check", "Dragoman-CHECK", 1)
-		t.shows(t.update(t.base().with(m.name, value)), m.name, value)
+		t.wantShown(t.update(t.base().with(m.name, value)), m.name, value)
 	}
 	if !tried {
 		t.skip("%s", strings.Join(t.untried, "; "))
@@ -363,6 +363,6 @@ func identityKeepsLetters(t *trial) {
 func usernameWithoutSpace(t *trial) {
 	m := t.mayOrSkip(login)
 	for _, value := range []string{"", " ", "dragoman check", "dragoman\tcheck", "dragoman\u00a0check", "dragoman\u2003check"} {
-		t.refused(http.StatusBadRequest, m.name+" has no white space, and is not empty", t.base().with(m.name, encode(value)).String())
+		t.wantRefused(http.StatusBadRequest, m.name+" has no white space, and is not empty", t.base().with(m.name, encode(value)).String())
 	}
 }

@@ -146,7 +146,7 @@ func oneWins(t *trial) {
 		if winner < 0 {
 			t.broken(answers[0], "one of them is done", "none was")
 		}
-		t.shows(answers[winner], m.name, bodies[winner].value(m.name))
+		t.wantShown(answers[winner], m.name, bodies[winner].value(m.name))
 	}
 }
 

@@ -192,16 +192,16 @@ func (d *dialect) matching() []string {
 const maxSafe = 1<<53 - 1
 
 // nobody is who has ids that nobody has: the topmost below 2^53, as ids are given from the bottom up, and random UUIDs.
-func nobody() description.Subject {
+func unknownSubject() description.Subject {
 	number := int64(maxSafe - rand.IntN(1000)) // #nosec G404 -- no secret
 	return description.Subject{Customer: number, User: number, Company: number, CustomerUUID: uuid.NewString(), UserUUID: uuid.NewString()}
 }
 
 // noSuchUser is the id of a user that nobody has.
-func (d *dialect) noSuchUser() string { return d.Parameters[d.user.Name](nobody()) }
+func (d *dialect) noSuchUser() string { return d.Parameters[d.user.Name](unknownSubject()) }
 
 // noSuchCustomer is the id of a customer that nobody has.
-func (d *dialect) noSuchCustomer() string { return d.Parameters[d.customer.Name](nobody()) }
+func (d *dialect) noSuchCustomer() string { return d.Parameters[d.customer.Name](unknownSubject()) }
 
 // hasNumbers and hasUUIDs tell how the dialect writes ids, if it adds nothing to them.
 func (d *dialect) hasNumbers() bool {
@@ -231,7 +231,7 @@ func (d *dialect) checkIDs(c *Config) error {
 			}
 		default:
 			if err := parameters[name].Schema.Value.VisitJSON(id); err != nil {
-				return fmt.Errorf("the --%s of %s must be such as %s", name, d.Name, d.Parameters[parameters[name].Name](nobody()))
+				return fmt.Errorf("the --%s of %s must be such as %s", name, d.Name, d.Parameters[parameters[name].Name](unknownSubject()))
 			}
 		}
 	}
@@ -423,7 +423,7 @@ func (d *dialect) roleNames(u user) []string {
 }
 
 // said is what an update can say of a member of the user: of roles not how they are labelled.
-func (d *dialect) said(u user, m memberOf) string {
+func (d *dialect) written(u user, m memberOf) string {
 	switch {
 	case m.kind != grants:
 		return u.json(m.name)
@@ -435,14 +435,14 @@ func (d *dialect) said(u user, m memberOf) string {
 	return d.grantOf(u).String()
 }
 
-// sayable tells whether an update could give a member back that differs.
-func (d *dialect) sayable(name string, found, is user) bool {
-	return slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && d.said(found, m) != d.said(is, m) })
+// restorable tells whether an update could give a member back that differs.
+func (d *dialect) restorable(name string, found, is user) bool {
+	return slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && d.written(found, m) != d.written(is, m) })
 }
 
-// notBack returns the members of a user that are not as they were found, besides some. A text that was none may be empty: the
+// unrestored returns the members of a user that are not as they were found, besides some. A text that was none may be empty: the
 // dialect has no other way to say it.
-func (d *dialect) notBack(found, is user, besides []string) []string {
+func (d *dialect) unrestored(found, is user, besides []string) []string {
 	var names []string
 	for _, name := range differences(found, is, besides...) {
 		member := slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && m.isText() })

@@ -54,7 +54,7 @@ func malformedJSON(t *trial) {
 	good := t.renaming()
 	text := good.String()
 	first, value := encode(good[0].name), good[0].value
-	t.refused(http.StatusBadRequest, "the body is no JSON",
+	t.wantRefused(http.StatusBadRequest, "the body is no JSON",
 		text[:len(text)-1], text[1:], strings.TrimSuffix(text, "}")+",}", "{"+first+":}", "{"+first+" "+value+"}",
 		strings.ReplaceAll(text, `"`, `'`), "{"+good[0].name+":"+value+"}", "/* x */"+text, "first=x&second=y",
 		"{"+first+":NaN}", "{"+first+":undefined}", "{"+first+":01}", "{"+first+":\"a\nb\"}", `{"`, "\x00", "<a/>")
@@ -62,14 +62,14 @@ func malformedJSON(t *trial) {
 
 func trailingData(t *trial) {
 	text := t.renaming().String()
-	t.refused(http.StatusBadRequest, "the body must end after its value", text+"x", text+"{}", text+text, text+"]", text+"\x00")
+	t.wantRefused(http.StatusBadRequest, "the body must end after its value", text+"x", text+"{}", text+text, text+"]", text+"\x00")
 	t.updateRaw("\r\n\t " + text + " \r\n\t")
 }
 
 func repeatedMembers(t *trial) {
 	m := t.d.members[0]
 	value, once := t.fresh(m), t.base().with(m.name, t.found.json(m.name))
-	t.refused(http.StatusBadRequest, m.name+" is repeated",
+	t.wantRefused(http.StatusBadRequest, m.name+" is repeated",
 		once.and(m.name, value).String(),
 		once.before(m.name, value).String(),
 		once.and(m.name, once.value(m.name)).String(),
@@ -90,7 +90,7 @@ func memberNamesAreExact(t *trial) {
 			before, _ := t.show()
 			x := t.send(t.updateRequest(t.idle().and(name, t.fresh(m)).String()))
 			t.want(x, name+" is unknown: it is ignored, or refused", http.StatusOK, http.StatusBadRequest)
-			t.keeps(x, before, name) // whether what is unknown is stored is another law's
+			t.wantUnchanged(x, before, name) // whether what is unknown is stored is another law's
 			if t.d.whole {
 				x := t.send(t.updateRequest(t.base().without(m.name).and(name, t.fresh(m)).String()))
 				is, _ := t.show()
@@ -106,7 +106,7 @@ func escapedNames(t *trial) {
 	m := t.d.members[0]
 	body := t.change(m)
 	text := strings.Replace(body.String(), `"`+m.name+`"`, `"`+escaped(m.name)+`"`, 1)
-	t.shows(t.updateRaw(text), m.name, body.value(m.name))
+	t.wantShown(t.updateRaw(text), m.name, body.value(m.name))
 }
 
 // texts that hold s where the first name belongs, and where an unknown member does.
@@ -117,28 +117,28 @@ func (t *trial) withText(s string) []string {
 
 func invalidUTF8(t *trial) {
 	for _, bytes := range []string{"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"} {
-		t.refused(http.StatusBadRequest, "the body is no UTF-8", t.withText(bytes)...)
+		t.wantRefused(http.StatusBadRequest, "the body is no UTF-8", t.withText(bytes)...)
 	}
-	t.refused(http.StatusBadRequest, "the body is no UTF-8", t.idle().String()+"\xff")
+	t.wantRefused(http.StatusBadRequest, "the body is no UTF-8", t.idle().String()+"\xff")
 }
 
 func loneSurrogates(t *trial) {
 	for _, escape := range []string{`\ud800`, `\udc00`, `x\ud83dx`, `\udc00\ud800`} {
-		t.refused(http.StatusBadRequest, "half a pair is no character", t.withText(escape)...)
+		t.wantRefused(http.StatusBadRequest, "half a pair is no character", t.withText(escape)...)
 	}
 	m := t.d.members[0]
-	t.shows(t.updateRaw(t.base().with(m.name, `"\ud83d\ude00"`).String()), m.name, `"😀"`)
+	t.wantShown(t.updateRaw(t.base().with(m.name, `"\ud83d\ude00"`).String()), m.name, `"😀"`)
 }
 
 func nulInText(t *trial) {
-	t.refused(http.StatusBadRequest, "a text has no U+0000", t.withText(`a\u0000b`)...)
+	t.wantRefused(http.StatusBadRequest, "a text has no U+0000", t.withText(`a\u0000b`)...)
 }
 
 func deepNesting(t *trial) {
 	deep := func(depth int, begin, end string) string {
 		return t.idle().with("shoe_size", strings.Repeat(begin, depth)+"1"+strings.Repeat(end, depth)).String()
 	}
-	t.refused(http.StatusBadRequest, "the body is nested too deep", deep(40, "[", "]"), deep(40, `{"a":`, "}"), deep(20000, "[", "]"))
+	t.wantRefused(http.StatusBadRequest, "the body is nested too deep", deep(40, "[", "]"), deep(40, `{"a":`, "}"), deep(20000, "[", "]"))
 	t.updateRaw(deep(8, "[", "]"))
 }
 
@@ -151,7 +151,7 @@ func largeBodies(t *trial) {
 		return text[:len(text)-2] + strings.Repeat("x", size-len(text)) + text[len(text)-2:]
 	}
 	t.updateRaw(padded(maxBody))
-	t.refused(http.StatusRequestEntityTooLarge, "the body has more than 256 KiB", padded(maxBody+1))
+	t.wantRefused(http.StatusRequestEntityTooLarge, "the body has more than 256 KiB", padded(maxBody+1))
 }
 
 // media are the laws about what a body says it is.
@@ -183,7 +183,7 @@ func bodyWithoutLength(t *trial) {
 	x := t.send(r)
 	t.want(x, "the body is there, though its length is not told", http.StatusOK, http.StatusLengthRequired)
 	if x.status == http.StatusOK {
-		t.shows(x, m.name, body.value(m.name))
+		t.wantShown(x, m.name, body.value(m.name))
 	}
 }
 
@@ -193,7 +193,7 @@ func (t *trial) takes(contentType ...string) {
 	body := t.change(m)
 	x := t.send(t.updateRequest(body.String()).with("Content-Type", contentType...))
 	t.want(x, "the body is JSON", http.StatusOK)
-	t.shows(x, m.name, body.value(m.name))
+	t.wantShown(x, m.name, body.value(m.name))
 }
 
 func curlsFormType(t *trial) { t.takes("application/x-www-form-urlencoded") }
@@ -215,5 +215,5 @@ func otherContentTypes(t *trial) {
 		requests = append(requests, t.updateRequest(t.renaming().String()).with("Content-Type", contentType))
 	}
 	requests = append(requests, t.updateRequest(t.renaming().String()).with("Content-Encoding", "gzip"))
-	t.refusedRequests(http.StatusUnsupportedMediaType, "the body is not said to be JSON", slices.Clip(requests)...)
+	t.wantRequestsRefused(http.StatusUnsupportedMediaType, "the body is not said to be JSON", slices.Clip(requests)...)
 }

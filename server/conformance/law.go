@@ -82,7 +82,7 @@ func Laws(a description.API) []Law {
 
 func (d *dialect) laws() []Law {
 	var all []Law
-	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, told, tokens, tenants, addresses, concurrency, answers) {
+	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, changeHeaders, tokens, tenants, addresses, concurrency, answers) {
 		if law.of != nil && !law.of(d, law) {
 			continue
 		}

@@ -136,8 +136,8 @@ func listShowsWhatGetShows(t *trial) {
 				t.broken(x, fmt.Sprintf("%s %s, as GET shows it", name, encode(other)), "%s", encode(shown))
 			}
 		}
-		if m, ok := t.d.member(grants); ok && t.d.said(e, m) != t.d.said(u, m) {
-			t.broken(x, m.name+" "+t.d.said(u, m)+", as GET shows it", "%s", t.d.said(e, m))
+		if m, ok := t.d.member(grants); ok && t.d.written(e, m) != t.d.written(u, m) {
+			t.broken(x, m.name+" "+t.d.written(u, m)+", as GET shows it", "%s", t.d.written(e, m))
 		}
 		t.update(t.renaming())
 	}
@@ -345,20 +345,20 @@ func (t *trial) pagesAreDistinct() bool {
 	return true
 }
 
-func (t *trial) listRefuses(why string, queries ...string) {
+func (t *trial) wantListRefused(why string, queries ...string) {
 	for _, query := range queries {
 		t.want(t.send(t.listRequest(query)), why, http.StatusBadRequest)
 	}
 }
 
 func listPageBounds(t *trial) {
-	t.listRefuses("the page or its size is out of bounds", "page=0", "page=-1", "page=x", "page=1.5", "page=", "itemsPerPage=0", "itemsPerPage=1001", "itemsPerPage=x")
+	t.wantListRefused("the page or its size is out of bounds", "page=0", "page=-1", "page=x", "page=1.5", "page=", "itemsPerPage=0", "itemsPerPage=1001", "itemsPerPage=x")
 	t.want(t.send(t.listRequest("itemsPerPage=1000")), "a page may have 1000 records", http.StatusOK)
 }
 
 func listUnknownParameters(t *trial) {
-	t.listRefuses("the parameter is unknown", "shoe_size=38", "Page=1", "search_filter[shoe_size]=38")
-	t.listRefuses("the parameter is given twice", "page=1&page=2", "status=ACTIVE&status=INACTIVE")
+	t.wantListRefused("the parameter is unknown", "shoe_size=38", "Page=1", "search_filter[shoe_size]=38")
+	t.wantListRefused("the parameter is given twice", "page=1&page=2", "status=ACTIVE&status=INACTIVE")
 }
 
 func listFilters(t *trial) {

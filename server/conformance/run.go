@@ -39,7 +39,7 @@ type run struct {
 	bookkeeping []string
 	kept        []Kept
 	// moved: the user may not be as it was found.
-	moved bool
+	dirty bool
 	// shown are the members that the document has of a user.
 	shown []string
 	// rootToo: the target is a host, and the API may be at its root.
@@ -273,7 +273,7 @@ var errStatic = fmt.Errorf("%w: a read does not show what was written, as with a
 // probe changes the user's names and reads them back. Members outside of the document that change with them are ignored from then
 // on, as no law says that they stay. Whatever else is wrong is for the laws to find.
 func (r *run) probe(ctx context.Context) error {
-	r.moved = true
+	r.dirty = true
 	var is user
 	t := &trial{run: r, ctx: ctx}
 	first, second := r.d.members[0], r.d.members[1]
@@ -304,7 +304,7 @@ func (r *run) probe(ctx context.Context) error {
 // resetAfter resets the user after a law, and adds to the law's result what could not be reset.
 func (r *run) resetAfter(ctx context.Context, result Result) Result {
 	before := len(r.kept)
-	r.moved = guarded(func() error { return r.reset(ctx, result.Name, false) }) != nil
+	r.dirty = guarded(func() error { return r.reset(ctx, result.Name, false) }) != nil
 	if len(r.kept) == before {
 		return result
 	}
@@ -370,7 +370,7 @@ func (r *run) verdictOn(ctx context.Context, law Law) verdict {
 	if law.OtherToken && r.c.OtherToken == "" {
 		return verdict{outcome: Skipped, reason: "it needs the token of a second caller"}
 	}
-	if r.moved {
+	if r.dirty {
 		if err := guarded(func() error { return r.reset(ctx, "", false) }); err != nil {
 			return verdict{outcome: Unchecked, reason: "the user could not be reset: " + r.client.redact(err.Error())}
 		}
@@ -458,11 +458,11 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 	if err != nil {
 		return err
 	}
-	left := r.d.notBack(r.found, is, r.bookkeeping)
-	sayable := func(name string) bool { return r.d.sayable(name, r.found, is) }
+	left := r.d.unrestored(r.found, is, r.bookkeeping)
+	restorable := func(name string) bool { return r.d.restorable(name, r.found, is) }
 	for n := range resets {
 		// A PUT replaces the user, and so may remove a member that it does not name.
-		if len(left) == 0 || !slices.ContainsFunc(left, sayable) && (!r.d.whole || n > 0) {
+		if len(left) == 0 || !slices.ContainsFunc(left, restorable) && (!r.d.whole || n > 0) {
 			break
 		}
 		x, err := r.client.do(ctx, t.updateRequest(r.d.restoring(r.found, is).String()))
@@ -475,9 +475,9 @@ func (r *run) reset(ctx context.Context, law string, atEnd bool) error {
 		if is, err = r.read(ctx); err != nil {
 			return err
 		}
-		left = r.d.notBack(r.found, is, r.bookkeeping)
+		left = r.d.unrestored(r.found, is, r.bookkeeping)
 	}
-	if atEnd && slices.ContainsFunc(left, sayable) {
+	if atEnd && slices.ContainsFunc(left, restorable) {
 		return fmt.Errorf("%w: %s", errNotReset, changes(left, r.found, is))
 	}
 	for _, name := range left {
@@ -530,7 +530,7 @@ func (r *run) restore(ctx context.Context) Restoration {
 	ctx, cancel := context.WithTimeout(ctx, r.c.RestoreTimeout)
 	defer cancel()
 	r.client.left.Store(restoreRequests)
-	r.aimAtOriginal()
+	r.resetBaseline()
 	var reason error
 	settled := r.client.lost.Load() == 0
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
@@ -560,10 +560,10 @@ func (r *run) restore(ctx context.Context) Restoration {
 	}
 }
 
-// aimAtOriginal makes the original value the baseline again for each member that an update can set.
-func (r *run) aimAtOriginal() {
+// resetBaseline makes the original value the baseline again for each member that an update can set.
+func (r *run) resetBaseline() {
 	r.kept = slices.DeleteFunc(r.kept, func(k Kept) bool {
-		if !r.d.sayable(k.Member, r.original, r.found) {
+		if !r.d.restorable(k.Member, r.original, r.found) {
 			return false
 		}
 		r.found[k.Member] = r.original[k.Member]

@@ -210,7 +210,7 @@ func (t *trial) mayOrSkip(k kind) memberOf {
 }
 
 // shows asks for a value where the user is read again.
-func (t *trial) shows(after exchange, name, value string) {
+func (t *trial) wantShown(after exchange, name, value string) {
 	u, _ := t.show()
 	wanted, err := decode([]byte(value))
 	if err != nil {
@@ -222,7 +222,7 @@ func (t *trial) shows(after exchange, name, value string) {
 }
 
 // keeps asks for the user to be as before but for some members.
-func (t *trial) keeps(after exchange, before user, but ...string) {
+func (t *trial) wantUnchanged(after exchange, before user, but ...string) {
 	is, _ := t.show()
 	besides := slices.Concat(t.bookkeeping, but)
 	if changed := differences(before, is, besides...); len(changed) > 0 {
@@ -235,15 +235,15 @@ func (t *trial) keeps(after exchange, before user, but ...string) {
 }
 
 // refused asks for bodies to be refused with a status, each, and to have changed nothing.
-func (t *trial) refused(status int, why string, bodies ...string) {
+func (t *trial) wantRefused(status int, why string, bodies ...string) {
 	var requests []request
 	for _, body := range bodies {
 		requests = append(requests, t.updateRequest(body))
 	}
-	t.refusedRequests(status, why, requests...)
+	t.wantRequestsRefused(status, why, requests...)
 }
 
-func (t *trial) refusedRequests(status int, why string, requests ...request) {
+func (t *trial) wantRequestsRefused(status int, why string, requests ...request) {
 	before, _ := t.show()
 	for _, r := range requests {
 		t.want(t.send(r), why, status)

@@ -78,7 +78,7 @@ var updating = []Law{
 func patchKeepsAbsent(t *trial) {
 	for _, m := range t.changeable() {
 		before, _ := t.show()
-		t.keeps(t.update(t.change(m)), before, m.name)
+		t.wantUnchanged(t.update(t.change(m)), before, m.name)
 	}
 }
 
@@ -88,14 +88,14 @@ func updateSetsEach(t *trial) {
 			continue
 		}
 		body := t.change(m)
-		t.shows(t.update(body), m.name, body.value(m.name))
+		t.wantShown(t.update(body), m.name, body.value(m.name))
 	}
 }
 
 func putChangesOnly(t *trial) {
 	for _, m := range t.changeable() {
 		x := t.update(t.change(m))
-		t.keeps(x, t.found, m.name)
+		t.wantUnchanged(x, t.found, m.name)
 	}
 }
 
@@ -126,9 +126,9 @@ func putWithoutMember(t *trial) {
 		if !m.required {
 			continue
 		}
-		t.refused(http.StatusBadRequest, "a PUT must have "+m.name, t.base().without(m.name).String())
+		t.wantRefused(http.StatusBadRequest, "a PUT must have "+m.name, t.base().without(m.name).String())
 	}
-	t.refused(http.StatusBadRequest, "a PUT must have all required members", `{}`)
+	t.wantRefused(http.StatusBadRequest, "a PUT must have all required members", `{}`)
 }
 
 func putOfGet(t *trial) {
@@ -137,19 +137,19 @@ func putOfGet(t *trial) {
 	if t.d.inUser != "" {
 		body = encode(u)
 	}
-	t.keeps(t.updateRaw(body), t.found)
+	t.wantUnchanged(t.updateRaw(body), t.found)
 }
 
 func putOfListEntry(t *trial) {
 	e, _ := t.entryOf(t.c.User)
-	t.keeps(t.updateRaw(encode(e)), t.found)
+	t.wantUnchanged(t.updateRaw(encode(e)), t.found)
 }
 
 func putTwice(t *trial) {
 	body := t.renaming()
 	t.update(body)
 	once, _ := t.show()
-	t.keeps(t.update(body), once)
+	t.wantUnchanged(t.update(body), once)
 }
 
 func updateAnswer(t *trial) {
@@ -176,8 +176,8 @@ func updateAnswer(t *trial) {
 	}
 }
 
-// tellingTexts are what careless code changes.
-var tellingTexts = []string{
+// trickyTexts are what careless code changes.
+var trickyTexts = []string{
 	"Žofia Łęcka-Ødegård",
 	"山田 太郎",
 	"أحمد",
@@ -191,9 +191,9 @@ var tellingTexts = []string{
 }
 
 func textComesBack(t *trial) {
-	for _, value := range tellingTexts {
+	for _, value := range trickyTexts {
 		for _, m := range t.d.members[:2] {
-			t.shows(t.update(t.base().with(m.name, encode(value))), m.name, encode(value))
+			t.wantShown(t.update(t.base().with(m.name, encode(value))), m.name, encode(value))
 		}
 	}
 }
@@ -213,10 +213,10 @@ func longTexts(t *trial) {
 			x := t.send(t.updateRequest(t.base().with(of.member.name, value).String()))
 			t.want(x, "the text is taken whole, or refused", http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge)
 			if x.status != http.StatusOK {
-				t.keeps(x, before)
+				t.wantUnchanged(x, before)
 				break // what is longer is refused too
 			}
-			t.shows(x, of.member.name, value)
+			t.wantShown(x, of.member.name, value)
 		}
 	}
 }
@@ -237,11 +237,11 @@ func flagsBothWays(t *trial) {
 		before, _ := t.show()
 		there, back := t.fresh(m), before.json(m.name)
 		x := t.update(t.base().with(m.name, there))
-		t.shows(x, m.name, there)
-		t.keeps(x, before, m.name)
+		t.wantShown(x, m.name, there)
+		t.wantUnchanged(x, before, m.name)
 		x = t.update(t.base().with(m.name, back))
-		t.shows(x, m.name, back)
-		t.keeps(x, before)
+		t.wantShown(x, m.name, back)
+		t.wantUnchanged(x, before)
 	}
 	if tried == 0 {
 		t.skip("%s", reason)
@@ -251,7 +251,7 @@ func flagsBothWays(t *trial) {
 func statusValues(t *trial) {
 	m := t.mayOrSkip(status)
 	for _, value := range []string{"active", "Inactive", "INVITED", "DELETED", "", " ACTIVE"} {
-		t.refused(http.StatusBadRequest, "the status is ACTIVE or INACTIVE", object{{m.name, encode(value)}}.String())
+		t.wantRefused(http.StatusBadRequest, "the status is ACTIVE or INACTIVE", object{{m.name, encode(value)}}.String())
 	}
 }
 
@@ -264,8 +264,8 @@ func authorities(names ...string) string {
 	return encode(all)
 }
 
-// asksForRoles asks that the user is shown with exactly these roles.
-func (t *trial) asksForRoles(x exchange, names ...string) {
+// wantRoles asks that the user is shown with exactly these roles.
+func (t *trial) wantRoles(x exchange, names ...string) {
 	is, _ := t.show()
 	shown := t.d.roleNames(is)
 	slices.Sort(shown)
@@ -281,8 +281,8 @@ func authoritiesReplaced(t *trial) {
 	if len(had) < 2 {
 		t.skip("it takes a role away and gives it back: take a user with two roles")
 	}
-	t.asksForRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
-	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+	t.wantRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
+	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
 }
 
 func authoritiesMayBeNone(t *trial) {
@@ -290,8 +290,8 @@ func authoritiesMayBeNone(t *trial) {
 	if len(had) == 0 {
 		t.skip("it takes roles away and gives them back: take a user with a role")
 	}
-	t.asksForRoles(t.update(t.base().with("authorities", `[]`)))
-	t.asksForRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+	t.wantRoles(t.update(t.base().with("authorities", `[]`)))
+	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
 }
 
 func authoritiesByName(t *trial) {
@@ -299,7 +299,7 @@ func authoritiesByName(t *trial) {
 		t.skip("it gives no role that the user does not have: take a user with ROLE_USER")
 	}
 	body := t.base().with("authorities", `[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER","checked":true,"disabled":true}]`)
-	t.asksForRoles(t.update(body), "ROLE_USER")
+	t.wantRoles(t.update(body), "ROLE_USER")
 }
 
 func authoritiesAreASet(t *trial) {
@@ -311,7 +311,7 @@ func authoritiesAreASet(t *trial) {
 		t.note("another order", "take a user with two roles")
 	}
 	slices.Reverse(had)
-	t.keeps(t.update(t.base().with("authorities", authorities(append(had, had[0])...))), t.found)
+	t.wantUnchanged(t.update(t.base().with("authorities", authorities(append(had, had[0])...))), t.found)
 }
 
 func unknownRoles(t *trial) {
@@ -323,19 +323,19 @@ func unknownRoles(t *trial) {
 			if strings.HasSuffix(naming.Field, "UUID") {
 				value = encode(uuid.NewString())
 			}
-			t.refused(http.StatusBadRequest, why, object{{m.name, object{{nameIn(naming), value}}.String()}}.String(), object{{m.name, object{{nameIn(naming), `""`}}.String()}}.String())
+			t.wantRefused(http.StatusBadRequest, why, object{{m.name, object{{nameIn(naming), value}}.String()}}.String(), object{{m.name, object{{nameIn(naming), `""`}}.String()}}.String())
 		}
 		return
 	}
 	had := t.d.roleNames(t.found)
 	for _, value := range []string{`[null]`, `[{}]`, `[{"name":null}]`, `[{"name":1}]`} {
-		t.refused(http.StatusBadRequest, "this names no role", t.base().with("authorities", value).String())
+		t.wantRefused(http.StatusBadRequest, "this names no role", t.base().with("authorities", value).String())
 	}
-	t.refused(http.StatusBadRequest, why,
+	t.wantRefused(http.StatusBadRequest, why,
 		t.base().with("authorities", authorities(append(had, "ROLE_DRAGOMAN_CHECK")...)).String(),
 		t.base().with("authorities", authorities(append(had, "")...)).String())
 	if len(had) > 0 {
-		t.refused(http.StatusBadRequest, why, t.base().with("authorities", authorities(strings.ToLower(had[0]))).String())
+		t.wantRefused(http.StatusBadRequest, why, t.base().with("authorities", authorities(strings.ToLower(had[0]))).String())
 	}
 }
 
@@ -348,16 +348,16 @@ func subroleAgrees(t *trial) {
 	for _, good := range []object{
 		{{"code", code}}, {{"id", id}}, {{"id", id}, {"code", code}}, {{"id", id}, {"code", code}, {"label", `"Something else"`}},
 	} {
-		t.keeps(t.update(object{{"subrole", good.String()}}), t.found)
+		t.wantUnchanged(t.update(object{{"subrole", good.String()}}), t.found)
 	}
-	t.refused(http.StatusBadRequest, "a label names no subrole", `{"subrole":{"label":`+encode(has["label"])+`}}`, `{"subrole":{}}`)
+	t.wantRefused(http.StatusBadRequest, "a label names no subrole", `{"subrole":{"label":`+encode(has["label"])+`}}`, `{"subrole":{}}`)
 	all, _ := t.subroles()
 	for _, other := range all {
 		if same(memberOfObject(other, "id"), has["id"]) {
 			continue
 		}
 		body := object{{"id", id}, {"code", encode(memberOfObject(other, "code"))}}
-		t.refused(http.StatusBadRequest, "id and code name two subroles", object{{"subrole", body.String()}}.String())
+		t.wantRefused(http.StatusBadRequest, "id and code name two subroles", object{{"subrole", body.String()}}.String())
 		return
 	}
 	t.note("an id and a code that disagree", "a second subrole to choose from")

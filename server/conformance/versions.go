@@ -128,25 +128,25 @@ func etagChanges(t *trial) {
 
 func etagStays(t *trial) {
 	_, first := t.show()
-	asksSame := func(x exchange) {
+	wantSame := func(x exchange) {
 		if _, then := t.show(); etag(then) != etag(first) {
 			t.broken(x, "a GET then shows the ETag of before, "+etag(first), "ETag: %s", etag(then))
 		}
 	}
-	asksSame(first)
-	asksSame(t.update(t.idle()))
-	asksSame(t.update(t.idle().with("shoe_size", "38")))
-	asksSame(t.send(t.updateRequest("{")))
-	asksSame(t.send(t.updateRequest(t.renaming().String()).by("")))
+	wantSame(first)
+	wantSame(t.update(t.idle()))
+	wantSame(t.update(t.idle().with("shoe_size", "38")))
+	wantSame(t.send(t.updateRequest("{")))
+	wantSame(t.send(t.updateRequest(t.renaming().String()).by("")))
 	m := t.d.members[0]
 	body := t.change(m)
 	t.update(body)
 	_, first = t.show()
-	asksSame(t.update(body))
+	wantSame(t.update(body))
 }
 
 // under is a renaming under a condition.
-func (t *trial) under(header string, values ...string) request {
+func (t *trial) conditional(header string, values ...string) request {
 	return t.updateRequest(t.renaming().String()).with(header, values...)
 }
 
@@ -156,7 +156,7 @@ func ifMatchPresent(t *trial) {
 		body := t.change(m)
 		x := t.send(t.updateRequest(body.String()).with("If-Match", t.strong()))
 		t.want(x, "the user is at this version", http.StatusOK)
-		t.shows(x, m.name, body.value(m.name))
+		t.wantShown(x, m.name, body.value(m.name))
 	}
 }
 
@@ -166,12 +166,12 @@ func another(tag string) string { return `"dragoman-check-` + strings.Trim(tag, 
 func ifMatchStale(t *trial) {
 	stale := t.strong()
 	t.update(t.renaming())
-	t.refusedRequests(http.StatusPreconditionFailed, "the user is not at this version",
-		t.under("If-Match", stale), t.under("If-Match", another(stale)))
+	t.wantRequestsRefused(http.StatusPreconditionFailed, "the user is not at this version",
+		t.conditional("If-Match", stale), t.conditional("If-Match", another(stale)))
 }
 
 func ifMatchStrong(t *trial) {
-	t.refusedRequests(http.StatusPreconditionFailed, "a weak tag is never the same", t.under("If-Match", "W/"+t.strong()))
+	t.wantRequestsRefused(http.StatusPreconditionFailed, "a weak tag is never the same", t.conditional("If-Match", "W/"+t.strong()))
 }
 
 func ifMatchList(t *trial) {
@@ -181,24 +181,24 @@ func ifMatchList(t *trial) {
 		func(tag string) []string { return []string{another(tag), tag} },
 		func(tag string) []string { return []string{", " + tag + " ,"} },
 	} {
-		t.want(t.send(t.under("If-Match", around(t.strong())...)), "one of the tags is the present one", http.StatusOK)
+		t.want(t.send(t.conditional("If-Match", around(t.strong())...)), "one of the tags is the present one", http.StatusOK)
 	}
 	tag := t.strong()
-	t.refusedRequests(http.StatusPreconditionFailed, "none of the tags is the present one", t.under("If-Match", another(tag)+", W/"+tag))
+	t.wantRequestsRefused(http.StatusPreconditionFailed, "none of the tags is the present one", t.conditional("If-Match", another(tag)+", W/"+tag))
 }
 
 func ifMatchAny(t *trial) {
 	t.strong()
-	t.want(t.send(t.under("If-Match", "*")), "the user is there", http.StatusOK)
+	t.want(t.send(t.conditional("If-Match", "*")), "the user is there", http.StatusOK)
 }
 
 func ifMatchMalformed(t *trial) {
 	bare := strings.Trim(t.strong(), `"`)
 	var requests []request
 	for _, value := range []string{bare, `"` + bare, "'" + bare + "'", `"` + bare + `" "x"`, "*, *"} {
-		requests = append(requests, t.under("If-Match", value))
+		requests = append(requests, t.conditional("If-Match", value))
 	}
-	t.refusedRequests(http.StatusBadRequest, "it is no list of entity tags", requests...)
+	t.wantRequestsRefused(http.StatusBadRequest, "it is no list of entity tags", requests...)
 }
 
 func ifNoneMatch(t *trial) {
@@ -227,8 +227,8 @@ func ifNoneMatchStale(t *trial) {
 func ifNoneMatchUpdate(t *trial) {
 	_, x := t.show()
 	tag := etag(x)
-	t.refusedRequests(http.StatusPreconditionFailed, "the user is at this version",
-		t.under("If-None-Match", tag), t.under("If-None-Match", "W/"+strings.TrimPrefix(tag, "W/")), t.under("If-None-Match", "*"))
+	t.wantRequestsRefused(http.StatusPreconditionFailed, "the user is at this version",
+		t.conditional("If-None-Match", tag), t.conditional("If-None-Match", "W/"+strings.TrimPrefix(tag, "W/")), t.conditional("If-None-Match", "*"))
 }
 
 func ifMatchRead(t *trial) {
@@ -253,8 +253,8 @@ func answersPrivate(t *trial) {
 	}
 }
 
-// told are the laws about what an update tells of itself.
-var told = []Law{
+// changeHeaders are the laws about the headers in which an update lists what it changed and ignored.
+var changeHeaders = []Law{
 	{Name: "changed-lists-what-changed", Grade: Own, Feature: Changed, check: changedLists,
 		Says:   "Dragoman-Changed lists the members that an update changed, each of them and no other.",
 		Why:    "A client shows what was saved, and an audit what was done.",
@@ -273,7 +273,7 @@ var told = []Law{
 		Source: "SEMANTICS.md, Preconditions, and what changed"},
 }
 
-func (t *trial) asksHeader(x exchange, name, value string) {
+func (t *trial) wantHeader(x exchange, name, value string) {
 	got, ok := x.header[name]
 	switch {
 	case !ok:
@@ -289,8 +289,8 @@ func changedLists(t *trial) {
 			t.note(m.name, "take a user with a role")
 			continue
 		}
-		t.asksHeader(t.update(t.change(m)), "Dragoman-Changed", m.name)
-		t.asksHeader(t.update(t.base().with(m.name, t.foundAs(m))), "Dragoman-Changed", m.name)
+		t.wantHeader(t.update(t.change(m)), "Dragoman-Changed", m.name)
+		t.wantHeader(t.update(t.base().with(m.name, t.foundAs(m))), "Dragoman-Changed", m.name)
 	}
 	first, second := t.d.members[0], t.d.members[1]
 	x := t.update(t.base().with(first.name, t.fresh(first)).with(second.name, t.fresh(second)))
@@ -302,10 +302,10 @@ func changedLists(t *trial) {
 
 func changedEmpty(t *trial) {
 	x := t.update(t.idle())
-	t.asksHeader(x, "Dragoman-Changed", "")
+	t.wantHeader(x, "Dragoman-Changed", "")
 	body := t.renaming()
 	t.update(body)
-	t.asksHeader(t.update(body), "Dragoman-Changed", "")
+	t.wantHeader(t.update(body), "Dragoman-Changed", "")
 }
 
 func ignoredLists(t *trial) {
@@ -313,18 +313,18 @@ func ignoredLists(t *trial) {
 	if got, ok := x.header["Dragoman-Ignored"]; ok {
 		t.broken(x, "no Dragoman-Ignored, as nothing was", "Dragoman-Ignored: %s", strings.Join(got, ", "))
 	}
-	t.asksHeader(t.update(t.idle().with("shoe_size", "38")), "Dragoman-Ignored", "shoe_size")
-	t.asksHeader(t.update(t.idle().with("b", "1").with("a", "null")), "Dragoman-Ignored", "a, b")
+	t.wantHeader(t.update(t.idle().with("shoe_size", "38")), "Dragoman-Ignored", "shoe_size")
+	t.wantHeader(t.update(t.idle().with("b", "1").with("a", "null")), "Dragoman-Ignored", "a, b")
 	for _, m := range t.d.request.Members {
 		if m.Effect == description.Owned && m.Field == "CreatedAt" {
-			t.asksHeader(t.update(t.idle().with(m.Path, "1")), "Dragoman-Ignored", m.Path)
+			t.wantHeader(t.update(t.idle().with(m.Path, "1")), "Dragoman-Ignored", m.Path)
 		}
 	}
 }
 
 func ignoredBounded(t *trial) {
 	name := "x\r\nEvil: 1, \"é\""
-	t.asksHeader(t.update(t.idle().with(name, "1")), "Dragoman-Ignored", "x%0D%0AEvil%3A%201%2C%20%22%C3%A9%22")
+	t.wantHeader(t.update(t.idle().with(name, "1")), "Dragoman-Ignored", "x%0D%0AEvil%3A%201%2C%20%22%C3%A9%22")
 	body := t.idle()
 	for i := range 40 {
 		body = body.with(fmt.Sprintf("m%02d", i)+strings.Repeat("m", 100), "1")
