@@ -250,7 +250,7 @@ func TestUpdateAfterTheRivalIsGone(t *testing.T) {
 			edit(t, s, key(rival), func(u *store.User) { u.Username, u.Email = "gone", "gone@example.com" })
 		})
 		_, retries := n.during(func() { edit(t, s, ada, func(u *store.User) { u.Email = "rival@example.com" }) })
-		if !slices.Equal(retries, []store.Retry{store.RetryOvertaken}) {
+		if !slices.Equal(retries, []store.Retry{store.RetryConflict}) {
 			t.Errorf("retries: %q", retries)
 		}
 	})

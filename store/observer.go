@@ -25,27 +25,27 @@ type Statement = engine.Statement
 // StatementKind is what a statement does, by its verb.
 type StatementKind = engine.StatementKind
 
-// Retry is why an attempt to update a user came to nothing.
+// Retry is why an attempt to update a user is repeated, or was the last.
 type Retry string
 
 // The reasons of retries.
 const (
-	RetryOvertaken Retry = "conflict"    // another writer was first
-	RetryOutdated  Retry = "stale"       // the user came from the cache and was stale
-	RetryMustHold  Retry = "needs_lock"  // the update takes an administrator away, which is decided while the customer's row is locked
-	RetryUndone    Retry = "rolled_back" // Postgres rolled it back for another transaction
-	RetryGivenUp   Retry = "given_up"    // that was the last attempt: the update is ErrBusy
+	RetryConflict   Retry = "conflict"    // another writer was first
+	RetryStale      Retry = "stale"       // the user came from the cache and was stale
+	RetryNeedsLock  Retry = "needs_lock"  // the update takes an administrator away, which is decided while the customer's row is locked
+	RetryRolledBack Retry = "rolled_back" // Postgres rolled it back for another transaction
+	RetryGivenUp    Retry = "given_up"    // that was the last attempt: the update is ErrBusy
 )
 
 // retryReason gives why there is to be another attempt after err, and whether there is.
 func retryReason(err error) (Retry, bool) {
 	switch {
 	case errors.Is(err, errConflicting):
-		return RetryOvertaken, true
+		return RetryConflict, true
 	case errors.Is(err, errMustLock):
-		return RetryMustHold, true
+		return RetryNeedsLock, true
 	case postgres.RolledBack(err):
-		return RetryUndone, true
+		return RetryRolledBack, true
 	}
 	return "", false
 }

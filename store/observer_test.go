@@ -167,11 +167,11 @@ func TestTheObserverIsToldOfRetries(t *testing.T) {
 				}
 				u.FirstName = "Augusta"
 				return nil
-			}, nil, []store.Retry{store.RetryOvertaken}},
+			}, nil, []store.Retry{store.RetryConflict}},
 			{"the last administrator", grace, func(u *store.User) error { u.Status = store.StatusInactive; return nil },
-				nil, []store.Retry{store.RetryMustHold}},
+				nil, []store.Retry{store.RetryNeedsLock}},
 			{"undone for ever", ada, func(*store.User) error { return undone }, store.ErrBusy,
-				[]store.Retry{store.RetryUndone, store.RetryUndone, store.RetryUndone, store.RetryUndone, store.RetryGivenUp}},
+				[]store.Retry{store.RetryRolledBack, store.RetryRolledBack, store.RetryRolledBack, store.RetryRolledBack, store.RetryGivenUp}},
 			{"refused", ada, func(*store.User) error { return errors.New("no") }, nil, nil},
 		} {
 			_, retries := n.during(func() {
@@ -197,7 +197,7 @@ func TestTheObserverIsToldOfWhatWasOutdated(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, retries := n.during(func() { edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" }) })
-		if !slices.Equal(retries, []store.Retry{store.RetryOutdated}) {
+		if !slices.Equal(retries, []store.Retry{store.RetryStale}) {
 			t.Errorf("%q", retries)
 		}
 	})
@@ -212,7 +212,7 @@ func TestResignationOfACachedAdministrator(t *testing.T) {
 		create(t, s, second)
 		find(t, s, grace)
 		_, retries := n.during(func() { edit(t, s, grace, func(u *store.User) { u.Status = store.StatusInactive }) })
-		if !slices.Equal(retries, []store.Retry{store.RetryMustHold}) {
+		if !slices.Equal(retries, []store.Retry{store.RetryNeedsLock}) {
 			t.Errorf("%q", retries)
 		}
 	})

@@ -16,7 +16,7 @@ import (
 type Change struct {
 	// Edit changes the user it is given, a copy of the stored one. It must be pure and must not use the store: it is called
 	// again, with the user as it then is, when another writer was first, and then while the row, on SQLite the database, is
-	// held. When it returns an error nothing is written, and UpdateUser returns that error, alone or joined with others.
+	// locked. When it returns an error nothing is written, and UpdateUser returns that error, alone or joined with others.
 	//
 	// What the store keeps itself is put back after Edit and cannot be changed by it: ID, UUID, CustomerID, the folded and
 	// the sealed columns, CreatedAt, CreatedBy, UpdatedAt, UpdatedBy, Version.
@@ -63,10 +63,10 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 		if !again {
 			return User{}, nil, err
 		}
-		if by.cached != nil && why == RetryOvertaken && !errors.Is(err, errNameFree) {
+		if by.cached != nil && why == RetryConflict && !errors.Is(err, errNameFree) {
 			// The cached user was stale, which says nothing about other writers.
 			s.forget(by.cached)
-			s.observer.retry(ctx, RetryOutdated)
+			s.observer.retry(ctx, RetryStale)
 			by.cached = nil
 			continue
 		}
@@ -119,7 +119,7 @@ func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error
 // errRehearsed rolls back a transaction in which all went well.
 var errRehearsed = errors.New("the update was rehearsed")
 
-// attempt is one attempt to update a user, within a transaction if the user is to be held.
+// attempt is one attempt to update a user, within a transaction if the user is to be locked.
 func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (after User, changed []Field, err error) {
 	if by.locked {
 		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
@@ -207,7 +207,7 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 	normalize(&after)
 	after.fold(&before)
 	edited := Diff(&before, &after)
-	// What an older program, or a newer one with more roles, stored is not held against an edit that leaves it alone.
+	// Fields that an edit leaves alone are not validated: an older program, or a newer one with more roles, may have stored them.
 	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
 	if refused != nil || len(invalid) > 0 {
 		if by.cached != nil {
@@ -339,9 +339,9 @@ func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, r
 			return err
 		}
 	}
-	if told := slices.Concat(*wrong, last); refused == nil && len(told) > 0 || len(last) > 0 {
+	if found := slices.Concat(*wrong, last); refused == nil && len(found) > 0 || len(last) > 0 {
 		// In front of the one in Edit's error, which is a part of it.
-		all = []error{fmt.Errorf("updating user: %w", &told), refused}
+		all = []error{fmt.Errorf("updating user: %w", &found), refused}
 	}
 	conflicts, err := taken(ctx, db, before.ID, after, among...)
 	if err != nil {

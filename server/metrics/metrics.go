@@ -75,7 +75,7 @@ func New(version, commit, goVersion string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// Start each counter at 0: a rate misses the increase from absent to 1.
-	for _, why := range []store.Retry{store.RetryOvertaken, store.RetryOutdated, store.RetryMustHold, store.RetryUndone, store.RetryGivenUp} {
+	for _, why := range []store.Retry{store.RetryConflict, store.RetryStale, store.RetryNeedsLock, store.RetryRolledBack, store.RetryGivenUp} {
 		m.retries.WithLabelValues(string(why))
 	}
 	return m

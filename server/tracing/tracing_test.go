@@ -62,7 +62,7 @@ func TestStatementSpans(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/path", nil)
 	ctx, span := tracing.Begin(r, "GET", "/route", false)
 	tracing.Statement(ctx, "sqlite", statement)
-	tracing.Retry(ctx, store.RetryOvertaken)
+	tracing.Retry(ctx, store.RetryConflict)
 	End(span, Answer{Status: 503, Refusal: "unavailable"})
 	ended := recorder.Ended()
 	if len(ended) != 2 || ended[0].Parent().SpanID() != ended[1].SpanContext().SpanID() || ended[0].EndTime().Sub(ended[0].StartTime()) != time.Second {
@@ -73,7 +73,7 @@ func TestStatementSpans(t *testing.T) {
 	}
 	var none *Tracing
 	none.Statement(ctx, "sqlite", statement)
-	none.Retry(ctx, store.RetryOvertaken)
+	none.Retry(ctx, store.RetryConflict)
 	if err := none.Close(ctx); err != nil {
 		t.Error(err)
 	}

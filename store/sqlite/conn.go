@@ -169,7 +169,7 @@ func (c *fileConn) report(ctx context.Context, text string, began time.Time, err
 
 // whileBusy is [whileBusy] for as long as the file's connections wait.
 func (f *file) whileBusy(ctx context.Context, statement func() error) error {
-	return whileBusy(ctx, f.patience, statement)
+	return whileBusy(ctx, f.busyTimeout, statement)
 }
 
 // whileBusy runs statement again while another process holds the database, for at most limit. SQLite waits by itself, but

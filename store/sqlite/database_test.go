@@ -72,7 +72,7 @@ func (d *Database) stopWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = conn.Raw(func(c any) error { c.(*fileConn).file.patience = 0; return nil })
+	err = conn.Raw(func(c any) error { c.(*fileConn).file.busyTimeout = 0; return nil })
 	if err := errors.Join(err, conn.Close()); err != nil {
 		t.Fatal(err)
 	}

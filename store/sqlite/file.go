@@ -23,11 +23,11 @@ var errAnotherDriver = errors.New("the driver of SQLite is another than this was
 // in its place, the old one's connections are closed, the last of them leaving all that was committed in the old file, and
 // only then the new one is opened.
 type file struct {
-	path     string // empty: a database in memory, which nobody else can move
-	schema   engine.Schema
-	driver   driver.Driver
-	patience time.Duration // how long to wait for another process to release the database
-	reporter engine.Reporter
+	path        string // empty: a database in memory, which nobody else can move
+	schema      engine.Schema
+	driver      driver.Driver
+	busyTimeout time.Duration // how long to wait for another process to release the database
+	reporter    engine.Reporter
 
 	mu     sync.Mutex
 	opened os.FileInfo // the file that is open, or was last; nil before the first connection

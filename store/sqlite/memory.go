@@ -25,7 +25,7 @@ func OpenMemory(ctx context.Context, o engine.Options) (*Database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a database in memory: %w", err)
 	}
-	pool := (&file{schema: o.Schema, driver: opener, patience: busyTimeout, reporter: reporter(o)}).pool(1, dsn.String(), "BEGIN IMMEDIATE")
+	pool := (&file{schema: o.Schema, driver: opener, busyTimeout: busyTimeout, reporter: reporter(o)}).pool(1, dsn.String(), "BEGIN IMMEDIATE")
 	// The database lasts as long as somebody is connected to it, and the pool may drop its connection.
 	keeper, err := sql.Open(sqlite.DriverName, dsn.String())
 	if err != nil {

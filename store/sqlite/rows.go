@@ -26,7 +26,7 @@ type fileRows struct {
 	driverRows
 	statement *preparedStatement
 	keep      func()      // takes the interrupt back
-	ended     func(error) // is told once how the query ended
+	ended     func(error) // called once with the error that the query ended with
 	err       error       // the one that the rows ended with early
 	closed    bool
 }
@@ -55,7 +55,7 @@ func (r *fileRows) Close() error {
 	return err
 }
 
-// interruptAtEnd interrupts what the connection does when the context ends, until it is told to keep it. An interrupt that has
+// interruptAtEnd interrupts what the connection does when the context ends, until keep is called. An interrupt that has
 // begun is waited for, so that it does not hit a later statement.
 //
 // The driver heeds the context only until a query's first row is there: a slow query would go on to its end, whoever has gone.

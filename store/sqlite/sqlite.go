@@ -99,7 +99,7 @@ func Open(ctx context.Context, path string, o engine.Options) (*Database, error)
 	if err != nil {
 		return nil, err
 	}
-	file := &file{path: path, schema: o.Schema, driver: opener, patience: busyTimeout, reporter: reporter(o)}
+	file := &file{path: path, schema: o.Schema, driver: opener, busyTimeout: busyTimeout, reporter: reporter(o)}
 	reading := dsn(path, readWrite, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))
 	return newDatabase(path, o.Schema, engine.Pools{
 		Write: file.pool(1, dsn(path, readWrite, "synchronous(FULL)", "foreign_keys(1)"), "BEGIN IMMEDIATE"),
