@@ -11,22 +11,20 @@ import (
 	"time"
 )
 
-// Admin is the listener for those who look after the server. It asks nobody who they are: whoever reaches it may use it, but for
-// pages of other sites, which may not make an operator's browser use it. Its zero value is none, and then nothing is measured
-// either.
+// Admin configures the admin listener, for operators. It has no authentication: everybody who can connect may use it, except
+// pages of other sites in an operator's browser. If Listen is empty there is no listener, and no metrics are recorded.
 type Admin struct {
-	// Listen is its host:port; port 0 takes a free one.
+	// Listen is host:port; port 0 takes a free one.
 	Listen string
-	// Hosts are names of the server's hosts beside loopback's and that of Listen. Requests for other names are refused.
+	// Hosts are further names of this server, beside localhost and the host of Listen. Requests for other names are refused.
 	Hosts []string
-	// Profiles serves the profiles of net/http/pprof, of which one takes a processor for as long as it is asked to.
+	// Profiles enables /debug/pprof/. A profile can use a processor for as long as the request says.
 	Profiles bool
-	// Level is the log's level, to be changed while the server runs; nil if it cannot be.
+	// Level is the log's level, which /log-level changes. If it is nil there is no /log-level.
 	Level *slog.LevelVar
 }
 
-// Admin gives what the admin listener serves: /metrics, /livez and /readyz, /log-level if there is one to change, and
-// /debug/pprof/ if that is configured.
+// Admin returns the admin listener's handler: /metrics, /livez, /readyz, and, if configured, /log-level and /debug/pprof/.
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	if s.watch.metrics != nil {
@@ -50,14 +48,14 @@ func (s *Server) Admin() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 		mux.Handle("GET /debug/pprof/trace", profile(pprof.Trace))
-		// The command line may hold secrets.
+		// The command line may contain secrets.
 		mux.Handle("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	}
-	guarded := newGuard(s.c.Admin.Listen, s.c.Admin.Hosts, nil).around(answerOptions(mux))
+	guarded := newGuard(s.c.Admin.Listen, s.c.Admin.Hosts, nil).wrap(answerOptions(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveLingering(guarded, w, r) })
 }
 
-// profile takes a profile, unless it is for a page that does not say whose it is, or for a HEAD, which asks for its header alone.
+// profile serves take, and refuses browsers that do not say which site sent the request. A HEAD takes no profile.
 func profile(take http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -72,7 +70,7 @@ func profile(take http.HandlerFunc) http.Handler {
 	})
 }
 
-// answerOptions serves mux, and answers an OPTIONS with the methods that the path has. They are in the Allow of a 405, too.
+// answerOptions serves mux, and answers OPTIONS with the methods of the path. A 405 has the same Allow header.
 func answerOptions(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := mux.Handler(r); pattern != "" && r.RequestURI != "*" {
@@ -102,14 +100,14 @@ func answerOptions(mux *http.ServeMux) http.Handler {
 func say(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text+"\n") // who asked may have gone
+	_, _ = io.WriteString(w, text+"\n") // an error means that the client is gone
 }
 
 func (s *Server) showLevel(w http.ResponseWriter, _ *http.Request) {
 	say(w, http.StatusOK, strings.ToLower(s.c.Admin.Level.Level().String()))
 }
 
-// changeLevel takes the name of a level, and says what the level then is.
+// changeLevel sets the log's level to the body's, and responds with it.
 func (s *Server) changeLevel(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64))
 	var level slog.Level
@@ -118,7 +116,7 @@ func (s *Server) changeLevel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.c.Admin.Level.Set(level)
-	// At the new level, so that it is in the log whichever that is.
+	// Logged at the new level, which is always enabled.
 	s.c.Log.Log(r.Context(), level, "log level changed", "to", strings.ToLower(level.String()))
 	s.showLevel(w, r)
 }
@@ -133,13 +131,13 @@ func isLevel(text string, level *slog.Level) bool {
 	return false
 }
 
-// adminListener is an admin listener at work, or nil.
+// adminListener is a running admin listener.
 type adminListener struct {
 	server *http.Server
 	served chan struct{}
 }
 
-// startAdmin serves the admin listener, if there is to be one, until it is stopped.
+// startAdmin starts the admin listener, or returns nil if none is configured.
 func (s *Server) startAdmin() (*adminListener, error) {
 	if s.c.Admin.Listen == "" {
 		return nil, nil
@@ -166,11 +164,11 @@ func (s *Server) startAdmin() (*adminListener, error) {
 			s.c.Log.Error("the admin listener failed", "error", err)
 		}
 	}()
-	s.c.Log.Info("listening for the administrator", "admin", l.Addr().String(), "profiles", s.c.Admin.Profiles)
+	s.c.Log.Info("admin listener started", "admin", l.Addr().String(), "profiles", s.c.Admin.Profiles)
 	return a, nil
 }
 
-// stop lets who asks for the last metrics have them.
+// stop stops the listener. Requests in flight may finish within a second.
 func (a *adminListener) stop() {
 	if a == nil {
 		return

@@ -2,15 +2,15 @@ package server
 
 import "log/slog"
 
-// Build says which program this is. What is not known is empty.
+// Build identifies the program. Unknown fields are empty.
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
-	Date    string `json:"date"` // RFC 3339: of the commit, or when a release was built
-	Go      string `json:"go"`   // the version of Go that it was built with
+	Date    string `json:"date"` // of the commit or the release, in RFC 3339
+	Go      string `json:"go"`   // the version of Go
 }
 
-// LogValue has the log tell of it what is known.
+// LogValue returns the fields that are not empty.
 func (b Build) LogValue() slog.Value {
 	var known []slog.Attr
 	for _, a := range []slog.Attr{

@@ -13,21 +13,20 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// guard keeps pages of other sites away from what asks nobody for a token: it refuses requests for a host that is not the
-// server's own, which is how DNS rebinding shows, and requests that another site's page makes a browser send. It does not keep
-// programs away: whoever reaches the listener may use it.
+// guard protects handlers without authentication from pages of other sites. It refuses requests for a host name that is not the
+// server's, which prevents DNS rebinding, and requests that a browser sends for a page of another origin. It does not refuse
+// programs that can connect.
 type guard struct {
-	hosts   []string // the names of the server's own hosts beside loopback's, in lower case
-	origins []string // the origins whose pages may ask nevertheless
+	hosts   []string // names of this server beside localhost, in lower case
+	origins []string // origins whose pages are allowed
 }
 
-// errHost and errSite are the refusals, with what to do about them.
 var (
 	errHost = errors.New("this is not a name of this server: ask for localhost or the listener's address, or add the name with --admin-host")
 	errSite = errors.New("a page of another site may not ask this")
 )
 
-// check returns the status and the reason with which r is refused, or 0.
+// check returns 0 and nil if r is allowed, else the status and the text of the response.
 func (g guard) check(r *http.Request) (status int, why error) {
 	if !g.isOwnHost(r) {
 		return http.StatusMisdirectedRequest, errHost
@@ -38,12 +37,12 @@ func (g guard) check(r *http.Request) (status int, why error) {
 	return 0, nil
 }
 
-// isOwnHost reports whether the host that r asks for is one of the server's: a loopback name or address, the address that the
-// connection was made to, or one of the names. Its port is of no interest, as a forwarded one may be another.
+// isOwnHost reports whether the Host header of r names this server: by a loopback name or address, by the connection's local
+// address, or by one of g.hosts. It ignores the port, which may differ if it is forwarded.
 func (g guard) isOwnHost(r *http.Request) bool {
 	host := hostname(r.Host)
 	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(g.hosts, host) {
-		return true // a browser never sends none
+		return true // browsers always send a host
 	}
 	address, err := netip.ParseAddr(host)
 	if err != nil {
@@ -60,7 +59,7 @@ func (g guard) isOwnHost(r *http.Request) bool {
 	return ok && own == address.Unmap().WithZone("")
 }
 
-// hostname returns the name of a host without its port, in lower case.
+// hostname returns a host without its port, in lower case.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -68,8 +67,8 @@ func hostname(host string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 }
 
-// isForeign reports whether a page of another origin made a browser send r. Browsers say so by Sec-Fetch-Site, but only to hosts
-// that they trust, such as localhost, and by Origin or Referer.
+// isForeign reports whether a browser sent r for a page of another origin. Browsers tell by Origin, by Sec-Fetch-Site (only to
+// trustworthy hosts such as localhost), or by Referer.
 func (g guard) isForeign(r *http.Request) bool {
 	origin := r.Header.Values("Origin")
 	if len(origin) == 1 && slices.Contains(g.origins, origin[0]) {
@@ -88,7 +87,7 @@ func (g guard) isForeign(r *http.Request) bool {
 	return referer != "" && !isOwnPage(r, referer)
 }
 
-// isOwnPage reports whether page, an origin or a URL, is of the origin that r asks.
+// isOwnPage reports whether page, an origin or a URL, has the origin that r was sent to.
 func isOwnPage(r *http.Request, page string) bool {
 	u, err := url.Parse(page)
 	scheme := "http"
@@ -98,13 +97,13 @@ func isOwnPage(r *http.Request, page string) bool {
 	return err == nil && u.Scheme == scheme && strings.EqualFold(u.Host, r.Host)
 }
 
-// isBrowserWithoutSite reports whether r is a browser's that does not say whose page asked, as one that does not trust the host.
+// isBrowserWithoutSite reports whether a browser sent r without Sec-Fetch-Site, as to hosts that it does not trust.
 func isBrowserWithoutSite(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "" && strings.Contains(r.UserAgent(), "Mozilla/")
 }
 
-// around lets next answer what is not refused.
-func (g guard) around(next http.Handler) http.Handler {
+// wrap serves next if the request is allowed.
+func (g guard) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status, why := g.check(r); why != nil {
 			say(w, status, why.Error())
@@ -114,7 +113,7 @@ func (g guard) around(next http.Handler) http.Handler {
 	})
 }
 
-// middleware is around for a route of Echo's.
+// middleware is wrap for an Echo route.
 func (g guard) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if status, why := g.check(c.Request()); why != nil {
@@ -124,15 +123,15 @@ func (g guard) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// checkHost refuses what is no name of a host.
+// checkHost returns an error if host is not a host name.
 func checkHost(host string) error {
 	if host == "" || strings.ContainsAny(host, "/:@?#*[] ") && net.ParseIP(host) == nil {
-		return fmt.Errorf("--admin-host %q is no name of a host, such as metrics.example.com: leave out scheme, port and path", host)
+		return fmt.Errorf("--admin-host %q is not a host name such as metrics.example.com: leave out scheme, port and path", host)
 	}
 	return nil
 }
 
-// newGuard returns the guard of a listener at the address listen that has these further names.
+// newGuard returns the guard of a listener at the address listen. Hosts are further names of the server.
 func newGuard(listen string, hosts, origins []string) guard {
 	g := guard{origins: origins}
 	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The paths that those ask who look after the server. They are not limited.
+// The paths of the health checks, which have no rate limits.
 const (
 	livePath  = "/livez"
 	readyPath = "/readyz"
@@ -22,49 +22,48 @@ const (
 
 func isHealth(path string) bool { return path == livePath || path == readyPath }
 
-// pingTimeout is how long the database may take to show a sign of life before the server is not ready. It is less than what
-// CheckReady waits, so that who asks is told why.
+// pingTimeout limits a ping of the database. It is shorter than readyTimeout, so that CheckReady gets the response.
 const pingTimeout = 2 * time.Second
 
-// health knows how the server is.
+// health answers the health checks.
 type health struct {
 	store    *store.Store
 	verifier *auth.Verifier
 	log      *slog.Logger
-	draining atomic.Bool // the server is about to stop
+	draining atomic.Bool // the server is shutting down
 	database ping
 }
 
-// pingEvery is how often the database is asked for a sign of life at most, however many ask whether the server is ready.
+// pingEvery is the minimum interval between two pings of the database, regardless of the number of health checks.
 const pingEvery = time.Second
 
-// ping asks the database for a sign of life, once for all who ask meanwhile, and remembers the answer for pingEvery.
+// ping pings the database. Concurrent callers share one ping, and its result is cached for pingEvery.
 type ping struct {
 	mu      sync.Mutex
-	asking  chan struct{} // closed when the database has answered; nil if it is not being asked
-	answer  error
-	expires time.Time // of the answer
+	running chan struct{} // closed at the end of the running ping; nil if none is running
+	result  error
+	expires time.Time // of result
 }
 
-// ask returns the error of the last ping, or of a new one if that was too long ago. It returns ctx's if ctx is done before.
-// The ping itself does not end with ctx, as others may wait for it.
+// ask returns the result of the last ping, or of a new one if that has expired. It returns ctx's error if ctx is done first.
+// The ping does not end with ctx, since other callers may wait for it.
 func (p *ping) ask(ctx context.Context, database func(context.Context) error) error {
 	p.mu.Lock()
 	if time.Now().Before(p.expires) {
 		defer p.mu.Unlock()
-		return p.answer
+		return p.result
 	}
-	if p.asking == nil {
-		p.asking = make(chan struct{})
+	if p.running == nil {
+		p.running = make(chan struct{})
 		go p.renew(context.WithoutCancel(ctx), database)
 	}
-	asking := p.asking
+	running := p.running
 	p.mu.Unlock()
 	select {
-	case <-asking:
+	case <-running:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.answer
+		return p.result
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -76,19 +75,19 @@ func (p *ping) renew(ctx context.Context, database func(context.Context) error) 
 	err := database(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answer, p.expires = err, time.Now().Add(pingEvery)
-	close(p.asking)
-	p.asking = nil
+	p.result, p.expires = err, time.Now().Add(pingEvery)
+	close(p.running)
+	p.running = nil
 }
 
-// live says that the process runs and answers. It asks nobody else: what comes of a bad answer is a restart, and that mends
-// no database.
+// live answers that the process runs. It does not check the database: an orchestrator restarts a process that is not live, and a
+// restart does not repair a database.
 func (h *health) live(c echo.Context) error {
 	sayOK(c.Response(), c.Request())
 	return nil
 }
 
-// ready says whether requests should be sent here.
+// ready answers whether a load balancer should send requests to this server.
 func (h *health) ready(c echo.Context) error {
 	if why := h.unready(c.Request().Context()); why != "" {
 		return c.String(http.StatusServiceUnavailable, why+"\n")
@@ -97,13 +96,13 @@ func (h *health) ready(c echo.Context) error {
 	return nil
 }
 
-// sayOK answers that all is well, unless a precondition of the request is false (RFC 9110, section 13.2.1).
+// sayOK responds with 200, unless a precondition of the request is false (RFC 9110, section 13.2.1).
 func sayOK(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(echo.HeaderContentType, "text/plain; charset=utf-8")
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader("ok\n"))
 }
 
-// unready gives why no requests should be sent here, or "".
+// unready returns why the server is not ready, or "".
 func (h *health) unready(ctx context.Context) string {
 	if h.draining.Load() {
 		return "the server is stopping"
@@ -119,8 +118,8 @@ func (h *health) unready(ctx context.Context) string {
 	return ""
 }
 
-// endConnections has the clients of a server that is about to stop make a new connection for their next request, which goes
-// elsewhere then. A connection that is idle is left alone meanwhile: a request may be on its way.
+// endConnections closes each connection after its next response while the server drains, so that clients reconnect, to another
+// server. It leaves idle connections open, since a request may be on its way.
 func (h *health) endConnections(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if h.draining.Load() {

@@ -11,20 +11,20 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Limits bound what one client may take. Their zero value bounds nothing.
+// Limits limit the requests of a client. The zero value has no limits.
 type Limits struct {
-	// Address is how many requests may come from one address, whether or not they have a token that is any good: it is
-	// asked before the token is. An IPv6 address counts with all of its /64, which is what one client is given.
+	// Address limits the requests from one address. It applies before the token is verified. All IPv6 addresses of a /64
+	// network count as one, since a client usually has a whole /64.
 	Address dialect.Rate
-	// Principal is how many requests may be made with the tokens of one subject, wherever they come from.
+	// Principal limits the requests with tokens of one subject, from all addresses.
 	Principal dialect.Rate
-	// InFlight is how many requests may be in flight at once with the tokens of one subject; 0 is no limit.
+	// InFlight limits the concurrent requests with tokens of one subject; 0 is no limit.
 	InFlight int
-	// TrustedProxies are the peers that are believed when they say by X-Forwarded-For whom they speak for.
+	// TrustedProxies are the proxies whose X-Forwarded-For header is trusted.
 	TrustedProxies []netip.Prefix
 }
 
-// newLimiter gives the limiter of a rate, which is nil for none.
+// newLimiter returns a limiter for r, or nil if r is zero.
 func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error) {
 	if r == (dialect.Rate{}) {
 		return nil, nil
@@ -36,7 +36,7 @@ func newLimiter(c Config, whose string, r dialect.Rate) (*dialect.Limiter, error
 	return l, nil
 }
 
-// limitAddress refuses what is more than its address may ask.
+// limitAddress refuses requests that exceed the limit of their address.
 func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if f.addresses == nil || isHealth(c.Path()) {
@@ -49,26 +49,25 @@ func (f *front) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// network is what one client has of the address space: an IPv4 address, or the /64 of an IPv6 address.
+// network returns the part of the address space that one client has: an IPv4 address, or the /64 of an IPv6 address.
 func network(a netip.Addr) string {
 	if !a.Is6() {
 		return a.String()
 	}
-	// Only an address that is none has no such prefix.
-	prefix, _ := a.Prefix(64)
+	prefix, _ := a.Prefix(64) // every IPv6 address has one
 	return prefix.String()
 }
 
-// clientAddress is where r comes from: its peer, or, as long as that is one of the trusted, whom it names as the one that
-// it speaks for, which is the last in X-Forwarded-For. So of a header that a client made up, only what the trusted have
-// written behind it counts. An entry that is no address is not believed, and the request is then its sender's. The zero
-// address is a peer that has none.
+// clientAddress returns the address of the client that sent r. That is the peer's, unless the peer is a trusted proxy: then it
+// is the last address in X-Forwarded-For, and so on from right to left as long as the address is a trusted proxy's. Entries that
+// a client forged are left of those that trusted proxies append, and are ignored. The walk ends at an entry that is not an
+// address. The result is the zero Addr if the peer has no address.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	client, ok := parsePeer(r.RemoteAddr)
 	if !ok || len(trusted) == 0 {
 		return client
 	}
-	// From its end, as far as is needed: a header of commas alone would be tens of thousands of hops.
+	// The header is not split, since one of only commas would have tens of thousands of entries.
 	for rest, more := strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), true; more; {
 		hop := rest
 		if at := strings.LastIndexByte(rest, ','); at >= 0 {
@@ -86,7 +85,7 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return client
 }
 
-// parsePeer reads the address of a connection's other end.
+// parsePeer parses the address of a connection's peer.
 func parsePeer(text string) (netip.Addr, bool) {
 	if a, err := netip.ParseAddrPort(text); err == nil {
 		return a.Addr().Unmap().WithZone(""), true
@@ -94,8 +93,8 @@ func parsePeer(text string) (netip.Addr, bool) {
 	return parseAddress(text)
 }
 
-// parseAddress reads an address, with or without a port, since some proxies write theirs with it. An IPv4 address that
-// is written as IPv6 is the IPv4 address, and an IPv6 address has no zone.
+// parseAddress parses an address with or without a port, since some proxies add it. It returns an IPv4-mapped IPv6 address as
+// IPv4, and an IPv6 address without its zone.
 func parseAddress(text string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.Trim(text, "[]"))
 	if err != nil {

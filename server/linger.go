@@ -10,24 +10,24 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// An answer may come before the whole body of its request was read, such as a 401 or a 413. The rest of the body is then read and
-// discarded for a while. A client that writes its whole request before it reads would else find its connection reset, and the
-// answer lost.
+// A response such as 401 or 413 can be sent before the body of its request was read. The server then reads and discards the rest
+// of the body, within these limits. Otherwise a client that sends its whole request before it reads would get a connection reset
+// instead of the response.
 const (
 	lingerBytes   = 64 << 20
 	lingerTime    = 10 * time.Second // in all
 	lingerSilence = 3 * time.Second  // without a byte
 
-	// lingerBefore is how long the answer waits for the rest of a body that may be shortBody bytes long, so that the connection
-	// can be used again.
+	// lingerBefore is how long a response waits for the rest of a body of at most shortBody bytes. If the body ends in time, the
+	// connection can be reused.
 	lingerBefore = 500 * time.Millisecond
 	shortBody    = 256 << 10
 )
 
-// serveLingering lets next answer r. In HTTP/2 a stream can end on its own, and the client is told to stop sending. In HTTP/1 an
-// answer that comes before the end of the body says that the connection is closed, and the rest is read beside it. By itself
-// net/http (1.26) reads up to 256 KiB before it sends the header, for as long as that takes; if the connection is to be closed
-// it reads nothing.
+// serveLingering serves r by next. In HTTP/1 a response that starts before the end of the body closes the connection, and the
+// rest of the body is read concurrently. HTTP/2 needs none of this: it can end one stream, and tells the client to stop sending.
+// By itself net/http (1.26) reads up to 256 KiB before it sends the header, without a time limit; if the connection will be
+// closed it reads nothing.
 func serveLingering(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor != 1 || r.ContentLength == 0 {
 		next.ServeHTTP(w, r)
@@ -36,7 +36,7 @@ func serveLingering(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	l := &lingering{
 		ResponseWriter: w,
 		body:           r.Body,
-		isShort:        r.ContentLength <= shortBody && r.Header.Get("Expect") == "", // to read is to ask for what is expected
+		isShort:        r.ContentLength <= shortBody && r.Header.Get("Expect") == "", // a read would send 100 Continue
 	}
 	r.Body = l
 	next.ServeHTTP(l, r)
@@ -48,13 +48,13 @@ func serveLingering(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lingering is the body of a request and its answer: it knows whether the answer begins before the end of the body.
+// lingering wraps the body of a request and its response, and detects a response that starts before the end of the body.
 type lingering struct {
 	http.ResponseWriter
 	body    io.ReadCloser
 	isShort bool
-	ended   bool      // there is nothing more to read of the body
-	rest    chan bool // gives once whether the rest of the body was read; nil until it is being read
+	ended   bool      // the body cannot be read further
+	rest    chan bool // receives true if discard reached the end of the body; closed when discard ends; nil before it starts
 }
 
 func (l *lingering) Unwrap() http.ResponseWriter { return l.ResponseWriter }
@@ -64,12 +64,12 @@ func (l *lingering) Close() error { return l.body.Close() }
 func (l *lingering) Read(p []byte) (int, error) {
 	n, err := l.body.Read(p)
 	if err != nil {
-		l.ended = !errors.Is(err, os.ErrDeadlineExceeded) // who is slow may still be writing
+		l.ended = !errors.Is(err, os.ErrDeadlineExceeded) // a slow client may still be sending
 	}
 	return n, err
 }
 
-// WriteHeader begins the answer. Nobody reads the body after that but discard.
+// WriteHeader starts the response. After it only discard reads the body.
 func (l *lingering) WriteHeader(status int) {
 	if l.ended || l.rest != nil || status < http.StatusOK {
 		l.ResponseWriter.WriteHeader(status)
@@ -92,7 +92,7 @@ func (l *lingering) WriteHeader(status int) {
 	}
 }
 
-// discard reads the body to its end, within the bounds above.
+// discard reads the body to its end, within the limits above.
 func (l *lingering) discard() {
 	defer close(l.rest)
 	connection := http.NewResponseController(l.ResponseWriter)
@@ -108,7 +108,7 @@ func (l *lingering) discard() {
 		}
 		n, err := l.body.Read(buffer)
 		if err == io.EOF {
-			l.rest <- connection.SetReadDeadline(time.Time{}) == nil // net/http sets the next request's
+			l.rest <- connection.SetReadDeadline(time.Time{}) == nil // net/http sets the deadline of the next request
 			return
 		}
 		if err != nil {

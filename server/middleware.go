@@ -17,7 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// newEcho builds the router with everything mounted on it, and returns the dialects that are.
+// newEcho returns the router, with everything mounted, and the dialects.
 func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *health, w *watch) (*echo.Echo, []*dialect.Dialect, error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -29,22 +29,22 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		}
 		f.dialects = append(f.dialects, d)
 	}
-	// Echo (4.16) lets a path's last parameter run over slashes, unless there is a route below it.
+	// In Echo (4.16) the last parameter of a path also matches slashes, unless there is a route below it.
 	for _, r := range e.Routes() {
 		if strings.HasPrefix(path.Base(r.Path), ":") {
 			e.RouteNotFound(r.Path+"/*", echo.NotFoundHandler)
 		}
 	}
 	e.HTTPErrorHandler = f.renderError
-	around := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
+	middlewares := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
 	origins, err := parseOrigins(c.CORS)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(origins) > 0 {
-		around = append(around, newCORS(origins, f.dialects))
+		middlewares = append(middlewares, newCORS(origins, f.dialects))
 	}
-	e.Use(once(append(around, f.limitAddress, f.answerServerOptions)))
+	e.Use(combine(append(middlewares, f.limitAddress, f.answerServerOptions)))
 	pages, err := docs.Handlers(f.dialects, c.Docs, reference)
 	if err != nil {
 		return nil, nil, err
@@ -64,7 +64,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	return e, f.dialects, nil
 }
 
-// addHead serves a HEAD wherever there is a GET (RFC 9110, section 9.1), by the same handler.
+// addHead adds a HEAD route for each GET route, with the same handler (RFC 9110, section 9.1).
 func addHead(e *echo.Echo) error {
 	routes := e.Routes()
 	isHead := func(path string) bool {
@@ -84,8 +84,8 @@ func addHead(e *echo.Echo) error {
 	return nil
 }
 
-// withoutContent answers a HEAD by the handler of a GET. net/http passes over what that writes, and takes the Content-Length from
-// it, but for that of nothing.
+// withoutContent answers a HEAD by the handler of a GET. net/http discards the content and derives Content-Length from it, unless
+// it is empty.
 func withoutContent(get echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		w := &headWriter{ResponseWriter: c.Response().Writer}
@@ -97,10 +97,10 @@ func withoutContent(get echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// headWriter holds the header of an answer back until it is known whether it has content.
+// headWriter delays the header until it is known whether the response has content.
 type headWriter struct {
 	http.ResponseWriter
-	status int // of the header that is held back; 0 if none is
+	status int // of the delayed header; 0 if there is none
 }
 
 func (w *headWriter) WriteHeader(status int) { w.status = status }
@@ -119,8 +119,8 @@ func (w *headWriter) send() {
 	}
 }
 
-// end sends a header that is still held back. A refusal or a redirection that was given no content has none, while a handler that
-// knows of HEAD may have left the content of a success out.
+// end sends a header that is still delayed. A redirection or an error without content has Content-Length 0. For a success the
+// length is unknown, since the handler may omit the content of a HEAD.
 func (w *headWriter) end() {
 	if w.status >= http.StatusMultipleChoices && w.status != http.StatusNotModified && w.Header().Get(echo.HeaderContentLength) == "" {
 		w.Header().Set(echo.HeaderContentLength, "0")
@@ -128,7 +128,7 @@ func (w *headWriter) end() {
 	w.send()
 }
 
-// allowed returns the methods that the server has routes for, as Allow lists them.
+// allowed returns the methods of all routes, as the value of Allow.
 func allowed(e *echo.Echo) string {
 	found := map[string]bool{http.MethodOptions: true}
 	for _, r := range e.Routes() {
@@ -139,7 +139,7 @@ func allowed(e *echo.Echo) string {
 	return strings.Join(slices.Sorted(maps.Keys(found)), ", ")
 }
 
-// answerServerOptions answers OPTIONS *, which asks about the server as a whole (RFC 9110, section 9.3.7).
+// answerServerOptions answers OPTIONS *, which is about the whole server (RFC 9110, section 9.3.7).
 func (f *front) answerServerOptions(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if r := c.Request(); r.Method != http.MethodOptions || r.RequestURI != "*" {
@@ -150,9 +150,8 @@ func (f *front) answerServerOptions(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// once makes one of several middlewares, the first outermost. Echo (4.16) builds its chain of them anew for each request, which for
-// one that is built already costs nothing.
-func once(all []echo.MiddlewareFunc) echo.MiddlewareFunc {
+// combine combines middlewares into one; the first is outermost. Echo (4.16) rebuilds its chain of middlewares for each request.
+func combine(all []echo.MiddlewareFunc) echo.MiddlewareFunc {
 	chain := func(c echo.Context) error { return c.Handler()(c) }
 	for _, m := range slices.Backward(all) {
 		chain = m(chain)
@@ -160,18 +159,18 @@ func once(all []echo.MiddlewareFunc) echo.MiddlewareFunc {
 	return func(echo.HandlerFunc) echo.HandlerFunc { return chain }
 }
 
-// front is what stands before every dialect.
+// front has the middlewares and the error handler for all dialects.
 type front struct {
 	Config
 	dialects  []*dialect.Dialect
 	addresses *dialect.Limiter
 	watch     *watch
-	methods   string // that there are routes for, as Allow lists them
+	methods   string // of all routes, as the value of Allow
 }
 
-// isSaneRequestID tells whether a client's own request id is one of 1 to 64 letters, digits, dots, underscores and hyphens; any
-// other is replaced.
-func isSaneRequestID(id string) bool {
+// isValidRequestID reports whether a client's request id has 1 to 64 letters, digits, dots, underscores and hyphens. Other ids are
+// replaced.
+func isValidRequestID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
 	}
@@ -183,11 +182,11 @@ func isSaneRequestID(id string) bool {
 	return true
 }
 
-// identify gives every answer an X-Request-Id: the request's own if it is sane.
+// identify sets X-Request-Id in every response: the request's if it is valid, else a new one.
 func (f *front) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)
-		if !isSaneRequestID(id) {
+		if !isValidRequestID(id) {
 			id = f.newRequestID(c.Request())
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
@@ -202,7 +201,7 @@ func (f *front) newRequestID(r *http.Request) string {
 	return uuid.NewString()
 }
 
-// dialectOf gives the dialect whose path it is, or nil.
+// dialectOf returns the dialect that serves the path of r, or nil.
 func (f *front) dialectOf(r *http.Request) *dialect.Dialect {
 	for _, d := range f.dialects {
 		if d.Serves(r.URL.Path) {
@@ -212,10 +211,10 @@ func (f *front) dialectOf(r *http.Request) *dialect.Dialect {
 	return nil
 }
 
-// errPanic is a handler that panicked.
+// errPanic is the error of a handler that panicked.
 var errPanic = errors.New("panic")
 
-// recover makes an error of a panic, which is then answered and logged as any other.
+// recover turns a panic into an error, which is rendered and logged like others.
 func (f *front) recover(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
@@ -231,13 +230,13 @@ func (f *front) recover(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// renderError answers in the words of the dialect whose path it is.
+// renderError responds with err, in the format of the dialect that serves the path.
 func (f *front) renderError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
 	if rendered := f.render(err, c); rendered != nil {
-		f.Log.Warn("write answer", "request_id", c.Response().Header().Get(echo.HeaderXRequestID), "error", rendered)
+		f.Log.Warn("write response", "request_id", c.Response().Header().Get(echo.HeaderXRequestID), "error", rendered)
 	}
 }
 
@@ -253,7 +252,7 @@ func (f *front) render(err error, c echo.Context) error {
 	case errors.As(err, &routing):
 		status = routing.Code
 		if status == http.StatusMisdirectedRequest || status == http.StatusForbidden {
-			text = fmt.Sprint(routing.Message) // of a guard
+			text = fmt.Sprint(routing.Message) // from a guard
 		}
 	case errors.As(err, &limited):
 		status = http.StatusTooManyRequests

@@ -8,17 +8,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mock makes of a server one that stands in for a vendor's where others test, and holds nothing real: a request may ask for
-// an error and for a wait by Prefer, and POST /mock/reset sets it back. Package mock makes such servers.
+// Mock configures a server that replaces a vendor's API in tests of client programs. A request can ask for an error or a delay
+// by the header Prefer, and POST /mock/reset restores the initial data. Package mock makes such servers.
 type Mock struct {
-	Random io.Reader // of the UUIDs and access tokens that are given; see store.Config
-	// NewRequestID gives an id to a request that brings none of its own. It is told whether that calls one of the APIs: what
-	// does not, such as a health check, comes at any time.
+	Random io.Reader // for UUIDs and access tokens; see store.Config
+	// NewRequestID returns the id of a request that has none. Call is whether the request is for a dialect: others, such as
+	// health checks, must not change the ids of calls, since they are sent at any time.
 	NewRequestID func(call bool) string
-	Reset        func() error // sets the server back; called by several requests at once
+	Reset        func() error // restores the initial data; it may be called concurrently
 }
 
-// resetPath sets a mock back.
+// resetPath is the path of the mock's reset.
 const resetPath = "/mock/reset"
 
 func (m *Mock) reset(c echo.Context) error {

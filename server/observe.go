@@ -21,16 +21,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// watch is what looks at each request and each statement: it logs and measures.
+// watch logs, measures and traces requests and database statements.
 type watch struct {
 	log     *slog.Logger
-	actors  *actors
-	metrics *metrics.Metrics // nil: nothing is measured
-	tracing *tracing.Tracing // nil: nothing is traced
+	actors  actors
+	metrics *metrics.Metrics // nil: no metrics
+	tracing *tracing.Tracing // nil: no traces
 	engine  string           // of the database
-	trusted []netip.Prefix   // the peers whose trace context is taken
+	trusted []netip.Prefix   // the proxies whose trace context is used
 
-	stopping func() bool // the server is about to stop, and may close connections itself; nil: it never does
+	stopping func() bool // reports whether the server is shutting down, and may close connections itself; nil: never
 }
 
 func newWatch(c Config) *watch {
@@ -41,7 +41,7 @@ func newWatch(c Config) *watch {
 	return w
 }
 
-// observer is what the store tells. Its statements are looked at only if that may be of use to somebody.
+// observer returns the store's observer. It observes statements only if something records them.
 func (w *watch) observer() store.Observer {
 	o := store.Observer{Retry: w.retry}
 	if w.metrics != nil || w.tracing != nil || w.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -51,11 +51,11 @@ func (w *watch) observer() store.Observer {
 }
 
 func (w *watch) retry(ctx context.Context, why store.Retry) {
-	w.metrics.Retry(ctx, why)
+	w.metrics.Retry(why)
 	w.tracing.Retry(ctx, why)
 }
 
-// statement measures and traces a statement, and writes a line about it if the log has its lowest level.
+// statement measures, traces and, at the level debug, logs a statement.
 func (w *watch) statement(ctx context.Context, s store.Statement) {
 	w.metrics.Statement(s)
 	w.tracing.Statement(ctx, w.engine, s)
@@ -71,7 +71,7 @@ func (w *watch) statement(ctx context.Context, s store.Statement) {
 	)
 }
 
-// observe measures and traces each request, and writes one line about it.
+// observe measures, traces and logs each request.
 func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
@@ -80,10 +80,10 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		span := w.begin(c)
 		err := next(c)
 		if err != nil {
-			// Rendered here, so that what is told is the status that the client saw.
+			// Rendered here, so that the status is known below.
 			c.Error(err)
 		}
-		w.request(c, span, w.endOf(c, client, err), time.Since(start))
+		w.request(c, span, w.outcomeOf(c, client, err), time.Since(start))
 		if errors.Is(err, dialect.ErrBrokenOff) {
 			panic(http.ErrAbortHandler)
 		}
@@ -91,8 +91,7 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// begin begins the span of a request, and gives nil if it is to have none. Those who ask how the server is, again and again, are
-// of no interest.
+// begin starts the span of a request. It returns nil without tracing, and for health checks.
 func (w *watch) begin(c echo.Context) trace.Span {
 	if w.tracing == nil || isHealth(c.Path()) {
 		return nil
@@ -102,104 +101,98 @@ func (w *watch) begin(c echo.Context) trace.Span {
 	return span
 }
 
-// trusts reports whether the peer of r is a proxy that is trusted.
+// trusts reports whether the peer of r is a trusted proxy.
 func (w *watch) trusts(r *http.Request) bool {
 	peer, ok := parsePeer(r.RemoteAddr)
 	return ok && slices.ContainsFunc(w.trusted, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// end is how a request ended, as it is told.
-type end struct {
-	status  int    // what the client saw; statusClientGone if it was not there any more
+// outcome is how a request ended.
+type outcome struct {
+	status  int    // that was sent, or statusClientGone
 	refusal string // the kind of err, or ""
-	err     error  // why it was not served
+	err     error
 }
 
-// A client that did not wait for its answer is no fault of the server's. The status is nginx's for that; nobody is sent it.
+// The status and the kind of requests whose client closed the connection before the response. The status is nginx's. It is used
+// in logs and metrics, and never sent.
 const (
 	statusClientGone  = 499
 	refusalClientGone = "client_gone"
 )
 
-// endOf says how a request ended whose client's context is the one of before its time was limited. While the server stops,
-// nobody is taken to have gone, since it may have closed the connection itself; nor is a reader who stands still.
-func (w *watch) endOf(c echo.Context, client context.Context, err error) end {
+// outcomeOf returns the outcome of a request. Client is the request's context without the request timeout: it is done if the
+// connection was closed. That does not count as a client that is gone if the server may have closed the connection, because it is
+// shutting down or because the client did not read the response in time.
+func (w *watch) outcomeOf(c echo.Context, client context.Context, err error) outcome {
 	switch {
 	case err == nil:
-		return end{status: c.Response().Status}
+		return outcome{status: c.Response().Status}
 	case client.Err() != nil && !(w.stopping != nil && w.stopping()) && !errors.Is(err, os.ErrDeadlineExceeded) &&
 		(errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
-		return end{statusClientGone, refusalClientGone, err}
+		return outcome{statusClientGone, refusalClientGone, err}
 	case errors.Is(err, dialect.ErrClientGone):
-		return end{statusClientGone, refusalClientGone, err}
+		return outcome{statusClientGone, refusalClientGone, err}
 	}
-	return end{c.Response().Status, dialect.RefusalOf(err), err}
+	return outcome{c.Response().Status, dialect.RefusalOf(err), err}
 }
 
-// request tells of a request that has ended.
-func (w *watch) request(c echo.Context, span trace.Span, e end, took time.Duration) {
+// request records a request that has ended.
+func (w *watch) request(c echo.Context, span trace.Span, o outcome, took time.Duration) {
 	s := dialect.SummaryOf(c)
 	if span != nil {
-		endSpan(c, span, s, e)
+		tracing.End(span, tracing.Answer{
+			Status: o.status, Dialect: s.Dialect, Operation: s.Operation,
+			RequestID: c.Response().Header().Get(echo.HeaderXRequestID), Refusal: o.refusal,
+		})
 	}
-	t := w.traceOf(c)
-	w.measure(c, s, e, t, took)
-	w.logRequest(c, s, e, t, took)
-}
-
-// traced is the trace that a request is in.
-type traced struct {
-	id   string // "" if there is none
-	kept bool
-}
-
-func (w *watch) traceOf(c echo.Context) (t traced) {
+	var t traced
 	if w.tracing != nil {
-		t.id, t.kept = tracing.TraceID(c.Request().Context())
+		t.id, t.sampled = tracing.TraceID(c.Request().Context())
 	}
-	return t
+	w.measure(c, s, o, t, took)
+	w.logRequest(c, s, o, t, took)
 }
 
-func endSpan(c echo.Context, span trace.Span, s dialect.Summary, e end) {
-	tracing.End(span, tracing.Answer{
-		Status: e.status, Dialect: s.Dialect, Operation: s.Operation,
-		RequestID: c.Response().Header().Get(echo.HeaderXRequestID), Refusal: e.refusal,
-	})
+// traced is the trace of a request.
+type traced struct {
+	id      string // "" if there is none
+	sampled bool
 }
 
-// none stands in metrics for a dialect and an operation that are none.
+// none is the label of requests without a dialect or an operation.
 const none = "none"
 
-func (w *watch) measure(c echo.Context, s dialect.Summary, e end, t traced, took time.Duration) {
+func (w *watch) measure(c echo.Context, s dialect.Summary, o outcome, t traced, took time.Duration) {
 	if w.metrics == nil {
 		return
 	}
 	r := metrics.Request{
 		Dialect:   cmp.Or(s.Dialect, none),
 		Operation: cmp.Or(s.Operation, none),
-		Status:    e.status,
+		Status:    o.status,
 		Took:      took,
 		TokenGood: s.Principal.Subject != "",
 	}
 	if isHealth(c.Path()) {
 		r.Operation = strings.TrimPrefix(c.Path(), "/")
 	}
-	if e.err != nil {
-		r.Refusal = e.refusal
-		r.Token = auth.FaultOf(e.err)
-		r.BrokenOff = errors.Is(e.err, dialect.ErrBrokenOff) && e.status != statusClientGone
+	if o.err != nil {
+		r.Refusal = o.refusal
+		r.Token = auth.FaultOf(o.err)
+		r.BrokenOff = errors.Is(o.err, dialect.ErrBrokenOff) && o.status != statusClientGone
 	}
-	if t.kept {
+	if t.sampled {
 		r.TraceID = t.id
 	}
 	w.metrics.End(r)
 }
 
-// logRequest writes the line. Of what a client sent it has the request id if that is sane, and ids that a good token and the
-// directory vouch for: the route, not the path; the names of the changed fields, not their values.
-func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, t traced, took time.Duration) {
+// logRequest logs a request. Of what the client sent, the line contains the request id if it is valid, and ids that a verified token
+// or the directory contains. It has the route and not the path, and the names of changed fields and not their values.
+func (w *watch) logRequest(c echo.Context, s dialect.Summary, o outcome, t traced, took time.Duration) {
 	ctx := c.Request().Context()
-	level := requestLevel(c, e)
+	level := requestLevel(c, o)
 	if !w.log.Enabled(ctx, level) {
 		return
 	}
@@ -207,7 +200,7 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, t traced, t
 		slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
 		slog.String("method", methodOf(c.Request())),
 		slog.String("route", c.Path()),
-		slog.Int("status", e.status),
+		slog.Int("status", o.status),
 		slog.Float64("duration_ms", milliseconds(took)),
 		slog.Int64("bytes", c.Response().Size),
 	)
@@ -222,36 +215,37 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, e end, t traced, t
 	if s.Customer != 0 {
 		attributes = append(attributes, slog.Int64("customer", s.Customer))
 	}
-	if e.err != nil {
-		attributes = append(attributes, slog.String("refusal", e.refusal))
-		if why := reason(e.err); why != "" {
+	if o.err != nil {
+		attributes = append(attributes, slog.String("refusal", o.refusal))
+		if why := reason(o.err); why != "" {
 			attributes = append(attributes, slog.String("reason", why))
 		}
-		if level == slog.LevelError || e.status == statusClientGone {
-			attributes = append(attributes, slog.String("error", e.err.Error()))
+		if level == slog.LevelError || o.status == statusClientGone {
+			attributes = append(attributes, slog.String("error", o.err.Error()))
 		}
 	}
-	// The logger itself would look for the line of this file first, which no log shows.
+	// Logger.LogAttrs would also look up the source line, which the log does not show.
 	line := slog.NewRecord(time.Now(), level, "request", 0)
 	line.AddAttrs(attributes...)
-	_ = w.log.Handler().Handle(ctx, line) // a logger passes over it too
+	_ = w.log.Handler().Handle(ctx, line) // Logger ignores the error, too
 }
 
-// requestLevel is the level of a request's line: an error where the server is at fault, and only of interest to who looks for
-// it where a balancer asked whether all is well, and it is.
-func requestLevel(c echo.Context, e end) slog.Level {
+// requestLevel returns the level of a request's line: error for faults of the server, debug for successful health checks, else
+// info.
+func requestLevel(c echo.Context, o outcome) slog.Level {
 	switch {
-	case e.status == statusClientGone:
+	case o.status == statusClientGone:
 		return slog.LevelInfo
-	case e.err != nil && (e.status >= http.StatusInternalServerError || errors.Is(e.err, dialect.ErrBrokenOff)):
+	case o.err != nil && (o.status >= http.StatusInternalServerError || errors.Is(o.err, dialect.ErrBrokenOff)):
 		return slog.LevelError
-	case isHealth(c.Path()) && e.status == http.StatusOK:
+	case isHealth(c.Path()) && o.status == http.StatusOK:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
 }
 
-// reason is why who called was not believed, not allowed what they asked for, or asked too much. Its sentences are auth's, which quote nobody.
+// reason returns why a request was not authenticated, was forbidden, or exceeded a limit, else "". It contains nothing that the
+// client sent.
 func reason(err error) string {
 	var forbidden *auth.ForbiddenError
 	var limited *dialect.RateLimitedError
@@ -268,7 +262,7 @@ func reason(err error) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// methods are those that a request's line names; any other is the client's own word.
+// methods are the methods that logs, traces and metrics contain. Others are "other", since the client chooses the text.
 var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 	http.MethodConnect, http.MethodTrace,

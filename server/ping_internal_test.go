@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// TestDatabaseIsPingedOnceASecond however many ask, one after another or at once, and an answer is at most a second old.
-func TestDatabaseIsPingedOnceASecond(t *testing.T) {
+func TestPingRateIsLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var p ping
@@ -52,7 +51,7 @@ func TestDatabaseIsPingedOnceASecond(t *testing.T) {
 	})
 }
 
-// TestPingOutlivesItsCaller: who leaves takes nobody else's answer away, and a database that says nothing is given up.
+// TestPingOutlivesItsCaller also checks that a ping times out.
 func TestPingOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,18 +60,18 @@ func TestPingOutlivesItsCaller(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		impatient, leave := context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, leave)
+		short, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
 		began := time.Now()
 		var both sync.WaitGroup
 		both.Go(func() {
-			if err := p.ask(impatient, frozen); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
-				t.Errorf("who leaves is told %v after %s", err, time.Since(began))
+			if err := p.ask(short, frozen); !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
+				t.Errorf("canceled caller: %v after %s", err, time.Since(began))
 			}
 		})
 		both.Go(func() {
 			if err := p.ask(t.Context(), frozen); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != pingTimeout {
-				t.Errorf("who stays is told %v after %s", err, time.Since(began))
+				t.Errorf("other caller: %v after %s", err, time.Since(began))
 			}
 		})
 		both.Wait()

@@ -13,11 +13,11 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// maxRememberedUsers is how many users a server may be told to remember: some ten gigabytes of them.
+// maxRememberedUsers limits the cache of users, to about ten gigabytes.
 const maxRememberedUsers = 10_000_000
 
-// Problems tells in a sentence each what of the configuration cannot be; nothing if it can, as far as that can be told
-// without opening the database or asking anybody. It reads the files that the configuration names.
+// Problems returns an error for each invalid setting. It reads the files that the configuration names, but does not open the
+// database or use the network.
 func (c Config) Problems() (problems []error) {
 	add := func(err error) {
 		if err != nil {
@@ -57,15 +57,15 @@ func (c Config) Problems() (problems []error) {
 	return problems
 }
 
-// check tells what of the admin listener cannot be beside the one at public.
+// check returns an error if a is invalid, or conflicts with the listener at public.
 func (a Admin) check(public string) error {
 	switch {
 	case a.Listen == "" && a.Profiles:
-		return fmt.Errorf("--admin-pprof: profiles are served by the admin listener alone, and there is none: set %s, such as to 127.0.0.1:9090", adminAddress)
+		return fmt.Errorf("--admin-pprof needs the admin listener, which serves the profiles: set %s, such as to 127.0.0.1:9090", adminAddress)
 	case a.Listen == "":
 		return nil
 	case a.Listen == public && !strings.HasSuffix(public, ":0"):
-		return fmt.Errorf("the admin listener cannot be at %s, where everybody is served: choose another address for %s", public, adminAddress)
+		return fmt.Errorf("the admin listener cannot use %s, the address of --listen: choose another address for %s", public, adminAddress)
 	}
 	return checkListen(adminAddress, a.Listen)
 }
@@ -82,13 +82,13 @@ func checkListen(setting, address string) error {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no address to listen on: set %s to HOST:PORT, such as 127.0.0.1:8080", address, setting)
+		return fmt.Errorf("%q is not an address to listen on: set %s to HOST:PORT, such as 127.0.0.1:8080", address, setting)
 	}
 	return nil
 }
 
-// CheckFree returns what keeps a server with this configuration from listening, such as another program on its port. It listens for a
-// moment, so that this is known before the database is opened and perhaps migrated.
+// CheckFree returns an error if the server could not listen, for instance because another program uses the port. It opens and
+// closes the listeners, so that this is known before the database is opened and migrated.
 func (c Config) CheckFree() error {
 	for setting, address := range map[string]string{publicAddress: c.Listen, adminAddress: c.Admin.Listen} {
 		if address == "" {
@@ -105,7 +105,7 @@ func (c Config) CheckFree() error {
 	return nil
 }
 
-// listen takes the address of a setting.
+// listen listens on the address of a setting.
 func listen(setting, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err == nil {
@@ -114,18 +114,18 @@ func listen(setting, address string) (net.Listener, error) {
 	var lookup *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("another program listens on %s already: stop it, or choose another port with %s: %w", address, setting, err)
+		return nil, fmt.Errorf("another program already listens on %s: stop it, or choose another port with %s: %w", address, setting, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("this account may not listen on %s: choose a port from 1024 on with %s: %w", address, setting, err)
+		return nil, fmt.Errorf("this account is not permitted to listen on %s: choose a port from 1024 on with %s: %w", address, setting, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("%s is no address of this machine: set %s to one that is, or to 0.0.0.0:PORT for all of them: %w", address, setting, err)
+		return nil, fmt.Errorf("%s is not an address of this machine: set %s to one of its addresses, or to 0.0.0.0:PORT for all of them: %w", address, setting, err)
 	case errors.As(err, &lookup):
 		return nil, fmt.Errorf("the host of %s cannot be found: set %s to an address of this machine: %w", address, setting, err)
 	}
-	return nil, fmt.Errorf("listen on %s, as %s says: %w", address, setting, err)
+	return nil, fmt.Errorf("listen on %s, the address of %s: %w", address, setting, err)
 }
 
-// problems tells which time-outs cannot be, alone or together.
+// problems returns an error for each invalid timeout or combination of them.
 func (t Timeouts) problems() (problems []error) {
 	for _, timeout := range []struct {
 		flag string
@@ -139,7 +139,7 @@ func (t Timeouts) problems() (problems []error) {
 		}
 	}
 	if t.Write > 0 && (t.Request == 0 || t.Request >= t.Write) {
-		problems = append(problems, fmt.Errorf("--request-timeout (%s, and 0s is none) must be shorter than --write-timeout (%s), or its 503 could not be written", t.Request, t.Write))
+		problems = append(problems, fmt.Errorf("--request-timeout (%s; 0s is no timeout) must be shorter than --write-timeout (%s), or its 503 could not be written", t.Request, t.Write))
 	}
 	return problems
 }

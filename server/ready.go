@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// readyTimeout is how long CheckReady waits for an answer.
+// readyTimeout is how long CheckReady waits for a response.
 const readyTimeout = 3 * time.Second
 
-// CheckReady asks the server of this machine that listens at address, a Config.Listen, whether it can serve requests. It
-// gives nil if it can. Where the server speaks TLS, certFile is its certificate's, and else "". It is the health check of
-// an image that holds nothing but the program.
+// CheckReady returns nil if the server that listens at address on this machine is ready. Address is its Config.Listen, and
+// certFile the file of its certificate, or "" without TLS. CheckReady is the health check of an image without other programs.
 func CheckReady(ctx context.Context, address, certFile string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("ask whether the server is ready: %w", err)
+		return fmt.Errorf("check whether the server is ready: %w", err)
 	}
-	// A server that listens on every address is asked at the nearest.
+	// A server that listens on all addresses is also at this one.
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
@@ -27,7 +26,7 @@ func CheckReady(ctx context.Context, address, certFile string) error {
 	if certFile != "" {
 		config, err := trustOnly(certFile)
 		if err != nil {
-			return fmt.Errorf("ask whether the server is ready: %w", err)
+			return fmt.Errorf("check whether the server is ready: %w", err)
 		}
 		scheme, client = "https", &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 	}
@@ -35,11 +34,11 @@ func CheckReady(ctx context.Context, address, certFile string) error {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+readyPath, nil)
 	if err != nil {
-		return fmt.Errorf("ask whether the server is ready: %w", err)
+		return fmt.Errorf("check whether the server is ready: %w", err)
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask whether the server is ready: %w", err)
+		return fmt.Errorf("check whether the server is ready: %w", err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {

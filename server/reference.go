@@ -2,7 +2,7 @@ package server
 
 import "embed"
 
-// reference has the pages of the guide that are not in server/docs/guide.
+// reference has the guide's pages that are in this directory.
 //
 //go:embed SEMANTICS.md FIELDS.md
 var reference embed.FS

@@ -11,8 +11,8 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
-// secure says on every answer what a browser may do with it, which is next to nothing, and that nobody may store it. An
-// answer that may be stored says so itself.
+// secure sets the security headers of every response, and forbids caches to store it. A handler whose response may be stored
+// overrides Cache-Control.
 func (f *front) secure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
@@ -28,7 +28,7 @@ func (f *front) secure(next echo.HandlerFunc) echo.HandlerFunc {
 
 const noStore = "no-store"
 
-// secureHeaders are the same on every answer, which shares their values: nobody alters one, as Header's methods replace it.
+// secureHeaders are set in every response. Responses share the slices, so they must be replaced and never modified.
 var secureHeaders = []struct {
 	name  string // in its canonical form
 	value []string
@@ -40,18 +40,18 @@ var secureHeaders = []struct {
 	{echo.HeaderCacheControl, []string{noStore}},
 }
 
-// preflightAge is for how many seconds a browser may remember what it was allowed.
+// preflightAge is how many seconds browsers may cache the response to a preflight request.
 const preflightAge = 600
 
-// newCORS lets scripts of these origins, as browsers send them, use the dialects: with the methods and the headers that their documents have. It
-// allows no cookies, since there are none: a script sends its token in a header.
+// newCORS allows scripts of these origins to call the dialects, with the methods and headers of the dialects' documents. It does
+// not allow credentials: a script sends its token in a header.
 func newCORS(origins []string, dialects []*dialect.Dialect) echo.MiddlewareFunc {
 	methods := map[string]bool{}
 	sent := map[string]bool{
 		echo.HeaderAuthorization: true, echo.HeaderContentType: true, echo.HeaderXRequestID: true,
-		"traceparent": true, "tracestate": true, // W3C Trace Context, which browsers' tracing adds to each request
+		"traceparent": true, "tracestate": true, // W3C Trace Context, which instrumented pages send
 	}
-	shown := map[string]bool{}
+	exposed := map[string]bool{}
 	for _, d := range dialects {
 		for _, item := range d.Document.Paths.Map() {
 			for method, o := range item.Operations() {
@@ -64,9 +64,9 @@ func newCORS(origins []string, dialects []*dialect.Dialect) echo.MiddlewareFunc 
 						sent[p.Value.Name] = true
 					}
 				}
-				for _, answer := range o.Responses.Map() {
-					for name := range answer.Value.Headers {
-						shown[name] = true
+				for _, response := range o.Responses.Map() {
+					for name := range response.Value.Headers {
+						exposed[name] = true
 					}
 				}
 			}
@@ -74,15 +74,15 @@ func newCORS(origins []string, dialects []*dialect.Dialect) echo.MiddlewareFunc 
 	}
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		Skipper: func(c echo.Context) bool {
-			// The middleware (4.16) takes every OPTIONS for a preflight.
+			// The middleware (4.16) treats every OPTIONS as a preflight.
 			r := c.Request()
 			return r.Method == http.MethodOptions && r.Header.Get(echo.HeaderAccessControlRequestMethod) == ""
 		},
-		// Of the middleware's AllowOrigins some would be patterns.
+		// AllowOrigins supports patterns, which this server does not.
 		AllowOriginFunc: func(origin string) (bool, error) { return slices.Contains(origins, origin), nil },
 		AllowMethods:    slices.Sorted(maps.Keys(methods)),
 		AllowHeaders:    slices.Sorted(maps.Keys(sent)),
-		ExposeHeaders:   slices.Sorted(maps.Keys(shown)),
+		ExposeHeaders:   slices.Sorted(maps.Keys(exposed)),
 		MaxAge:          preflightAge,
 	})
 }

@@ -1,6 +1,6 @@
-// Package server is the HTTP server: it opens the directory, mounts the dialects, and stands around every request with
-// what all of them share (request id, log line, recovery from a panic, time-outs, health). It knows which dialects there
-// are and nothing of what they say.
+// Package server is the HTTP server. It opens the directory, mounts the dialects, and adds to every request what all dialects
+// share: a request id, a log line, metrics, traces, limits, security headers, and recovery from panics. It also serves health
+// checks and the admin listener. It has the list of dialects, and does not know their operations.
 package server
 
 import (
@@ -28,23 +28,23 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Dialect is a dialect that a server can speak: what is to be known of it, and how it is served.
+// Dialect is a dialect that a server can serve: its description, and the function that mounts it.
 type Dialect struct {
 	description.API
 	Mount func(*echo.Echo, *dialect.Service) (*dialect.Dialect, error)
 }
 
-// dialects are all that this server speaks. A new one is a package and a line here.
+// dialects lists all dialects. A new dialect is a package and a line here.
 var dialects = []Dialect{
 	{worth.Description, worth.Mount},
 	{testinium.Description, testinium.Mount},
 	{directory.Description, directory.Mount},
 }
 
-// Dialects gives all that this server speaks.
+// Dialects returns all dialects.
 func Dialects() []Dialect { return slices.Clone(dialects) }
 
-// Descriptions gives the descriptions of some dialects.
+// Descriptions returns the descriptions of dialects.
 func Descriptions(dialects []Dialect) []description.API {
 	var all []description.API
 	for _, d := range dialects {
@@ -53,48 +53,48 @@ func Descriptions(dialects []Dialect) []description.API {
 	return all
 }
 
-// Config is what a server needs to know. The zero value of a time-out means none.
+// Config configures a server. A timeout of 0 means none.
 type Config struct {
 	Listen   string // host:port; port 0 takes a free one
 	Database string // sqlite:PATH or postgres://...
-	// DatabaseWait is how long New waits for a database that is not there yet.
+	// DatabaseWait is how long New waits for a database that is not available yet.
 	DatabaseWait time.Duration
 	// RememberedUsers is the size of the cache of users, as in [store.Config]; nil means store.DefaultRememberedUsers.
 	RememberedUsers *int
-	SecretKey       []byte // 32 bytes: seals access tokens and VCS passwords at rest
-	// OldSecretKeys open what they have sealed before SecretKey took their place.
+	SecretKey       []byte // 32 bytes; encrypts access tokens and VCS passwords at rest
+	// OldSecretKeys are earlier values of SecretKey. They decrypt what they encrypted.
 	OldSecretKeys [][]byte
 	Auth          auth.Config
 	Timeouts      Timeouts
 	Limits        Limits
 	TLS           TLS
 	Docs          bool             // serve the explorer, under /docs
-	CORS          []string         // the origins whose scripts may use the server, such as https://app.example.com
-	Mock          *Mock            // nil: the server is none
+	CORS          []string         // origins whose scripts may call the server, such as https://app.example.com
+	Mock          *Mock            // nil: not a mock
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
 	Admin         Admin
-	Tracing       *tracing.Tracing // nil: nothing is traced. Whoever makes it closes it, after the server.
-	Build         Build            // which program this is, for those who watch it
+	Tracing       *tracing.Tracing // nil: no traces. The caller closes it, after the server.
+	Build         Build            // shown in the log and in metrics
 	Dialects      []Dialect        // nil: Dialects()
 }
 
 // Timeouts bound how long a client, the database and a shutdown may take.
 type Timeouts struct {
-	ReadHeader time.Duration // for a request's header
-	Read       time.Duration // for a whole request
-	Write      time.Duration // for a whole answer
-	Idle       time.Duration // between two requests of one connection
-	Request    time.Duration // for the work between them; then the answer is 503
-	Drain      time.Duration // between saying that the server is not ready any more and taking no more connections
-	Shutdown   time.Duration // for requests under way when the server is told to stop
+	ReadHeader time.Duration // reading a request's header
+	Read       time.Duration // reading a whole request
+	Write      time.Duration // writing a whole response
+	Idle       time.Duration // between two requests on a connection
+	Request    time.Duration // handling a request; then the status is 503
+	Drain      time.Duration // from /readyz answering 503 to closing the listener
+	Shutdown   time.Duration // waiting for requests in flight at shutdown
 }
 
-// maxHeader is how many bytes the header of a request may have, give or take 4 KiB. The longest token is 8 KiB.
+// maxHeader is the maximum size of a request's header in bytes; net/http adds 4 KiB. The longest token has 8 KiB.
 const maxHeader = 64 << 10
 
-// Server is a directory that can be served. Close it when it is no longer.
+// Server serves a directory. The caller must call Close.
 type Server struct {
 	store    *store.Store
 	verifier *auth.Verifier
@@ -106,7 +106,7 @@ type Server struct {
 	c        Config
 }
 
-// New opens the directory, migrates it, and mounts every dialect. It does not listen yet.
+// New opens the directory, migrates it, and mounts the dialects. It does not listen.
 func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -121,7 +121,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		c.Passwords = auth.NewPasswords()
 	}
 	if c.Mock == nil {
-		c.Log.Info("starting", "build", c.Build) // a mock begins anew at each reset
+		c.Log.Info("starting", "build", c.Build) // a mock calls New at each reset
 	}
 	principals, err := newLimiter(c, "principal", c.Limits.Principal)
 	if err != nil {
@@ -132,7 +132,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := c.TLS.load(c.Log)
+	cert, err := c.TLS.load(c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -186,19 +186,19 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	w.metrics.Watch(metrics.Sources{
-		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: own.expiry(),
+		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: cert.expiry(),
 		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused, "in_flight": inFlight.Refused},
 	})
-	return &Server{store: s, verifier: verifier, health: h, echo: e, dialects: mounted, tls: own.config(), watch: w, c: c}, nil
+	return &Server{store: s, verifier: verifier, health: h, echo: e, dialects: mounted, tls: cert.config(), watch: w, c: c}, nil
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { serveLingering(s.echo, w, r) }
 
-// Store is the directory being served.
+// Store returns the directory.
 func (s *Server) Store() *store.Store { return s.store }
 
-// APIs yields the names of the APIs that are served, as people read them, and where the paths of each begin.
+// APIs yields the title and the base path of each dialect.
 func (s *Server) APIs() iter.Seq2[string, string] {
 	return func(yield func(name, path string) bool) {
 		for _, d := range s.dialects {
@@ -209,21 +209,21 @@ func (s *Server) APIs() iter.Seq2[string, string] {
 	}
 }
 
-// Close ends what the server does in the background and closes the directory.
+// Close stops background work and closes the directory.
 func (s *Server) Close() error {
 	s.verifier.Close()
 	return s.store.Close()
 }
 
-// Listen takes the configured address. Port 0 takes a free one, which the listener tells.
+// Listen listens on the configured address. For port 0 the listener's Addr has the port.
 func (s *Server) Listen() (net.Listener, error) { return listen(publicAddress, s.c.Listen) }
 
-// Serve answers requests on l until ctx is done. Then it says for the time to drain that it is not ready, while it serves
-// on; takes no more connections; and lets the requests under way finish within the shutdown's time-out. It gives nil after
-// such an orderly end.
+// Serve serves requests on l until ctx is done. Then it shuts down: /readyz answers 503 during Timeouts.Drain, while requests
+// are still served; l is closed; and requests in flight may finish within Timeouts.Shutdown. Serve returns nil after such a
+// shutdown.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.ServeHandler(ctx, l, s) }
 
-// ServeHandler is Serve with another handler in the server's place, such as one that stands before it.
+// ServeHandler is like Serve with another handler, such as one that wraps the server.
 func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.Handler) error {
 	h := &http.Server{
 		Handler:           handler,
@@ -242,7 +242,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 		return errors.Join(err, l.Close())
 	}
 	defer admin.stop()
-	defer s.keepNumbering()()
+	defer s.startNumbering()()
 	failed := make(chan error, 1)
 	go func() { failed <- s.serve(h, l) }()
 	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)
@@ -254,21 +254,21 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	if err := s.drain(failed); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	// The caller's context is done; what is under way gets its own.
-	return s.finish(context.WithoutCancel(ctx), h)
+	// The caller's context is done. Requests in flight need another.
+	return s.shutdown(context.WithoutCancel(ctx), h)
 }
 
-// keepNumbering numbers changes for the change feed in the background until end is called.
-func (s *Server) keepNumbering() (end func()) {
+// startNumbering numbers changes for the change feed in the background until stop is called.
+func (s *Server) startNumbering() (stop func()) {
 	if s.c.Mock != nil {
-		return func() {} // its answers must not depend on time
+		return func() {} // its responses must not depend on time
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() {
 		s.store.KeepNumbering(ctx, func(err error) {
 			if err != nil {
-				s.c.Log.Warn("changes cannot be numbered, the change feed stands still", "error", err)
+				s.c.Log.Warn("changes cannot be numbered: the change feed has no new entries", "error", err)
 				return
 			}
 			s.c.Log.Info("changes are numbered again")
@@ -280,14 +280,14 @@ func (s *Server) keepNumbering() (end func()) {
 	}
 }
 
-// drain says from now on that the server is not ready, and serves on for the time that it has for it; or gives the error for
-// which it cannot.
+// drain makes /readyz answer 503, and waits for Timeouts.Drain while requests are still served. It returns early with the error
+// of failed, if serving ends.
 func (s *Server) drain(failed <-chan error) error {
 	s.health.draining.Store(true)
 	if s.c.Timeouts.Drain <= 0 {
 		return nil
 	}
-	s.c.Log.Info("not ready any more, serving on until balancers have noticed", "for", s.c.Timeouts.Drain.String())
+	s.c.Log.Info("draining: /readyz answers 503, requests are still served", "for", s.c.Timeouts.Drain.String())
 	select {
 	case err := <-failed:
 		return err
@@ -296,9 +296,9 @@ func (s *Server) drain(failed <-chan error) error {
 	}
 }
 
-// finish takes no more connections and waits for the requests under way.
-func (s *Server) finish(ctx context.Context, h *http.Server) error {
-	s.c.Log.Info("stopping, requests under way may finish", "within", s.c.Timeouts.Shutdown.String())
+// shutdown closes the listener and waits for requests in flight.
+func (s *Server) shutdown(ctx context.Context, h *http.Server) error {
+	s.c.Log.Info("stopping: waiting for requests in flight", "for", s.c.Timeouts.Shutdown.String())
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeouts.Shutdown)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {
@@ -308,7 +308,7 @@ func (s *Server) finish(ctx context.Context, h *http.Server) error {
 	return nil
 }
 
-// serve speaks HTTP/1.1 and, over TLS, HTTP/2.
+// serve serves HTTP/1.1 and, over TLS, HTTP/2.
 func (s *Server) serve(h *http.Server, l net.Listener) error {
 	if s.tls == nil {
 		return h.Serve(l)
@@ -316,10 +316,10 @@ func (s *Server) serve(h *http.Server, l net.Listener) error {
 	return h.ServeTLS(l, "", "")
 }
 
-// maxCollisionsLogged is how many users a warning about collisions names.
+// maxCollisionsLogged is how many users a warning about collisions lists.
 const maxCollisionsLogged = 100
 
-// warnOfCollisions logs once which users have the same username or e-mail, by their ids.
+// warnOfCollisions logs the ids of users who have the same username or e-mail.
 func warnOfCollisions(ctx context.Context, s *store.Store, log *slog.Logger) error {
 	collisions, err := s.Collisions(ctx)
 	if err != nil || len(collisions) == 0 {

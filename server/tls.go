@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// TLS names the PEM files of the server's certificate, with the chain behind it, and of its key. Both empty: plain HTTP.
+// TLS has the names of the PEM files of the server's certificate chain and of its key. If both are empty the server uses HTTP.
 type TLS struct{ CertFile, KeyFile string }
 
-// Check refuses one of the two files without the other. It opens neither.
+// Check returns an error if only one of the files is set. It does not open them.
 func (t TLS) Check() error {
 	if (t.CertFile == "") != (t.KeyFile == "") {
-		return errors.New("a certificate needs its key, and a key its certificate: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)")
+		return errors.New("the certificate and its key are needed together: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)")
 	}
 	return nil
 }
 
-// load gives the server's certificate, or nil for plain HTTP.
+// load returns the certificate, or nil without TLS.
 func (t TLS) load(log *slog.Logger) (*certificate, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -39,23 +39,23 @@ func (t TLS) load(log *slog.Logger) (*certificate, error) {
 	return c, nil
 }
 
-// certificate is the server's, read again when its files have changed, so that it can be renewed without a restart.
+// certificate is the server's certificate. It is reloaded when its files change, so that it can be renewed without a restart.
 type certificate struct {
 	files TLS
 	log   *slog.Logger
 
 	mu    sync.Mutex
-	stamp [2]fileStamp // of the files when they were last read, whether or not that went well
+	stamp [2]fileStamp // of the files when they were last read, also without success
 	now   *tls.Certificate
 }
 
-// fileStamp tells one state of a file from another.
+// fileStamp identifies a version of a file.
 type fileStamp struct {
 	modified time.Time
 	size     int64
 }
 
-// config gives how to speak TLS with the certificate; nil for none.
+// config returns the TLS configuration, or nil without TLS.
 func (c *certificate) config() *tls.Config {
 	if c == nil {
 		return nil
@@ -63,13 +63,13 @@ func (c *certificate) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
-// expiry gives what tells when the certificate that is in use expires; nil for none.
+// expiry returns a function that returns when the current certificate expires, or nil without TLS.
 func (c *certificate) expiry() func() time.Time {
 	if c == nil {
 		return nil
 	}
 	return func() time.Time {
-		now, _ := c.get(nil) // its error is never one
+		now, _ := c.get(nil) // the error is always nil
 		return now.Leaf.NotAfter
 	}
 }
@@ -78,14 +78,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.load(); err != nil {
-		c.log.Warn("the changed certificate cannot be used, the last good one still is", "error", err)
+		c.log.Warn("the changed certificate cannot be loaded, the previous one stays in use", "error", err)
 	}
 	return c.now, nil
 }
 
-// load reads the files if they are not as they were when they were last read.
+// load reads the files if they changed since they were last read. The caller must hold c.mu, except in TLS.load.
 func (c *certificate) load() error {
-	// Before the files are read: what changes meanwhile is read the next time.
+	// Taken before the files are read: a change during the read is read the next time.
 	stamp, err := c.files.stamp()
 	if stamp == c.stamp {
 		return nil
@@ -102,7 +102,7 @@ func (c *certificate) load() error {
 	return nil
 }
 
-// stamp gives the files' stamps, of which that of a file that cannot be read is zero, and why it cannot.
+// stamp returns the stamps of both files. The stamp of a file that cannot be accessed is zero, and the error says why.
 func (t TLS) stamp() (stamp [2]fileStamp, err error) {
 	for i, name := range []string{t.CertFile, t.KeyFile} {
 		info, failed := os.Stat(name)
@@ -115,7 +115,7 @@ func (t TLS) stamp() (stamp [2]fileStamp, err error) {
 	return stamp, err
 }
 
-// trustOnly gives how to speak TLS with the server whose certificate's file this is, by whatever address, and with no other.
+// trustOnly returns a client's TLS configuration that trusts only the certificate in certFile, at any address.
 func trustOnly(certFile string) (*tls.Config, error) {
 	text, err := os.ReadFile(certFile) // #nosec G304 -- the operator names the file
 	if err != nil {
@@ -129,7 +129,7 @@ func trustOnly(certFile string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate of --tls-cert and --tls-key: %w", err)
 	}
-	// The connection is to an address of this machine, which few certificates name; so one of its own names is asked for.
+	// The client connects to a local address, which few certificates contain. So it asks for a name in the certificate.
 	name := ""
 	switch {
 	case len(own.DNSNames) > 0:

@@ -136,18 +136,18 @@ func TestInvalidConfigurations(t *testing.T) {
 				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json"},
 		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"},
 		{"", "--listen=8080 --database=mysql://h/d --tls-cert=some.file --cors-origin=x --rate-limit-address=-1 --rate-limit-principal-burst=0",
-			`"8080" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +
+			`"8080" is not an address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +
 				"--rate-limit-address and --rate-limit-address-burst: a rate of -1 and 1000: must be more than 0 requests a second, with a burst of 1 or more\n" +
 				"--rate-limit-principal and --rate-limit-principal-burst: a rate of 200 and 0: must be more than 0 requests a second, with a burst of 1 or more\n" +
-				"a certificate needs its key, and a key its certificate: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)\n" +
-				`--cors-origin "x" does not begin with http:// or https://: give an origin such as https://app.example.com, a scheme and a host and perhaps a port`},
+				"the certificate and its key are needed together: set both --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)\n" +
+				`--cors-origin "x" does not start with http:// or https://: set an origin such as https://app.example.com, with a scheme, a host and optionally a port`},
 		{"", "--listen=127.0.0.1:65536 --database=sqlite: --rate-limit-address=0 --trusted-proxy=::ffff:10.0.0.0/104",
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
-				`"127.0.0.1:65536" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
+				`"127.0.0.1:65536" is not an address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
 		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",
 			"--database-wait must not be negative, and is -2s\n--remembered-users must be from 0 to 10000000, and is -1\n--idle-timeout must not be negative, and is -1s\n" +
-				"--request-timeout (30s, and 0s is none) must be shorter than --write-timeout (30s), or its 503 could not be written"},
+				"--request-timeout (30s; 0s is no timeout) must be shorter than --write-timeout (30s), or its 503 could not be written"},
 		{"", "--dev --listen=0.0.0.0:8080 --tls-cert=some.file --tls-key=some.file",
 			"--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)\n--dev speaks plain HTTP: leave out --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)"},
 	} {

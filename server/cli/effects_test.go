@@ -299,7 +299,7 @@ func TestIncompletePairs(t *testing.T) {
 		{"serve config", map[string]string{"jwt-public-key-file": "public.pem", "audience": "a"}, "needs an issuer and an audience"},
 		{"serve config", map[string]string{"jwks-url": "jwks.json", "issuer": "i"}, "needs an issuer and an audience"},
 		{"serve config", map[string]string{"jwks-url": "jwks.json", "audience": "a"}, "needs an issuer and an audience"},
-		{"serve config", map[string]string{"jwt-secret": secretOfTokens, "admin-pprof": "true"}, "profiles are served by the admin listener alone"},
+		{"serve config", map[string]string{"jwt-secret": secretOfTokens, "admin-pprof": "true"}, "--admin-pprof needs the admin listener"},
 	} {
 		for _, by := range []string{"flags", "variables", "configuration file"} {
 			for _, command := range strings.Fields(c.commands) {

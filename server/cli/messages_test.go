@@ -151,14 +151,14 @@ func TestBadSettings(t *testing.T) {
 	checkUser := " --customer 2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1 --user 94520740-d63c-4e02-85ca-c4e138801e73"
 	testMessages(t, []message{
 		// Addresses.
-		{"serve --mock --listen TAKEN", "", 1, "another program listens on TAKEN already|--listen (DRAGOMAN_LISTEN)"},
-		{"serve --listen TAKEN --database sqlite:1.db", "KEYS", 1, "another program listens on TAKEN already|--listen (DRAGOMAN_LISTEN)"},
-		{"serve --listen 127.0.0.1:0 --admin-listen TAKEN --database sqlite:2.db", "KEYS", 1, "another program listens on TAKEN already|--admin-listen (DRAGOMAN_ADMIN_LISTEN)"},
+		{"serve --mock --listen TAKEN", "", 1, "another program already listens on TAKEN|--listen (DRAGOMAN_LISTEN)"},
+		{"serve --listen TAKEN --database sqlite:1.db", "KEYS", 1, "another program already listens on TAKEN|--listen (DRAGOMAN_LISTEN)"},
+		{"serve --listen 127.0.0.1:0 --admin-listen TAKEN --database sqlite:2.db", "KEYS", 1, "another program already listens on TAKEN|--admin-listen (DRAGOMAN_ADMIN_LISTEN)"},
 		{"serve --mock --listen 256.0.0.1:1", "", 1, "cannot be found|--listen (DRAGOMAN_LISTEN)"},
 		{"serve --mock --listen 192.0.2.1:8080", "", 1, "no address of this machine|--listen (DRAGOMAN_LISTEN)"},
-		{"serve --listen 8080", "KEYS", 80, `"8080" is no address to listen on|--listen (DRAGOMAN_LISTEN)|HOST:PORT`},
+		{"serve --listen 8080", "KEYS", 80, `"8080" is not an address to listen on|--listen (DRAGOMAN_LISTEN)|HOST:PORT`},
 		{"serve --listen 127.0.0.1:99999", "KEYS", 80, "--listen (DRAGOMAN_LISTEN)"},
-		{"serve --admin-listen 9090", "KEYS", 80, `"9090" is no address to listen on|--admin-listen (DRAGOMAN_ADMIN_LISTEN)`},
+		{"serve --admin-listen 9090", "KEYS", 80, `"9090" is not an address to listen on|--admin-listen (DRAGOMAN_ADMIN_LISTEN)`},
 		{"serve --admin-listen 127.0.0.1:8080", "KEYS", 80, "--admin-listen (DRAGOMAN_ADMIN_LISTEN)"},
 		{"serve --admin-pprof", "KEYS", 80, "--admin-pprof|--admin-listen"},
 		{"serve --dev --listen 0.0.0.0:8080", "", 80, "--dev|--listen (DRAGOMAN_LISTEN)"},

@@ -95,8 +95,8 @@ func TestConfigMockInvalid(t *testing.T) {
 		}
 	}
 	const want = "dragoman: error: a mock has its own directory, keys and limits, and speaks plain HTTP: leave out --issuer, or --mock\n" +
-		`                 "8080" is no address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n" +
-		`                 --cors-origin "x" does not begin with http:// or https://: give an origin such as https://app.example.com, a scheme and a host and perhaps a port` + "\n"
+		`                 "8080" is not an address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n" +
+		`                 --cors-origin "x" does not start with http:// or https://: set an origin such as https://app.example.com, with a scheme, a host and optionally a port` + "\n"
 	for _, command := range []string{"config", "serve"} {
 		status, _, said := configured(t, dir, nil, "", command, "--mock", "--issuer=me", "--listen=8080", "--cors-origin=x")
 		if status != 80 || said != want {

@@ -17,34 +17,34 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience bounds a whole test in the browser. It is long, as other tests may have the machine to themselves meanwhile.
-const patience = 3 * time.Minute
+// browserTimeout limits a test in the browser. It is long, since other tests run at the same time.
+const browserTimeout = 3 * time.Minute
 
-// host is by what name the browser reaches this machine. Pages do some things only where they are not at home.
+// host is the name of this machine in the browser. Browsers treat localhost specially.
 const host = "dragoman.test"
 
-// startBrowser starts a Chromium of its own with an empty profile, which ends with the test. Without Chromium the test is
-// skipped; where CI is true it fails.
+// startBrowser starts Chromium with an empty profile until the end of the test. Without Chromium it skips the test, or fails it if
+// CI=true.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	program := findChromium()
 	if program == "" {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no Chromium, and CI is true: install it")
+			t.Fatal("Chromium is not installed, and CI=true: install it")
 		}
-		t.Skip("there is no Chromium")
+		t.Skip("Chromium is not installed")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
-		chromedp.NoSandbox, // root has none
+		chromedp.NoSandbox, // not available for root
 		chromedp.DisableGPU,
 		chromedp.WindowSize(1280, 1024),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		// What the browser itself would ask of its makers must not leave this machine.
+		// The browser must send no requests to its vendor.
 		chromedp.Flag("host-resolver-rules", "MAP "+host+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 	)
-	deadline, stop := context.WithTimeout(context.Background(), patience)
+	deadline, stop := context.WithTimeout(context.Background(), browserTimeout)
 	t.Cleanup(stop)
 	allocator, stopBrowser := chromedp.NewExecAllocator(deadline, options...)
 	t.Cleanup(stopBrowser)
@@ -65,7 +65,7 @@ func findChromium() string {
 	return ""
 }
 
-// tab is one page of the browser, and all that went wrong in it.
+// tab is a tab of the browser, with the faults that the browser reported in it.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -74,7 +74,7 @@ type tab struct {
 	faults []string
 }
 
-// openTab opens a tab that may ask nobody but the server at url. When the test ends, whatever the browser complained of fails it.
+// openTab opens a tab. At its end the test fails if the browser reported a fault, or sent a request to another server than url.
 func openTab(t *testing.T, browser context.Context, url string) *tab {
 	t.Helper()
 	ctx, stop := chromedp.NewContext(browser)
@@ -98,14 +98,14 @@ func openTab(t *testing.T, browser context.Context, url string) *tab {
 	return tab
 }
 
-// note keeps what is wrong: an error or a warning in the console, a breach of the content security policy (which is an
-// error there), an uncaught exception, a request to anybody else.
+// note records faults: errors and warnings in the console, which include violations of the content security policy, uncaught
+// exceptions, and requests to other servers.
 func (tab *tab) note(event any, url string) {
 	fault := ""
 	switch e := event.(type) {
 	case *cdplog.EventEntryAdded:
 		if e.Entry.Level == cdplog.EntryLevelError || e.Entry.Level == cdplog.EntryLevelWarning {
-			fault = "the browser says: " + e.Entry.Text + " " + e.Entry.URL
+			fault = "the browser logs: " + e.Entry.Text + " " + e.Entry.URL
 		}
 	case *runtime.EventExceptionThrown:
 		fault = "uncaught: " + e.ExceptionDetails.Text
@@ -114,7 +114,7 @@ func (tab *tab) note(event any, url string) {
 		}
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
-			fault = "the page says: " + string(e.Type)
+			fault = "the page logs: " + string(e.Type)
 			for _, a := range e.Args {
 				fault += " " + string(a.Value) + a.Description
 			}
@@ -137,7 +137,7 @@ func (tab *tab) faulty() []string {
 	return tab.faults
 }
 
-// do takes steps one after another, each of which waits until it can be taken.
+// do runs actions in order. Each waits until it is possible.
 func (tab *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	tab.t.Helper()
 	if err := chromedp.Do(tab.ctx, steps...); err != nil {
@@ -145,7 +145,7 @@ func (tab *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// text gives what stands in the first element that a selector finds, once there is one.
+// text waits for an element and returns its text.
 func (tab *tab) text(selector string) string {
 	tab.t.Helper()
 	text, err := chromedp.Run(tab.ctx, chromedp.Text(selector))
@@ -155,14 +155,13 @@ func (tab *tab) text(selector string) string {
 	return text
 }
 
-// press clicks an element once it is there to be seen. The page may still be moving to it, which a pointer would miss.
+// press waits for an element and clicks it by script: a pointer could miss it while the page scrolls.
 func (tab *tab) press(selector string) {
 	tab.t.Helper()
 	tab.do(chromedp.WaitVisible(selector), tab.on(selector, "click()"))
 }
 
-// fill types text into a field, in place of what it holds, and leaves it: Swagger UI takes what was typed then, or some time
-// later.
+// fill replaces the text of a field and leaves the field, since Swagger UI reads it then.
 func (tab *tab) fill(selector, text string) {
 	tab.t.Helper()
 	tab.do(chromedp.WaitVisible(selector), tab.on(selector, "focus()"), tab.on(selector, "select()"))
@@ -172,7 +171,7 @@ func (tab *tab) fill(selector, text string) {
 	tab.do(tab.on(selector, "blur()"))
 }
 
-// on calls a method of the first element that a selector finds.
+// on calls a method of the first element that matches a selector.
 func (tab *tab) on(selector, call string) chromedp.Action[chromedp.Void] {
 	return chromedp.Evaluate[chromedp.Void](fmt.Sprintf("void document.querySelector(%q).%s", selector, call))
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// wellKnownPath is where programs look for the APIs of a host (RFC 9727).
+// wellKnownPath is the well-known path of an API catalog (RFC 9727).
 const wellKnownPath = "/.well-known/api-catalog"
 
-// catalogueType is a set of links (RFC 9264) with the profile that makes it a catalogue of APIs.
+// catalogueType is the type of a link set (RFC 9264) with the profile of an API catalog.
 const catalogueType = `application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"`
 
-// linkset names the relations of each API (RFC 8631), the API itself being the anchor.
+// linkset has the links of each API (RFC 8631). The anchor is the API itself.
 type linkset struct {
 	Linkset []apiLinks `json:"linkset"`
 }
@@ -32,8 +32,7 @@ type link struct {
 	Title string `json:"title,omitempty"`
 }
 
-// newCatalogue lists the dialects. The addresses are relative to the host, since only the client knows by what name it
-// reached it.
+// newCatalogue returns the handler of the API catalog. Its URLs have no host, since the server does not know its public name.
 func newCatalogue(dialects []*dialect.Dialect, explored bool) (http.Handler, error) {
 	var all linkset
 	for _, d := range dialects {
@@ -55,7 +54,7 @@ func newCatalogue(dialects []*dialect.Dialect, explored bool) (http.Handler, err
 	}
 	content := newFile(catalogueType, text.Bytes())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// RFC 9727 has a HEAD tell where the catalogue is.
+		// RFC 9727 requires this header for HEAD.
 		w.Header().Set("Link", "<"+wellKnownPath+`>; rel="api-catalog"`)
 		content.ServeHTTP(w, r)
 	}), nil

@@ -11,7 +11,8 @@ import (
 	"sync"
 )
 
-// compressed is a file that is kept compressed by gzip. Whoever takes gzip gets it so, others get it plain, which is rare.
+// compressed serves a file that is stored compressed by gzip. It is decompressed for clients that do not accept gzip, which are
+// rare.
 type compressed struct {
 	gzipped file
 	plain   func() (file, error)
@@ -35,35 +36,35 @@ func gunzip(gzipped []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// ServeHTTP answers GET and HEAD. Both forms have entity tags of their own.
+// ServeHTTP serves GET and HEAD. The compressed and the plain content have different entity tags.
 func (c compressed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept-Encoding")
-	if takesGzip(r.Header.Values("Accept-Encoding")) {
+	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")
 		c.gzipped.ServeHTTP(w, r)
 		return
 	}
 	plain, err := c.plain()
 	if err != nil {
-		panic(err) // the program's own file is broken
+		panic(err) // an embedded file is corrupt
 	}
 	plain.ServeHTTP(w, r)
 }
 
-// takesGzip reads Accept-Encoding (RFC 9110, section 12.5.3).
-func takesGzip(accepted []string) bool {
-	takes := false
+// acceptsGzip reports whether the values of Accept-Encoding accept gzip (RFC 9110, section 12.5.3).
+func acceptsGzip(accepted []string) bool {
+	accepts := false
 	for coding := range strings.SplitSeq(strings.Join(accepted, ","), ",") {
 		name, weight, _ := strings.Cut(coding, ";")
 		if name = strings.ToLower(strings.TrimSpace(name)); name != "gzip" && name != "x-gzip" && name != "*" {
 			continue
 		}
-		takes = !isZeroWeight(weight)
+		accepts = !isZeroWeight(weight)
 		if name != "*" {
-			return takes // what is said of gzip goes before what is said of all
+			return accepts // gzip accepts precedence over *
 		}
 	}
-	return takes
+	return accepts
 }
 
 func isZeroWeight(weight string) bool {

@@ -1,7 +1,6 @@
-// Package docs serves the server's documentation, for programs and for people: the OpenAPI document of each dialect, a
-// catalogue of them, an explorer that shows them in a browser and calls their operations, and the user's guide. None of it
-// needs a token, since none of it contains data of the directory. The package knows the dialects' documents. It does not
-// know what an operation does, nor what the guide says.
+// Package docs serves the server's documentation: the OpenAPI document of each dialect, a catalog of them, an explorer that shows
+// them in a browser and calls their operations, and the user's guide. It needs no token, since it contains no data of the
+// directory. The package does not know what an operation does or what the guide says.
 package docs
 
 import (
@@ -12,9 +11,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// Handlers returns handlers of GET and HEAD requests by their paths: the dialects' documents below /openapi, each of which
-// must be in gen/documents, and with explorer the explorer and the guide below /docs. Reference has the pages of the guide
-// that are in the repository's folder server itself.
+// Handlers returns the handlers of GET and HEAD requests, by path: the dialects' documents below /openapi, and with explorer the
+// explorer and the guide below /docs. Reference has the guide's pages that are in the repository's folder server.
 func Handlers(dialects []*dialect.Dialect, explorer bool, reference fs.FS) (map[string]http.Handler, error) {
 	handlers, err := newDocuments(dialects, explorer)
 	if err != nil || !explorer {

@@ -16,7 +16,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// paths are all that is served and leads nowhere else, and what each is.
+// paths has all paths that are not redirects, and their media types.
 var paths = map[string]string{
 	"/openapi/worth.yaml":      "application/yaml",
 	"/openapi/worth.json":      "application/json",
@@ -54,7 +54,7 @@ func withExplorer(t *testing.T) *servertest.Server {
 const catalogueType = `application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"`
 
 func ask(s *servertest.Server, method, path string, header ...string) servertest.Answer {
-	// Named, so that what is compressed stays so.
+	// Set explicitly, so that Go's client does not decompress the response.
 	r := servertest.Request{Method: method, Path: path, Header: http.Header{"Accept-Encoding": {"gzip"}}}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -62,7 +62,7 @@ func ask(s *servertest.Server, method, path string, header ...string) servertest
 	return s.Send(r)
 }
 
-func TestDocumentsAreServedAsTheyWereWritten(t *testing.T) {
+func TestDocumentsServed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	files, err := documents.Files.ReadDir(".")
@@ -94,7 +94,7 @@ func TestServedWithoutToken(t *testing.T) {
 			got.ExpectHeader(t, "Cache-Control", "no-cache")
 			etag := got.Header.Get("ETag")
 			if !strings.HasPrefix(etag, `"`) || len(etag) < 20 {
-				t.Errorf("ETag: %s is no strong one", etag)
+				t.Errorf("ETag %s is not a strong entity tag", etag)
 			}
 
 			head := ask(s, http.MethodHead, path)
@@ -159,8 +159,7 @@ func TestETagSpelling(t *testing.T) {
 	}
 }
 
-// TestEachFileHasATagOfItsOwn: else a cache could give one for another.
-func TestEachFileHasATagOfItsOwn(t *testing.T) {
+func TestETagsDiffer(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
 	seen := map[string]string{}
@@ -176,8 +175,8 @@ func TestEachFileHasATagOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestCatalogueLeadsToEveryDocument: RFC 9727, with the relations of RFC 8631.
-func TestCatalogueLeadsToEveryDocument(t *testing.T) {
+// TestCatalogue checks the API catalog of RFC 9727, with the relations of RFC 8631.
+func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
 	type link struct{ Href, Type, Title string }
@@ -197,7 +196,7 @@ func TestCatalogueLeadsToEveryDocument(t *testing.T) {
 	found := map[string]string{}
 	for _, api := range catalogue.Linkset {
 		if len(api.ServiceDoc) != 1 {
-			t.Errorf("%s is explained in %d places", api.Anchor, len(api.ServiceDoc))
+			t.Errorf("%s has %d links to its documentation", api.Anchor, len(api.ServiceDoc))
 		}
 		for _, l := range slices.Concat(api.ServiceDesc, api.ServiceDoc, api.Status) {
 			target := ask(s, http.MethodGet, l.Href)
@@ -218,18 +217,18 @@ func TestCatalogueLeadsToEveryDocument(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(document.Servers) != 1 || document.Servers[0].URL != api.Anchor {
-				t.Errorf("%s is the document of %s, and says that it is served at %v", l.Href, api.Anchor, document.Servers)
+				t.Errorf("%s is the document of %s, but has the servers %v", l.Href, api.Anchor, document.Servers)
 			}
 		}
 	}
 	for path, contentType := range paths {
 		if strings.HasPrefix(path, "/openapi/") && contentType != catalogueType && found[path] != contentType {
-			t.Errorf("the catalogue says of %s that it is %q", path, found[path])
+			t.Errorf("the catalog has the type %[2]q for %[1]s", path, found[path])
 		}
 	}
 }
 
-func TestExplorerCanBeLeftOut(t *testing.T) {
+func TestWithoutExplorer(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for path := range paths {
@@ -245,11 +244,11 @@ func TestExplorerCanBeLeftOut(t *testing.T) {
 		t.Errorf("/docs: %d", a.Status)
 	}
 	if a := ask(s, http.MethodGet, "/openapi"); strings.Contains(a.Body, "/docs") {
-		t.Errorf("the catalogue leads to an explorer that is not there: %s", a.Body)
+		t.Errorf("without the explorer, the catalog links to it: %s", a.Body)
 	}
 }
 
-func TestExplorerIsFoundByItsFirstPage(t *testing.T) {
+func TestExplorerRedirects(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
 	for _, path := range []string{"/docs", "/docs/"} {
@@ -264,13 +263,12 @@ func TestExplorerIsFoundByItsFirstPage(t *testing.T) {
 			t.Errorf("%s: %d to %v, %v", path, a.StatusCode, target, err)
 		}
 		if strings.HasPrefix(a.Header.Get("Location"), "/") {
-			t.Errorf("%s leads to %s, which a proxy that adds a prefix cannot follow", path, a.Header.Get("Location"))
+			t.Errorf("%s redirects to %s, which is not relative", path, a.Header.Get("Location"))
 		}
 	}
 }
 
-// TestOnlyTheExplorersPagesMayRunScripts: its own, from this server, and no more. The guide has the same policy.
-func TestOnlyTheExplorersPagesMayRunScripts(t *testing.T) {
+func TestContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
 	for path, contentType := range paths {
@@ -286,14 +284,14 @@ func TestOnlyTheExplorersPagesMayRunScripts(t *testing.T) {
 	}
 }
 
-func TestCompressedForThoseWhoTakeIt(t *testing.T) {
+func TestAcceptEncoding(t *testing.T) {
 	t.Parallel()
 	s := withExplorer(t)
 	const path = "/docs/swagger-ui.css"
 	plain := ask(s, http.MethodGet, path, "Accept-Encoding", "identity")
 	plain.ExpectHeader(t, "Content-Encoding")
 	if !strings.Contains(plain.Body, ".swagger-ui") {
-		t.Fatal("what is plain is no style sheet")
+		t.Fatal("the plain content is not a style sheet")
 	}
 	for accepted, wantsGzip := range map[string]bool{
 		"gzip": true, "deflate, gzip;q=0.5": true, "br, *": true, "GZIP": true, "x-gzip": true, "gzip; q=1, *;q=0": true,
@@ -303,20 +301,20 @@ func TestCompressedForThoseWhoTakeIt(t *testing.T) {
 		a.ExpectHeader(t, "Vary", "Accept-Encoding")
 		if !wantsGzip {
 			if a.Body != plain.Body || a.Header.Get("ETag") != plain.Header.Get("ETag") {
-				t.Errorf("%q gets something else than what is plain", accepted)
+				t.Errorf("%q: the response is not the plain content", accepted)
 			}
 			continue
 		}
 		a.ExpectHeader(t, "Content-Encoding", "gzip")
 		if a.Header.Get("ETag") == plain.Header.Get("ETag") {
-			t.Errorf("%q: both forms have the same ETag", accepted)
+			t.Errorf("%q: the compressed and the plain content have the same ETag", accepted)
 		}
 		r, err := gzip.NewReader(strings.NewReader(a.Body))
 		if err != nil {
 			t.Fatalf("%q: %v", accepted, err)
 		}
 		if content, err := io.ReadAll(r); err != nil || string(content) != plain.Body {
-			t.Errorf("%q: the compressed form is another file, %v", accepted, err)
+			t.Errorf("%q: the decompressed content differs, %v", accepted, err)
 		}
 	}
 }

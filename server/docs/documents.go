@@ -9,7 +9,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// newDocuments gives the handlers of the documents and of the catalogue.
+// newDocuments returns the handlers of the documents and of the catalog, by path.
 func newDocuments(dialects []*dialect.Dialect, explored bool) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	for _, d := range dialects {
@@ -30,10 +30,10 @@ func newDocuments(dialects []*dialect.Dialect, explored bool) (map[string]http.H
 	return handlers, nil
 }
 
-// documentsPath is below which the documents are, and itself the list of them.
+// documentsPath is the path of the catalog. The documents are below it.
 const documentsPath = "/openapi/"
 
-// format is one of the two ways in which each document is written.
+// format is a format of the documents.
 type format struct{ suffix, contentType string }
 
 var formats = []format{

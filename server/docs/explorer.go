@@ -13,11 +13,11 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// explorerPath is below which the explorer is, a page for each dialect.
+// explorerPath is the path below which the explorer has a page for each dialect.
 const explorerPath = "/docs/"
 
-// explorerPolicy lets the explorer's own files work, and ask this server; nothing is fetched from or sent to another.
-// Swagger UI draws some icons as data.
+// explorerPolicy allows the explorer to use its own files and to call this server, and no other. Swagger UI has icons in data
+// URLs.
 const explorerPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -26,13 +26,13 @@ var pageSource string
 
 var page = template.Must(template.New("page").Parse(pageSource))
 
-// swaggerui is Swagger UI as its makers publish it, with its licences; `make swagger-ui` puts it there.
+// assets has the explorer's files. The folder swaggerui is the published Swagger UI with its licenses; `make swagger-ui` updates
+// it.
 //
 //go:embed swaggerui explorer/explorer.js explorer/explorer.css
 var assets embed.FS
 
-// newExplorer gives the handlers of the explorer: a page for each dialect, that shows its operations and calls them on this
-// very server, and the files that make it do so.
+// newExplorer returns the handlers of the explorer, by path: a page for each dialect, and the files of the pages.
 func newExplorer(dialects []*dialect.Dialect) (map[string]http.Handler, error) {
 	handlers := map[string]http.Handler{}
 	err := fs.WalkDir(assets, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -60,14 +60,14 @@ func newExplorer(dialects []*dialect.Dialect) (map[string]http.Handler, error) {
 			return nil, fmt.Errorf("write the explorer's page of %s: %w", p.Name, err)
 		}
 	}
-	// Relative, as a proxy may serve all this below a path of its own.
+	// Relative, since a proxy may add a prefix to the path.
 	handlers[explorerPath] = redirect(pages[0].Name)
 	handlers["/"] = redirect(strings.Trim(explorerPath, "/"))
 	handlers[strings.TrimSuffix(explorerPath, "/")] = redirect(strings.TrimPrefix(explorerPath, "/") + pages[0].Name)
 	return handlers, nil
 }
 
-// dialectPage names one page: as its path and its document do, and as people do.
+// dialectPage is the page of a dialect. Name is in its path, and Label in its title.
 type dialectPage struct{ Name, Label string }
 
 func pagesOf(dialects []*dialect.Dialect) []dialectPage {
@@ -98,7 +98,7 @@ func newHTML(content []byte) http.Handler {
 	})
 }
 
-// contentTypeOf knows the sorts of files that there are. What package mime says depends on the machine.
+// contentTypeOf returns the media type of a file. Package mime is not used, since its results depend on the machine.
 func contentTypeOf(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -109,7 +109,7 @@ func contentTypeOf(name string) string {
 	return "text/plain; charset=utf-8"
 }
 
-// redirect leads to a target that is relative to the path asked for.
+// redirect redirects to a target that is relative to the request's path.
 func redirect(target string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")

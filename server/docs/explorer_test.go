@@ -12,12 +12,12 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// operation is what a document tells of one, as far as the explorer shows it without being asked.
+// operation is an operation of a document.
 type operation struct {
 	method, path, id, tag string
 }
 
-// element is the selector of the operation's box, and also what leads to it in a page's address.
+// element is the selector of the operation's box, and its fragment in the page's URL.
 func (o operation) element() string { return "#operations-" + o.tag + "-" + o.id }
 
 func operationsOf(t *testing.T, dialect string) []operation {
@@ -53,7 +53,7 @@ func TestExplorerInABrowser(t *testing.T) {
 	url := strings.Replace(s.URL, "127.0.0.1", host, 1)
 
 	for _, dialect := range []string{"worth", "testinium", "directory"} {
-		t.Run("shows every operation of "+dialect, func(t *testing.T) {
+		t.Run("operations of "+dialect, func(t *testing.T) {
 			page := openTab(t, browser, url)
 			operations := operationsOf(t, dialect)
 			page.do(
@@ -75,7 +75,7 @@ func TestExplorerInABrowser(t *testing.T) {
 		})
 	}
 
-	t.Run("leads to an operation", func(t *testing.T) {
+	t.Run("link to an operation", func(t *testing.T) {
 		page := openTab(t, browser, url)
 		page.do(
 			chromedp.Navigate(url+"/docs/worth#/Customers/updateCustomerUser"),
@@ -83,7 +83,7 @@ func TestExplorerInABrowser(t *testing.T) {
 		)
 	})
 
-	t.Run("tries a PATCH out, and a GET of the other dialect", func(t *testing.T) {
+	t.Run("try PATCH, and GET of another dialect", func(t *testing.T) {
 		page := openTab(t, browser, url)
 		patch := "#operations-Customers-updateCustomerUser"
 		page.do(chromedp.Navigate(url + "/docs/worth#/Customers/updateCustomerUser"))
@@ -101,7 +101,7 @@ func TestExplorerInABrowser(t *testing.T) {
 			t.Errorf("the directory has %q, %v", ada.FirstName, ada.Mobile)
 		}
 
-		// The token was given once.
+		// The page of the other dialect has the same token.
 		get := "#operations-Users-getUser"
 		page.press("nav a[href=testinium]")
 		page.press(get + " .opblock-summary-control")
@@ -114,7 +114,7 @@ func TestExplorerInABrowser(t *testing.T) {
 	})
 }
 
-// expectAnswer waits for the answer to what was tried out in an operation's box.
+// expectAnswer waits for the response in an operation's box.
 func (tab *tab) expectAnswer(operation string, status int, texts ...string) {
 	tab.t.Helper()
 	if got := tab.text(operation + " .live-responses-table tbody .response-col_status"); !strings.HasPrefix(got, fmt.Sprint(status)) {
@@ -123,7 +123,7 @@ func (tab *tab) expectAnswer(operation string, status int, texts ...string) {
 	got := tab.text(operation + " .live-responses-table tbody .response-col_description")
 	for _, text := range texts {
 		if !strings.Contains(got, text) {
-			tab.t.Errorf("the answer is shown as %q, without %q", got, text)
+			tab.t.Errorf("the response is shown as %q, without %q", got, text)
 		}
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// file is content that stays the same as long as the server runs. Whoever has a copy asks by its entity tag whether it is
-// still good.
+// file serves constant content. Clients can cache it, and revalidate it by its entity tag.
 type file struct {
 	contentType string
 	content     []byte
@@ -21,7 +20,7 @@ func newFile(contentType string, content []byte) file {
 	return file{contentType: contentType, content: content, etag: `"` + hex.EncodeToString(sum[:16]) + `"`}
 }
 
-// ServeHTTP answers GET and HEAD, under If-None-Match and the other preconditions.
+// ServeHTTP serves GET and HEAD, and evaluates preconditions.
 func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
@@ -30,10 +29,10 @@ func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(etagWriter{w}, r, "", time.Time{}, bytes.NewReader(f.content))
 }
 
-// etagWriter writes the header ETag as RFC 9110 spells it. http.ServeContent reads it as Etag, Go's canonical form.
+// etagWriter spells the header ETag as RFC 9110 does. http.ServeContent needs Go's canonical form, Etag.
 type etagWriter struct{ http.ResponseWriter }
 
-// WriteHeader renames the header just before it is written.
+// WriteHeader renames the header before it is sent.
 func (w etagWriter) WriteHeader(status int) {
 	h := w.Header()
 	if tag, ok := h["Etag"]; ok {

@@ -22,11 +22,11 @@ import (
 const (
 	// guidePath is the path of the guide's index. The pages are below it.
 	guidePath = "/docs/guide"
-	// allPages is the name of the page that contains all others, so that the browser's find-in-page searches the guide.
+	// allPages is the name of the page that contains all others, so that the browser's find-in-page searches the whole guide.
 	allPages = "all"
-	// guideIndex is the index's file in the repository.
+	// guideIndex is the file of the index in the repository.
 	guideIndex = "server/docs/guide/README.md"
-	// repositoryURL shows the repository's files that are not pages of the guide.
+	// repositoryURL is the URL of files in the repository that are not pages of the guide.
 	repositoryURL = "https://github.com/dragoman-id/dragoman/blob/main/"
 )
 
@@ -35,8 +35,8 @@ var guideFiles embed.FS
 
 var guideTemplate = template.Must(template.ParseFS(guideFiles, "guide/page.html"))
 
-// newGuide returns the handlers of the user's guide. Its pages are the Markdown files to which the index links, in the
-// index's order. Reference has those that are not in the folder guide, but in the repository's folder server.
+// newGuide returns the handlers of the user's guide, by path. Its pages are the Markdown files to which the index links, in the
+// order of the links. Reference has those that are in the repository's folder server.
 func newGuide(reference fs.FS, apis []dialectPage) (map[string]http.Handler, error) {
 	g, err := readGuide(reference)
 	if err != nil {
@@ -90,7 +90,7 @@ type guidePage struct {
 
 func readGuide(reference fs.FS) (*guide, error) {
 	g := &guide{markdown: goldmark.New(
-		// An attribute, since the pages' policy forbids styles in the HTML.
+		// The alignment is an attribute, since the content security policy forbids inline styles.
 		goldmark.WithExtensions(extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))),
 		goldmark.WithParserOptions(parser.WithAutoHeadingID()),
 	)}
@@ -111,7 +111,7 @@ func readGuide(reference fs.FS) (*guide, error) {
 		} else if name, ok := strings.CutPrefix(file, "server/"); ok {
 			source, err = fs.ReadFile(reference, name)
 		} else {
-			return ast.WalkContinue, nil // the repository's own
+			return ast.WalkContinue, nil // not a page of the guide
 		}
 		g.pages = append(g.pages, newGuidePage(file, strings.ToLower(strings.TrimSuffix(path.Base(file), ".md")), source))
 		return ast.WalkContinue, err
@@ -131,7 +131,7 @@ func (g *guide) parse(p guidePage) ast.Node {
 	return g.markdown.Parser().Parse(text.NewReader(p.source))
 }
 
-// guideView is what the template shows: one page, or all.
+// guideView is the template's data: one page, or all.
 type guideView struct {
 	Title, Name string
 	HTML        template.HTML
@@ -143,7 +143,7 @@ type guideView struct {
 // guideHeading is an entry of a view's table of contents.
 type guideHeading struct{ ID, Text string }
 
-// Root is the explorer's folder, relative to the view: a proxy may serve all this below a path of its own.
+// Root is the path of the explorer relative to the view, since a proxy may add a prefix to the path.
 func (v *guideView) Root() string {
 	if v.Name == "" {
 		return ""
@@ -151,7 +151,7 @@ func (v *guideView) Root() string {
 	return "../"
 }
 
-// add renders a page into the view. Where the view has all pages, the page's name precedes its headings' ids.
+// add renders a page into the view. In the view of all pages, the page's name is the prefix of its headings' ids.
 func (v *guideView) add(g *guide, p guidePage) error {
 	prefix := ""
 	if v.Name == allPages {
@@ -202,11 +202,11 @@ func (v *guideView) add(g *guide, p guidePage) error {
 	if v.Name == allPages {
 		rendered = `<section id="` + p.Name + `">` + rendered + "</section>\n"
 	}
-	v.HTML += template.HTML(rendered) // #nosec G203 -- the program's own files
+	v.HTML += template.HTML(rendered) // #nosec G203 -- from embedded files
 	return nil
 }
 
-// resolve returns the URL, relative to the view, of a link that is relative to a page's file.
+// resolve converts a link that is relative to a page's file into a URL that is relative to the view.
 func (v *guideView) resolve(g *guide, p guidePage, link string) (string, error) {
 	target, err := url.Parse(link)
 	if err != nil || target.IsAbs() {

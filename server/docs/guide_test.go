@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// guidePaths are the paths of the guide's pages, by the files that they are made from.
+// guidePaths returns the paths of the guide's pages.
 func guidePaths(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("guide/*.md")
@@ -31,7 +31,7 @@ func guidePaths(t *testing.T) []string {
 	return paths
 }
 
-// htmlPage is what a test looks at of a page.
+// htmlPage has the parts of a page that a test checks.
 type htmlPage struct {
 	ids      map[string]int
 	links    []string
@@ -60,7 +60,7 @@ func parsePage(t *testing.T, s *servertest.Server, path string) htmlPage {
 			case "href":
 				p.links = append(p.links, attribute.Val)
 			case "style":
-				p.elements["style"]++ // the policy forbids it
+				p.elements["style"]++ // forbidden by the content security policy
 			}
 		}
 	}
@@ -96,7 +96,7 @@ func TestGuideLinks(t *testing.T) {
 			}
 			target, err := base.Parse(link)
 			if err != nil || strings.HasPrefix(link, "/") {
-				t.Errorf("%s: %s is not relative, as a proxy that adds a prefix needs it: %v", path, link, err)
+				t.Errorf("%s: %s is not relative, so it breaks if a proxy adds a prefix: %v", path, link, err)
 				continue
 			}
 			if target.Scheme != "" {
@@ -130,7 +130,7 @@ func TestGuideInABrowser(t *testing.T) {
 			page.do(chromedp.Navigate(s.URL + path))
 			wide, err := chromedp.Run(page.ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
 			if err != nil || wide > width {
-				t.Errorf("%s needs %d pixels, and the window has %d: %v", path, wide, width, err)
+				t.Errorf("%s is %d pixels wide in a window of %d: %v", path, wide, width, err)
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// TestDocumentsArePortable checks what tools other than ours refuse or misread in a document.
+// TestDocumentsArePortable checks that the documents contain nothing that other tools reject or misread.
 func TestDocumentsArePortable(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../gen/documents/*.json")
@@ -33,23 +33,23 @@ func TestDocumentsArePortable(t *testing.T) {
 			}
 		})
 		if nodes < 100 {
-			t.Errorf("%s: only %d objects were looked at", file, nodes)
+			t.Errorf("%s: only %d objects were checked", file, nodes)
 		}
 	}
 }
 
-// unportable gives what is wrong with a schema. Objects that are none have none of these keywords with such values.
+// unportable returns the faults of a schema. Objects that are not schemas have no faults, since they lack these keywords.
 func unportable(schema map[string]any) (faults []string) {
 	_, typed := schema["type"].(string)
 	pattern, patterned := schema["pattern"].(string)
 	if schema["nullable"] == true && !typed {
-		faults = append(faults, "is nullable without a type, which validators made of AJV refuse")
+		faults = append(faults, "is nullable without a type, which AJV rejects")
 	}
 	if strings.ContainsFunc(pattern, func(r rune) bool { return r > unicode.MaxASCII || r < ' ' }) {
-		faults = append(faults, "has a pattern that generators cannot write into code as it stands")
+		faults = append(faults, "has a pattern that code generators do not escape")
 	}
 	if patterned && schema["format"] != nil {
-		faults = append(faults, "has a format beside a pattern of ours: whichever is narrower refuses what the server takes")
+		faults = append(faults, "has a pattern and a format, which may reject different values")
 	}
 	return faults
 }

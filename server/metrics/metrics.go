@@ -6,7 +6,6 @@
 package metrics
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -55,7 +54,7 @@ func New(version, commit, goVersion string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: newSeries(func(l requestLabels) prometheus.Observer {
-			return requests.WithLabelValues(l.dialect, l.operation, statusName(l.status))
+			return requests.WithLabelValues(l.dialect, l.operation, strconv.Itoa(l.status))
 		}),
 		statements: newSeries(func(l statementLabels) prometheus.Observer {
 			return statements.WithLabelValues(string(l.kind), l.outcome)
@@ -148,21 +147,6 @@ func (m *Metrics) End(r Request) {
 	}
 }
 
-// statusNames are the statuses as text.
-var statusNames = func() (names [600]string) {
-	for status := range names {
-		names[status] = strconv.Itoa(status)
-	}
-	return names
-}()
-
-func statusName(status int) string {
-	if status < 0 || status >= len(statusNames) {
-		return "other"
-	}
-	return statusNames[status]
-}
-
 // observe adds a duration, with its trace as the exemplar.
 func observe(o prometheus.Observer, took time.Duration, traceID string) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && traceID != "" {
@@ -187,7 +171,7 @@ func (m *Metrics) Statement(s store.Statement) {
 }
 
 // Retry counts an update that the store retries or gives up, by reason.
-func (m *Metrics) Retry(_ context.Context, why store.Retry) {
+func (m *Metrics) Retry(why store.Retry) {
 	if m != nil {
 		m.retries.WithLabelValues(string(why)).Inc()
 	}
