@@ -298,7 +298,7 @@ func (s *Server) drain(failed <-chan error) error {
 
 // shutdown closes the listener and waits for requests in flight.
 func (s *Server) shutdown(ctx context.Context, h *http.Server) error {
-	s.c.Log.Info("stopping: waiting for requests in flight", "for", s.c.Timeouts.Shutdown.String())
+	s.c.Log.Info("stopping: waiting for requests in flight", "within", s.c.Timeouts.Shutdown.String())
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeouts.Shutdown)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {

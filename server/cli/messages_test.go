@@ -155,7 +155,7 @@ func TestBadSettings(t *testing.T) {
 		{"serve --listen TAKEN --database sqlite:1.db", "KEYS", 1, "another program already listens on TAKEN|--listen (DRAGOMAN_LISTEN)"},
 		{"serve --listen 127.0.0.1:0 --admin-listen TAKEN --database sqlite:2.db", "KEYS", 1, "another program already listens on TAKEN|--admin-listen (DRAGOMAN_ADMIN_LISTEN)"},
 		{"serve --mock --listen 256.0.0.1:1", "", 1, "cannot be found|--listen (DRAGOMAN_LISTEN)"},
-		{"serve --mock --listen 192.0.2.1:8080", "", 1, "no address of this machine|--listen (DRAGOMAN_LISTEN)"},
+		{"serve --mock --listen 192.0.2.1:8080", "", 1, "not an address of this machine|--listen (DRAGOMAN_LISTEN)"},
 		{"serve --listen 8080", "KEYS", 80, `"8080" is not an address to listen on|--listen (DRAGOMAN_LISTEN)|HOST:PORT`},
 		{"serve --listen 127.0.0.1:99999", "KEYS", 80, "--listen (DRAGOMAN_LISTEN)"},
 		{"serve --admin-listen 9090", "KEYS", 80, `"9090" is not an address to listen on|--admin-listen (DRAGOMAN_ADMIN_LISTEN)`},
