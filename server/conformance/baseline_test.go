@@ -317,8 +317,8 @@ func TestLawsSayWhatTheyCouldNotTry(t *testing.T) {
 	s := servertest.Start(t)
 	for dialect, says := range map[string]map[string]string{
 		worth: {
-			"identity-keeps-its-letters":           "skipped email: the user's e-mail is verified",
-			"email-must-be-one":                    "skipped the user's e-mail is verified",
+			"identity-keeps-its-case":              "skipped email: the user's e-mail is verified",
+			"email-must-be-valid":                  "skipped the user's e-mail is verified",
 			"update-sets-each-member":              "holds not tried: email: the user's e-mail is verified",
 			"texts-up-to-the-limit-are-kept-whole": "holds not tried: email: the user's e-mail is verified",
 		},

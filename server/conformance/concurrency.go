@@ -10,20 +10,20 @@ import (
 // concurrency are the laws about several writers at once.
 var concurrency = []Law{
 	{Name: "parallel-patches-all-stay", Grade: HTTP, check: parallelPatches, of: partial,
-		Says:   "PATCHes of different members that run at once all stay.",
-		Why:    "A server that reads, changes and writes without care loses one person's change when two save at once.",
+		Says:   "Concurrent PATCHes of different members all take effect.",
+		Why:    "A server that reads, changes and writes without a lock loses one of two changes that are saved at the same time.",
 		Source: "RFC 5789, section 2: the changes are applied to the resource, all or none"},
 	{Name: "parallel-puts-stay-whole", Grade: HTTP, check: parallelPuts, of: whole,
-		Says:   "Of PUTs that run at once one is there afterwards, whole.",
-		Why:    "A mixture of two is a user whom nobody described.",
+		Says:   "After concurrent PUTs the user is as exactly one of them says.",
+		Why:    "A mixture of two is a user that no client sent.",
 		Source: "RFC 9110, section 9.3.4"},
 	{Name: "one-of-parallel-conditional-writes-wins", Grade: HTTP, Feature: ETags, check: oneWins,
-		Says:   "Of updates that run at once with the same If-Match exactly one is done, and the others are 412.",
-		Why:    "If two are done, one of them wrote over what it had not seen: the condition was checked, and not held.",
+		Says:   "Of concurrent updates with the same If-Match exactly one succeeds, and the others are 412.",
+		Why:    "If two succeed, one overwrote a change that it had not seen: check and write were not atomic.",
 		Source: "RFC 9110, section 13.1.1"},
 	{Name: "read-modify-write-loses-nothing", Grade: HTTP, Feature: ETags, check: readModifyWrite,
-		Says:   "Writers that read, append a letter, and write with If-Match, again after a 412, lose no letter.",
-		Why:    "It is what the header is for, as clients use it.",
+		Says:   "Concurrent writers that read, append a letter, write with If-Match, and retry after a 412 lose no letter.",
+		Why:    "This is how clients use the header.",
 		Source: "RFC 9110, section 13.1.1"},
 }
 

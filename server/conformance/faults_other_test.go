@@ -17,7 +17,7 @@ var otherFaults = []fault{
 	{
 		name: "another customer's caller let in", dialect: worth,
 		breaks: []string{"other-caller-is-403"},
-		also:   []string{"refusal-does-not-tell-whether-the-customer-exists"},
+		also:   []string{"refusals-hide-whether-the-customer-exists"},
 		begin: func(tokens tokens) func(*call) answer {
 			return func(c *call) answer {
 				if c.Header.Get("Authorization") == "Bearer "+tokens.other && c.Method == http.MethodGet {
@@ -29,7 +29,7 @@ var otherFaults = []fault{
 	},
 	{
 		name: "404 for a customer that does not exist", dialect: testinium,
-		breaks: []string{"refusal-does-not-tell-whether-the-customer-exists", "foreign-customer-is-403"},
+		breaks: []string{"refusals-hide-whether-the-customer-exists", "foreign-customer-is-403"},
 		also:   []string{"refusals-come-in-order", "errors-are-the-documented"},
 		begin: answering(func(c *call, a answer) answer {
 			if a.status == http.StatusForbidden && !strings.Contains(c.URL.Path, "/3393/") {
@@ -171,7 +171,7 @@ var otherFaults = []fault{
 	{
 		name: "authorities that are only ever added", dialect: testinium,
 		breaks: []string{"authorities-are-replaced"},
-		also:   []string{"authorities-may-be-none", "authorities-go-by-name", "changed-lists-what-changed", "large-bodies-are-413"},
+		also:   []string{"authorities-may-be-empty", "authorities-are-resolved-by-name", "changed-lists-what-changed", "large-bodies-are-413"},
 		begin: editing(func(c *call) {
 			m := c.members()
 			var sent, held []any
@@ -186,7 +186,7 @@ var otherFaults = []fault{
 	},
 	{
 		name: "authorities by their ids", dialect: testinium,
-		breaks: []string{"authorities-go-by-name"},
+		breaks: []string{"authorities-are-resolved-by-name"},
 		begin: editing(func(c *call) {
 			if c.update() {
 				c.body = regexp.MustCompile(`"entityId":2,"name":"ROLE_USER"`).ReplaceAll(c.body, []byte(`"name":"ROLE_RUN_TEST"`))
@@ -204,7 +204,7 @@ var otherFaults = []fault{
 	},
 	{
 		name: "a password that is shown", dialect: testinium,
-		breaks: []string{"no-password-comes-back"},
+		breaks: []string{"passwords-are-never-shown"},
 		also:   []string{"put-of-get-changes-nothing", "put-of-list-entry-changes-nothing"},
 		begin: answering(func(c *call, a answer) answer {
 			a.body = bytes.ReplaceAll(a.body, []byte(`"password":null`), []byte(`"password":"$argon2id$"`))
@@ -237,7 +237,7 @@ var otherFaults = []fault{
 	},
 	{
 		name: "an id read as far as it goes", dialect: testinium,
-		breaks: []string{"ids-that-are-none-are-refused"},
+		breaks: []string{"malformed-ids-are-refused"},
 		begin: editing(func(c *call) {
 			c.URL.Path = regexp.MustCompile(`(/users/\d+)[x.].*`).ReplaceAllString(c.URL.Path, "$1")
 			c.URL.RawPath = ""

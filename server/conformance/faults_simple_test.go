@@ -122,7 +122,7 @@ var simpleFaults = []fault{
 		begin: refusing(func(c *call) bool { return c.has(`_name":""`) }),
 	},
 	{
-		name: "an empty mobile number that stays", dialect: worth, breaks: []string{"empty-mobile-is-none"},
+		name: "an empty mobile number that stays", dialect: worth, breaks: []string{"empty-mobile-is-null"},
 		also:  []string{"changed-lists-what-changed"},
 		begin: replacing(`"mobile":null`, `"mobile":""`),
 	},
@@ -139,7 +139,7 @@ var simpleFaults = []fault{
 		begin: refusing(func(c *call) bool { return regexp.MustCompile(`"entityId":\d+\.0+,?`).Match(c.body) }),
 	},
 	{
-		name: "an e-mail that is none", dialect: worth, breaks: []string{"email-must-be-one"},
+		name: "an e-mail that is none", dialect: worth, breaks: []string{"email-must-be-valid"},
 		begin: taking(func(c *call) bool { return c.has(`"email":"dragoman@"`) }),
 	},
 	{
@@ -174,7 +174,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "U+0000 left out", dialect: testinium, breaks: []string{"nul-in-text-is-refused"},
-		also:  []string{"errors-tell-nothing-of-the-inside"},
+		also:  []string{"errors-hide-internals"},
 		begin: editing(func(c *call) { c.body = bytes.ReplaceAll(c.body, []byte(`a\u0000b`), []byte(`ab`)) }),
 	},
 	{
@@ -323,7 +323,7 @@ var simpleFaults = []fault{
 		}),
 	},
 	{
-		name: "an id without its sign", dialect: testinium, breaks: []string{"ids-beyond-the-limits-are-nobodys"},
+		name: "an id without its sign", dialect: testinium, breaks: []string{"ids-beyond-the-limits-are-404"},
 		begin: editing(func(c *call) { c.URL.Path = strings.ReplaceAll(c.URL.Path, "/users/-", "/users/") }),
 	},
 	{
@@ -375,7 +375,7 @@ var simpleFaults = []fault{
 		}),
 	},
 	{
-		name: "a database's words", dialect: worth, breaks: []string{"errors-tell-nothing-of-the-inside"},
+		name: "a database's words", dialect: worth, breaks: []string{"errors-hide-internals"},
 		begin: replacing(`"status":"fail","message":"`, `"status":"fail","message":"SQLSTATE 22001: `),
 	},
 	{
