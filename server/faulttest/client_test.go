@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// The sandbox, as both dialects and our own name it.
+// Paths of the sandbox in each dialect.
 const (
 	worthUsers     = "/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users"
 	worthAda       = worthUsers + "/94520740-d63c-4e02-85ca-c4e138801e73"
@@ -24,13 +24,13 @@ const (
 	adaHistory     = "/directory/v1/customers/3393/users/6860/history"
 )
 
-// putAda is a body for Testinium's update of Ada, with this surname.
+// putAda returns a body that updates Ada in Testinium, with this surname.
 func putAda(surname string) string {
 	return `{"name":"Ada","surname":"` + surname + `","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,
 		"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`
 }
 
-// client asks one server.
+// client sends requests to a server.
 type client struct {
 	url   string
 	token string
@@ -38,7 +38,7 @@ type client struct {
 }
 
 func newClient(url string) client {
-	return client{url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}}
+	return client{url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: waitLimit}}
 }
 
 func (c client) close() {
@@ -50,7 +50,7 @@ func (c client) close() {
 type request struct {
 	method, path, body string
 	ifMatch            string
-	id                 string // its X-Request-Id; empty: the server's
+	id                 string // X-Request-Id; if empty the server chooses it
 }
 
 type answer struct {
@@ -58,14 +58,14 @@ type answer struct {
 	header http.Header
 	body   string
 	took   time.Duration
-	closes bool // it was the last one of its connection
+	closes bool // the connection is closed after it
 }
 
 func (a answer) String() string {
 	return fmt.Sprintf("%d after %s: %s", a.status, a.took.Round(time.Millisecond), a.body)
 }
 
-// send gives the answer, or why there is none.
+// send sends a request and returns its response.
 func (c client) send(ctx context.Context, r request) (answer, error) {
 	start := time.Now()
 	q, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, strings.NewReader(r.body))
@@ -90,7 +90,7 @@ func (c client) send(ctx context.Context, r request) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(body), time.Since(start), response.Close}, err
 }
 
-// ask is send where there must be an answer.
+// ask is like send, and fails the test if there is no response.
 func (c client) ask(t testing.TB, r request) answer {
 	t.Helper()
 	a, err := c.send(t.Context(), r)
@@ -100,7 +100,7 @@ func (c client) ask(t testing.TB, r request) answer {
 	return a
 }
 
-// expect asks and wants this status.
+// expect is like ask, and fails the test if the response has another status.
 func (c client) expect(t testing.TB, status int, r request) answer {
 	t.Helper()
 	a := c.ask(t, r)
@@ -110,7 +110,7 @@ func (c client) expect(t testing.TB, status int, r request) answer {
 	return a
 }
 
-// succeeds is a condition for within: the request is served.
+// succeeds returns a condition for within: the status is 200.
 func (c client) succeeds(t testing.TB, r request) func() error {
 	return func() error {
 		a, err := c.send(t.Context(), r)
@@ -124,7 +124,7 @@ func (c client) succeeds(t testing.TB, r request) func() error {
 	}
 }
 
-// Requests that need the database, reading and writing.
+// Requests that need the database.
 var (
 	reads = []request{
 		{method: http.MethodGet, path: worthAda},
@@ -142,8 +142,8 @@ var (
 	}
 )
 
-// expectUnavailable wants a 503 with Retry-After, in the words of its dialect, of every one of the requests, sent at once, within
-// limit.
+// expectUnavailable sends the requests concurrently, and expects of each a 503 with Retry-After in the format of its dialect,
+// within limit.
 func (c client) expectUnavailable(t testing.TB, limit time.Duration, requests ...request) {
 	t.Helper()
 	type outcome struct {
@@ -164,7 +164,7 @@ func (c client) expectUnavailable(t testing.TB, limit time.Duration, requests ..
 			t.Errorf("%s %s: %v", o.method, o.path, o.err)
 			continue
 		}
-		if o.status != http.StatusServiceUnavailable || o.header.Get("Retry-After") != "1" || !inTheDialectsWords(o.path, o.answer.body) {
+		if o.status != http.StatusServiceUnavailable || o.header.Get("Retry-After") != "1" || !isDialectError(o.path, o.answer.body) {
 			t.Errorf("%s %s is answered %s, Retry-After %q", o.method, o.path, o.answer, o.header.Get("Retry-After"))
 		}
 		if o.took > limit {
@@ -173,8 +173,8 @@ func (c client) expectUnavailable(t testing.TB, limit time.Duration, requests ..
 	}
 }
 
-// inTheDialectsWords reports whether body is an error of the dialect that serves path, for a 503.
-func inTheDialectsWords(path, body string) bool {
+// isDialectError reports whether body is a 503 in the format of the dialect that serves path.
+func isDialectError(path, body string) bool {
 	var members map[string]any
 	if json.Unmarshal([]byte(body), &members) != nil {
 		return false
@@ -189,14 +189,14 @@ func inTheDialectsWords(path, body string) bool {
 	return members["status"] == 503.0
 }
 
-// expectHealth wants what the server says of itself: that it lives, and whether it is ready.
+// expectHealth expects that /livez answers 200, and /readyz the status ready.
 func (c client) expectHealth(t testing.TB, ready int) {
 	t.Helper()
 	c.expect(t, http.StatusOK, request{method: http.MethodGet, path: "/livez"})
 	c.expect(t, ready, request{method: http.MethodGet, path: "/readyz"})
 }
 
-// expectNoFault wants no 500 in the log, of any request.
+// expectNoFault expects no 500 and no panic in the log.
 func (p *program) expectNoFault(t testing.TB) {
 	t.Helper()
 	for _, l := range p.log.find(func(l logLine) bool { return l["status"] == 500.0 || l["msg"] == "panic" }) {
@@ -204,15 +204,15 @@ func (p *program) expectNoFault(t testing.TB) {
 	}
 }
 
-// state is what is known of a user by both dialects and the history.
+// state is a user in both dialects and in the history.
 type state struct {
 	etag    string
-	first   string // as Worth shows it
-	surname string // as Testinium shows it
-	history int    // how many changes there are
+	first   string // in Worth
+	surname string // in Testinium
+	history int    // number of changes
 }
 
-// look gives Ada's state.
+// look returns Ada's state.
 func (c client) look(t testing.TB) state {
 	t.Helper()
 	var worth struct {

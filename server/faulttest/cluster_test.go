@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// cluster is a Postgres of a test's own, which it may stop, freeze and kill. It keeps what it has committed, as fsync is on.
+// cluster is a test's own Postgres cluster, which it can stop, freeze and kill. Commits are durable, since fsync is on.
 type cluster struct {
 	dir      string
 	port     int
@@ -34,7 +34,7 @@ type cluster struct {
 	ended   chan struct{}
 }
 
-// postgresPrograms is the folder of Postgres's programs, the newest ones.
+// postgresPrograms returns the folder of the newest Postgres's programs, or "".
 var postgresPrograms = sync.OnceValue(func() string {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
@@ -49,7 +49,7 @@ var postgresPrograms = sync.OnceValue(func() string {
 	return filepath.Dir(found[len(found)-1])
 })
 
-// owner is who runs Postgres, as it refuses to be root; nil is whoever runs the tests.
+// owner returns the user who runs Postgres if the tests run as root, which Postgres refuses, else nil.
 var owner = sync.OnceValues(func() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -69,11 +69,11 @@ var owner = sync.OnceValues(func() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("there is neither a user postgres nor nobody to run Postgres as")
+	return nil, errors.New("there is neither a user postgres nor a user nobody to run Postgres")
 })
 
-// give hands a folder over to the owner.
-func give(dir string) error {
+// chown makes the owner own a folder.
+func chown(dir string) error {
 	o, err := owner()
 	if err != nil || o == nil {
 		return err
@@ -81,7 +81,7 @@ func give(dir string) error {
 	return os.Chown(dir, int(o.Uid), int(o.Gid))
 }
 
-// tool makes a command of one of Postgres's programs.
+// tool returns a command that runs one of Postgres's programs.
 func tool(dir, name string, arguments ...string) (*exec.Cmd, error) {
 	o, err := owner()
 	if err != nil {
@@ -105,25 +105,25 @@ func runTool(dir, name string, arguments ...string) error {
 	return nil
 }
 
-// template is an initialized cluster, which the others are copies of.
+// template returns the folder of an initialized cluster, which is copied for each test.
 var template = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(workspace, "template")
-	if err := errors.Join(os.Mkdir(dir, 0o700), give(dir)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o700), chown(dir)); err != nil {
 		return "", err
 	}
 	err := runTool(dir, "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	return dir, err
 })
 
-// needPostgres skips the test where there is none.
+// needPostgres skips the test without Postgres, or fails it if CI=true.
 func needPostgres(t testing.TB) {
 	t.Helper()
 	if postgresPrograms() == "" {
-		missing(t, "Postgres is not installed here")
+		missing(t, "Postgres is not installed")
 	}
 }
 
-// newCluster makes a cluster that does not run yet.
+// newCluster returns a cluster that is not started.
 func newCluster(t testing.TB, settings ...string) *cluster {
 	t.Helper()
 	needPostgres(t)
@@ -132,7 +132,7 @@ func newCluster(t testing.TB, settings ...string) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{dir: folder(t), settings: settings}
-	if err := give(c.dir); err != nil {
+	if err := chown(c.dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := copyAs(c.dir, filepath.Join(from, "data")); err != nil {
@@ -142,7 +142,7 @@ func newCluster(t testing.TB, settings ...string) *cluster {
 	return c
 }
 
-// prepare takes a port and opens a log.
+// prepare chooses a port and opens the log.
 func (c *cluster) prepare(t testing.TB) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,21 +160,21 @@ func (c *cluster) prepare(t testing.TB) {
 		c.kill()
 		if t.Failed() {
 			text, _ := os.ReadFile(c.log.Name())
-			t.Logf("Postgres on port %d said:\n%s", c.port, text[max(0, len(text)-3_000):])
+			t.Logf("the log of Postgres on port %d:\n%s", c.port, text[max(0, len(text)-3_000):])
 		}
 		c.log.Close()
 	})
 }
 
 func copyAs(dir, from string) error {
-	command := exec.Command("cp", "-a", from, filepath.Join(dir, "data")) // keeps the owner
+	command := exec.Command("cp", "-a", from, filepath.Join(dir, "data")) // preserves the owner
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }
 
-// running makes a cluster and starts it.
+// running returns a cluster that is started.
 func running(t testing.TB, settings ...string) *cluster {
 	t.Helper()
 	c := newCluster(t, settings...)
@@ -182,7 +182,7 @@ func running(t testing.TB, settings ...string) *cluster {
 	return c
 }
 
-// launch starts Postgres and does not wait for it.
+// launch starts Postgres and does not wait until it is ready.
 func (c *cluster) launch() error {
 	arguments := []string{"-D", "data", "-p", strconv.Itoa(c.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB", "-c", "autovacuum=off", "-c", "log_min_error_statement=panic"}
@@ -199,7 +199,7 @@ func (c *cluster) launch() error {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = command.Wait() // how it ends is what the test asked for
+		_ = command.Wait() // the test decides how it ends
 		close(ended)
 	}()
 	c.mu.Lock()
@@ -208,7 +208,7 @@ func (c *cluster) launch() error {
 	return nil
 }
 
-// start starts Postgres and waits until it serves.
+// start starts Postgres and waits until it accepts connections.
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
 	if err := c.restart(); err != nil {
@@ -216,12 +216,12 @@ func (c *cluster) start(t testing.TB) {
 	}
 }
 
-// restart is start for those who have no test at hand.
+// restart is like start, and returns the error.
 func (c *cluster) restart() error {
 	if err := c.launch(); err != nil {
 		return err
 	}
-	return poll(patience, func() error {
+	return poll(waitLimit, func() error {
 		conn, err := pgx.Connect(context.Background(), c.url())
 		if err != nil {
 			return fmt.Errorf("Postgres does not start: %w", err)
@@ -230,15 +230,15 @@ func (c *cluster) restart() error {
 	})
 }
 
-// url is that of the cluster's database, for an owner of everything.
+// url returns the URL of the cluster's database, for a superuser.
 func (c *cluster) url() string { return c.urlAt(fmt.Sprintf("127.0.0.1:%d", c.port)) }
 
-// urlAt is url by way of another address, such as a proxy's. A second is enough to connect on one machine.
+// urlAt is like url with another address, such as a proxy's. The connect timeout of a second is enough on one machine.
 func (c *cluster) urlAt(address string) string {
 	return "postgres://postgres@" + address + "/postgres?sslmode=disable&connect_timeout=1"
 }
 
-// stop ends Postgres in one of pg_ctl's modes: fast or immediate.
+// stop stops Postgres in a mode of pg_ctl: fast or immediate.
 func (c *cluster) stop(t testing.TB, mode string) {
 	t.Helper()
 	if err := runTool(c.dir, "pg_ctl", "stop", "-D", "data", "-m", mode, "-w"); err != nil {
@@ -247,7 +247,7 @@ func (c *cluster) stop(t testing.TB, mode string) {
 	<-c.ended
 }
 
-// processes gives Postgres's processes, the first one first.
+// processes returns the ids of Postgres's processes. The first is the postmaster's.
 func (c *cluster) processes() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,25 +266,25 @@ func (c *cluster) processes() []int {
 	return all
 }
 
-// parent gives the process that started a process, 0 if it is unknown.
+// parent returns the id of a process's parent, or 0.
 func parent(pid int) int {
 	_, ppid := status(pid)
 	return ppid
 }
 
-// alive reports whether a process has not ended.
+// alive reports whether a process is running.
 func alive(pid int) bool {
 	state, _ := status(pid)
 	return state != "" && state != "Z" && state != "X"
 }
 
-// status gives what /proc tells of a process: its state, empty if there is none, and its parent.
+// status returns a process's state, or "", and its parent's id.
 func status(pid int) (state string, ppid int) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", 0
 	}
-	// The name, in parentheses, may hold anything.
+	// The name, in parentheses, can contain any characters.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 2 {
 		return "", 0
@@ -299,15 +299,15 @@ func (c *cluster) signalAll(s syscall.Signal) {
 	}
 }
 
-// freeze stops every process of Postgres where it stands; the system goes on taking connections for it.
+// freeze suspends all processes of Postgres. The kernel still accepts connections.
 func (c *cluster) freeze() {
 	all := c.processes()
 	if len(all) == 0 {
 		return
 	}
-	// The first one starts the others: once it has stopped, there are no more of them.
+	// After the postmaster is suspended, no process is started.
 	_ = syscall.Kill(all[0], syscall.SIGSTOP)
-	_ = poll(patience, func() error {
+	_ = poll(waitLimit, func() error {
 		if state, _ := status(all[0]); state != "T" && alive(all[0]) {
 			return errNotYet
 		}
@@ -316,12 +316,12 @@ func (c *cluster) freeze() {
 	c.signalAll(syscall.SIGSTOP)
 }
 
-// thaw lets them go on.
+// thaw resumes the processes.
 func (c *cluster) thaw() { c.signalAll(syscall.SIGCONT) }
 
-// kill ends every process of Postgres at once, as a crash of the machine would, but for what the system still writes.
+// kill kills all processes of Postgres, as in a crash of the machine, except that the kernel still writes its cache to disk.
 func (c *cluster) kill() {
-	c.freeze() // so that none does anything more on seeing another gone
+	c.freeze() // so that no process reacts to the end of another
 	all := c.processes()
 	for _, pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -329,8 +329,8 @@ func (c *cluster) kill() {
 	if c.ended != nil {
 		<-c.ended
 	}
-	// Their memory is shared until the last of them is gone, and Postgres does not start again before.
-	_ = poll(patience, func() error {
+	// Postgres does not start until no process uses the old shared memory.
+	_ = poll(waitLimit, func() error {
 		for _, pid := range all {
 			if alive(pid) {
 				return errNotYet
@@ -340,7 +340,7 @@ func (c *cluster) kill() {
 	})
 }
 
-// runs reports whether Postgres has been started and has not ended.
+// runs reports whether Postgres is running.
 func (c *cluster) runs() bool {
 	select {
 	case <-c.ended:
@@ -350,7 +350,7 @@ func (c *cluster) runs() bool {
 	}
 }
 
-// query runs a statement and gives the first column of its rows as text.
+// query runs statements and returns the first column of the rows as text.
 func (c *cluster) query(t testing.TB, statement string) []string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), c.url())
@@ -371,7 +371,7 @@ func (c *cluster) query(t testing.TB, statement string) []string {
 	return column
 }
 
-// checkpoint has Postgres write all to the disk that it has.
+// checkpoint writes all changes to disk.
 func (c *cluster) checkpoint(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, c.url())
 	if err != nil {
@@ -382,11 +382,11 @@ func (c *cluster) checkpoint(ctx context.Context) error {
 	return err
 }
 
-// standby makes a cluster that follows c, and starts it.
+// standby returns a started replica of c.
 func (c *cluster) standby(t testing.TB) *cluster {
 	t.Helper()
 	s := &cluster{dir: folder(t), settings: c.settings}
-	if err := give(s.dir); err != nil {
+	if err := chown(s.dir); err != nil {
 		t.Fatal(err)
 	}
 	err := runTool(s.dir, "pg_basebackup", "-D", "data", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", c.url())

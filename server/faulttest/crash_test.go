@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,9 +20,8 @@ import (
 	"time"
 )
 
-// The crash test kills the program and Postgres while clients write through both dialects, many times over, and then wants
-// from the directory all that it has acknowledged. KILLS says how often, a few times if it is not set; SEED makes the moments
-// those of an earlier run, as far as two processes can be made to meet again.
+// The crash test repeatedly kills the program and Postgres while clients write in both dialects, and then checks that all
+// acknowledged writes are in the directory. KILLS is the number of kills. SEED repeats the random delays of an earlier run.
 
 const (
 	killsVariable = "KILLS"
@@ -29,7 +29,7 @@ const (
 	fewKills      = 8
 )
 
-// crash is one run of it.
+// crash is a run of the crash test.
 type crash struct {
 	binary   string
 	env      []string
@@ -66,7 +66,7 @@ func newCrash(t testing.TB, binary, database string, postgres *cluster, kills in
 	return c
 }
 
-// run crashes things and gives what was not as it should be.
+// run kills the program and Postgres repeatedly, and returns the faults that it finds.
 func (c *crash) run(ctx context.Context) error {
 	if err := c.restart(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (c *crash) run(ctx context.Context) error {
 		return err
 	}
 	if c.postgres != nil {
-		// Where Postgres loses writes, by intent, the tables at least are there.
+		// A Postgres that loses writes on purpose must not lose the tables.
 		if err := c.postgres.checkpoint(ctx); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (c *crash) run(ctx context.Context) error {
 	return c.verifyAll(ctx, c.program.client)
 }
 
-// restart starts the program anew.
+// restart starts the program.
 func (c *crash) restart() error {
 	p, err := start(c.binary, c.dir, c.env, serve("--request-timeout=10s")...)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *crash) restart() error {
 	return p.awaitListening()
 }
 
-// populate makes the users that are written to, beside Ada.
+// populate creates further users for the clients to update.
 func (c *crash) populate(ctx context.Context) error {
 	c.subjects = append(c.subjects, &subject{id: 6860, uuid: strings.TrimPrefix(worthAda, worthUsers+"/"), fields: map[string]any{}})
 	var made []creation
@@ -120,12 +120,12 @@ func (c *crash) populate(ctx context.Context) error {
 		}
 	}
 	if len(c.subjects) != len(made)+1 {
-		return errors.New("the feed lacks users who were made")
+		return errors.New("the feed lacks created users")
 	}
 	return nil
 }
 
-// once lets clients write, kills something in the middle of it, starts it again and verifies.
+// once kills while clients write, restarts what was killed, and verifies the directory.
 func (c *crash) once(ctx context.Context) error {
 	first := make(chan struct{})
 	client := c.program.client
@@ -135,10 +135,10 @@ func (c *crash) once(ctx context.Context) error {
 	defer stop()
 	select {
 	case <-first:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		return errors.New("no write is acknowledged")
 	}
-	time.Sleep(time.Duration(c.rng.Int64N(int64(60 * time.Millisecond)))) // the moment
+	time.Sleep(time.Duration(c.rng.Int64N(int64(60 * time.Millisecond)))) // kill at a random time
 	c.kill()
 	stop()
 	clients.Wait()
@@ -160,7 +160,7 @@ func (c *crash) once(ctx context.Context) error {
 	return c.verify(ctx, c.program.client)
 }
 
-// kill kills the program, or Postgres, or one soon after the other.
+// kill kills the program, Postgres, or both.
 func (c *crash) kill() {
 	victims := 0 // the program
 	if c.postgres != nil {
@@ -174,7 +174,7 @@ func (c *crash) kill() {
 	}
 }
 
-// revive starts what was killed.
+// revive restarts what was killed.
 func (c *crash) revive() error {
 	if c.postgres != nil && !c.postgres.runs() {
 		if err := c.postgres.restart(); err != nil {
@@ -189,12 +189,12 @@ func (c *crash) revive() error {
 	}
 }
 
-// clients are those of one round.
+// clients are the clients of a round.
 type clients struct {
 	sync.WaitGroup
 	mu   sync.Mutex
 	errs []error
-	down int // how many requests had no answer, or one that there is none at the moment
+	down int // number of requests that failed with errDown
 	why  error
 }
 
@@ -205,11 +205,11 @@ func (c *clients) fail(why error) {
 	c.why = why
 }
 
-// load has clients write until ctx ends: two to each user, through either dialect, one that makes users, and one that follows
-// the feed. What they find wrong is in the result's errs.
+// load starts clients that send requests until ctx is done: two for each user, one in each dialect; one that creates users; and one
+// that follows the feed. Faults that they find are in the result's errs.
 func (c *crash) load(ctx context.Context, client client, acknowledged func()) *clients {
 	all := &clients{}
-	// What was asked for is waited for: a client that goes may leave a write behind that is yet to be done.
+	// Requests are not canceled: a canceled write could still be committed later.
 	until, ctx := ctx, context.WithoutCancel(ctx)
 	forever := func(step func() error) {
 		all.Go(func() {
@@ -261,10 +261,10 @@ func (c *crash) load(ctx context.Context, client client, acknowledged func()) *c
 	return all
 }
 
-// errDown: there was no answer, or one that says that there is none at the moment.
+// errDown means that there was no response, or a 503.
 var errDown = errors.New("down")
 
-// write sends a write under a request id.
+// write sends a write with a request id.
 func (c *crash) write(ctx context.Context, client client, r request, id string) (answer, error) {
 	r.id = id
 	a, err := client.send(ctx, r)
@@ -280,7 +280,7 @@ func (c *crash) write(ctx context.Context, client client, r request, id string) 
 	return a, nil
 }
 
-// name gives a name that nothing else has.
+// name returns a unique name.
 func (c *crash) name(kind string) string { return fmt.Sprintf("%s-%d", kind, c.names.Add(1)) }
 
 func (c *crash) patch(_ context.Context, s *subject, id string) request {
@@ -296,7 +296,7 @@ func (c *crash) put(_ context.Context, s *subject, id string) request {
 			`"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`, id, id, name, name)}
 }
 
-// create makes a user. It does not note that it is acknowledged.
+// create creates a user. It does not record the acknowledgement in the ledger.
 func (c *crash) create(ctx context.Context, client client) (creation, error) {
 	id := c.name("create")
 	email := id + "@example.com"
@@ -318,19 +318,19 @@ func (c *crash) create(ctx context.Context, client client) (creation, error) {
 	return creation{id, made.Data.ID}, nil
 }
 
-// report says what was done.
+// report logs the results.
 func (c *crash) report(t testing.TB) {
 	var sum, most time.Duration
 	for _, d := range c.took {
 		sum, most = sum+d, max(most, d)
 	}
 	n := max(len(c.took), 1)
-	t.Logf("%d kills; %d updates and %d creations were acknowledged, all of them there, and %d updates that were not acknowledged; the first answer "+
-		"came %s after a kill, %s at most", len(c.took), c.written, c.creations, c.doubtful,
+	t.Logf("%d kills; all %d acknowledged updates and %d acknowledged creations were found, and %d updates without acknowledgement; "+
+		"the first response was %s after a kill, at most %s", len(c.took), c.written, c.creations, c.doubtful,
 		(sum / time.Duration(n)).Round(time.Millisecond), most.Round(time.Millisecond))
 }
 
-// kills is how often to kill.
+// kills returns the number of kills.
 func kills(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv(killsVariable)
@@ -358,7 +358,7 @@ func TestCrashPostgres(t *testing.T) {
 	t.Parallel()
 	p := running(t)
 	if p.query(t, "SHOW fsync")[0] != "on" {
-		t.Fatal("this Postgres loses what it has committed")
+		t.Fatal("fsync is off in this Postgres")
 	}
 	c := newCrash(t, dragoman(t), p.url(), p, kills(t))
 	if err := c.run(t.Context()); err != nil {
@@ -367,21 +367,20 @@ func TestCrashPostgres(t *testing.T) {
 	c.report(t)
 }
 
-// TestTheCrashTestFindsALostWrite holds that it finds what it is for: in a Postgres that acknowledges before it has written,
-// and in a program that does.
-func TestTheCrashTestFindsALostWrite(t *testing.T) {
+// TestCrashTestFindsLostWrites runs the crash test on a Postgres and on a program that acknowledge writes before they are durable.
+func TestCrashTestFindsLostWrites(t *testing.T) {
 	t.Parallel()
-	t.Run("of Postgres", func(t *testing.T) {
+	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
 		p := running(t, "synchronous_commit=off", "wal_writer_delay=10s")
 		c := newCrash(t, dragoman(t), p.url(), p, 20)
 		expectLost(t, c.run(t.Context()))
 	})
-	t.Run("of the program", func(t *testing.T) {
+	t.Run("program", func(t *testing.T) {
 		t.Parallel()
 		if os.Getenv(killsVariable) == "" {
-			hastyGroup(t)
-			t.Skipf("another program is made for it where %s is set", killsVariable)
+			earlyAcknowledgement(t)
+			t.Skipf("%s is not set", killsVariable)
 		}
 		_, url := sqliteFile(t)
 		c := newCrash(t, hasty(t), url, nil, 100)
@@ -392,51 +391,56 @@ func TestTheCrashTestFindsALostWrite(t *testing.T) {
 func expectLost(t testing.TB, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), "LOST") {
-		t.Fatalf("writes are lost, and it finds %v", err)
+		t.Fatalf("the crash test does not find the lost writes: %v", err)
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	t.Logf("found: %s", line)
 }
 
-// hastyGroup is the code of store/sqlitegroup.go as it would be if a group of writes were told that it is done just before it is
-// committed. It gives the file's place as well.
-func hastyGroup(t testing.TB) (place, code string) {
+// earlyAcknowledgement returns a build overlay in which SQLite's batches are acknowledged before they are committed.
+func earlyAcknowledgement(t testing.TB) (overlay string) {
 	t.Helper()
-	place, err := filepath.Abs("../../store/sqlitegroup.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(place)
-	if err != nil {
-		t.Fatal(err)
-	}
-	code = string(text)
-	for _, change := range []struct{ before, after string }{
-		{"\t\treturn runAll(tx, taken)\n", "\t\terr := runAll(tx, taken)\n\t\tfor _, w := range group {\n\t\t\tclose(w.done)\n\t\t\tw.done = make(chan struct{})\n\t\t}\n" +
-			"\t\ttime.Sleep(2 * time.Millisecond)\n\t\treturn err\n"},
-		{"\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"},
+	dir := folder(t)
+	replace := map[string]string{}
+	for _, change := range []struct{ file, before, after string }{
+		{"sqlite/batch.go", "\t\treturn tx.runAll(claimed)\n", "\t\terr := tx.runAll(claimed)\n\t\tfor _, j := range claimed {\n\t\t\tj.Acknowledge()\n\t\t}\n" +
+			"\t\t<-time.After(2 * time.Millisecond)\n\t\treturn err\n"},
+		{"sqlite/batch.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"},
+		{"engine/queue.go", "// action is", "func (j *Job[W]) Acknowledge() {\n\tclose(j.done)\n\tj.done = make(chan struct{})\n}\n\n// action is"},
 	} {
-		if strings.Count(code, change.before) != 1 {
-			t.Fatalf("sqlitegroup.go has not once %q: plant the fault where it belongs now", change.before)
+		original, err := filepath.Abs("../../store/" + change.file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		code = strings.Replace(code, change.before, change.after, 1)
+		from := cmp.Or(replace[original], original)
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := string(text)
+		if strings.Count(code, change.before) != 1 {
+			t.Fatalf("store/%s must contain %q once: adapt this fault to the code", change.file, change.before)
+		}
+		replace[original] = filepath.Join(dir, filepath.Base(change.file))
+		if err := os.WriteFile(replace[original], []byte(strings.Replace(code, change.before, change.after, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return place, code
+	text, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return overlay
 }
 
-// hasty makes a program with that code.
+// hasty builds a program with that overlay.
 func hasty(t testing.TB) string {
 	t.Helper()
-	place, code := hastyGroup(t)
-	dir := folder(t)
-	changed, overlay := filepath.Join(dir, "sqlitegroup.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {place: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.WriteFile(changed, []byte(code), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	overlay := earlyAcknowledgement(t)
 	path, err := build("hasty", "-overlay", overlay)
 	if err != nil {
 		t.Fatal(err)

@@ -11,18 +11,18 @@ import (
 	"testing"
 )
 
-// disk is a file system of a test's own, in memory and small.
+// disk is a small file system in memory.
 type disk struct{ dir string }
 
-// smallDisk mounts one, where that is permitted.
+// smallDisk mounts a disk, or skips the test if that is not permitted.
 func smallDisk(t testing.TB, size int) *disk {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("only root may mount a small disk")
+		t.Skip("only root can mount a disk")
 	}
 	d := &disk{folder(t)}
 	if err := mount(d.dir, "size="+strconv.Itoa(size)); err != nil {
-		t.Skipf("a small disk cannot be mounted here: %v", err)
+		t.Skipf("a disk cannot be mounted: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := unmount(d.dir); err != nil {
@@ -34,7 +34,7 @@ func smallDisk(t testing.TB, size int) *disk {
 
 func (d *disk) filler() string { return filepath.Join(d.dir, "filler") }
 
-// fill leaves no room on the disk.
+// fill fills the disk.
 func (d *disk) fill(t testing.TB) {
 	t.Helper()
 	f, err := os.Create(d.filler())

@@ -24,8 +24,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestTheKeySetIsDown: without keys nobody can be believed, which is no fault of theirs; with them nobody notices.
-func TestTheKeySetIsDown(t *testing.T) {
+// TestKeySetIsDown checks that requests are 503 without keys, and are served with cached keys.
+func TestKeySetIsDown(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -76,8 +76,8 @@ func TestTheKeySetIsDown(t *testing.T) {
 	p.expect(t, http.StatusOK, reads[0])
 	p.expectHealth(t, http.StatusOK)
 
-	// A token of a key that nobody has seen waits for the key set, but not for longer than it may.
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	// A token with an unknown key waits for the key set, for a limited time.
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	token.Header["kid"] = "new"
 	if p.token, err = token.SignedString(key); err != nil {

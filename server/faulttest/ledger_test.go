@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ledger is what clients know of a directory that may crash at any moment: what they asked for, and what they were told is
-// done. It is held against what the directory says afterwards.
+// ledger records what clients of a directory that may crash have sent, and what was acknowledged. It is compared with the
+// directory afterwards.
 type ledger struct {
 	mu       sync.Mutex
 	attempts map[string]*attempt // by request id
@@ -24,29 +24,29 @@ type ledger struct {
 	subjects []*subject
 	feed     feed
 
-	written, creations int // acknowledged in all
-	doubtful           int // written without being acknowledged
+	written, creations int // numbers of acknowledged updates and creations
+	doubtful           int // number of updates that were committed and not acknowledged
 }
 
-// attempt is a write that was asked for: what it sets, by the model's names.
+// attempt is a write that was sent, and the fields that it sets.
 type attempt struct {
-	user int64 // 0: a new one
+	user int64 // 0: a new user
 	sets map[string]any
-	done int64 // the version that it made; 0: none that is known
+	done int64 // the version that it created, or 0 if unknown
 }
 
-// creation is a user that was acknowledged.
+// creation is a user whose creation was acknowledged.
 type creation struct{ request, uuid string }
 
-// subject is a user that clients write to.
+// subject is a user that clients update.
 type subject struct {
 	id   int64
 	uuid string
 
 	acknowledged []acknowledgement
-	verified     int            // how many of them are
-	version      int64          // verified so far, and
-	fields       map[string]any // what the history has made of the user by then
+	verified     int            // number of verified acknowledgements
+	version      int64          // the last version that was verified
+	fields       map[string]any // the fields at that version, from the history
 }
 
 type acknowledgement struct {
@@ -66,13 +66,13 @@ type change struct {
 	}
 }
 
-// feed is what a follower of all changes has seen.
+// feed is what a client has read from the feed of changes.
 type feed struct {
 	mu   sync.Mutex
 	next int64
 	seen []change        // without fields
 	last map[int64]int64 // each user's latest version
-	made map[string]bool // by the request that made the user
+	made map[string]bool // request ids of creations
 	bad  []error
 }
 
@@ -80,14 +80,14 @@ func newLedger() *ledger {
 	return &ledger{attempts: map[string]*attempt{}, feed: feed{last: map[int64]int64{}, made: map[string]bool{}}}
 }
 
-// attempt notes that a write is about to be asked for.
+// attempt records a write before it is sent.
 func (l *ledger) attempt(request string, user int64, sets map[string]any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.attempts[request] = &attempt{user: user, sets: sets}
 }
 
-// acknowledge notes that a write is said to be done.
+// acknowledge records that a write was acknowledged.
 func (l *ledger) acknowledge(s *subject, request, etag string) error {
 	version, err := strconv.ParseInt(strings.Trim(etag, `"`), 10, 64)
 	if err != nil {
@@ -107,8 +107,8 @@ func (l *ledger) acknowledgeCreation(c creation) {
 	l.creations++
 }
 
-// verify holds what came since the last time against the directory. Nobody writes meanwhile, but what a process that was
-// killed had begun may still be committed.
+// verify compares the changes since its last call with the directory. No client writes at the same time, but Postgres may still
+// commit a write of a process that was killed.
 func (l *ledger) verify(ctx context.Context, c client) error {
 	var all []error
 	for _, s := range l.subjects {
@@ -122,7 +122,7 @@ func (l *ledger) verify(ctx context.Context, c client) error {
 
 func (l *ledger) verifySubject(ctx context.Context, c client, s *subject) error {
 	rows := map[int64]change{}
-	err := poll(patience, func() error {
+	err := poll(waitLimit, func() error {
 		shown, err := c.shown(ctx, s)
 		if err != nil {
 			return err
@@ -131,11 +131,11 @@ func (l *ledger) verifySubject(ctx context.Context, c client, s *subject) error 
 			return final{err}
 		}
 		if shown.version != s.version {
-			return fmt.Errorf("user %d is at version %d, and the history at %d", s.id, shown.version, s.version)
+			return fmt.Errorf("user %d has version %d, but %d in the history", s.id, shown.version, s.version)
 		}
 		for name, value := range shown.fields {
 			if !reflect.DeepEqual(value, s.fields[name]) {
-				return final{fmt.Errorf("user %d shows %s %v, and the history %v", s.id, name, value, s.fields[name])}
+				return final{fmt.Errorf("user %d has %s %v, but %v in the history", s.id, name, value, s.fields[name])}
 			}
 		}
 		return nil
@@ -150,7 +150,7 @@ func (l *ledger) verifySubject(ctx context.Context, c client, s *subject) error 
 	return errors.Join(all...)
 }
 
-// replay goes on with a user's history from where it was, and adds what it found to rows.
+// replay reads the new rows of a user's history, and adds them to rows.
 func (l *ledger) replay(ctx context.Context, c client, s *subject, rows map[int64]change) error {
 	for {
 		var page struct{ Changes []change }
@@ -160,7 +160,7 @@ func (l *ledger) replay(ctx context.Context, c client, s *subject, rows map[int6
 		}
 		for _, row := range page.Changes {
 			if row.Version != s.version+1 {
-				return fmt.Errorf("user %d: after version %d comes %d", s.id, s.version, row.Version)
+				return fmt.Errorf("user %d: version %d is followed by %d", s.id, s.version, row.Version)
 			}
 			if err := l.apply(s, row); err != nil {
 				return fmt.Errorf("user %d, version %d: %w", s.id, row.Version, err)
@@ -174,11 +174,11 @@ func (l *ledger) replay(ctx context.Context, c client, s *subject, rows map[int6
 	}
 }
 
-// apply holds one change against who asked for it, and makes it in the fields.
+// apply compares a change with its attempt, and applies it to the fields.
 func (l *ledger) apply(s *subject, row change) error {
 	for _, f := range row.Fields {
 		if row.Version > 1 && !reflect.DeepEqual(s.fields[f.Field], f.Old) {
-			return fmt.Errorf("%s was %v, and the history says that it was %v", f.Field, s.fields[f.Field], f.Old)
+			return fmt.Errorf("%s was %v, but has the old value %v in the history", f.Field, s.fields[f.Field], f.Old)
 		}
 		s.fields[f.Field] = f.New
 	}
@@ -186,10 +186,10 @@ func (l *ledger) apply(s *subject, row change) error {
 	asked, ok := l.attempts[row.RequestID]
 	l.mu.Unlock()
 	if row.Version == 1 && s.id == 6860 {
-		return nil // the sandbox's own
+		return nil // created with the sandbox
 	}
 	if !ok || asked.user != s.id && row.Version > 1 {
-		return fmt.Errorf("nobody asked for it: %q", row.RequestID)
+		return fmt.Errorf("no client sent it: %q", row.RequestID)
 	}
 	if asked.done != 0 && asked.done != row.Version {
 		return fmt.Errorf("TWICE: %q was done as version %d before", row.RequestID, asked.done)
@@ -197,13 +197,13 @@ func (l *ledger) apply(s *subject, row change) error {
 	asked.done = row.Version
 	for name, value := range asked.sets {
 		if !reflect.DeepEqual(s.fields[name], value) {
-			return fmt.Errorf("HALF: %s was asked to be %v and is %v", name, value, s.fields[name])
+			return fmt.Errorf("HALF: %s was set to %v and is %v", name, value, s.fields[name])
 		}
 	}
 	return nil
 }
 
-// verifyCreations wants every acknowledged user to be there, and in the feed.
+// verifyCreations checks that acknowledged users exist and are in the feed.
 func (l *ledger) verifyCreations(ctx context.Context, c client) error {
 	var all []error
 	for _, user := range l.created {
@@ -218,10 +218,10 @@ func (l *ledger) verifyCreations(ctx context.Context, c client) error {
 	return errors.Join(all...)
 }
 
-// feedDelay is how late a change may be in the feed, a second, and room for a machine that is busy with faults.
+// feedDelay limits the delay of the feed: a second, and more for a busy machine.
 const feedDelay = 3 * time.Second
 
-// follow reads the feed until everything that was committed before the call must be in it.
+// follow reads the feed until it contains everything that was committed before the call.
 func (l *ledger) follow(ctx context.Context, c client) error {
 	f := &l.feed
 	f.mu.Lock()
@@ -241,7 +241,7 @@ func (l *ledger) follow(ctx context.Context, c client) error {
 	}
 }
 
-// step reads the next part of the feed. The caller holds f.mu.
+// step reads the next page of the feed. The caller must hold f.mu.
 func (f *feed) step(ctx context.Context, c client) (more bool, err error) {
 	var page struct {
 		Changes []change
@@ -270,7 +270,7 @@ func (f *feed) step(ctx context.Context, c client) (more bool, err error) {
 	return len(page.Changes) > 0, nil
 }
 
-// verifyAll is done at the end: all of it once more from the beginning.
+// verifyAll verifies everything again, from the beginning.
 func (l *ledger) verifyAll(ctx context.Context, c client) error {
 	for _, s := range l.subjects {
 		s.version, s.fields, s.verified = 0, map[string]any{}, 0
@@ -287,11 +287,11 @@ func (l *ledger) verifyAll(ctx context.Context, c client) error {
 		return err
 	}
 	if !reflect.DeepEqual(again.feed.seen, l.feed.seen) {
-		err = errors.Join(err, errors.New("the feed is another than it was"))
+		err = errors.Join(err, errors.New("a second read of the feed differs"))
 	}
 	for _, s := range l.subjects {
 		if l.feed.last[s.id] != s.version {
-			err = errors.Join(err, fmt.Errorf("user %d is at version %d, and in the feed at %d", s.id, s.version, l.feed.last[s.id]))
+			err = errors.Join(err, fmt.Errorf("user %d has version %d, but %d in the feed", s.id, s.version, l.feed.last[s.id]))
 		}
 	}
 	var worth struct {
@@ -309,13 +309,13 @@ func (l *ledger) verifyAll(ctx context.Context, c client) error {
 	return err
 }
 
-// shown is a user as both dialects show it, by the model's names.
+// shown is a user as the dialects return it.
 type shown struct {
 	version int64
 	fields  map[string]any
 }
 
-// shown asks both dialects, which must not disagree: if they do, somebody wrote in between.
+// shown reads a user in both dialects. It returns errNotYet if the user changed in between.
 func (c client) shown(ctx context.Context, s *subject) (shown, error) {
 	var worth struct {
 		Data struct {
@@ -362,7 +362,7 @@ func (c client) shown(ctx context.Context, s *subject) (shown, error) {
 	return shown{version, fields}, nil
 }
 
-// read asks for something that must be there.
+// read sends a GET and expects 200.
 func (c client) read(ctx context.Context, path string, into any) (answer, error) {
 	a, err := c.send(ctx, request{method: http.MethodGet, path: path})
 	if err != nil {

@@ -13,24 +13,23 @@ import (
 	"time"
 )
 
-// workspace holds what the tests make: the program, Postgres's clusters, databases. Other users may enter it, as Postgres is
-// not run by root.
+// workspace is the folder of programs, clusters and databases. Other users can access it, since Postgres does not run as root.
 var workspace string
 
 func TestMain(m *testing.M) {
-	if hold := os.Getenv(holdVariable); hold != "" {
-		holdSQLite(hold)
+	if path := os.Getenv(lockVariable); path != "" {
+		lockSQLite(path)
 		return
 	}
 	os.Exit(runTests(m))
 }
 
-// faultsVariable asks for the tests of this package, which take a minute of both processors, where CI does not run them anyway.
+// faultsVariable enables the tests of this package, which use all processors for a minute. CI=true also enables them.
 const faultsVariable = "FAULTS"
 
 func runTests(m *testing.M) int {
 	if os.Getenv("CI") != "true" && os.Getenv(faultsVariable) == "" {
-		fmt.Printf("%s is not set, and CI is not true: no fault is caused. make faults causes them all\n", faultsVariable)
+		fmt.Printf("skipping all tests: %s is not set, and CI is not true. Run make faults\n", faultsVariable)
 		return 0
 	}
 	var err error
@@ -45,7 +44,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// folder makes a folder for a test, which goes with it.
+// folder returns a new folder, which is removed at the end of the test.
 func folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(workspace, "")
@@ -60,7 +59,7 @@ func folder(t testing.TB) string {
 	return dir
 }
 
-// built gives the program, made of the code beside these tests.
+// built builds the program and returns its path.
 var built = sync.OnceValues(func() (string, error) { return build("dragoman") })
 
 func build(name string, flags ...string) (string, error) {
@@ -83,19 +82,19 @@ func dragoman(t testing.TB) string {
 	return path
 }
 
-// missing skips a test for which this machine lacks something, and fails it where CI is true.
+// missing skips a test that needs something that is missing, or fails it if CI=true.
 func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s, and CI is true", what)
+		t.Fatalf("%s, and CI=true", what)
 	}
 	t.Skip(what)
 }
 
-// recovery is how long the program may take to serve again once a fault is over.
+// recovery limits the time until the program serves again after a fault.
 const recovery = 10 * time.Second
 
-// within calls condition until it gives nil, and fails the test if it has not by then.
+// within calls condition until it returns nil, and fails the test after limit.
 func within(t testing.TB, limit time.Duration, what string, condition func() error) {
 	t.Helper()
 	if err := poll(limit, condition); err != nil {
@@ -115,7 +114,7 @@ func poll(limit time.Duration, condition func() error) error {
 	}
 }
 
-// final is an error that waiting does not mend.
+// final is an error after which poll does not retry.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// eachDatabase runs f with the URL of an empty database of either engine.
+// eachDatabase runs f with the URL of an empty database of each engine.
 func eachDatabase(t *testing.T, f func(t *testing.T, database string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -31,7 +31,7 @@ func eachDatabase(t *testing.T, f func(t *testing.T, database string)) {
 	})
 }
 
-// migrate runs `dragoman migrate` and gives what it says that it applied.
+// migrate runs `dragoman migrate` and returns the migrations that it applied.
 func migrate(t testing.TB, binary, database string) (applied []string, err error) {
 	t.Helper()
 	command := exec.Command(binary, "migrate")
@@ -48,8 +48,8 @@ func migrate(t testing.TB, binary, database string) (applied []string, err error
 	return applied, nil
 }
 
-// TestSeveralMigrateAtOnce: each migration is applied once, and whoever comes second waits for it.
-func TestSeveralMigrateAtOnce(t *testing.T) {
+// TestConcurrentMigrations checks that each migration is applied once.
+func TestConcurrentMigrations(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../store/migrations/sqlite/*.sql")
 	if err != nil || len(files) == 0 {
@@ -90,14 +90,14 @@ func TestSeveralMigrateAtOnce(t *testing.T) {
 			}
 		}
 		if applied, err := migrate(t, dragoman(t), database); err != nil || len(applied) > 0 {
-			t.Errorf("afterwards %v is applied, %v", applied, err)
+			t.Errorf("a later run applied %v, %v", applied, err)
 		}
 		serving(t, database).look(t)
 	})
 }
 
-// TestAMigrationThatIsKilled: another one goes on where it was, as nothing of one that was not finished is there.
-func TestAMigrationThatIsKilled(t *testing.T) {
+// TestKilledMigration checks that a later run continues, since an unfinished migration is rolled back.
+func TestKilledMigration(t *testing.T) {
 	t.Parallel()
 	migrateAgain := func(t *testing.T, database string, moment time.Duration) {
 		t.Helper()
@@ -111,7 +111,7 @@ func TestAMigrationThatIsKilled(t *testing.T) {
 		}
 		p.kill()
 		if _, err := migrate(t, dragoman(t), database); err != nil {
-			t.Fatalf("after one that was killed after %s: %v", moment, err)
+			t.Fatalf("after a run that was killed after %s: %v", moment, err)
 		}
 	}
 	t.Run("sqlite", func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestAMigrationThatIsKilled(t *testing.T) {
 	})
 }
 
-// newer makes the program of a next release, which has another migration: it does what a migration may do, which is to add.
+// newer builds the program with one more migration, as in a next release. Migrations only add tables, columns and indexes.
 var newer = sync.OnceValues(func() (string, error) {
 	overlay := map[string]map[string]string{"Replace": {}}
 	for engine, integer := range map[string]string{"sqlite": "INTEGER", "postgres": "BIGINT"} {
@@ -170,8 +170,8 @@ var newer = sync.OnceValues(func() (string, error) {
 	return build("newer", "-overlay", file)
 })
 
-// TestAnOlderProgramServesWhileANewerMigrates: and after it, and when it is started again, as when an upgrade is taken back.
-func TestAnOlderProgramServesWhileANewerMigrates(t *testing.T) {
+// TestOldProgramOnNewSchema checks that the previous release serves during and after a migration, and starts after it.
+func TestOldProgramOnNewSchema(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, database string) {
 		next, err := newer()
@@ -183,7 +183,7 @@ func TestAnOlderProgramServesWhileANewerMigrates(t *testing.T) {
 		l.awaitWork(t)
 		applied, err := migrate(t, next, database)
 		if err != nil || len(applied) != 1 {
-			t.Fatalf("the newer one applies %v, %v", applied, err)
+			t.Fatalf("the newer program applies %v, %v", applied, err)
 		}
 		both := servingAs(t, next, environment(database), "--request-timeout=5s")
 		for k := range 20 {
@@ -205,7 +205,7 @@ const graceUUID = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
 func endedWell(t testing.TB, p *program) error {
 	t.Helper()
-	if code := p.awaitEnd(t, patience); code != 0 {
+	if code := p.awaitEnd(t, waitLimit); code != 0 {
 		return fmt.Errorf("the program ends with %d", code)
 	}
 	return nil

@@ -18,12 +18,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// answered is how long the program may take to say 503: the request's time of one second, and what a busy machine adds.
+// answered limits the time until a 503: the request timeout of a second, and more for a busy machine.
 const answered = 4 * time.Second
 
 var patchAda = request{method: http.MethodPatch, path: worthAda, body: `{"first_name":"Augusta"}`}
 
-// recovers wants everything to be served again in time, and that nothing was answered 500 in the meantime.
+// recovers expects that all requests are served within recovery, and that there was no 500.
 func recovers(t testing.TB, p *program) {
 	t.Helper()
 	start := time.Now()
@@ -58,8 +58,7 @@ func TestPostgresStops(t *testing.T) {
 	}
 }
 
-// TestPostgresStandsStill: the system takes connections and bytes for it, but nobody answers.
-func TestPostgresStandsStill(t *testing.T) {
+func TestPostgresFrozen(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	p := serving(t, c.url())
@@ -69,13 +68,13 @@ func TestPostgresStandsStill(t *testing.T) {
 	p.expectHealth(t, http.StatusServiceUnavailable)
 	c.thaw()
 	recovers(t, p)
-	// What was sent before it stood still may have been carried out since, but then whole.
+	// A write that was sent before may be committed, but only as a whole.
 	if after := p.look(t); after.etag != fmt.Sprintf(`"%d"`, after.history) {
 		t.Errorf("%+v became %+v", before, after)
 	}
 }
 
-func TestTheWayToPostgres(t *testing.T) {
+func TestNetworkFaults(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	for name, fault := range map[string]func(*proxy){
@@ -100,9 +99,8 @@ func TestTheWayToPostgres(t *testing.T) {
 	}
 }
 
-// TestDeadConnectionsAreGivenUp: where something on the way has forgotten the connections of a server that had nothing to
-// do for a while, without telling either end, the next requests are served all the same.
-func TestDeadConnectionsAreGivenUp(t *testing.T) {
+// TestDeadConnections checks that requests are served after the network silently dropped idle connections.
+func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	way := newProxy(t, fmt.Sprintf("127.0.0.1:%d", c.port))
@@ -110,8 +108,8 @@ func TestDeadConnectionsAreGivenUp(t *testing.T) {
 	for range 3 {
 		p.burst(t, 16)
 	}
-	within(t, patience, "nothing to do", func() error {
-		// What was used within the last second is believed to live.
+	within(t, waitLimit, "idle connections", func() error {
+		// The pool does not check connections that were used within the last second.
 		used := c.query(t, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() "+
 			// The change feed is numbered twice a second.
 			"AND query NOT LIKE '%user_changes%' AND state_change > now() - interval '1.1 seconds'")
@@ -128,7 +126,7 @@ func TestDeadConnectionsAreGivenUp(t *testing.T) {
 	p.expectNoFault(t)
 }
 
-// burst sends n requests at once, which open as many connections, and wants all of them served.
+// burst sends n concurrent requests, which open n connections, and expects that all are served.
 func (c client) burst(t testing.TB, n int) {
 	t.Helper()
 	served := make(chan error)
@@ -145,11 +143,11 @@ func (c client) burst(t testing.TB, n int) {
 // commit is what pgx sends to commit a transaction.
 const commit = "commit\x00"
 
-// committing finds, in what pgx sends, that which commits a write: COMMIT, or the one statement that swaps a user, which is
+// committing finds, in what pgx sends, that which commits a write: COMMIT, or the one statement that updates a user, which is
 // prepared first and then named.
 type committing struct{ prepared string }
 
-var preparing = regexp.MustCompile(`P(?s:.{4})(\w+)\x00WITH swapped AS`)
+var preparing = regexp.MustCompile(`P(?s:.{4})(\w+)\x00WITH changed AS`)
 
 func (c *committing) in(piece []byte) bool {
 	if found := preparing.FindSubmatch(piece); found != nil {
@@ -159,9 +157,9 @@ func (c *committing) in(piece []byte) bool {
 	return bytes.Contains(piece, []byte(commit)) || c.prepared != "" && bytes.Contains(piece, []byte("\x00"+c.prepared+"\x00"))
 }
 
-// TestAConnectionCutAtTheCommit: before it nothing has happened, after it everything has; the answer is the same 503, and
-// If-Match tells which it was.
-func TestAConnectionCutAtTheCommit(t *testing.T) {
+// TestConnectionCutAtCommit cuts the connection before and after a commit. The response is a 503 in both cases, and a retry with
+// If-Match shows which it was.
+func TestConnectionCutAtCommit(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	for _, r := range []request{
@@ -202,10 +200,10 @@ func TestAConnectionCutAtTheCommit(t *testing.T) {
 	}
 }
 
-// cutOnce lets the next write of the program that comes by have this verdict.
+// cutOnce applies a verdict to the program's next commit.
 func cutOnce(t testing.TB, p *program, way *proxy, v verdict) {
 	t.Helper()
-	// New connections prepare their statements where they can be seen.
+	// On new connections the proxy sees the preparation of statements.
 	way.cut()
 	for range 3 {
 		within(t, recovery, "new connections", p.succeeds(t, reads[0]))
@@ -223,8 +221,8 @@ func cutOnce(t testing.TB, p *program, way *proxy, v verdict) {
 	})
 }
 
-// TestACreationCutAtTheCommit: a create has no If-Match. The e-mail tells: it is taken if the user is there.
-func TestACreationCutAtTheCommit(t *testing.T) {
+// TestCreationCutAtCommit is like TestConnectionCutAtCommit for a creation. A retry fails if the e-mail exists.
+func TestCreationCutAtCommit(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	way := newProxy(t, fmt.Sprintf("127.0.0.1:%d", c.port))
@@ -236,13 +234,13 @@ func TestACreationCutAtTheCommit(t *testing.T) {
 	p.expectUnavailable(t, answered, create)
 	p.expect(t, http.StatusBadRequest, create)
 	if n := c.query(t, "SELECT count(*) FROM users JOIN user_changes ON user_id = id WHERE email = 'mary@example.com'"); n[0] != "1" {
-		t.Errorf("she is there with her history %s times", n[0])
+		t.Errorf("the user and her history are there %s times", n[0])
 	}
 	p.expectNoFault(t)
 }
 
-// TestATransactionWhoseServerIsGone holds rows for as long as idle_in_transaction_session_timeout says and no longer.
-func TestATransactionWhoseServerIsGone(t *testing.T) {
+// TestAbandonedTransaction checks that idle_in_transaction_session_timeout limits the locks of a transaction whose client is gone.
+func TestAbandonedTransaction(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	way := newProxy(t, fmt.Sprintf("127.0.0.1:%d", c.port))
@@ -260,8 +258,8 @@ func TestATransactionWhoseServerIsGone(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestTransactionsMayNotStandStill holds that the program asks for that time-out itself where the URL does not.
-func TestTransactionsMayNotStandStill(t *testing.T) {
+// TestIdleInTransactionTimeout checks that the program sets that timeout if the URL does not.
+func TestIdleInTransactionTimeout(t *testing.T) {
 	t.Parallel()
 	c := running(t, "log_statement=all")
 	serving(t, c.url())
@@ -270,7 +268,7 @@ func TestTransactionsMayNotStandStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(text), "set_config('idle_in_transaction_session_timeout'") {
-		t.Errorf("Postgres was told\n%s", text)
+		t.Errorf("Postgres received\n%s", text)
 	}
 }
 
@@ -303,7 +301,7 @@ func TestPostgresEndsConnections(t *testing.T) {
 	recovers(t, p)
 }
 
-func TestPostgresHasTooManyConnections(t *testing.T) {
+func TestTooManyConnections(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	c.query(t, "CREATE ROLE dragoman LOGIN; GRANT ALL ON SCHEMA public TO dragoman")
@@ -316,7 +314,7 @@ func TestPostgresHasTooManyConnections(t *testing.T) {
 		}
 		return nil
 	})
-	// The first may still meet a connection that was ended.
+	// The first request may get a connection that was terminated.
 	p.ask(t, reads[0])
 	p.expectUnavailable(t, answered, append(reads, writes...)...)
 	p.expectHealth(t, http.StatusServiceUnavailable)
@@ -325,14 +323,13 @@ func TestPostgresHasTooManyConnections(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestThePoolIsExhausted: all connections to write over wait for one row, and further writers for a connection. Readers of single
-// users and signs of life have others.
-func TestThePoolIsExhausted(t *testing.T) {
+// TestExhaustedPool checks that single users and health checks are served while all connections for writes wait for a lock.
+func TestExhaustedPool(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	p := serving(t, c.url(), "--request-timeout=4s")
 	p.look(t)
-	release := hold(t, c, "SELECT * FROM users WHERE id = 6860 FOR UPDATE")
+	release := lock(t, c, "SELECT * FROM users WHERE id = 6860 FOR UPDATE")
 	done := make(chan answer)
 	const waiting = 20
 	for k := range waiting {
@@ -341,7 +338,7 @@ func TestThePoolIsExhausted(t *testing.T) {
 			done <- a
 		}()
 	}
-	within(t, patience, "all connections in use", func() error {
+	within(t, waitLimit, "all connections in use", func() error {
 		if n := c.query(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0]; n != "11" {
 			return fmt.Errorf("%s wait", n)
 		}
@@ -361,8 +358,8 @@ func TestThePoolIsExhausted(t *testing.T) {
 	p.expectMetric(t, `dragoman_db_pool_waits_total{pool="read_write"}`, 1)
 }
 
-// hold runs a statement in a transaction that stands until release.
-func hold(t testing.TB, c *cluster, statement string) (release func()) {
+// lock runs a statement in a transaction that stays open until release.
+func lock(t testing.TB, c *cluster, statement string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), c.url())
 	if err != nil {
@@ -376,13 +373,12 @@ func hold(t testing.TB, c *cluster, statement string) (release func()) {
 	return release
 }
 
-// TestAClientThatGoesCancelsItsStatement: what nobody waits for is not done.
-func TestAClientThatGoesCancelsItsStatement(t *testing.T) {
+func TestClientGoneCancelsStatement(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	p := serving(t, c.url(), "--request-timeout=25s")
 	before := p.look(t)
-	release := hold(t, c, "SELECT * FROM users WHERE id = 6860 FOR UPDATE")
+	release := lock(t, c, "SELECT * FROM users WHERE id = 6860 FOR UPDATE")
 	waiting := func(want string) func() error {
 		return func() error {
 			if n := c.query(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0]; n != want {
@@ -391,14 +387,14 @@ func TestAClientThatGoesCancelsItsStatement(t *testing.T) {
 			return nil
 		}
 	}
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
 		_, err := p.send(ctx, patchAda)
 		gone <- err
 	}()
-	within(t, patience, "the statement's wait", waiting("1"))
-	leave()
+	within(t, waitLimit, "the statement's wait", waiting("1"))
+	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("the request ended with %v", err)
 	}
@@ -413,14 +409,14 @@ func TestAClientThatGoesCancelsItsStatement(t *testing.T) {
 	p.expectNoFault(t)
 }
 
-// TestFailover: of two addresses the one that can be written to is used, whichever it is at the moment.
+// TestFailover checks that the program uses whichever of two servers is the primary.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	first := running(t)
 	second := first.standby(t)
 	p := serving(t, first.urlAt(fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", first.port, second.port))+"&target_session_attrs=read-write")
 	before := p.look(t)
-	within(t, patience, "replication", func() error {
+	within(t, waitLimit, "replication", func() error {
 		if n := first.query(t, "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()")[0]; n != "1" {
 			return errNotYet
 		}
@@ -435,8 +431,8 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// TestAPrimaryThatBecomesReadOnly keeps the connections it has, which are given up for it.
-func TestAPrimaryThatBecomesReadOnly(t *testing.T) {
+// TestPrimaryBecomesReadOnly checks that the program closes its connections to a server that becomes read-only.
+func TestPrimaryBecomesReadOnly(t *testing.T) {
 	t.Parallel()
 	first := running(t)
 	second := first.standby(t)
@@ -444,7 +440,7 @@ func TestAPrimaryThatBecomesReadOnly(t *testing.T) {
 	p.look(t)
 	first.query(t, "ALTER SYSTEM SET default_transaction_read_only = on")
 	first.query(t, "SELECT pg_reload_conf()")
-	within(t, patience, "the read-only primary", func() error {
+	within(t, waitLimit, "the read-only primary", func() error {
 		if first.query(t, "SHOW transaction_read_only")[0] != "on" {
 			return errNotYet
 		}
@@ -456,19 +452,18 @@ func TestAPrimaryThatBecomesReadOnly(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestPostgresHasNoDiskLeft: reading goes on, writing is refused, and nothing is half there.
-func TestPostgresHasNoDiskLeft(t *testing.T) {
+func TestPostgresDiskFull(t *testing.T) {
 	t.Parallel()
 	c := running(t)
 	small := smallDisk(t, 2<<20)
-	if err := give(small.dir); err != nil {
+	if err := chown(small.dir); err != nil {
 		t.Fatal(err)
 	}
 	p := serving(t, c.url())
 	c.query(t, "CREATE TABLESPACE small LOCATION '"+small.dir+"'")
 	c.query(t, "ALTER TABLE user_changes SET TABLESPACE small")
 	small.fill(t)
-	// What is free in the table's last page is used up first.
+	// The first writes still fit into the table's last page.
 	var refused answer
 	for k := range 200 {
 		refused = p.ask(t, request{method: http.MethodPatch, path: worthAda, body: fmt.Sprintf(`{"first_name":"%d%s"}`, k, strings.Repeat("x", 200))})
@@ -489,11 +484,10 @@ func TestPostgresHasNoDiskLeft(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestPostgresIsDownAtTheStart: the program waits for it, and says so.
-func TestPostgresIsDownAtTheStart(t *testing.T) {
+func TestPostgresDownAtStart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	t.Run("and comes", func(t *testing.T) {
+	t.Run("starts later", func(t *testing.T) {
 		p := launch(t, dragoman(t), environment(c.url()), serve()...)
 		if _, err := p.log.await(says("waiting for the database", "WARN", "next_try_in"), p.ended); err != nil {
 			t.Fatal(err)
@@ -509,13 +503,13 @@ func TestPostgresIsDownAtTheStart(t *testing.T) {
 		p.look(t)
 		c.stop(t, "fast")
 	})
-	t.Run("and does not come", func(t *testing.T) {
+	t.Run("does not start", func(t *testing.T) {
 		p := launch(t, dragoman(t), environment(c.url()), serve("--database-wait=500ms")...)
-		if code := p.awaitEnd(t, patience); code == 0 || len(p.log.find(says("database unavailable"))) == 0 {
-			t.Errorf("it ends with %d and says\n%s", code, p.log)
+		if code := p.awaitEnd(t, waitLimit); code == 0 || len(p.log.find(says("database unavailable"))) == 0 {
+			t.Errorf("it ends with %d and logs\n%s", code, p.log)
 		}
 	})
-	t.Run("and nobody waits any longer", func(t *testing.T) {
+	t.Run("program is stopped", func(t *testing.T) {
 		p := launch(t, dragoman(t), environment(c.url()), serve()...)
 		if _, err := p.log.await(says("waiting for the database"), p.ended); err != nil {
 			t.Fatal(err)
@@ -523,7 +517,7 @@ func TestPostgresIsDownAtTheStart(t *testing.T) {
 		p.signal(t, syscall.SIGTERM)
 		p.awaitEnd(t, 2*time.Second)
 	})
-	t.Run("and stands still", func(t *testing.T) {
+	t.Run("is frozen", func(t *testing.T) {
 		c.start(t)
 		c.freeze()
 		p := launch(t, dragoman(t), environment(c.url()), serve()...)
@@ -535,10 +529,10 @@ func TestPostgresIsDownAtTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	t.Run("and does not know us", func(t *testing.T) {
+	t.Run("has no such database", func(t *testing.T) {
 		p := launch(t, dragoman(t), environment(strings.Replace(c.url(), "/postgres?", "/elsewhere?", 1)), serve()...)
-		if code := p.awaitEnd(t, patience); code == 0 || len(p.log.find(says("waiting"))) > 0 {
-			t.Errorf("waiting does not make a database, but it ends with %d and says\n%s", code, p.log)
+		if code := p.awaitEnd(t, waitLimit); code == 0 || len(p.log.find(says("waiting"))) > 0 {
+			t.Errorf("without the database it ends with %d and logs\n%s", code, p.log)
 		}
 	})
 }

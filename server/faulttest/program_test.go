@@ -25,22 +25,21 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// program is a running process of the program.
+// program is a process of the program.
 type program struct {
-	address string // host:port; empty until it listens
-	admin   string // likewise, for who looks after it
+	address string // host:port; empty before it listens
+	admin   string // host:port of the admin listener
 	log     *programLog
 	command *exec.Cmd
-	ended   chan struct{} // closed when it has
+	ended   chan struct{} // closed at the end of the process
 	err     error         // how it ended
 	client
 }
 
-// patience is how long a test waits for something that takes no time to speak of.
-const patience = 20 * time.Second
+// waitLimit limits waits for things that usually take less than a second.
+const waitLimit = 20 * time.Second
 
-// environment is what the program is told apart from the test's own flags: nothing of the test's environment but where the
-// system keeps things.
+// environment returns the program's environment variables. It inherits only PATH from the test.
 func environment(database string) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"),
@@ -52,7 +51,7 @@ func environment(database string) []string {
 	}
 }
 
-// start starts the program without waiting for it to listen. Whoever starts it kills it.
+// start starts the program without waiting until it listens. The caller must kill it.
 func start(binary, dir string, env []string, arguments ...string) (*program, error) {
 	p := &program{log: newProgramLog(), ended: make(chan struct{})}
 	p.command = exec.Command(binary, arguments...)
@@ -74,7 +73,7 @@ func start(binary, dir string, env []string, arguments ...string) (*program, err
 	return p, nil
 }
 
-// launch is start for a test, which kills the program when it ends.
+// launch is like start, and kills the program at the end of the test.
 func launch(t testing.TB, binary string, env []string, arguments ...string) *program {
 	t.Helper()
 	p, err := start(binary, folder(t), env, arguments...)
@@ -90,7 +89,7 @@ func launch(t testing.TB, binary string, env []string, arguments ...string) *pro
 	return p
 }
 
-// serving is launch of `serve` with the sandbox, and waits until it listens.
+// serving launches `dragoman serve` with the sandbox, and waits until it listens.
 func serving(t testing.TB, database string, arguments ...string) *program {
 	t.Helper()
 	return servingAs(t, dragoman(t), environment(database), arguments...)
@@ -105,7 +104,7 @@ func servingAs(t testing.TB, binary string, env []string, arguments ...string) *
 	return p
 }
 
-// serve gives the arguments of a server with the sandbox in it and without limits. Further ones win.
+// serve returns the arguments of a server with the sandbox and without limits. Arguments take precedence.
 func serve(arguments ...string) []string {
 	return append([]string{"serve", "--dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--rate-limit-address=0", "--rate-limit-principal=0", "--max-in-flight=0",
 		"--request-timeout=1s"}, arguments...)
@@ -114,7 +113,7 @@ func serve(arguments ...string) []string {
 func (p *program) awaitListening() error {
 	line, err := p.log.await(func(l logLine) bool { return l["msg"] == "listening" }, p.ended)
 	if err != nil {
-		return fmt.Errorf("does not come to listen: %w\n%s", err, p.log)
+		return fmt.Errorf("does not listen: %w\n%s", err, p.log)
 	}
 	p.address, _ = line["address"].(string)
 	if found := p.log.find(func(l logLine) bool { return l["admin"] != nil }); len(found) > 0 {
@@ -124,9 +123,9 @@ func (p *program) awaitListening() error {
 	return nil
 }
 
-// kill ends the process at once, as if it had crashed.
+// kill kills the process, as in a crash.
 func (p *program) kill() {
-	_ = p.command.Process.Kill() // it may have ended
+	_ = p.command.Process.Kill() // it may have ended already
 	<-p.ended
 	p.client.close()
 }
@@ -139,7 +138,7 @@ func (p *program) signal(t testing.TB, s os.Signal) {
 	}
 }
 
-// awaitEnd waits for the process to end by itself and gives its exit code.
+// awaitEnd waits for the end of the process and returns its exit code.
 func (p *program) awaitEnd(t testing.TB, limit time.Duration) int {
 	t.Helper()
 	select {
@@ -154,15 +153,15 @@ func (p *program) awaitEnd(t testing.TB, limit time.Duration) int {
 	return p.command.ProcessState.ExitCode()
 }
 
-// logLine is a line of the program's log.
+// logLine is a line of the program's JSON log.
 type logLine map[string]any
 
-// programLog is what a process wrote to standard error.
+// programLog is the standard error of a process.
 type programLog struct {
 	mu    sync.Mutex
 	lines []logLine
 	text  strings.Builder
-	added chan struct{} // closed, and replaced, when there is more
+	added chan struct{} // closed and replaced when a line is added
 }
 
 func newProgramLog() *programLog { return &programLog{added: make(chan struct{})} }
@@ -171,7 +170,7 @@ func (l *programLog) follow(r io.Reader) {
 	for s := bufio.NewScanner(r); s.Scan(); {
 		line := logLine{}
 		if json.Unmarshal(s.Bytes(), &line) != nil {
-			line = logLine{"msg": s.Text()} // not of the logger
+			line = logLine{"msg": s.Text()} // not from the logger
 		}
 		l.mu.Lock()
 		l.lines = append(l.lines, line)
@@ -192,16 +191,16 @@ func (l *programLog) String() string {
 	return text
 }
 
-// find gives the lines that match.
+// find returns the lines that match.
 func (l *programLog) find(match func(logLine) bool) []logLine {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(l.lines), func(line logLine) bool { return !match(line) })
 }
 
-// await gives the first line that matches, as soon as there is one.
+// await waits for a line that matches.
 func (l *programLog) await(match func(logLine) bool, ended <-chan struct{}) (logLine, error) {
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	for {
 		l.mu.Lock()
 		added := l.added
@@ -217,31 +216,31 @@ func (l *programLog) await(match func(logLine) bool, ended <-chan struct{}) (log
 			}
 			return nil, errors.New("the process has ended")
 		case <-deadline:
-			return nil, fmt.Errorf("not within %s", patience)
+			return nil, fmt.Errorf("not within %s", waitLimit)
 		}
 	}
 }
 
-// expectLog wants a line that holds each of these texts. A request's is written after its answer.
+// expectLog waits for a line that contains each of the texts. A request's line is written after its response.
 func (p *program) expectLog(t testing.TB, texts ...string) {
 	t.Helper()
 	if _, err := p.log.await(says(texts...), p.ended); err != nil {
-		t.Errorf("no line of the log says %q: %v", texts, err)
+		t.Errorf("no line of the log contains %q: %v", texts, err)
 	}
 }
 
-// expectGone wants the line of a request, with these texts in it, to say that its client went away, and not that anything failed.
+// expectGone waits for a request's line that contains each of the texts, and expects it to report that the client is gone.
 func (p *program) expectGone(t testing.TB, texts ...string) {
 	t.Helper()
 	line, err := p.log.await(says(append(texts, `"msg":"request"`)...), p.ended)
 	if err != nil {
-		t.Errorf("no line of the log says %q: %v", texts, err)
+		t.Errorf("no line of the log contains %q: %v", texts, err)
 	} else if line["level"] != "INFO" || line["status"] != 499.0 || line["refusal"] != "client_gone" {
-		t.Errorf("of a client that is gone the log says %v", line)
+		t.Errorf("the line of a request whose client is gone is %v", line)
 	}
 }
 
-// expectMetric wants a series to be at this value at least.
+// expectMetric expects a series with at least this value.
 func (p *program) expectMetric(t testing.TB, series string, least float64) {
 	t.Helper()
 	c := newClient("http://" + p.admin)
@@ -258,7 +257,7 @@ func (p *program) expectMetric(t testing.TB, series string, least float64) {
 	t.Errorf("there is no series %s", series)
 }
 
-// says matches lines that hold each of these texts.
+// says returns a function that matches lines that contain each of the texts.
 func says(texts ...string) func(logLine) bool {
 	return func(l logLine) bool {
 		text, _ := json.Marshal(l)

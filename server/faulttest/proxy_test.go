@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// proxy stands between the program and its database and does to the connections what a bad network does. A library would
-// know of bytes only; this one is told what to do with each piece of them, so that it can cut a connection at a COMMIT.
+// proxy is a TCP proxy between the program and its database that simulates network faults. It inspects each piece of data, so that
+// it can cut a connection at a COMMIT.
 type proxy struct {
 	address string
 	target  string
 
 	mu     sync.Mutex
 	links  map[*link]bool
-	refuse bool                       // new connections are cut at once
-	hole   bool                       // new connections are black holes
-	delay  time.Duration              // what each piece takes longer
-	judge  func(piece []byte) verdict // of what a client sends; nil: pass
+	refuse bool                       // cut new connections
+	hole   bool                       // pass nothing on new connections
+	delay  time.Duration              // delay of each piece
+	judge  func(piece []byte) verdict // for data from the client; nil: pass
 }
 
-// verdict is what to do with a piece.
+// verdict is what the proxy does with a piece.
 type verdict int
 
 const (
 	pass          verdict = iota
-	cutBefore             // cut the connection instead of passing it on
-	cutAfter              // pass it on, and cut the connection when the answer comes, which is not passed on
-	swallowBefore         // pass on neither it nor anything after it
+	cutBefore             // cut the connection instead of passing the piece on
+	cutAfter              // pass the piece on, and cut the connection instead of passing the response on
+	swallowBefore         // pass on neither the piece nor anything after it
 )
 
 // link is a connection through the proxy.
 type link struct {
 	client, server net.Conn
-	hole           chan struct{} // closed when nothing passes any more, and nobody is told
-	gone           chan struct{} // closed when both ends are
+	hole           chan struct{} // closed when the link silently passes nothing more
+	gone           chan struct{} // closed when both ends are closed
 	once, swallow  sync.Once
 	cutOnAnswer    bool // guarded by proxy.mu
 }
@@ -67,7 +67,7 @@ func newProxy(t testing.TB, target string) *proxy {
 	return p
 }
 
-// join connects a client to the target and carries what they say until one of them goes.
+// join connects a client to the target and passes data until one of them closes the connection.
 func (p *proxy) join(client net.Conn) {
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *proxy) join(client net.Conn) {
 	delete(p.links, k)
 }
 
-// carry passes on what comes from one end to the other.
+// carry passes data from one end to the other.
 func (p *proxy) carry(k *link, from, to net.Conn, fromClient bool) {
 	defer k.cut()
 	piece := make([]byte, 64<<10)
@@ -120,7 +120,7 @@ func (p *proxy) carry(k *link, from, to net.Conn, fromClient bool) {
 	}
 }
 
-// admit reports whether a piece may pass, after the delay.
+// admit waits for the delay, and reports whether a piece may pass.
 func (p *proxy) admit(k *link, piece []byte, fromClient bool) bool {
 	p.mu.Lock()
 	delay, v := p.delay, pass
@@ -150,7 +150,7 @@ func (p *proxy) admit(k *link, piece []byte, fromClient bool) bool {
 	return true
 }
 
-// cut ends both ends of the link, as a router that was restarted does.
+// cut resets both connections of the link, as after a restart of a router.
 func (k *link) cut() {
 	k.once.Do(func() {
 		reset(k.client)
@@ -168,14 +168,14 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// set changes what the proxy does, to connections that are there and to new ones.
+// set changes the proxy's behavior, for all connections.
 func (p *proxy) set(change func(p *proxy)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(p)
 }
 
-// cut ends every connection that is there.
+// cut cuts all open connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,7 +184,7 @@ func (p *proxy) cut() {
 	}
 }
 
-// swallow makes a black hole of every connection that is there, for ever, and of new ones until pass is called.
+// swallow stops all data silently: on open connections for ever, and on new ones until pass is called.
 func (p *proxy) swallow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,7 +194,7 @@ func (p *proxy) swallow() {
 	}
 }
 
-// pass lets new connections through again.
+// pass ends all faults for new connections.
 func (p *proxy) pass() {
 	p.set(func(p *proxy) { p.refuse, p.hole, p.delay, p.judge = false, false, 0, nil })
 }

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// drain is how long the tests' servers serve on after they were told to stop.
+// drain is the drain delay of the servers.
 const drain = 800 * time.Millisecond
 
-// TestSIGTERMDropsNoRequest: whoever has a connection is told on it that it ends, whatever comes over it before is answered,
-// and the program ends in good order.
+// TestSIGTERMDropsNoRequest checks that connections are closed after a response, that all requests are served, and that the program
+// exits with 0.
 func TestSIGTERMDropsNoRequest(t *testing.T) {
 	t.Parallel()
 	_, database := sqliteFile(t)
@@ -34,7 +34,7 @@ func TestSIGTERMDropsNoRequest(t *testing.T) {
 			clients.Go(func() {
 				c := newClient(p.url)
 				defer c.close()
-				// Some are busy, others idle most of the time.
+				// Some clients are busy, others mostly idle.
 				pause := time.Duration(k) * 10 * time.Millisecond
 				for n := 0; ; n++ {
 					r := reads[n%len(reads)]
@@ -55,7 +55,7 @@ func TestSIGTERMDropsNoRequest(t *testing.T) {
 			})
 		}
 		before := served.Load()
-		within(t, patience, "clients at work", func() error {
+		within(t, waitLimit, "clients at work", func() error {
 			if served.Load() < before+100 {
 				return errNotYet
 			}
@@ -63,7 +63,7 @@ func TestSIGTERMDropsNoRequest(t *testing.T) {
 		})
 		p.signal(t, syscall.SIGTERM)
 		clients.Wait()
-		if code := p.awaitEnd(t, patience); code != 0 {
+		if code := p.awaitEnd(t, waitLimit); code != 0 {
 			t.Errorf("the program ends with %d", code)
 		}
 	}
@@ -74,7 +74,7 @@ func TestSIGTERMDropsNoRequest(t *testing.T) {
 type balancer struct {
 	url      string
 	backends []*backend
-	turn     atomic.Uint64
+	next     atomic.Uint64
 }
 
 type backend struct {
@@ -114,7 +114,7 @@ func newBalancer(t testing.TB, addresses ...string) *balancer {
 	return b
 }
 
-// watch asks every 50 milliseconds, and believes the first answer.
+// watch checks a backend every 50 milliseconds.
 func (s *backend) watch(ctx context.Context) {
 	c := newClient(s.url)
 	defer c.close()
@@ -130,9 +130,9 @@ func (s *backend) watch(ctx context.Context) {
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	turn := b.turn.Add(1)
+	next := b.next.Add(1)
 	for k := range b.backends {
-		if s := b.backends[(turn+uint64(k))%uint64(len(b.backends))]; s.ready.Load() {
+		if s := b.backends[(next+uint64(k))%uint64(len(b.backends))]; s.ready.Load() {
 			s.proxy.ServeHTTP(w, r)
 			return
 		}
@@ -140,7 +140,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no server is ready", http.StatusBadGateway)
 }
 
-// freeAddress gives an address that nobody listens at.
+// freeAddress returns a free local address.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -151,7 +151,7 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// replica is one of several servers, which is restarted at its address.
+// replica is one of several servers. It keeps its address when it is restarted.
 type replica struct {
 	*program
 	address string
@@ -161,12 +161,12 @@ func (r *replica) restart(t testing.TB, b *balancer, k int, binary, database str
 	t.Helper()
 	if r.program != nil {
 		r.signal(t, syscall.SIGTERM)
-		if code := r.awaitEnd(t, patience); code != 0 {
+		if code := r.awaitEnd(t, waitLimit); code != 0 {
 			t.Fatalf("the program ends with %d", code)
 		}
 	}
 	r.program = servingAs(t, binary, environment(database), "--listen="+r.address, "--drain-delay="+drain.String(), "--request-timeout=5s")
-	within(t, patience, "the balancer's notice", func() error {
+	within(t, waitLimit, "the balancer's notice", func() error {
 		if !b.backends[k].ready.Load() {
 			return errNotYet
 		}
@@ -174,9 +174,8 @@ func (r *replica) restart(t testing.TB, b *balancer, k int, binary, database str
 	})
 }
 
-// TestARollingRestart: two servers on one Postgres are restarted one after the other, time and again, and clients who write and
-// read through a balancer see nothing of it.
-func TestARollingRestart(t *testing.T) {
+// TestRollingRestart restarts two servers one after the other, and checks that clients behind a load balancer see no errors.
+func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	p := running(t)
 	replicas := []*replica{{address: freeAddress(t)}, {address: freeAddress(t)}}
@@ -184,7 +183,7 @@ func TestARollingRestart(t *testing.T) {
 	for k, r := range replicas {
 		r.restart(t, b, k, dragoman(t), p.url())
 	}
-	l := newLoad(t, client{b.url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}})
+	l := newLoad(t, client{b.url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: waitLimit}})
 	l.awaitWork(t)
 	rounds := 2
 	if kills(t) > fewKills {
@@ -199,7 +198,7 @@ func TestARollingRestart(t *testing.T) {
 	t.Logf("%d restarts", 2*rounds)
 }
 
-// load is clients that write and read all the time, and keep a ledger.
+// load is clients that write and read continuously, and keep a ledger.
 type load struct {
 	*crash
 	clients *clients
@@ -224,10 +223,10 @@ func newLoad(t testing.TB, c client) *load {
 	return l
 }
 
-// awaitWork returns when clients have written for a while, with whatever a server prepares for it prepared.
+// awaitWork waits until clients have written for a while.
 func (l *load) awaitWork(t testing.TB) {
 	t.Helper()
-	within(t, patience, "clients at work", func() error {
+	within(t, waitLimit, "clients at work", func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.written < 40 {
@@ -237,7 +236,7 @@ func (l *load) awaitWork(t testing.TB) {
 	})
 }
 
-// finish wants every client still to be at it, and the directory to agree with the ledger.
+// finish stops the clients, and checks that no request failed and that the directory agrees with the ledger.
 func (l *load) finish(t testing.TB) {
 	t.Helper()
 	l.clients.mu.Lock()

@@ -21,11 +21,10 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// holdVariable makes of the tests' program another: it holds the database file that the variable names until its standard
-// input ends.
-const holdVariable = "DRAGOMAN_FAULTTEST_HOLD"
+// lockVariable makes the test binary lock the database file that the variable names until its standard input ends.
+const lockVariable = "DRAGOMAN_FAULTTEST_HOLD"
 
-func holdSQLite(path string) {
+func lockSQLite(path string) {
 	db, err := sql.Open("sqlite", path)
 	if err == nil {
 		db.SetMaxOpenConns(1)
@@ -35,15 +34,15 @@ func holdSQLite(path string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// holdFile has another process hold a database file until release.
-func holdFile(t testing.TB, path string) (release func()) {
+// lockFile makes another process lock a database file until release.
+func lockFile(t testing.TB, path string) (release func()) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	command := exec.Command(self)
-	command.Env = append(os.Environ(), holdVariable+"="+path)
+	command.Env = append(os.Environ(), lockVariable+"="+path)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -56,36 +55,36 @@ func holdFile(t testing.TB, path string) (release func()) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	held := true
+	locked := true
 	release = func() {
-		if held {
-			held = false
+		if locked {
+			locked = false
 			in.Close()
 			_ = command.Wait()
 		}
 	}
 	t.Cleanup(release)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "<nil>\n" {
-		t.Fatalf("the other process does not hold the file: %s, %v", line, err)
+		t.Fatalf("the other process does not lock the file: %s, %v", line, err)
 	}
 	return release
 }
 
-// sqliteFile gives the path of a database file that is not there yet, and its URL.
+// sqliteFile returns the path and the URL of a new database file.
 func sqliteFile(t testing.TB) (path, url string) {
 	t.Helper()
 	path = filepath.Join(folder(t), "dragoman.db")
 	return path, "sqlite:" + path
 }
 
-func TestAnotherProcessHoldsTheFile(t *testing.T) {
+func TestFileLockedByOtherProcess(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url)
 	before := p.look(t)
-	release := holdFile(t, path)
+	release := lockFile(t, path)
 	p.expectUnavailable(t, answered, writes...)
-	for _, r := range reads[:5] { // the feed writes the numbers of what is new
+	for _, r := range reads[:5] { // the feed writes: it numbers new changes
 		p.expect(t, http.StatusOK, r)
 	}
 	p.expectHealth(t, http.StatusOK)
@@ -93,9 +92,9 @@ func TestAnotherProcessHoldsTheFile(t *testing.T) {
 		t.Errorf("%+v became %+v", before, after)
 	}
 
-	// Who goes does not wait on.
-	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer leave()
+	// A canceled request does not wait.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
 	if _, err := p.send(ctx, patchAda); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the request ended with %v", err)
 	}
@@ -104,23 +103,22 @@ func TestAnotherProcessHoldsTheFile(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestAClientThatGoesInterruptsItsQuery: SQLite stops in the middle of one.
-func TestAClientThatGoesInterruptsItsQuery(t *testing.T) {
+func TestClientGoneInterruptsQuery(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url, "--request-timeout=25s")
 	slow(t, path)
-	ctx, leave := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer leave()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
 	start := time.Now()
 	if a, err := p.send(ctx, request{method: http.MethodGet, path: worthUsers + "?search=q"}); err == nil {
-		t.Fatalf("the query is not slow enough to go away from: %s", a)
+		t.Fatalf("the query is too fast to cancel: %s", a)
 	}
 	p.expectGone(t, `"GET"`, "interrupted")
 	t.Logf("interrupted %s after it began", time.Since(start))
 }
 
-// slow makes a search take long: the last name of one user is a long text, and the index gets to see it for each of many.
+// slow makes searches slow, by a view in the place of the table of users that repeats each user many times.
 func slow(t testing.TB, path string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -140,7 +138,7 @@ func slow(t testing.TB, path string) {
 	}
 }
 
-func TestTheFileIsDeleted(t *testing.T) {
+func TestFileDeleted(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url)
@@ -166,8 +164,8 @@ func TestTheFileIsDeleted(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestTheFileIsReplaced: the one that was put in its place is served, and nothing of the other's log gets into it.
-func TestTheFileIsReplaced(t *testing.T) {
+// TestFileReplaced checks that the new file is served, and that nothing of the old file's write-ahead log gets into it.
+func TestFileReplaced(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url)
@@ -185,21 +183,21 @@ func TestTheFileIsReplaced(t *testing.T) {
 	}
 	within(t, recovery, "recovery", p.succeeds(t, reads[0]))
 	if now := p.look(t); now != old {
-		t.Errorf("the file in the place of the old one has %+v; served is %+v", old, now)
+		t.Errorf("the new file has %+v; served is %+v", old, now)
 	}
 	recovers(t, p)
 	p.signal(t, syscall.SIGTERM)
-	p.awaitEnd(t, patience)
+	p.awaitEnd(t, waitLimit)
 
-	// All that was acknowledged is in the file that was taken away.
+	// The old file has all acknowledged writes.
 	q := serving(t, "sqlite:"+gone)
 	if now := q.look(t); now != later {
-		t.Errorf("before it was taken away the file had %+v, now %+v", later, now)
+		t.Errorf("the old file had %+v, now %+v", later, now)
 	}
 }
 
-// TestTheFileIsReplacedUnderALoad: whatever is acknowledged meanwhile is in the one file or the other.
-func TestTheFileIsReplacedUnderALoad(t *testing.T) {
+// TestFileReplacedUnderLoad checks that each acknowledged write is in one of the two files.
+func TestFileReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url)
@@ -218,7 +216,7 @@ func TestTheFileIsReplacedUnderALoad(t *testing.T) {
 		}
 		acknowledged <- all
 	}()
-	within(t, patience, "some writes", func() error {
+	within(t, waitLimit, "some writes", func() error {
 		if len(p.log.find(says(`"PATCH"`, "200"))) < 20 {
 			return errNotYet
 		}
@@ -237,7 +235,7 @@ func TestTheFileIsReplacedUnderALoad(t *testing.T) {
 	stop()
 	all := <-acknowledged
 	p.signal(t, syscall.SIGTERM)
-	p.awaitEnd(t, patience)
+	p.awaitEnd(t, waitLimit)
 	p.expectNoFault(t)
 	kept := firstNames(t, path) + firstNames(t, gone)
 	for _, name := range all {
@@ -248,7 +246,7 @@ func TestTheFileIsReplacedUnderALoad(t *testing.T) {
 	t.Logf("%d acknowledged writes", len(all))
 }
 
-// firstNames gives all that the history of a file tells.
+// firstNames returns the history of a file as text, and checks the file's integrity.
 func firstNames(t testing.TB, path string) string {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -266,7 +264,7 @@ func firstNames(t testing.TB, path string) string {
 	return all
 }
 
-// copySQLite makes a consistent copy of a file that is in use.
+// copySQLite makes a consistent copy of a database in use.
 func copySQLite(t testing.TB, from, to string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", from)
@@ -279,8 +277,8 @@ func copySQLite(t testing.TB, from, to string) {
 	}
 }
 
-// TestTheFileIsReplacedByNoDirectory: whatever else is there is left alone.
-func TestTheFileIsReplacedByNoDirectory(t *testing.T) {
+// TestFileReplacedByOtherFile puts a file that is not a database in the place of the directory.
+func TestFileReplacedByOtherFile(t *testing.T) {
 	t.Parallel()
 	path, url := sqliteFile(t)
 	p := serving(t, url)
@@ -299,7 +297,7 @@ func TestTheFileIsReplacedByNoDirectory(t *testing.T) {
 	recovers(t, p)
 }
 
-func TestTheDiskIsFull(t *testing.T) {
+func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	small := smallDisk(t, 2<<20)
 	p := serving(t, "sqlite:"+filepath.Join(small.dir, "dragoman.db"))
@@ -323,19 +321,19 @@ func TestTheDiskIsFull(t *testing.T) {
 	recovers(t, p)
 }
 
-// TestAReadOnlyFile: the program does not start, since it could not do its work, and says why.
-func TestAReadOnlyFile(t *testing.T) {
+// TestReadOnlyFile checks that the program does not start, and logs why.
+func TestReadOnlyFile(t *testing.T) {
 	t.Parallel()
 	small := smallDisk(t, 2<<20)
 	path := filepath.Join(small.dir, "dragoman.db")
 	p := serving(t, "sqlite:"+path)
 	p.signal(t, syscall.SIGTERM)
-	p.awaitEnd(t, patience)
+	p.awaitEnd(t, waitLimit)
 	if err := remountReadOnly(small.dir); err != nil {
 		t.Fatal(err)
 	}
 	q := launch(t, dragoman(t), environment("sqlite:"+path), serve()...)
-	if code := q.awaitEnd(t, patience); code == 0 || len(q.log.find(says("read-only"))) == 0 || len(q.log.find(says("waiting"))) > 0 {
-		t.Errorf("it ends with %d and says\n%s", code, q.log)
+	if code := q.awaitEnd(t, waitLimit); code == 0 || len(q.log.find(says("read-only"))) == 0 || len(q.log.find(says("waiting"))) > 0 {
+		t.Errorf("it ends with %d and logs\n%s", code, q.log)
 	}
 }
