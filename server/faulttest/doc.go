@@ -1,8 +1,8 @@
-// Package faulttest causes faults for real and looks at what the program makes of them: it builds the program, runs it as a
-// process against a Postgres of its own or a SQLite file, stops, freezes, cuts off, fills up and kills what it depends on and
-// the program itself, and asks it over HTTP meanwhile. Each fault is described in server/docs/guide/faults.md.
+// Package faulttest tests how the program behaves under real faults. It builds the program, runs it against its own Postgres
+// cluster or a SQLite file, sends HTTP requests, and meanwhile stops, freezes, disconnects, fills up or kills the database or the
+// program. server/docs/guide/faults.md specifies the behavior for each fault.
 //
-// It is all tests. It does not know how the server is made: it has the program, its flags, its log and its answers, and the
-// database's own tools. A fault that this machine does not allow, or has no program for, is skipped aloud; where CI is true
-// a missing Postgres fails. There are tests on Linux alone, where /proc tells which processes are Postgres's.
+// The package contains only tests. It does not know the server's code: it uses the program's flags, log and responses, and the
+// database's tools. A test is skipped if the machine does not permit its fault; with CI=true it fails if Postgres is missing. The
+// tests need Linux, because they find the processes of Postgres in /proc.
 package faulttest
