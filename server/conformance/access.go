@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// tokens are the laws about who a caller is.
+// tokens are the laws about authentication.
 var tokens = []Law{
 	{Name: "missing-token-is-401", Grade: Vendor, check: missingToken,
 		Says: "Every operation without a token is 401.",
@@ -34,11 +34,11 @@ var tokens = []Law{
 		Source: "RFC 9110, section 11.1"},
 }
 
-// operations are requests for all operations that can be sent without harm. The update changes nothing.
+// operations returns a harmless request for every operation. The update changes nothing.
 func (t *trial) operations() []request {
 	all := []request{t.showRequest(), t.updateRequest(t.idle().String())}
 	for _, o := range t.d.OperationsOf(t.d.document) {
-		// Whatever else reads something of the customer.
+		// All other operations that read data of the customer.
 		if path := t.d.path(o, t.c.Customer, ""); o.Method == http.MethodGet && o.OperationID != t.d.Show && !strings.Contains(path, "{") && path != t.d.path(o, "", "") {
 			if o.OperationID == t.d.List {
 				path = t.listPath(t.c.Customer)
@@ -49,7 +49,7 @@ func (t *trial) operations() []request {
 	return all
 }
 
-// unauthenticated asks for 401 from every operation with each of some Authorization headers.
+// wantUnauthorized requires 401 from every operation with each of these Authorization headers.
 func (t *trial) wantUnauthorized(why string, authorizations ...string) {
 	for _, r := range t.operations() {
 		for _, a := range authorizations {
@@ -62,18 +62,18 @@ func missingToken(t *trial) { t.wantUnauthorized("there is no token", "") }
 
 func malformedToken(t *trial) {
 	token := t.c.Token
-	t.wantUnauthorized("this is no good token", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
+	t.wantUnauthorized("this token is malformed", "Bearer", "Bearer x", "Bearer "+token+"x.y", "Bearer a.b.c", "Bearer "+strings.Repeat("A", 3000))
 }
 
 func tokenOnceAsBearer(t *trial) {
 	token := t.c.Token
-	t.wantUnauthorized("a token is given as Bearer, and alone", "Basic "+token, token, "Bearer "+token+" "+token)
+	t.wantUnauthorized("a token is sent as Bearer, and alone", "Basic "+token, token, "Bearer "+token+" "+token)
 	for _, r := range t.operations() {
-		t.want(t.send(r.by("").with("Authorization", "Bearer "+token, "Bearer "+token)), "a token is given once", http.StatusUnauthorized)
+		t.want(t.send(r.by("").with("Authorization", "Bearer "+token, "Bearer "+token)), "a token is sent once", http.StatusUnauthorized)
 	}
 }
 
-// parts gives the three parts of the token, and skips the law if it is no JWT.
+// parts returns the three parts of the token, and skips the law if it is no JWT.
 func (t *trial) parts() []string {
 	parts := strings.Split(t.c.Token, ".")
 	if claimsOf(t.c.Token) == nil {
@@ -98,7 +98,7 @@ func unsignedToken(t *trial) {
 func wronglySigned(t *trial) {
 	parts := t.parts()
 	signature := []byte(parts[2])
-	// Not the last letter, of which some bits may not count.
+	// Not the last letter, as some of its bits may be padding.
 	if signature[0] == 'A' {
 		signature[0] = 'B'
 	} else {
@@ -116,7 +116,7 @@ func challenge(t *trial) {
 		for _, authorization := range []string{"", "Bearer x"} {
 			x := t.send(r.by(authorization))
 			if x.status != http.StatusUnauthorized {
-				continue // another law's
+				continue // other laws check the status
 			}
 			if scheme, _, _ := strings.Cut(x.header.Get("WWW-Authenticate"), " "); !strings.EqualFold(scheme, "Bearer") {
 				t.broken(x, "WWW-Authenticate: Bearer", "WWW-Authenticate: %s", x.header.Get("WWW-Authenticate"))
@@ -131,7 +131,7 @@ func schemeCase(t *trial) {
 	}
 }
 
-// tenants are the laws about what a caller may do.
+// tenants are the laws about authorization.
 var tenants = []Law{
 	{Name: "foreign-customer-is-refused", Grade: Vendor, check: foreignCustomer,
 		Says: "Another customer than the token's is rejected on every operation: 403, or 404 if it does not exist.",
@@ -167,13 +167,13 @@ var tenants = []Law{
 		Source: "SEMANTICS.md, Who may do what"},
 }
 
-// everyCustomer tells whether the token is one for every customer, as far as its claims say.
+// everyCustomer reports whether the token's claims are for every customer.
 func (t *trial) everyCustomer() bool {
 	claims := claimsOf(t.c.Token)
 	return claims["customer_id"] == "*" && strings.Contains(encode(claims["authorities"]), `"ROLE_ADMIN"`)
 }
 
-// elsewhere gives requests for all operations in another customer.
+// elsewhere returns a request for every operation in another customer.
 func (t *trial) elsewhere(customer string) []request {
 	all := []request{t.showRequestOf(customer, t.c.User), t.updateRequestOf(customer, t.c.User, t.idle().String())}
 	if t.d.list != nil {
@@ -185,7 +185,7 @@ func (t *trial) elsewhere(customer string) []request {
 func foreignCustomer(t *trial)          { t.wantForeignRefused(http.StatusForbidden, http.StatusNotFound) }
 func foreignCustomerForbidden(t *trial) { t.wantForeignRefused(http.StatusForbidden) }
 
-// wantForeignRefused asks for one of some statuses from every operation in a customer that is nobody's.
+// wantForeignRefused requires one of these statuses from every operation in a customer that does not exist.
 func (t *trial) wantForeignRefused(statuses ...int) {
 	if t.everyCustomer() {
 		t.skip("the token is for every customer")
@@ -212,7 +212,7 @@ func refusalDoesNotTell(t *trial) {
 	for i := range existing {
 		a, b := t.send(existing[i].by(t.other())), t.send(unknown[i].by(t.other()))
 		t.want(a, "the caller has no rights in the customer", http.StatusForbidden)
-		t.want(b, "whether the customer exists is not told", http.StatusForbidden)
+		t.want(b, "the answer does not reveal whether the customer exists", http.StatusForbidden)
 		if want, got := t.stableBody(a), t.stableBody(b); want != got {
 			t.broken(b, "the same answer as to a customer that exists: "+want, "%s", got)
 		}
@@ -223,7 +223,7 @@ func refusalDoesNotTell(t *trial) {
 	}
 }
 
-// said is the body of an error without what differs from request to request.
+// stableBody returns the body of an error without the members that differ between requests.
 func (t *trial) stableBody(x exchange) string {
 	value, err := decode(x.body)
 	members, ok := value.(map[string]any)

@@ -37,7 +37,7 @@ var addresses = []Law{
 		Source: "SEMANTICS.md, Errors"},
 }
 
-// both asks for a status from reading and from updating the user of an id.
+// wantBoth requires these statuses from reading and from updating the user with an id.
 func (t *trial) wantBoth(why, id string, read, update int) {
 	t.want(t.send(t.showRequestOf(t.c.Customer, id)), why, read)
 	t.want(t.send(t.updateRequestOf(t.c.Customer, id, t.idle().String())), why, update)
@@ -84,7 +84,7 @@ func uuidCase(t *trial) {
 func nilUUID(t *trial) {
 	const id = "00000000-0000-0000-0000-000000000000"
 	for _, r := range []request{t.showRequestOf(t.c.Customer, id), t.updateRequestOf(t.c.Customer, id, t.idle().String())} {
-		t.want(t.send(r), "nobody has the nil UUID", http.StatusNotFound, http.StatusBadRequest)
+		t.want(t.send(r), "no user has the nil UUID", http.StatusNotFound, http.StatusBadRequest)
 	}
 }
 
@@ -96,7 +96,7 @@ func unknownPath(t *trial) {
 }
 
 func wrongMethod(t *trial) {
-	// POST without a body to a user who does not exist: it hurts nobody even where it is served.
+	// POST without a body to a user who does not exist: it is harmless even if the server accepts it.
 	x := t.send(t.request("", http.MethodPost, t.userPath(t.c.Customer, t.d.noSuchUser())))
 	t.want(x, "the path has no POST", http.StatusMethodNotAllowed)
 	var allowed []string

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// answers are the laws that every answer of the whole run is held against. They stand last.
+// answers are the laws about all answers of the run, so they are checked last.
 var answers = []Law{
 	{Name: "errors-name-the-member", Grade: Own, check: errorsNameMember,
 		Says:   "A 400 about members lists every invalid member by its path, with a message.",
@@ -41,7 +41,7 @@ var answers = []Law{
 		Why:  "A client may depend on any of them."},
 }
 
-// tour makes one answer of each kind, so that there is something to look at also when these laws are held alone.
+// tour requests an answer of each kind, in case these laws are checked alone.
 func (t *trial) tour() {
 	for _, r := range t.operations() {
 		t.send(r)
@@ -55,7 +55,7 @@ func (t *trial) tour() {
 	}
 }
 
-// ofAspect holds that no answer of the run had a fault of an aspect.
+// ofAspect returns the check that no answer of the run has a fault of an aspect.
 func ofAspect(a aspect) func(*trial) {
 	return func(t *trial) {
 		t.tour()
@@ -94,7 +94,7 @@ func errorsNameMember(t *trial) {
 	}
 }
 
-// inside are texts that give away what a server is made of.
+// inside are texts that reveal how a server is implemented.
 var inside = []string{"SQLSTATE", "SQLITE", "sqlite", "pq:", "pgx", "gorm", "panic", "goroutine", "runtime error", ".go:", "java.", "org.springframework",
 	"Traceback", "node_modules", "at Object.", "duplicate key", "UNIQUE constraint", "cannot unmarshal", "Unexpected token"}
 
@@ -113,7 +113,7 @@ func errorsTellNothing(t *trial) {
 		}
 		for _, text := range inside {
 			if strings.Contains(string(x.body), text) {
-				t.broken(x, "an error in plain words", "it has %q in it", text)
+				t.broken(x, "an error without internals", "it has %q in it", text)
 			}
 		}
 	}

@@ -92,9 +92,9 @@ func (s *storing) show(u map[string]any) {
 	}
 }
 
-// TestRunGoesOnWithWhatCannotBeGivenBack: a server stores what no update can take back. The run says so, at the time and last, and
-// holds every other law.
-func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
+// TestIrreversibleChange: a server stores a value that no update can revert. The run reports it with the law and at the end, and checks
+// every other law.
+func TestIrreversibleChange(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		dialect string
@@ -116,7 +116,7 @@ func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", claims ", claims), func(t *testing.T) {
 				t.Parallel()
 				s := servertest.Start(t)
-				config := config(s, c.dialect, guinea(t, s))
+				config := config(s, c.dialect, newUser(t, s))
 				config.Require = nil
 				server := c.server()
 				server.values = map[string]json.RawMessage{}
@@ -141,7 +141,7 @@ func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
 					}
 				}
 				if said != 1 {
-					t.Errorf("%d laws say that something is not given back, want 1", said)
+					t.Errorf("%d laws report an irreversible change, want 1", said)
 				}
 				kept := report.Restoration.Kept
 				if !report.Restoration.Done || len(kept) != 1 || kept[0].Member != c.member || kept[0].Law == "" {
@@ -160,14 +160,14 @@ func TestRunGoesOnWithWhatCannotBeGivenBack(t *testing.T) {
 	}
 }
 
-// TestMemberThatAnyWriteMovesIsNoFault: the vendor's pages do not forbid members that they do not have.
-func TestMemberThatAnyWriteMovesIsNoFault(t *testing.T) {
+// TestUndocumentedBookkeepingIsAllowed: the vendor's pages do not forbid members that they do not have.
+func TestUndocumentedBookkeepingIsAllowed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			c := config(s, dialect, guinea(t, s))
+			c := config(s, dialect, newUser(t, s))
 			c.Require = nil
 			server := &storing{counts: true, values: map[string]json.RawMessage{}}
 			c = around(t, c, func(c *call) answer { return server.serve(c).without("Dragoman-Changed").without("Dragoman-Ignored") })
@@ -223,14 +223,14 @@ func express(weak bool) func(*call) answer {
 	}
 }
 
-// TestAnyETagIsNoClaim: a framework's entity tag does not bind a server to what Dragoman decides about them.
-func TestAnyETagIsNoClaim(t *testing.T) {
+// TestETagClaimsNoRules: a framework's entity tag does not bind a server to what Dragoman decides about them.
+func TestETagClaimsNoRules(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, weak := range []bool{true, false} {
 		t.Run(fmt.Sprint("weak ", weak), func(t *testing.T) {
 			t.Parallel()
-			c := config(s, worth, guinea(t, s))
+			c := config(s, worth, newUser(t, s))
 			c.Require = nil
 			c.Only = []string{"etag-*", "if-*", "answers-*"}
 			c = around(t, c, express(weak))
@@ -257,14 +257,14 @@ func TestAnyETagIsNoClaim(t *testing.T) {
 	}
 }
 
-// TestStaticMockIsToldInOneLine: a mock that answers with examples has no laws to be checked.
-func TestStaticMockIsToldInOneLine(t *testing.T) {
+// TestStaticMockIsRejected: a mock that answers with fixed examples cannot be checked, and one line says so.
+func TestStaticMockIsRejected(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			c := config(s, dialect, guinea(t, s))
+			c := config(s, dialect, newUser(t, s))
 			c.Require = nil
 			began := false
 			c.Began = func(conformance.Report) { began = true }
@@ -292,7 +292,7 @@ func TestTargetAtTheRoot(t *testing.T) {
 		for _, slash := range []string{"", "/"} {
 			t.Run(dialect+slash, func(t *testing.T) {
 				t.Parallel()
-				c := config(s, dialect, guinea(t, s))
+				c := config(s, dialect, newUser(t, s))
 				c.Target += slash
 				c.Only = []string{"get-shows-the-user", "update-sets-each-member"}
 				c = around(t, c, func(c *call) answer {
@@ -311,19 +311,19 @@ func TestTargetAtTheRoot(t *testing.T) {
 	}
 }
 
-// TestLawsSayWhatTheyCouldNotTry: an e-mail that is verified, and a user of one role, leave some laws untried in part or in whole.
-func TestLawsSayWhatTheyCouldNotTry(t *testing.T) {
+// TestUntriedPartsAreReported: a verified e-mail, and a user with one role, leave some laws untried in part or entirely.
+func TestUntriedPartsAreReported(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for dialect, says := range map[string]map[string]string{
 		worth: {
-			"identity-keeps-its-case":              "skipped email: the user's e-mail is verified",
-			"email-must-be-valid":                  "skipped the user's e-mail is verified",
-			"update-sets-each-member":              "holds not tried: email: the user's e-mail is verified",
-			"texts-up-to-the-limit-are-kept-whole": "holds not tried: email: the user's e-mail is verified",
+			"identity-keeps-its-case":              "skipped email: a changed e-mail is no longer verified",
+			"email-must-be-valid":                  "skipped a changed e-mail is no longer verified",
+			"update-sets-each-member":              "holds not tried: email: a changed e-mail is no longer verified",
+			"texts-up-to-the-limit-are-kept-whole": "holds not tried: email: a changed e-mail is no longer verified",
 		},
 		testinium: {
-			"authorities-are-replaced":                       "skipped it takes a role away and gives it back: take a user with two roles",
+			"authorities-are-replaced":                       "skipped it revokes and restores a role: take a user with two roles",
 			"authorities-order-and-repetition-do-not-matter": "holds not tried: another order: take a user with two roles",
 		},
 	} {
@@ -343,15 +343,14 @@ func TestLawsSayWhatTheyCouldNotTry(t *testing.T) {
 	}
 }
 
-// TestStoredNameOfAnotherCaseDiffers: a server that stores what it does not know stores such a member too, and lets it change no
-// other.
-func TestStoredNameOfAnotherCaseDiffers(t *testing.T) {
+// TestNameOfAnotherCaseIsStored: a server may store unknown members, if they do not change others.
+func TestNameOfAnotherCaseIsStored(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for dialect, other := range map[string]string{worth: "FIRST_NAME", testinium: "NAME"} {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			c := config(s, dialect, guinea(t, s))
+			c := config(s, dialect, newUser(t, s))
 			c.Require, c.Only = nil, []string{"member-names-are-exact"}
 			server := &storing{takes: func(name string) bool { return name == other }, values: map[string]json.RawMessage{}}
 			c = around(t, c, func(c *call) answer { return server.serve(c).without("Dragoman-Changed").without("Dragoman-Ignored") })
@@ -363,11 +362,11 @@ func TestStoredNameOfAnotherCaseDiffers(t *testing.T) {
 	}
 }
 
-// TestUnreadableUserIsGivenBack: what was written spoils the server's answers until it is written over.
-func TestUnreadableUserIsGivenBack(t *testing.T) {
+// TestUnreadableUserIsRestored: a written value breaks the server's answers until it is overwritten.
+func TestUnreadableUserIsRestored(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	c := config(s, worth, guinea(t, s))
+	c := config(s, worth, newUser(t, s))
 	c.Require, c.Only = nil, []string{"get-shows-the-user", "update-sets-each-member"}
 	var spoiled atomic.Bool
 	c = around(t, c, func(c *call) answer {
@@ -385,12 +384,12 @@ func TestUnreadableUserIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestTokenThatMayBeTheUsersOwn: Testinium shows no UUID that the token's could be compared with.
-func TestTokenThatMayBeTheUsersOwn(t *testing.T) {
+// TestTokenMayBeOwn: Testinium shows no UUID to compare with the token's.
+func TestTokenMayBeOwn(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for dialect, want := range map[string]bool{worth: false, testinium: true} {
-		c := config(s, dialect, guinea(t, s))
+		c := config(s, dialect, newUser(t, s))
 		claims := servertest.Manager()
 		claims.UserID = &servertest.GraceUUID
 		c.Token, c.Only = s.Token(claims), []string{"get-shows-the-user"}

@@ -3,10 +3,11 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// emptiness are the laws about what is not there: null, empty texts, empty bodies; and about what should not be.
+// emptiness are the laws about null, empty strings, empty bodies and unknown members.
 var emptiness = []Law{
 	{Name: "null-is-refused", Grade: Own, check: nullIsRefused,
 		Says: "null for a member that is not nullable in the document is 400, for each member alone.",
@@ -49,15 +50,9 @@ var emptiness = []Law{
 		Source: "RFC 7240, section 4.4"},
 }
 
-// settable gives the members that may be sent with a wrong value: those that may be changed, if the server should take it.
+// settable returns the members that may be sent with an invalid value, as the server may accept it.
 func (t *trial) settable() []memberOf {
-	var all []memberOf
-	for _, m := range t.d.members {
-		if m.group == "" || t.allowed(m.group) {
-			all = append(all, m)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Clone(t.d.members), func(m memberOf) bool { return m.group != "" && !t.allowed(m.group) })
 }
 
 func nullIsRefused(t *trial) {
@@ -136,7 +131,7 @@ func idsInBody(t *trial) {
 	for _, name := range t.d.matching() {
 		t.wantUnchanged(t.update(t.base().with(name, "null")), t.found)
 		t.wantUnchanged(t.update(t.base().with(name, t.found.json(name))), t.found)
-		// An id that is nobody's, in case the server goes by the body.
+		// An unknown id, in case the server uses the body's.
 		t.wantRefused(http.StatusBadRequest, name+" is not the path's", t.base().with(name, t.d.noSuchUser()).String())
 	}
 }
@@ -157,14 +152,14 @@ func strictHandling(t *trial) {
 	t.want(x, "lenient handling was preferred", http.StatusOK)
 }
 
-// applied asks an answer to say that strict handling was applied.
+// applied requires an answer to say that strict handling was applied.
 func (t *trial) applied(x exchange) {
 	if got := x.header.Get("Preference-Applied"); !strings.EqualFold(got, "handling=strict") {
 		t.broken(x, "Preference-Applied: handling=strict", "Preference-Applied: %s", got)
 	}
 }
 
-// types are the laws about JSON's types.
+// types are the laws about JSON types.
 var types = []Law{
 	{Name: "wrong-types-are-refused", Grade: Vendor, check: wrongTypes,
 		Says: "An array or an object instead of a string is 400, and so are values of other types instead of flags and roles.",
@@ -188,7 +183,7 @@ var types = []Law{
 
 func wrongTypes(t *trial) {
 	for _, m := range t.settable() {
-		// A value that a lenient server would convert is the present one, so that nothing is changed by it.
+		// A lenient server converts some of these to the current value, and so changes nothing.
 		var wrong []string
 		switch m.kind {
 		case grants:
@@ -224,7 +219,7 @@ func stringsAreNoBooleans(t *trial) {
 		if m.kind != flag {
 			continue
 		}
-		// What it is now, in other words: a server that converts changes nothing.
+		// The current value in another type: a server that converts it changes nothing.
 		wrong := []string{`"true"`, `1`, `"TRUE"`}
 		if t.found[m.name] == false {
 			wrong = []string{`"false"`, `0`, `""`}
@@ -284,7 +279,7 @@ var limits = []Law{
 		Source: "SEMANTICS.md, One user"},
 }
 
-// long gives a text of n characters that is good for a member, and nobody else's.
+// long returns a valid value of n characters for a member, which no other user has.
 func (t *trial) long(m memberOf, letter string, n int) string {
 	switch m.kind {
 	case mail:
@@ -330,7 +325,7 @@ func emailOfAnother(t *trial) { t.wantOthersEmailRefused(func(email string) stri
 
 func emailOfAnotherInOtherCase(t *trial) { t.wantOthersEmailRefused(strings.ToUpper) }
 
-// wantOthersEmailRefused asks for another user's e-mail, as f writes it, to be refused.
+// wantOthersEmailRefused requires another user's e-mail, changed by f, to be rejected.
 func (t *trial) wantOthersEmailRefused(f func(string) string) {
 	m := t.mayOrSkip(mail)
 	records, _ := t.listed(t.d.page(1, 100))

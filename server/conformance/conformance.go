@@ -1,10 +1,9 @@
-// Package conformance holds a server that claims one of the dialects against the laws of that dialect: what its vendor
-// documents, what HTTP requires, and, where the server offers them, what Dragoman adds. It is a client like any other. It
-// knows the documents and HTTP; it knows nothing of the server behind them, of users beyond what answers show, or of how
-// results are asked for on a command line.
+// Package conformance checks a server against the laws of a dialect: what the vendor documents, what HTTP requires, and, if the
+// server offers it, what Dragoman adds. It is an HTTP client that knows the dialect's description and document. It does not know
+// the server's implementation, its database, or the command line.
 //
-// It is made to be run against systems that others use. It writes to one user, whom it is told, and gives that user back as
-// it found them, whatever happens in between. See [Config] for what it changes, and [Run] for how it ends.
+// It may run against a shared system: it writes to one user only, and restores that user after each law and at the end, also after
+// an error or a cancellation. See [Config] for what it changes, and [Run] for the steps.
 package conformance
 
 import (
@@ -20,41 +19,41 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// Config says which server to check, as whom, with which user, and how far to go.
+// Config says which server to check, with which tokens and user, and what may be changed.
 type Config struct {
 	Dialect description.API // what the server claims to speak
 	Update  string          // the operationId of the update that is checked; empty: the dialect's first
-	// Target is where the server is: its host, as https://staging.example.com, or the API's base URL. Below a host the API is at
-	// the dialect's own base path or, if the user is not found there, at the root.
+	// Target is the server's origin, such as https://staging.example.com, or the API's base URL. With an origin the API is looked
+	// for at the dialect's base path, then at the root.
 	Target string
 
 	Token      string // a bearer token that may read and write User
-	OtherToken string // a good one of a caller who has no rights in Customer; empty: what needs one is skipped
+	OtherToken string // a valid token of a caller without rights in Customer; empty: laws that need one are skipped
 
-	Customer string // whose user it is, as the dialect writes it in its paths
-	User     string // whom to write to: a plain user who is there for tests, neither the token's own nor an administrator
+	Customer string // the user's customer, as the dialect writes it in paths
+	User     string // the user to write to: neither the token's own nor an administrator
 	Company  string // the company that the caller acts in, in a dialect that has it
 
-	// Allow names what may be changed of the user beside names and mobile number. A law that needs more is skipped.
+	// Allow lists the groups that may be changed besides names and mobile number. A law that needs another is skipped.
 	Allow []Group
-	// Require names the features without which a law is broken rather than skipped.
+	// Require lists features that the server must offer: laws about them are broken instead of skipped.
 	Require []Feature
 
 	Only, Skip []string // names of laws, or patterns of them such as if-match-*; see [Select]
 
 	Timeout     time.Duration // for one request; 0: DefaultTimeout
 	Rate        float64       // requests a second; 0: DefaultRate
-	MaxRequests int           // how many in all, those that give the user back apart; 0: DefaultMaxRequests
-	Writers     int           // how many write at once in the laws about that; 0: DefaultWriters
-	// RestoreTimeout is how long giving the user back may take, whatever else was cancelled; 0: DefaultRestoreTimeout.
+	MaxRequests int           // of the run, without those that restore the user; 0: DefaultMaxRequests
+	Writers     int           // concurrent writers in the laws about concurrency; 0: DefaultWriters
+	// RestoreTimeout bounds restoring the user, which a cancellation does not stop; 0: DefaultRestoreTimeout.
 	RestoreTimeout time.Duration
 
 	Transport http.RoundTripper // nil: http.DefaultTransport
-	Began     func(Report)      // told what is known before the first law; nil: nobody is
-	Observe   func(Result)      // told each result as it comes; nil: nobody is
+	Began     func(Report)      // called before the first law, with a report without results; may be nil
+	Observe   func(Result)      // called with each result; may be nil
 }
 
-// What an empty Config stands for.
+// The defaults of Config.
 const (
 	DefaultTimeout     = 10 * time.Second
 	DefaultRate        = 50
@@ -64,23 +63,22 @@ const (
 	DefaultRestoreTimeout = 30 * time.Second
 )
 
-// maxWriters bounds how many requests are under way at once.
+// maxWriters is the limit of Config.Writers.
 const maxWriters = 32
 
-// ErrConfig: a Config cannot be run as it is. What is wrong with it stands behind.
+// ErrConfig means that a Config is invalid.
 var ErrConfig = errors.New("cannot check")
 
-// ErrUnsafe: the user is one that must not be written to.
+// ErrUnsafe means that the user must not be used for a check.
 var ErrUnsafe = errors.New("will not check with this user")
 
-// ErrUnreachable: the server does not answer as the dialect's would, so that there is nothing to hold laws against.
+// ErrUnreachable means that the server does not answer, or not as a server of the dialect.
 var ErrUnreachable = errors.New("cannot be checked")
 
-// Run checks a server. Before the first law it reads the user and makes sure that it may write to them: an error that is
-// ErrConfig, ErrUnsafe or ErrUnreachable says that no law was tried. After each law it writes back what it found. What the server
-// changed and no update gives back becomes what the user is compared with from then on, see [Kept]. After the last law, and also
-// when ctx is done or a law panics, it writes back what it found, with time of its own; [Report.Restoration] says whether that
-// worked, and what to send if it did not.
+// Run checks a server. It first reads the user and makes a write that changes nothing; an error that is ErrConfig, ErrUnsafe or
+// ErrUnreachable means that no law was checked. It resets the user after each law; a change that no update can revert becomes part
+// of the baseline, see [Kept]. At the end, also if ctx is done or a law panics, it restores the user within Config.RestoreTimeout.
+// [Report.Restoration] says whether that worked, and which request to send if not.
 func Run(ctx context.Context, c Config) (Report, error) {
 	d, err := newDialect(c.Dialect, c.Update)
 	if err != nil {
@@ -114,7 +112,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	return report, err
 }
 
-// check fills in what is empty, and gives the laws to hold.
+// check validates the Config, sets defaults, and returns the laws to check.
 func (c *Config) check(d *dialect) ([]Law, error) {
 	for _, needed := range []struct{ name, value string }{
 		{"target", c.Target}, {"token", c.Token}, {"customer", c.Customer}, {"user", c.User},
@@ -157,8 +155,7 @@ func orDefault[T comparable](value *T, otherwise T) {
 	}
 }
 
-// baseURL makes of a target the address of the API: a target without a path is a host, and the dialect's own base path is
-// put behind it.
+// baseURL returns the URL of the API: the target, with the dialect's base path if it has no path.
 func baseURL(target, basePath string) (*url.URL, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -176,7 +173,7 @@ func baseURL(target, basePath string) (*url.URL, error) {
 	return u, nil
 }
 
-// isHost tells whether a target names a host and no path.
+// isHost reports whether a target has no path.
 func isHost(target string) bool {
 	u, err := url.Parse(target)
 	return err == nil && strings.Trim(u.Path, "/") == ""

@@ -19,9 +19,9 @@ func stranger() auth.Claims {
 	return c
 }
 
-// guinea is the user that is checked with: plain, active, with a role and an e-mail that is not verified, so that everything
-// can be given back.
-func guinea(t testing.TB, s *servertest.Server) store.User {
+// newUser creates the tested user: active, with roles that are no administrator's and an unverified e-mail, so that every change
+// can be reverted.
+func newUser(t testing.TB, s *servertest.Server) store.User {
 	t.Helper()
 	u := store.User{
 		FirstName: "Mary", LastName: "Somerville", Username: "marysomerville", Email: "mary.somerville@example.com", Status: store.StatusActive,
@@ -76,7 +76,7 @@ func config(s *servertest.Server, dialect string, u store.User) conformance.Conf
 	return c
 }
 
-func TestOurServerKeepsEveryLaw(t *testing.T) {
+func TestServerKeepsEveryLaw(t *testing.T) {
 	t.Parallel()
 	for _, d := range servertest.Dialects() {
 		for _, update := range d.Updates {
@@ -89,7 +89,7 @@ func TestOurServerKeepsEveryLaw(t *testing.T) {
 func keepsEveryLaw(t *testing.T, dialect, update string) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		before := guinea(t, s)
+		before := newUser(t, s)
 		c := config(s, dialect, before)
 		c.Update = update
 		report, err := conformance.Run(t.Context(), c)
@@ -103,12 +103,12 @@ func keepsEveryLaw(t *testing.T, dialect, update string) {
 		}
 		t.Logf("%d laws, %d requests, %s", len(report.Results), report.Requests, report.Took)
 		if !report.Restoration.Done {
-			t.Errorf("the user was not given back: %+v", report.Restoration)
+			t.Errorf("the user was not restored: %+v", report.Restoration)
 		}
 		after := s.FindUser(t, before.ID)
 		after.Version, after.UpdatedAt, after.UpdatedBy = before.Version, before.UpdatedAt, before.UpdatedBy
 		if differing := servertest.Differences(before, after); len(differing) > 0 {
-			t.Errorf("the user is not as before: %v", differing)
+			t.Errorf("the user has changed: %v", differing)
 		}
 	})
 }

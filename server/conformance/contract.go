@@ -16,20 +16,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// aspect is one side of an answer that the document speaks of.
+// aspect is a part of an answer that the document defines.
 type aspect string
 
 const (
-	aspectStatus  aspect = "status"  // is it one that the operation has
-	aspectType    aspect = "type"    // is the body what its Content-Type says
-	aspectBody    aspect = "body"    // of an answer that is no error
-	aspectError   aspect = "error"   // the body of an error, in what the vendor documents of it
-	aspectWhole   aspect = "whole"   // the body of an error, in what Dragoman's document says
-	aspectHeaders aspect = "headers" // those that the document requires
-	aspectFailure aspect = "failure" // the server's own
+	aspectStatus  aspect = "status"  // whether the operation has it
+	aspectType    aspect = "type"    // the body is JSON and its Content-Type says so
+	aspectBody    aspect = "body"    // the body of a success
+	aspectError   aspect = "error"   // the body of an error, as the vendor documents it
+	aspectWhole   aspect = "whole"   // the body of an error, as Dragoman's document has it
+	aspectHeaders aspect = "headers" // the headers that the document requires
+	aspectFailure aspect = "failure" // the server failed
 )
 
-// fault is an answer that is not what the document says.
+// fault is a difference between an answer and the document.
 type fault struct {
 	aspect   aspect
 	exchange exchange
@@ -37,11 +37,11 @@ type fault struct {
 	got      string
 }
 
-// contract is the dialect's document, to hold answers against.
+// contract is the dialect's document, against which answers are checked.
 type contract struct {
 	operations map[string]*openapi3.Operation
-	errors     *openapi3.Schema // of every error, where no operation was reached
-	// vendorError gives what is wrong with an error by what the vendor documents of it; empty: nothing.
+	errors     *openapi3.Schema // of an error outside of every operation
+	// vendorError says how an error differs from what the vendor documents; empty: it does not.
 	vendorError func(x exchange, value any) string
 }
 
@@ -53,7 +53,7 @@ func newContract(d *dialect) *contract {
 	return c
 }
 
-// check holds an answer against the document.
+// check compares an answer with the document.
 func (c *contract) check(x exchange) []fault {
 	var found []fault
 	add := func(a aspect, expected, format string, args ...any) {
@@ -104,8 +104,8 @@ func (c *contract) check(x exchange) []fault {
 	return found
 }
 
-// documents tells whether the vendors say what an answer is: of their operations they do, and of a wrong method. What a gateway
-// in front says, of a path that is none of theirs or of too many requests, only Dragoman does.
+// documents reports whether the vendor documents an answer: those of its operations and to a wrong method. Answers to unknown paths
+// and to overload may come from a gateway, and only Dragoman defines them.
 func documents(x exchange) bool {
 	switch x.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -116,15 +116,14 @@ func documents(x exchange) bool {
 	return x.request.operation != ""
 }
 
-// isJSON tells whether a Content-Type is JSON's. JSON is UTF-8, and a charset that is there may not say anything else.
+// isJSON reports whether a Content-Type is JSON's. JSON is UTF-8, so another charset is wrong.
 func isJSON(contentType string) bool {
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(parameters["charset"])
 	return err == nil && mediaType == "application/json" && (charset == "" || charset == "utf-8" || charset == "utf8")
 }
 
-// unmarshalStrictly decodes JSON, and refuses what encoding/json overlooks: bytes that are no UTF-8, and a member that stands
-// twice.
+// unmarshalStrictly decodes JSON, and rejects invalid UTF-8 and repeated members, which encoding/json accepts.
 func unmarshalStrictly(body []byte, value *any) error {
 	if _, err := jsontext.NewDecoder(bytes.NewReader(body)).ReadValue(); err != nil {
 		return fmt.Errorf("decode JSON: %w", err)
@@ -148,7 +147,7 @@ func checkHeaders(response *openapi3.Response, header http.Header, add func(aspe
 		declared := response.Headers[name].Value
 		values, present := header[http.CanonicalHeaderKey(name)]
 		if !present {
-			// These always come; the document leaves them optional for the sake of generated clients.
+			// Always sent; optional in the document for the sake of generated clients.
 			if declared.Required || name == "X-Request-Id" || name == "Dragoman-Changed" {
 				add(aspectHeaders, "the header "+name, "no such header")
 			}
@@ -162,7 +161,7 @@ func checkHeaders(response *openapi3.Response, header http.Header, add func(aspe
 	}
 }
 
-// invalid says what of a value is not as its schema has it, a sentence each.
+// invalid lists the differences between a value and its schema, one sentence for each.
 func invalid(schema *openapi3.Schema, value any) []string {
 	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.EnableFormatValidation())
 	if err == nil {
@@ -194,14 +193,14 @@ func invalid(schema *openapi3.Schema, value any) []string {
 	return slices.Compact(all)
 }
 
-// documentedTime tells whether a value is at fault for no more than being a time without a zone: see [readTime].
+// documentedTime reports whether the only fault of a value is that it is a time without a zone; see [readTime].
 func documentedTime(err *openapi3.SchemaError) bool {
 	text, _ := err.Value.(string)
 	_, ok := readTime(text)
 	return ok && err.SchemaField == "format" && err.Schema.Format == "date-time"
 }
 
-// distinct gives one fault of each kind: those that differ in no more than the request are alike.
+// distinct returns the faults without those that differ only in the request.
 func distinct(faults []fault) []fault {
 	seen := map[string]bool{}
 	var kept []fault

@@ -14,39 +14,39 @@ import (
 	"github.com/google/uuid"
 )
 
-// dialect is what the laws must know of one, as its description and its document say it.
+// dialect is what the laws need to know of a dialect, from its description and document.
 type dialect struct {
 	description.API
 	document *openapi3.T
 	contract *contract
 
-	show, list, update *description.Operation // nil where there is none
-	// inUser is where an answer to show has the user: the name of a member, or empty for the answer itself.
+	show, list, update *description.Operation // nil if there is none
+	// inUser is the member of show's answer that has the user; empty: the answer itself.
 	inUser string
-	// bookkeeping are members that any change changes.
+	// bookkeeping are members that every update changes.
 	bookkeeping []string
-	// members are what an update can name, in the table's order.
+	// members are those of the update, in the table's order.
 	members []memberOf
-	// request is the table of the update, shown that of what shows one user.
+	// request is the table of the update's body, shown that of show's answer.
 	request, shown description.Body
-	// whole: an update must name every required member.
+	// whole says that an update must have every required member.
 	whole bool
 	// idMember is the member that has the user's id.
 	idMember string
-	// naming are the paths within the member of roles by which a role is named.
+	// naming are the members that name a role in an update.
 	naming []description.Member
-	// user, customer and company are the parameters that say whom a request is about.
+	// user, customer and company are the parameters that have their ids.
 	user, customer, company *openapi3.Parameter
 }
 
-// kind is what values a member takes.
+// kind says which values a member has.
 type kind int
 
 const (
 	text   kind = iota
-	phone       // text, of what may be a telephone number
-	mail        // text, of what is an e-mail address
-	login       // text, of what is a username
+	phone       // a telephone number
+	mail        // an e-mail address
+	login       // a username
 	flag        // true or false
 	status      // ACTIVE or INACTIVE
 	grants      // roles
@@ -56,16 +56,16 @@ const (
 type memberOf struct {
 	name     string
 	kind     kind
-	field    string // of the model
-	group    Group  // that must be allowed for it to be changed; empty: none
-	limit    int    // how many characters it may have; 0: that is no question
+	field    string // in the model
+	group    Group  // the group that Config.Allow must have to change it; empty: none
+	limit    int    // the maximum of characters; 0: none
 	required bool
-	nullable bool // null is the same as absence
+	nullable bool // null means absent
 }
 
 func (m memberOf) isText() bool { return m.kind <= login }
 
-// kinds are the fields of the model that laws know how to change.
+// kinds are the fields of the model that laws can change.
 var kinds = map[string]struct {
 	kind  kind
 	group Group
@@ -75,7 +75,7 @@ var kinds = map[string]struct {
 	"Roles": {grants, Roles},
 }
 
-// newDialect gives what the laws must know of a dialect, or an error if its description and its document do not say it.
+// newDialect reads a description and its document. The error says what they lack.
 func newDialect(a description.API, update string) (*dialect, error) {
 	if len(a.Updates) == 0 {
 		return nil, fmt.Errorf("%s has no update to check: set --dialect to another", a.Name)
@@ -155,12 +155,12 @@ func (d *dialect) addMembers() {
 	}
 }
 
-// inShown gives the path of a member within a user.
+// inShown returns the path of a member within a user.
 func (d *dialect) inShown(m description.Member) string {
 	return strings.TrimPrefix(m.Path, d.shown.User)
 }
 
-// shownAs gives the name of what shows a field of a user, or "".
+// shownAs returns the member that shows a field of a user, or "".
 func (d *dialect) shownAs(field string) string {
 	if m, ok := d.shown.Member(field); ok {
 		return d.inShown(m)
@@ -168,7 +168,7 @@ func (d *dialect) shownAs(field string) string {
 	return ""
 }
 
-// member gives the first member of a kind, and whether the update has one.
+// member returns the first member of a kind, and whether the update has one.
 func (d *dialect) member(k kind) (memberOf, bool) {
 	i := slices.IndexFunc(d.members, func(m memberOf) bool { return m.kind == k })
 	if i < 0 {
@@ -177,7 +177,7 @@ func (d *dialect) member(k kind) (memberOf, bool) {
 	return d.members[i], true
 }
 
-// matching gives the names of members that must be what the path says.
+// matching returns the members that must equal an id in the path.
 func (d *dialect) matching() []string {
 	var all []string
 	for _, m := range d.request.Members {
@@ -188,29 +188,29 @@ func (d *dialect) matching() []string {
 	return all
 }
 
-// maxSafe is the greatest integer that every JSON reader keeps: 2^53-1.
+// maxSafe is 2^53-1, the largest integer that every JSON parser keeps.
 const maxSafe = 1<<53 - 1
 
-// nobody is who has ids that nobody has: the topmost below 2^53, as ids are given from the bottom up, and random UUIDs.
+// unknownSubject has unused ids: large numbers, as ids are assigned in ascending order, and random UUIDs.
 func unknownSubject() description.Subject {
 	number := int64(maxSafe - rand.IntN(1000)) // #nosec G404 -- no secret
 	return description.Subject{Customer: number, User: number, Company: number, CustomerUUID: uuid.NewString(), UserUUID: uuid.NewString()}
 }
 
-// noSuchUser is the id of a user that nobody has.
+// noSuchUser returns an unused id of a user.
 func (d *dialect) noSuchUser() string { return d.Parameters[d.user.Name](unknownSubject()) }
 
-// noSuchCustomer is the id of a customer that nobody has.
+// noSuchCustomer returns an unused id of a customer.
 func (d *dialect) noSuchCustomer() string { return d.Parameters[d.customer.Name](unknownSubject()) }
 
-// hasNumbers and hasUUIDs tell how the dialect writes ids, if it adds nothing to them.
+// hasNumbers and hasUUIDs report how the dialect writes ids. Both are false if it adds something to them.
 func (d *dialect) hasNumbers() bool {
 	_, err := strconv.ParseInt(d.noSuchUser(), 10, 64)
 	return err == nil
 }
 func (d *dialect) hasUUIDs() bool { return uuid.Validate(d.noSuchUser()) == nil }
 
-// checkIDs checks the ids of a Config against what the dialect's are.
+// checkIDs checks that the ids of a Config have the dialect's format.
 func (d *dialect) checkIDs(c *Config) error {
 	ids := map[string]string{"customer": c.Customer, "user": c.User}
 	if d.company != nil {
@@ -238,7 +238,7 @@ func (d *dialect) checkIDs(c *Config) error {
 	return nil
 }
 
-// administrator says which of the roles that the user is shown with is one of those who must not be written to.
+// administrator returns the administrator's role of a user; empty: it has none.
 func (d *dialect) administrator(u user) string {
 	for field, roles := range map[string][]string{
 		"Role.Name": {"ROLE_ADMIN", "ROLE_COMPANY_ADMIN"}, "Role.SubroleCode": {"owner", "cro", "admin"},
@@ -252,12 +252,12 @@ func (d *dialect) administrator(u user) string {
 	return ""
 }
 
-// fieldErrors gives what an error says of members, as the names of members and as messages.
+// fieldErrors returns the names and messages of an error about members.
 func (d *dialect) fieldErrors(value any) (fields, messages []any) {
 	return description.At(value, d.ErrorField), description.At(value, d.ErrorMessage)
 }
 
-// records gives the users of a list's answer.
+// records returns the users in a list's answer.
 func (d *dialect) records(value any) ([]any, bool) {
 	b, _ := d.Answer(d.List)
 	list, _, _ := strings.Cut(strings.TrimSuffix(b.User, "."), "[]")
@@ -272,13 +272,13 @@ func (d *dialect) records(value any) ([]any, bool) {
 	return records, ok
 }
 
-// perView tells whether what shows a member of a user may depend on where the user is shown: its rows in the tables differ.
+// perView reports whether the list may show a member differently, as its rows in the two tables differ.
 func (d *dialect) perView(name string) bool {
 	listed, _ := d.Answer(d.List)
 	return !reflect.DeepEqual(rowsOf(d.shown, name), rowsOf(listed, name))
 }
 
-// rowsOf gives the rows of a table about one member of a user.
+// rowsOf returns the rows of a table about one member of a user.
 func rowsOf(b description.Body, name string) []description.Member {
 	var rows []description.Member
 	for _, m := range b.Members {
@@ -292,8 +292,8 @@ func rowsOf(b description.Body, name string) []description.Member {
 	return rows
 }
 
-// readOnly are members that show what only the server decides, with values that are not what they are. An access token is not
-// among them: a server that stores it would break whoever uses the present one.
+// readOnly returns the members that only the server sets, with other values than they have. The access token is not among them: a
+// server that stores it would break the clients that use the current one.
 func (d *dialect) readOnly() object {
 	var all object
 	asked := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
@@ -317,7 +317,7 @@ func (d *dialect) readOnly() object {
 	return all
 }
 
-// otherValue is a value of a schema's type that nothing has.
+// otherValue returns an unused value of a schema's type.
 func otherValue(schema *openapi3.Schema) string {
 	switch {
 	case schema.Type.Is("integer"):
@@ -336,7 +336,7 @@ func otherValue(schema *openapi3.Schema) string {
 	return `"x"`
 }
 
-// base is an update that changes nothing, and that every other is made from: empty where absence says that.
+// base is the smallest update that changes nothing, from which others are made: empty if absent members stay unchanged.
 func (d *dialect) base(u user) object {
 	var o object
 	if !d.whole {
@@ -348,7 +348,7 @@ func (d *dialect) base(u user) object {
 	return o
 }
 
-// from gives the value that makes the member what it is of u. A text that is none is empty: there is no other way to say it.
+// from returns the JSON that sets the member to its value in u. An empty string stands for null, which is not nullable.
 func (m memberOf) from(u user) string {
 	if u[m.name] == nil && m.isText() {
 		return `""`
@@ -356,7 +356,7 @@ func (m memberOf) from(u user) string {
 	return u.json(m.name)
 }
 
-// idle is an update that names something and changes nothing.
+// idle is an update that has a member and changes nothing.
 func (d *dialect) idle(u user) object {
 	if d.whole {
 		return d.base(u)
@@ -365,7 +365,7 @@ func (d *dialect) idle(u user) object {
 	return object{{name, u.json(name)}}
 }
 
-// restoring is the update that makes of a user as it is the one that was found.
+// restoring is the update that resets a user from is to found.
 func (d *dialect) restoring(found, is user) object {
 	if d.whole {
 		return d.base(found)
@@ -379,7 +379,7 @@ func (d *dialect) restoring(found, is user) object {
 		value := d.members[i].from(found)
 		switch {
 		case value == "null" || value == `"INVITED"`:
-			continue // cannot be said
+			continue // an update cannot set it
 		case d.members[i].kind == grants && !d.grantsMany():
 			value = d.grantOf(found).String()
 		}
@@ -388,15 +388,15 @@ func (d *dialect) restoring(found, is user) object {
 	return o
 }
 
-// grantsMany tells whether the member of roles is an array.
+// grantsMany reports whether the member of roles is an array.
 func (d *dialect) grantsMany() bool {
 	return slices.ContainsFunc(d.naming, func(m description.Member) bool { return strings.Contains(m.Path, "[]") })
 }
 
-// nameIn is what follows the member of roles in the path of one that names a role.
+// nameIn returns the last name in the path of a member that names a role.
 func nameIn(m description.Member) string { return m.Path[strings.LastIndex(m.Path, ".")+1:] }
 
-// grantOf gives the names of the one role that the user is shown with.
+// grantOf returns the object that names the user's one role.
 func (d *dialect) grantOf(u user) object {
 	var o object
 	for _, m := range d.naming {
@@ -409,7 +409,7 @@ func (d *dialect) grantOf(u user) object {
 	return o
 }
 
-// roleNames gives the names of all roles that the user is shown with.
+// roleNames returns the names of all roles of a user.
 func (d *dialect) roleNames(u user) []string {
 	var names []string
 	for _, m := range d.naming {
@@ -422,7 +422,7 @@ func (d *dialect) roleNames(u user) []string {
 	return names
 }
 
-// said is what an update can say of a member of the user: of roles not how they are labelled.
+// written returns the part of a member's value that an update can set; of a role not its label.
 func (d *dialect) written(u user, m memberOf) string {
 	switch {
 	case m.kind != grants:
@@ -435,13 +435,13 @@ func (d *dialect) written(u user, m memberOf) string {
 	return d.grantOf(u).String()
 }
 
-// restorable tells whether an update could give a member back that differs.
+// restorable reports whether an update can reset a member that differs.
 func (d *dialect) restorable(name string, found, is user) bool {
 	return slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == name && d.written(found, m) != d.written(is, m) })
 }
 
-// unrestored returns the members of a user that are not as they were found, besides some. A text that was none may be empty: the
-// dialect has no other way to say it.
+// unrestored returns the members in which a user differs from found, except those in besides. An empty string instead of null does
+// not count, since an update cannot set null.
 func (d *dialect) unrestored(found, is user, besides []string) []string {
 	var names []string
 	for _, name := range differences(found, is, besides...) {
@@ -454,7 +454,7 @@ func (d *dialect) unrestored(found, is user, besides []string) []string {
 	return names
 }
 
-// vendorError gives what is wrong with an error by what the vendor documents of it; empty: nothing.
+// vendorError says how an error differs from what the vendor documents; empty: it does not.
 func (d *dialect) vendorError(x exchange, value any) string {
 	for _, path := range d.Vendor.ErrorTexts {
 		if found := description.At(value, path); len(found) != 1 || found[0] == "" || reflect.TypeOf(found[0]) != reflect.TypeFor[string]() {
@@ -476,7 +476,7 @@ func (d *dialect) vendorError(x exchange, value any) string {
 	return ""
 }
 
-// hasText tells whether one of some texts is anywhere in a value.
+// hasText reports whether one of these texts is anywhere in a value.
 func hasText(value any, texts []string) bool {
 	among := func(v any) bool { return hasText(v, texts) }
 	switch v := value.(type) {

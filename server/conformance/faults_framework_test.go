@@ -32,7 +32,7 @@ var frameworkFaults = []fault{
 		begin:  editing(func(c *call) { c.body = bytes.ReplaceAll(c.body, []byte("e\u0301"), []byte("\u00e9")) }),
 	},
 	{
-		name: "no body where no length is told", dialect: worth,
+		name: "no body without a Content-Length", dialect: worth,
 		breaks: []string{"body-without-a-length-is-read"},
 		begin: editing(func(c *call) {
 			if c.streamed {
@@ -168,7 +168,7 @@ var frameworkFaults = []fault{
 		}),
 	},
 	{
-		name: "a filter that shows nobody", dialect: worth,
+		name: "a filter that shows no users", dialect: worth,
 		breaks: []string{"list-filters-hold"},
 		begin: answering(func(c *call, a answer) answer {
 			if a.status != http.StatusOK || c.URL.Query().Get("status") == "" {

@@ -174,13 +174,13 @@ var otherFaults = []fault{
 		also:   []string{"authorities-may-be-empty", "authorities-are-resolved-by-name", "changed-lists-what-changed", "large-bodies-are-413"},
 		begin: editing(func(c *call) {
 			m := c.members()
-			var sent, held []any
+			var sent, current []any
 			if !c.update() || m == nil || json.Unmarshal(m["authorities"], &sent) != nil || sent == nil {
 				return
 			}
 			user, _ := c.present()
-			_ = json.Unmarshal(user["authorities"], &held)
-			both, _ := json.Marshal(append(sent, held...))
+			_ = json.Unmarshal(user["authorities"], &current)
+			both, _ := json.Marshal(append(sent, current...))
 			c.body = bytes.Replace(c.body, m["authorities"], both, 1)
 		}),
 	},

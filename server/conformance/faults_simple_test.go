@@ -274,7 +274,7 @@ var simpleFaults = []fault{
 		}),
 	},
 	{
-		name: "ignored members that are not told", dialect: testinium, breaks: []string{"ignored-lists-what-was-ignored", "ignored-is-bounded-and-encoded"},
+		name: "ignored members that are not reported", dialect: testinium, breaks: []string{"ignored-lists-what-was-ignored", "ignored-is-bounded-and-encoded"},
 		begin: answering(func(_ *call, a answer) answer { return a.without("Dragoman-Ignored") }),
 	},
 	{

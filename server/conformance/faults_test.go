@@ -24,9 +24,9 @@ var (
 // faults are servers that must not pass, each for one reason.
 var faults = slices.Concat(updateFaults, otherFaults, frameworkFaults, simpleFaults)
 
-// TestFaultIsNamed runs the kit against each faulty server. It holds the laws that the fault breaks or may break, and of the
-// others a share, another one for each fault: all of them, as ALL_LAWS=1 asks for, take minutes.
-func TestFaultIsNamed(t *testing.T) {
+// TestFaultBreaksItsLaws runs the kit against each faulty server. It checks the laws that the fault breaks or may break, and a share
+// of the others, which differs for each fault: all laws, as with ALL_LAWS=1, take minutes.
+func TestFaultBreaksItsLaws(t *testing.T) {
 	t.Parallel()
 	share := 24
 	if os.Getenv("ALL_LAWS") != "" {
@@ -38,7 +38,7 @@ func TestFaultIsNamed(t *testing.T) {
 	for i, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			u := guinea(t, s)
+			u := newUser(t, s)
 			c := config(s, f.dialect, u)
 			c.Transport = &faulty{next: transport, fault: f.begin(tokens{c.Token, c.OtherToken}), t: t}
 			c.Only = slices.Concat(f.breaks, f.also)
@@ -71,13 +71,13 @@ func TestFaultIsNamed(t *testing.T) {
 				}
 			}
 			if !report.Restoration.Done {
-				t.Errorf("the user was not given back: %+v", report.Restoration)
+				t.Errorf("the user was not restored: %+v", report.Restoration)
 			}
 		})
 	}
 }
 
-// A law that no fault breaks is one of which nobody knows that it can be broken.
+// A law that no fault breaks might be one that cannot fail.
 func TestEveryLawHasAFault(t *testing.T) {
 	t.Parallel()
 	broken := map[string]bool{}

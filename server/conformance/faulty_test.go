@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A faulty server is the real one with one fault around it: what it is asked, or what it answers, is changed on the way.
+// A faulty server is the real one behind a transport that changes requests or answers.
 
 // answer is what a server says.
 type answer struct {
@@ -27,7 +27,7 @@ type call struct {
 	next http.RoundTripper
 	t    testing.TB
 
-	streamed bool // the body's length was not told
+	streamed bool // the body was sent without a Content-Length
 }
 
 // update tells whether it writes to a user.
@@ -195,27 +195,27 @@ func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// fault is one way in which a server does not keep the laws.
+// fault is one way in which a server breaks laws.
 type fault struct {
 	name    string
 	dialect string
-	// breaks are the laws that must name it.
+	// breaks are the laws that it must break.
 	breaks []string
-	// also are laws that may be broken by it too.
+	// also are laws that it may break.
 	also []string
-	// begin makes the fault, with what it remembers.
+	// begin makes the fault and its state.
 	begin func(tokens tokens) func(*call) answer
 }
 
 // tokens are those of the run.
 type tokens struct{ good, other string }
 
-// plainly is a fault that remembers nothing.
+// plainly is a fault without state.
 func plainly(f func(*call) answer) func(tokens) func(*call) answer {
 	return func(tokens) func(*call) answer { return f }
 }
 
-// editing is a fault in what is asked.
+// editing is a fault that changes requests.
 func editing(f func(*call)) func(tokens) func(*call) answer {
 	return plainly(func(c *call) answer {
 		f(c)
@@ -223,7 +223,7 @@ func editing(f func(*call)) func(tokens) func(*call) answer {
 	})
 }
 
-// answering is a fault in what is answered.
+// answering is a fault that changes answers.
 func answering(f func(*call, answer) answer) func(tokens) func(*call) answer {
 	return plainly(func(c *call) answer { return f(c, c.send()) })
 }

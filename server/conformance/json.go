@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// syntax are the laws about JSON text.
+// syntax are the laws about JSON syntax.
 var syntax = []Law{
 	{Name: "malformed-json-is-refused", Grade: HTTP, check: malformedJSON,
 		Says:   "A body that is not JSON is 400.",
@@ -54,7 +54,7 @@ func malformedJSON(t *trial) {
 	good := t.renaming()
 	text := good.String()
 	first, value := encode(good[0].name), good[0].value
-	t.wantRefused(http.StatusBadRequest, "the body is no JSON",
+	t.wantRefused(http.StatusBadRequest, "the body is not JSON",
 		text[:len(text)-1], text[1:], strings.TrimSuffix(text, "}")+",}", "{"+first+":}", "{"+first+" "+value+"}",
 		strings.ReplaceAll(text, `"`, `'`), "{"+good[0].name+":"+value+"}", "/* x */"+text, "first=x&second=y",
 		"{"+first+":NaN}", "{"+first+":undefined}", "{"+first+":01}", "{"+first+":\"a\nb\"}", `{"`, "\x00", "<a/>")
@@ -78,7 +78,7 @@ func repeatedMembers(t *trial) {
 		strings.Replace(once.and(m.name, value).String(), `"`+m.name, `"`+escaped(m.name), 1))
 }
 
-// escaped writes a name with its first letter as an escape.
+// escaped returns a name with its first letter escaped.
 func escaped(name string) string { return fmt.Sprintf(`\u%04x`, name[0]) + name[1:] }
 
 func memberNamesAreExact(t *trial) {
@@ -90,7 +90,7 @@ func memberNamesAreExact(t *trial) {
 			before, _ := t.show()
 			x := t.send(t.updateRequest(t.idle().and(name, t.fresh(m)).String()))
 			t.want(x, name+" is unknown: it is ignored, or refused", http.StatusOK, http.StatusBadRequest)
-			t.wantUnchanged(x, before, name) // whether what is unknown is stored is another law's
+			t.wantUnchanged(x, before, name) // another law checks whether unknown members are stored
 			if t.d.whole {
 				x := t.send(t.updateRequest(t.base().without(m.name).and(name, t.fresh(m)).String()))
 				is, _ := t.show()
@@ -109,7 +109,7 @@ func escapedNames(t *trial) {
 	t.wantShown(t.updateRaw(text), m.name, body.value(m.name))
 }
 
-// texts that hold s where the first name belongs, and where an unknown member does.
+// withText returns updates that have s in the first name, and in an unknown member.
 func (t *trial) withText(s string) []string {
 	m := t.d.members[0]
 	return []string{t.base().with(m.name, `"`+s+`"`).String(), t.idle().with("shoe_size", `"`+s+`"`).String()}
@@ -117,9 +117,9 @@ func (t *trial) withText(s string) []string {
 
 func invalidUTF8(t *trial) {
 	for _, bytes := range []string{"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"} {
-		t.wantRefused(http.StatusBadRequest, "the body is no UTF-8", t.withText(bytes)...)
+		t.wantRefused(http.StatusBadRequest, "the body is not UTF-8", t.withText(bytes)...)
 	}
-	t.wantRefused(http.StatusBadRequest, "the body is no UTF-8", t.idle().String()+"\xff")
+	t.wantRefused(http.StatusBadRequest, "the body is not UTF-8", t.idle().String()+"\xff")
 }
 
 func loneSurrogates(t *trial) {
@@ -142,7 +142,7 @@ func deepNesting(t *trial) {
 	t.updateRaw(deep(8, "[", "]"))
 }
 
-// maxBody is how many bytes a body may have, by Dragoman's rules.
+// maxBody is Dragoman's limit of a body, in bytes.
 const maxBody = 256 << 10
 
 func largeBodies(t *trial) {
@@ -154,7 +154,7 @@ func largeBodies(t *trial) {
 	t.wantRefused(http.StatusRequestEntityTooLarge, "the body has more than 256 KiB", padded(maxBody+1))
 }
 
-// media are the laws about what a body says it is.
+// media are the laws about the Content-Type.
 var media = []Law{
 	{Name: "curls-form-type-is-read-as-json", Grade: Vendor, check: curlsFormType, of: cited,
 		Says: "A body with curl's default Content-Type, application/x-www-form-urlencoded, is read as JSON.",
@@ -181,13 +181,13 @@ func bodyWithoutLength(t *trial) {
 	r := t.updateRequest(body.String())
 	r.streamed = true
 	x := t.send(r)
-	t.want(x, "the body is there, though its length is not told", http.StatusOK, http.StatusLengthRequired)
+	t.want(x, "the body is complete without a Content-Length", http.StatusOK, http.StatusLengthRequired)
 	if x.status == http.StatusOK {
 		t.wantShown(x, m.name, body.value(m.name))
 	}
 }
 
-// takes asks for a renaming with this Content-Type to be taken; none if it is empty.
+// takes requires an update with this Content-Type to succeed; with none if contentType is empty.
 func (t *trial) takes(contentType ...string) {
 	m := t.d.members[0]
 	body := t.change(m)

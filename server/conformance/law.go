@@ -99,7 +99,7 @@ func (d *dialect) laws() []Law {
 	return all
 }
 
-// What a law is about, by what the description says.
+// The conditions of laws, which the description decides.
 
 func cited(d *dialect, l Law) bool       { return d.Vendor.Laws[l.Name].Source != "" }
 func partial(d *dialect, _ Law) bool     { return !d.whole }
@@ -126,13 +126,13 @@ func both(a, b func(*dialect, Law) bool) func(*dialect, Law) bool {
 	return func(d *dialect, l Law) bool { return a(d, l) && b(d, l) }
 }
 
-// Select gives the laws that one of only names, or all if only is empty, without those that one of skip names. A name may be
-// a pattern, as path.Match has it. One that names no law is an error that tells the nearest.
+// Select returns the laws that only matches, or all if only is empty, without those that skip matches. Both hold names or patterns
+// of path.Match. One that matches no law is an error that suggests the nearest name.
 func Select(laws []Law, only, skip []string) ([]Law, error) {
 	for _, pattern := range slices.Concat(only, skip) {
 		named := func(l Law) bool { return matches(pattern, l) }
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, fmt.Errorf("%q is no pattern", pattern)
+			return nil, fmt.Errorf("%q is not a pattern", pattern)
 		}
 		if !slices.ContainsFunc(laws, named) {
 			return nil, fmt.Errorf("there is no law %q, the nearest is %s", pattern, nearest(pattern, laws))
@@ -146,7 +146,7 @@ func Select(laws []Law, only, skip []string) ([]Law, error) {
 		}
 	}
 	if len(selected) == 0 {
-		return nil, fmt.Errorf("no law is left of those that were asked for")
+		return nil, fmt.Errorf("no law is left: see --only and --skip")
 	}
 	return selected, nil
 }
@@ -166,7 +166,7 @@ func nearest(name string, laws []Law) string {
 	return found
 }
 
-// list gives names as a sentence has them.
+// list joins names with commas.
 func list[T ~string](names []T) string {
 	var all []string
 	for _, n := range names {

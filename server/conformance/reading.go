@@ -12,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// reading are the laws about what is shown.
+// reading are the laws about reading users.
 var reading = []Law{
 	{Name: "get-shows-the-user", Grade: Vendor, check: getShowsTheUser,
 		Says: "GET of a user's path shows that user.",
@@ -75,7 +75,7 @@ func companyIsCustomer(t *trial) {
 	}
 }
 
-// listRequest asks for the list, with a query if the dialect has one.
+// listRequest returns a request for the list, with a query if there is one.
 func (t *trial) listRequest(query string) request {
 	r := t.request(t.d.List, http.MethodGet, t.listPath(t.c.Customer))
 	if query != "" {
@@ -84,7 +84,7 @@ func (t *trial) listRequest(query string) request {
 	return r
 }
 
-// listed asks for the list and gives its users.
+// listed requests the list and returns its users.
 func (t *trial) listed(query string) ([]any, exchange) {
 	x := t.send(t.listRequest(query))
 	t.want(x, "the list of users", http.StatusOK)
@@ -96,10 +96,10 @@ func (t *trial) listed(query string) ([]any, exchange) {
 	return records, x
 }
 
-// maxPages is how many pages of a list are read in search of a user.
+// maxPages is the number of pages in which a user is searched.
 const maxPages = 40
 
-// page is the query of a page of the list; empty where a list has no pages.
+// page returns the query of a page of the list; empty if the list has no pages.
 func (d *dialect) page(number, size int) string {
 	if d.Page == nil {
 		return ""
@@ -107,7 +107,7 @@ func (d *dialect) page(number, size int) string {
 	return d.Page(number, size)
 }
 
-// entryOf gives the user's entry in the list, which is read page by page if it has pages.
+// entryOf returns the user's entry in the list, which it reads page by page.
 func (t *trial) entryOf(id string) (user, exchange) {
 	for page := 1; ; page++ {
 		query := t.d.page(page, 100)
@@ -143,10 +143,10 @@ func listShowsWhatGetShows(t *trial) {
 	}
 }
 
-// epochOfMilliseconds: a time before is likely one in seconds (2001 in milliseconds, 32000 years in seconds).
+// epochOfMilliseconds is in 2001; a smaller time is probably in seconds.
 const epochOfMilliseconds = 1_000_000_000_000
 
-// readTime reads a time as the documents have it, or as vendors' examples do, which may leave UTC's Z away.
+// readTime parses a time in RFC 3339, or without a zone, as in the examples of a vendor.
 func readTime(text string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
 		if at, err := time.Parse(layout, text); err == nil {
@@ -156,8 +156,8 @@ func readTime(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// sameShown tells whether two views of a user show the same in a member. Of a time they need not show the same digits: a vendor's
-// examples have milliseconds in the list, and microseconds without a zone in the user alone.
+// sameShown reports whether two views of a user show the same value. Times may differ in precision and zone, as in the examples of a
+// vendor.
 func sameShown(d *dialect, name string, a, b any) bool {
 	if same(a, b) {
 		return true
@@ -170,7 +170,7 @@ func sameShown(d *dialect, name string, a, b any) bool {
 	return ok && too && first.Sub(second).Abs() < time.Millisecond
 }
 
-// times gives the members that show when a user was made and changed, and that are of a type.
+// times returns the members of a JSON type that show when a user was created and updated.
 func (d *dialect) times(of string) []string {
 	shown := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
 	if d.inUser != "" {
@@ -210,7 +210,7 @@ func timesHaveMilliseconds(t *trial) {
 	}
 }
 
-// passwords are the members by which a password is sent.
+// passwords returns the members of the update that set a password.
 func (d *dialect) passwords() []string {
 	var all []string
 	for _, m := range d.request.Members {
@@ -278,7 +278,7 @@ func subrolesWithoutOwner(t *trial) {
 	}
 }
 
-// pageCounts gives a page's total_items and total_pages.
+// pageCounts returns a page's total_items and total_pages.
 func (t *trial) pageCounts(x exchange) (items, pages int) {
 	value, _ := decode(x.body)
 	data := memberOfObject(value, "data")
@@ -319,8 +319,8 @@ func listPages(t *trial) {
 	t.skip("users come and go while the list is read")
 }
 
-// pagesAreDistinct reads the first two pages, the last two and one beyond the end, on which nobody may stand twice. It gives
-// false if the number of users changed meanwhile, as then somebody may.
+// pagesAreDistinct requires that no user is twice on the first two pages, the last two and one beyond the end. It returns false if
+// the number of users changed meanwhile, since pages may then overlap.
 func (t *trial) pagesAreDistinct() bool {
 	_, _, items, pages := t.page(1)
 	numbers := []int{1, 2, pages - 1, pages, pages + 1000}

@@ -14,7 +14,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-func TestLawsAreWholeAndTheirNamesStable(t *testing.T) {
+func TestLawsAreComplete(t *testing.T) {
 	t.Parallel()
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 	sentence := regexp.MustCompile(`^\S.*\.$`)
@@ -44,7 +44,7 @@ func TestLawsAreWholeAndTheirNamesStable(t *testing.T) {
 	}
 }
 
-// A source must be where a reader is sent.
+// A source must name a section or file that exists.
 func TestSourcesExist(t *testing.T) {
 	t.Parallel()
 	semantics, err := os.ReadFile("../SEMANTICS.md")
@@ -93,7 +93,7 @@ func TestSelect(t *testing.T) {
 	}{
 		{[]string{"nul-is-refused"}, nil, "the nearest is null-is-refused"},
 		{nil, []string{"patch-keeps-absent-member"}, "the nearest is patch-keeps-absent-members"},
-		{[]string{"["}, nil, "no pattern"},
+		{[]string{"["}, nil, "not a pattern"},
 		{[]string{"null-is-refused"}, []string{"null-*"}, "no law is left"},
 	} {
 		if _, err := conformance.Select(laws, c.only, c.skip); err == nil || !strings.Contains(err.Error(), c.want) {

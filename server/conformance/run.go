@@ -19,7 +19,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxUnreached is after how many requests in a row without an answer no more are sent.
+// maxUnreached is the number of consecutive requests without an answer after which a run stops.
 const maxUnreached = 3
 
 // run is one run of the kit.
@@ -30,19 +30,18 @@ type run struct {
 	nonce  string
 	number int
 
-	found     user // as it was before the first law, but for what no update gives back
-	original  user // as it was before the first law
-	foundETag string
+	found     user // the baseline: original, but for changes that no update reverts
+	original  user // the user before the first law
 	has       map[Feature]bool
-	unreached int // requests in a row that were not answered
-	// bookkeeping are the members that any change changes: the dialect's, and those that the document does not have.
+	unreached int // consecutive requests without an answer
+	// bookkeeping are the members that every update changes: the dialect's, and others outside of the document.
 	bookkeeping []string
 	kept        []Kept
-	// moved: the user may not be as it was found.
+	// dirty says that the user may differ from found.
 	dirty bool
 	// shown are the members that the document has of a user.
 	shown []string
-	// rootToo: the target is a host, and the API may be at its root.
+	// rootToo says that the API may be at the root of the target.
 	rootToo bool
 }
 
@@ -58,7 +57,7 @@ func newRun(c Config, d *dialect) (*run, error) {
 		http: &http.Client{
 			Transport: c.Transport,
 			Timeout:   c.Timeout,
-			// Where a redirect leads is no part of the dialect, and a token must not go there.
+			// A redirect is not part of a dialect, and a token must not be sent to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		limiter:  rate.NewLimiter(rate.Limit(c.Rate), max(int(c.Rate), 1)),
@@ -69,8 +68,8 @@ func newRun(c Config, d *dialect) (*run, error) {
 	return r, nil
 }
 
-// secretsOf gives what of a token no report may show: all of it, and the parts that together with what everybody knows make
-// it. Laws about tokens send the parts alone.
+// secretsOf returns the texts of a token that no report may show: all of it, and its claims and signature, which laws about tokens
+// send separately.
 func secretsOf(token string) []string {
 	var all []string
 	if token != "" {
@@ -82,7 +81,7 @@ func secretsOf(token string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
-// request makes one by the token's caller.
+// request returns a request of the token's caller.
 func (r *run) request(operation, method, path string) request {
 	header := http.Header{}
 	if r.d.company != nil {
@@ -96,13 +95,13 @@ func (r *run) listPath(customer string) string {
 	return r.d.path(*r.d.list, customer, "") + r.d.Vendor.ListSuffix
 }
 
-// path gives an operation's path below the API's own with these ids. They go over the wire as they are.
+// path returns an operation's path below the base path with these ids, which are not escaped.
 func (d *dialect) path(o description.Operation, customer, user string) string {
 	path := strings.TrimPrefix(o.Path, description.BasePath(d.document))
 	return strings.NewReplacer("{"+d.customer.Name+"}", customer, "{"+d.user.Name+"}", user).Replace(path)
 }
 
-// membersOf gives the names of the members of a user in the answer to an operation.
+// membersOf returns the names of the members of a user in an operation's answer.
 func membersOf(o *openapi3.Operation, inUser string) []string {
 	schema := schemaOf(o.Responses.Status(http.StatusOK).Value, nil)
 	if inUser != "" {
@@ -126,14 +125,13 @@ func (r *run) userIn(x exchange) (user, bool) {
 func (r *run) allowed(g Group) bool    { return slices.Contains(r.c.Allow, g) }
 func (r *run) requires(f Feature) bool { return slices.Contains(r.c.Require, f) }
 
-// next counts the values that laws give to members, so that none is the one before.
+// next numbers the values that laws set, so that each is new.
 func (r *run) next() int {
 	r.number++
 	return r.number
 }
 
-// begin reads the user, refuses one who must not be written to, tries a write that changes nothing, and sees what the server
-// offers.
+// begin reads the user, rejects one that must not be used, tries a write that changes nothing, and detects the features.
 func (r *run) begin(ctx context.Context) error {
 	t := &trial{run: r, ctx: ctx}
 	x, err := r.locate(ctx, t.showRequest())
@@ -142,19 +140,19 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	found, ok := r.userIn(x)
 	if x.status != http.StatusOK || !ok {
-		return fmt.Errorf("%w: reading the user gives\n%s\n\n%s", ErrUnreachable, r.client.showRequest(x), r.client.showAnswer(x))
+		return fmt.Errorf("%w: reading the user is answered with\n%s\n\n%s", ErrUnreachable, r.client.showRequest(x), r.client.showAnswer(x))
 	}
-	r.found, r.original, r.foundETag = found, maps.Clone(found), x.header.Get("ETag")
+	r.found, r.original = found, maps.Clone(found)
 	if err := r.safe(found); err != nil {
 		return err
 	}
-	r.has[ETags] = r.foundETag != ""
+	r.has[ETags] = etag(x) != ""
 	x, err = r.client.do(ctx, t.updateRequest(t.idle().String()))
 	if err != nil {
 		return fmt.Errorf("%w: write to the user: %s", ErrUnreachable, r.client.redact(err.Error()))
 	}
 	if x.status != http.StatusOK {
-		return fmt.Errorf("%w: an update that changes nothing gives\n%s\n\n%s", ErrUnreachable, r.client.showRequest(x), r.client.showAnswer(x))
+		return fmt.Errorf("%w: an update that changes nothing is answered with\n%s\n\n%s", ErrUnreachable, r.client.showRequest(x), r.client.showAnswer(x))
 	}
 	_, r.has[Changed] = x.header["Dragoman-Changed"]
 	r.has[Rules] = r.has[Changed]
@@ -166,14 +164,14 @@ func (r *run) begin(ctx context.Context) error {
 	return nil
 }
 
-// locate reads the user at the dialect's base path, or at the root if there is nothing at that and the target is a host.
+// locate reads the user at the dialect's base path or, if the target has no path and nothing is found there, at the root.
 func (r *run) locate(ctx context.Context, show request) (exchange, error) {
 	x, err := r.client.do(ctx, show)
 	if _, ok := r.userIn(x); err != nil || !r.rootToo || ok && x.status == http.StatusOK {
 		return x, err
 	}
 	if x.status != http.StatusNotFound && x.status != http.StatusMethodNotAllowed && x.status != http.StatusOK {
-		return x, nil // something is there, and refuses
+		return x, nil // the API is there, and rejects the request
 	}
 	below := r.client.base
 	root := *below
@@ -187,10 +185,10 @@ func (r *run) locate(ctx context.Context, show request) (exchange, error) {
 	return x, nil
 }
 
-// safe refuses a user whom a fault of the server would hurt beyond a test.
+// safe rejects an administrator and the token's own user, since a faulty server could lock them out.
 func (r *run) safe(u user) error {
-	if held := r.d.administrator(u); held != "" {
-		return fmt.Errorf("%w: the user holds %s. A law that fails could leave the customer without an administrator: take a plain user who is there for tests", ErrUnsafe, held)
+	if role := r.d.administrator(u); role != "" {
+		return fmt.Errorf("%w: the user has %s. A law that fails could leave the customer without an administrator: take an ordinary user that exists for tests", ErrUnsafe, role)
 	}
 	claims := claimsOf(r.c.Token)
 	for _, name := range []string{"sub", "custom:id", "email", "preferred_username", "username", "user_name", "user_id"} {
@@ -238,13 +236,7 @@ func claimsOf(token string) map[string]any {
 
 // offered returns the features that the server has, in the order of Features.
 func (r *run) offered() []Feature {
-	offered := []Feature{}
-	for _, f := range Features {
-		if r.has[f] {
-			offered = append(offered, f)
-		}
-	}
-	return offered
+	return slices.DeleteFunc(slices.Clone(Features), func(f Feature) bool { return !r.has[f] })
 }
 
 // checkAll checks the laws one by one, each with the user in its original state, and restores the user at the end in every case.

@@ -46,18 +46,18 @@ func asBefore(t *testing.T, s *servertest.Server, before store.User) {
 	after := s.FindUser(t, before.ID)
 	after.Version, after.UpdatedAt, after.UpdatedBy = before.Version, before.UpdatedAt, before.UpdatedBy
 	if differing := servertest.Differences(before, after); len(differing) > 0 {
-		t.Errorf("the user is not as before: %v", differing)
+		t.Errorf("the user has changed: %v", differing)
 	}
 }
 
-// A server that claims none of Dragoman's additions is held against its vendor and HTTP, and against nothing else.
-func TestServerWithoutAdditionsIsNotAtFault(t *testing.T) {
+// A server without Dragoman's additions only has to keep the laws of its vendor and HTTP.
+func TestServerWithoutAdditions(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			c := config(s, dialect, guinea(t, s))
+			c := config(s, dialect, newUser(t, s))
 			c.Require = nil
 			c = around(t, c, func(c *call) answer {
 				switch m := c.members(); {
@@ -109,18 +109,18 @@ func TestServerWithoutAdditionsIsNotAtFault(t *testing.T) {
 // changing tells whether a request gives the first name of a law's.
 func changing(c *call) bool { return c.update() && bytes.Contains(c.body, []byte(`"Check `)) }
 
-func TestUserIsGivenBackWhenInterrupted(t *testing.T) {
+func TestUserIsRestoredAfterInterrupt(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, dialect := range dialects {
-			before := guinea(t, s)
+			before := newUser(t, s)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var changes atomic.Int64
 			c := around(t, config(s, dialect, before), func(c *call) answer {
 				a := c.send()
 				if changing(c) && changes.Add(1) == 3 {
-					cancel() // as Ctrl-C does, while the user is another
+					cancel() // as Ctrl-C does, while the user is changed
 				}
 				return a
 			})
@@ -132,14 +132,14 @@ func TestUserIsGivenBackWhenInterrupted(t *testing.T) {
 				t.Errorf("after %d changes: %+v", changes.Load(), report)
 			}
 			if !report.Restoration.Done {
-				t.Errorf("the user was not given back: %+v", report.Restoration)
+				t.Errorf("the user was not restored: %+v", report.Restoration)
 			}
 			asBefore(t, s, before)
 		}
 	})
 }
 
-func TestUserIsGivenBackWhenTheServerFails(t *testing.T) {
+func TestUserIsRestoredAfterFailure(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for name, fail := range map[string]func(*call) answer{
@@ -149,11 +149,11 @@ func TestUserIsGivenBackWhenTheServerFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before := guinea(t, s)
+			before := newUser(t, s)
 			var changes atomic.Int64
 			c := around(t, config(s, worth, before), func(c *call) answer {
 				a := c.send()
-				// The write is done; what then goes wrong is told by the answer, or by none, for a while.
+				// The write is done; then the server fails for a while, with or without an answer.
 				if n := changes.Load(); changing(c) || n > 0 && n < 8 {
 					if changes.Add(1) < 8 {
 						return fail(c)
@@ -167,21 +167,21 @@ func TestUserIsGivenBackWhenTheServerFails(t *testing.T) {
 				t.Errorf("all laws hold: %+v", report)
 			}
 			if !report.Restoration.Done {
-				t.Errorf("the user was not given back: %+v", report.Restoration)
+				t.Errorf("the user was not restored: %+v", report.Restoration)
 			}
 			asBefore(t, s, before)
 		})
 	}
 }
 
-// A server that goes read-only while the user is another leaves the user so; the report has what gives them back.
-func TestUserWhoIsNotGivenBackIsTold(t *testing.T) {
+// A server that becomes read-only while the user is changed: the report has the request that restores the user.
+func TestUnrestoredUserIsReported(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, dialect := range dialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
-			before := guinea(t, s)
+			before := newUser(t, s)
 			var changed atomic.Bool
 			c := around(t, config(s, dialect, before), func(c *call) answer {
 				if c.update() && changed.Load() {
@@ -215,15 +215,15 @@ func TestUserWhoIsNotGivenBackIsTold(t *testing.T) {
 	}
 }
 
-// Whatever a law tries, it writes to the one user, and never what could not be taken back.
-func TestNothingIsTouchedButTheUser(t *testing.T) {
+// Every law writes only to the tested user, and nothing that cannot be reverted.
+func TestOnlyTheUserIsWritten(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, dialect := range dialects {
 		for _, allow := range [][]conformance.Group{nil, conformance.Groups} {
 			t.Run(fmt.Sprint(dialect, allow), func(t *testing.T) {
 				t.Parallel()
-				u := guinea(t, s)
+				u := newUser(t, s)
 				c := config(s, dialect, u)
 				c.Allow = allow
 				var mu sync.Mutex
@@ -300,10 +300,10 @@ func objection(k *call, c conformance.Config, u store.User, all bool) string {
 	return ""
 }
 
-func TestUsersWhoMustNotBeWrittenToAreRefused(t *testing.T) {
+func TestUnsafeUsersAreRejected(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	own := guinea(t, s)
+	own := newUser(t, s)
 	for name, who := range map[string]func(c *conformance.Config){
 		"an administrator": func(c *conformance.Config) {
 			c.User = servertest.GraceUUID.String()
@@ -339,10 +339,10 @@ func TestUsersWhoMustNotBeWrittenToAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCheckedIsNoBrokenLaw(t *testing.T) {
+func TestUncheckableServer(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	u := guinea(t, s)
+	u := newUser(t, s)
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	var followed atomic.Bool
@@ -354,7 +354,7 @@ func TestWhatCannotBeCheckedIsNoBrokenLaw(t *testing.T) {
 		change func(*conformance.Config)
 		want   error
 	}{
-		"nobody listens":    {func(c *conformance.Config) { c.Target = closed.URL }, conformance.ErrUnreachable},
+		"nothing listens":   {func(c *conformance.Config) { c.Target = closed.URL }, conformance.ErrUnreachable},
 		"it redirects":      {func(c *conformance.Config) { c.Target = redirecting.URL }, conformance.ErrUnreachable},
 		"no such user":      {func(c *conformance.Config) { c.User = "aaaaaaaa-0000-4000-8000-000000000000" }, conformance.ErrUnreachable},
 		"no good token":     {func(c *conformance.Config) { c.Token = "secret.token.text" }, conformance.ErrUnreachable},
@@ -395,7 +395,7 @@ func TestWhatCannotBeCheckedIsNoBrokenLaw(t *testing.T) {
 func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	u := guinea(t, s)
+	u := newUser(t, s)
 	c := config(s, worth, u)
 	c.MaxRequests = 30
 	report := check(t, c)
@@ -405,11 +405,11 @@ func TestRequestsAreBounded(t *testing.T) {
 	asBefore(t, s, u)
 }
 
-// A server that asks for patience gets it, and is not at fault.
-func TestServerThatLimitsIsWaitedFor(t *testing.T) {
+// A server may limit the rate with Retry-After.
+func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	u := guinea(t, s)
+	u := newUser(t, s)
 	var requests atomic.Int64
 	c := around(t, config(s, worth, u), func(c *call) answer {
 		if n := requests.Add(1); n%4 == 0 {
@@ -430,11 +430,11 @@ func TestServerThatLimitsIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Reports end up in the logs of others.
-func TestReportsTellNoSecret(t *testing.T) {
+// Reports may end up in public logs.
+func TestReportsHideSecrets(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	u := guinea(t, s)
+	u := newUser(t, s)
 	c := config(s, testinium, u)
 	// Everything is at fault, and what it is asked comes back with it.
 	var begun atomic.Int64
@@ -466,7 +466,7 @@ func TestReportsTellNoSecret(t *testing.T) {
 	// The header of a token is no secret.
 	for _, secret := range slices.Concat([]string{u.AccessToken}, strings.Split(c.Token, ".")[1:], strings.Split(c.OtherToken, ".")[1:]) {
 		if strings.Contains(all.String(), secret) {
-			t.Errorf("a report tells %s", secret)
+			t.Errorf("a report contains %s", secret)
 		}
 	}
 }

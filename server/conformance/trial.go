@@ -10,17 +10,16 @@ import (
 	"strings"
 )
 
-// trial is one law being held: the requests it sends, and what it finds. A law is a function of a trial that reads from top
-// to bottom as the sentence it proves. What ends it early (broken, skipped, not to be checked) unwinds to [run.try] by a
-// panic of the type verdict, as encoding/json and testing end early too; no other panic is meant.
+// trial is the check of one law. A law's function calls its methods, which end the law early (broken, skipped or unchecked) by a
+// panic of the type verdict that [run.try] recovers; any other panic is a bug.
 type trial struct {
 	*run
 	ctx context.Context
-	// untried is what the law could not try with this user, and what it would need for it.
+	// untried says what the law could not try with this user, and what it would need.
 	untried []string
 }
 
-// verdict is how a law ended, if it did not simply hold.
+// verdict is the outcome of a law that does not hold.
 type verdict struct {
 	outcome  Outcome
 	reason   string
@@ -29,7 +28,7 @@ type verdict struct {
 	got      string
 }
 
-// send sends a request; without an answer the law cannot be checked.
+// send sends a request; without an answer the law ends as unchecked.
 func (t *trial) send(r request) exchange {
 	x, err := t.client.do(t.ctx, r)
 	t.orUnchecked(x, err)
@@ -48,17 +47,17 @@ func (t *trial) orUnchecked(x exchange, err error) {
 	panic(verdict{outcome: Unchecked, reason: t.client.redact(err.Error()), exchange: &x})
 }
 
-// broken ends the law: x is not what was expected.
+// broken ends the law as broken, since x is not what was expected.
 func (t *trial) broken(x exchange, expected, got string, args ...any) {
 	panic(verdict{outcome: Broken, exchange: &x, expected: expected, got: fmt.Sprintf(got, args...)})
 }
 
-// skip ends the law: it is not about this server or this user.
+// skip ends the law as skipped.
 func (t *trial) skip(reason string, args ...any) {
 	panic(verdict{outcome: Skipped, reason: fmt.Sprintf(reason, args...)})
 }
 
-// want asks for one of some statuses.
+// want requires one of these statuses.
 func (t *trial) want(x exchange, why string, statuses ...int) {
 	if slices.Contains(statuses, x.status) {
 		return
@@ -70,14 +69,14 @@ func (t *trial) want(x exchange, why string, statuses ...int) {
 	t.broken(x, strings.Join(all, " or ")+": "+why, "%d", x.status)
 }
 
-// showRequest reads the user.
+// showRequest returns the request that reads the user.
 func (t *trial) showRequest() request { return t.showRequestOf(t.c.Customer, t.c.User) }
 
 func (t *trial) showRequestOf(customer, id string) request {
 	return t.request(t.d.show.OperationID, http.MethodGet, t.userPath(customer, id))
 }
 
-// updateRequest writes to the user.
+// updateRequest returns the request that updates the user.
 func (t *trial) updateRequest(body string) request {
 	return t.updateRequestOf(t.c.Customer, t.c.User, body)
 }
@@ -89,10 +88,10 @@ func (t *trial) updateRequestOf(customer, id, body string) request {
 	return r
 }
 
-// show reads the user, who must be there.
+// show reads the user, which must exist.
 func (t *trial) show() (user, exchange) {
 	x := t.send(t.showRequest())
-	t.want(x, "the user is there", http.StatusOK)
+	t.want(x, "the user exists", http.StatusOK)
 	u, ok := t.userIn(x)
 	if !ok {
 		t.broken(x, "a user", "something else")
@@ -100,38 +99,38 @@ func (t *trial) show() (user, exchange) {
 	return u, x
 }
 
-// update writes to the user and must be taken.
+// update updates the user, which must succeed.
 func (t *trial) update(body object) exchange { return t.updateRaw(body.String()) }
 
 func (t *trial) updateRaw(body string) exchange {
 	x := t.send(t.updateRequest(body))
-	t.want(x, "this update is good", http.StatusOK)
+	t.want(x, "this update is valid", http.StatusOK)
 	return x
 }
 
-// base is an update that changes nothing of the user as found, for others to be made of.
+// base is the smallest update that changes nothing, from which others are made; see [dialect.base].
 func (t *trial) base() object { return t.d.base(t.found) }
 
-// idle is an update that changes nothing of the user as found.
+// idle is an update that changes nothing and has a member.
 func (t *trial) idle() object { return t.d.idle(t.found) }
 
-// change is an update that changes a member to a value that it has not had.
+// change is an update that sets a member to a new value.
 func (t *trial) change(m memberOf) object { return t.base().with(m.name, t.fresh(m)) }
 
-// foundAs gives the value that gives a member back: the one found, or an empty text where there was none.
+// foundAs returns the JSON that resets a member.
 func (t *trial) foundAs(m memberOf) string {
 	return m.from(t.found)
 }
 
-// renaming is an update that gives the user a new first name.
+// renaming is an update that sets a new first name.
 func (t *trial) renaming() object { return t.change(t.d.members[0]) }
 
-// fresh gives a new value for a member.
+// fresh returns the JSON of a new value for a member.
 func (t *trial) fresh(m memberOf) string {
 	n := t.next()
 	switch m.kind {
 	case phone:
-		return encode(fmt.Sprintf("+1202555%04d", 100+n%100)) // numbers that are kept free for fiction
+		return encode(fmt.Sprintf("+1202555%04d", 100+n%100)) // numbers that are reserved for fiction
 	case mail:
 		return encode(fmt.Sprintf("dragoman-check-%s-%d@example.com", t.nonce, n))
 	case login:
@@ -150,8 +149,7 @@ func (t *trial) fresh(m memberOf) string {
 	}
 }
 
-// changeable gives the members that may be changed, and changed back. The law says of the others what they would need, but for
-// those that are not allowed.
+// changeable returns the members that may be changed and reset. For the others that are allowed the law notes what they need.
 func (t *trial) changeable() []memberOf {
 	var all []memberOf
 	for _, m := range t.d.members {
@@ -166,7 +164,7 @@ func (t *trial) changeable() []memberOf {
 	return all
 }
 
-// note has the law say, if it holds, what it could not try, and what it would need.
+// note adds to the result of a law that holds what it could not try, and what that needs.
 func (t *trial) note(what, needs string) {
 	text := what + ": " + needs
 	if !slices.Contains(t.untried, text) {
@@ -174,30 +172,30 @@ func (t *trial) note(what, needs string) {
 	}
 }
 
-// texts gives those of the changeable members that hold text.
+// texts returns the changeable members that are strings.
 func (t *trial) texts() []memberOf {
 	return slices.DeleteFunc(t.changeable(), func(m memberOf) bool { return !m.isText() })
 }
 
-// may gives the reason why a member may not be changed; empty: it may.
+// may returns the reason why a member may not be changed; empty: it may.
 func (t *trial) may(m memberOf) string {
 	if m.group != "" && !t.allowed(m.group) {
 		return notAllowed(m.group)
 	}
 	switch {
 	case m.kind == mail && t.found[t.d.shownAs("EmailVerified")] == true:
-		return "the user's e-mail is verified, and would not be so again: take a user whose e-mail is not"
+		return "a changed e-mail is no longer verified: take a user whose e-mail is not verified"
 	case m.kind == status && t.found[m.name] == "INVITED":
-		return "the user is invited, and could not be made so again"
+		return "an invited user cannot be reset: take a user that is not invited"
 	case m.kind == flag && m.field == "Status" && t.found[m.name] != true:
-		return "a user who is not enabled may be invited, and could not be made so again"
+		return "a user that is not enabled may be invited, which cannot be reset: take an enabled user"
 	case m.kind == grants && !t.d.grantsMany():
-		return "a subrole that is taken away cannot be given back by one who may not grant it"
+		return "a removed subrole cannot be restored by a caller who may not grant it"
 	}
 	return ""
 }
 
-// mayOrSkip gives the member of a kind, and skips the law if it may not be changed.
+// mayOrSkip returns the member of a kind, and skips the law if it may not be changed.
 func (t *trial) mayOrSkip(k kind) memberOf {
 	m, ok := t.d.member(k)
 	if !ok {
@@ -209,7 +207,7 @@ func (t *trial) mayOrSkip(k kind) memberOf {
 	return m
 }
 
-// shows asks for a value where the user is read again.
+// wantShown requires that a read shows this value of a member.
 func (t *trial) wantShown(after exchange, name, value string) {
 	u, _ := t.show()
 	wanted, err := decode([]byte(value))
@@ -221,20 +219,15 @@ func (t *trial) wantShown(after exchange, name, value string) {
 	}
 }
 
-// keeps asks for the user to be as before but for some members.
+// wantUnchanged requires that a read shows the user as before, except for some members.
 func (t *trial) wantUnchanged(after exchange, before user, but ...string) {
 	is, _ := t.show()
-	besides := slices.Concat(t.bookkeeping, but)
-	if changed := differences(before, is, besides...); len(changed) > 0 {
-		var all []string
-		for _, name := range changed {
-			all = append(all, fmt.Sprintf("%s was %s and is %s", name, before.json(name), is.json(name)))
-		}
-		t.broken(after, "nothing else of the user changes", "%s", strings.Join(all, ", "))
+	if changed := differences(before, is, slices.Concat(t.bookkeeping, but)...); len(changed) > 0 {
+		t.broken(after, "nothing else of the user changes", "%s", changes(changed, before, is))
 	}
 }
 
-// refused asks for bodies to be refused with a status, each, and to have changed nothing.
+// wantRefused requires that each body is rejected with a status and changes nothing.
 func (t *trial) wantRefused(status int, why string, bodies ...string) {
 	var requests []request
 	for _, body := range bodies {
@@ -252,17 +245,17 @@ func (t *trial) wantRequestsRefused(status int, why string, requests ...request)
 	if len(differences(before, is)) == 0 {
 		return
 	}
-	// One of them was refused and did something: again, to see which.
+	// One of them was rejected but had an effect: repeat them to find out which.
 	for _, r := range requests {
 		before, _ = t.show()
 		x := t.send(r)
 		is, _ = t.show()
 		if changed := differences(before, is); len(changed) > 0 {
-			t.broken(x, "what is refused changes nothing", "%s changed", strings.Join(changed, ", "))
+			t.broken(x, "a rejected update changes nothing", "%s changed", strings.Join(changed, ", "))
 		}
 	}
 	_, x := t.show()
-	t.broken(x, "what is refused changes nothing", "the user changed while updates were refused")
+	t.broken(x, "a rejected update changes nothing", "the user changed while updates were rejected")
 }
 
 func newNonce() string { return strings.ToLower(rand.Text()[:8]) }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// updating are the laws about what an update does to the user.
+// updating are the laws about the effect of an update.
 var updating = []Law{
 	{Name: "patch-keeps-absent-members", Grade: Vendor, check: patchKeepsAbsent, of: partial,
 		Says: "A PATCH of one member leaves all others unchanged, for each member alone.",
@@ -103,7 +103,7 @@ func putDoesNotMerge(t *trial) {
 	tried := false
 	for _, m := range t.changeable() {
 		if !m.required || t.found[m.name] == nil || t.found[m.name] == "" || m.kind == flag && t.found[m.name] == false {
-			continue // gone and kept would look alike
+			continue // cleared and kept would look alike
 		}
 		tried = true
 		other := t.renaming()
@@ -117,7 +117,7 @@ func putDoesNotMerge(t *trial) {
 		}
 	}
 	if !tried {
-		t.skip("every member that may be changed is empty, and would look the same if it were gone: take a user with a name")
+		t.skip("every member that may be changed is empty, so that clearing it has no effect: take a user with a name")
 	}
 }
 
@@ -176,7 +176,7 @@ func updateAnswer(t *trial) {
 	}
 }
 
-// trickyTexts are what careless code changes.
+// trickyTexts are names that careless code changes.
 var trickyTexts = []string{
 	"Žofia Łęcka-Ødegård",
 	"山田 太郎",
@@ -198,7 +198,7 @@ func textComesBack(t *trial) {
 	}
 }
 
-// lengths are around the limits, in characters, bytes and UTF-16 code units, that columns and buffers often have.
+// lengths are around common limits in characters, bytes and UTF-16 code units.
 var lengths = []int{64, 86, 128, 255, 256, 1000, 5000}
 
 func longTexts(t *trial) {
@@ -214,7 +214,7 @@ func longTexts(t *trial) {
 			t.want(x, "the text is taken whole, or refused", http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge)
 			if x.status != http.StatusOK {
 				t.wantUnchanged(x, before)
-				break // what is longer is refused too
+				break // longer ones are rejected too
 			}
 			t.wantShown(x, of.member.name, value)
 		}
@@ -255,7 +255,7 @@ func statusValues(t *trial) {
 	}
 }
 
-// authorities gives the JSON of authorities with these names.
+// authorities returns the JSON of authorities with these names.
 func authorities(names ...string) string {
 	all := []any{}
 	for _, n := range names {
@@ -264,7 +264,7 @@ func authorities(names ...string) string {
 	return encode(all)
 }
 
-// wantRoles asks that the user is shown with exactly these roles.
+// wantRoles requires that a read shows exactly these roles.
 func (t *trial) wantRoles(x exchange, names ...string) {
 	is, _ := t.show()
 	shown := t.d.roleNames(is)
@@ -279,7 +279,7 @@ func (t *trial) wantRoles(x exchange, names ...string) {
 func authoritiesReplaced(t *trial) {
 	had := t.d.roleNames(t.found)
 	if len(had) < 2 {
-		t.skip("it takes a role away and gives it back: take a user with two roles")
+		t.skip("it revokes and restores a role: take a user with two roles")
 	}
 	t.wantRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
 	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
@@ -288,7 +288,7 @@ func authoritiesReplaced(t *trial) {
 func authoritiesMayBeNone(t *trial) {
 	had := t.d.roleNames(t.found)
 	if len(had) == 0 {
-		t.skip("it takes roles away and gives them back: take a user with a role")
+		t.skip("it revokes and restores roles: take a user with a role")
 	}
 	t.wantRoles(t.update(t.base().with("authorities", `[]`)))
 	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
@@ -296,7 +296,7 @@ func authoritiesMayBeNone(t *trial) {
 
 func authoritiesByName(t *trial) {
 	if !slices.Contains(t.d.roleNames(t.found), "ROLE_USER") {
-		t.skip("it gives no role that the user does not have: take a user with ROLE_USER")
+		t.skip("it grants no role that the user does not have: take a user with ROLE_USER")
 	}
 	body := t.base().with("authorities", `[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER","checked":true,"disabled":true}]`)
 	t.wantRoles(t.update(body), "ROLE_USER")
@@ -305,7 +305,7 @@ func authoritiesByName(t *trial) {
 func authoritiesAreASet(t *trial) {
 	had := t.d.roleNames(t.found)
 	if len(had) == 0 {
-		t.skip("it gives no role that the user does not have: take a user with a role")
+		t.skip("it grants no role that the user does not have: take a user with a role")
 	}
 	if len(had) == 1 {
 		t.note("another order", "take a user with two roles")
@@ -342,7 +342,7 @@ func unknownRoles(t *trial) {
 func subroleAgrees(t *trial) {
 	has, _ := t.found["subrole"].(map[string]any)
 	if has == nil {
-		t.skip("it gives no subrole that the user does not have: take a user with a subrole")
+		t.skip("it grants no subrole that the user does not have: take a user with a subrole")
 	}
 	id, code := encode(has["id"]), encode(has["code"])
 	for _, good := range []object{

@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// versions are the laws about entity tags. All of HTTP's are laws for whoever sends an ETag, and for nobody else.
+// versions are the laws about entity tags. Those of HTTP only apply to servers that send an ETag.
 var versions = []Law{
 	{Name: "etag-is-well-formed", Grade: HTTP, Feature: ETags, check: etagWellFormed,
 		Says:   "An ETag is a string in double quotes, prefixed by W/ if it is weak.",
@@ -72,10 +72,10 @@ var versions = []Law{
 		Source: "SEMANTICS.md, Preconditions, and what changed"},
 }
 
-// etag gives an answer's.
+// etag returns an answer's ETag.
 func etag(x exchange) string { return x.header.Get("ETag") }
 
-// strong gives the present ETag, and skips the law if it is weak: it can then not be used with If-Match.
+// strong returns the current ETag, and skips the law if it is weak, since If-Match never matches a weak one.
 func (t *trial) strong() string {
 	_, x := t.show()
 	tag := etag(x)
@@ -145,7 +145,7 @@ func etagStays(t *trial) {
 	wantSame(t.update(body))
 }
 
-// under is a renaming under a condition.
+// conditional returns an update of the first name with a precondition.
 func (t *trial) conditional(header string, values ...string) request {
 	return t.updateRequest(t.renaming().String()).with(header, values...)
 }
@@ -160,7 +160,7 @@ func ifMatchPresent(t *trial) {
 	}
 }
 
-// another gives a tag like one and not it.
+// another returns a tag that differs from this one.
 func another(tag string) string { return `"dragoman-check-` + strings.Trim(tag, `W/"`) + `"` }
 
 func ifMatchStale(t *trial) {
@@ -181,10 +181,10 @@ func ifMatchList(t *trial) {
 		func(tag string) []string { return []string{another(tag), tag} },
 		func(tag string) []string { return []string{", " + tag + " ,"} },
 	} {
-		t.want(t.send(t.conditional("If-Match", around(t.strong())...)), "one of the tags is the present one", http.StatusOK)
+		t.want(t.send(t.conditional("If-Match", around(t.strong())...)), "one of the tags is the current one", http.StatusOK)
 	}
 	tag := t.strong()
-	t.wantRequestsRefused(http.StatusPreconditionFailed, "none of the tags is the present one", t.conditional("If-Match", another(tag)+", W/"+tag))
+	t.wantRequestsRefused(http.StatusPreconditionFailed, "none of the tags is the current one", t.conditional("If-Match", another(tag)+", W/"+tag))
 }
 
 func ifMatchAny(t *trial) {
@@ -198,7 +198,7 @@ func ifMatchMalformed(t *trial) {
 	for _, value := range []string{bare, `"` + bare, "'" + bare + "'", `"` + bare + `" "x"`, "*, *"} {
 		requests = append(requests, t.conditional("If-Match", value))
 	}
-	t.wantRequestsRefused(http.StatusBadRequest, "it is no list of entity tags", requests...)
+	t.wantRequestsRefused(http.StatusBadRequest, "it is not a list of entity tags", requests...)
 }
 
 func ifNoneMatch(t *trial) {
@@ -206,7 +206,7 @@ func ifNoneMatch(t *trial) {
 	tag := etag(x)
 	for _, value := range []string{tag, "W/" + strings.TrimPrefix(tag, "W/"), another(tag) + ", " + tag, "*"} {
 		x := t.send(t.showRequest().with("If-None-Match", value))
-		t.want(x, "nothing is new", http.StatusNotModified)
+		t.want(x, "the user has not changed", http.StatusNotModified)
 		if len(x.body) > 0 {
 			t.broken(x, "no body", "%d bytes", len(x.body))
 		}
