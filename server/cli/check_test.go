@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 		{"--token-file none --target " + s.URL + " " + checkOfWorth, nil, 2, nil, "none"},
 		{"--token-file token --target " + s.URL + " --only nul-is-refused " + checkOfWorth, nil, 2, nil, "the nearest is null-is-refused"},
 		{"--token-file token --target " + s.URL + " --allow everything " + checkOfWorth, nil, 2, nil, "identity, state, roles"},
-		{"--token-file token --target " + s.URL + " --dialect worth --customer " + servertest.SandboxUUID.String() + " --user " + servertest.GraceUUID.String(), nil, 2, nil, "holds the role cro"},
+		{"--token-file token --target " + s.URL + " --dialect worth --customer " + servertest.SandboxUUID.String() + " --user " + servertest.GraceUUID.String(), nil, 2, nil, "the role cro"},
 		{"--format yaml", nil, 80, nil, "--format"},
 	} {
 		status, stdout, stderr := configured(t, dir, step.variables, "", append([]string{"check"}, strings.Fields(step.args)...)...)
