@@ -181,7 +181,7 @@ compare: ## Run the Go benchmarks of this tree and of the commit BASE, and compa
 	cd "$$work" && $(GO) run $(BENCHSTAT) "$(BASE)=base.txt" "this tree=this.txt"
 
 allocations: ## Record how often each kind of request allocates memory; needs TEST_POSTGRES_DSN
-	RECORD_ALLOCATIONS=1 $(GO) test -count=1 -run Allocates ./server
+	RECORD_ALLOCATIONS=1 $(GO) test -count=1 -run Allocations ./server
 
 typescript: ## Make TypeScript clients and Zod schemas of the served documents, and run them against the server, through a checking proxy too; needs Node.js 20 with npm
 	GO="$(GO)" .ci/typescript/run

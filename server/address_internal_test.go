@@ -19,7 +19,7 @@ func prefixes(t *testing.T, texts ...string) []netip.Prefix {
 	return all
 }
 
-func TestOnlyTheTrustedSayWhomTheySpeakFor(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	trusted := prefixes(t, "10.0.0.0/8", "fd00::/8", "192.0.2.7/32")
 	for _, c := range []struct {
@@ -65,7 +65,7 @@ func TestOnlyTheTrustedSayWhomTheySpeakFor(t *testing.T) {
 	}
 }
 
-func TestAClientHasAnIPv4AddressOrA64(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"203.0.113.5":                   "203.0.113.5",

@@ -58,8 +58,8 @@ func value(t *testing.T, metrics, series string) float64 {
 	return v
 }
 
-// TestEverySeriesCounts does what each of the series counts, and holds by how much it then is.
-func TestEverySeriesCounts(t *testing.T) {
+// TestMetricsCount does what each of the series counts, and holds by how much it then is.
+func TestMetricsCount(t *testing.T) {
 	t.Parallel()
 	servertest.EachWith(t, admin(), func(t *testing.T, s *servertest.Server) {
 		patch := func(name string) servertest.Request {
@@ -186,8 +186,8 @@ func TestLimitedRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// TestSeriesAreFew: whatever clients send, there are no more series than the server has words for.
-func TestSeriesAreFew(t *testing.T) {
+// TestSeriesAreBounded: whatever clients send, there are no more series than the server has words for.
+func TestSeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, admin())
 	odd := func(n int) {
@@ -257,7 +257,7 @@ func TestMetricsAreNotPublic(t *testing.T) {
 	}
 }
 
-func TestTheLevelChangesWhileServing(t *testing.T) {
+func TestLogLevel(t *testing.T) {
 	t.Parallel()
 	var j journal
 	c := admin()
@@ -303,7 +303,7 @@ func TestTheLevelChangesWhileServing(t *testing.T) {
 	}
 }
 
-func TestProfilesAreServedIfAskedFor(t *testing.T) {
+func TestProfiles(t *testing.T) {
 	t.Parallel()
 	for profiles, want := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {
 		c := admin()
@@ -320,7 +320,7 @@ func TestProfilesAreServedIfAskedFor(t *testing.T) {
 	}
 }
 
-func TestTheAdminListenerSaysHowTheServerIs(t *testing.T) {
+func TestAdminListenerHealth(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, admin())
 	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
@@ -342,8 +342,8 @@ func TestTheAdminListenerSaysHowTheServerIs(t *testing.T) {
 	}
 }
 
-// TestTheAdminListenerServesToTheEnd: the last metrics of a server that stops can still be had.
-func TestTheAdminListenerServesToTheEnd(t *testing.T) {
+// TestAdminListenerServesUntilShutdown: the last metrics of a server that stops can still be had.
+func TestAdminListenerServesUntilShutdown(t *testing.T) {
 	t.Parallel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -386,7 +386,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-func TestTokenFaultsAreTold(t *testing.T) {
+func TestTokenFaultsAreCounted(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, admin())
 	for fault, header := range map[auth.TokenFault]string{

@@ -123,7 +123,7 @@ var powerless = []func(u *store.User){
 	func(u *store.User) { u.Roles = store.Roles(3, 4, 5, 11, 12) },
 }
 
-func TestTheLastAdministratorStaysByEveryDoor(t *testing.T) {
+func TestLastAdministratorStays(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, edit := range powerless {
@@ -153,7 +153,7 @@ func TestTheLastAdministratorStaysByEveryDoor(t *testing.T) {
 }
 
 // A write that leaves the administrator one is no matter of the rule.
-func TestTheLastAdministratorIsOtherwiseFree(t *testing.T) {
+func TestLastAdministratorOtherUpdates(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, d := range []door{
@@ -173,7 +173,7 @@ func TestTheLastAdministratorIsOtherwiseFree(t *testing.T) {
 	})
 }
 
-func TestTheLastAdministratorIsToldBesideAllElse(t *testing.T) {
+func TestLastAdministratorAmongOtherErrors(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		grace := s.FindUser(t, servertest.Grace)
@@ -198,7 +198,7 @@ func TestTheLastAdministratorIsToldBesideAllElse(t *testing.T) {
 }
 
 // What the caller's rank does not reach is refused before the directory's rules are asked, whichever they are.
-func TestRankComesBeforeTheLastAdministrator(t *testing.T) {
+func TestRankBeforeLastAdministrator(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		user := auth.Claims{Subject: "user", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite}, Authorities: []string{"ROLE_USER"}, Expires: time.Hour}
@@ -223,7 +223,7 @@ func TestRankComesBeforeTheLastAdministrator(t *testing.T) {
 
 // Two who deactivate each other at once, whoever they are and through whichever dialects, leave one. Their tokens name no user of the
 // directory: who is deactivated already could not write any more.
-func TestOfTwoWhoDeactivateEachOtherOneStays(t *testing.T) {
+func TestAdministratorsDeactivateEachOther(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		platform := auth.Claims{Subject: "platform", Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}, Expires: time.Hour}
@@ -276,7 +276,7 @@ func TestOfTwoWhoDeactivateEachOtherOneStays(t *testing.T) {
 
 // A customer's first administrator is no last one until somebody is: an invited one may be let go, and so may anybody of a
 // customer whom nobody administers.
-func TestWhoDoesNotAdministerMayGo(t *testing.T) {
+func TestNonAdministratorsMayBeDeactivated(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for i, edit := range powerless {

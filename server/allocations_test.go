@@ -16,10 +16,10 @@ import (
 // anew.
 const recordedAllocations = "testdata/allocations.json"
 
-// TestARequestAllocatesNoMoreThanRecorded holds that no request allocates over a tenth more often than is recorded: unlike
+// TestAllocations holds that no request allocates over a tenth more often than is recorded: unlike
 // seconds, allocations do not depend on the machine. Those of making the request and keeping its answer are counted with it. It
 // runs before the parallel tests, whose allocations would be counted too; the race detector has its own.
-func TestARequestAllocatesNoMoreThanRecorded(t *testing.T) {
+func TestAllocations(t *testing.T) {
 	found := map[string]float64{}
 	measure := func(t *testing.T, engine, database string) {
 		s := newBenchServer(t, database)

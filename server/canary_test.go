@@ -157,10 +157,10 @@ func canaryBodies(t testing.TB, s *servertest.Server, d description.API, o descr
 		}))
 }
 
-// TestNothingSecretIsTold plants secrets wherever there is a place for one, asks every operation for everything that its
+// TestSecretsStaySecret plants secrets wherever there is a place for one, asks every operation for everything that its
 // document says it answers, and looks for them in all that comes out of the server: answers, log, history, export, and
 // the database itself.
-func TestNothingSecretIsTold(t *testing.T) {
+func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {
 		a := &aviary{T: t, database: database, planted: maps.Clone(planted), statuses: map[string]bool{}}

@@ -18,14 +18,14 @@ import (
 // writers is how many write to one user at once.
 const writers = 40
 
-func TestConcurrentPatchesOfDifferentMembersAllStay(t *testing.T) {
+func TestConcurrentPatches(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		race(t, s, func(i int) write { return patchOf(s, i) })
 	})
 }
 
-func TestConcurrentPatchesAndPutsLoseNothing(t *testing.T) {
+func TestConcurrentPatchesAndPuts(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		after := race(t, s, func(i int) write {
@@ -40,7 +40,7 @@ func TestConcurrentPatchesAndPutsLoseNothing(t *testing.T) {
 	})
 }
 
-func TestOfConcurrentPutsTheLastWinsWhole(t *testing.T) {
+func TestConcurrentPuts(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.FindUser(t, servertest.Ada)

@@ -51,8 +51,8 @@ func (u update) send(t testing.TB, s *servertest.Server, body map[string]any, he
 	return s.Ask(servertest.Administrator(), r)
 }
 
-// TestUpdatesKeepTheSharedRules of preconditions and of what is shown, in every dialect.
-func TestUpdatesKeepTheSharedRules(t *testing.T) {
+// TestSharedUpdateRules of preconditions and of what is shown, in every dialect.
+func TestSharedUpdateRules(t *testing.T) {
 	t.Parallel()
 	eachUpdate(t, func(t *testing.T, s *servertest.Server, u update) { u.check(t, s) })
 }
@@ -93,7 +93,7 @@ func (u update) check(t testing.TB, s *servertest.Server) {
 }
 
 // Each writer adds its own letter to what it read, the updates of all dialects taking turns.
-func TestConcurrentWritersUnderIfMatchLoseNoLetter(t *testing.T) {
+func TestConcurrentIfMatch(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		var updates []update

@@ -11,8 +11,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// TestTheServedDocumentIsTheOneValidatedWith: a client that keeps to what /openapi/ says is held against nothing else.
-func TestTheServedDocumentIsTheOneValidatedWith(t *testing.T) {
+// TestServedDocumentIsValidator: a client that keeps to what /openapi/ says is held against nothing else.
+func TestServedDocumentIsValidator(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	dialects, err := server.Mounted(s.Store, servertest.Dialects())

@@ -13,8 +13,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// TestServedFeedIsNumberedByItself: nobody but the server numbers the changes.
-func TestServedFeedIsNumberedByItself(t *testing.T) {
+// TestFeedIsNumberedWhileServing: nobody but the server numbers the changes.
+func TestFeedIsNumberedWhileServing(t *testing.T) {
 	t.Parallel()
 	address := serve(t, server.Config{})
 	token, err := auth.Sign(servertest.Secret, servertest.Manager(), time.Now())

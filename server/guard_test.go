@@ -130,7 +130,7 @@ func TestMockResetRefusesForeignPages(t *testing.T) {
 	}
 }
 
-func TestAdminHostMustBeAName(t *testing.T) {
+func TestInvalidAdminHosts(t *testing.T) {
 	t.Parallel()
 	for host, good := range map[string]bool{
 		"metrics.example.com": true, "10.1.2.3": true, "::1": true, "dragoman": true,

@@ -87,8 +87,8 @@ func TestReadyWithoutKeys(t *testing.T) {
 	}
 }
 
-// TestReadyDoesNotWaitForAFrozenDatabase: one that takes connections and says nothing is answered for in time.
-func TestReadyDoesNotWaitForAFrozenDatabase(t *testing.T) {
+// TestReadyWithFrozenDatabase: one that takes connections and says nothing is answered for in time.
+func TestReadyWithFrozenDatabase(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {
 		if strings.HasPrefix(database, "sqlite:") {
@@ -206,7 +206,7 @@ func ask(t *testing.T, client *http.Client, l net.Listener, path string) (status
 	return answer.StatusCode, string(text), answer.Close, nil
 }
 
-func TestAServerThatDrainsServesOn(t *testing.T) {
+func TestDrainingServerServes(t *testing.T) {
 	t.Parallel()
 	l, stop, ended := draining(t, time.Hour)
 	kept := &http.Client{Transport: &http.Transport{}}
@@ -245,7 +245,7 @@ func TestAServerThatDrainsServesOn(t *testing.T) {
 	}
 }
 
-func TestTheListenerClosesAfterTheDrain(t *testing.T) {
+func TestListenerClosesAfterDrain(t *testing.T) {
 	t.Parallel()
 	l, stop, ended := draining(t, time.Second)
 	stop()

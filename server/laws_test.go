@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAPutKeepsWhatOnlyWorthCanSay(t *testing.T) {
+func TestPutKeepsWorthFields(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -35,7 +35,7 @@ func TestAPutKeepsWhatOnlyWorthCanSay(t *testing.T) {
 	})
 }
 
-func TestAPatchKeepsWhatOnlyTestiniumCanSay(t *testing.T) {
+func TestPatchKeepsTestiniumFields(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		withSubrole := s.Store.Catalogue().WithSubrole()
@@ -58,7 +58,7 @@ func TestAPatchKeepsWhatOnlyTestiniumCanSay(t *testing.T) {
 	})
 }
 
-func TestWhatAPatchWroteShowsInAPutsAnswer(t *testing.T) {
+func TestPutReturnsPatchedFields(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		roles := s.Store.Catalogue()
@@ -99,7 +99,7 @@ func TestWhatAPatchWroteShowsInAPutsAnswer(t *testing.T) {
 	})
 }
 
-func TestAPatchOfWhatAPutWroteChangesNothing(t *testing.T) {
+func TestPatchOfPutValuesChangesNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -123,7 +123,7 @@ func TestAPatchOfWhatAPutWroteChangesNothing(t *testing.T) {
 	})
 }
 
-func TestAMemberNamedBySeveralDialectsChangesInAll(t *testing.T) {
+func TestSharedMembersChangeInAllDialects(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		u := s.FindUser(t, servertest.Ada)

@@ -166,7 +166,7 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
-func TestOnlyStoreKnowsTheDatabase(t *testing.T) {
+func TestDatabaseImports(t *testing.T) {
 	for path, p := range packages(t) {
 		name, ok := ours(path)
 		// What is measured against writes to the database by itself.
@@ -333,7 +333,7 @@ func TestSDKsAreLight(t *testing.T) {
 	}
 }
 
-func TestTopLevelIsTheArchitecture(t *testing.T) {
+func TestTopLevel(t *testing.T) {
 	for _, name := range below(t, "..") {
 		if !strings.HasPrefix(name, ".") && !slices.Contains([]string{"openapi", "gen", "server", "store"}, name) {
 			t.Errorf("%s/ is none of openapi/, gen/, server/ and store/", name)

@@ -38,8 +38,8 @@ func TestHealthIsNotLimited(t *testing.T) {
 	}
 }
 
-// TestTheFeedIsLimited: the server's own dialect says it as a problem, and a script of another origin may read for how long.
-func TestTheFeedIsLimited(t *testing.T) {
+// TestFeedIsLimited: the server's own dialect says it as a problem, and a script of another origin may read for how long.
+func TestFeedIsLimited(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, server.Config{
 		Now:    standstill(),
@@ -58,7 +58,7 @@ func TestTheFeedIsLimited(t *testing.T) {
 	refused.ExpectHeader(t, "Access-Control-Allow-Origin", origin)
 }
 
-func TestOnlyATrustedProxysClientsAreToldApart(t *testing.T) {
+func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -87,7 +87,7 @@ func TestOnlyATrustedProxysClientsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestARateMustBeOne(t *testing.T) {
+func TestInvalidRates(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []server.Limits{
 		{Address: dialect.Rate{PerSecond: 1}},

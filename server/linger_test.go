@@ -378,8 +378,8 @@ c.request("PATCH", sys.argv[2], b" " * (5 << 20), {"Authorization": "Bearer " + 
 print(c.getresponse().status)
 `
 
-// TestPythonReadsTheRefusal of a body that is too large.
-func TestPythonReadsTheRefusal(t *testing.T) {
+// TestPythonReadsEarlyAnswer of a body that is too large.
+func TestPythonReadsEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
 		if os.Getenv("CI") == "true" {

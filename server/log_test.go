@@ -70,8 +70,8 @@ const (
 	testiniumRoute = "/account/api/v1/customers/:id/users/:userId"
 )
 
-// TestARequestsLine holds all that the log says of requests, and that it says nothing else.
-func TestARequestsLine(t *testing.T) {
+// TestRequestLog holds all that the log says of requests, and that it says nothing else.
+func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	manager, actor := servertest.Manager(), servertest.GraceUUID.String()
 	nameless := manager
@@ -165,8 +165,8 @@ func TestARequestsLine(t *testing.T) {
 	}
 }
 
-// TestAnActorWithoutAUUIDIsAHash: the sub of some identity providers is an e-mail address.
-func TestAnActorWithoutAUUIDIsAHash(t *testing.T) {
+// TestActorHash: the sub of some identity providers is an e-mail address.
+func TestActorHash(t *testing.T) {
 	t.Parallel()
 	var j journal
 	s := servertest.StartWith(t, server.Config{Log: j.log(slog.LevelInfo)})

@@ -198,7 +198,7 @@ func observedSeries(t *testing.T) exposed {
 
 var legendLabel = regexp.MustCompile(`\{\{ ?\$?(?:labels\.)?([a-z_]+) ?\}\}`)
 
-func TestTheDashboardShowsSeriesThatThereAre(t *testing.T) {
+func TestDashboardSeriesExist(t *testing.T) {
 	t.Parallel()
 	e := observedSeries(t)
 	d := readDashboard(t)
@@ -234,7 +234,7 @@ func TestTheDashboardShowsSeriesThatThereAre(t *testing.T) {
 	}
 }
 
-func TestTheAlertsAreAboutSeriesThatThereAre(t *testing.T) {
+func TestAlertSeriesExist(t *testing.T) {
 	t.Parallel()
 	e := observedSeries(t)
 	names := map[string]bool{}
@@ -259,8 +259,8 @@ func TestTheAlertsAreAboutSeriesThatThereAre(t *testing.T) {
 	}
 }
 
-// TestTheCheckOfExpressionsFinds what is wrong with each of these.
-func TestTheCheckOfExpressionsFinds(t *testing.T) {
+// TestExpressionCheckFindsFaults what is wrong with each of these.
+func TestExpressionCheckFindsFaults(t *testing.T) {
 	t.Parallel()
 	e := observedSeries(t)
 	for expression, want := range map[string]string{

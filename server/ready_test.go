@@ -9,7 +9,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-func TestCheckReadyAsksTheServer(t *testing.T) {
+func TestCheckReady(t *testing.T) {
 	s := servertest.Start(t)
 	address := strings.TrimPrefix(s.URL, "http://")
 	if err := server.CheckReady(t.Context(), address, ""); err != nil {
@@ -28,7 +28,7 @@ func TestCheckReadyAsksTheServer(t *testing.T) {
 	eventually(t, "a server whose database is closed is not ready", func() bool { return server.CheckReady(t.Context(), address, "") != nil })
 }
 
-func TestCheckReadyNeedsAServer(t *testing.T) {
+func TestCheckReadyWithoutServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

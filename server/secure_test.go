@@ -42,7 +42,7 @@ func answers(t *testing.T, s *servertest.Server) map[string]servertest.Answer {
 	return all
 }
 
-func TestEveryAnswerSaysWhatABrowserMayDoWithIt(t *testing.T) {
+func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	statuses := map[int]bool{}
@@ -84,7 +84,7 @@ func preflight(from, path, method string) servertest.Request {
 	}}
 }
 
-func TestAnAllowedOriginMayUseTheDialects(t *testing.T) {
+func TestCORSAllowedOrigin(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, server.Config{CORS: []string{"http://localhost:3000", origin}})
 	for path, method := range map[string]string{worthAda: http.MethodPatch, testiniumAda: http.MethodPut} {
@@ -114,7 +114,7 @@ func TestAnAllowedOriginMayUseTheDialects(t *testing.T) {
 	}
 }
 
-func TestAnotherOriginMayNot(t *testing.T) {
+func TestCORSOtherOrigin(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, server.Config{CORS: []string{origin}})
 	for _, from := range []string{

@@ -132,7 +132,7 @@ func init() {
 	}
 }
 
-func TestAForeignCustomerIsLikeNone(t *testing.T) {
+func TestForeignCustomerLooksUnknown(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		for _, p := range walk(t, o.Store) {
@@ -153,7 +153,7 @@ func TestAForeignCustomerIsLikeNone(t *testing.T) {
 	})
 }
 
-func TestAForeignCompanyIsLikeNone(t *testing.T) {
+func TestForeignCompanyLooksUnknown(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		for _, p := range walk(t, o.Store) {
@@ -169,7 +169,7 @@ func TestAForeignCompanyIsLikeNone(t *testing.T) {
 	})
 }
 
-func TestAForeignUserIsLikeNone(t *testing.T) {
+func TestForeignUserLooksUnknown(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		for _, p := range walk(t, o.Store) {
@@ -194,7 +194,7 @@ func withPassword(body, members string) string {
 }
 
 // A password that is not the present one is refused alike, after the same work, whether or not there is a present one.
-func TestAUserWithoutAPasswordCostsAsMuch(t *testing.T) {
+func TestPasswordTiming(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		herself := auth.Claims{Subject: "ada", Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionWrite}, Authorities: []string{"ROLE_USER"}, Expires: time.Hour}
@@ -247,7 +247,7 @@ func TestAUserWithoutAPasswordCostsAsMuch(t *testing.T) {
 }
 
 // The tap itself: it sees what is executed.
-func TestTheTapSeesStatements(t *testing.T) {
+func TestTapSeesStatements(t *testing.T) {
 	t.Parallel()
 	eachObserved(t, func(t *testing.T, o *observer) {
 		if o.tap == nil {

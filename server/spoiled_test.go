@@ -178,8 +178,8 @@ func (w spoiledWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(cmp.Or(w.answer.status, status))
 }
 
-// TestSpoiledDialectsAreFound mutilates a dialect in one way after another: each is found, and what is said names what is missing.
-func TestSpoiledDialectsAreFound(t *testing.T) {
+// TestIncompleteDialectsAreFound mutilates a dialect in one way after another: each is found, and what is said names what is missing.
+func TestIncompleteDialectsAreFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range spoiled {
 		t.Run(name, func(t *testing.T) {
@@ -207,8 +207,8 @@ func TestSpoiledDialectsAreFound(t *testing.T) {
 	}
 }
 
-// TestEveryDialectIsWhole by the same checks.
-func TestEveryDialectIsWhole(t *testing.T) {
+// TestDialectsAreComplete by the same checks.
+func TestDialectsAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, d := range servertest.Dialects() {
 		t.Run(d.Name, func(t *testing.T) {

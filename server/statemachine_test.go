@@ -19,7 +19,7 @@ import (
 )
 
 // Whatever is sent through either dialect, in whatever order, the server answers and holds what the model says.
-func TestServerAgreesWithTheModel(t *testing.T) {
+func TestServerMatchesModel(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		var runs atomic.Int64

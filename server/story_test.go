@@ -12,9 +12,9 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// TestAUserInvitedThroughWorthIsActivatedThroughTestinium tells the story of a user whom two clients share, each through
+// TestInviteInWorthActivateInTestinium tells the story of a user whom two clients share, each through
 // its own vendor's SDK.
-func TestAUserInvitedThroughWorthIsActivatedThroughTestinium(t *testing.T) {
+func TestInviteInWorthActivateInTestinium(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		worth, testinium := s.Worth(servertest.Manager()), s.Testinium(servertest.Manager())

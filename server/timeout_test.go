@@ -100,7 +100,7 @@ func token(t *testing.T, c auth.Claims) string {
 	return text
 }
 
-func TestAHeaderThatDoesNotEndIsCutOff(t *testing.T) {
+func TestHeaderTimeout(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{ReadHeader: stalled}}))
 	say(t, c, patchAda+"X-Slow: l")
@@ -109,7 +109,7 @@ func TestAHeaderThatDoesNotEndIsCutOff(t *testing.T) {
 	}
 }
 
-func TestABodyThatDoesNotEndIsCutOff(t *testing.T) {
+func TestBodyTimeout(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{Read: stalled}}))
 	say(t, c, patchAda+"Authorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", token(t, servertest.Manager()))
@@ -118,7 +118,7 @@ func TestABodyThatDoesNotEndIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAnIdleConnectionIsEnded(t *testing.T) {
+func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serve(t, server.Config{Timeouts: server.Timeouts{Idle: stalled}}))
 	say(t, c, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -127,8 +127,8 @@ func TestAnIdleConnectionIsEnded(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatNobodyReadsIsCutOff asks for more than the buffers between the server and a client hold.
-func TestAnAnswerThatNobodyReadsIsCutOff(t *testing.T) {
+// TestWriteTimeout asks for more than the buffers between the server and a client hold.
+func TestWriteTimeout(t *testing.T) {
 	t.Parallel()
 	c := dial(t, serve(t, server.Config{Docs: true, Timeouts: server.Timeouts{Write: stalled}}))
 	request := strings.Repeat("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n", 100)
@@ -144,7 +144,7 @@ func TestAnAnswerThatNobodyReadsIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAHeaderIsBounded(t *testing.T) {
+func TestHeaderSize(t *testing.T) {
 	t.Parallel()
 	address := serve(t, server.Config{})
 	for kib, want := range map[int]string{60: "HTTP/1.1 401", 100: "HTTP/1.1 431"} {
@@ -157,8 +157,8 @@ func TestAHeaderIsBounded(t *testing.T) {
 	}
 }
 
-// TestWaitingForAHashIsBounded: where passwords are all that the server computes, a further one is refused in time.
-func TestWaitingForAHashIsBounded(t *testing.T) {
+// TestHashQueueTimeout: where passwords are all that the server computes, a further one is refused in time.
+func TestHashQueueTimeout(t *testing.T) {
 	t.Parallel()
 	s := servertest.StartWith(t, server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: stalled}})
 	a := s.Ask(servertest.Manager(), servertest.Request{

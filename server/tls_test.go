@@ -107,7 +107,7 @@ func TestTLSSpeaksHTTP2(t *testing.T) {
 	}
 }
 
-func TestTLSIsNotOlderThan12(t *testing.T) {
+func TestTLSMinimumVersion(t *testing.T) {
 	t.Parallel()
 	c := certify(t)
 	address := serve(t, server.Config{TLS: c.files})
@@ -135,7 +135,7 @@ func shown(t *testing.T, address string) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: connection.ConnectionState().PeerCertificates[0].Raw})
 }
 
-func TestACertificateIsRenewedWithoutARestart(t *testing.T) {
+func TestCertificateIsReloaded(t *testing.T) {
 	t.Parallel()
 	first, second := certify(t), certify(t)
 	address := serve(t, server.Config{TLS: first.files})
@@ -171,7 +171,7 @@ func TestACertificateIsRenewedWithoutARestart(t *testing.T) {
 	shows(first, "when both files are there again")
 }
 
-func TestTLSNeedsACertificateAndItsKey(t *testing.T) {
+func TestTLSNeedsBothFiles(t *testing.T) {
 	t.Parallel()
 	c, other := certify(t), certify(t)
 	for name, files := range map[string]server.TLS{
@@ -193,7 +193,7 @@ func TestTLSNeedsACertificateAndItsKey(t *testing.T) {
 	}
 }
 
-func TestCheckReadySpeaksTLS(t *testing.T) {
+func TestCheckReadyTLS(t *testing.T) {
 	t.Parallel()
 	c, other := certify(t), certify(t)
 	address := serve(t, server.Config{TLS: c.files})

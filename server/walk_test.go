@@ -181,7 +181,7 @@ func walkToken(t testing.TB, method jwt.SigningMethod, key any, change func(*jwt
 	return text
 }
 
-func TestEveryOperationRefusesWhoDoesNotBelong(t *testing.T) {
+func TestOperationRefusals(t *testing.T) {
 	t.Parallel()
 	ours, _ := walkKeys()
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -312,9 +312,9 @@ func (p step) refusesTheUnauthorized(t testing.TB, s *servertest.Server) {
 	}
 }
 
-// TestEveryOperationWaitsForKeys holds that as long as the issuer's keys cannot be had, a token that may be good is told to come
+// TestOperationsWithoutKeys holds that as long as the issuer's keys cannot be had, a token that may be good is told to come
 // again, and none is let in.
-func TestEveryOperationWaitsForKeys(t *testing.T) {
+func TestOperationsWithoutKeys(t *testing.T) {
 	t.Parallel()
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
@@ -336,9 +336,9 @@ func TestEveryOperationWaitsForKeys(t *testing.T) {
 	}
 }
 
-// TestKeysRotateWhileServing holds that a new key of the issuer's is good at once, without a restart, and that the old one is
+// TestKeyRotation holds that a new key of the issuer's is good at once, without a restart, and that the old one is
 // not once it is gone.
-func TestKeysRotateWhileServing(t *testing.T) {
+func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	ours, others := walkKeys()
 	var published atomic.Value
@@ -385,8 +385,8 @@ var openRoutes = func() []string {
 
 var routeParameter = regexp.MustCompile(`:([^/]+)`)
 
-// TestEveryRouteIsAnOperation holds that the router knows no way in that no document has, and so the walk has not been.
-func TestEveryRouteIsAnOperation(t *testing.T) {
+// TestRoutesAreOperations holds that the router knows no way in that no document has, and so the walk has not been.
+func TestRoutesAreOperations(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(context.Background(), server.Config{
 		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret}, Log: slog.New(slog.DiscardHandler), Docs: true,
