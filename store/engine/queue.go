@@ -15,14 +15,16 @@ import (
 const MaxQueued = 4096
 
 // Queue runs jobs, and collects those that come at the same time into batches, so that the database is asked once for all of a
-// batch. A job that comes while no batch runs has no companions: it is run at once, on its caller's goroutine. Those that come
-// meanwhile form the next batch. The exported fields must not change once the queue is used.
+// batch. A job that comes while no batch runs has no companions: it is run at once, on its caller's goroutine unless Detached is set.
+// Those that come meanwhile form the next batch. The exported fields must not change once the queue is used.
 type Queue[W any] struct {
 	// Jobs is what the jobs are, such as "writers", for errors.
 	Jobs string
-	// Run runs the jobs of a batch that [Claim] returns, and sets the error of each. A job that is run alone must end with its
-	// context.
+	// Run runs the jobs of a batch that [Claim] returns, and sets the error of each. Unless Detached is set, a job that is run alone
+	// must end with its context.
 	Run func(batch []*Job[W])
+	// Detached runs each batch on a goroutine of its own, so that a caller returns when its context ends even where Run does not.
+	Detached bool
 	// MaxBatch is how many jobs a batch has at most, so that the first of them does not wait for all.
 	MaxBatch int
 	// MaxRunning is how many batches may run: another begins beside the first when a full one waits.
@@ -109,7 +111,7 @@ const (
 func (q *Queue[W]) enter(j *Job[W]) (action, int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.running == 0 && len(q.waiting) == 0 {
+	if q.running == 0 && len(q.waiting) == 0 && !q.Detached {
 		q.running++
 		return runAlone, q.generation
 	}

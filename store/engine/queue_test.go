@@ -92,6 +92,29 @@ func TestLoneJobRunsOnItsCaller(t *testing.T) {
 	<-caller
 }
 
+// TestDetachedJobEndsWithContext checks that a caller without companions returns at its deadline although its job does not end, and that
+// the queue works on.
+func TestDetachedJobEndsWithContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newNumbers()
+		q.Detached = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := q.Do(ctx, 0); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a job that does not end: %v", err)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("the caller returns after %s", took)
+		}
+		close(q.block)
+		synctest.Wait()
+		q.do(t, t.Context(), 1)
+		q.check(t, []int{0}, []int{1})
+	})
+}
+
 func TestEachJobGetsItsOwnResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ type step struct {
 // transaction is committed. One that fails takes no other with it.
 //
 // A step is not interrupted once it has begun, since SQLite would then undo the whole transaction: it is for statements that take no
-// time.
+// time. When ctx ends first Run returns, and the step may still be committed.
 func (d *Database) Run(ctx context.Context, s engine.Step) (changed int64, err error) {
 	job := &step{Step: s}
 	if err := d.queue.Do(ctx, job); err != nil {
@@ -72,6 +72,13 @@ func (d *Database) transaction(ctx context.Context, fn func(transaction) error) 
 	var failed error
 	tx := transaction{conn: conn}
 	var open driver.Tx
+	returned := false
+	defer func() {
+		if !returned { // but panicked: the transaction ends with its connection, which would otherwise be lost to the pool
+			tx.file.broken = true
+			_ = conn.Close()
+		}
+	}()
 	err = conn.Raw(func(c any) (err error) {
 		tx.file = c.(*fileConn)
 		open, err = tx.file.BeginTx(ctx, driver.TxOptions{})
@@ -86,6 +93,7 @@ func (d *Database) transaction(ctx context.Context, fn func(transaction) error) 
 			return open.Commit()
 		})
 	}
+	returned = true
 	if err = errors.Join(err, conn.Close()); failed != nil || err == nil {
 		return failed
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"weak"
@@ -209,5 +211,71 @@ func TestAbandonedStepsAreFreed(t *testing.T) {
 	}
 	if _, err := d.Run(context.Background(), insert(1, 1)); err != nil {
 		t.Errorf("the next step: %v", err)
+	}
+}
+
+// TestSlowCommit checks that a step without companions returns at its deadline although its commit does not, as on a disk that hangs, and
+// that later steps are run once it has.
+func TestSlowCommit(t *testing.T) {
+	t.Parallel()
+	var slow atomic.Bool
+	disk := make(chan struct{})
+	d := openObserved(t, filepath.Join(t.TempDir(), "d"), func(_ context.Context, s engine.Statement) {
+		if s.Kind == engine.Commit && slow.Load() {
+			<-disk
+		}
+	})
+	slow.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	returned := make(chan error)
+	go func() {
+		_, err := d.Run(ctx, insert(1, 1))
+		returned <- err
+	}()
+	select {
+	case err := <-returned:
+		if !errors.Is(err, engine.ErrUnavailable) {
+			t.Errorf("at the deadline: %v", err)
+		}
+		close(disk)
+	case <-time.After(5 * time.Second):
+		t.Error("the step does not return at its deadline")
+		close(disk)
+		<-returned
+	}
+	if _, err := d.Run(t.Context(), insert(2, 2)); err != nil {
+		t.Error(err)
+	}
+	if got := d.list(t, "numbers"); got != "1,2" {
+		t.Errorf("written are %s", got)
+	}
+}
+
+// TestPanicInTransaction checks that a panic of a step undoes its transaction, and that later steps find a connection.
+func TestPanicInTransaction(t *testing.T) {
+	t.Parallel()
+	var panics atomic.Bool
+	d := openObserved(t, filepath.Join(t.TempDir(), "d"), func(_ context.Context, s engine.Statement) {
+		if s.Kind == engine.Insert && panics.CompareAndSwap(true, false) {
+			panic("observer")
+		}
+	})
+	panics.Store(true)
+	func() {
+		defer func() {
+			if p, _ := recover().(string); !strings.HasPrefix(p, "observer") {
+				t.Errorf("the panic is %q", p)
+			}
+		}()
+		_, _ = d.Run(t.Context(), insert(1, 1))
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := d.Run(ctx, insert(2, 2)); err != nil {
+		t.Errorf("after the panic: %v", err)
+	}
+	if got := d.list(t, "numbers"); got != "2" {
+		t.Errorf("written are %s", got)
 	}
 }

@@ -28,7 +28,13 @@ CREATE TABLE deferred (n INTEGER REFERENCES numbers (n) DEFERRABLE INITIALLY DEF
 // open opens the database at path, and closes it when the test ends.
 func open(t *testing.T, path string) *Database {
 	t.Helper()
-	d, err := Open(t.Context(), path, engine.Options{Schema: numbers})
+	return openObserved(t, path, nil)
+}
+
+// openObserved is open with an observer.
+func openObserved(t *testing.T, path string, observe func(context.Context, engine.Statement)) *Database {
+	t.Helper()
+	d, err := Open(t.Context(), path, engine.Options{Schema: numbers, Observe: observe})
 	if err != nil {
 		t.Fatal(err)
 	}

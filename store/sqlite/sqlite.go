@@ -111,7 +111,8 @@ func Open(ctx context.Context, path string, o engine.Options) (*Database, error)
 func newDatabase(path string, schema engine.Schema, pools engine.Pools) *Database {
 	pools.Lists, pools.Searches = engine.NewReaders(finders()), engine.NewReaders(searchers())
 	d := &Database{path: path, schema: schema, pools: pools, finders: engine.NewReaders(pools.Find.Stats().MaxOpenConnections)}
-	d.queue = engine.Queue[*step]{Jobs: "writers", Run: d.commit, MaxBatch: maxBatch, MaxRunning: 1}
+	// A commit is not interrupted, and may take long on a slow disk, for which no caller waits beyond its deadline.
+	d.queue = engine.Queue[*step]{Jobs: "writers", Run: d.commit, Detached: true, MaxBatch: maxBatch, MaxRunning: 1}
 	return d
 }
 
