@@ -52,7 +52,10 @@ func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) er
 	if errors.Is(err, errUndone) {
 		err = d.readAlone(ctx, s)
 	}
-	return cmp.Or(err, found)
+	if err != nil {
+		return err // a batch may still write to found
+	}
+	return found
 }
 
 // Run runs a step as one statement, in one round trip and one transaction with others that come at the same time, and so with one

@@ -322,6 +322,57 @@ func TestQueriesShareARoundTrip(t *testing.T) {
 	d.all.Wait()
 }
 
+// scanner calls itself with what it is given to store.
+type scanner func()
+
+// Scan is for the driver.
+func (s scanner) Scan(any) error {
+	s()
+	return nil
+}
+
+// TestAbandonedQuery checks that the caller of a query may leave while its batch takes the results, which the race detector watches.
+func TestAbandonedQuery(t *testing.T) {
+	t.Parallel()
+	d := open(t, 0)
+	ctx, giveUp := context.WithCancel(context.Background())
+	gone := make(chan struct{})
+	release := d.HoldReads()
+	d.all.Go(func() {
+		defer close(gone)
+		err := d.FindRow(ctx, []any{scanner(giveUp)}, engine.SQL{Text: "SELECT 1"})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("given up: %v", err)
+		}
+	})
+	await(func() bool { return d.ReadsWaiting() == 1 })
+	d.all.Go(func() {
+		if err := d.FindRow(context.Background(), []any{scanner(func() { <-gone })}, engine.SQL{Text: "SELECT 1"}); err != nil {
+			t.Error(err)
+		}
+	})
+	await(func() bool { return d.ReadsWaiting() == 2 })
+	release()
+	d.all.Wait()
+}
+
+// TestFailedCommit checks that a step whose commit Postgres refuses fails, alone and in a batch, and no other of the batch.
+func TestFailedCommit(t *testing.T) {
+	t.Parallel()
+	d := open(t, 4)
+	d.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not committed'; END $$`)
+	d.exec(`CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON things DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.id IN (1, 3)) EXECUTE FUNCTION refuse()`)
+	refused := func(err error) bool { return err != nil && strings.Contains(err.Error(), "not committed") }
+	if _, err := d.Run(t.Context(), rename(1, 1, "deferred")); !refused(err) {
+		t.Errorf("alone: %v", err)
+	}
+	_, errs := d.runTogether(rename(2, 1, "deferred"), rename(3, 1, "deferred"), rename(4, 1, "deferred"))()
+	if errs[0] != nil || !refused(errs[1]) || errs[2] != nil {
+		t.Errorf("in a batch: %v", errs)
+	}
+	d.check("deferred", 2, 2)
+}
+
 // onceZero is an argument that is 0 the first time that it is sent, and then 1.
 type onceZero struct{ sent *atomic.Bool }
 
