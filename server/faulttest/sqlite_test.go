@@ -98,7 +98,7 @@ func TestFileLockedByOtherProcess(t *testing.T) {
 	if _, err := p.send(ctx, patchAda); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the request ended with %v", err)
 	}
-	p.expectGone(t, `"PATCH"`, `waiting for other writers: context canceled"`)
+	p.expectGone(t, `"PATCH"`, "client_gone", "context canceled")
 	release()
 	recovers(t, p)
 }
