@@ -39,7 +39,7 @@ var settingValues = map[string][2]string{
 	"target": {"http://one", "http://two"}, "dialect": {"worth", "testinium"}, "token": {"one", "two"}, "token-file": {"one", "two"},
 	"other-token": {"one", "two"}, "other-token-file": {"one", "two"}, "check/company": {"1", "2"}, "allow": {"one", "two,three"},
 	"require": {"one", "two,three"}, "only": {"one", "two,three"}, "skip": {"one", "two,three"}, "list": {"true", "false"},
-	"junit": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
+	"junit": {"one", "two"}, "update": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"},
 }
 
