@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/conformance"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -287,8 +288,12 @@ func TestStaticMockIsRejected(t *testing.T) {
 func TestTargetAtTheRoot(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	bases := map[string]string{worth: "/auth/api/v1", testinium: "/account/api/v1"}
 	for _, dialect := range dialects {
+		document, err := describe(dialect).Spec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := description.BasePath(document)
 		for _, slash := range []string{"", "/"} {
 			t.Run(dialect+slash, func(t *testing.T) {
 				t.Parallel()
@@ -296,10 +301,10 @@ func TestTargetAtTheRoot(t *testing.T) {
 				c.Target += slash
 				c.Only = []string{"get-shows-the-user", "update-sets-each-member"}
 				c = around(t, c, func(c *call) answer {
-					if strings.HasPrefix(c.URL.Path, bases[dialect]) {
+					if strings.HasPrefix(c.URL.Path, base) {
 						return answer{status: http.StatusNotFound, header: http.Header{}, body: []byte("not here")}
 					}
-					c.URL.Path = bases[dialect] + c.URL.Path
+					c.URL.Path = base + c.URL.Path
 					return c.send()
 				})
 				report := check(t, c)

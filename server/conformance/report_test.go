@@ -19,6 +19,11 @@ func TestLawsAreComplete(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
 	sentence := regexp.MustCompile(`^\S.*\.$`)
 	for _, dialect := range dialects {
+		// Where a vendor has published the document, what Dragoman added is in the overlay.
+		added := "openapi/" + dialect + ".overlay.yaml"
+		if _, err := os.Stat("../../" + added); err != nil {
+			added = "openapi/" + dialect + ".yaml"
+		}
 		var names []string
 		for _, l := range conformance.Laws(describe(dialect)) {
 			if !name.MatchString(l.Name) || slices.Contains(names, l.Name) {
@@ -31,7 +36,7 @@ func TestLawsAreComplete(t *testing.T) {
 			if !slices.Contains([]conformance.Grade{conformance.Vendor, conformance.HTTP, conformance.Own}, l.Grade) || (l.Grade == conformance.Own) && l.Feature == "" {
 				t.Errorf("%s %s: grade %q, feature %q", dialect, l.Name, l.Grade, l.Feature)
 			}
-			if own := strings.HasPrefix(l.Source, "SEMANTICS.md"); own != (l.Grade == conformance.Own) && !strings.HasPrefix(l.Source, "the document of ") && !strings.HasPrefix(l.Source, "openapi/worth.overlay") && !strings.HasPrefix(l.Source, "openapi/testinium") {
+			if own := strings.HasPrefix(l.Source, "SEMANTICS.md"); own != (l.Grade == conformance.Own) && !strings.HasPrefix(l.Source, "the document of ") && l.Source != added {
 				t.Errorf("%s %s: a law of grade %s from %s", dialect, l.Name, l.Grade, l.Source)
 			}
 		}

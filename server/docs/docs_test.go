@@ -126,7 +126,7 @@ func TestServedWithoutToken(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/openapi/acme.yaml", "/docs/guide/acme", "/docs/guide/tokens.md", "/docs/guide/tokens/"} {
+	for _, path := range []string{"/openapi/no-such-dialect.yaml", "/docs/guide/no-such-page", "/docs/guide/tokens.md", "/docs/guide/tokens/"} {
 		if a := ask(s, http.MethodGet, path); a.Status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, a.Status)
 		}

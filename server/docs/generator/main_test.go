@@ -3,46 +3,35 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/dragoman-id/dragoman/gen/directoryapi"
 	"github.com/dragoman-id/dragoman/gen/documents"
-	"github.com/dragoman-id/dragoman/gen/testiniumapi"
-	"github.com/dragoman-id/dragoman/gen/worthapi"
+	"github.com/dragoman-id/dragoman/server"
+	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/getkin/kin-openapi/openapi3"
 	"gopkg.in/yaml.v3"
 )
 
-// embedded are the documents that the generated servers hold, by the dialects' names.
-var embedded = map[string]func() ([]byte, error){
-	"worth":     worthapi.GetSpecJSON,
-	"testinium": testiniumapi.GetSpecJSON,
-	"directory": directoryapi.GetSpecJSON,
-}
-
-func read(t *testing.T, name string) []byte {
-	t.Helper()
-	content, err := documents.Files.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
 // TestDocumentsAreWhatTheCodeIsMadeOf: oapi-codegen reads a document by kin-openapi and embeds what that writes.
 func TestDocumentsAreWhatTheCodeIsMadeOf(t *testing.T) {
 	t.Parallel()
-	for name, get := range embedded {
-		want, err := get()
+	for _, d := range servertest.Dialects() {
+		embedded, err := d.Spec()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{name + ".yaml", name + ".json"} {
-			document, err := openapi3.NewLoader().LoadFromData(read(t, file))
+		want, err := embedded.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{d.Name + ".yaml", d.Name + ".json"} {
+			document, err := openapi3.NewLoader().LoadFromData(read(t, d.Files, file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,34 +40,50 @@ func TestDocumentsAreWhatTheCodeIsMadeOf(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(parseJSON(t, got), parseJSON(t, want)) {
-				t.Errorf("gen/documents/%s is not the document in gen/%sapi: run make generate", file, name)
+				t.Errorf("%s is not the document in the server's code of %s: run make generate", file, d.Name)
 			}
 		}
 	}
-	files, err := documents.Files.ReadDir(".")
+}
+
+func TestNoDocumentWithoutDialect(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(documents.Files, "*.*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 2*len(embedded) {
-		t.Errorf("gen/documents holds %d files of %d dialects, 2 each are expected", len(files), len(embedded))
+	for _, file := range files {
+		name := strings.TrimSuffix(file, filepath.Ext(file))
+		if !slices.ContainsFunc(server.Dialects(), func(d server.Dialect) bool { return d.Name == name }) {
+			t.Errorf("gen/documents/%s is of no dialect: add %s to dialects in server/server.go, or remove openapi/%sapi.cfg.yaml and run make generate", file, name, name)
+		}
 	}
 }
 
 func TestYAMLAndJSONAreTheSame(t *testing.T) {
 	t.Parallel()
-	for name := range embedded {
+	for _, d := range servertest.Dialects() {
 		var fromYAML any
-		if err := yaml.Unmarshal(read(t, name+".yaml"), &fromYAML); err != nil {
+		if err := yaml.Unmarshal(read(t, d.Files, d.Name+".yaml"), &fromYAML); err != nil {
 			t.Fatal(err)
 		}
 		asJSON, err := json.Marshal(fromYAML)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(parseJSON(t, read(t, name+".json")), parseJSON(t, asJSON)) {
-			t.Errorf("%s.json and %s.yaml differ", name, name)
+		if !reflect.DeepEqual(parseJSON(t, read(t, d.Files, d.Name+".json")), parseJSON(t, asJSON)) {
+			t.Errorf("%s.json and %s.yaml differ", d.Name, d.Name)
 		}
 	}
+}
+
+func read(t *testing.T, files fs.FS, name string) []byte {
+	t.Helper()
+	content, err := fs.ReadFile(files, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 func parseJSON(t *testing.T, text []byte) any {
