@@ -28,7 +28,6 @@ var (
 	ErrUnavailable = engine.ErrUnavailable
 )
 
-// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.
 // ConflictError says which fields hold values that another user has, in declaration order. Both e-mail and username may
 // be named. errors.Is(err, ErrConflict) holds for it.
 type ConflictError struct {

@@ -27,9 +27,9 @@ func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	return u, err
 }
 
-// LocateUser returns the key of the one user, of whichever customer, whom reference names: by the Long, the UUID, or the
-// e-mail as [FoldEmail] compares them. It is for operators, whom no customer confines. The error is ErrNotFound where it names
-// nobody, and ErrAmbiguous where it is the e-mail of several users (see [Collision]) and none of them has it byte for byte.
+// LocateUser returns the key of the user of any customer that reference names: by the Long, the UUID, or the e-mail as [FoldEmail]
+// compares them. It is for operators, who are not limited to a customer. The error is ErrNotFound if there is no such user, and
+// ErrAmbiguous if it is the e-mail of several users (see [Collision]) and none of them has it byte for byte.
 func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
 	fold := FoldEmail(reference)
 	where, values := claimantsOf("email"), []any{fold, fold}
@@ -74,7 +74,7 @@ func (s *Store) loadUser(ctx context.Context, key UserKey) (User, error) {
 	return u, nil
 }
 
-// lockUser returns the user that key names, and keeps other writers from it until tx ends.
+// lockUser returns the user that key names, and locks it against other writers until tx ends.
 func (s *Store) lockUser(ctx context.Context, tx *gorm.DB, key UserKey) (User, error) {
 	column := map[keyColumn]string{keyByID: "id", keyByUUID: "uuid"}[key.by]
 	if column == "" {
@@ -103,8 +103,8 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 	return nil
 }
 
-// unique are the fields whose values no two users share, whichever their customers, the columns that see to it, and the names
-// that reserved_folds has for those of which values may be reserved.
+// unique are the fields whose values no two users of any customer share, their unique columns, and their names in reserved_folds if
+// their values may be reserved.
 var unique = []struct {
 	field    Field
 	column   string
@@ -124,7 +124,7 @@ func claimantsOf(field string) string {
 		"SELECT user_id FROM reserved_folds WHERE field = '" + field + "' AND fold = ?)"
 }
 
-// taken returns which of these fields of u hold a value that a user has whose id is not self.
+// taken returns which of these fields of u have a value that another user has, whose id is not self.
 func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field) ([]Field, error) {
 	var others []Field
 	for _, q := range unique {

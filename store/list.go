@@ -18,7 +18,7 @@ import (
 type Query struct {
 	Filters    []Filter // all must hold
 	Sort       SortField
-	Descending bool // also turns the order of users that are equal in Sort
+	Descending bool // also reverses the order of users that are equal in Sort
 }
 
 // Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0.
@@ -82,7 +82,7 @@ func HasEmail(email string) Filter {
 // HasMobile finds users with exactly this mobile number; the empty text finds those without one.
 func HasMobile(mobile string) Filter { return Filter{"coalesce(mobile, '') = ?", []any{mobile}} }
 
-// HasSubrole finds users whose highest-ranked role with a subrole is role, as [Catalogue.Subrole] tells it.
+// HasSubrole finds users whose highest-ranked role with a subrole is role, as [Catalogue.Subrole] determines it.
 func HasSubrole(role Role, among *Catalogue) Filter {
 	var higher RoleSet
 	for _, r := range among.In(among.WithSubrole()) {
@@ -107,11 +107,11 @@ func Mentions(text string) Filter {
 // standard_conforming_strings is off.
 var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// Nobody finds no user.
+// Nobody matches no user.
 func Nobody() Filter { return Filter{"1 = 0", nil} }
 
 // ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
-// that are equal in q.Sort are in the order of their ids. Behind the end of the list a window is empty.
+// that are equal in q.Sort are in the order of their ids. A window past the end of the list is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
 	everybody := len(q.Filters) == 0 && q.Sort == SortByID
 	readers := s.pools.Searches
@@ -136,11 +136,11 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	}
 	offset, limit, backwards := w.Offset, min(w.Limit, total-w.Offset), false
 	if offset > total/2 {
-		// From the end it is not as far.
+		// Counting from the end skips fewer rows.
 		offset, backwards = total-offset-limit, true
 	}
 	descending := q.Descending != backwards
-	// The ids alone can be had from an index; only the window's own rows are then read.
+	// The ids are read from an index alone; only the rows of the window are then read.
 	ids := found.Select("id")
 	if everybody {
 		if ids, offset, err = s.skipBlocks(ctx, ids, customerID, offset, descending); err != nil {
@@ -175,8 +175,8 @@ func (s *Store) openAll(users []User) error {
 }
 
 // UsersAfter returns up to limit users of a customer by ascending ID, from the first whose ID is above after. Reading a
-// long list this way holds nothing in the database between two calls, however slowly they come: what is changed in between
-// is seen as it then is, and nobody is seen twice.
+// long list this way keeps no transaction or cursor open between two calls. Changes between two calls are seen by the later one, and no
+// user is returned twice.
 func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
 	release, err := engine.AcquireReader(ctx, s.pools.Lists, customerID)
 	if err != nil {

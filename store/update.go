@@ -14,11 +14,11 @@ import (
 
 // Change says what to do to a user, and on whose behalf.
 type Change struct {
-	// Edit changes the user it is given, a copy of the stored one. It must be pure and must not use the store: it is called
-	// again, with the user as it then is, when another writer was first, and then while the row, on SQLite the database, is
+	// Edit changes the user it is given, a copy of the stored one. It must be pure and must not use the store: after a conflict
+	// with another writer it is called again with the current user, while the row, on SQLite the database, is
 	// locked. When it returns an error nothing is written, and UpdateUser returns that error, alone or joined with others.
 	//
-	// What the store keeps itself is put back after Edit and cannot be changed by it: ID, UUID, CustomerID, the folded and
+	// Edit cannot change the fields that the store maintains, which are restored after it: ID, UUID, CustomerID, the folded and
 	// the sealed columns, CreatedAt, CreatedBy, UpdatedAt, UpdatedBy, Version.
 	Edit func(u *User) error
 	// Actor becomes UpdatedBy, if anything changes. Nil means unknown.
@@ -32,8 +32,8 @@ type Change struct {
 	restores bool
 }
 
-// maxAttempts is how often UpdateUser tries. After the first it holds the row, so that only a writer of another user's row
-// who takes the same e-mail or username can still come in between.
+// maxAttempts is how often UpdateUser tries. After the first attempt it locks the row, so that only a writer of another user's row that
+// takes the same e-mail or username can still cause a conflict.
 const maxAttempts = 4
 
 // UpdateUser changes one user in one step: whatever other writers do at the same time, the user that Edit was given is
@@ -47,7 +47,7 @@ const maxAttempts = 4
 // last who could administer the customer; a *[ConflictError] when its e-mail, its username or both are another user's;
 // ErrBusy; ErrUnavailable; or what Edit returned. When a *FieldErrors is found in Edit's error, or by the store, all the
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
-// the *FieldErrors and the *ConflictError in it, so that one answer can tell all that is wrong.
+// the *FieldErrors and the *ConflictError in it, so that one response can list all violations.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	by := means{db: s.read, cached: s.remembered(key)}
 	for attempt := 0; attempt < maxAttempts; {
@@ -79,8 +79,8 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 }
 
 // CheckUpdate returns the error for which UpdateUser would refuse a change of the user as it is now, nil if it would not, and
-// writes nothing. What others write in between, an e-mail that they take or an administrator whom they deactivate, may
-// still have the change refused.
+// writes nothing. A later UpdateUser may still be refused because of concurrent writes, such as of a user that takes the e-mail, or that
+// deactivates an administrator.
 func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 	before, err := s.loadUser(ctx, key)
 	if err != nil {
@@ -97,9 +97,9 @@ func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
 	return s.refusal(ctx, s.read, &before, &after, refused, invalid)
 }
 
-// RehearseUpdate carries out UpdateUser in a transaction that holds the user, as often as UpdateUser tries, and rolls it back. It
-// returns the error for which UpdateUser would fail, nil if only the commit could still fail. Unlike CheckUpdate it finds that
-// the database refuses the write, or that other writers are always first.
+// RehearseUpdate carries out UpdateUser in a transaction that locks the user, with as many attempts, and rolls it back. It returns the
+// error for which UpdateUser would fail, nil if only the commit could still fail. Unlike CheckUpdate it detects that the database
+// refuses the write, and repeated conflicts with other writers.
 func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error {
 	for range maxAttempts {
 		_, _, err := s.attempt(ctx, means{locked: true, rehearsal: true}, key, c)
@@ -116,7 +116,7 @@ func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error
 	return fmt.Errorf("rehearsing an update: %w: other writers were first %d times", ErrBusy, maxAttempts)
 }
 
-// errRehearsed rolls back a transaction in which all went well.
+// errRehearsed rolls back the transaction of a successful rehearsal.
 var errRehearsed = errors.New("the update was rehearsed")
 
 // attempt is one attempt to update a user, within a transaction if the user is to be locked.
@@ -134,7 +134,7 @@ func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (a
 	}
 	var d *duplicate
 	if errors.As(err, &d) {
-		// Asked only now, because Postgres answers nothing more in a transaction that failed.
+		// This query must be outside of the transaction: Postgres runs no statement in a transaction that failed.
 		err = s.conflict(ctx, d)
 	}
 	if len(changed) > 0 && err == nil {
@@ -156,14 +156,14 @@ var errMustLock = errors.New("the user must be locked")
 // errMayBeStale: the user came from the cache, and only a write would find out whether it is stale.
 var errMayBeStale = errors.New("the cached user may be stale")
 
-// means is how one attempt goes about it. If it is locked, db is a transaction that locks the user before anything else; else db
+// means says how one attempt reads and writes the user. If it is locked, db is a transaction that locks the user before anything else; else db
 // only reads, and the write fails with errConflicting if another writer was first.
 type means struct {
 	db     *gorm.DB
 	locked bool
 	// rehearsal rolls the transaction back; the error is then errRehearsed.
 	rehearsal bool
-	// cached is the user as it was lately. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
+	// cached is the user from the cache. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
 	// write, which fails if the user is stale; any other end is errMayBeStale.
 	cached *User
 }
@@ -177,8 +177,8 @@ type duplicate struct {
 
 func (d *duplicate) Error() string { return fmt.Sprintf("user %d: %v", d.user.ID, d.cause) }
 
-// conflict says which values it was that the database refused. If nobody has them any longer, or if the only one is a
-// username that need not be, the answer is errNameFree.
+// conflict returns a *ConflictError with the fields whose values the database refused. If no user has these values any longer, or the
+// only such field is a username that followed the e-mail, it returns errNameFree.
 func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 	among := []Field{FieldEmail, FieldUsername}
 	if d.followed {
@@ -302,7 +302,7 @@ func runIn(tx *gorm.DB, step engine.Step) (changed int64, err error) {
 	return changed, nil
 }
 
-// mayResign refuses to let a customer's last administrator go.
+// mayResign returns an error if the write would leave the customer without an administrator.
 func (s *Store) mayResign(ctx context.Context, by means, before, after *User) error {
 	if !by.locked {
 		return errMustLock
@@ -317,8 +317,8 @@ func (s *Store) mayResign(ctx context.Context, by means, before, after *User) er
 	return s.refusal(ctx, by.db, before, after, nil, nil)
 }
 
-// refusal returns all that a write is refused for: what Edit was against, if anything, and, unless that is something else than
-// fields, what the model and other users are.
+// refusal returns all reasons for which a write is refused: Edit's error, if any, and, unless that is something else than a
+// *FieldErrors, the violations of the model's rules and the conflicts with other users.
 func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, refused error, invalid FieldErrors) error {
 	wrong := &invalid
 	if refused != nil && !errors.As(refused, &wrong) {
@@ -340,7 +340,7 @@ func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, r
 		}
 	}
 	if found := slices.Concat(*wrong, last); refused == nil && len(found) > 0 || len(last) > 0 {
-		// In front of the one in Edit's error, which is a part of it.
+		// Before Edit's *FieldErrors, which it includes, so that errors.As finds the complete one.
 		all = []error{fmt.Errorf("updating user: %w", &found), refused}
 	}
 	conflicts, err := taken(ctx, db, before.ID, after, among...)
@@ -353,7 +353,7 @@ func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, r
 	return errors.Join(all...)
 }
 
-// keepBookkeeping puts back what an Edit cannot change.
+// keepBookkeeping restores the fields that an Edit cannot change.
 func keepBookkeeping(before, after *User) {
 	after.ID, after.UUID, after.CustomerID = before.ID, before.UUID, before.CustomerID
 	after.AccessTokenSealed, after.VCSPasswordSealed = before.AccessTokenSealed, before.VCSPasswordSealed

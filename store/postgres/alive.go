@@ -10,26 +10,25 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// What is found out about connections to Postgres, and when. The URL's connect_timeout and
-// idle_in_transaction_session_timeout have their way.
+// Limits on dead connections. The URL's connect_timeout and idle_in_transaction_session_timeout take precedence.
 const (
-	// connectTimeout is for one address; a URL may name several, and all of them are tried within one request's time.
+	// connectTimeout is for one address. A URL may name several, and all of them are tried within one request's timeout.
 	connectTimeout = 3 * time.Second
-	// aliveTimeout is how long a connection that was idle for more than aliveFor may take to show that it is not dead. What
-	// lies between may have dropped it without a word.
+	// aliveTimeout limits the ping of a connection that was idle for more than aliveFor. The network may have dropped it
+	// silently.
 	aliveTimeout = 2 * time.Second
 	aliveFor     = time.Second
 	// unacknowledgedTimeout is how long the other end may leave what was sent to it unacknowledged.
 	unacknowledgedTimeout = 20 * time.Second
-	// idleTransactionTimeout is how long Postgres keeps a transaction, and the rows that it holds, for a server from which
-	// nothing comes any more. What is done between the statements of one takes no time worth mentioning.
+	// idleTransactionTimeout is how long Postgres keeps a transaction open, and its rows locked, without a statement from
+	// the client. The pauses between the statements of a transaction here are much shorter.
 	idleTransactionTimeout = 10 * time.Second
 )
 
-// keepAlive finds out within half a minute that the other end of a connection without a request on it is gone.
+// keepAlive detects a dead idle connection within half a minute.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// connecting makes config's connections notice when they are dead, or lead to a database that is the wrong one by now.
+// connecting configures connections to detect that they are dead, and to close when the server has become read-only.
 func connecting(config *pgx.ConnConfig) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -37,14 +36,14 @@ func connecting(config *pgx.ConnConfig) {
 	config.DialFunc = (&net.Dialer{Timeout: config.ConnectTimeout, KeepAliveConfig: keepAlive, Control: boundUnacknowledged}).DialContext
 	usable := config.OnPgError
 	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
-		// Another may be the primary now. A new connection asks for it, if target_session_attrs says so.
+		// Another server may be the primary now. A new connection looks for it if target_session_attrs is set.
 		return e.Code != readOnlyTransaction && usable(c, e)
 	}
 }
 
-// dead reports whether a connection that is about to be used does not answer. It is asked after a long time, and when something
-// has come over it that nobody asked for, as when the server ended it. It is then closed, so that pgx (5.12), which takes this to
-// be the question whether to ping it, finds out at once.
+// dead reports whether a connection that is about to be used does not answer a ping. It pings after a long idle time, and when there
+// is unexpected input, as when the server has closed the connection. A failed ping closes the connection, so that the ping of pgx
+// (5.12), which calls this function to decide whether to ping, fails immediately.
 func dead(ctx context.Context, p stdlib.ShouldPingParams) bool {
 	if p.IdleDuration <= aliveFor && !hasNews(p.Conn.PgConn()) {
 		return false

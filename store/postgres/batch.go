@@ -21,7 +21,7 @@ const (
 	// maxWrites and maxReads are how many statements one transaction takes at most.
 	maxWrites = 64
 	maxReads  = 16
-	// maxBatches is how many such transactions there are at once, unless one of them does not come to its end.
+	// maxBatches is how many such transactions there are at once, not counting stalled ones.
 	maxBatches = 4
 	// stallAfter is how long the next batch waits for one that runs. Its connection may be dead.
 	stallAfter = 250 * time.Millisecond
@@ -38,7 +38,7 @@ type statement struct {
 	take func(pgx.BatchResults) error
 }
 
-// FindRow reads a row in one round trip with other queries that come at the same time.
+// FindRow reads a row. Concurrent queries share a round trip.
 func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) error {
 	var found error
 	s := &statement{text: d.texts.of(query), arguments: query.Arguments}
@@ -58,8 +58,8 @@ func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) er
 	return found
 }
 
-// Run runs a step as one statement, in one round trip and one transaction with others that come at the same time, and so with one
-// wait for the server's disk. Where a step of a batch fails Postgres undoes them all, and each is run again by itself.
+// Run runs a step as one statement. Concurrent steps share a round trip and a transaction, and so one wait for the server's disk.
+// When a step of a batch fails, Postgres rolls back the whole batch, and each step is run again by itself.
 func (d *Database) Run(ctx context.Context, step engine.Step) (int64, error) {
 	var changed int64
 	s := &statement{text: d.texts.of(step.Statements...), key: step.Key}
@@ -84,10 +84,10 @@ func (d *Database) Run(ctx context.Context, step engine.Step) (int64, error) {
 	return changed, nil
 }
 
-// errUndone: a statement was not run, or undone with the others of its batch.
-var errUndone = errors.New("the batch was undone")
+// errUndone: a statement was not run, or was rolled back with its batch.
+var errUndone = errors.New("the batch was rolled back")
 
-// read runs a batch of queries. They can be run again whatever happened.
+// read runs a batch of queries. They can be run again after any error.
 func (d *Database) read(batch []*engine.Job[*statement]) {
 	if len(batch) == 1 {
 		runLone(batch, d.readAlone)
@@ -110,7 +110,7 @@ func (d *Database) write(batch []*engine.Job[*statement]) {
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {
-		// Anything worse may have come after the commit.
+		// An error of a higher severity may have occurred after the commit.
 		err = errUndone
 	}
 	setErr(claimed, err)
@@ -141,7 +141,7 @@ func (d *Database) writeAlone(ctx context.Context, s *statement) error {
 	return d.sendAlone(ctx, d.pools.Write, unsent, s)
 }
 
-// sendAlone runs one statement, and again over another connection where the error is one that again reports.
+// sendAlone runs one statement. If again reports true for the error, it runs the statement again on another connection.
 func (d *Database) sendAlone(ctx context.Context, pool *sql.DB, again func(error) bool, s *statement) error {
 	var began time.Time
 	err := onConn(ctx, pool, again, func(c *pgx.Conn) error {
@@ -190,7 +190,7 @@ func (d *Database) sendBatch(pool *sql.DB, batch []*engine.Job[*statement], befo
 	return claimed, err
 }
 
-// send sends statements in one round trip, and takes their results. To Postgres what comes between two synchronizations is one
+// send sends statements in one round trip, and takes their results. Postgres runs the statements between two Sync messages in one
 // transaction.
 func send(ctx context.Context, c *pgx.Conn, before []string, statements []*statement) error {
 	var b pgx.Batch
@@ -202,7 +202,7 @@ func send(ctx context.Context, c *pgx.Conn, before []string, statements []*state
 	}
 	results := c.SendBatch(ctx, &b)
 	err := takeResults(results, len(before), statements)
-	return cmp.Or(err, results.Close()) // which alone waits for the commit
+	return cmp.Or(err, results.Close()) // Close waits for the commit
 }
 
 func takeResults(results pgx.BatchResults, before int, statements []*statement) error {
@@ -219,8 +219,8 @@ func takeResults(results pgx.BatchResults, before int, statements []*statement) 
 	return nil
 }
 
-// onConn runs fn on a connection of the pool as pgx has it, as database/sql knows no batches, and makes a function for each column
-// of each result. Where the error is one that again reports, it runs fn on another connection.
+// onConn runs fn on a pgx connection of the pool: database/sql has no batches, and allocates a function for each column of each
+// result. If again reports true for the error, it runs fn again on another connection.
 func onConn(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*pgx.Conn) error) error {
 	return whileLost(ctx, again, func() error {
 		var c *sql.Conn
@@ -238,7 +238,7 @@ func onConn(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*
 			}
 			return err
 		})
-		_ = c.Close() // gives it back; a bad one is closed already
+		_ = c.Close() // returns it to the pool; a bad connection is already closed
 		return err
 	})
 }

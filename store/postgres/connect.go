@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// discreetConnector makes the errors of connecting say nothing of the URL but hosts, ports and the database's name. Those of pgx
-// (5.12) name the user, and Postgres's own messages name the user and the parameters, in the server's language.
+// discreetConnector limits what connection errors repeat of the URL to hosts, ports and the database's name. Errors of pgx (5.12)
+// name the user, and Postgres's own messages name the user and the parameters, in the server's language.
 type discreetConnector struct{ driver.Connector }
 
 // Connect is for database/sql.
@@ -32,7 +32,7 @@ type connectError struct{ err *pgconn.ConnectError }
 // Unwrap returns pgx's error.
 func (e *connectError) Unwrap() error { return e.err }
 
-// Error gives one line: each attempt once.
+// Error returns one line with each distinct attempt.
 func (e *connectError) Error() string {
 	var texts []string
 	for _, attempt := range connectAttempts(e.err) {
@@ -57,7 +57,7 @@ func connectAttempts(e *pgconn.ConnectError) []error {
 	return []error{errors.Unwrap(e)}
 }
 
-// attemptText is the text of one attempt, with the address if the cause does not tell it.
+// attemptText is the text of one attempt, with the address if the cause does not contain it.
 func attemptText(err error) string {
 	var lookup *net.DNSError
 	var network *net.OpError
@@ -66,7 +66,7 @@ func attemptText(err error) string {
 	case errors.As(err, &lookup):
 		return lookup.Error()
 	case errors.As(err, &refused):
-		// What comes before the cause is the address and the host's name.
+		// The text before the cause is the address and the host's name.
 		address, _, _ := strings.Cut(err.Error(), ": ")
 		return address + ": " + refusalText(refused)
 	case errors.As(err, &network) && network.Op == "dial":
@@ -78,13 +78,13 @@ func attemptText(err error) string {
 		return address + ": the server does not authenticate as the parameter require_auth of the URL wants it"
 	}
 	text = strings.ReplaceAll(text, "\n", " ")
-	if reached(err) == turnedAway { // by pgx, which does not want what the server offers
+	if reached(err) == turnedAway { // by pgx, which does not accept what the server offers
 		text += ": see sslmode and the other parameters of the URL in --database (DRAGOMAN_DATABASE)"
 	}
 	return text
 }
 
-// refusalText is what an error of Postgres's means that came before the connection was there.
+// refusalText explains an error of Postgres's during connection.
 func refusalText(e *pgconn.PgError) string {
 	what := "the server refuses the connection of --database (DRAGOMAN_DATABASE)"
 	switch {
@@ -114,7 +114,7 @@ func refusalText(e *pgconn.PgError) string {
 	return fmt.Sprintf("%s (%s)", what, e.Code)
 }
 
-// shownParameters are those that an error names if the server does: their names are no secret whoever wrote them.
+// shownParameters are the parameters that an error names if the server's message does. Their names are not secret.
 var shownParameters = []string{
 	"search_path", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout",
 	"default_transaction_isolation", "default_transaction_read_only", "client_encoding", "standard_conforming_strings",

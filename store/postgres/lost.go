@@ -13,9 +13,9 @@ import (
 	"gorm.io/gorm"
 )
 
-// A connection may end at any time: an administrator or a failover ends it, or something on the way drops it. What was not sent yet goes
-// on over another connection, as often as necessary until its context ends. A query outside a transaction does so even if it was sent,
-// but not for ever, as it may be the query itself that ends connections. A database that takes no connections is not waited for.
+// A connection may end at any time: an administrator, a failover or the network ends it. A statement that was not sent yet is retried on
+// another connection until its context ends. A query outside a transaction is retried even if it was sent, a limited number of times,
+// as the query itself may crash the connection. When no connection can be established there is no retry.
 
 // endedByAdministrator is the code with which a server ends a connection: pg_terminate_backend, or a shutdown.
 const endedByAdministrator = "57P01"
@@ -43,10 +43,10 @@ func isEnded(err error) bool {
 	return errors.As(err, &refused) && refused.Code == endedByAdministrator
 }
 
-// maxSent is how often what may have been sent is tried: all connections of the pools may be lost at once.
+// maxSent is how often a query that may have been sent is tried: all connections of the pools may be lost at once.
 const maxSent = maxConns + 1
 
-// whileLost calls try until its error is not one that again reports, or ctx ends.
+// whileLost calls try until again reports false for its error, or ctx ends.
 func whileLost(ctx context.Context, again func(error) bool, try func() error) error {
 	sent := 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {

@@ -33,7 +33,7 @@ func (d *Database) Migrate(ctx context.Context) ([]string, error) {
 		// goose would try to create its table, several times.
 		return nil, d.checkMigrated(ctx, schema.String, readOnly)
 	}
-	// Advisory locks are the database's, while different schemas need not wait for each other.
+	// Advisory locks belong to the database, and different schemas need not wait for each other.
 	id := lock.DefaultLockID ^ int64(crc32.ChecksumIEEE([]byte(schema.String)))<<32
 	applied, err := d.schema.Apply(ctx, Name, goose.DialectPostgres, db, goose.WithLocker(&migrationLock{id: id}))
 	if err != nil {
@@ -66,14 +66,14 @@ func (d *Database) checkMigrated(ctx context.Context, schema string, readOnly bo
 	return nil
 }
 
-// migrationLock is an advisory lock that a transaction of its own holds: a session's would stay behind with a pooler that takes
-// the server connection away between two transactions.
+// migrationLock is an advisory lock of a transaction of its own. A session's lock would remain on the server connection that a pooler
+// may assign to another client after each transaction.
 type migrationLock struct {
 	id int64
 	tx *sql.Tx
 }
 
-// lockPause is between two attempts. One that waited inside a statement would hold up CREATE INDEX CONCURRENTLY.
+// lockPause is the pause between two attempts. An attempt that waited inside a statement would block CREATE INDEX CONCURRENTLY.
 const lockPause = 250 * time.Millisecond
 
 // Lock waits until the lock is free or ctx ends.
@@ -113,8 +113,8 @@ func (l *migrationLock) Unlock(context.Context, *sql.DB) error {
 	return nil
 }
 
-// Exclusively runs fn while no other process does so in this schema under the same name. The lock is a transaction's, so that it needs
-// no session of its own behind a pooler.
+// Exclusively runs fn while no other process does so in this schema under the same name. The lock belongs to a transaction, so that it
+// works behind a pooler.
 func (d *Database) Exclusively(ctx context.Context, name string, fn func() error) (err error) {
 	tx, err := d.pools.Write.BeginTx(ctx, nil)
 	if err != nil {

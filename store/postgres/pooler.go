@@ -14,10 +14,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// poolerTimeout is for [checkPooler]. A pooler with a single server connection would let it wait for minutes.
+// poolerTimeout limits [checkPooler], which a pooler with a single server connection would block for minutes.
 const poolerTimeout = 5 * time.Second
 
-// protocolViolation is the code that PgBouncer gives to almost everything that it refuses.
+// protocolViolation is PgBouncer's code for almost every refusal.
 const protocolViolation = "08P01"
 
 // checkPooler returns an *unsuitableError if the pooler that db leads through allows no transactions, or loses the prepared statements

@@ -1,7 +1,7 @@
-// Package postgres keeps a model in PostgreSQL: it connects, behind a pooler too, refuses servers that it cannot use, migrates the schema,
-// and sends in batches the statements that come at the same time.
+// Package postgres stores a model in PostgreSQL: it connects, also through a pooler, rejects unsuitable servers, migrates the schema, and
+// sends concurrent statements in batches.
 //
-// It knows no table of the model: these come as an [engine.Schema], and statements as [engine.SQL].
+// It knows no table of the model: tables are given as an [engine.Schema], and statements as [engine.SQL].
 package postgres
 
 import (
@@ -22,10 +22,10 @@ import (
 // Name is the engine's.
 const Name = "postgres"
 
-// maxConns is how many connections a database opens at most: well below the server's default of 100, and more than a
-// server of that size runs at once. maxFinders of them only read single rows by their keys, so that neither lists nor
-// writers that wait for a lock keep anybody from being admitted or read: one for each batch of queries, and one for signs of life.
-// Lists and searches have maxLists each, which leaves some of the rest to writers.
+// maxConns is how many connections a database opens at most: well below the server's default of 100, and more statements than such a
+// server runs at once. maxFinders of them only read single rows by key, so that neither lists nor writers that wait for a lock delay
+// authentication and reads of single users: one for each batch of queries, and one for health checks. Lists and searches use at most
+// maxLists each, which leaves connections for writers.
 const (
 	maxConns   = 16
 	maxFinders = maxBatches + 1
@@ -94,7 +94,7 @@ func (d *Database) check(ctx context.Context, config *pgx.ConnConfig, s *session
 	return nil
 }
 
-// checkExisting returns the schema's Absent unless the schema that connections begin with holds its tables.
+// checkExisting returns the schema's Absent unless the current schema of new connections has its tables.
 func (d *Database) checkExisting(ctx context.Context) error {
 	var name string
 	var schema sql.NullString
@@ -130,7 +130,7 @@ func (d *Database) PoolStates() []engine.PoolState {
 	}
 }
 
-// Lock takes an advisory lock of this schema's own.
+// Lock takes an advisory lock that is specific to this schema.
 func (d *Database) Lock(tx *gorm.DB, name string) error {
 	return tx.Exec("SELECT pg_advisory_xact_lock(hashtext(?), hashtext(current_schema()))", name).Error
 }
@@ -146,9 +146,8 @@ func (d *Database) Close() error { return errors.Join(d.pools.Find.Close(), d.po
 // ReserveID moves the sequence of table's ids past id. It is named TABLE_id_seq, the default for an identity
 // column.
 //
-// To move a sequence is no transactional thing: if another id were generated, or another move made, between reading and
-// writing it, that would be taken back, and the id generated a second time. So it is done under a lock that keeps other
-// inserts out. A sequence that is already past id needs none of it.
+// Setting a sequence is not transactional: an id generated between the read and the write of the sequence would be generated a second
+// time. So the sequence is set under a lock that blocks other inserts. A sequence that is already past id is left alone.
 func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
 	sequence := table + "_id_seq"
 	behind := func() (behind bool, err error) {

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// RefusedForGood reports whether Postgres, or the way to it, has refused what a later attempt would be refused as well: an
-// unknown parameter, role, database or password, an encryption that one side does not want, a bad certificate, a server that
-// only reads, or one that is not suitable.
+// RefusedForGood reports whether a later attempt to connect would be refused for the same reason: an unknown parameter, role, database
+// or password, an encryption mode that one side does not support, an invalid certificate, or a server that is read-only or
+// unsuitable.
 func RefusedForGood(err error) bool {
 	var unsuitable *unsuitableError
 	if errors.As(err, &unsuitable) {
@@ -25,15 +25,16 @@ func RefusedForGood(err error) bool {
 	return errors.As(err, &refused) && !passing(refused.Code)
 }
 
-// LacksPrivilege reports whether Postgres has refused a statement to the role that made it. A role that may not connect is another matter.
+// LacksPrivilege reports whether Postgres has refused a statement because its role lacks a privilege. The privilege to connect does not
+// count.
 func LacksPrivilege(err error) bool {
 	var connect *pgconn.ConnectError
 	var refused *pgconn.PgError
 	return !errors.As(err, &connect) && errors.As(err, &refused) && refused.Code == "42501"
 }
 
-// passing reports whether what an error code of Postgres's stands for may pass by itself: PostgreSQL's documentation, appendix A.
-// PgBouncer says 08P01 of almost everything.
+// passing reports whether an error code of Postgres's stands for a temporary condition: see PostgreSQL's documentation, appendix A.
+// PgBouncer uses 08P01 for almost every error.
 func passing(code string) bool {
 	switch code {
 	case "25P03", "25P04", "55006", "55P03", "XX000": // transaction ended for its age, object in use, lock not available, internal error
@@ -50,18 +51,18 @@ func passing(code string) bool {
 	return false
 }
 
-// reach is how far an attempt to connect to one address came.
+// reach is how far an attempt to connect to one address got.
 type reach int
 
 const (
 	notReached reach = iota // nothing answered
-	notYet                  // what answered may answer otherwise later
-	turnedAway              // what answered will not change its mind
+	notYet                  // the other end refused, perhaps temporarily
+	turnedAway              // the other end refused for good
 )
 
-// connectingIsHopeless looks at every attempt of a connection. A URL may name several hosts, of which one that is to come may
-// be the right one. A single host may have several addresses, such as 127.0.0.1 and ::1, and be asked with encryption and
-// without: then those decide that answered.
+// connectingIsHopeless examines every attempt of a connection. If the URL names several hosts, one that did not answer may be the
+// right one. A single host may have several addresses, such as 127.0.0.1 and ::1, and be tried with and without encryption: then only
+// the attempts that were answered count.
 func connectingIsHopeless(e *pgconn.ConnectError) bool {
 	several := false
 	for _, f := range e.Config.Fallbacks {
@@ -103,11 +104,11 @@ func reached(err error) reach {
 			return turnedAway
 		}
 		return notYet
-	case errors.As(err, &network): // also a name that is not known yet
+	case errors.As(err, &network): // also an unknown host name
 		return notReached
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return notYet
 	}
-	// The rest is found wrong by pgx itself, such as a server without TLS, or a certificate.
+	// All other errors are pgx's own, such as for a server without TLS, or for a certificate.
 	return turnedAway
 }

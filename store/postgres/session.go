@@ -16,18 +16,18 @@ import (
 // minVersion is the oldest Postgres that the statements are written for.
 const minVersion = 12
 
-// sessions prepares new connections and refuses those to a server that cannot be used.
+// sessions prepares new connections and rejects those to an unsuitable server.
 //
-// A pooler such as PgBouncer may run each transaction of a connection on another server connection. What a session keeps there
-// is then lost or found twice: named prepared statements, and settings. Nothing tells the mode of a pooler, but every pooler
-// known makes up the process id that it gives to its clients. Behind one, statements are sent without a name, which costs the
-// server their parsing at each execution. On a direct connection nothing changes.
+// A pooler such as PgBouncer may run each transaction of a connection on another server connection. State of the session, that is named
+// prepared statements and settings, is then missing or another client's. The mode of a pooler cannot be queried, but every known pooler
+// gives its clients a process id that is not the server's. Behind a pooler statements are sent without a name, so that the server parses
+// them at each execution.
 type sessions struct {
 	modeChosen bool // by default_query_exec_mode in the URL
 	pooled     atomic.Bool
 }
 
-// beforeConnect chooses how statements are sent. Either way Postgres is asked for the types of their parameters first.
+// beforeConnect chooses how statements are sent. In both modes the types of their parameters are requested first.
 func (s *sessions) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
 	if s.pooled.Load() && !s.modeChosen {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
@@ -35,12 +35,11 @@ func (s *sessions) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
 	return nil
 }
 
-// sessionState asks in one round trip for all that must be known of a new connection. Only where no pooler lies between does it
-// make settings, as they would be others' too: transactions that stand still are ended after the milliseconds in $2, unless
-// these are empty, and the isolation is the one that the statements are written for. These are no start-up parameters, as
-// PgBouncer refuses those that it does not know.
+// sessionState queries the properties of a new connection in one round trip. It changes settings only on a direct connection, as behind
+// a pooler they would affect other clients: idle transactions are ended after $2 milliseconds, unless $2 is empty, and the isolation
+// level is the one that the statements require. These are not startup parameters, because PgBouncer rejects unknown ones.
 //
-// The comment keeps it from the observer, like the pool's pings.
+// The leading comment hides the statement from the observer, as with the pool's pings.
 const sessionState = `-- session
 SELECT pg_backend_pid() <> $1::bigint,
 	CASE WHEN pg_backend_pid() = $1::bigint THEN set_config('default_transaction_isolation', 'read committed', false) END,
@@ -66,7 +65,7 @@ func (s *sessions) prepare(ctx context.Context, c *pgx.Conn) error {
 	var isolation, timeout *string
 	var version int
 	var serverEncoding, clientEncoding string
-	// This mode works whatever lies between.
+	// This mode works with every pooler.
 	err := c.QueryRow(ctx, sessionState, pgx.QueryExecModeExec, int64(c.PgConn().PID()), idle).
 		Scan(&pooled, &isolation, &timeout, &version, &serverEncoding, &clientEncoding)
 	if err != nil {
@@ -98,12 +97,13 @@ func suitable(version int, serverEncoding, clientEncoding string) error {
 	return nil
 }
 
-// unsuitableError is a database that answers and cannot be used as it is set up. It is an [engine.ErrUnavailable] that no waiting mends.
+// unsuitableError: the database answers, but its configuration is not supported. It is an [engine.ErrUnavailable], and retrying does not
+// help.
 type unsuitableError struct{ reason string }
 
 func (e *unsuitableError) Error() string { return e.reason }
 
-// Is makes it an [engine.ErrUnavailable].
+// Is reports true for [engine.ErrUnavailable].
 func (e *unsuitableError) Is(target error) bool { return target == engine.ErrUnavailable }
 
 // choosesMode reports whether a URL that pgx can read says how statements are sent.

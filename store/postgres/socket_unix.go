@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketKey is where a connection's socket is kept in pgconn's custom data.
+// socketKey is the key of a connection's socket in pgconn's custom data.
 const socketKey = "dragoman.socket"
 
-// socket tells without a round trip whether something came over an idle connection. Nothing should: what comes is the other
-// end's farewell. Its fields are kept so that asking allocates nothing.
+// socket finds out without a round trip whether an idle connection has input, which means that the other end has closed it. It is
+// reused so that a check allocates nothing.
 type socket struct {
 	raw      syscall.RawConn
 	poll     func(fd uintptr)
@@ -22,7 +22,7 @@ type socket struct {
 	readable bool
 }
 
-// watchSocket makes hasNews work for a connection.
+// watchSocket prepares a connection for hasNews.
 func watchSocket(c *pgconn.PgConn) {
 	conn := c.Conn()
 	if encrypted, ok := conn.(interface{ NetConn() net.Conn }); ok {
@@ -34,7 +34,7 @@ func watchSocket(c *pgconn.PgConn) {
 	}
 	raw, err := sys.SyscallConn()
 	if err != nil {
-		return // of a connection that is closed, which its first use tells
+		return // the connection is closed, which its first use reports
 	}
 	s := &socket{raw: raw}
 	s.poll = func(fd uintptr) {
@@ -45,7 +45,7 @@ func watchSocket(c *pgconn.PgConn) {
 	c.CustomData()[socketKey] = s
 }
 
-// hasNews reports whether an idle connection has something to read, or its end.
+// hasNews reports whether an idle connection has input or was closed by the other end.
 func hasNews(c *pgconn.PgConn) bool {
 	s, ok := c.CustomData()[socketKey].(*socket)
 	return ok && (s.raw.Control(s.poll) != nil || s.readable)

@@ -9,11 +9,11 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// maxTexts is how many texts are remembered. A program has some dozens of statements.
+// maxTexts is how many texts are cached. A program has some dozens of statements.
 const maxTexts = 256
 
-// texts makes one statement of Postgres's of the statements of a step, and remembers it: pgx knows a statement that it has prepared by its
-// text.
+// texts combines the statements of a step into one statement for Postgres, and caches its text, by which pgx recognizes a statement
+// that it has prepared.
 type texts struct {
 	mu   sync.RWMutex
 	made map[string]string
@@ -43,8 +43,8 @@ func (t *texts) of(statements ...engine.SQL) string {
 	return text
 }
 
-// compose makes one statement of the statements of a step: those after the first insert a row for each that the first changed. So a
-// step is one round trip, and needs no transaction around it.
+// compose combines the statements of a step into one: those after the first insert a row for each row that the first changed. So a step
+// is one round trip, and needs no explicit transaction.
 func compose(statements []engine.SQL) string {
 	last := len(statements) - 1
 	if last == 0 {
@@ -59,7 +59,7 @@ func compose(statements []engine.SQL) string {
 	return numbered(b.String())
 }
 
-// numbered gives a statement the parameters that Postgres has, $1 for the first question mark and so on.
+// numbered replaces the question marks of a statement by Postgres's parameters, the first by $1 and so on.
 func numbered(text string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(text, "?") {

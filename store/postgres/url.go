@@ -14,15 +14,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Nothing of a database URL but its hosts, ports and database name is shown, in any error. Where a URL is ambiguous, nobody can tell
-// which part of it is the password, so it is refused before anything is dialed or looked up.
+// Errors repeat nothing of a database URL but its hosts, ports and database name. In an ambiguous URL any part may be the password, so
+// it is rejected before a connection or a DNS lookup is made.
 
 var errURL = errors.New("the database URL of --database (DRAGOMAN_DATABASE) cannot be read: it is " +
 	"postgres://USER:PASSWORD@HOST:5432/NAME, and special characters of the user and the password must be percent-encoded, " +
 	"such as %40 for @, %2F for /, %25 for %, %3F for ?, %23 for # and %20 for a space")
 
-// The parts of a postgres:// URL, stricter than pgx takes them: with the characters that RFC 3986 allows in each part, less those
-// that would also make sense in another.
+// The parts of a postgres:// URL, stricter than pgx: with the characters that RFC 3986 allows in each part, except those that could also
+// belong to another part.
 var (
 	urlParts     = regexp.MustCompile(`^postgres(?:ql)?://(?:([^/@?#]*)@)?([^/@?#]*)(?:/([^/@?#]*))?(?:\?([^@?#]*))?$`)
 	urlUser      = regexp.MustCompile(`^(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$`)
@@ -31,7 +31,7 @@ var (
 	urlParameter = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*=(?:[A-Za-z0-9._~!$'()*+,;:/-]|%[0-9A-Fa-f]{2})*$`)
 )
 
-// checkURL refuses a URL that is not certain to mean what it seems to.
+// checkURL rejects an ambiguous URL.
 func checkURL(text string) error {
 	parts := urlParts.FindStringSubmatch(text)
 	if parts == nil || !urlUser.MatchString(parts[1]) || !urlName.MatchString(parts[3]) || !isPlain(parts[1]) || !isPlain(parts[3]) {
@@ -65,13 +65,13 @@ func isPlain(part string) bool {
 	return err == nil && utf8.ValidString(decoded) && !strings.ContainsFunc(decoded, unicode.IsControl)
 }
 
-// CheckURL returns what is wrong with a URL as far as its text tells, nil if nothing. It repeats nothing of it.
+// CheckURL returns an error for an invalid URL, without connecting. The error repeats nothing of the URL.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err
 }
 
-// parseURL reads text. Its errors repeat nothing of it.
+// parseURL parses text. Its errors repeat nothing of it.
 func parseURL(text string) (*pgx.ConnConfig, error) {
 	if err := checkURL(text); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func parseURL(text string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// fileParameters and otherParameters are those that pgx may find wrong before it connects.
+// fileParameters and otherParameters are those that pgx may reject before it connects.
 var (
 	fileParameters  = []string{"sslrootcert", "sslcert", "sslkey", "sslpassword", "service", "servicefile", "passfile"}
 	otherParameters = []string{
@@ -94,8 +94,8 @@ var (
 	}
 )
 
-// blameParameter says of a URL that is well formed, and that pgx refuses nevertheless, which of its parameters is the reason: the one
-// without which it is not. The text of pgx's own error (5.12) repeats the value, so only what the system says of a file is kept.
+// blameParameter finds the parameter for which pgx rejects a well-formed URL: the one without which pgx accepts it. The text of pgx's
+// own error (5.12) repeats the value, so only the operating system's error for a file is included.
 func blameParameter(text string, err error) error {
 	start, query, _ := strings.Cut(text, "?")
 	for _, name := range append(fileParameters, otherParameters...) {

@@ -12,13 +12,13 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// Backup copies the database file at source, which must hold the schema, to a new file at path, which only its owner can read, and
+// Backup copies the database file at source, which must have the schema, to a new file at path, which only its owner can read, and
 // returns its size. Check is called with the copy before it has its name; an error of it is Backup's.
 //
-// The copy is of one moment, between the call and its return: it has what was committed before, and of no transaction a part. Others may
-// read and write meanwhile. It is one file, without a log beside it, and its integrity was checked and it is on disk when Backup
-// returns. If that fails, there is nothing at path. The error is schema.Absent if there is nothing to copy. A file that is there
-// already is not touched; the error is then fs.ErrExist. It migrates nothing.
+// The copy is a snapshot of one moment between the call and its return, and contains no part of a transaction. Others may read and
+// write meanwhile. It is one file without a log, its integrity was checked, and it is on disk when Backup returns. On failure there is
+// no file at path. The error is schema.Absent if there is nothing to copy. An existing file is not touched; the error is then
+// fs.ErrExist. Backup applies no migrations.
 func Backup(ctx context.Context, source, path string, schema engine.Schema, check func(context.Context, *sql.DB) error) (size int64, err error) {
 	if _, err := os.Stat(source); err != nil {
 		return 0, statError(err, schema)
@@ -29,7 +29,7 @@ func Backup(ctx context.Context, source, path string, schema engine.Schema, chec
 	if err := CheckExisting(ctx, source, schema); err != nil {
 		return 0, err
 	}
-	// Beside path, and under another name until it is whole.
+	// In the same folder, under another name until it is complete.
 	partial, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial") // readable by its owner only
 	if err != nil {
 		return 0, err
@@ -61,13 +61,13 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// copyInto writes what the database at source holds into the empty file at target.
+// copyInto copies the database at source into the empty file at target.
 func copyInto(ctx context.Context, source, target string) error {
-	db, err := openExisting(source, readWrite) // to read a log takes the right to write
+	db, err := openExisting(source, readWrite) // reading a log requires write permission
 	if err != nil {
 		return err
 	}
-	// It reads in one transaction, and keeps nobody from writing.
+	// It reads in one transaction, and does not block writers.
 	err = whileBusy(ctx, busyTimeout, func() error {
 		_, err := db.ExecContext(ctx, "VACUUM INTO ?", target)
 		return err
@@ -109,9 +109,9 @@ func syncFile(path string) (size int64, err error) {
 	return info.Size(), f.Sync()
 }
 
-// moveToNew renames a file to a name that nothing has, and waits until the directory is on disk.
+// moveToNew renames a file to a name that does not exist yet, and waits until the directory is on disk.
 func moveToNew(from, to string) error {
-	// To rename alone would replace what came there meanwhile, and not every file system has links.
+	// A rename alone would replace a file created meanwhile, and not every file system has links.
 	reserved, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the operator names the file
 	if err != nil {
 		return err

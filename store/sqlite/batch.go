@@ -19,11 +19,11 @@ type step struct {
 	changed int64
 }
 
-// Run runs a step in one transaction with others that come at the same time, and so with one wait for the disk. It returns when the
-// transaction is committed. One that fails takes no other with it.
+// Run runs a step. Concurrent steps share a transaction, and so one wait for the disk. It returns when the transaction is committed. A
+// step that fails does not make others fail.
 //
-// A step is not interrupted once it has begun, since SQLite would then undo the whole transaction: it is for statements that take no
-// time. When ctx ends first Run returns, and the step may still be committed.
+// A step is not interrupted once it has begun, since SQLite would then roll back the whole transaction: its statements must be short.
+// When ctx ends first, Run returns, and the step may still be committed.
 func (d *Database) Run(ctx context.Context, s engine.Step) (changed int64, err error) {
 	job := &step{Step: s}
 	if err := d.queue.Do(ctx, job); err != nil {
@@ -33,16 +33,16 @@ func (d *Database) Run(ctx context.Context, s engine.Step) (changed int64, err e
 }
 
 var (
-	// errBatchLost: SQLite undid the transaction of a whole batch, as when the disk is full.
-	errBatchLost = errors.New("the transaction was undone")
-	// errOneByOne: a step failed after it had changed something, which can only be undone with all that the others of its batch did.
+	// errBatchLost: SQLite rolled back the transaction of a whole batch, as when the disk is full.
+	errBatchLost = errors.New("the transaction was rolled back")
+	// errOneByOne: a step failed after it had changed something, which can only be rolled back together with the rest of its batch.
 	errOneByOne = errors.New("the batch's steps need transactions of their own")
 )
 
 // commit runs a batch in one transaction, and its steps again in one each if that is needed.
 func (d *Database) commit(batch []*engine.Job[*step]) {
 	var claimed []*engine.Job[*step]
-	// Another process may keep the transaction from beginning for seconds, for which nobody may want to wait.
+	// Another process may delay the beginning of the transaction for seconds, and all callers may leave meanwhile.
 	ctx, done := engine.BatchContext(batch)
 	defer done()
 	err := d.transaction(ctx, func(tx transaction) error {
@@ -106,8 +106,8 @@ type transaction struct {
 	file *fileConn
 }
 
-// runAll runs steps. The error of one is its own, unless the transaction is lost with it or has to be undone: most steps fail
-// without having changed anything, as a statement that fails changes nothing.
+// runAll runs steps. It returns an error only if the transaction has to be rolled back or already was. Most steps that fail have changed
+// nothing, as a statement that fails changes nothing; their error is set in the job.
 func (tx transaction) runAll(steps []*engine.Job[*step]) error {
 	for _, j := range steps {
 		err := tx.run(j)

@@ -11,15 +11,14 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// driverConn is what a connection of the driver has to do. What else it can is ours: see fileConn.
+// driverConn is the part of a driver's connection that fileConn uses.
 type driverConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
 }
 
-// fileConn is a connection that is given up when its file is no longer the one at the path. It keeps what it has prepared, and
-// reports each statement: database/sql knows no other way to see one to its end, and SQLite does its work while
-// the rows are read.
+// fileConn is a connection that is closed when its file is no longer the one at the path. It caches its prepared statements, and reports
+// each statement when it has ended: SQLite executes a query while its rows are read, which database/sql does not report.
 type fileConn struct {
 	file     *file
 	driver   driverConn
@@ -27,7 +26,7 @@ type fileConn struct {
 	opened   os.FileInfo
 	handle   uintptr // SQLite's own
 	prepared preparedStatements
-	broken   bool // a transaction of it did not end well
+	broken   bool // the end of a transaction failed
 }
 
 // ResetSession is for database/sql, which calls it before each use but the first.
@@ -45,8 +44,8 @@ func (c *fileConn) ResetSession(context.Context) error {
 // IsValid is for database/sql, which asks after each use.
 func (c *fileConn) IsValid() bool { return !c.broken }
 
-// Close closes the connection. SQLite leaves the log alone when the file is not at its path any more; whatever was
-// committed into it is then checkpointed by the last one here, so that the log cannot be taken for the next file's.
+// Close closes the connection. SQLite does not checkpoint its log when the file is no longer at its path. The last connection to the
+// file does so here, so that the log is not taken for that of the next file.
 func (c *fileConn) Close() error {
 	f := c.file
 	f.mu.Lock()
@@ -64,10 +63,10 @@ func (c *fileConn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// BeginTx begins a transaction, for which another process may have to release the database.
+// BeginTx begins a transaction. It waits while another process locks the database.
 func (c *fileConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	began := time.Now()
-	// All that it may wait for is another process, and that wait heeds ctx by itself.
+	// It can only wait for another process, and that wait ends with ctx.
 	_, err := c.run(ctx, c.begin, nil)
 	c.report(ctx, "BEGIN", began, err)
 	if err != nil {
@@ -81,12 +80,12 @@ func (c *fileConn) Prepare(text string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), text)
 }
 
-// PrepareContext has nothing to do: what is executed is prepared, and stays so.
+// PrepareContext does nothing: each statement is prepared and cached when it is executed.
 func (c *fileConn) PrepareContext(_ context.Context, text string) (driver.Stmt, error) {
 	return &fileStmt{c, text}, nil
 }
 
-// ExecContext runs a statement, for which another process may have to release the database.
+// ExecContext runs a statement. It waits while another process locks the database.
 func (c *fileConn) ExecContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
 	began := time.Now()
 	result, err := c.exec(ctx, text, values)
@@ -94,7 +93,7 @@ func (c *fileConn) ExecContext(ctx context.Context, text string, values []driver
 	return result, err
 }
 
-// QueryContext runs a query, for which another process may have to release the database.
+// QueryContext runs a query. It waits while another process locks the database.
 func (c *fileConn) QueryContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Rows, error) {
 	began := time.Now()
 	rows, err := c.query(ctx, text, values)
@@ -120,7 +119,7 @@ func (c *fileConn) run(ctx context.Context, text string, values []driver.NamedVa
 	}
 	var result driver.Result
 	err = c.file.whileBusy(ctx, func() (err error) {
-		// The driver's own way to interrupt is a goroutine a statement.
+		// To interrupt a statement the driver would start a goroutine for each.
 		result, err = s.ExecContext(context.WithoutCancel(ctx), values)
 		return err
 	})
@@ -151,7 +150,7 @@ func (c *fileConn) query(ctx context.Context, text string, values []driver.Named
 	return r, nil
 }
 
-// prepare returns the statement with this text, which its caller releases. Another process may have to let the schema be read.
+// prepare returns the statement with this text, which its caller must release. It waits while another process locks the schema.
 func (c *fileConn) prepare(ctx context.Context, text string) (s *preparedStatement, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -167,13 +166,13 @@ func (c *fileConn) report(ctx context.Context, text string, began time.Time, err
 	c.file.reporter.Report(ctx, text, began, err)
 }
 
-// whileBusy is [whileBusy] for as long as the file's connections wait.
+// whileBusy is [whileBusy] with the file's busyTimeout.
 func (f *file) whileBusy(ctx context.Context, statement func() error) error {
 	return whileBusy(ctx, f.busyTimeout, statement)
 }
 
-// whileBusy runs statement again while another process holds the database, for at most limit. SQLite waits by itself, but
-// neither the end of a context nor an interrupt ends that, so that the wait is made of pieces.
+// whileBusy runs statement again while another process locks the database, for at most limit. SQLite waits by itself, but neither the
+// end of a context nor an interrupt ends that wait, so it is divided into pieces.
 func whileBusy(ctx context.Context, limit time.Duration, statement func() error) error {
 	err := statement()
 	if err == nil {
@@ -189,11 +188,11 @@ func whileBusy(ctx context.Context, limit time.Duration, statement func() error)
 // fileTx is a transaction.
 type fileTx struct {
 	conn *fileConn
-	ctx  context.Context // of its beginning, as its end has none of its own
+	ctx  context.Context // BeginTx's, as Commit and Rollback have none
 }
 
-// Commit also makes sure that it was the file at the path that it was committed to. After an error a transaction of
-// SQLite's may still be open; the connection is not used again.
+// Commit fails if the file it committed to is not the one at the path. After an error a transaction of SQLite's may still be open; the
+// connection is not used again.
 func (t *fileTx) Commit() error {
 	if err := t.conn.file.moved(t.conn.opened); err != nil {
 		return errors.Join(err, t.Rollback())
@@ -221,10 +220,10 @@ type fileStmt struct {
 	text string
 }
 
-// Close has nothing to do.
+// Close does nothing.
 func (s *fileStmt) Close() error { return nil }
 
-// NumInput leaves it to the driver to count the values.
+// NumInput returns -1: the driver counts the values.
 func (s *fileStmt) NumInput() int { return -1 }
 
 // Exec is for database/sql, which does not call it.
@@ -247,7 +246,7 @@ func (s *fileStmt) QueryContext(ctx context.Context, values []driver.NamedValue)
 	return s.conn.QueryContext(ctx, s.text, values)
 }
 
-// named gives values to a driver.
+// named converts values for a driver.
 func named(values []driver.Value) []driver.NamedValue {
 	all := make([]driver.NamedValue, len(values))
 	for i, v := range values {

@@ -16,8 +16,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// readWrite is the mode of a connection to a file that must be there: one that SQLite made would be an empty database in the
-// place of a lost one.
+// readWrite is the mode of a connection to a file that must exist: SQLite would otherwise create an empty database in the place of a
+// lost one.
 const readWrite = "rw"
 
 // dsn is a file: URI, because in the driver's plain form a path ends at its first question mark. The mode is SQLite's.
@@ -28,12 +28,12 @@ func dsn(path, mode string, pragmas ...string) string {
 	return file.String()
 }
 
-// creating serializes createPrivate: to close a file drops all locks that this process holds on it, SQLite's included, so
-// nothing here may open a database between its creation and the close.
+// creating serializes createPrivate: closing a file drops all locks of this process on it, SQLite's included, so no database may be
+// opened between the creation of its file and the close.
 var creating sync.Mutex
 
 // createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here
-// because SQLite's own would follow the umask; it gives the files of its log the database's.
+// because SQLite's own would depend on the umask; SQLite gives its log files the mode of the database.
 func createPrivate(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
@@ -48,9 +48,9 @@ func createPrivate(path string) error {
 }
 
 // lock waits for an exclusive lock that ends with unlock, or with the process. goose has none for SQLite, and no
-// lock of the database itself can be held while goose begins transactions of its own. The lock file is a database too:
-// SQLite's locks are the ones at hand that work on every system and die with their process. It stays, as removing it
-// would let two wait for different files of one name.
+// lock of the database itself can be taken while goose begins transactions of its own. The lock file is a database too: SQLite's locks
+// work on every system and end with their process. The file is not removed, as two processes could then lock different files of one
+// name.
 func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func lock(ctx context.Context, path string) (unlock func() error, err error) {
 		if err == nil {
 			return func() error { return errors.Join(tx.Rollback(), db.Close()) }, nil
 		}
-		// The driver does not stop waiting when the context ends, so the wait is cut into pieces.
+		// The driver does not stop waiting when the context ends, so the wait is divided into pieces.
 		if ctx.Err() == nil && errors.Is(OwnKind(err), engine.ErrBusy) {
 			continue
 		}
@@ -72,7 +72,7 @@ func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	}
 }
 
-// openExisting opens a database file that is there; mode is SQLite's, rw or ro.
+// openExisting opens an existing database file; mode is SQLite's, rw or ro.
 func openExisting(path, mode string) (*sql.DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

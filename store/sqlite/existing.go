@@ -11,8 +11,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// CheckExisting returns schema.Absent unless the file at path is a database that holds the schema. It changes nothing and leaves
-// nothing behind.
+// CheckExisting returns schema.Absent unless the file at path is a database with the schema. It changes nothing and leaves no files.
 func CheckExisting(ctx context.Context, path string, schema engine.Schema) (err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -46,7 +45,7 @@ func CheckExisting(ctx context.Context, path string, schema engine.Schema) (err 
 	return nil
 }
 
-// statError returns what it means that the database file cannot be looked up.
+// statError explains an error of os.Stat for the database file.
 func statError(err error, schema engine.Schema) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", schema.Absent, err)

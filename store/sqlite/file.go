@@ -13,20 +13,19 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// errFileMoved: the file that was opened is no longer the one at its path. SQLite does not look, and would go on writing
-// into a file that nobody finds again.
+// errFileMoved: the file that was opened is no longer the one at its path. SQLite does not check, and would continue to write to a
+// deleted or renamed file.
 var errFileMoved = errors.New("the database file was deleted or replaced while it was open")
 
 var errAnotherDriver = errors.New("the driver of SQLite is another than this was written for")
 
-// file is a database file and the connections to it. All of them are to one and the same file: when another is found
-// in its place, the old one's connections are closed, the last of them leaving all that was committed in the old file, and
-// only then the new one is opened.
+// file is a database file and the connections to it. All connections are to the same file: when it was replaced by another, they are
+// closed, the last one checkpoints the log into the old file, and only then the new file is opened.
 type file struct {
-	path        string // empty: a database in memory, which nobody else can move
+	path        string // empty for a database in memory
 	schema      engine.Schema
 	driver      driver.Driver
-	busyTimeout time.Duration // how long to wait for another process to release the database
+	busyTimeout time.Duration // how long to wait for another process to unlock the database
 	reporter    engine.Reporter
 
 	mu     sync.Mutex
@@ -37,7 +36,7 @@ type file struct {
 
 type filePool struct {
 	db   *sql.DB
-	idle int // how many connections it keeps
+	idle int // the maximum number of idle connections
 }
 
 // pool makes a pool of up to size connections to the file. Begin is the statement that begins their transactions.
@@ -65,14 +64,14 @@ func (f *file) moved(opened os.FileInfo) error {
 	return nil
 }
 
-// mustLetGo reports whether connections are left to a file that is not at the path any more.
+// mustLetGo reports whether there are connections to a file that is no longer at the path.
 func (f *file) mustLetGo() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.conns > 0 && f.moved(f.opened) != nil
 }
 
-// closeIdle closes the connections that nobody uses.
+// closeIdle closes the idle connections.
 func (f *file) closeIdle() {
 	for _, p := range f.pools {
 		p.db.SetMaxIdleConns(-1)
@@ -127,8 +126,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// checkMigrated returns an error if the database that came into the place of another lacks migrations. They are applied
-// before a server serves, not while it does.
+// checkMigrated returns an error if the database that replaced another lacks migrations. They are only applied when a database is
+// opened first.
 func (c *fileConn) checkMigrated(ctx context.Context) error {
 	latest, err := c.file.schema.Latest(Name)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// maxPrepared is how many statements a connection keeps prepared. The program has some dozens; only filters of lists make more.
+// maxPrepared is how many prepared statements a connection caches. The program has some dozens; only filters of lists make more.
 const maxPrepared = 64
 
 // driverStmt is what a prepared statement of the driver can do.
@@ -16,8 +16,8 @@ type driverStmt interface {
 	driver.StmtQueryContext
 }
 
-// preparedStatements are the statements that a connection has prepared, by their text: to parse one and plan it takes several
-// times as long as to run it. SQLite prepares them again by itself when the schema has changed.
+// preparedStatements is a connection's cache of prepared statements, by their text: parsing and planning a statement takes several times
+// as long as running it. SQLite prepares them again by itself when the schema has changed.
 type preparedStatements struct {
 	kept map[string]*preparedStatement
 	uses uint64
@@ -28,7 +28,7 @@ type preparedStatement struct {
 	driverStmt
 	taken  bool
 	kept   bool
-	lastly uint64 // when it was taken last, in uses of the connection
+	lastly uint64 // the number of its last use, in uses of the connection
 }
 
 // take returns the statement with this text, prepared. Its taker releases it.
@@ -48,7 +48,7 @@ func (p *preparedStatements) take(conn driverConn, text string) (*preparedStatem
 		return nil, errors.Join(errAnotherDriver, made.Close())
 	}
 	s = &preparedStatement{driverStmt: inner, taken: true, lastly: p.uses}
-	if found { // and the other one's rows are being read
+	if found { // but in use: its rows are being read
 		return s, nil
 	}
 	if err := p.makeRoom(); err != nil {
@@ -62,7 +62,7 @@ func (p *preparedStatements) take(conn driverConn, text string) (*preparedStatem
 	return s, nil
 }
 
-// makeRoom gives up the statement that was not used for longest, if there are too many.
+// makeRoom evicts the least recently used statement if the cache is full.
 func (p *preparedStatements) makeRoom() error {
 	if len(p.kept) < maxPrepared {
 		return nil
@@ -82,7 +82,7 @@ func (p *preparedStatements) makeRoom() error {
 	return s.Close()
 }
 
-// release gives the statement back.
+// release returns the statement to the cache, or closes it if it is not cached.
 func (s *preparedStatement) release() error {
 	s.taken = false
 	if s.kept {

@@ -25,7 +25,7 @@ type driverRows interface {
 type fileRows struct {
 	driverRows
 	statement *preparedStatement
-	keep      func()      // takes the interrupt back
+	keep      func()      // cancels the interrupt
 	ended     func(error) // called once with the error that the query ended with
 	err       error       // the one that the rows ended with early
 	closed    bool
@@ -58,7 +58,7 @@ func (r *fileRows) Close() error {
 // interruptAtEnd interrupts what the connection does when the context ends, until keep is called. An interrupt that has
 // begun is waited for, so that it does not hit a later statement.
 //
-// The driver heeds the context only until a query's first row is there: a slow query would go on to its end, whoever has gone.
+// The driver observes the context only until a query's first row: a slow query would run to its end after its caller has left.
 func (c *fileConn) interruptAtEnd(ctx context.Context) (keep func()) {
 	if ctx.Done() == nil {
 		return func() {}
@@ -77,15 +77,15 @@ func (c *fileConn) interruptAtEnd(ctx context.Context) (keep func()) {
 	}
 }
 
-// transactionLost reports whether SQLite has undone the connection's transaction by itself.
+// transactionLost reports whether SQLite has rolled back the connection's transaction by itself.
 func (c *fileConn) transactionLost() bool {
 	tls := libc.NewTLS()
 	defer tls.Close()
 	return sqlite3.Xsqlite3_get_autocommit(tls, c.handle) != 0
 }
 
-// handleOf gives SQLite's own handle of a connection of modernc.org/sqlite's (1.60), which keeps it to itself; 0 if it is not
-// where it was.
+// handleOf returns SQLite's handle of a connection of modernc.org/sqlite (1.60), which does not export it, or 0 if the expected field
+// is missing.
 func handleOf(conn driver.Conn) uintptr {
 	v := reflect.ValueOf(conn)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {

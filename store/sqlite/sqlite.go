@@ -1,10 +1,10 @@
-// Package sqlite keeps a model in an embedded SQLite, in a file or in memory: it opens and migrates the database, commits in batches
-// the steps that come at the same time, copies it, and notices when its file is replaced.
+// Package sqlite stores a model in an embedded SQLite, in a file or in memory: it opens and migrates the database, commits concurrent
+// steps in batches, backs it up, and detects that its file was replaced.
 //
-// It knows no table of the model: these come as an [engine.Schema], and statements as [engine.SQL].
+// It knows no table of the model: tables are given as an [engine.Schema], and statements as [engine.SQL].
 //
-// One connection writes, and jobs queue for it, so that a batch waits for the disk once; others read. Every connection keeps its
-// statements prepared, and interrupts them when their context ends, see fileConn.
+// One connection writes, and jobs queue for it, so that a batch waits for the disk once; others read. Every connection caches its
+// prepared statements, and interrupts them when their context ends, see fileConn.
 package sqlite
 
 import (
@@ -30,24 +30,24 @@ import (
 // Name is the engine's.
 const Name = "sqlite"
 
-// busyTimeout is how long a statement waits for another process to release the database. Writers of this process do not
-// come to that: they queue for the one writing connection.
+// busyTimeout is how long a statement waits for another process to unlock the database. Writers of this process queue for the one
+// writing connection instead.
 const busyTimeout = 10 * time.Second
 
-// busyPiece is the part of it that cannot be cut short by a context's end.
+// busyPiece is the part of busyTimeout that the end of a context does not interrupt.
 const busyPiece = 100 * time.Millisecond
 
-// readerCache is how many KiB of pages a connection that only reads keeps. SQLite's own choice is 2000, for which its allocator here
-// takes twice as much: a page with its header has a place of 8 KiB. What is not kept is read from the system's cache.
+// readerCache is the size of the page cache of a connection that only reads, in KiB. SQLite's default is 2000, for which the allocator
+// used here takes twice as much: a page with its header takes 8 KiB. Other pages are read from the operating system's cache.
 const readerCache = 512
 
 var errPath = errors.New("database URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)")
 
-// parameters is the start of what other programs write behind the path.
+// parameters matches the start of URL parameters, which other programs accept after the path.
 var parameters = regexp.MustCompile(`\?[A-Za-z0-9_.%-]*=`)
 
-// CheckPath returns an error for what is not the path of a file, such as a URL with a host or with parameters, which may be secret.
-// It repeats nothing of it.
+// CheckPath returns an error unless path is the path of a file, such as for a URL with a host or with parameters. The error repeats
+// nothing of it, as parameters may be secret.
 func CheckPath(path string) error {
 	isURL := strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///")
 	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) || isURL || parameters.MatchString(path) {
@@ -63,7 +63,7 @@ type Database struct {
 	pools   engine.Pools
 	finders *semaphore.Semaphore // a slot for each connection of pools.Find
 	queue   engine.Queue[*step]
-	keeper  *sql.DB // keeps a database in memory; else nil
+	keeper  *sql.DB // keeps a database in memory alive; nil for a file
 }
 
 // finders is how many connections find rows, and how many page through them by key. They are as many as can work at once, but two at
@@ -75,7 +75,7 @@ func searchers() int { return max(4, runtime.GOMAXPROCS(0)) }
 
 // Open opens the database file at path, and creates it, readable by its owner only, if there is none.
 //
-// SQLite keeps its log beside the file in path-wal and path-shm; path-lock is ours and has no content, see lock.
+// SQLite's log is beside the file, in path-wal and path-shm; path-lock is this package's and is empty, see lock.
 func Open(ctx context.Context, path string, o engine.Options) (*Database, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (d *Database) PoolStates() []engine.PoolState {
 
 // FindRow reads a row over connections that nothing slow uses.
 func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) error {
-	// These queries take no time, so that it does not matter whose they are.
+	// These queries are short, so they need not be fair between tenants.
 	release, err := engine.AcquireReader(ctx, d.finders, engine.NoTenant)
 	if err != nil {
 		return err
@@ -162,14 +162,14 @@ func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) er
 	return d.pools.Find.QueryRowContext(ctx, query.Text, query.Arguments...).Scan(into...)
 }
 
-// Lock has nothing to do: a transaction of the writing pool has the whole database from its beginning.
+// Lock does nothing: a transaction of the writing pool locks the whole database when it begins.
 func (d *Database) Lock(*gorm.DB, string) error { return nil }
 
-// AllowIdle has nothing to do: SQLite ends no transaction.
+// AllowIdle does nothing: SQLite does not end idle transactions.
 func (d *Database) AllowIdle(*gorm.DB) error { return nil }
 
-// ReserveID moves the highest id that table is known to have had, which SQLite keeps in sqlite_sequence from the first
-// insert on. That an insert does so itself is of no help to rows that come before it.
+// ReserveID raises the highest id that SQLite has recorded for table, in sqlite_sequence, from the first insert on. The insert of id
+// does so itself, but too late for rows that are inserted before it.
 func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
 	moved := tx.Exec("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", id, table)
 	if moved.Error != nil || moved.RowsAffected > 0 {
@@ -178,8 +178,8 @@ func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
 	return tx.Exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, id).Error
 }
 
-// GenerateIDs returns the next ids that SQLite would generate. As tx keeps every other writer out, and inserting them
-// moves sqlite_sequence, nobody else gets them.
+// GenerateIDs returns the next ids that SQLite would generate. No other writer gets them, because tx locks the database, and inserting
+// them updates sqlite_sequence.
 func (d *Database) GenerateIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
 	var highest int64
 	err := tx.Raw("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", table).Row().Scan(&highest)
@@ -223,8 +223,8 @@ func (d *Database) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, err
 }
 
-// useLog switches the file to a write-ahead log. The mode is the file's, not the connection's, and switching it does not wait for other
-// connections, so it has its place under the lock. Nothing happens if it is set already.
+// useLog switches the file to a write-ahead log. The mode belongs to the file, not to the connection, and switching it does not wait for
+// other connections, so it is done under the lock. It does nothing if the mode is already set.
 func (d *Database) useLog(ctx context.Context) error {
 	var mode string
 	if err := d.pools.Write.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
@@ -242,6 +242,6 @@ func (d *Database) Close() error {
 	if d.keeper != nil {
 		keeper = d.keeper.Close()
 	}
-	// The writer goes last: then it is the one that checkpoints SQLite's log and removes it. To close a pool again does nothing.
+	// The writer is closed last, so that it checkpoints SQLite's log and removes it. Closing a pool twice does nothing.
 	return errors.Join(keeper, d.pools.Find.Close(), d.pools.Read.Close(), d.pools.Write.Close())
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkWritable returns why the file at path, or the folder in which SQLite keeps its log, cannot be written to. It only asks,
-// as to open and close a file drops the locks that this process holds on it.
+// checkWritable returns an error if the file at path, or the folder of SQLite's log, is not writable. It does not open the file, as
+// closing it would drop this process's locks on it.
 func checkWritable(path string) error {
 	for _, p := range []string{path, filepath.Dir(path)} {
 		if err := unix.Access(p, unix.W_OK); err != nil {
