@@ -5,8 +5,6 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # The release of Swagger UI, npm's swagger-ui-dist, that the explorer under /docs is, and where it is kept.
 SWAGGER_UI = 5.35.0
 SWAGGER_UI_FOLDER ?= server/docs/swaggerui
-# Where `make generate` writes.
-GEN ?= gen
 # Further flags for `go test`, such as -race.
 TESTFLAGS ?=
 # How long `make fuzz` gives each of its targets.
@@ -27,7 +25,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -62,26 +60,34 @@ build: ## Build the program into ./dragoman
 #
 # The toy is the dialect that tests add to the others.
 TOY = server/servertest/toy
-TOY_GEN = $(TOY)/gen
 generate: ## Make gen/ anew from openapi/
-	@mkdir -p "$(GEN)"
-	find "$(GEN)" -type f ! -name '*_test.go' -delete
-	find "$(GEN)" -mindepth 1 -type d -empty -delete
-	$(GO) run ./server/docs/generator openapi "$(GEN)/documents"
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(MAKE) --no-print-directory generate-into INTO="$$fresh"; \
+	mkdir -p gen; \
+	find gen -type f ! -name '*_test.go' -delete; \
+	find gen -mindepth 1 -type d -empty -delete; \
+	cp -R "$$fresh/gen/." gen; \
+	rm -rf $(TOY)/gen; \
+	cp -R "$$fresh/toy" $(TOY)/gen
+
+# generate replaces what there is only when all is made. A mistake in a document leaves gen/ as it was, so that the program
+# still builds.
+generate-into:
+	$(GO) run ./server/docs/generator openapi "$(INTO)/gen/documents"
 	@set -e; for config in openapi/*.cfg.yaml; do \
 		package=$$(basename "$$config" .cfg.yaml); \
 		case $$package in \
-			*client) document=$(GEN)/documents/$${package%client}.yaml ;; \
+			*client) document="$(INTO)/gen/documents/$${package%client}.yaml" ;; \
 			*) document=openapi/$${package%api}.yaml ;; \
 		esac; \
-		mkdir -p "$(GEN)/$$package"; \
+		mkdir -p "$(INTO)/gen/$$package"; \
 		(set -x; $(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen \
-			--config "$$config" -o "$(GEN)/$$package/$$package.gen.go" "$$document"); \
+			--config "$$config" -o "$(INTO)/gen/$$package/$$package.gen.go" "$$document"); \
 	done
-	rm -rf "$(TOY_GEN)"; mkdir -p "$(TOY_GEN)/toyapi"
-	$(GO) run ./server/docs/generator $(TOY)/openapi "$(TOY_GEN)/documents"
+	mkdir -p "$(INTO)/toy/toyapi"
+	$(GO) run ./server/docs/generator $(TOY)/openapi "$(INTO)/toy/documents"
 	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config $(TOY)/openapi/toyapi.cfg.yaml \
-		-o "$(TOY_GEN)/toyapi/toyapi.gen.go" $(TOY)/openapi/toy.yaml
+		-o "$(INTO)/toy/toyapi/toyapi.gen.go" $(TOY)/openapi/toy.yaml
 
 docs: ## Make server/FIELDS.md, and the parts of the guide and of README that are made from the code
 	$(GO) run ./server/description/fieldsmd > server/FIELDS.md.new
@@ -94,8 +100,8 @@ GENERATED_DOCS = ./server/cli ./server/metrics ./server/conformance
 check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
 	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/description/fieldsmd
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	$(MAKE) --no-print-directory generate GEN="$$fresh/gen" TOY_GEN="$$fresh/toy" && \
-	{ diff -rq -x '*_test.go' gen "$$fresh/gen" && diff -rq $(TOY_GEN) "$$fresh/toy" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
+	$(MAKE) --no-print-directory generate-into INTO="$$fresh" && \
+	{ diff -rq -x '*_test.go' gen "$$fresh/gen" && diff -rq $(TOY)/gen "$$fresh/toy" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }
 
 # What is large is kept compressed, as browsers take it.
 swagger-ui: ## Take the explorer's files anew from npm
