@@ -12,16 +12,16 @@ import (
 // migrations' index users_administrators has the same set.
 var administratorRoles = Roles(1, 2)
 
-// lastAdministratorReason is why a write is refused that would leave a customer without anybody to administer it.
+// lastAdministratorReason is the reason for which a write is refused that would leave a customer without an administrator.
 const lastAdministratorReason = "must leave the customer an active administrator"
 
-// administers tells whether the user can administer the customer: an administrator's role, active, and nothing wrong with
-// the account.
+// administers reports whether the user can administer the customer: it has an administrator's role, is active, and its account is in
+// order.
 func (u *User) administers() bool {
 	return u.Roles&administratorRoles != 0 && u.inOrder()
 }
 
-// resigns tells whether a write takes from a customer one who could administer it.
+// resigns reports whether a write makes an administrator of a customer one no longer.
 func resigns(before, after *User) bool { return before.administers() && !after.administers() }
 
 // administratorFields are the fields that decide who administers.
@@ -29,8 +29,8 @@ var administratorFields = map[Field]bool{
 	FieldRoles: true, FieldStatus: true, FieldAccountNonExpired: true, FieldAccountNonLocked: true, FieldCredentialNonExpired: true,
 }
 
-// lastAdministrator returns what is wrong with a write by which the user resigns: nothing, if the customer has another
-// administrator. Unless the customer is held, by [holdCustomer], that may be over the next moment.
+// lastAdministrator returns the violations of a write by which the user resigns: none if the customer has another administrator.
+// Unless the customer is locked, by [lockCustomer], a concurrent write may change that.
 func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (FieldErrors, error) {
 	var another bool
 	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM users WHERE customer_id = ? AND (roles & %d) <> 0 AND id <> ?
@@ -51,11 +51,11 @@ func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (F
 	return wrong, nil
 }
 
-// holdCustomer keeps every other writer who asks for an administrator's place from the customer until tx ends. It must come
-// in a statement before the one that looks for administrators: that one then sees what those before it committed.
-func holdCustomer(ctx context.Context, tx *gorm.DB, id int64) error {
-	var held int64
+// lockCustomer locks the customer until tx ends against other writes by which an administrator resigns. It must be a statement before
+// the one that looks for administrators, which then sees what the earlier holders of the lock committed.
+func lockCustomer(ctx context.Context, tx *gorm.DB, id int64) error {
+	var locked int64
 	err := tx.Model(&Customer{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).
-		Select("id").Where("id = ?", id).Take(&held).Error
-	return databaseErrorOrNil(ctx, "holding the customer", err)
+		Select("id").Where("id = ?", id).Take(&locked).Error
+	return databaseErrorOrNil(ctx, "locking the customer", err)
 }

@@ -156,8 +156,8 @@ var errMustLock = errors.New("the user must be locked")
 // errMayBeStale: the user came from the cache, and only a write would find out whether it is stale.
 var errMayBeStale = errors.New("the cached user may be stale")
 
-// means says how one attempt reads and writes the user. If it is locked, db is a transaction that locks the user before anything else; else db
-// only reads, and the write fails with errConflicting if another writer was first.
+// means says how one attempt reads and writes the user. If it is locked, db is a transaction that locks the user before anything else;
+// else db only reads, and the write fails with errConflicting if another writer was first.
 type means struct {
 	db     *gorm.DB
 	locked bool
@@ -307,7 +307,7 @@ func (s *Store) mayResign(ctx context.Context, by means, before, after *User) er
 	if !by.locked {
 		return errMustLock
 	}
-	if err := holdCustomer(ctx, by.db, before.CustomerID); err != nil {
+	if err := lockCustomer(ctx, by.db, before.CustomerID); err != nil {
 		return err
 	}
 	wrong, err := lastAdministrator(ctx, by.db, before, after)
