@@ -216,7 +216,7 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
 	if resigns(&before, &after) {
-		if err := s.mayResign(ctx, by, &before, &after); err != nil {
+		if err := s.checkLastAdministrator(ctx, by, &before, &after); err != nil {
 			return User{}, nil, err
 		}
 	}
@@ -302,8 +302,8 @@ func runIn(tx *gorm.DB, step engine.Step) (changed int64, err error) {
 	return changed, nil
 }
 
-// mayResign returns an error if the write would leave the customer without an administrator.
-func (s *Store) mayResign(ctx context.Context, by means, before, after *User) error {
+// checkLastAdministrator returns an error if the write would leave the customer without an administrator.
+func (s *Store) checkLastAdministrator(ctx context.Context, by means, before, after *User) error {
 	if !by.locked {
 		return errMustLock
 	}

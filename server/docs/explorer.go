@@ -16,9 +16,10 @@ import (
 // explorerPath is the path below which the explorer has a page for each dialect.
 const explorerPath = "/docs/"
 
-// explorerPolicy allows the explorer to use its own files and to call this server, and no other. Swagger UI has icons in data
+// pageCSP is the Content-Security-Policy of the explorer and the guide. It allows a page to use the server's own files and to
+// call this server, and no other. Swagger UI has icons in data
 // URLs.
-const explorerPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed explorer/page.html
@@ -93,7 +94,7 @@ func newPage(p dialectPage, all []dialectPage) (http.Handler, error) {
 func newHTML(content []byte) http.Handler {
 	page := newFile("text/html; charset=utf-8", content)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", explorerPolicy)
+		w.Header().Set("Content-Security-Policy", pageCSP)
 		page.ServeHTTP(w, r)
 	})
 }

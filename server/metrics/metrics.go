@@ -1,5 +1,6 @@
 // Package metrics defines the server's Prometheus metrics. Each [Metrics] has a registry of its own, so that a process can have
-// several servers.
+// several servers. What the server counts as it happens is in metrics.go, what is read when Prometheus scrapes in sources.go;
+// `make docs` lists them in the guide.
 //
 // The package has the names of all series, and reads the state of the store and of the verifier. It knows no HTTP framework and
 // no dialect. A client cannot choose the value of a label: values are dialects, operations, statuses and kinds, a few of each.
