@@ -75,6 +75,20 @@ var spoiled = map[string]struct {
 		},
 		says: "toy: Samples has no value for phone of patchPerson",
 	},
+	"roles without a name": {
+		api: func(a *description.API) {
+			a.Bodies[0].Members = slices.Clone(a.Bodies[0].Members)
+			a.Bodies[0].Members[0].Field = "Roles"
+		},
+		says: "toy: patchPerson's request: given sets Roles, and no member in it has the effect Names",
+	},
+	"a status that may be any text": {
+		api: func(a *description.API) {
+			a.Bodies[0].Members = slices.Clone(a.Bodies[0].Members)
+			a.Bodies[0].Members[0].Field = "Status"
+		},
+		says: "toy: patchPerson's request: give given an enum in the document",
+	},
 	"an update that is not named": {
 		api:  func(a *description.API) { a.Updates = a.Updates[:1] },
 		says: "toy: PUT /toys/v3/shops/{shop}/people/{person} (putPerson) changes users: true; that it is in Updates or is Create: false",

@@ -48,7 +48,7 @@ const (
 	mail        // an e-mail address
 	login       // a username
 	flag        // true or false
-	status      // ACTIVE or INACTIVE
+	status      // one of a list of texts
 	grants      // roles
 )
 
@@ -59,11 +59,15 @@ type memberOf struct {
 	field    string // in the model
 	group    Group  // the group that Config.Allow must have to change it; empty: none
 	limit    int    // the maximum of characters; 0: none
+	values   []any  // of a status: those that an update sets
 	required bool
 	nullable bool // null means absent
 }
 
 func (m memberOf) isText() bool { return m.kind <= login }
+
+// allows reports whether an update may set the value.
+func (m memberOf) allows(value any) bool { return m.kind != status || slices.Contains(m.values, value) }
 
 // kinds are the fields of the model that laws can change.
 var kinds = map[string]struct {
@@ -148,11 +152,23 @@ func (d *dialect) addMembers() {
 		if known.kind == status && property.Type.Is("boolean") {
 			member.kind = flag
 		}
+		if member.kind == status {
+			member.values = property.Enum
+		}
 		if property.MaxLength != nil && member.isText() {
 			member.limit = int(*property.MaxLength) // #nosec G115 -- a document's bound
 		}
 		d.members = append(d.members, member)
 	}
+}
+
+// userSchema returns the schema of a user in show's answer.
+func (d *dialect) userSchema() *openapi3.Schema {
+	answer := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
+	if d.inUser == "" {
+		return answer
+	}
+	return answer.Properties[d.inUser].Value
 }
 
 // inShown returns the path of a member within a user.
@@ -297,10 +313,7 @@ func rowsOf(b description.Body, name string) []description.Member {
 func (d *dialect) readOnly() object {
 	var all object
 	asked := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
-	shown := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
-	if d.inUser != "" {
-		shown = shown.Properties[d.inUser].Value
-	}
+	shown := d.userSchema()
 	for _, m := range d.shown.Members {
 		name, ofUser := strings.CutPrefix(m.Path, d.shown.User)
 		i := slices.IndexFunc(d.request.Members, func(r description.Member) bool { return r.Path == name })
@@ -376,11 +389,12 @@ func (d *dialect) restoring(found, is user) object {
 		if i < 0 {
 			continue
 		}
-		value := d.members[i].from(found)
+		m := d.members[i]
+		value := m.from(found)
 		switch {
-		case value == "null" || value == `"INVITED"`:
+		case value == "null" || !m.allows(found[name]):
 			continue // an update cannot set it
-		case d.members[i].kind == grants && !d.grantsMany():
+		case m.kind == grants && !d.grantsMany():
 			value = d.grantOf(found).String()
 		}
 		o = o.with(name, value)

@@ -138,10 +138,8 @@ func (t *trial) fresh(m memberOf) string {
 	case flag:
 		return encode(t.found[m.name] != true)
 	case status:
-		if t.found[m.name] == "ACTIVE" {
-			return `"INACTIVE"`
-		}
-		return `"ACTIVE"`
+		i := slices.IndexFunc(m.values, func(value any) bool { return value != t.found[m.name] })
+		return encode(m.values[i])
 	case grants:
 		return `[]`
 	default:
@@ -185,8 +183,8 @@ func (t *trial) may(m memberOf) string {
 	switch {
 	case m.kind == mail && t.found[t.d.shownAs("EmailVerified")] == true:
 		return "a changed e-mail is no longer verified: take a user whose e-mail is not verified"
-	case m.kind == status && t.found[m.name] == "INVITED":
-		return "an invited user cannot be reset: take a user that is not invited"
+	case m.kind == status && !m.allows(t.found[m.name]):
+		return fmt.Sprintf("no update sets the %s %v, so that it could not be reset: take a user with another", m.name, t.found[m.name])
 	case m.kind == flag && m.field == "Status" && t.found[m.name] != true:
 		return "a user that is not enabled may be invited, which cannot be reset: take an enabled user"
 	case m.kind == grants && !t.d.grantsMany():

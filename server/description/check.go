@@ -83,7 +83,10 @@ func (c *checker) operations(all []Operation) {
 }
 
 // documented is what a document says of a member.
-type documented struct{ required, nullable bool }
+type documented struct {
+	required, nullable bool
+	schema             *openapi3.Schema
+}
 
 // flatten gives all members of a schema, those of its objects and arrays included, by their paths.
 func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
@@ -100,7 +103,7 @@ func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
 		for _, one := range property.Value.OneOf {
 			nullable = nullable || one.Value.Nullable
 		}
-		into[at] = documented{slices.Contains(schema.Required, name), nullable}
+		into[at] = documented{slices.Contains(schema.Required, name), nullable, property.Value}
 		flatten(property.Value, at, into)
 	}
 }
@@ -183,6 +186,13 @@ func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
 		case b.Request && d.nullable == (m.Null == NullRefused), !b.Request && !d.nullable && m.Null != NullNever:
 			c.say("%s: nullable of %s is %t in the document, null is %q in the table", where, m.Path, d.nullable, m.Null)
 		}
+		switch {
+		case !ok || m.Effect != Replaces:
+		case m.Field == "Roles" && !b.names(m.Path):
+			c.say("%s: %s sets Roles, and no member in it has the effect Names: let it be an object, or an array of objects, and describe the member that names a role; texts alone cannot be described", where, m.Path)
+		case m.Field == "Status" && d.schema.Type.Is("string") && len(d.schema.Enum) < 2:
+			c.say("%s: give %s an enum in the document, with the two or more values that can be set", where, m.Path)
+		}
 		seen[m.Path] = true
 	}
 	for path := range said {
@@ -190,6 +200,13 @@ func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
 			c.say("%s: %s is not in the table %q", where, path, b.Title)
 		}
 	}
+}
+
+// names tells whether a member of the object or array at path names a role.
+func (b Body) names(path string) bool {
+	return slices.ContainsFunc(b.Members, func(m Member) bool {
+		return m.Effect == Names && (strings.HasPrefix(m.Path, path+".") || strings.HasPrefix(m.Path, path+"[]."))
+	})
 }
 
 // complete tells whether a member has all that one of such a body has, and nothing else.

@@ -87,6 +87,9 @@ type Member struct {
 	Field string
 	// Also are further fields that a value may change.
 	Also []string
+	// Values are of Field Status what the dialect has for each of the model's values, such as "active" for "ACTIVE", where that is
+	// neither the same text nor true for ACTIVE alone.
+	Values map[string]any
 	// Always is the value that an answer always has here, as JSON; empty if it has more than one.
 	Always string
 	// Note says what there is to say beyond the columns; often what a member without a field is.
