@@ -12,25 +12,27 @@ import (
 // migrations' index users_administrators has the same set.
 var administratorRoles = Roles(1, 2)
 
-// lastAdministratorReason is the reason for which a write is refused that would leave a customer without an administrator.
+// lastAdministratorReason is the reason for rejecting a write that would leave a customer without an administrator.
 const lastAdministratorReason = "must leave the customer an active administrator"
 
-// administers reports whether the user can administer the customer: it has an administrator's role, is active, and its account is in
-// order.
+// administers reports whether the user can administer the customer: whether it has an administrator's role and its account is in
+// order (see inOrder).
 func (u *User) administers() bool {
 	return u.Roles&administratorRoles != 0 && u.inOrder()
 }
 
-// resigns reports whether a write makes an administrator of a customer one no longer.
-func resigns(before, after *User) bool { return before.administers() && !after.administers() }
+// losesAdministrator reports whether a write makes an administrator one no longer.
+func losesAdministrator(before, after *User) bool {
+	return before.administers() && !after.administers()
+}
 
-// administratorFields are the fields that decide who administers.
+// administratorFields are the fields that decide whether a user is an administrator.
 var administratorFields = map[Field]bool{
 	FieldRoles: true, FieldStatus: true, FieldAccountNonExpired: true, FieldAccountNonLocked: true, FieldCredentialNonExpired: true,
 }
 
-// lastAdministrator returns the violations of a write by which the user resigns: none if the customer has another administrator.
-// Unless the customer is locked, by [lockCustomer], a concurrent write may change that.
+// lastAdministrator returns the violations of a write for which [losesAdministrator] is true: none if the customer has another
+// administrator. Unless the caller has locked the customer with [lockCustomer], a concurrent write may make the answer stale.
 func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (FieldErrors, error) {
 	var another bool
 	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM users WHERE customer_id = ? AND (roles & %d) <> 0 AND id <> ?
@@ -51,8 +53,9 @@ func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (F
 	return wrong, nil
 }
 
-// lockCustomer locks the customer until tx ends against other writes by which an administrator resigns. It must be a statement before
-// the one that looks for administrators, which then sees what the earlier holders of the lock committed.
+// lockCustomer locks the customer's row until tx ends, so that writes that would remove an administrator run one at a time. It must
+// run as a statement of its own before the one that looks for administrators, which then sees what earlier holders of the lock
+// committed.
 func lockCustomer(ctx context.Context, tx *gorm.DB, id int64) error {
 	var locked int64
 	err := tx.Model(&Customer{}).Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).

@@ -9,23 +9,24 @@ import (
 )
 
 const (
-	// nearby is the highest offset to which users are skipped one by one: the number of users that a block has at most.
-	nearby = 1 << blockBits
-	// thinBlock is how many users blocks must have on average for it to be faster to skip blocks.
-	thinBlock = 16
+	// blockSize is the maximum number of users in a block. Below this offset, users are skipped one by one.
+	blockSize = 1 << blockBits
+	// minBlockUsers is how many users a block must have on average for skipping blocks to be faster than skipping users.
+	minBlockUsers = 16
 )
 
-// skipBlocks narrows ids, a query for the ids of all users of a customer, to those from the block of the user at offset on, and
-// returns the offset among these. A page in the middle of a long list then skips blocks, and the users of one block at most.
+// skipBlocks finds the block that contains the user at offset. It narrows ids, a query for the ids of all users of a customer, to start
+// at that block, and returns the remaining offset within the narrowed query. A page in the middle of a long list then skips whole
+// blocks, and at most one block's users one by one.
 //
-// Users that are added between this query and the next move the page by no more than those that are added between two pages.
+// A user added between this query and the next one shifts the page no more than a user added between the reading of two pages does.
 func (s *Store) skipBlocks(ctx context.Context, ids *gorm.DB, customerID, offset int64, descending bool) (_ *gorm.DB, rest int64, err error) {
 	const doing = "finding a page of users"
-	if offset < nearby {
+	if offset < blockSize {
 		return ids, offset, nil
 	}
 	rows, err := s.read.WithContext(ctx).Table("user_blocks").Select("block", "users").Where("customer_id = ?", customerID).
-		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / thinBlock)).Rows()
+		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / minBlockUsers)).Rows()
 	if err != nil {
 		return nil, 0, databaseError(ctx, doing, err)
 	}

@@ -13,30 +13,30 @@ import (
 	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
-// secretKey is a row of secret_keys: a key that seals secrets, and a canary that it has sealed.
+// secretKey is a row of secret_keys: the id of a key that has sealed secrets, and a canary sealed with that key.
 type secretKey struct {
 	ID     string
 	Canary string
 }
 
-// TableName is for gorm.
+// TableName returns the name of the table, for gorm.
 func (secretKey) TableName() string { return "secret_keys" }
 
-// The canary is sealed for nobody, in a column that users do not have.
+// The canary is sealed for the nil UUID instead of a user's, and for a column that users do not have.
 const (
 	canaryColumn = "canary"
 	canaryText   = "dragoman"
 )
 
-// ErrSecretKey: the database is sealed with a key that is not among the configured ones. The error names its id.
+// ErrSecretKey: the database's secrets are sealed with a key that is not configured. The error contains that key's id.
 var ErrSecretKey = errors.New("the database's secrets are sealed with another key: set --secret-key (DRAGOMAN_SECRET_KEY) to that key, " +
 	"or name it in --old-secret-key (DRAGOMAN_OLD_SECRET_KEY) and run `dragoman rekey` to replace it")
 
 func unknownKey(id string) error { return fmt.Errorf("%w; its id is %s", ErrSecretKey, id) }
 
-// checkKeys returns ErrSecretKey unless the configured keys open what the database holds, and records the one that seals from now
-// on. A key that has a canary but has sealed no secret yet may be missing, if another is not: it was configured for a
-// while and given up.
+// checkKeys returns ErrSecretKey unless the configured keys open the secrets in the database. It records a canary of the key that
+// seals from now on. A key with a canary that seals no secret may be missing, if another recorded key is configured: it was
+// configured for a while and replaced before it was used.
 func (s *Store) checkKeys(ctx context.Context) error {
 	recorded, err := s.findKeys(s.read.WithContext(ctx))
 	if err != nil {
@@ -56,13 +56,13 @@ func (s *Store) checkKeys(ctx context.Context) error {
 		return s.recordKeys(ctx, tx)
 	})
 	if postgres.IsReadOnly(err) {
-		// A server that only reads seals nothing either, and what there is was opened.
+		// A read-only server seals nothing, so it suffices that the keys open the present secrets.
 		return s.openSample(ctx, s.read, func(string) {})
 	}
 	return err
 }
 
-// findKeys checks the canaries, and reports whether the sealing key's is among them.
+// findKeys checks the canaries and reports whether the sealing key has one.
 func (s *Store) findKeys(db *gorm.DB) (recorded bool, err error) {
 	ctx := db.Statement.Context
 	var keys []secretKey
@@ -99,8 +99,8 @@ func (s *Store) findKeys(db *gorm.DB) (recorded bool, err error) {
 	return recorded, nil
 }
 
-// recordKeys writes the sealing key's canary. Of a directory that was made before there were canaries it also records the
-// keys of the secrets that it opens to try.
+// recordKeys writes the sealing key's canary. A directory may be older than canaries, so it also writes the canary of each key that
+// opens one of the secrets sampled by openSample.
 func (s *Store) recordKeys(ctx context.Context, tx *gorm.DB) error {
 	ids := []string{s.keys.sealing}
 	if err := s.openSample(ctx, tx, func(id string) { ids = append(ids, id) }); err != nil {
@@ -115,9 +115,9 @@ func (s *Store) recordKeys(ctx context.Context, tx *gorm.DB) error {
 	return nil
 }
 
-// openSample looks at the secrets of the first and of the last user, and tells under which keys they are. What is damaged does not
-// count: reading it is the error.
-func (s *Store) openSample(ctx context.Context, db *gorm.DB, tell func(keyID string)) error {
+// openSample opens the secrets of the first and of the last user, and calls report with the id of the key of each. It ignores damaged
+// secrets, which fail when they are read.
+func (s *Store) openSample(ctx context.Context, db *gorm.DB, report func(keyID string)) error {
 	for _, order := range []string{"id", "id DESC"} {
 		var users []User
 		if err := db.WithContext(ctx).Order(order).Limit(1).Find(&users).Error; err != nil {
@@ -129,14 +129,14 @@ func (s *Store) openSample(ctx context.Context, db *gorm.DB, tell func(keyID str
 				return unknownKey(id)
 			}
 			if s.keys.openSecrets(&users[i]) == nil {
-				tell(id)
+				report(id)
 			}
 		}
 	}
 	return nil
 }
 
-// forgetKeys removes the canaries of keys that nothing is sealed with any more.
+// forgetKeys removes the canaries of all keys but the sealing one, unless some secret is still sealed with another key.
 func (s *Store) forgetKeys(ctx context.Context) error {
 	present := s.keys.sealing + ".%"
 	sealedOtherwise := s.write.Model(&User{}).Select("1").

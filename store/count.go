@@ -9,10 +9,11 @@ import (
 	"gorm.io/gorm"
 )
 
-// blockBits is the size of a block: users whose ids differ in these bits alone are counted together. Migrations repeat it as a number.
+// blockBits is the number of low bits of an id that do not affect its block: users whose ids differ only in these bits are counted
+// together. The migrations repeat the number.
 const blockBits = 12
 
-// addedUsers counts the users that are added to each block of each customer.
+// addedUsers has the number of users added to each block of each customer.
 type addedUsers map[int64]map[int64]int64
 
 func (a addedUsers) add(u *User) {
@@ -24,8 +25,9 @@ func (a addedUsers) add(u *User) {
 	blocks[u.ID>>blockBits]++
 }
 
-// addToCounts adds to the counts of each customer's users, in all and in each block. It comes last in its transaction, since it blocks
-// others who add users to the same customers. Customers are taken in one order, so that two transactions cannot deadlock.
+// addToCounts updates the user counts of each customer and of each of its blocks. Call it last in a transaction, because it blocks
+// other transactions that add users to the same customers. It updates the customers in the order of their ids, so that two
+// transactions cannot deadlock.
 func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
 	for _, customer := range slices.Sorted(maps.Keys(added)) {
 		var users int64
@@ -45,11 +47,11 @@ func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
 	return nil
 }
 
-// blocksAtOnce is how many blocks one statement adds to. Ids that are far apart have a block each.
-const blocksAtOnce = 100
+// maxBlocksPerStatement limits the blocks that one statement updates: users whose ids are far apart have a block each.
+const maxBlocksPerStatement = 100
 
 func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int64]int64) error {
-	for blocks := range slices.Chunk(slices.Sorted(maps.Keys(added)), blocksAtOnce) {
+	for blocks := range slices.Chunk(slices.Sorted(maps.Keys(added)), maxBlocksPerStatement) {
 		var values []any
 		for _, block := range blocks {
 			values = append(values, customer, block, added[block])
@@ -64,7 +66,7 @@ func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int
 	return nil
 }
 
-// countUsers returns how many users a query finds. The number of all users of a customer is stored, not counted.
+// countUsers returns how many users match a query. A query without filters reads the stored count of the customer's users.
 func (s *Store) countUsers(ctx context.Context, customerID int64, q Query, found *gorm.DB) (total int64, err error) {
 	if len(q.Filters) > 0 {
 		err = found.Count(&total).Error

@@ -10,7 +10,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// Customer is a tenant. It owns companies and users, and its users see nothing of another's.
+// Customer is a tenant. It owns companies and users; its users cannot see another customer's data.
 type Customer struct {
 	ID        int64 // positive and below 2^53
 	UUID      uuid.UUID
@@ -21,14 +21,14 @@ type Customer struct {
 	UpdatedBy *uuid.UUID // nil: unknown
 }
 
-// Company is a part of a customer. Companies have an id space of their own, apart from the customers'.
+// Company is a part of a customer. Company ids and customer ids are independent of each other.
 type Company struct {
 	ID         int64 // positive and below 2^53
 	CustomerID int64
 	Name       string
 }
 
-// CustomerKey names one customer. Build it with [CustomerByID] or [CustomerByUUID]; the zero value names none.
+// CustomerKey identifies one customer. Build it with [CustomerByID] or [CustomerByUUID]; the zero value identifies none.
 type CustomerKey struct {
 	by   keyColumn
 	id   int64     // for keyByID
@@ -41,7 +41,7 @@ func CustomerByID(id int64) CustomerKey { return CustomerKey{by: keyByID, id: id
 // CustomerByUUID is the key of the customer with this UUID.
 func CustomerByUUID(id uuid.UUID) CustomerKey { return CustomerKey{by: keyByUUID, uuid: id} }
 
-// FindCustomer returns the customer that key names, or ErrNotFound.
+// FindCustomer returns the customer that key identifies, or ErrNotFound.
 func (s *Store) FindCustomer(ctx context.Context, key CustomerKey) (Customer, error) {
 	const doing = "finding customer"
 	var where map[string]any
@@ -58,7 +58,7 @@ func (s *Store) FindCustomer(ctx context.Context, key CustomerKey) (Customer, er
 	return c, err
 }
 
-// FindCompany returns a company of the customer, or ErrNotFound, also when the company is another customer's.
+// FindCompany returns a company of the customer. The error is ErrNotFound if the company does not exist or is another customer's.
 func (s *Store) FindCompany(ctx context.Context, customerID, companyID int64) (Company, error) {
 	var c Company
 	err := take(ctx, s.find.WithContext(ctx), &c, "finding company",
@@ -78,7 +78,7 @@ func countCustomers(ctx context.Context, db *gorm.DB) (n int64, err error) {
 	return n, nil
 }
 
-// CustomersAfter returns up to limit customers by ascending ID, from the first whose ID is above after.
+// CustomersAfter returns up to limit customers with IDs greater than after, by ascending ID.
 func (s *Store) CustomersAfter(ctx context.Context, after int64, limit int) ([]Customer, error) {
 	var customers []Customer
 	if err := s.read.WithContext(ctx).Where("id > ?", after).Order("id").Limit(limit).Find(&customers).Error; err != nil {
@@ -87,20 +87,20 @@ func (s *Store) CustomersAfter(ctx context.Context, after int64, limit int) ([]C
 	return customers, nil
 }
 
-// CreateCustomer stores a new customer and its companies, all or none of them. It completes c with what was generated: ID,
-// UUID, CreatedAt and UpdatedAt if they are zero; a company's ID likewise, and its CustomerID. An explicit ID is never
-// generated again. The error is a *[FieldErrors] when something is invalid; ErrConflict when an ID or the UUID is another's;
-// ErrBusy; ErrUnavailable. Then c and the companies are as they were.
+// CreateCustomer stores a new customer and its companies in one transaction. It generates c's ID, UUID, CreatedAt and UpdatedAt
+// where they are zero, and each company's ID likewise, and sets each company's CustomerID. The database never generates an ID that
+// was given explicitly. The error is a *[FieldErrors] when something is invalid; ErrConflict when an ID or the UUID is already
+// taken; ErrBusy; or ErrUnavailable. On error c and the companies are unchanged.
 func (s *Store) CreateCustomer(ctx context.Context, c *Customer, companies ...*Company) error {
-	customer, its := *c, make([]Company, len(companies))
+	customer, rows := *c, make([]Company, len(companies))
 	err := s.transaction(ctx, func(tx *gorm.DB) error {
 		if err := s.createCustomer(ctx, tx, &customer); err != nil {
 			return conflicting("creating customer", err)
 		}
-		for i := range its {
-			its[i] = *companies[i]
-			its[i].CustomerID = customer.ID
-			if err := s.createCompany(ctx, tx, &its[i]); err != nil {
+		for i := range rows {
+			rows[i] = *companies[i]
+			rows[i].CustomerID = customer.ID
+			if err := s.createCompany(ctx, tx, &rows[i]); err != nil {
 				return conflicting("creating company", err)
 			}
 		}
@@ -110,8 +110,8 @@ func (s *Store) CreateCustomer(ctx context.Context, c *Customer, companies ...*C
 		return err
 	}
 	*c = customer
-	for i := range its {
-		*companies[i] = its[i]
+	for i := range rows {
+		*companies[i] = rows[i]
 	}
 	return nil
 }
@@ -135,9 +135,9 @@ func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) er
 	return nil
 }
 
-// CreateCompany stores a new company of c.CustomerID and sets its ID if that is zero. An explicit ID is never generated
-// again. The error is a *[FieldErrors] when c is invalid; ErrConflict when the ID is another's; ErrNotFound when there is
-// no such customer; ErrBusy; ErrUnavailable. Then c is as it was.
+// CreateCompany stores a new company of c.CustomerID and generates its ID if that is zero. The database never generates an ID that
+// was given explicitly. The error is a *[FieldErrors] when c is invalid; ErrConflict when the ID is already taken; ErrNotFound when
+// there is no such customer; ErrBusy; or ErrUnavailable. On error c is unchanged.
 func (s *Store) CreateCompany(ctx context.Context, c *Company) error {
 	return conflicting("creating company", s.transaction(ctx, func(tx *gorm.DB) error {
 		return s.createCompany(ctx, tx, c)
@@ -159,7 +159,8 @@ func (s *Store) createCompany(ctx context.Context, tx *gorm.DB, c *Company) erro
 	return nil
 }
 
-// conflicting makes a unique violation among customers or companies, whose ids are all that is unique, a *ConflictError.
+// conflicting turns a unique violation in customers or companies into a *ConflictError. It names no fields, because only ids and
+// UUIDs are unique there.
 func conflicting(doing string, err error) error {
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		return fmt.Errorf("%s: %w", doing, &ConflictError{})

@@ -1,21 +1,20 @@
-// Package store is the model of the user directory: customers, their companies and users, the catalogue of roles, the rules and the
-// history of users, and what is asked of the database for them, once for both engines.
+// Package store is the model of the user directory: customers, their companies and users, the catalogue of roles, the rules for users
+// and their history. It contains the database queries of the model, written once for both engines.
 //
-// It owns what is true of a user whichever way it was written: bounds of its text, uniqueness ignoring case, what
-// follows from changing an e-mail, which secrets are sealed at rest. There is one way to change a user, [Store.UpdateUser],
-// a closure that edits the loaded user; what the closure does not touch stays, and no concurrent writer is overwritten.
+// It enforces the rules that hold for a user however it was written: length limits, case-insensitive uniqueness, the consequences of
+// changing an e-mail, and the sealing of secrets at rest. There is one way to change a user, [Store.UpdateUser], which takes a closure
+// that edits the loaded user. Fields that the closure does not touch keep their values, and no concurrent write is lost.
 //
-// The package does not know HTTP, dialects, tokens, or who may do what, nor how an engine runs a statement: that is in packages sqlite and
-// postgres, behind what package engine says the store needs. Names in its errors are the model's
-// ([Field]); turning them into a dialect's words is the dialect's work.
+// The package knows nothing of HTTP, dialects, tokens or permissions, nor of how an engine runs a statement. Packages sqlite and
+// postgres run statements, behind the interfaces of package engine. Errors name the model's fields ([Field]); each dialect translates
+// them into its own names.
 //
-// Every query carries the customer's id: it is the tenancy check, and the key by which the directory could be split.
-// The only exceptions are the questions whether an id, a UUID, an e-mail or a username is taken, because these are unique
-// over the platform, and whether the key is the one that the secrets are sealed with.
+// Every query contains the customer's id, which is the tenancy check and could serve as a partition key. The exceptions are the checks
+// whether an id, a UUID, an e-mail or a username is taken, because these are unique across customers, and the check of the secret key.
 //
-// # The way of one PATCH
+// # Request flow of a PATCH
 //
-// From top to bottom each function calls the next, until the UPDATE is sent:
+// Each function calls the next, from top to bottom, until the UPDATE is sent:
 //
 //	server    Server.ServeHTTP (server.go), serveLingering (linger.go), then the middleware: identify (middleware.go),
 //	          observe (observe.go), recover (middleware.go), secure (secure.go), endConnections (health.go),
@@ -31,22 +30,22 @@
 //	          (batch.go); fileConn.ExecContext,               (batch.go), whileLost (lost.go)
 //	          exec, run (conn.go)
 //
-// These are 28 functions of ours on SQLite, and 28 on Postgres, closures counted with the function that they are in, and without the
-// generated ones. They were counted in a stack trace (runtime/debug.Stack) of a PATCH taken where the UPDATE is sent, plus what follows by
-// reading; what each calls beside and returns from is not counted. Steps that come at the same time are run in a batch by one of their
-// goroutines, and the others wait in Queue.Do.
+// That is 28 hand-written functions on either engine, with closures counted as part of the function that contains them. The count
+// comes from a stack trace (runtime/debug.Stack) of a PATCH, taken where the UPDATE is sent, completed by reading the code. Calls that
+// have already returned by then are not counted. Concurrent updates are run as a batch by the goroutine of one of them, while the
+// others wait in Queue.Do.
 //
 // # Adding a field to a user
 //
-// The table in field.go has a row for each field, which says how it is stored, compared, checked, shown in the history, and imported and
-// exported. An optional text needs:
+// The table in field.go has a row for each field. The row defines how the field is stored, compared, validated, shown in the history,
+// imported and exported. An optional text field needs:
 //
 //  1. a member of [User], a pointer (user.go), and its name and row in the table, such as
 //     optionalText(FieldNickname, "nickname", 64, func(u *User) **string { return &u.Nickname });
-//  2. a migration that adds the column, nullable, in migrations/sqlite and another in migrations/postgres, with the next number;
-//  3. for each dialect that is to have it: the document's overlay, `make generate`, where the dialect converts users, its
-//     description of its members, from which `make docs` makes FIELDS.md, and its tests of whole answers.
+//  2. a migration with the next number that adds a nullable column, one each in migrations/sqlite and migrations/postgres;
+//  3. for each dialect that shows it: an entry in the document's overlay followed by `make generate`; the dialect's conversion of
+//     users; its description, followed by `make docs`, which generates FIELDS.md; and its tests of complete responses.
 //
-// Tests fail until struct, table and migrations agree. A field of another type takes [required] or [optional] with its [kind]; one that
-// must be unique, or that lists sort by or search in, takes more.
+// Tests fail until the struct, the table and the migrations agree. A field of another type uses [required] or [optional] with its
+// [kind]. A field that is unique, sortable or searchable needs further changes.
 package store

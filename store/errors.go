@@ -11,25 +11,24 @@ import (
 	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
-// The kinds of failure that a caller can act on. Errors of this package are decided with errors.Is and errors.As; any
-// error that is none of these kinds, no *[FieldErrors] and no error of the caller's own Edit, is a fault of the server.
+// The kinds of failure that a caller can act on. Test for them with errors.Is and errors.As. Any error of this package that is not
+// of one of these kinds, a *[FieldErrors], or returned by the caller's own Edit is a fault of the server.
 var (
 	// ErrNotFound: no such row, or it belongs to another customer.
 	ErrNotFound = errors.New("not found")
-	// ErrAmbiguous: several rows are meant.
+	// ErrAmbiguous: several rows match.
 	ErrAmbiguous = errors.New("ambiguous")
-	// ErrConflict: a value that must be unique is another's. The error is a *[ConflictError].
+	// ErrConflict: a value that must be unique is already taken. The error is a *[ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrBusy: other writers were first as often as the store was willing to try. Nothing was written; trying again may
-	// work.
+	// ErrBusy: every attempt lost to a concurrent writer. Nothing was written; a retry may succeed.
 	ErrBusy = engine.ErrBusy
 	// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.
-	// Whether a write took place is then unknown.
+	// It is unknown whether a write took place.
 	ErrUnavailable = engine.ErrUnavailable
 )
 
-// ConflictError says which fields hold values that another user has, in declaration order. Both e-mail and username may
-// be named. errors.Is(err, ErrConflict) holds for it.
+// ConflictError lists the fields whose values another user already has, in declaration order. It may list several.
+// errors.Is(err, ErrConflict) holds for it.
 type ConflictError struct {
 	Fields []Field
 }
@@ -51,12 +50,12 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // FieldError says what is wrong with the value of one field.
 type FieldError struct {
 	Field Field
-	// Reason is a predicate about the field, such as "must have at most 255 characters". It does not repeat the field's
-	// name nor its value, so that it can be shown to a client under the client's own name for the field.
+	// Reason is a predicate about the field, such as "must have at most 255 characters". It contains neither the field's
+	// name nor its value, so that a dialect can put its own name for the field before it.
 	Reason string
 }
 
-// FieldErrors are all the violations that were found in one user, in declaration order. The error is a *FieldErrors.
+// FieldErrors lists all violations found in one user, in declaration order. The error type is *FieldErrors.
 type FieldErrors []FieldError
 
 func (e *FieldErrors) Error() string {
@@ -67,8 +66,8 @@ func (e *FieldErrors) Error() string {
 	return strings.Join(lines, ", ")
 }
 
-// databaseError wraps an error of a statement that ran under ctx with what was being done and, if it is of one, with
-// its kind.
+// databaseError wraps the error of a statement that ran under ctx with what the statement was doing and, if known, with the error's
+// kind.
 func databaseError(ctx context.Context, doing string, err error) error {
 	return engine.Wrap(ctx, doing, err, kindOf)
 }
@@ -80,7 +79,7 @@ func databaseErrorOrNil(ctx context.Context, doing string, err error) error {
 	return databaseError(ctx, doing, err)
 }
 
-// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, else nil.
+// kindOf returns ErrBusy or ErrUnavailable if err is of that kind, and nil otherwise.
 func kindOf(err error) error {
 	return engine.Kind(err, func(err error) error { return cmp.Or(postgres.OwnKind(err), sqlite.OwnKind(err)) })
 }

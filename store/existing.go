@@ -10,11 +10,11 @@ import (
 	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
-// ErrNoDirectory: what the database URL names is not there, or holds no directory of users.
+// ErrNoDirectory: the database does not exist or does not contain a user directory.
 var ErrNoDirectory = errors.New("there is no directory of users")
 
-// CheckExisting returns ErrNoDirectory unless the SQLite file that url names holds a directory. It changes nothing and
-// leaves nothing behind. Of a URL that names no SQLite file it returns nil: that takes a connection, which [Open] makes.
+// CheckExisting returns ErrNoDirectory unless the SQLite file at url contains a user directory. It changes no file and creates none.
+// For any other URL it returns nil: checking that requires a connection, which [Open] makes.
 func CheckExisting(ctx context.Context, url string) error {
 	path, isFile := strings.CutPrefix(url, sqliteScheme)
 	if !isFile || sqlite.CheckPath(path) != nil {
@@ -23,19 +23,19 @@ func CheckExisting(ctx context.Context, url string) error {
 	return sqlite.CheckExisting(ctx, path, databaseSchema)
 }
 
-// ErrNotSQLite is a database that Backup cannot copy: Postgres has pg_dump for that.
-var ErrNotSQLite = errors.New("the database is no SQLite file")
+// ErrNotSQLite: Backup cannot copy the database. Use pg_dump for Postgres.
+var ErrNotSQLite = errors.New("the database is not an SQLite file")
 
-// Copied is what a backup holds.
+// Copied describes a finished backup.
 type Copied struct {
 	Users int64
 	Bytes int64 // the size of the file
 }
 
-// Backup copies the SQLite database at url to a new file at path, which only its owner can read, as [sqlite.Backup] does.
+// Backup copies the SQLite database at url to a new file at path with [sqlite.Backup]. Only the file's owner can read it.
 //
-// The error is ErrNoDirectory if there is nothing to copy. A file that is there already is not touched; the error is then
-// fs.ErrExist. Secrets in the copy are sealed as they are in the database, so Backup needs no key. It migrates nothing.
+// The error is ErrNoDirectory if there is nothing to copy, and fs.ErrExist if the file at path already exists, which is then left
+// unchanged. Secrets in the copy remain sealed, so Backup needs no key. It runs no migrations.
 func Backup(ctx context.Context, url, path string) (copied Copied, err error) {
 	source, isFile := strings.CutPrefix(url, sqliteScheme)
 	if !isFile {

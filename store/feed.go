@@ -9,14 +9,14 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// FeedScope is whose changes a reader of the feed sees: those of the customers it names by either id, or All.
+// FeedScope selects the customers whose changes a reader of the feed sees: all of them, or those with one of the IDs or UUIDs.
 type FeedScope struct {
 	All   bool
 	IDs   []int64
 	UUIDs []uuid.UUID
 }
 
-// tenant stands for the customers of the scope where readers are kept fair: the first of them.
+// tenant returns a number that stands for the first customer of the scope where readers are scheduled fairly between tenants.
 func (f FeedScope) tenant() int64 {
 	switch {
 	case f.All:
@@ -29,10 +29,10 @@ func (f FeedScope) tenant() int64 {
 	return engine.NoTenant
 }
 
-// ListChanges returns up to limit changes of the scope in the order of their numbers, from the first above after, and the
-// number to go on after. Numbers are given once a change is committed (see [Store.NumberChanges]), in an order that agrees with
-// the versions of each user; so a reader who always asks for what comes after the last next misses nothing and repeats
-// nothing. The order between users is not that of their commits. It only reads.
+// ListChanges returns up to limit changes of the scope with numbers greater than after, by ascending number, and the number to pass as
+// after in the next call. Changes are numbered after they are committed (see [Store.NumberChanges]), each user's in the order of
+// versions. So a reader that passes on the returned number each time misses no change and sees none twice. Changes of different users
+// may be numbered in another order than they were committed. ListChanges only reads.
 func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
 	release, err := engine.AcquireReader(ctx, s.pools.Lists, scope.tenant())
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, l
 	}
 	defer release()
 	db := s.read.WithContext(ctx)
-	// What is numbered between the two queries comes after next.
+	// Changes that are numbered between the two queries are left to the next call.
 	var highest int64
 	if err := db.Model(&UserChange{}).Select("coalesce(max(number), 0)").Where("number IS NOT NULL").Scan(&highest).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)

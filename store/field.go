@@ -30,7 +30,7 @@ const (
 	FieldExternalAuthID       Field = "ExternalAuthID"
 )
 
-// Fields that only the errors of creating a row name. No write changes them.
+// Fields that appear only in errors of creating a row. No update changes them.
 const (
 	FieldID   Field = "ID"
 	FieldUUID Field = "UUID"
@@ -40,7 +40,8 @@ const (
 	FieldVersion  Field = "Version"
 )
 
-// The table of fields follows, in parts by what may change a field. A row says all that the package knows of it; see [userField].
+// The table of fields follows, divided by when a field may change. A row contains all that the package knows of a field; see
+// [userField].
 
 // editable are the fields that a write can change, in declaration order. [Diff] and the history name them in this order.
 var editable = []userField{
@@ -55,7 +56,7 @@ var editable = []userField{
 	required(FieldAccountNonLocked, "account_non_locked", boolean, func(u *User) *bool { return &u.AccountNonLocked }),
 	required(FieldCredentialNonExpired, "credential_non_expired", boolean, func(u *User) *bool { return &u.CredentialNonExpired }),
 	optionalText(FieldPasswordHash, "password_hash", noMaxLength, func(u *User) **string { return &u.PasswordHash }).asSecret(),
-	// The time belongs to the password, which is not restored.
+	// A restore leaves the password alone, so it must leave the time of its reset alone, too.
 	optional(FieldLastPasswordResetAt, "last_password_reset_at", moment, func(u *User) **time.Time { return &u.LastPasswordResetAt }).notRestored().
 		normalized(func(u *User) {
 			if u.LastPasswordResetAt != nil {
@@ -69,7 +70,7 @@ var editable = []userField{
 	optional(FieldExternalAuthID, "external_auth_id", identifier, func(u *User) **uuid.UUID { return &u.ExternalAuthID }),
 }
 
-// identity and creation are set when a user is created and never again.
+// identity and creation are the fields that are set when a user is created and never change.
 var (
 	identity = []userField{
 		required(FieldID, "id", positive, func(u *User) *int64 { return &u.ID }),
@@ -82,14 +83,14 @@ var (
 	}
 )
 
-// lastWrite are set by the store with every change.
+// lastWrite are the fields that the store sets with every change.
 var lastWrite = []userField{
 	required("", "updated_at", moment, func(u *User) *time.Time { return &u.UpdatedAt }),
 	optional("", "updated_by", identifier, func(u *User) **uuid.UUID { return &u.UpdatedBy }),
 	required(FieldVersion, "version", positive, func(u *User) *int64 { return &u.Version }),
 }
 
-// derived are computed by the store from other fields.
+// derived are the fields that the store computes from other fields.
 var derived = []userField{
 	required("", "first_name_fold", text, func(u *User) *string { return &u.FirstNameFold }).fileName(""),
 	required("", "last_name_fold", text, func(u *User) *string { return &u.LastNameFold }).fileName(""),
@@ -100,8 +101,8 @@ var derived = []userField{
 	optional("", "vcs_password_sealed", text, func(u *User) **string { return &u.VCSPasswordSealed }).fileName(""),
 }
 
-// Diff returns the fields in which two users differ, in declaration order. Bookkeeping (ids, folded columns, sealed
-// secrets, creation, last write, version) is not looked at; times are compared by the millisecond.
+// Diff returns the fields in which two users differ, in declaration order. It ignores bookkeeping (ids, folded columns, sealed
+// secrets, creation, last write, version) and compares times with a precision of one millisecond.
 func Diff(before, after *User) []Field {
 	var changed []Field
 	for i := range editable {
@@ -112,7 +113,7 @@ func Diff(before, after *User) []Field {
 	return changed
 }
 
-// editableNamed finds an editable field by its name.
+// editableNamed maps the name of each editable field to its row.
 var editableNamed = func() map[Field]*userField {
 	named := make(map[Field]*userField, len(editable))
 	for i := range editable {
@@ -121,7 +122,7 @@ var editableNamed = func() map[Field]*userField {
 	return named
 }()
 
-// Secret reports whether the history says of the field only that it was set or cleared.
+// Secret reports whether the field is a secret: the history then contains only that it was set or cleared.
 func (f Field) Secret() bool {
 	row, ok := editableNamed[f]
 	return ok && row.secret

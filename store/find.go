@@ -17,8 +17,8 @@ import (
 
 const findingUser = "finding user"
 
-// FindUser returns the user that key names, with its secrets opened, or ErrNotFound, also when the user is another
-// customer's.
+// FindUser returns the user that key identifies, with its secrets opened. The error is ErrNotFound if the user does not exist or is
+// another customer's.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	u, err := s.loadUser(ctx, key)
 	if err == nil {
@@ -27,9 +27,9 @@ func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	return u, err
 }
 
-// LocateUser returns the key of the user of any customer that reference names: by the Long, the UUID, or the e-mail as [FoldEmail]
-// compares them. It is for operators, who are not limited to a customer. The error is ErrNotFound if there is no such user, and
-// ErrAmbiguous if it is the e-mail of several users (see [Collision]) and none of them has it byte for byte.
+// LocateUser returns the key of the user, of any customer, whose numeric id, UUID or e-mail is reference. E-mails are compared by
+// [FoldEmail]. It is meant for operators, who are not limited to one customer. The error is ErrNotFound if no user matches, and
+// ErrAmbiguous if several users have the e-mail (see [Collision]) and none of them has it byte for byte.
 func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
 	fold := FoldEmail(reference)
 	where, values := claimantsOf("email"), []any{fold, fold}
@@ -54,7 +54,7 @@ func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, erro
 	return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrAmbiguous)
 }
 
-// loadUser returns the user that key names.
+// loadUser returns the user that key identifies, from the database.
 func (s *Store) loadUser(ctx context.Context, key UserKey) (User, error) {
 	text, ok := findUserStatements[key.by]
 	if !ok {
@@ -74,7 +74,7 @@ func (s *Store) loadUser(ctx context.Context, key UserKey) (User, error) {
 	return u, nil
 }
 
-// lockUser returns the user that key names, and locks it against other writers until tx ends.
+// lockUser returns the user that key identifies and locks its row until tx ends.
 func (s *Store) lockUser(ctx context.Context, tx *gorm.DB, key UserKey) (User, error) {
 	column := map[keyColumn]string{keyByID: "id", keyByUUID: "uuid"}[key.by]
 	if column == "" {
@@ -91,7 +91,7 @@ func (s *Store) lockUser(ctx context.Context, tx *gorm.DB, key UserKey) (User, e
 	return u, nil
 }
 
-// take reads the one row with these values into row, or returns ErrNotFound.
+// take reads the row whose columns have the values in where into row. It returns ErrNotFound if there is none.
 func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[string]any) error {
 	err := db.Where(where).Take(row).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
@@ -103,8 +103,8 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 	return nil
 }
 
-// unique are the fields whose values no two users of any customer share, their unique columns, and their names in reserved_folds if
-// their values may be reserved.
+// unique lists the fields whose values must be unique across all customers and the column with the unique index of each. reserved is
+// the field's name in the table reserved_folds, or "" if its values cannot be reserved.
 var unique = []struct {
 	field    Field
 	column   string
@@ -117,14 +117,14 @@ var unique = []struct {
 	{FieldEmail, "email_fold", "email", func(u *User) any { return u.EmailFold }},
 }
 
-// claimantsOf is the condition that users have a fold or have it reserved, with two parameters, both the fold. Field is
-// "username" or "email". It is written so that both engines use their indexes.
+// claimantsOf returns an SQL condition for the users that have a fold or have reserved it. Both its parameters are the fold. Field is
+// "username" or "email". The condition is written so that both engines use their indexes.
 func claimantsOf(field string) string {
 	return "id IN (SELECT id FROM users WHERE " + field + "_fold = ? UNION ALL " +
 		"SELECT user_id FROM reserved_folds WHERE field = '" + field + "' AND fold = ?)"
 }
 
-// taken returns which of these fields of u have a value that another user has, whose id is not self.
+// taken returns those of the given fields of u whose values a user other than self already has.
 func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field) ([]Field, error) {
 	var others []Field
 	for _, q := range unique {

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/text/unicode/rangetable"
 )
 
-// foldRules names what [Fold] and [FoldEmail] compute, with the version of Unicode whose tables they use. Folds are
-// stored: whoever changes what one of them returns for any text raises the number, and the next start computes the stored
-// ones again. See refold.
+// foldRules identifies the rules of [Fold] and [FoldEmail] by a number and the version of their Unicode tables. Folds are stored: a
+// change of what either function returns for any text must raise the number, so that the next start recomputes the stored folds.
+// See refold.
 const foldRules = "1, Unicode " + norm.Version
 
-// Fold returns s without distinctions of case and of canonically equivalent spellings: "É", "é", and "e" with U+0301 have
-// the same fold. It is the canonical caseless match of the Unicode Standard (3.13, D145), composed (NFC), and the same on
-// every engine and in every locale. Folding a fold changes nothing.
+// Fold returns a form of s that is equal for texts that differ only in case or in canonically equivalent spellings: "É", "é", and "e"
+// with U+0301 have the same fold. It implements canonical caseless matching of the Unicode Standard (3.13, D145), composed (NFC), and
+// does not depend on the engine or the locale. Fold is idempotent.
 func Fold(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
@@ -30,7 +30,7 @@ func Fold(s string) string {
 // FoldEmail returns the form in which e-mails are compared: the fold of the local part, and the domain's labels as IDNA
 // encodes them, in lower case. So "René@Bücher.example" and "rené@XN--BCHER-KVA.example" are one e-mail, while
 // "straße.example" and "strasse.example", which are two domains, make two. A label that IDNA refuses is folded as text.
-// Folding a fold changes nothing.
+// FoldEmail is idempotent.
 func FoldEmail(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
@@ -42,8 +42,8 @@ func FoldEmail(s string) string {
 	return Fold(s[:at]) + "@" + foldDomain(s[at+1:])
 }
 
-// domainLabels maps labels as clients do before they look a domain up (UTS #46, nontransitional). Labels that no registry
-// would accept are mapped all the same where that is possible: the question is which domains are the same.
+// domainLabels maps labels as clients do before they look a domain up (UTS #46, nontransitional). Where possible it also maps labels
+// that no registry would accept, because it is used to decide which domains are equal, not which are valid.
 var domainLabels = idna.New(
 	idna.MapForLookup(), idna.Transitional(false), idna.CheckHyphens(false), idna.CheckJoiners(false),
 )
@@ -70,7 +70,7 @@ func foldLabel(label string) string {
 	}
 	folded := Fold(label)
 	for _, spelling := range []string{label, folded} {
-		// Some characters are mapped to several, a space or a dot among them, which make no label.
+		// Some characters map to several, among them spaces or dots, which a label cannot contain.
 		if ascii, err := domainLabels.ToASCII(spelling); err == nil && asciiLabel.MatchString(ascii) {
 			return ascii
 		}
@@ -78,15 +78,15 @@ func foldLabel(label string) string {
 	return folded
 }
 
-// acePrefix begins the label of a domain that IDNA has encoded.
+// acePrefix is the prefix of a label encoded by IDNA.
 const acePrefix = "xn--"
 
-// maxEncodedLabel is the greatest length of a label that IDNA has encoded (RFC 5890, section 2.3.2.1).
+// maxEncodedLabel is the maximum length of a label encoded by IDNA (RFC 5890, section 2.3.2.1).
 const maxEncodedLabel = 63
 
-// checkEncodedLabels returns why the domain of an e-mail is none: a label begins with "xn--", as written or once it is mapped, and
-// is not what IDNA encodes its own decoded form to, or that form has characters that are refused where they stand as themselves.
-// It returns "" where nothing is wrong.
+// checkEncodedLabels returns the reason why an encoded label of an e-mail's domain is invalid, or "" if all are valid. A label is
+// encoded if it begins with "xn--", as written or once it is mapped. It is invalid if decoding and encoding it again gives another
+// label, or if its decoded form contains invisible characters.
 func checkEncodedLabels(email string) string {
 	fold := FoldEmail(email)
 	for label := range strings.SplitSeq(fold[strings.LastIndexByte(fold, '@')+1:], ".") {
@@ -107,8 +107,8 @@ func checkEncodedLabels(email string) string {
 	return ""
 }
 
-// searchableEmail returns the text in which a part of an e-mail is looked for beside its fold, in which labels of the domain
-// cannot be read; nil if that is the fold itself.
+// searchableEmail returns the fold of an e-mail with the labels of its domain decoded, or nil if that equals the fold. Searches look
+// for text in both, because an encoded label does not contain the characters that it stands for.
 func searchableEmail(fold string) *string {
 	if isASCII(fold) && !strings.Contains(fold, acePrefix) {
 		return nil
@@ -134,7 +134,7 @@ func searchableEmail(fold string) *string {
 }
 
 // SameMailbox reports whether two e-mails certainly name the same mailbox: they differ at most in the case of ASCII letters.
-// E-mails with the same [FoldEmail] need not: a mail server may tell "ß" from "ss", or one spelling of "é" from the other.
+// E-mails with the same [FoldEmail] may name different ones: a mail server may distinguish "ß" from "ss", or two spellings of "é".
 func SameMailbox(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -163,7 +163,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// foldCherokee completes cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee where Unicode folds
+// foldCherokee corrects cases.Fold of x/text 0.43 (golang/go#46101), which swaps the cases of Cherokee letters, whereas Unicode folds
 // small letters to capital ones.
 func foldCherokee(r rune) rune {
 	switch {
@@ -175,18 +175,18 @@ func foldCherokee(r rune) rune {
 	return r
 }
 
-// Invisible reports whether r shows nothing of itself where text is displayed, or changes the order in which other characters
-// are: Unicode's Default_Ignorable_Code_Point and Bidi_Control, controls, other format characters, and symbols whose glyph
-// is blank. White space is not among them.
+// Invisible reports whether r is invisible in displayed text or changes the order in which other characters are displayed. These are
+// Unicode's Default_Ignorable_Code_Point and Bidi_Control, control characters, other format characters, and symbols with a blank
+// glyph. White space is not among them.
 func Invisible(r rune) bool {
 	return r >= utf8.RuneSelf && unicode.Is(invisible, r) || r < utf8.RuneSelf && isControl(r)
 }
 
-// isControl reports whether an ASCII character is a control that is no white space.
+// isControl reports whether an ASCII character is a control character other than white space.
 func isControl(r rune) bool { return r < ' ' && !('\t' <= r && r <= '\r') || r == 0x7F }
 
-// invisible has the characters beyond ASCII. Default_Ignorable_Code_Point is derived by Unicode (DerivedCoreProperties.txt)
-// from the first three tables, Bidi_Control is a part of the format characters.
+// invisible contains the invisible characters outside ASCII. Unicode derives Default_Ignorable_Code_Point (DerivedCoreProperties.txt)
+// from the first three tables; Bidi_Control is a subset of the format characters.
 var invisible = func() *unicode.RangeTable {
 	all := rangetable.Merge(
 		unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point, unicode.Bidi_Control, unicode.Cc,
@@ -197,7 +197,7 @@ var invisible = func() *unicode.RangeTable {
 	)
 	var hidden []rune
 	rangetable.Visit(all, func(r rune) {
-		// Prepended concatenation marks, such as the Arabic number sign, are format characters that are seen.
+		// Prepended concatenation marks, such as the Arabic number sign, are visible format characters.
 		if !unicode.In(r, unicode.Prepended_Concatenation_Mark, unicode.White_Space) {
 			hidden = append(hidden, r)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// Origin says where a write comes from, for the history. It travels in the context of the write; see [WithOrigin].
+// Origin describes where a write comes from, for the history. It is a value of the write's context; see [WithOrigin].
 type Origin struct {
 	Subject   string // the token's subject, or the user of the operating system who ran the command
 	Dialect   string // a dialect's short name, or "cli"
@@ -17,10 +17,10 @@ type Origin struct {
 	RequestID string // as in X-Request-Id; empty for a command
 }
 
-// OriginKey is the key under which a context has its *Origin, for contexts that are not made by [WithOrigin].
+// OriginKey is the context key of an *Origin, for contexts that are not made by [WithOrigin].
 type OriginKey struct{}
 
-// WithOrigin returns a context whose writes are recorded with origin o; without one their origin is empty.
+// WithOrigin returns a context whose writes are recorded with origin o. A write without an origin is recorded with the zero Origin.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, OriginKey{}, &o)
 }
@@ -48,7 +48,7 @@ type UserChange struct {
 	Number     *int64        `json:"id"`                            // its place in the change feed; nil until the sequencer has numbered it
 }
 
-// FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. Of a secret, New is "set" or
+// FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. For a secret, New is "set" or
 // "cleared" and Old is nil.
 type FieldChange struct {
 	Field Field `json:"field"`
@@ -56,13 +56,13 @@ type FieldChange struct {
 	New   any   `json:"new"`
 }
 
-// What the history says of secrets.
+// The values that the history shows for secrets.
 const (
 	secretSet     = "set"
 	secretCleared = "cleared"
 )
 
-// change makes the history's row of a write that turned before into after. A nil before is a user who was created.
+// change returns the history row for a write that changed before to after. If before is nil, the write created the user.
 func (c *Catalogue) change(ctx context.Context, before, after *User, fields []Field, at time.Time) UserChange {
 	o := OriginFrom(ctx)
 	row := UserChange{
@@ -82,7 +82,7 @@ func (c *Catalogue) change(ctx context.Context, before, after *User, fields []Fi
 	return row
 }
 
-// creation makes the history's row of a user who was created: every field that has a value.
+// creation returns the history row for the creation of a user, which lists every field that has a value.
 func (c *Catalogue) creation(ctx context.Context, u *User, at time.Time) UserChange {
 	var fields []Field
 	for _, f := range editable {
@@ -93,8 +93,8 @@ func (c *Catalogue) creation(ctx context.Context, u *User, at time.Time) UserCha
 	return c.change(ctx, nil, u, fields, at)
 }
 
-// UserHistory returns up to limit changes of one user, by ascending version, from the first above after. The error is
-// ErrNotFound when the customer has no such user.
+// UserHistory returns up to limit changes of one user with versions greater than after, by ascending version. The error is ErrNotFound
+// if the customer has no such user.
 func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit int) ([]UserChange, error) {
 	u, err := s.FindUser(ctx, key)
 	if err != nil {

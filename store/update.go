@@ -215,7 +215,7 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		}
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
-	if resigns(&before, &after) {
+	if losesAdministrator(&before, &after) {
 		if err := s.checkLastAdministrator(ctx, by, &before, &after); err != nil {
 			return User{}, nil, err
 		}
@@ -333,7 +333,7 @@ func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, r
 	}
 	all := []error{refused}
 	var last FieldErrors
-	if resigns(before, after) {
+	if losesAdministrator(before, after) {
 		var err error
 		if last, err = lastAdministrator(ctx, db, before, after); err != nil {
 			return err
