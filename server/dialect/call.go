@@ -11,41 +11,41 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Call is a request to an operation: who calls, about which customer, and what they sent, once it has passed every stage. It is the
-// context of the work on it, which makes one object of both.
+// Call is a request to an operation: the caller, the customer, and the body, all of which are set once the request has passed
+// every stage. It is also the request's context, which saves an allocation.
 type Call struct {
 	context.Context
 
 	Principal auth.Principal
 	Customer  store.Customer // the zero value if the token names a customer that the directory does not have
 	Company   store.Company  // the zero value in a dialect without companies
-	Body      map[string]any // the body's members exactly as sent, for what the generated type cannot tell: null or absent
+	Body      map[string]any // the body's members exactly as sent; unlike the generated type, it distinguishes null from absent
 
 	dialect     *Dialect
 	operation   string // its operationId
-	changed     string // as the answer's Dragoman-Changed says it
+	changed     string // the value of the response's Dragoman-Changed header
 	ifMatch     entityTags
 	ifNoneMatch entityTags
 	strict      bool
-	many        bool // the request is about no one customer
-	unknown     []string
+	many        bool     // the request is not about a single customer
+	unknown     []string // the paths of the body's members that the document does not name
 	origin      store.Origin
-	answer      http.ResponseWriter
+	response    http.ResponseWriter
 
-	flight *InFlight // where the request counts; nil until it does
-	caller uint64    // its key there
-	bytes  int64     // and what of its body counts
+	flight *InFlight // counts the request; nil until it does
+	caller uint64    // the caller's key in flight
+	bytes  int64     // the number of body bytes that flight counts
 
-	contentUnwanted bool // the answer's content is not sent
+	contentUnwanted bool // the content of the response is discarded
 
-	limit   time.Duration // for how long the work may stand still
-	overdue *time.Timer   // ends it then; nil if there is no limit
-	cancel  context.CancelCauseFunc
+	idleTimeout time.Duration // how long the call may go without progress
+	idleTimer   *time.Timer   // cancels the context after idleTimeout; nil if there is no limit
+	cancel      context.CancelCauseFunc
 }
 
 type callKey struct{}
 
-// Value gives the call itself and its origin to who has their keys.
+// Value returns the call for callKey and its origin for store.OriginKey.
 func (c *Call) Value(key any) any {
 	switch key.(type) {
 	case callKey:
@@ -56,10 +56,11 @@ func (c *Call) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// CallFrom gives the call of a handler's context. Only a handler behind Mount's stages may ask.
+// CallFrom returns the call in a handler's context. It panics unless the handler runs behind the stages that Mount returned.
 func CallFrom(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }
 
-// readPreferences takes from the parameters what every dialect honours alike, and gives what is wrong with it.
+// readPreferences reads the headers that have the same meaning in every dialect, Prefer, If-Match and If-None-Match, and
+// returns what is wrong with them.
 func (c *Call) readPreferences(p Parameters) []FieldError {
 	if header, ok := p[headerPrefer].(string); ok {
 		c.strict = prefersStrict(header)
@@ -78,28 +79,27 @@ func (c *Call) readPreferences(p Parameters) []FieldError {
 	return wrong
 }
 
-// Edit is what a dialect's write does to a user.
+// Edit is a dialect's change of a user.
 type Edit struct {
-	// Apply edits u, and gives an error if a rule of the directory is against it: a *RuleError. It must be pure, as it
-	// runs again when another writer was first.
+	// Apply edits u. It returns a *RuleError if the edit breaks a rule of the directory. It must be pure, since it is called
+	// again if another writer changed the user first.
 	Apply func(u *store.User) error
-	// Ignored gives the server-owned members of the body whose value is not the one that the answer for u will show;
-	// nil for a dialect that has none.
+	// Ignored returns the server-owned members of the body whose values differ from those that the response will show for u.
+	// It is nil for a dialect without such members.
 	Ignored func(u *store.User) []string
-	// UsernameFollowsEmail is store.Change's.
+	// UsernameFollowsEmail is passed on as [store.Change.UsernameFollowsEmail].
 	UsernameFollowsEmail bool
 }
 
-// Written is the headers of a write's answer.
+// Written holds the headers of the response to a write.
 type Written struct {
 	ETag    string
 	Changed string  // Dragoman-Changed
-	Ignored *string // Dragoman-Ignored; nil if nothing was
+	Ignored *string // Dragoman-Ignored; nil if nothing was ignored
 }
 
-// UpdateUser writes edit to the user of key in one step: in the very transaction that writes it, the user is held
-// against If-Match and If-None-Match, then against what the caller's rank allows, then against the dialect's own rules, in this order
-// of refusals.
+// UpdateUser applies edit to the user with this key. Within the transaction that writes the user, it evaluates If-Match and
+// If-None-Match, then checks the caller's rank, then the dialect's own rules. The first failure in this order is returned.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
@@ -114,9 +114,9 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, w, nil
 }
 
-// checkStanding refuses a write by a caller whom the token names as a user of the directory, of whichever customer, if that user
-// is not ACTIVE or one of the three flags is false. A token that names nobody of the directory is not concerned: its issuer may
-// keep its users elsewhere. It is asked before the body is read and again before the write, as a body may take long to arrive.
+// checkStanding returns an error if the token names a user of the directory, of any customer, who is not ACTIVE or has one of
+// the three account flags false. It accepts a token that names no user of the directory, since its issuer may keep its users
+// elsewhere. It is called before the body is read and again before the write, since a body may take long to arrive.
 func (c *Call) checkStanding(ctx context.Context) error {
 	id, ok := c.Principal.UserID()
 	if !ok {
@@ -132,8 +132,8 @@ func (c *Call) checkStanding(ctx context.Context) error {
 	return nil
 }
 
-// CheckUpdate returns the error for which UpdateUser would refuse the edit at the moment, nil if it would not. It writes
-// nothing. A handler asks beforehand where its own work would tell the caller something that the refusal does not.
+// CheckUpdate returns the error that UpdateUser would return for the edit at the moment, or nil if it would succeed. It writes
+// nothing. A handler calls it first if its own work could reveal something to a caller whose update is refused.
 func (c *Call) CheckUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
 	if err := c.checkStanding(ctx); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (c *Call) CheckUpdate(ctx context.Context, key store.UserKey, edit Edit) er
 	return nil
 }
 
-// RehearseUpdate returns the error for which UpdateUser would fail, nil if it would not: it does all that UpdateUser does and then
-// rolls back.
+// RehearseUpdate returns the error that UpdateUser would return, or nil if it would succeed. It does all that UpdateUser does
+// and then rolls the transaction back.
 func (c *Call) RehearseUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
 	if err := c.checkStanding(ctx); err != nil {
 		return err
@@ -158,7 +158,8 @@ func (c *Call) RehearseUpdate(ctx context.Context, key store.UserKey, edit Edit)
 	return nil
 }
 
-// change is what an edit does in the store. It sets what of the body is ignored.
+// change returns the store's change for an edit. When it is applied, it sets ignored to the members of the body that are
+// ignored.
 func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 	return store.Change{
 		Actor:                c.Principal.Actor(),
@@ -182,8 +183,8 @@ func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 	}
 }
 
-// mayWrite returns an error unless the caller may turn the user before into the user after: it evaluates the preconditions,
-// then compares what changes with what the caller's rank allows.
+// mayWrite returns an error unless the caller may change a user from before to after. It evaluates the preconditions first, then
+// checks whether the caller's rank permits the change.
 func (c *Call) mayWrite(before, after *store.User) error {
 	if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
 		return errPreconditionFailed
@@ -223,25 +224,26 @@ func ignoredHeader(members []string) *string {
 	return &list
 }
 
-// CacheControl is what answers about users say: they are for one caller, who must ask again each time.
+// CacheControl is the Cache-Control header of responses about users: only the caller may store them, and must revalidate them
+// before each use.
 const CacheControl = "private, no-cache"
 
-// Manages tells whether the caller manages others: it sets passwords without the present one.
+// Manages reports whether the caller manages other users, and so may set a password without giving the current one.
 func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Principal) }
 
-// SeesAccessToken reports whether the caller is shown the access token of u.
+// SeesAccessToken reports whether the caller may see the access token of u.
 func (c *Call) SeesAccessToken(u *store.User) bool {
 	return c.dialect.service.Policy.SeesAccessToken(c.Principal, u.Roles)
 }
 
-// Unknown gives the paths of the members that the document does not name.
+// Unknown returns the paths of the body's members that the document does not name.
 func (c *Call) Unknown() []string { return c.unknown }
 
-// Scope is all customers that the caller's token is for.
+// Scope returns the customers that the caller's token covers.
 func (c *Call) Scope() store.FeedScope { return c.dialect.service.Policy.Scope(c.Principal) }
 
-// CheckRead evaluates the preconditions of a read of a user who is at this version, in the order of RFC 9110, section 13.2.2.
-// If If-Match is false it returns an error, whose answer is 412. If If-None-Match is false, notModified is true: the answer is
+// CheckRead evaluates the preconditions of a read of a user at this version, in the order of RFC 9110, section 13.2.2. It
+// returns an error, which is rendered as 412, if If-Match is false. It returns true if If-None-Match is false: the response is
 // then 304.
 func (c *Call) CheckRead(version int64) (notModified bool, err error) {
 	if !c.ifMatch.allow(version) {
@@ -250,20 +252,20 @@ func (c *Call) CheckRead(version int64) (notModified bool, err error) {
 	return c.ifNoneMatch.have(version), nil
 }
 
-// isConditional reports whether preconditions came with the request to something that exists. Of a customer that the directory
-// does not have the handler says so, whatever the preconditions are.
+// isConditional reports whether the request has preconditions to be evaluated. It returns false for a customer that the
+// directory does not have: the handler reports that whatever the preconditions are.
 func (c *Call) isConditional() bool {
 	return (c.ifMatch.present || c.ifNoneMatch.present) && (c.Customer.ID != 0 || c.many)
 }
 
-// ContentUnwanted reports whether the content of the answer is not sent, as to a HEAD. A handler that streams may stop once
-// the header of the answer can no longer depend on what would follow.
+// ContentUnwanted reports whether the content of the response is discarded, as for a HEAD request. A handler that streams may
+// stop as soon as the rest of its content cannot change the header of the response.
 func (c *Call) ContentUnwanted() bool { return c.contentUnwanted }
 
-// Ignored gives Dragoman-Ignored for a body of which nothing but unknown members was ignored; nil if there were none.
+// Ignored returns the Dragoman-Ignored header for a body of which only unknown members are ignored, or nil if it has none.
 func (c *Call) Ignored() *string { return ignoredHeader(c.unknown) }
 
-// NamesKnownMember tells whether at least one member of the body is one that the document names.
+// NamesKnownMember reports whether the body has at least one member that the document names.
 func (c *Call) NamesKnownMember() bool {
 	for name := range c.Body {
 		if _, unknown := slices.BinarySearch(c.unknown, join("", name)); !unknown {
@@ -273,7 +275,7 @@ func (c *Call) NamesKnownMember() bool {
 	return false
 }
 
-// names gives the dialect's names of fields, each once, without those that it cannot name.
+// names returns the dialect's names for fields, each once. It omits fields for which the dialect has no name.
 func (d *Dialect) names(fields []store.Field) []string {
 	var names []string
 	for _, f := range fields {
@@ -292,7 +294,7 @@ func ignoredErrors(members []string) []FieldError {
 	return all
 }
 
-// joinRules makes one error of a dialect's refusal and another.
+// joinRules adds the fields of more to a dialect's *RuleError. It returns refused if that is another error, and more if it is nil.
 func joinRules(refused error, more *RuleError) error {
 	if rule, ok := refused.(*RuleError); ok {
 		return &RuleError{Fields: slices.Concat(rule.Fields, more.Fields)}

@@ -1,10 +1,11 @@
-// Package dialect is what every dialect does alike, whatever its vendor: it mounts a document's operations on the
-// router, and takes each request through the same stages in the same order (token, path and headers, tenant and
-// permission, body), so that a handler is only reached by a request it may answer; it runs a write under its
-// preconditions; and it turns whatever error comes out into one problem that the dialect then puts in its own words.
+// Package dialect implements what all dialects have in common. A dialect is one vendor's API, described by an OpenAPI document.
 //
-// It knows Echo and OpenAPI. It knows no vendor: no path, member or sentence of an API stands here. Those are in the
-// packages beside it, one a dialect.
+// The package returns middleware for each operation of a document. The middleware takes every request through the same stages
+// in the same order: token, path and headers, customer and permission, body. A handler therefore only gets requests that it may
+// serve. The package also evaluates the preconditions of writes, and classifies each error as a [Problem], which the dialect
+// renders in its own words.
+//
+// It depends on Echo and OpenAPI, and on no vendor: the paths, members and messages of an API are in that dialect's package.
 package dialect
 
 import (
@@ -22,65 +23,64 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Service is what the dialects work with: the one directory behind them all, and who may do what in it.
+// Service holds what all dialects share: the directory, and the rules about who may do what in it.
 type Service struct {
 	Store     *store.Store
 	Verifier  *auth.Verifier
 	Policy    auth.Policy
 	Passwords *auth.Passwords
-	Limiter   *Limiter  // of the callers, by their tokens' subjects; nil: there is none
-	InFlight  *InFlight // bounds what is in flight at once; nil: nothing does
+	Limiter   *Limiter  // limits the rate of each caller, by the token's subject; nil means no limit
+	InFlight  *InFlight // limits concurrent requests and their bodies; nil means no limit
 	Log       *slog.Logger
 	Now       func() time.Time
-	// RequestTimeout is for how long the work on a request may stand still; 0 is for ever.
+	// RequestTimeout is how long a request may go without progress; 0 means no limit.
 	RequestTimeout time.Duration
-	Mock           bool // a request may ask, by Prefer, for an error and for a wait
+	Mock           bool // a request may ask for an error or a delay in its Prefer header
 }
 
-// Dialect is one vendor's API: its document, and its words for what the stages find.
+// Dialect is one vendor's API: its document, and its wording of errors.
 type Dialect struct {
 	description.API
-	// Document is the API's, as Mount has read it. Its first server's path is where the API is mounted.
+	// Document is the API's document, which Mount sets. The API is mounted at the path of the document's first server.
 	Document *openapi3.T
-	// Permissions says which permission each operation needs, by operationId. An operation that is in the document and
-	// not here cannot be mounted.
+	// Permissions maps each operationId to the permission that the operation requires. Mount returns an error if an operation
+	// of the document is missing.
 	Permissions map[string]auth.Permission
-	// Tenant reads which customer, and in which company's name, a request is about.
+	// Tenant returns the customer, and the company if the dialect has companies, that a request is about.
 	Tenant func(Parameters) Tenant
-	// Checks hold a body against what the document can only say in words, by operationId. An operation without an entry
-	// has nothing of the kind.
+	// Checks maps an operationId to a check of what the document states only in prose. An operation may have none.
 	Checks map[string]Check
-	// UserSchemas are the names of the document's schemas by which answers show a user. Where a body has null for a member
-	// that is in one of them and not in the body's own schema, that means the same as its absence: clients that send a
-	// whole object back write null for what they do not set.
+	// UserSchemas names the document's schemas that describe a user in responses. Clients that send a whole object back write
+	// null for members that they do not set. A null in a body is therefore treated as absent if one of these schemas has the
+	// member and the body's own schema does not.
 	UserSchemas []string
-	// MediaTypes are read as JSON beside application/json and an absent Content-Type.
+	// MediaTypes are accepted for JSON bodies besides application/json and an absent Content-Type.
 	MediaTypes []string
-	// ContentType is what JSON answers say they are.
+	// ContentType is the Content-Type of JSON responses.
 	ContentType string
-	// ErrorContentType is what errors say they are; empty for the same.
+	// ErrorContentType is the Content-Type of error responses. Empty means ContentType.
 	ErrorContentType string
-	// FieldName is the dialect's name of a model's field, or "" where it has none.
+	// FieldName returns the dialect's name for a field of the model, or "" if it has none.
 	FieldName func(store.Field) string
-	// TakenMessage is the sentence for an e-mail or a username that another user has.
+	// TakenMessage returns the message for an e-mail or a username that another user has.
 	TakenMessage func(store.Field) string
-	// Render gives the body of an error's answer. The operation is the operationId, or "" where no operation was found. The path
-	// is the request's, cut to 256 characters. It is called again with fewer fields where the answer is too long.
+	// Render returns the body of an error response. operation is the operationId, or "" if the request matched none. path is the
+	// request's path, truncated to 256 characters. If the body is too long, Render is called again with fewer fields.
 	Render func(p Problem, operation, path string) any
 
 	service     *Service
 	operations  map[string]*operation
 	tenants     *tenants
-	contentType []string // ContentType as a header's value, which many answers share and nobody alters
+	contentType []string // ContentType as a header value; shared by responses, which must not modify it
 }
 
-// Tenant is the customer that a request is about, by the one of its two ids that the dialect uses. Its zero value is no
-// customer at all.
+// Tenant identifies the customer that a request is about, by ID or UUID, whichever the dialect uses. Its zero value identifies
+// no customer.
 type Tenant struct {
 	ID      int64
 	UUID    uuid.UUID
 	Company *int64 // the company the caller acts in; nil in a dialect that has none
-	// Many says that the request is about no one customer. Its handler shows what [Call.Scope] covers and no more.
+	// Many means that the request is not about a single customer. Its handler must return only what [Call.Scope] covers.
 	Many bool
 }
 
@@ -91,26 +91,26 @@ func (t Tenant) key() store.CustomerKey {
 	return store.CustomerByID(t.ID)
 }
 
-// coveredBy tells whether a token names the tenant, or all. It is asked where the directory has no such customer.
-func (t Tenant) coveredBy(p auth.Policy, who auth.Principal) bool {
+// coveredBy reports whether the principal's token covers the tenant. It is for a customer that the directory does not have.
+func (t Tenant) coveredBy(p auth.Policy, principal auth.Principal) bool {
 	if t.UUID != uuid.Nil {
-		return p.CoversUUID(who, t.UUID)
+		return p.CoversUUID(principal, t.UUID)
 	}
-	return p.CoversID(who, t.ID)
+	return p.CoversID(principal, t.ID)
 }
 
-// Parameters are a request's path and header parameters as the document types them: string or int64, by their names.
-// An optional parameter that was not sent is absent.
+// Parameters maps the names of a request's path, query and header parameters to their values, which have the types that the
+// document declares: int64, bool or string. An optional parameter that was not sent is absent.
 type Parameters map[string]any
 
-// Check gives what is wrong with the body of a call, by its members as sent. It must pass over members that are absent or of
-// another type than the document says: those are told already.
+// Check returns what is wrong with the members of a call's body. It must skip members that are absent or have another type
+// than the document declares, since the schema's validation reports them.
 type Check func(c *Call, p Parameters) []FieldError
 
-// Mount checks that the dialect is whole, and gives the stages for each operation by its operationId, as generated
-// registration takes them. It must be called before anything is served.
+// Mount reads the dialect's document, checks that the dialect is complete, and returns the middleware of each operation by
+// operationId, as the generated registration functions take it. It must be called before requests are served.
 func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
-	if err := d.read(); err != nil {
+	if err := d.loadDocument(); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", cmp.Or(d.Name, "a dialect without a name"), err)
 	}
 	d.service = s
@@ -132,10 +132,10 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 	return stages, nil
 }
 
-// BasePath is where the dialect's paths begin.
+// BasePath returns the prefix of the dialect's paths.
 func (d *Dialect) BasePath() string { return description.BasePath(d.Document) }
 
-// Serves tells whether path is one of the dialect's own, so that its errors are in the dialect's words.
+// Serves reports whether path belongs to the dialect, which then renders its errors.
 func (d *Dialect) Serves(path string) bool {
 	return path == d.BasePath() || strings.HasPrefix(path, d.BasePath()+"/")
 }

@@ -12,25 +12,25 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Kind is what is wrong with a request, before any dialect has put it in its own words.
+// Kind is the kind of an error, independent of the dialect that renders it.
 type Kind int
 
-// The kinds of error. Each has one status, the same in every dialect.
+// The kinds of errors. Each has one status, the same in every dialect.
 const (
-	Internal             Kind = iota // 500: a fault of the server's; nothing more is told
-	Invalid                          // 400: the path, a header or the body is not what the document asks
-	Refused                          // 400: the request is well formed, but a rule of the directory is against it
-	Unauthenticated                  // 401: no token, or none that can be believed
-	TokenExpired                     // 401: the token was good once
+	Internal             Kind = iota // 500: the server failed; the client gets no details
+	Invalid                          // 400: the path, the query, a header or the body does not match the document
+	Refused                          // 400: the request is well formed, but breaks a rule of the directory
+	Unauthenticated                  // 401: the token is missing or invalid
+	TokenExpired                     // 401: the token has expired and is otherwise valid
 	Forbidden                        // 403: the caller may not do this
 	UserNotFound                     // 404: the customer has no such user
 	RouteNotFound                    // 404: there is no such path
 	MethodNotAllowed                 // 405: the path has no such method
-	RequestTimeout                   // 408: the body did not arrive in time, or not to its end
+	RequestTimeout                   // 408: the body did not arrive in time, or not completely
 	PreconditionFailed               // 412: If-Match or If-None-Match is false
 	ContentTooLarge                  // 413: the body is over its limit
 	UnsupportedMediaType             // 415: the body is not declared as JSON
-	RateLimited                      // 429: the client makes more requests than it may
+	RateLimited                      // 429: the client exceeds a rate or concurrency limit
 	Unavailable                      // 503: the database or the tokens' keys cannot be reached, or the database is too busy
 )
 
@@ -52,31 +52,31 @@ var statuses = map[Kind]int{
 	Unavailable:          http.StatusServiceUnavailable,
 }
 
-// Problem is an error on its way to the client: what a dialect's renderer is given.
+// Problem is a classified error, which a dialect renders for the client.
 type Problem struct {
 	Kind   Kind
 	Status int
-	Fields []FieldError // each single error, in the dialect's names; empty where the error is about no member
+	Fields []FieldError // the errors of single members and parameters, in the dialect's names; may be empty
 }
 
-// FieldError is one thing wrong with one member or parameter. Field is its path in the dialect's own names, such as
-// "subrole.code", and is empty for the body as a whole; Message is a sentence that stands alone.
+// FieldError is an error of one member or parameter. Field is its path in the dialect's names, such as "subrole.code", and is
+// empty for the body as a whole. Message is a complete sentence.
 type FieldError struct {
 	Field   string
 	Message string
 }
 
-// How much of a client's own text an answer repeats, in characters: of one name, and of a path of several.
+// The maximum lengths, in characters, of text from a request that a response repeats.
 const (
-	maxExcerpt = 64
-	maxPath    = 256
+	maxExcerpt = 64  // a name
+	maxPath    = 256 // a path of names
 )
 
-// Excerpt returns text for an answer: text longer than 64 characters is cut and ends in "...".
+// Excerpt shortens text for a response: it truncates text of more than 64 characters and appends "...".
 func Excerpt(text string) string { return excerpt(text, maxExcerpt) }
 
 func excerpt(text string, most int) string {
-	if len(text) <= most { // in bytes: it has no more characters than that
+	if len(text) <= most { // the number of bytes, which is at least that of characters
 		return text
 	}
 	characters := 0
@@ -89,22 +89,23 @@ func excerpt(text string, most int) string {
 	return text
 }
 
-// InvalidError is a request that is not what the document asks: a 400.
+// InvalidError reports that a request does not match the document. It is rendered as 400.
 type InvalidError struct{ Fields []FieldError }
 
 func (e *InvalidError) Error() string { return "invalid request: " + messages(e.Fields) }
 
-// RuleError is a well-formed request that a rule of the directory is against: a 400.
+// RuleError reports that a well-formed request breaks a rule of the directory. It is rendered as 400.
 type RuleError struct{ Fields []FieldError }
 
 func (e *RuleError) Error() string { return "refused by a rule: " + messages(e.Fields) }
 
-// Unwrap makes the store, which looks for further refusals beside a *store.FieldErrors, look for them beside this too.
+// Unwrap returns an empty *store.FieldErrors. The store continues after such an error, to collect further ones; so it does after
+// a RuleError.
 func (e *RuleError) Unwrap() error { return &store.FieldErrors{} }
 
 func messages(fields []FieldError) string { return strings.Join(Messages(fields), ", ") }
 
-// Messages gives the fields' messages.
+// Messages returns the messages of fields.
 func Messages(fields []FieldError) []string {
 	all := make([]string, len(fields))
 	for i, f := range fields {
@@ -117,23 +118,23 @@ var (
 	errPreconditionFailed   = errors.New("a precondition is false")
 	errContentTooLarge      = errors.New("the body is too large")
 	errUnsupportedMediaType = errors.New("the body is not declared as JSON")
-	errBodyIncomplete       = errors.New("the body did not arrive to its end")
+	errBodyIncomplete       = errors.New("the body is incomplete")
 )
 
-// ErrClientGone is a client that closed its connection before it had sent the whole body.
-var ErrClientGone = errors.New("the client is gone")
+// ErrClientGone reports that a client closed its connection before it had sent the whole body.
+var ErrClientGone = errors.New("the client closed the connection")
 
-// mediaTypeError is a body of a media type or a coding that cannot be read. The answer says in a header what can be.
+// mediaTypeError reports that the media type or the content coding of a body is not supported.
 type mediaTypeError struct {
 	reason        string
-	header, value string
+	header, value string // the response header that lists what is supported
 }
 
 func (e *mediaTypeError) Error() string { return errUnsupportedMediaType.Error() + ": " + e.reason }
 
 func (e *mediaTypeError) Unwrap() error { return errUnsupportedMediaType }
 
-// classify is the one place that says which kind of problem an error is. What it does not know is Internal.
+// classify returns the problem that an error is rendered as. An unknown error is Internal.
 func (d *Dialect) classify(err error) Problem {
 	p := Problem{Kind: kindOf(err)}
 	p.Status = statuses[p.Kind]
@@ -144,10 +145,10 @@ func (d *Dialect) classify(err error) Problem {
 	return p
 }
 
-// maxErrors is how many single errors an answer lists. Validation stops when it has found more.
+// maxErrors is the maximum number of field errors in a response. Validation stops when it has found more.
 const maxErrors = 100
 
-// boundErrors returns the first most errors, then one that says that there are more.
+// boundErrors returns the first most errors. If it omits any, it appends an error that says that there are more.
 func boundErrors(fields []FieldError, most int) []FieldError {
 	if len(fields) <= most {
 		return fields
@@ -155,10 +156,10 @@ func boundErrors(fields []FieldError, most int) []FieldError {
 	return append(fields[:most:most], FieldError{Message: "and more errors"})
 }
 
-// ErrWrongPassword is beside the *RuleError of a present password that is wrong, for those who watch.
+// ErrWrongPassword is joined to the *RuleError for a wrong current password, so that logs and metrics can count it.
 var ErrWrongPassword = errors.New("wrong present password")
 
-// RefusalOf names in a word why a request was refused, for logs and metrics.
+// RefusalOf returns the reason for which a request was refused, as a label for logs and metrics.
 func RefusalOf(err error) string {
 	if errors.Is(err, ErrWrongPassword) {
 		return "wrong_password"
@@ -208,7 +209,7 @@ func kindOf(err error) Kind {
 	return Internal
 }
 
-// fieldErrors collects every single error below err: the dialect's own and, renamed, the model's.
+// fieldErrors returns all field errors in err's tree: the dialect's own, and the model's with the dialect's names.
 func (d *Dialect) fieldErrors(err error) []FieldError {
 	var all []FieldError
 	var invalid *InvalidError

@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// How many bytes of bodies may be in memory at once, those of one caller and all. A body counts from when it is read until
-// its request is answered, but for its first freeBytes, so that ordinary bodies pass whatever others send. Decoded, a body takes
-// a few times as much.
+// The limits on the bytes of bodies in memory. A body counts from when it is read until its request is finished. Its first
+// freeBytes do not count, so that small bodies are accepted whatever other callers send. A decoded body takes a few times as
+// much memory.
 const (
-	maxCallerBytes = 8 << 20
-	maxBytes       = 64 << 20
+	maxCallerBytes = 8 << 20  // of one caller
+	maxBytes       = 64 << 20 // of all callers
 	freeBytes      = 4 << 10
 )
 
-// errTooManyBytes: all callers together have sent more than the server may keep in memory.
+// errTooManyBytes reports that the bodies of all callers together exceed maxBytes.
 var errTooManyBytes = errors.New("too many bytes of bodies in flight")
 
-// retryInFlight is when to try again what was one request, or one body, too many at once: others end within that time.
+// retryInFlight is the Retry-After of a request that exceeds a limit. Other requests usually finish within that time.
 const retryInFlight = time.Second
 
-// InFlight bounds what is in flight at once: the requests of each caller, and the bytes of their bodies. It keeps nobody
-// waiting, since who waited would hold memory too. It is safe for concurrent use.
+// InFlight limits the concurrent requests of each caller, and the bytes of their bodies. It refuses a request at once instead
+// of queueing it, since a queued request would take memory too. It is safe for concurrent use.
 type InFlight struct {
-	requests int // of one caller; 0: as many as they like
+	requests int // the limit for one caller; 0 means no limit
 	seed     maphash.Seed
 	refused  atomic.Int64
 
 	mu      sync.Mutex
-	callers map[uint64]callerLoad // of those who have a request in flight, by their names' hashes
+	callers map[uint64]callerLoad // callers with a request in flight, by the hashes of their names
 	bytes   int64
 }
 
@@ -41,7 +41,7 @@ type callerLoad struct {
 	bytes    int64
 }
 
-// NewInFlight returns bounds that allow each caller so many requests at once; 0 is no bound on requests.
+// NewInFlight returns an InFlight that permits each caller this many concurrent requests. 0 means no limit on requests.
 func NewInFlight(requests int) *InFlight {
 	return &InFlight{requests: requests, seed: maphash.MakeSeed(), callers: map[uint64]callerLoad{}}
 }
@@ -49,7 +49,7 @@ func NewInFlight(requests int) *InFlight {
 // Refused returns how many requests were refused so far.
 func (f *InFlight) Refused() int64 { return f.refused.Load() }
 
-// begin counts a request of a caller, and returns the key to end it with, or a *RateLimitedError.
+// begin counts a request of a caller. It returns the key for take and end, or a *RateLimitedError.
 func (f *InFlight) begin(caller string) (key uint64, err error) {
 	key = maphash.String(f.seed, caller)
 	f.mu.Lock()
@@ -64,7 +64,8 @@ func (f *InFlight) begin(caller string) (key uint64, err error) {
 	return key, nil
 }
 
-// take counts further bytes of a body: a *RateLimitedError if the caller has too many, errTooManyBytes if all have.
+// take counts n more bytes of a body. It returns a *RateLimitedError if the caller exceeds its limit, and errTooManyBytes if all
+// callers together exceed theirs.
 func (f *InFlight) take(key uint64, n int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,7 +84,7 @@ func (f *InFlight) take(key uint64, n int64) error {
 	return nil
 }
 
-// end takes a request, and the bytes that it took, off again.
+// end stops counting a request and the n bytes of its body.
 func (f *InFlight) end(key uint64, n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +99,7 @@ func (f *InFlight) end(key uint64, n int64) {
 	f.callers[key] = load
 }
 
-// bodyInFlight is a body whose bytes are counted as they come.
+// bodyInFlight is a request body whose bytes are counted as they are read.
 type bodyInFlight struct {
 	io.ReadCloser
 	call *Call

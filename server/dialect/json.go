@@ -19,14 +19,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep objects and arrays of a body may be nested.
+// maxDepth is the maximum depth to which a body's objects and arrays may be nested.
 const maxDepth = 32
 
-// maxValues is how many values a body may have, objects and arrays included. Each takes far more memory than the two bytes
-// that it may have in the text. The largest body that any operation has use for has some 350.
+// maxValues is the maximum number of values in a body, including objects and arrays. A value of two bytes of text takes far more
+// memory when it is decoded. The largest useful body of any operation has about 350 values.
 const maxValues = 1024
 
-// bodyReader reads bodies one after another, with the memory of those before.
+// bodyReader reads one body after another and reuses its buffers.
 type bodyReader struct {
 	text    bytes.Buffer
 	decoder jsontext.Decoder
@@ -35,10 +35,10 @@ type bodyReader struct {
 
 var bodyReaders = sync.Pool{New: func() any { return &bodyReader{} }}
 
-// maxKept is how much memory for a body's text is kept for another: most are far smaller.
+// maxKept is the capacity above which a text buffer is not reused. Most bodies are far smaller.
 const maxKept = 16 << 10
 
-// readJSON reads r to its end and decodes it as decodeJSON does. Nothing of what it gives is in the reader's memory.
+// readJSON reads r to its end and decodes it like decodeJSON. The result does not share memory with the reused buffers.
 func readJSON(r io.Reader) (any, error) {
 	b := bodyReaders.Get().(*bodyReader)
 	defer func() {
@@ -62,15 +62,15 @@ func readJSON(r io.Reader) (any, error) {
 	return b.values.decode()
 }
 
-// readError is a body that could not be read to its end.
+// readError reports that a body could not be read to its end.
 type readError struct{ cause error }
 
 func (e *readError) Error() string { return "read body: " + e.cause.Error() }
 
 func (e *readError) Unwrap() error { return e.cause }
 
-// explainRead returns whose fault it is that a body could not be read: a client that was too slow, one that is gone, or one that
-// sent no body of HTTP, such as a chunk without a length. Other errors it returns as they are.
+// explainRead classifies a readError: the client was too slow, closed the connection, or sent malformed HTTP, such as a chunk
+// without a length. It returns other errors unchanged.
 func explainRead(ctx context.Context, err error) error {
 	var unread *readError
 	var network *net.OpError
@@ -80,16 +80,16 @@ func explainRead(ctx context.Context, err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: it took too long", errBodyIncomplete)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network), ctx.Err() != nil:
-		// Not with the network's error, which names the client's address.
+		// The network's error is omitted because it contains the client's address.
 		return fmt.Errorf("%w: %w", errBodyIncomplete, ErrClientGone)
 	}
 	return invalidBody("the body could not be read to its end")
 }
 
-// decodeJSON reads one JSON value from body, once, for the validator and the handler alike. Objects are map[string]any,
-// arrays []any, integers int64, all other numbers float64. Member names match exactly; a repeated member, invalid
-// UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth and anything behind the value are an *InvalidError
-// that names the member where one can be named (SEMANTICS.md, "JSON"; RFC 8259 leaves each of them open).
+// decodeJSON decodes the JSON value in body, for both validation and the handler. It returns objects as map[string]any, arrays
+// as []any, integers as int64 and all other numbers as float64. Member names are case-sensitive. It returns an *InvalidError
+// for a repeated member, invalid UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth, more than maxValues values, and
+// text after the value. Where possible the error names the member. (SEMANTICS.md, "JSON"; RFC 8259 leaves each of these open.)
 func decodeJSON(body []byte) (any, error) {
 	return (&jsonDecoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body))}).decode()
 }
@@ -107,12 +107,12 @@ func (d *jsonDecoder) decode() (any, error) {
 
 type jsonDecoder struct {
 	*jsontext.Decoder
-	values int // how many it has read
+	values int // the number of values read
 }
 
 var (
 	errTooDeep = errors.New("nested too deep")
-	errNUL     = errors.New("text holds U+0000")
+	errNUL     = errors.New("text contains U+0000")
 	errTooMany = errors.New("too many values")
 )
 
@@ -180,15 +180,16 @@ func (d *jsonDecoder) array() (any, error) {
 
 func text(token jsontext.Token) (string, error) {
 	s := token.String()
-	// Postgres cannot store U+0000, so neither engine is given it.
+	// Postgres cannot store U+0000, so it is refused on both engines.
 	if strings.IndexByte(s, 0) >= 0 {
 		return "", errNUL
 	}
 	return s, nil
 }
 
-// number is the int64 that the literal stands for, 6860.0 and 6.86e3 included. Any other number is a float64 that is no
-// integer, those beyond int64's range too: no document asks for them, so which number it is matters to nobody.
+// number returns an int64 if the literal's value is an integer within its range, including 6860.0 and 6.86e3. Otherwise it returns
+// a float64 that is not an integer. Its value may differ from the literal's: no document has a member for such numbers, and
+// validation only has to refuse them.
 func number(literal string) any {
 	if n, ok := integer(literal); ok {
 		return n
@@ -200,7 +201,7 @@ func number(literal string) any {
 	return f
 }
 
-// integer reads literal digit by digit, as a float64 would round it.
+// integer parses literal as an exact integer. It works on the decimal digits, since a float64 would round large integers.
 func integer(literal string) (int64, bool) {
 	unsigned := strings.TrimPrefix(literal, "-")
 	mantissa, power := unsigned, "0"
@@ -223,7 +224,7 @@ func integer(literal string) (int64, bool) {
 	return n, err == nil
 }
 
-// explain says in plain words, and without the body's text, what is wrong with it and where.
+// explain returns an *InvalidError that describes a decoding error and its place, without quoting the body.
 func (d *jsonDecoder) explain(err error) error {
 	field := memberPath(d.StackPointer())
 	var syntax *jsontext.SyntacticError
@@ -254,7 +255,7 @@ func memberPath(p jsontext.Pointer) string {
 	return join("", slices.Collect(p.Tokens())...)
 }
 
-// writeJSON gives v's JSON. It is the one encoder of the answers that are not generated.
+// writeJSON writes v as JSON. It encodes the responses for which there is no generated encoder.
 func writeJSON(w io.Writer, v any) error {
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		return fmt.Errorf("encode answer: %w", err)

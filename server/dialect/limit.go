@@ -14,33 +14,33 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate is how many requests one client may make: PerSecond in the long run, and Burst at once after a rest.
+// Rate is a token bucket's rate: a client may make PerSecond requests per second on average, and Burst requests at once.
 type Rate struct {
 	PerSecond float64
 	Burst     int
 }
 
-// errNoRate: a Rate that no client could keep to, or that every client would.
+// errNoRate reports a Rate that permits no request or every request.
 var errNoRate = errors.New("must be more than 0 requests a second, with a burst of 1 or more")
 
-// maxLimited is how many clients a Limiter remembers: some ten megabytes of them. Who is forgotten begins with a whole
-// burst again.
+// maxLimited is the maximum number of clients that a Limiter tracks. They take about ten megabytes. An evicted client starts
+// with a full burst again.
 const maxLimited = 1 << 16
 
-// Limiter holds each client to a rate of its own, by a name such as an address or a token's subject. It remembers those
-// that it saw last, so that its memory is bounded however many there are. It is safe for concurrent use. A nil Limiter
-// lets everything pass.
+// Limiter limits the rate of each client's requests. A client is identified by a name, such as an address or a token's subject.
+// A Limiter tracks the most recently seen clients only, so that its memory is bounded. It is safe for concurrent use. A nil
+// Limiter permits all requests.
 type Limiter struct {
 	name    string
 	rate    Rate
 	now     func() time.Time
-	policy  string // its item of RateLimit-Policy
+	policy  string // its item of the RateLimit-Policy header
 	seed    maphash.Seed
 	refused atomic.Int64
-	clients *ttlcache.Cache[uint64, *rate.Limiter] // by the names' hashes, since a name may be long
+	clients *ttlcache.Cache[uint64, *rate.Limiter] // by the hashes of names, since a name may be long
 }
 
-// NewLimiter returns a limiter by the clock now. Clients are told its name, which is a few lower-case letters.
+// NewLimiter returns a limiter that uses the clock now. Its name is sent to clients, and consists of a few lower-case letters.
 func NewLimiter(name string, r Rate, now func() time.Time) (*Limiter, error) {
 	return newLimiter(name, r, now, maxLimited)
 }
@@ -55,18 +55,19 @@ func newLimiter(name string, r Rate, now func() time.Time, size int) (*Limiter, 
 	return &Limiter{name: name, rate: r, now: now, policy: policy, seed: maphash.MakeSeed(), clients: clients}, nil
 }
 
-// RateLimitedError is a client that makes more requests than it may: a 429.
+// RateLimitedError reports that a client exceeded a limit. It is rendered as 429.
 type RateLimitedError struct {
-	// Limit is the name of the limit that it ran into, for logs.
+	// Limit is the name of the limit, for logs.
 	Limit string
-	// RetryAfter is when the next request would pass if nobody else made one for the same client. It is more than 0.
+	// RetryAfter is how long the client should wait. A request then succeeds unless the same client has made others meanwhile.
+	// It is greater than 0.
 	RetryAfter time.Duration
 }
 
 func (e *RateLimitedError) Error() string { return "too many requests" }
 
-// Admit counts one request of a client, and returns a *RateLimitedError if it is one too many. It says in the header of the
-// answer what the client may ask (draft-ietf-httpapi-ratelimit-headers-11), beside what other limiters say there.
+// Admit counts one request of a client, and returns a *RateLimitedError if it exceeds the limit. It adds the limiter's state to
+// the RateLimit and RateLimit-Policy headers in h (draft-ietf-httpapi-ratelimit-headers-11), after that of other limiters.
 func (l *Limiter) Admit(client string, h http.Header) error {
 	if l == nil {
 		return nil
@@ -82,7 +83,7 @@ func (l *Limiter) Admit(client string, h http.Header) error {
 	now := l.now()
 	allowed := limiter.AllowN(now, 1)
 	left := limiter.TokensAt(now)
-	l.tell(h, left, allowed)
+	l.addHeaders(h, left, allowed)
 	if allowed {
 		return nil
 	}
@@ -92,14 +93,14 @@ func (l *Limiter) Admit(client string, h http.Header) error {
 	return &RateLimitedError{Limit: l.name, RetryAfter: wait}
 }
 
-// The names of the two fields in canonical form. Several lines of one are a list, as RFC 9651 has it.
+// The names of the two headers in canonical form. Several lines of one header form a list (RFC 9651).
 const (
 	headerRateLimit       = "Ratelimit"
 	headerRateLimitPolicy = "Ratelimit-Policy"
 )
 
-// tell adds the limiter's items to the two fields. Where nothing is left, the time is that of Retry-After.
-func (l *Limiter) tell(h http.Header, left float64, allowed bool) {
+// addHeaders adds the limiter's items to the two headers. If no request is left, the reset time equals Retry-After.
+func (l *Limiter) addHeaders(h http.Header, left float64, allowed bool) {
 	remaining, missing := int64(0), 1-left
 	if allowed && left >= 1 {
 		remaining, missing = int64(left), float64(l.rate.Burst)-left
@@ -113,7 +114,7 @@ func (l *Limiter) tell(h http.Header, left float64, allowed bool) {
 	h[headerRateLimit] = append(h[headerRateLimit], string(item))
 }
 
-// Refused tells how many requests were refused so far.
+// Refused returns how many requests were refused so far.
 func (l *Limiter) Refused() int64 {
 	if l == nil {
 		return 0

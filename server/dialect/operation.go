@@ -22,10 +22,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// maxBody is how many bytes a request's body may have.
+// maxBody is the maximum size of a request's body in bytes.
 const maxBody = 256 << 10
 
-// The headers that the stages read for every dialect. A document declares those that its operation honours.
+// The headers that the stages read and write in every dialect. A document declares those that an operation supports.
 const (
 	headerIfMatch           = "If-Match"
 	headerIfNoneMatch       = "If-None-Match"
@@ -37,7 +37,8 @@ const (
 	handlingStrict          = "handling=strict"
 )
 
-// maxQueryParameters is how many parameters a query may have, repeated ones included. No operation has half as many.
+// maxQueryParameters is the maximum number of parameters in a query, including repeated ones. Every operation has fewer than
+// half as many.
 const maxQueryParameters = 64
 
 // operation is one operation of a document, ready to be served.
@@ -45,17 +46,17 @@ type operation struct {
 	dialect    *Dialect
 	id         string
 	permission auth.Permission
-	check      Check // nil where the document says it all
+	check      Check // nil if the schema states all constraints
 	parameters []parameter
-	writes     bool               // its method is not a safe one (RFC 9110, section 9.2.1)
-	takesQuery bool               // it has query parameters; one that has none leaves a query alone
-	body       *openapi3.Schema   // nil if the operation takes none
+	writes     bool               // the method is not safe (RFC 9110, section 9.2.1)
+	takesQuery bool               // it has query parameters; an operation without any ignores the query
+	body       *openapi3.Schema   // nil if the operation has no body
 	shown      []*openapi3.Schema // the dialect's UserSchemas
-	statuses   []int              // those that it documents, ascending
-	// acceptHeader is the header by which a 415 lists the media types that the body may have.
+	statuses   []int              // the documented statuses, ascending
+	// acceptHeader is the header in which a 415 response lists the supported media types.
 	acceptHeader string
-	versioned    bool // what the path names has an entity tag, which the handler compares with the preconditions
-	cacheable    bool // its answer says CacheControl
+	versioned    bool // the resource has an entity tag, which the handler compares with the preconditions
+	cacheable    bool // its response has the header CacheControl
 }
 
 // parameter is a parameter of an operation and the schema that its values must match.
@@ -90,8 +91,8 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 	return op, op.checkBounds()
 }
 
-// parameterSchema is what values of a parameter are checked against. The greatest id tells clients which ids there are; a
-// greater one in a path or a header is answered as any other that is nobody's, without telling how far ids go.
+// parameterSchema returns the schema that a parameter's values are validated against. It omits the maximum of parameters in the
+// path and in headers, so that an id beyond it gets the same response as any other id that does not exist.
 func parameterSchema(p *openapi3.Parameter) *openapi3.Schema {
 	schema := *p.Schema.Value
 	if !isQuery(p) {
@@ -100,7 +101,7 @@ func parameterSchema(p *openapi3.Parameter) *openapi3.Schema {
 	return &schema
 }
 
-// checkBounds returns an error if the document lets a request have as many items or as long a search as it likes.
+// checkBounds returns an error if the document declares an array in the body, or a string in the query, without a maximum length.
 func (op *operation) checkBounds() error {
 	if op.body != nil {
 		if path, found := unboundedArray(op.body, "", maxDepth); found {
@@ -115,16 +116,17 @@ func (op *operation) checkBounds() error {
 	return nil
 }
 
-// serve takes a request through the stages. Their order is the order of refusals (SEMANTICS.md, "Who may do what").
+// serve returns middleware that takes a request through the stages. If several of them would refuse it, the first one does
+// (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id, answer: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
+		call := &Call{dialect: op.dialect, operation: op.id, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
 		defer call.end()
 		c.SetRequest(c.Request().WithContext(call))
 		if op.dialect.service.Mock {
-			if err := op.grant(c, call); err != nil {
+			if err := op.applyMockPreferences(c, call); err != nil {
 				return err
 			}
 		}
@@ -138,12 +140,12 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		}
 		c.Response().Before(func() {
-			// The generated answers write Etag, as Go does; RFC 9110 and the documents write ETag.
+			// The generated code writes Etag, Go's canonical form. RFC 9110 and the documents spell it ETag.
 			if tag, ok := c.Response().Header()["Etag"]; ok {
 				delete(c.Response().Header(), "Etag")
 				c.Response().Header()[headerETag] = tag
 			}
-			// The generated answers know the media type that the document names, and no charset.
+			// The generated code sets the document's media type, without a charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 				h[echo.HeaderContentType] = op.dialect.contentType
 			}
@@ -155,9 +157,10 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// serveUnversioned evaluates the preconditions of a request for what has no entity tag, such as a list: If-Match is true if it
-// is *, and If-None-Match is true unless it is * (RFC 9110, section 13.1). Where one is false, a read is answered with 304 or
-// 412 only if it would succeed without them (section 13.2.1), which is found out by serving it to nobody.
+// serveUnversioned evaluates the preconditions of a request for a resource without an entity tag, such as a list: If-Match is
+// true only if it is *, and If-None-Match is true unless it is * (RFC 9110, section 13.1). If one is false, a read is answered
+// with 304 or 412 only if it would succeed without the precondition (section 13.2.1). To find out, serveUnversioned calls next
+// with a response that is discarded.
 func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.HandlerFunc) error {
 	matches, isNew := call.ifMatch.allowUnversioned(), !call.ifNoneMatch.any
 	if matches && isNew {
@@ -166,11 +169,11 @@ func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.Hand
 	if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
 		return errPreconditionFailed
 	}
-	answer := c.Response()
+	response := c.Response()
 	call.contentUnwanted = true
 	c.SetResponse(echo.NewResponse(&discarded{header: http.Header{}}, c.Echo()))
 	err := next(c)
-	c.SetResponse(answer)
+	c.SetResponse(response)
 	if err != nil {
 		return err
 	}
@@ -178,19 +181,20 @@ func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.Hand
 		return errPreconditionFailed
 	}
 	if op.cacheable {
-		answer.Header().Set(echo.HeaderCacheControl, CacheControl)
+		response.Header().Set(echo.HeaderCacheControl, CacheControl)
 	}
 	return c.NoContent(http.StatusNotModified)
 }
 
-// discarded is an answer that is sent to nobody.
+// discarded is a ResponseWriter that discards the response.
 type discarded struct{ header http.Header }
 
 func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) WriteHeader(int)             {}
 func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-// admit is the stages before the body: who calls, about what, and whether they may.
+// admit runs the stages before the body: it authenticates the caller, applies the limits, reads the parameters and authorizes
+// the request.
 func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	r := c.Request()
 	principal, err := op.dialect.service.Verifier.Verify(r.Header.Values(echo.HeaderAuthorization))
@@ -221,8 +225,8 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	return parameters, nil
 }
 
-// readParameters reads and checks every path, query and header parameter, and gives the good ones and all that is wrong
-// with the others. A header that came in several lines is made one, which is what it means (RFC 9110, section 5.3).
+// readParameters reads and validates every path, query and header parameter. It returns the valid ones, and what is wrong with
+// the others. It joins the lines of a header that was sent in several (RFC 9110, section 5.3).
 func (op *operation) readParameters(c echo.Context) (parameters Parameters, wrong []FieldError) {
 	parameters = Parameters{}
 	var query url.Values
@@ -265,7 +269,7 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 	return parameters, wrong
 }
 
-// isList tells whether a parameter is a header whose lines are one list. All that are text are.
+// isList reports whether a parameter is a header whose lines may be joined to a list, as all headers of type string are.
 func isList(p *openapi3.Parameter) bool {
 	return p.In == openapi3.ParameterInHeader && p.Schema.Value.Type.Is("string")
 }
@@ -276,7 +280,7 @@ func parameterText(c echo.Context, query url.Values, p *openapi3.Parameter) (tex
 	case openapi3.ParameterInPath:
 		text = c.Param(p.Name)
 		if r.URL.RawPath != "" {
-			// Echo routes by the escaped path where it differs, and leaves its parameters escaped.
+			// Echo routes by the escaped path if there is one, and leaves the parameters escaped.
 			if unescaped, err := url.PathUnescape(text); err == nil {
 				text = unescaped
 			}
@@ -299,17 +303,17 @@ func parameterValue(p *openapi3.Parameter, raw string) (any, bool) {
 	switch schema := p.Schema.Value; {
 	case schema.Type.Is("integer"):
 		n, err := strconv.ParseInt(raw, 10, 64)
-		// ParseInt alone would take a sign that no Long is written with.
+		// ParseInt alone would accept a plus sign.
 		return n, err == nil && !strings.HasPrefix(raw, "+")
 	case schema.Type.Is("boolean"):
 		return raw == "true", raw == "true" || raw == "false"
 	default:
-		// A query's text is looked for in the database, which may not take every byte.
+		// Text from the query becomes an argument of a database query, which may not accept every byte.
 		return raw, !isQuery(p) || utf8.ValidString(raw) && strings.IndexByte(raw, 0) < 0
 	}
 }
 
-// parameterType says what a value would have to be for parameterValue to take it.
+// parameterType describes the values that parameterValue accepts.
 func parameterType(schema *openapi3.Schema) string {
 	if schema.Type.Is("string") && schema.Format == "" {
 		return "valid UTF-8 without U+0000"
@@ -319,7 +323,7 @@ func parameterType(schema *openapi3.Schema) string {
 
 func isQuery(p *openapi3.Parameter) bool { return p.In == openapi3.ParameterInQuery }
 
-// unknownQuery names the query parameters that the operation does not have, each with the nearest that it has.
+// unknownQuery returns an error for each query parameter that the operation does not have. It suggests the most similar one.
 func (op *operation) unknownQuery(query url.Values) []FieldError {
 	var wrong []FieldError
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -343,7 +347,8 @@ func (op *operation) nearestQuery(name string) string {
 	return nearest
 }
 
-// authorize answers alike, and after the same work, for a foreign customer and for one that does not exist.
+// authorize returns an error unless the principal may call the operation for the tenant. The error and the work are the same
+// for a customer that the token does not cover and for one that does not exist.
 func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) error {
 	call.many = tenant.Many
 	switch {
@@ -363,15 +368,14 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 	return nil
 }
 
-// readBody reads the body once, strictly, holds it against the document, and leaves the very value that was checked
-// for the generated handler to take.
+// readBody reads and validates the body, and replaces it by a checkedBody with the decoded value.
 func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters) error {
 	r := c.Request()
 	if err := op.checkMediaType(r.Header); err != nil {
 		return err
 	}
 	if r.ContentLength > maxBody {
-		return errContentTooLarge // before a client that expects a 100 is asked for it
+		return errContentTooLarge // before a client with Expect: 100-continue sends it
 	}
 	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
 	if call.flight != nil && (r.ContentLength < 0 || r.ContentLength > freeBytes) {
@@ -387,7 +391,7 @@ func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters)
 	call.Body, _ = value.(map[string]any)
 	dropNulls(call.Body, op.body, op.shown)
 	call.unknown = unknownMembers(op.body, value, "")
-	// Of two errors of one member the check's is told: it says more than a bound does.
+	// If a member has two errors, the check's comes first and is kept: it is more specific than the schema's.
 	if op.check != nil {
 		wrong = append(wrong, op.check(call, parameters)...)
 	}
@@ -407,7 +411,7 @@ func (op *operation) checkMediaType(h http.Header) error {
 	if encoding := strings.Join(h.Values(echo.HeaderContentEncoding), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return &mediaTypeError{fmt.Sprintf("its Content-Encoding is %q", Excerpt(encoding)), headerAcceptEncoding, "identity"}
 	}
-	// Two lines make no media type, just as two in one line do not.
+	// Several lines are as invalid as several media types in one line.
 	contentType := strings.Join(h.Values(echo.HeaderContentType), ", ")
 	if contentType == "" {
 		return nil
@@ -425,15 +429,15 @@ func (op *operation) checkMediaType(h http.Header) error {
 	return nil
 }
 
-// checkedBody hands the decoded and validated value to oapi-codegen's strict handler (2.8), which asks a body for it
-// before it decodes by itself. Nothing is left to read, so that a second, laxer decode fails.
+// checkedBody passes the decoded and validated value to oapi-codegen's strict handler (2.8), which calls ValidatedValue instead
+// of decoding the body. Reading a checkedBody fails, so that the body is never decoded again by less strict rules.
 type checkedBody struct{ value any }
 
 func (b checkedBody) ValidatedValue() any      { return b.value }
 func (b checkedBody) Read([]byte) (int, error) { return 0, errBodyTaken }
 func (b checkedBody) Close() error             { return nil }
 
-// plainJSON is the media type of a body that was read, as a header's value. Many requests share it, and nobody alters it.
+// plainJSON is the Content-Type header of a body that was read. Requests share it and must not modify it.
 var plainJSON = []string{echo.MIMEApplicationJSON}
 
 var errBodyTaken = errors.New("the body was already decoded")

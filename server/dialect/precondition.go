@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// entityTags is what an If-Match or an If-None-Match header holds (RFC 9110, section 13.1). The zero value is no header.
+// entityTags is the value of an If-Match or If-None-Match header (RFC 9110, section 13.1). The zero value means no header.
 type entityTags struct {
 	present bool
 	any     bool // the header was *
@@ -14,7 +14,7 @@ type entityTags struct {
 	weak    []string
 }
 
-// parseEntityTags reads a list of entity tags.
+// parseEntityTags parses * or a list of entity tags, and reports whether it is valid.
 func parseEntityTags(header string) (entityTags, bool) {
 	tags := entityTags{present: true}
 	// A list may have empty elements (RFC 9110, section 5.6.1.2).
@@ -24,7 +24,7 @@ func parseEntityTags(header string) (entityTags, bool) {
 		return tags, true
 	}
 	for {
-		opaque, behind, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(rest, "W/"), `"`), `"`)
+		opaque, after, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(rest, "W/"), `"`), `"`)
 		if !ok || !strings.HasPrefix(strings.TrimPrefix(rest, "W/"), `"`) || strings.ContainsAny(opaque, blanks) {
 			return entityTags{}, false
 		}
@@ -33,11 +33,11 @@ func parseEntityTags(header string) (entityTags, bool) {
 		} else {
 			tags.strong = append(tags.strong, opaque)
 		}
-		behind = strings.TrimLeft(behind, blanks)
-		if rest = strings.TrimLeft(behind, blanks+","); rest == "" {
+		after = strings.TrimLeft(after, blanks)
+		if rest = strings.TrimLeft(after, blanks+","); rest == "" {
 			return tags, true
 		}
-		if !strings.HasPrefix(behind, ",") {
+		if !strings.HasPrefix(after, ",") {
 			return entityTags{}, false
 		}
 	}
@@ -45,33 +45,34 @@ func parseEntityTags(header string) (entityTags, bool) {
 
 const blanks = " \t"
 
-// allow reports whether If-Match lets a request for this version go on. It compares strongly: a weak tag is never the same.
+// allow reports whether an If-Match header is true for this version. It uses strong comparison: a weak tag never matches.
 func (t entityTags) allow(version int64) bool {
 	return !t.present || t.any || slices.Contains(t.strong, strconv.FormatInt(version, 10))
 }
 
-// allowUnversioned reports whether If-Match lets a request go on for what exists and has no entity tag.
+// allowUnversioned reports whether an If-Match header is true for a resource that exists and has no entity tag.
 func (t entityTags) allowUnversioned() bool { return !t.present || t.any }
 
-// have tells whether If-None-Match names this version. It compares weakly.
+// have reports whether an If-None-Match header names this version. It uses weak comparison.
 func (t entityTags) have(version int64) bool {
 	opaque := strconv.FormatInt(version, 10)
 	return t.any || slices.Contains(t.strong, opaque) || slices.Contains(t.weak, opaque)
 }
 
-// ETag is the strong validator of a user's version, as every answer about a user carries it.
+// ETag returns the strong entity tag of a user's version.
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// The bounds of a list of names in a header, as the names are the client's. A percent-encoded character has up to twelve
-// bytes, and many proxies take a header of 8 KiB in all.
+// The limits of a list of names in a header. The client chooses the names, a percent-encoded character takes up to twelve bytes,
+// and many proxies limit all headers together to 8 KiB.
 const (
 	maxListedNames = 32
-	maxNameLength  = 64
+	maxNameLength  = 64 // in characters
 	maxListBytes   = 4 << 10
 )
 
-// listNames gives names as a header's value: at most maxListedNames of at most maxNameLength characters each, and at most
-// maxListBytes in all, then "...". Bytes that are no token characters (RFC 9110, section 5.6.2) are percent-encoded.
+// listNames returns names as a header value: at most maxListedNames names, each cut to maxNameLength characters, and at most
+// maxListBytes bytes, then "..." if names were omitted. Bytes that are not token characters (RFC 9110, section 5.6.2) are
+// percent-encoded.
 func listNames(names []string) string {
 	listed := make([]string, 0, min(len(names), maxListedNames)+1)
 	size := 0
@@ -79,7 +80,7 @@ func listNames(names []string) string {
 		if i == maxListedNames {
 			return strings.Join(append(listed, "..."), ", ")
 		}
-		if len(name) > maxNameLength { // in bytes: else it has no more characters
+		if len(name) > maxNameLength { // the number of bytes, which is at least that of characters
 			if runes := []rune(name); len(runes) > maxNameLength {
 				name = string(runes[:maxNameLength])
 			}
@@ -95,7 +96,7 @@ func listNames(names []string) string {
 
 func percentEncode(name string) string {
 	if isToken(name) {
-		return name // as are nearly all
+		return name // the common case
 	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -14,8 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// preference gives the value of a preference in a Prefer header, and whether it is there. Where it is repeated, the first
-// counts (RFC 7240, section 2).
+// preference returns the value of a preference in a Prefer header, and whether the header has it. If the preference is repeated,
+// the first one counts (RFC 7240, section 2).
 func preference(header, name string) (value string, given bool) {
 	for rest := header; rest != ""; {
 		var element string
@@ -29,7 +29,7 @@ func preference(header, name string) (value string, given bool) {
 	return "", false
 }
 
-// cutUnquoted cuts a header's text at the first separator that does not stand in a quoted string (RFC 9110, section 5.6.4).
+// cutUnquoted cuts text at the first separator that is not within a quoted string (RFC 9110, section 5.6.4).
 func cutUnquoted(text string, separator byte) (before, after string) {
 	quoted := false
 	for i := 0; i < len(text); i++ {
@@ -45,26 +45,26 @@ func cutUnquoted(text string, separator byte) (before, after string) {
 	return text, ""
 }
 
-// prefersStrict tells whether a Prefer header asks for handling=strict.
+// prefersStrict reports whether a Prefer header asks for handling=strict.
 func prefersStrict(header string) bool {
 	value, _ := preference(header, "handling")
 	return strings.EqualFold(value, "strict")
 }
 
-// The preferences that a mock honours beside handling.
+// The preferences that a mock server supports besides handling.
 const (
-	preferCode  = "code"  // the status to answer with
-	preferDelay = "delay" // for how many milliseconds to wait first
+	preferCode  = "code"  // the status of the response
+	preferDelay = "delay" // the delay before the response, in milliseconds
 )
 
-// maxDelay is for how long a request may ask to wait.
+// maxDelay is the longest delay that a request may ask for.
 const maxDelay = 30 * time.Second
 
-// errAsked is a fault that only the request's wish explains.
-var errAsked = errors.New("a fault of the server's")
+// errRequested is the internal error that a request can ask for.
+var errRequested = errors.New("an internal error")
 
-// forced are the errors that a mock can be asked for, by their statuses.
-var forced = map[int]error{
+// mockErrors maps each status that a request can ask for to its error.
+var mockErrors = map[int]error{
 	http.StatusBadRequest:            preferError("Prefer asks for this status"),
 	http.StatusUnauthorized:          auth.ErrUnauthenticated,
 	http.StatusForbidden:             auth.ErrForbidden,
@@ -74,24 +74,24 @@ var forced = map[int]error{
 	http.StatusRequestEntityTooLarge: errContentTooLarge,
 	http.StatusUnsupportedMediaType:  errUnsupportedMediaType,
 	http.StatusTooManyRequests:       &RateLimitedError{RetryAfter: time.Second},
-	http.StatusInternalServerError:   errAsked,
+	http.StatusInternalServerError:   errRequested,
 	http.StatusServiceUnavailable:    store.ErrUnavailable,
 }
 
-// grant does what a request to a mock prefers: it waits, and gives the error that was asked for. A status that is no error is
-// not forced: the request then goes its way, and has that status if that is how it ends.
-func (op *operation) grant(c echo.Context, call *Call) error {
+// applyMockPreferences applies the code and delay preferences of a request to a mock server: it waits, then returns the error
+// with the requested status. If the status is not an error, it returns nil, and the request is served as usual.
+func (op *operation) applyMockPreferences(c echo.Context, call *Call) error {
 	header := strings.Join(c.Request().Header.Values(headerPrefer), ", ")
-	delay, err := wantedDelay(header)
+	delay, err := preferredDelay(header)
 	if err != nil {
 		return err
 	}
-	code, err := op.wantedCode(header)
+	code, err := op.preferredCode(header)
 	if err != nil {
 		return err
 	}
 	c.Response().Before(func() {
-		// At the last moment, when the status is known.
+		// The status is known only now.
 		h := c.Response().Header()
 		applied := h.Values(headerPreferenceApplied)
 		if delay > 0 {
@@ -107,14 +107,14 @@ func (op *operation) grant(c echo.Context, call *Call) error {
 	if err := call.wait(delay); err != nil {
 		return err
 	}
-	if asked := forced[code]; asked != nil {
-		return fmt.Errorf("asked for by Prefer: %w", asked)
+	if requested := mockErrors[code]; requested != nil {
+		return fmt.Errorf("requested by Prefer: %w", requested)
 	}
 	return nil
 }
 
-// wantedDelay gives the wait that a Prefer header asks for; 0 is none.
-func wantedDelay(header string) (time.Duration, error) {
+// preferredDelay returns the delay that a Prefer header asks for, or 0.
+func preferredDelay(header string) (time.Duration, error) {
 	text, given := preference(header, preferDelay)
 	if !given {
 		return 0, nil
@@ -126,8 +126,8 @@ func wantedDelay(header string) (time.Duration, error) {
 	return 0, preferError(fmt.Sprintf("Prefer's delay must be a number of milliseconds, %d at most", maxDelay.Milliseconds()))
 }
 
-// wantedCode gives the status that a Prefer header asks for, one of those that the operation documents; 0 is none.
-func (op *operation) wantedCode(header string) (int, error) {
+// preferredCode returns the status that a Prefer header asks for, or 0. It must be one that the operation documents.
+func (op *operation) preferredCode(header string) (int, error) {
 	text, given := preference(header, preferCode)
 	if !given {
 		return 0, nil
@@ -145,18 +145,18 @@ func preferError(message string) error {
 	return &InvalidError{Fields: []FieldError{{Field: headerPrefer, Message: message}}}
 }
 
-// wait lets a request stand still for a while, which counts neither as its work nor as its client's.
+// wait waits for delay, and extends the time limits of the call and of its connection by it.
 func (c *Call) wait(delay time.Duration) error {
 	if delay == 0 {
 		return nil
 	}
 	var deadline time.Time
-	if c.overdue != nil {
-		c.overdue.Reset(delay + c.limit)
-		deadline = time.Now().Add(delay + c.limit)
+	if c.idleTimer != nil {
+		c.idleTimer.Reset(delay + c.idleTimeout)
+		deadline = time.Now().Add(delay + c.idleTimeout)
 	}
-	// A connection that knows no deadlines has none that could run out.
-	connection := http.NewResponseController(c.answer)
+	// An error means that the connection does not support deadlines, and so has none to extend.
+	connection := http.NewResponseController(c.response)
 	_ = connection.SetReadDeadline(deadline)
 	_ = connection.SetWriteDeadline(deadline)
 	over := time.NewTimer(delay)

@@ -13,8 +13,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// RetryAfter is how many seconds a client is asked to wait, as the header of that name says it: whole ones, rounded up.
-// When the database could not serve it, that is one.
+// RetryAfter returns the value of the Retry-After header for an error: a number of seconds, rounded up. It is 1 for all errors
+// but a *RateLimitedError.
 func RetryAfter(err error) string {
 	wait := time.Second
 	var limited *RateLimitedError
@@ -24,8 +24,7 @@ func RetryAfter(err error) string {
 	return strconv.FormatFloat(math.Ceil(wait.Seconds()), 'f', 0, 64)
 }
 
-// RenderError answers c with err in the dialect's words. Nothing of err but what its kind and its fields say reaches
-// the client.
+// RenderError writes err as the response, in the dialect's words. The client learns only the kind and the field errors of err.
 func (d *Dialect) RenderError(c echo.Context, err error) error {
 	p := d.classify(err)
 	header := c.Response().Header()
@@ -41,7 +40,7 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 		header.Set(echo.HeaderRetryAfter, RetryAfter(err))
 	}
 	if p.Kind != Invalid && p.Kind != Refused {
-		// What the client preferred had no part in it.
+		// Only these two kinds of errors can result from a preference.
 		header.Del(headerPreferenceApplied)
 	}
 	header.Set(echo.HeaderContentType, cmp.Or(d.ErrorContentType, d.ContentType))
@@ -49,7 +48,7 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	if err != nil {
 		return err
 	}
-	// Said here, as net/http does not know it where the answer is sent before the whole body has come.
+	// net/http does not set it for a response that is sent before the request's body has arrived completely.
 	header.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	c.Response().WriteHeader(p.Status)
 	if _, err := c.Response().Write(body); err != nil {
@@ -58,11 +57,11 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	return nil
 }
 
-// maxErrorBody is how many bytes the body of an error's answer may have. The client chose what is in it: names that JSON
-// escapes are six times as long there.
+// maxErrorBody is the maximum size in bytes of the body of an error response. The body contains names that the client chose,
+// which can be six times as long when JSON escapes them.
 const maxErrorBody = 16 << 10
 
-// errorBody encodes a problem in the dialect's words, with as many of its single errors as there is room for.
+// errorBody renders a problem in the dialect's words. It halves the number of field errors until the body fits in maxErrorBody.
 func (d *Dialect) errorBody(p Problem, operation, path string) ([]byte, error) {
 	path = excerpt(path, maxPath)
 	all := p.Fields
@@ -78,7 +77,7 @@ func (d *Dialect) errorBody(p Problem, operation, path string) ([]byte, error) {
 	}
 }
 
-// challenge is RFC 6750's: an error code only where a token was sent that cannot be used.
+// challenge returns the value of the WWW-Authenticate header. It has an error code only if a token was sent (RFC 6750, section 3).
 func challenge(err error) string {
 	switch {
 	case errors.Is(err, auth.ErrTokenMissing):

@@ -11,35 +11,35 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// ErrBrokenOff is an answer that could not be finished after it had begun. The connection is then broken off, so that the
-// client does not take the part for the whole.
+// ErrBrokenOff reports that a response failed after it had begun. The connection is then closed, so that the client does not
+// mistake the part for the whole.
 var ErrBrokenOff = errors.New("answer broken off")
 
-// begin gives the call its context, which is done, by context.DeadlineExceeded, when the work on it stands still for longer than
-// limit; 0 is for ever. Whoever calls it calls end in the end.
-func (c *Call) begin(ctx context.Context, limit time.Duration) {
-	if limit <= 0 {
+// begin sets the call's context. It is canceled with the cause context.DeadlineExceeded when the call makes no progress for
+// idleTimeout; 0 means no limit. The caller must call end.
+func (c *Call) begin(ctx context.Context, idleTimeout time.Duration) {
+	if idleTimeout <= 0 {
 		c.Context = ctx
 		return
 	}
-	c.limit = limit
+	c.idleTimeout = idleTimeout
 	c.Context, c.cancel = context.WithCancelCause(ctx)
-	c.overdue = time.AfterFunc(limit, c.expire)
+	c.idleTimer = time.AfterFunc(idleTimeout, c.expire)
 }
 
 func (c *Call) expire() { c.cancel(context.DeadlineExceeded) }
 
-// suspend stops the clock of the work on the call while its body arrives, for which the connection has a time limit.
+// suspend stops the idle timer while the body arrives, for which the connection has a deadline of its own.
 func (c *Call) suspend() {
-	if c.overdue != nil {
-		c.overdue.Stop()
+	if c.idleTimer != nil {
+		c.idleTimer.Stop()
 	}
 }
 
-// resume starts the clock anew.
+// resume restarts the idle timer.
 func (c *Call) resume() {
-	if c.overdue != nil {
-		c.overdue.Reset(c.limit)
+	if c.idleTimer != nil {
+		c.idleTimer.Reset(c.idleTimeout)
 	}
 }
 
@@ -47,29 +47,29 @@ func (c *Call) end() {
 	if c.flight != nil {
 		c.flight.end(c.caller, c.bytes)
 	}
-	if c.overdue != nil {
-		c.overdue.Stop()
+	if c.idleTimer != nil {
+		c.idleTimer.Stop()
 		c.cancel(nil)
 	}
 }
 
-// Progress says that the next part of a long answer is about to be written: the request's time limit, and the
-// connection's for writing, start anew.
+// Progress restarts the call's idle timer and the connection's write deadline. It is called before each part of a long response
+// is written.
 func (c *Call) Progress() {
-	if c.overdue != nil {
-		c.overdue.Reset(c.limit)
-		// A writer that knows no deadlines has none that could run out.
-		_ = http.NewResponseController(c.answer).SetWriteDeadline(time.Now().Add(c.limit))
+	if c.idleTimer != nil {
+		c.idleTimer.Reset(c.idleTimeout)
+		// An error means that the connection does not support deadlines, and so has none to extend.
+		_ = http.NewResponseController(c.response).SetWriteDeadline(time.Now().Add(c.idleTimeout))
 	}
 }
 
-// SlashOptional returns e as a router that serves the GET of a collection with a slash at the end of its path too.
+// SlashOptional returns a router for e that also serves GET requests for a collection whose path ends in a slash.
 func SlashOptional(e *echo.Echo) *Router { return &Router{e} }
 
-// Router is an Echo with SlashOptional's rule.
+// Router is an Echo whose GET method also adds a route with a trailing slash.
 type Router struct{ *echo.Echo }
 
-// GET adds a route, and another with a slash at its end unless the path ends in a parameter.
+// GET adds a route. Unless its path ends in a parameter, it also adds one with a trailing slash.
 func (r *Router) GET(name string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	if !strings.HasPrefix(path.Base(name), ":") {
 		r.Echo.GET(name+"/", h, m...)

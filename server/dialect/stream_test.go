@@ -16,7 +16,7 @@ import (
 func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		call := &Call{answer: httptest.NewRecorder()}
+		call := &Call{response: httptest.NewRecorder()}
 		call.begin(t.Context(), time.Minute)
 		defer call.end()
 		for range 10 {
@@ -49,7 +49,7 @@ func TestATimeLimitThatIsStoppedLeavesNothingBehind(t *testing.T) {
 
 func TestProgressNeedsNoTimeLimit(t *testing.T) {
 	t.Parallel()
-	call := &Call{answer: httptest.NewRecorder()}
+	call := &Call{response: httptest.NewRecorder()}
 	call.begin(t.Context(), 0)
 	defer call.end()
 	call.Progress()

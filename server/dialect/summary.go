@@ -5,17 +5,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Summary is what the stages and the handler found out about a request so far, for those who watch the server. No word of the
-// client's is in it but the principal's, which are the token's.
+// Summary describes a request for logs, metrics and traces, as far as the stages and the handler have determined it. It contains
+// nothing that the client sent but the principal, which comes from a verified token.
 type Summary struct {
 	Dialect   string         // the dialect's short name
 	Operation string         // the operationId
-	Principal auth.Principal // its subject is empty if the token was not good, or not looked at yet
-	Customer  int64          // the customer's Long; 0 if it is none of the directory's, or not known to be the caller's
-	Changed   string         // Dragoman-Changed of a write, or ""
+	Principal auth.Principal // zero until the token is verified
+	Customer  int64          // the customer's Long id; 0 if the directory has no such customer, or until the caller is authorized
+	Changed   string         // the value of Dragoman-Changed, or ""
 }
 
-// SummaryOf gives the summary of a request. It is empty for one that no operation was found for.
+// SummaryOf returns the summary of a request. It is empty if the request matched no operation.
 func SummaryOf(c echo.Context) Summary {
 	call, ok := c.Request().Context().Value(callKey{}).(*Call)
 	if !ok {
@@ -45,5 +45,5 @@ var kindNames = map[Kind]string{
 	Unavailable:          "unavailable",
 }
 
-// String is the kind's name in logs and metrics.
+// String returns the kind's name in logs and metrics.
 func (k Kind) String() string { return kindNames[k] }

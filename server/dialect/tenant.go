@@ -13,62 +13,62 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// How many tenants a dialect remembers, and for how long. Authorization promises to see a change within five seconds.
+// The capacity and the TTL of the cache of tenants. A change in the directory must take effect within five seconds.
 const (
 	maxTenants = 1 << 13
-	tenantsFor = 4 * time.Second
+	tenantTTL  = 4 * time.Second
 )
 
-// tenants are the customers and companies that tokens were found to be for, since a token asks for the same ones again and again,
-// and a customer or a company hardly ever changes. What is remembered is a token's own alone. To remember for all what one had
-// asked for would show another, by the time it takes, which customers there are.
-type tenants = ttlcache.Cache[tenantKey, grant]
+// tenants caches the customers and companies for which tokens were authorized, since a token is used for the same ones again and
+// again, and they rarely change. An entry is for one token only. If tokens shared entries, response times would reveal to one
+// caller which customers another had asked for, and so which exist.
+type tenants = ttlcache.Cache[tenantKey, cachedTenant]
 
 type tenantKey struct {
 	token   auth.TokenHash
 	id      int64
 	uuid    uuid.UUID
-	company int64 // 0 is nobody's
+	company int64 // 0 if the request has none; no company has this id
 }
 
-type grant struct {
+type cachedTenant struct {
 	customer store.Customer
 	company  store.Company
-	read     time.Time // when the reading began, by the service's clock
+	read     time.Time // when the read began, by the service's clock
 }
 
-// counts reports whether a grant is fresh enough to decide. One from the future is of a clock that was set back.
-func (g grant) counts(now time.Time) bool {
-	age := now.Sub(g.read)
-	return age >= 0 && age < tenantsFor
+// isFresh reports whether an entry may still be used. An entry from the future is stale, since the clock was set back.
+func (t cachedTenant) isFresh(now time.Time) bool {
+	age := now.Sub(t.read)
+	return age >= 0 && age < tenantTTL
 }
 
 func newTenants() *tenants {
 	return ttlcache.New(
-		ttlcache.WithCapacity[tenantKey, grant](maxTenants),
-		ttlcache.WithTTL[tenantKey, grant](tenantsFor),
-		ttlcache.WithDisableTouchOnHit[tenantKey, grant](),
+		ttlcache.WithCapacity[tenantKey, cachedTenant](maxTenants),
+		ttlcache.WithTTL[tenantKey, cachedTenant](tenantTTL),
+		ttlcache.WithDisableTouchOnHit[tenantKey, cachedTenant](),
 	)
 }
 
-// authorizeTenant finds the customer and the company that a call is about, if they are the token's. It answers alike, and after
-// the same work, for a foreign one and for one that does not exist.
+// authorizeTenant sets the call's customer and company, and returns an error unless the token covers them. The error and the
+// work are the same for a customer or company that the token does not cover and for one that does not exist.
 func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Tenant) error {
 	key := tenantKey{token: call.Principal.Token, id: tenant.ID, uuid: tenant.UUID}
 	if tenant.Company != nil {
 		key.company = *tenant.Company
 	}
 	now := op.dialect.service.Now()
-	if known := op.dialect.tenants.Get(key); known != nil && known.Value().counts(now) {
-		call.Customer, call.Company = known.Value().customer, known.Value().company
+	if cached := op.dialect.tenants.Get(key); cached != nil && cached.Value().isFresh(now) {
+		call.Customer, call.Company = cached.Value().customer, cached.Value().company
 		return nil
 	}
 	if err := op.findTenant(ctx, call, tenant); err != nil {
 		return err
 	}
-	// One that the directory does not have yet is looked for again.
+	// A customer that the directory does not have is not cached, since it may be added.
 	if call.Customer.ID != 0 {
-		op.dialect.tenants.Set(key, grant{call.Customer, call.Company, now}, ttlcache.DefaultTTL)
+		op.dialect.tenants.Set(key, cachedTenant{call.Customer, call.Company, now}, ttlcache.DefaultTTL)
 	}
 	return nil
 }

@@ -14,23 +14,22 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// patternMessage is the extension by which a document says what a pattern asks, for people: a predicate such as "must
-// be an e-mail address".
+// patternMessage is the extension that describes a pattern in a document: a predicate such as "must be an e-mail address".
 const patternMessage = "x-pattern-message"
 
-// validate checks value against schema and returns what is wrong with it, one error a member, by the members' paths below
-// path in ascending order. It stops once it has found more than maxErrors.
+// validate validates value against schema. It returns at most one error per member, sorted by the members' paths, which begin
+// with path. It stops when it has found more than maxErrors.
 func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	var v validation
 	v.check(schema, value, path)
 	return onePerField(v.found)
 }
 
-// validation walks objects and arrays itself and asks kin-openapi about the values in them one by one: asked about all at
-// once, kin-openapi (0.152) makes an error for every element before it looks at any bound.
+// validation traverses objects and arrays itself and passes the values in them to kin-openapi one by one. Given a whole array,
+// kin-openapi (0.152) creates an error for every element before it checks maxItems.
 type validation struct{ found []FieldError }
 
-// asRequest makes kin-openapi validate a request's value and return all its errors.
+// asRequest are the options by which kin-openapi validates a value of a request and returns all its errors.
 var asRequest = []openapi3.SchemaValidationOption{
 	openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat),
 }
@@ -110,8 +109,8 @@ const minProperties = "must have at least one member"
 
 func maxItems(most uint64) string { return fmt.Sprintf("must have at most %d items", most) }
 
-// trim cuts every array of value that schema names to the items that it may have, and returns an error for each that had
-// more: what looks at a body afterwards does so in bounded time.
+// trim truncates every array in value to the maxItems of its schema, and returns an error for each array that was longer. All
+// later checks of the body therefore take a bounded time.
 func trim(schema *openapi3.Schema, value any, path string) (wrong []FieldError) {
 	object, _ := value.(map[string]any)
 	for name, property := range schema.Properties {
@@ -138,8 +137,7 @@ func trim(schema *openapi3.Schema, value any, path string) (wrong []FieldError) 
 	return wrong
 }
 
-// unboundedArray returns the path of an array that schema names without saying how many items it may have, and whether
-// there is one.
+// unboundedArray returns the path of an array in schema that has no maxItems, and whether there is one.
 func unboundedArray(schema *openapi3.Schema, path string, depth int) (string, bool) {
 	if schema == nil || depth == 0 {
 		return "", false
@@ -160,13 +158,13 @@ func unboundedArray(schema *openapi3.Schema, path string, depth int) (string, bo
 	return "", false
 }
 
-// onePerField keeps the first error of each field, and orders them by their fields.
+// onePerField sorts errors by field, and keeps the first one of each field.
 func onePerField(all []FieldError) []FieldError {
 	slices.SortStableFunc(all, func(a, b FieldError) int { return cmp.Compare(a.Field, b.Field) })
 	return slices.CompactFunc(all, func(a, b FieldError) bool { return a.Field == b.Field })
 }
 
-// uuidFormat checks format: uuid, which kin-openapi leaves unchecked.
+// uuidFormat validates format: uuid, which kin-openapi does not do by default.
 var uuidFormat = openapi3.NewCallbackValidator(func(text string) error {
 	if _, ok := auth.ParseUUID(text); !ok {
 		return errNoUUID
@@ -192,7 +190,7 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 	return []*openapi3.SchemaError{{Reason: "is not valid"}}
 }
 
-// predicate says what the schema asks, never what the value was.
+// predicate describes what the schema requires. It never quotes the value.
 func predicate(e *openapi3.SchemaError) string {
 	if e.Value == nil && e.SchemaField != "required" {
 		return "must not be null"
@@ -249,7 +247,7 @@ func typeName(schema *openapi3.Schema) string {
 	}
 }
 
-// unknownMembers gives the paths of the members of value that schema does not name, in ascending order.
+// unknownMembers returns the paths of the members of value that schema does not name, in ascending order.
 func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 	var unknown []string
 	switch value := value.(type) {
@@ -274,11 +272,11 @@ func unknownMembers(schema *openapi3.Schema, value any, path string) []string {
 		}
 	}
 	slices.Sort(unknown)
-	return slices.Compact(unknown) // two long names may be the same once they are cut
+	return slices.Compact(unknown) // two long names may be equal after truncation
 }
 
-// dropNulls removes from an object the members that are null, that the schema it is for does not name, and that one of the
-// schemas in shown does.
+// dropNulls deletes those members of object that are null, that schema does not name, and that one of the schemas in shown
+// names.
 func dropNulls(object map[string]any, schema *openapi3.Schema, shown []*openapi3.Schema) {
 	for name, member := range object {
 		property := schema.Properties[name]
@@ -290,7 +288,7 @@ func dropNulls(object map[string]any, schema *openapi3.Schema, shown []*openapi3
 	}
 }
 
-// propertiesNamed gives the schemas that a property has in those that have it.
+// propertiesNamed returns the schema of the property with this name from each of schemas that has it.
 func propertiesNamed(name string, schemas []*openapi3.Schema) []*openapi3.Schema {
 	var all []*openapi3.Schema
 	for _, s := range schemas {
@@ -301,7 +299,7 @@ func propertiesNamed(name string, schemas []*openapi3.Schema) []*openapi3.Schema
 	return all
 }
 
-// hasMembers tells whether a value is of a kind that holds others.
+// hasMembers reports whether a value is an object or an array.
 func hasMembers(value any) bool {
 	switch value.(type) {
 	case map[string]any, []any:
@@ -310,8 +308,8 @@ func hasMembers(value any) bool {
 	return false
 }
 
-// join gives the path of a member below path, as answers repeat it: each name, and the path, are cut. An empty name, which
-// JSON allows, is "" in quotes.
+// join appends the names in parts to a member's path, for use in responses: it truncates each name and the whole path. It writes
+// an empty name, which JSON allows, as "".
 func join(path string, parts ...string) string {
 	var all []string
 	if path != "" {
@@ -326,7 +324,7 @@ func join(path string, parts ...string) string {
 	return excerpt(strings.Join(all, "."), maxPath)
 }
 
-// subject is what a message about the member at path begins with.
+// subject returns the grammatical subject of a message about the member at path.
 func subject(path string) string {
 	if path == "" {
 		return "the body"
@@ -334,7 +332,8 @@ func subject(path string) string {
 	return path
 }
 
-// isPlain reports whether s constrains values by no keyword that applies several schemas to one value or that check does not know.
+// isPlain reports whether s has only keywords that check supports. Those that apply several schemas to one value are not among
+// them.
 func isPlain(s *openapi3.Schema) bool {
 	rest := *s
 	rest.Extensions, rest.Origin, rest.Title, rest.Description, rest.Default, rest.Example, rest.Deprecated = nil, nil, "", "", nil, nil, false

@@ -12,7 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// refusals are the statuses that any operation may be refused with, and those of one that writes.
+// The error statuses that every operation must document, and the additional ones of operations that write.
 var (
 	refusals = []int{
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusPreconditionFailed,
@@ -21,15 +21,15 @@ var (
 	refusalsOfWrites = []int{http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}
 )
 
-// read reads the document, and says all that the dialect lacks to be served.
-func (d *Dialect) read() error {
+// loadDocument reads the dialect's document. It returns an error that lists everything that the dialect lacks.
+func (d *Dialect) loadDocument() error {
 	lacks := &missing{}
-	for part, there := range map[string]bool{
+	for part, present := range map[string]bool{
 		"Name": d.Name != "", "Spec": d.Spec != nil, "Tenant": d.Tenant != nil, "FieldName": d.FieldName != nil,
 		"TakenMessage": d.TakenMessage != nil, "Render": d.Render != nil, "ContentType": d.ContentType != "",
 	} {
-		if !there {
-			lacks.say("the dialect has no %s", part)
+		if !present {
+			lacks.add("the dialect has no %s", part)
 		}
 	}
 	if d.Spec == nil {
@@ -40,7 +40,7 @@ func (d *Dialect) read() error {
 		return fmt.Errorf("read the document: %w", err)
 	}
 	if len(document.Servers) == 0 {
-		lacks.say("the document has no server, whose path is where the dialect is mounted")
+		lacks.add("the document has no server, whose path is where the dialect is mounted")
 	}
 	d.Document = document
 	for path, item := range document.Paths.Map() {
@@ -50,17 +50,17 @@ func (d *Dialect) read() error {
 	}
 	for _, name := range d.UserSchemas {
 		if document.Components.Schemas[name] == nil {
-			lacks.say("the document has no schema %s, which UserSchemas names", name)
+			lacks.add("the document has no schema %s, which UserSchemas names", name)
 		}
 	}
 	return lacks.err()
 }
 
-// checkOperation says what one operation lacks.
+// checkOperation adds to lacks what one operation lacks.
 func (d *Dialect) checkOperation(lacks *missing, method, path string, item *openapi3.PathItem, o *openapi3.Operation) {
 	name := fmt.Sprintf("%s %s (%s)", method, path, o.OperationID)
 	if _, ok := d.Permissions[o.OperationID]; !ok {
-		lacks.say("Permissions has none for %s", name)
+		lacks.add("Permissions has none for %s", name)
 	}
 	writes := !description.IsSafe(method)
 	statuses := refusals
@@ -69,12 +69,12 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	}
 	for _, status := range statuses {
 		if o.Responses.Status(status) == nil {
-			lacks.say("the document has no answer %d to %s", status, name)
+			lacks.add("the document has no answer %d to %s", status, name)
 		}
 	}
 	for status, response := range o.Responses.Map() {
 		if response.Value.Headers[echo.HeaderXRequestID] == nil {
-			lacks.say("the document has no header %s in the answer %s to %s", echo.HeaderXRequestID, status, name)
+			lacks.add("the document has no header %s in the answer %s to %s", echo.HeaderXRequestID, status, name)
 		}
 	}
 	if !writes {
@@ -82,34 +82,34 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	}
 	for _, header := range []string{headerIfMatch, headerIfNoneMatch} {
 		if o.Parameters.GetByInAndName(openapi3.ParameterInHeader, header) == nil && item.Parameters.GetByInAndName(openapi3.ParameterInHeader, header) == nil {
-			lacks.say("the document has no parameter %s of %s", header, name)
+			lacks.add("the document has no parameter %s of %s", header, name)
 		}
 	}
 	for _, answer := range []struct {
 		of   *openapi3.Operation
 		what string
 	}{{o, name}, {item.Get, "GET " + path + ", whose version " + name + " changes"}} {
-		// What is created below a collection has an ETag of its own; the collection has none.
+		// The GET of a collection has no ETag: a POST to it returns that of the created resource.
 		if answer.of != nil && !(answer.of == item.Get && method == http.MethodPost) && !description.DocumentsHeader(answer.of, headerETag) {
-			lacks.say("the document has no header %s in the answer 200 to %s", headerETag, answer.what)
+			lacks.add("the document has no header %s in the answer 200 to %s", headerETag, answer.what)
 		}
 	}
 	if item.Get == nil && method != http.MethodPost {
-		lacks.say("the document has no GET %s, which gives the %s that %s is preconditioned by", path, headerETag, name)
+		lacks.add("the document has no GET %s, which gives the %s that %s is preconditioned by", path, headerETag, name)
 	}
 }
 
-// missing collects what a dialect lacks.
+// missing is a set of sentences about what a dialect lacks.
 type missing struct{ all map[string]bool }
 
-func (m *missing) say(format string, args ...any) {
+func (m *missing) add(format string, args ...any) {
 	if m.all == nil {
 		m.all = map[string]bool{}
 	}
 	m.all[fmt.Sprintf(format, args...)] = true
 }
 
-// err names all of it, sorted; nil if the dialect is whole.
+// err returns all sentences as one error, sorted, or nil if nothing is missing.
 func (m *missing) err() error {
 	var all []error
 	for _, text := range slices.Sorted(maps.Keys(m.all)) {
