@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// activeKeys are the keys of a key set that verify tokens now: those of the last successful reading, and those that only the
-// last one lacked. It is immutable.
+// activeKeys are the keys of a key set that currently verify tokens: those in the last successful read, and those in the
+// successful read before it. It is immutable.
 type activeKeys struct {
 	all    []*trustedKey
 	keys   map[keyName]*trustedKey
 	single map[string]*trustedKey // by algorithm, if there is exactly one key for it
 	usable int                    // the number of different keys
-	oldest time.Time              // the earliest time of confirmation
+	oldest time.Time              // the earliest confirmed time of a key
 }
 
-// trustedKey is an active key. Readings do not replace it, so that the token cache can compare pointers.
+// trustedKey is an active key. It keeps its address from one read to the next, so that the token cache can compare pointers.
 type trustedKey struct {
 	publicKey
 	// Guarded by keySource.mu.
-	confirmed time.Time // when a successful reading last had it
-	missing   bool      // whether the last successful reading lacked it
+	confirmed time.Time // the time of the last successful read that returned the key
+	missing   bool      // whether the last successful read did not return it
 }
 
-// keyID identifies a key: equal names may be those of different keys.
+// keyID identifies a key. A name alone does not, since different keys may have the same name.
 type keyID struct {
 	keyName
 	fingerprint string
@@ -31,14 +31,14 @@ type keyID struct {
 
 func (k publicKey) id() keyID { return keyID{k.keyName, k.fingerprint} }
 
-// newActiveKeys returns nil for no keys.
+// newActiveKeys returns the active keys for all, or nil if all is empty.
 func newActiveKeys(all []*trustedKey) *activeKeys {
 	if len(all) == 0 {
 		return nil
 	}
 	f := &activeKeys{all: all, keys: map[keyName]*trustedKey{}, single: map[string]*trustedKey{}, oldest: all[0].confirmed}
 	distinct := map[string]bool{}
-	// A token without a kid is verified with a key of the last reading, if that has one for its algorithm.
+	// A token without a kid is verified with a key from the last read, if that returned one for the token's algorithm.
 	fresh, withdrawn := map[string]map[string]*trustedKey{}, map[string]map[string]*trustedKey{}
 	for _, k := range all {
 		if k.kid != "" {
@@ -48,15 +48,15 @@ func newActiveKeys(all []*trustedKey) *activeKeys {
 		if k.confirmed.Before(f.oldest) {
 			f.oldest = k.confirmed
 		}
-		among := fresh
+		group := fresh
 		if k.missing {
-			among = withdrawn
+			group = withdrawn
 		}
-		if among[k.algorithm] == nil {
-			among[k.algorithm] = map[string]*trustedKey{}
+		if group[k.algorithm] == nil {
+			group[k.algorithm] = map[string]*trustedKey{}
 		}
-		if among[k.algorithm][k.fingerprint] == nil {
-			among[k.algorithm][k.fingerprint] = k
+		if group[k.algorithm][k.fingerprint] == nil {
+			group[k.algorithm][k.fingerprint] = k
 		}
 	}
 	f.usable = len(distinct)
@@ -74,7 +74,8 @@ func newActiveKeys(all []*trustedKey) *activeKeys {
 	return f
 }
 
-// find returns the key that a token's header names; without a kid, the only key for the algorithm. A nil activeKeys has none.
+// find returns the key that a token's header names or, without a kid, the only key for the algorithm. It returns nil if there is no
+// such key. f may be nil.
 func (f *activeKeys) find(name keyName, hasKid bool) *trustedKey {
 	switch {
 	case f == nil:
@@ -86,8 +87,8 @@ func (f *activeKeys) find(name keyName, hasKid bool) *trustedKey {
 	}
 }
 
-// after returns the active keys after a successful reading, and those that it withdrew: the keys that the reading before lacked
-// too, and those whose kid now names another key. f may be nil. The caller holds keySource.mu.
+// after returns the active keys after a successful read of set, and the withdrawn ones: keys that the previous read did not
+// return either, and keys whose kid now names another key. f may be nil. The caller must hold keySource.mu.
 func (f *activeKeys) after(set *keySet, now time.Time) (next *activeKeys, withdrawn []*trustedKey) {
 	var before []*trustedKey
 	if f != nil {
@@ -98,12 +99,12 @@ func (f *activeKeys) after(set *keySet, now time.Time) (next *activeKeys, withdr
 		known[k.id()] = k
 	}
 	var all []*trustedKey
-	there := map[keyID]bool{}
+	present := map[keyID]bool{}
 	for _, public := range set.all {
-		if there[public.id()] {
+		if present[public.id()] {
 			continue
 		}
-		there[public.id()] = true
+		present[public.id()] = true
 		k := known[public.id()]
 		if k == nil {
 			k = &trustedKey{publicKey: public}
@@ -112,7 +113,7 @@ func (f *activeKeys) after(set *keySet, now time.Time) (next *activeKeys, withdr
 		all = append(all, k)
 	}
 	for _, k := range before {
-		if there[k.id()] {
+		if present[k.id()] {
 			continue
 		}
 		_, replaced := set.keys[k.keyName]
@@ -126,8 +127,8 @@ func (f *activeKeys) after(set *keySet, now time.Time) (next *activeKeys, withdr
 	return newActiveKeys(all), withdrawn
 }
 
-// without returns the keys that were confirmed at most maxAge ago, and the others. The caller holds keySource.mu.
-func (f *activeKeys) without(maxAge time.Duration, now time.Time) (left *activeKeys, expired []*trustedKey) {
+// expire returns the keys that were confirmed at most maxAge ago, and the others. The caller must hold keySource.mu.
+func (f *activeKeys) expire(maxAge time.Duration, now time.Time) (left *activeKeys, expired []*trustedKey) {
 	if f == nil || !f.hasOlder(maxAge, now) {
 		return f, nil
 	}
@@ -147,10 +148,10 @@ func (f *activeKeys) hasOlder(maxAge time.Duration, now time.Time) bool {
 	return now.Sub(f.oldest) > maxAge
 }
 
-// maxNamedKeys is how many keys a line of the log names at most.
+// maxNamedKeys is the maximum number of keys that a log line names.
 const maxNamedKeys = 8
 
-// namesOf returns the algorithms and kids of keys, for the log.
+// namesOf returns the algorithm and the kid of each key, for the log.
 func namesOf(keys []*trustedKey) []string {
 	var names []string
 	for i, k := range keys {

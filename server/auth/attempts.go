@@ -10,61 +10,61 @@ import (
 	"github.com/jellydator/ttlcache/v3"
 )
 
-// A user may have maxWrongPasswords wrong attempts within wrongPasswordsFor. The attempts of the maxTriedUsers users with the
-// latest ones are counted.
+// A user may have maxWrongPasswords wrong attempts within wrongPasswordWindow. The attempts of the maxTrackedUsers users with the
+// most recent attempts are counted.
 const (
-	maxWrongPasswords = 10
-	wrongPasswordsFor = 15 * time.Minute
-	maxTriedUsers     = 1 << 16
+	maxWrongPasswords   = 10
+	wrongPasswordWindow = 15 * time.Minute
+	maxTrackedUsers     = 1 << 16
 )
 
-// TooManyAttemptsError refuses to verify a present password, because the user had too many wrong ones.
-type TooManyAttemptsError struct{ RetryAfter time.Duration } // more than 0
+// TooManyAttemptsError reports that a user's current password was not verified, because too many wrong ones had been tried.
+type TooManyAttemptsError struct{ RetryAfter time.Duration } // greater than 0
 
 func (e *TooManyAttemptsError) Error() string {
 	return "too many wrong passwords were tried on the user"
 }
 
-// attempts counts the wrong present passwords of each user.
+// attempts counts each user's attempts with a wrong current password.
 type attempts struct {
 	wrong, refused atomic.Int64
 
 	mu    sync.Mutex
-	users *ttlcache.Cache[int64, *tried]
+	users *ttlcache.Cache[int64, *userAttempts]
 }
 
-type tried struct {
-	wrong   []time.Time // times of wrong attempts, ascending
-	pending int         // attempts whose verification has not ended
+type userAttempts struct {
+	wrong   []time.Time // the times of wrong attempts, ascending
+	pending int         // the number of attempts that are being verified
 }
 
 func newAttempts() *attempts {
 	return &attempts{users: ttlcache.New(
-		ttlcache.WithCapacity[int64, *tried](maxTriedUsers), ttlcache.WithTTL[int64, *tried](2*wrongPasswordsFor),
+		ttlcache.WithCapacity[int64, *userAttempts](maxTrackedUsers), ttlcache.WithTTL[int64, *userAttempts](2*wrongPasswordWindow),
 	)}
 }
 
 // begin reserves an attempt, which counts as wrong until it ends. The caller must call end unless begin returns an error.
-func (a *attempts) begin(user int64, at time.Time) (*tried, error) {
+func (a *attempts) begin(user int64, at time.Time) (*userAttempts, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	item, _ := a.users.GetOrSetFunc(user, func() *tried { return &tried{} })
+	item, _ := a.users.GetOrSetFunc(user, func() *userAttempts { return &userAttempts{} })
 	u := item.Value()
-	u.wrong = slices.DeleteFunc(u.wrong, func(then time.Time) bool { return at.Sub(then) >= wrongPasswordsFor })
+	u.wrong = slices.DeleteFunc(u.wrong, func(then time.Time) bool { return at.Sub(then) >= wrongPasswordWindow })
 	if len(u.wrong)+u.pending < maxWrongPasswords {
 		u.pending++
 		return u, nil
 	}
 	a.refused.Add(1)
-	wait := time.Second // a pending attempt may turn out right by then
+	wait := time.Second // a pending attempt may succeed by then
 	if len(u.wrong) == maxWrongPasswords {
-		wait = max(wrongPasswordsFor-at.Sub(u.wrong[0]), 1)
+		wait = max(wrongPasswordWindow-at.Sub(u.wrong[0]), 1)
 	}
 	return nil, &TooManyAttemptsError{wait}
 }
 
 // end records the outcome of an attempt that begin reserved.
-func (a *attempts) end(u *tried, wrong bool, at time.Time) {
+func (a *attempts) end(u *userAttempts, wrong bool, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u.pending--
@@ -74,8 +74,8 @@ func (a *attempts) end(u *tried, wrong bool, at time.Time) {
 	}
 }
 
-// Prove is Verify for the present password of the user with this id. After ten wrong ones within 15 minutes it verifies no
-// more and returns a *TooManyAttemptsError. Each process counts for itself.
+// Prove is like Verify, for the current password of the user with this id. After ten wrong passwords within 15 minutes it
+// returns a *TooManyAttemptsError without verifying the password. Each process counts separately.
 func (p CustomerPasswords) Prove(ctx context.Context, user int64, at time.Time, plain string, hash *string) (bool, error) {
 	u, err := p.attempts.begin(user, at)
 	if err != nil {
@@ -86,7 +86,7 @@ func (p CustomerPasswords) Prove(ctx context.Context, user int64, at time.Time, 
 	return ok, err
 }
 
-// Wrong returns the number of present passwords that were wrong, and of those that were refused unverified for that reason.
+// Wrong returns how many current passwords were wrong, and how many were refused without verification after too many wrong ones.
 func (p *Passwords) Wrong() (wrong, refused int64) {
 	return p.attempts.wrong.Load(), p.attempts.refused.Load()
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxNumericDate is the end of the year 9999 in seconds since 1970. A later exp, nbf or iat is probably in milliseconds by
-// mistake; as an exp it would make a token that never expires.
+// maxNumericDate is the end of the year 9999 in seconds since 1970. A greater exp, nbf or iat is probably in milliseconds by
+// mistake. With such an exp a token would practically never expire.
 const maxNumericDate = 253402300799
 
 // claims are a token's payload. UnmarshalJSON splits it before the signature is verified; read interprets it afterwards.
@@ -23,19 +23,20 @@ type claims struct {
 	members map[string]jsontext.Value
 }
 
-// UnmarshalJSON splits a JSON object into its members and interprets none of them. It refuses a member that is repeated, at
-// any depth, and invalid Unicode.
+// UnmarshalJSON splits a JSON object into its members without interpreting them. It rejects repeated members, at any depth, and
+// invalid Unicode.
 //
-// RFC 7519, section 4, lets a parser refuse a repeated claim or take the last one. Another parser of the same token, such as a
-// gateway, may take the first, and the two would authorize different customers. golang-jwt's MapClaims take the last one, and
-// with WithJSONNumber they also ignore what follows the object. The token's header is golang-jwt's to parse, and there the last
-// one counts, as RFC 7515, section 4, allows: alg and kid only choose among trusted keys, and any crit is refused.
+// RFC 7519, section 4, lets a parser reject a repeated claim or use the last one. Another parser of the same token, such as a
+// gateway's, may use the first one, and so authorize another customer. golang-jwt's MapClaims use the last one, and with
+// WithJSONNumber they also ignore text after the object. golang-jwt parses the token's header and uses the last of repeated
+// members there, as RFC 7515, section 4, allows. This is safe: alg and kid only choose among trusted keys, and a token with any
+// crit is rejected.
 func (c *claims) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &c.members)
 }
 
-// read interprets the claims that this server uses, registered ones included, and returns the principal that they describe.
-// Its error is about the first claim of a wrong type. It does not validate the registered claims.
+// read interprets the claims that this server uses, including registered ones, and returns the principal that they describe. It
+// returns an error for the first claim of a wrong type. It does not validate the registered claims.
 func (c *claims) read(names ClaimNames) (Principal, error) {
 	var p Principal
 	for _, claim := range []struct {
@@ -65,12 +66,13 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 	}
 	c.Subject = p.Subject
 
-	// An empty list differs from none: it grants no authority, and without the claim the rank follows from the permissions.
+	// An empty list differs from an absent claim: it grants no authority, whereas without the claim the rank depends on the
+	// permissions.
 	_, p.namesAuthorities = c.members[names.Authorities]
 	return p, nil
 }
 
-// The functions below return a parser that stores a claim's value and reports whether it has the right type. null never has.
+// Each function below returns a parser that stores a claim's value and reports whether it has the right type. null is of no type.
 
 func readText(into *string) func(jsontext.Value) bool {
 	return func(v jsontext.Value) bool {
@@ -136,7 +138,7 @@ func readUserID(into *uuid.UUID) func(jsontext.Value) bool {
 	}
 }
 
-// readCustomers returns a parser of the customer claim. AllCustomers is valid as the whole claim only, not within an array.
+// readCustomers returns a parser of the customer claim. AllCustomers is only valid as the whole claim, not within an array.
 func readCustomers(into *Principal) func(jsontext.Value) bool {
 	each := readEach(func(v jsontext.Value) bool {
 		text := string(v)
@@ -157,8 +159,8 @@ func readCustomers(into *Principal) func(jsontext.Value) bool {
 	}
 }
 
-// parseCustomer parses a customer's id in a token: a UUID, or a Long in decimal digits. The nil UUID and 0 are invalid, so that
-// no token covers a customer whose fields were left empty by mistake.
+// parseCustomer parses a customer's id in a token: a UUID, or a Long in decimal digits. The nil UUID and 0 are invalid, so that no
+// token can cover a store.Customer whose id fields are zero by mistake.
 func parseCustomer(s string) (customerKey, bool) {
 	if id, ok := ParseUUID(s); ok {
 		return customerKey{uuid: id}, id != uuid.Nil

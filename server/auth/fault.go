@@ -2,14 +2,14 @@ package auth
 
 import "errors"
 
-// TokenFault is the reason of an [ErrUnauthenticated] in a word, for metrics.
+// TokenFault is the reason for an [ErrUnauthenticated], as a label for metrics.
 type TokenFault string
 
-// The faults of tokens.
+// The reasons for which tokens are refused.
 const (
 	FaultMissing     TokenFault = "missing"       // there is no token
-	FaultMalformed   TokenFault = "malformed"     // the token or the header has a wrong form
-	FaultSignature   TokenFault = "signature"     // no configured key verifies it by the key's own algorithm
+	FaultMalformed   TokenFault = "malformed"     // the token or the header is malformed
+	FaultSignature   TokenFault = "signature"     // no configured key verifies it with that key's algorithm
 	FaultUnknownKey  TokenFault = "unknown_key"   // the key set has no key with its kid
 	FaultIssuer      TokenFault = "issuer"        // it is from another issuer
 	FaultAudience    TokenFault = "audience"      // it is for another audience
@@ -18,7 +18,7 @@ const (
 	FaultClaims      TokenFault = "claims"        // a claim is missing or has a wrong type
 )
 
-// FaultOf returns the fault of an error of [Verifier.Verify], or "" for another error.
+// FaultOf returns the fault of an [ErrUnauthenticated] that [Verifier.Verify] returned, or "" for another error.
 func FaultOf(err error) TokenFault {
 	var refused *unauthenticatedError
 	if errors.As(err, &refused) {
@@ -27,7 +27,7 @@ func FaultOf(err error) TokenFault {
 	return ""
 }
 
-// unauthenticatedError is an ErrUnauthenticated with its reason for the log.
+// unauthenticatedError is an ErrUnauthenticated with a fault for metrics and a reason for the log.
 type unauthenticatedError struct {
 	fault  TokenFault
 	reason string

@@ -20,25 +20,25 @@ import (
 
 // The defaults of a key set in [Config].
 const (
-	DefaultJWKSRefresh = 5 * time.Minute // the time between two readings
-	DefaultJWKSMaxAge  = 24 * time.Hour  // how long a key is valid after the last reading that had it
+	DefaultJWKSRefresh = 5 * time.Minute // the interval between reads
+	DefaultJWKSMaxAge  = 24 * time.Hour  // how long a key is valid after the last read that returned it
 )
 
 const (
 	minJWKSRefresh = time.Second
 	maxKeySetBytes = 1 << 20
 
-	readTimeout     = 10 * time.Second // the time limit of a reading
-	maxWait         = 2 * time.Second  // how long requests wait for a reading, from its start
-	unknownInterval = time.Minute      // the least time between two readings for tokens with an unknown kid
+	readTimeout     = 10 * time.Second // the time limit of a read
+	maxWait         = 2 * time.Second  // how long requests wait for a read, from its start
+	unknownInterval = time.Minute      // the minimum interval between reads for tokens with an unknown kid
 
-	// The intervals after failed readings, which double.
+	// The delay before a failed read is retried. It doubles after each failure.
 	firstRetry          = time.Second
 	maxRetry            = 30 * time.Second
-	maxRetryWithoutKeys = 4 * time.Second // while there is no key and every request is refused
+	maxRetryWithoutKeys = 4 * time.Second // while there is no key, and every request is refused
 )
 
-// keySource has the active keys of a key set at a URL or in a file. It reads the set in the background at its start, at an
+// keySource provides the active keys of a key set at a URL or in a file. It reads the set in the background: at the start, at an
 // interval, and when a token names an unknown key.
 type keySource struct {
 	read     func(context.Context) ([]byte, error)
@@ -48,28 +48,28 @@ type keySource struct {
 
 	active atomic.Pointer[activeKeys] // nil if there is no key
 
-	lastRead           atomic.Int64 // the time of the last successful reading in Unix nanoseconds, or 0
-	readings, failures atomic.Int64 // failures are readings too
-	withdrawn, expired atomic.Int64 // numbers of keys
+	lastRead           atomic.Int64 // the time of the last successful read in Unix nanoseconds, or 0
+	readings, failures atomic.Int64 // the numbers of all reads, and of those that failed
+	withdrawn, expired atomic.Int64 // the numbers of dropped keys
 
 	ctx    context.Context // done when the source is closed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
 	mu        sync.Mutex
-	last      *keySet   // of the last successful reading
-	reading   *reading  // the present one, or nil
-	lastAsked time.Time // when an unknown kid last caused a reading
+	last      *keySet   // from the last successful read
+	reading   *reading  // the read in progress, or nil
+	lastAsked time.Time // when an unknown kid last caused a read
 }
 
-// reading is one attempt to read the set.
+// reading is a read of the set in progress.
 type reading struct {
-	waiting context.Context // done when requests no longer wait for it
+	waiting context.Context // done when requests must no longer wait for the read
 	done    chan struct{}
 	err     error // set before done is closed
 }
 
-// startKeySource starts a source of the key set that read returns. The caller must close it.
+// startKeySource returns a source of the key set that the function read returns, and starts it. The caller must close it.
 func startKeySource(read func(context.Context) ([]byte, error), interval, maxAge time.Duration, log *slog.Logger) *keySource {
 	s := &keySource{read: read, interval: interval, maxAge: maxAge, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -80,7 +80,7 @@ func startKeySource(read func(context.Context) ([]byte, error), interval, maxAge
 	return s
 }
 
-// close stops the goroutines of the source and waits for them. The active keys stay.
+// close stops the goroutines of the source and waits for them. The keys remain active.
 func (s *keySource) close() {
 	s.mu.Lock()
 	s.cancel()
@@ -88,7 +88,7 @@ func (s *keySource) close() {
 	s.work.Wait()
 }
 
-// run reads the set at the interval, and sooner after a failure, until the source is closed. r is the first reading.
+// run reads the set at the interval, or sooner after a failure, until the source is closed. r is the first read, which has started.
 func (s *keySource) run(r *reading) {
 	retry := firstRetry
 	for {
@@ -114,7 +114,7 @@ func (s *keySource) run(r *reading) {
 	}
 }
 
-// start returns the present reading, or starts one. The caller holds s.mu.
+// start returns the read in progress, or starts one. The caller must hold s.mu.
 func (s *keySource) start() *reading {
 	if s.reading != nil {
 		return s.reading
@@ -132,7 +132,8 @@ func (s *keySource) start() *reading {
 		defer stop()
 		set, err := s.attempt()
 		s.mu.Lock()
-		// In one critical section: a request that misses a key among the new ones must not wait for this reading.
+		// The new keys become active in the critical section that ends this read. Otherwise a request that does not find its
+		// key among them could still wait for this read instead of starting another.
 		var withdrawn []*trustedKey
 		if r.err = err; err == nil {
 			var next *activeKeys
@@ -146,7 +147,7 @@ func (s *keySource) start() *reading {
 			s.withdrawn.Add(int64(len(withdrawn)))
 			s.log.Warn("token keys withdrawn, tokens that they signed are refused", "keys", namesOf(withdrawn))
 		}
-		s.current() // drops the keys that are too old
+		s.current() // drops keys that are too old
 		close(r.done)
 	})
 	return r
@@ -184,14 +185,14 @@ func (s *keySource) attempt() (*keySet, error) {
 	return set, err
 }
 
-// current returns the active keys, or nil if there are none. It drops the keys that no successful reading had for maxAge.
+// current returns the active keys, or nil if there are none. It drops keys that no successful read has returned for maxAge.
 func (s *keySource) current() *activeKeys {
 	f := s.active.Load()
 	if f == nil || !f.hasOlder(s.maxAge, time.Now()) {
 		return f
 	}
 	s.mu.Lock()
-	left, expired := s.active.Load().without(s.maxAge, time.Now())
+	left, expired := s.active.Load().expire(s.maxAge, time.Now())
 	if len(expired) > 0 {
 		s.active.Store(left)
 	}
@@ -206,10 +207,10 @@ func (s *keySource) current() *activeKeys {
 
 // KeySetState describes a key set that is read while the server runs. Its counters start at 0 with the process.
 type KeySetState struct {
-	Keys               int       // active keys; 0 before the first successful reading and after all were dropped
-	LastRead           time.Time // the last successful reading; zero if there was none
-	Readings, Failures int64     // all readings, and those that failed
-	// Keys that were dropped, because the issuer withdrew them or because no successful reading had them for too long.
+	Keys               int       // the active keys; 0 before the first successful read, and after all keys were dropped
+	LastRead           time.Time // the time of the last successful read; zero if there was none
+	Readings, Failures int64     // all reads, and those that failed
+	// The keys that were dropped: those that the issuer withdrew, and those that no successful read returned for too long.
 	Withdrawn, Expired int64
 }
 
@@ -232,9 +233,9 @@ func (v *Verifier) KeySet() (KeySetState, bool) {
 
 var errUnknownKey = errors.New("the key set has no such key")
 
-// key returns the key that a token's header names, or without a kid the only one for its algorithm. An unknown kid causes a
-// reading, at most once a minute over all requests, and key waits for it for at most maxWait from the reading's start. The
-// error is errUnknownKey, or ErrKeysUnavailable while there is no key.
+// key returns the key that a token's header names or, without a kid, the only key for its algorithm. For an unknown kid it starts
+// a read, at most once a minute for all requests together, and waits for it until maxWait after the read's start. It returns
+// errUnknownKey if there is no such key, and ErrKeysUnavailable if there is no key at all.
 func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 	keys := s.current()
 	if keys == nil {
@@ -247,7 +248,7 @@ func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 		}
 	}
 	key := keys.find(name, hasKid)
-	// No key has the empty kid. For a token without a kid another reading would not help.
+	// A read would not help if the kid is empty, which no key has, or absent.
 	if key == nil && hasKid && name.kid != "" {
 		s.readForUnknownKid().wait()
 		if keys = s.current(); keys == nil {
@@ -261,8 +262,8 @@ func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 	return key, nil
 }
 
-// readForUnknownKid returns the present reading or starts one, for a token with an unknown kid. It returns nil within
-// unknownInterval of the last reading that it started.
+// readForUnknownKid returns the read in progress or starts one, for a token with an unknown kid. It returns nil if it started
+// another one less than unknownInterval ago.
 func (s *keySource) readForUnknownKid() *reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -276,7 +277,7 @@ func (s *keySource) readForUnknownKid() *reading {
 	return nil
 }
 
-// wait returns when the reading is done or requests no longer wait for it. A nil reading is done.
+// wait waits until the read is done, but not longer than requests may wait for it. It returns at once if r is nil.
 func (r *reading) wait() {
 	if r == nil {
 		return
@@ -287,12 +288,12 @@ func (r *reading) wait() {
 	}
 }
 
-// keySetReader returns a function that reads the key set at a place, and whether the place is a file. The place is an https URL,
-// an http URL with a loopback host, a file URL or a path. around is Config.Transport.
+// keySetReader returns a function that reads the key set at place, and whether place is a file. place must be an https URL, an
+// http URL with a loopback host, a file URL or a path. around is Config.Transport.
 func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper) (read func(context.Context) ([]byte, error), isFile bool, err error) {
 	u, err := url.Parse(place)
 	if err != nil {
-		// The text of err quotes the URL, which may have a password.
+		// err quotes the URL, which may contain a password.
 		return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path")
 	}
 	switch u.Scheme {
@@ -316,7 +317,7 @@ func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper
 		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
 	case "":
 		if strings.ContainsAny(place, "@?") || strings.HasPrefix(place, "//") {
-			// Errors of opening a file name its path.
+			// It may be a URL with a password, which an error of os.Open would quote.
 			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path: a URL begins with https://")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(place) }, true, nil
@@ -342,8 +343,8 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
 }
 
-// newKeySetClient returns a client that follows no redirects, so that keys come from the configured URL alone. With
-// loopbackOnly it connects to loopback addresses alone, after resolving a name.
+// newKeySetClient returns a client that follows no redirects, so that keys come only from the configured URL. With loopbackOnly
+// it connects only to loopback addresses, which it checks after resolving a name.
 func newKeySetClient(loopbackOnly bool) *http.Client {
 	dialer := &net.Dialer{Timeout: readTimeout / 2}
 	transport := &http.Transport{
@@ -351,7 +352,7 @@ func newKeySetClient(loopbackOnly bool) *http.Client {
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    readTimeout / 2,
 		MaxResponseHeaderBytes: 64 << 10,
-		DisableKeepAlives:      true, // the next request is minutes away
+		DisableKeepAlives:      true, // the next request follows only minutes later
 	}
 	if loopbackOnly {
 		transport.Proxy = nil
@@ -377,7 +378,7 @@ func fetchKeySet(ctx context.Context, client *http.Client, place string) ([]byte
 	request.Header.Set("User-Agent", "dragoman")
 	response, err := client.Do(request)
 	if err != nil {
-		// Without the URL, which is configured.
+		// The URL is omitted, since the operator has configured it.
 		var outer *url.Error
 		if errors.As(err, &outer) {
 			err = outer.Err

@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	minSecretBytes = 32   // RFC 7518, section 3.2: a key of at least the hash's size
+	minSecretBytes = 32   // RFC 7518, section 3.2: the key must be at least as long as the hash
 	minRSABits     = 2048 // RFC 7518, section 3.3
 )
 
 const remedySecret = "set --jwt-secret (DRAGOMAN_JWT_SECRET) to the output of `openssl rand -base64 48`" // #nosec G101 -- it is a sentence
 
-// checkSecret refuses a secret that can be guessed or is public.
+// checkSecret returns an error if a secret is short enough to be guessed, or is a PEM file, which may be a public key.
 func checkSecret(secret []byte) error {
 	if len(secret) < minSecretBytes {
 		return fmt.Errorf("the secret has %d bytes and needs at least %d: "+remedySecret, len(secret), minSecretBytes)
 	}
-	// With the public key as the secret by mistake, anyone could sign tokens.
+	// If a public key were configured as the secret by mistake, anyone could sign tokens.
 	if bytes.Contains(secret, []byte("-----BEGIN ")) {
 		return errors.New("the secret is a PEM file, where random bytes are expected: " + remedySecret + ", or name a public key with --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE)")
 	}
 	return nil
 }
 
-// parsePublicKey returns the public key in a PEM file, and the only algorithm that it verifies. Of a certificate it uses the
-// key alone and ignores names, dates and issuer.
+// parsePublicKey returns the public key in a PEM file, and the only algorithm for which it is used. From a certificate it takes
+// only the key, and ignores names, dates and the issuer.
 func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	block, rest := pem.Decode(file)
 	if block == nil {
@@ -72,7 +72,7 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	return method, key, nil
 }
 
-// methodOf returns the only algorithm that a public key verifies, or an error that says why there is none.
+// methodOf returns the only algorithm for which a public key is used, or an error if the key is not supported.
 func methodOf(key any) (jwt.SigningMethod, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

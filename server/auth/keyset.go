@@ -16,38 +16,38 @@ import (
 // keyMethods are the algorithms that methodOf returns for keys of a set. HS256 is not among them.
 var keyMethods = []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodES256, jwt.SigningMethodEdDSA}
 
-// keySet has the keys of a JSON Web Key Set (RFC 7517) that can verify tokens.
+// keySet contains the keys of a JSON Web Key Set (RFC 7517) that can verify tokens.
 type keySet struct {
-	all     []publicKey      // each key once for each of its names; without a kid that several keys share
-	shared  map[keyName]bool // names that several keys share, which therefore name none
-	keys    map[keyName]any
-	usable  int      // the number of different keys that can verify tokens
-	unused  []string // sentences for the log, each about a key that is not used
-	content []byte   // as read
+	all     []publicKey      // each key once per name; the kid is removed if different keys share it
+	shared  map[keyName]bool // the names that different keys share, and which therefore select none of them
+	keys    map[keyName]any  // the keys by their unambiguous names
+	usable  int              // the number of different keys that can verify tokens
+	unused  []string         // sentences for the log, each about a key that is not used
+	content []byte           // the text from which the set was parsed
 }
 
-// keyName identifies a key in a token's header. A kid names one key for an algorithm, and may name another for another
-// algorithm (RFC 7517, section 4.5).
+// keyName is the name by which a token's header selects a key. The same kid may name different keys for different algorithms (RFC
+// 7517, section 4.5).
 type keyName struct{ algorithm, kid string }
 
 // publicKey is a key that verifies tokens of one algorithm.
 type publicKey struct {
 	keyName
 	public      any
-	fingerprint string // equal if the keys are
+	fingerprint string // equal for equal keys only
 }
 
-// maxUnusedKeys is how many of a set's unused keys are logged.
+// maxUnusedKeys is the maximum number of a set's unused keys that are logged.
 const maxUnusedKeys = 8
 
-// parseKeySet parses a JWK Set. It skips keys that cannot verify a token, as RFC 7517, section 5, requires. A set without
-// another key is an error.
+// parseKeySet parses a JWK Set. It skips keys that cannot verify tokens, as RFC 7517, section 5, requires, and returns an error if
+// no other key is left.
 func parseKeySet(content []byte) (*keySet, error) {
 	var members struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := json.Unmarshal(content, &members); err != nil {
-		// The text of err may quote what was read.
+		// err may quote the content.
 		return nil, errors.New("the key set is not a JSON object with an array of keys")
 	}
 	s := &keySet{shared: map[keyName]bool{}, keys: map[keyName]any{}, content: content}
@@ -105,7 +105,7 @@ func (s *keySet) skip(reason string) {
 	}
 }
 
-// fingerprint returns the same text for equal public keys, and different texts for others.
+// fingerprint returns a string that is the same for equal public keys and differs for others.
 func fingerprint(key any) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -120,7 +120,7 @@ var secretMembers = []string{"k", "d", "p", "q", "dp", "dq", "qi", "oth", "priv"
 // publicMembers are the members of a public key. Others, such as a certificate in x5c, are ignored.
 var publicMembers = []string{"kty", "crv", "n", "e", "x", "y"}
 
-// parseKey parses a JWK that can verify tokens. The name has its kid, empty if there is none, and the algorithm that it verifies.
+// parseKey parses a JWK that can verify tokens. The name contains the kid, which is empty if there is none, and the algorithm.
 func parseKey(text jsontext.Value) (keyName, any, error) {
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(text, &members); err != nil || members == nil {
@@ -133,7 +133,7 @@ func parseKey(text jsontext.Value) (keyName, any, error) {
 		}
 	}
 	for _, name := range secretMembers {
-		// A symmetric key, or one with its private half: every reader of the set could sign with it.
+		// It is a symmetric or private key. Everyone who can read the set could sign tokens with it.
 		if _, ok := members[name]; ok {
 			return keyName{}, nil, fmt.Errorf("it has the secret member %s", name)
 		}
@@ -169,8 +169,8 @@ func parsePublicMembers(public map[string]jsontext.Value) (jwt.SigningMethod, an
 	return method, key.Key, err
 }
 
-// checkPurpose refuses a key that is for another purpose: use must be sig, key_ops must have verify, and alg must be the
-// algorithm, if they are there (RFC 7517, sections 4.2 to 4.4).
+// checkPurpose returns an error if a key is for another purpose. If present, use must be sig, key_ops must contain verify, and alg
+// must be the algorithm (RFC 7517, sections 4.2 to 4.4).
 func checkPurpose(members map[string]jsontext.Value, algorithm string) error {
 	var use, alg string
 	var operations []string
@@ -186,7 +186,7 @@ func checkPurpose(members map[string]jsontext.Value, algorithm string) error {
 	return nil
 }
 
-// sameContent reports whether both sets were parsed from the same bytes. other may be nil.
+// sameContent reports whether both sets were parsed from the same text. other may be nil.
 func (s *keySet) sameContent(other *keySet) bool {
 	return other != nil && bytes.Equal(s.content, other.content)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
-// passwordParams are OWASP's for argon2id (Password Storage Cheat Sheet: 19 MiB, 2 iterations, 1 lane).
+// passwordParams are the parameters that OWASP recommends for argon2id (Password Storage Cheat Sheet).
 var passwordParams = argon2id.Params{
 	Memory:      19 * 1024, // KiB
 	Iterations:  2,
@@ -27,20 +27,21 @@ var passwordParams = argon2id.Params{
 }
 
 // Passwords hashes and verifies users' passwords with argon2id (RFC 9106). A hash contains its salt and parameters in the PHC
-// string format, "$argon2id$v=19$m=...". Passwords are bytes: what a client sends is neither trimmed nor normalized.
+// string format, "$argon2id$v=19$m=...". Passwords are bytes: they are neither trimmed nor normalized.
 //
-// A computation takes a core and 19 MiB. A semaphore therefore runs at most GOMAXPROCS of them at once; others wait until their
-// context is done, and customers take turns (see [Passwords.Of]). A process needs one Passwords. It is safe for concurrent use.
+// A computation takes a core and 19 MiB. A semaphore therefore limits them to GOMAXPROCS at once. Others wait for a slot until
+// their context is done; the slots are granted to waiting customers in turn (see [Passwords.Of]). A process should have a single
+// Passwords. It is safe for concurrent use.
 type Passwords struct {
 	params argon2id.Params
 	slots  *semaphore.Semaphore
-	dummy  string // a hash as expensive as any other, for users without a password
+	dummy  string // a hash that is compared for users without a password, and takes as long as a real one
 
 	computed atomic.Int64
 	attempts *attempts
 }
 
-// maxHashesWaiting bounds how many computations wait.
+// maxHashesWaiting limits how many computations may wait, for one customer and for all.
 var maxHashesWaiting = semaphore.Bounds{Tenant: 256, All: 2048}
 
 // NewPasswords returns Passwords with OWASP's parameters: 19 MiB of memory, 2 iterations, 1 lane, a 16-byte salt and a
@@ -54,12 +55,11 @@ func NewCheapPasswords() *Passwords {
 	return newPasswords(params)
 }
 
-// NewBusyPasswords returns Passwords without a free slot, so that every call waits until its context is done. It is for tests of
-// such timeouts.
+// NewBusyPasswords returns Passwords without a free slot, so that every call waits until its context is done. It is for tests.
 func NewBusyPasswords() *Passwords {
 	p := NewCheapPasswords()
 	for range p.slots.Load().Slots {
-		_ = p.slots.Acquire(context.Background(), 0) // a slot is free
+		_ = p.slots.Acquire(context.Background(), 0) // succeeds at once, since a slot is free
 	}
 	return p
 }
@@ -70,14 +70,14 @@ func newPasswords(params argon2id.Params) *Passwords {
 	return &Passwords{
 		params:   params,
 		attempts: newAttempts(),
-		// GOMAXPROCS respects a container's CPU limit, which tends to go with its memory limit. NumCPU does not.
+		// Unlike NumCPU, GOMAXPROCS respects a container's CPU limit, which is usually in proportion to its memory limit.
 		slots: semaphore.New(runtime.GOMAXPROCS(0), maxHashesWaiting),
 		dummy: fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, params.Memory, params.Iterations, params.Parallelism,
 			base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)),
 	}
 }
 
-// CustomerPasswords are Passwords for one customer's users. Among the waiting, customers take turns.
+// CustomerPasswords are Passwords for the users of one customer. Slots are granted to waiting customers in turn.
 type CustomerPasswords struct {
 	*Passwords
 	customer int64
@@ -97,7 +97,8 @@ func (p *Passwords) Verify(ctx context.Context, plain string, hash *string) (boo
 }
 
 // Hash returns the argon2id hash of a password with a new random salt. It does not check the password's strength; see
-// [PasswordProblem]. Its errors are the context's, if that is done before the computation starts, and semaphore.ErrFull.
+// [PasswordProblem]. It returns the context's error if the context is done before the computation starts, and semaphore.ErrFull if
+// too many computations wait.
 func (p CustomerPasswords) Hash(ctx context.Context, plain string) (string, error) {
 	if err := p.slots.Acquire(ctx, p.customer); err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
@@ -112,9 +113,9 @@ func (p CustomerPasswords) Hash(ctx context.Context, plain string) (string, erro
 	return hash, nil
 }
 
-// Verify reports whether hash is a hash of the password. With a nil hash, for a user without a password, it returns false after
-// the time that a wrong password takes. (A hash with other parameters takes its own time.) It returns an error if the context
-// is done before the computation starts, if too many wait, and for a hash that is malformed, too weak or too expensive.
+// Verify reports whether hash is a hash of the password. With a nil hash, for a user without a password, it returns false and takes
+// as long as for a wrong password. (A hash with other parameters takes another time.) It returns an error if the context is done
+// before the computation starts, if too many computations wait, or if the hash is malformed, too weak or too expensive.
 func (p CustomerPasswords) Verify(ctx context.Context, plain string, hash *string) (bool, error) {
 	if err := p.slots.Acquire(ctx, p.customer); err != nil {
 		return false, fmt.Errorf("verifying a password: %w", err)
@@ -136,23 +137,23 @@ func (p CustomerPasswords) Verify(ctx context.Context, plain string, hash *strin
 	return match && hash != nil, nil
 }
 
-// Computed returns how many hashes were computed, to store them or to compare them.
+// Computed returns how many hashes were computed, both by Hash and by Verify.
 func (p *Passwords) Computed() int64 { return p.computed.Load() }
 
-// PasswordLoad is the present load of Passwords.
+// PasswordLoad is the current load of Passwords.
 type PasswordLoad struct {
-	Running, Max int   // computations that run, and that may run at once
-	Waiting      int64 // computations that wait for a slot
+	Running, Max int   // the computations that run, and the maximum that may run at once
+	Waiting      int64 // the computations that wait for a slot
 }
 
-// Load returns the present load.
+// Load returns the current load.
 func (p *Passwords) Load() PasswordLoad {
 	load := p.slots.Load()
 	return PasswordLoad{Running: load.Running, Max: load.Slots, Waiting: int64(load.Waiting)}
 }
 
-// checkHash refuses stored hashes that argon2id.ComparePasswordAndHash (1.0.0) would take: with an empty key every password
-// matches, without iterations or lanes it panics, and with the largest parameters it needs terabytes.
+// checkHash returns an error for stored hashes that must not be passed to argon2id.ComparePasswordAndHash (1.0.0): with an empty key
+// every password matches, with 0 iterations or lanes it panics, and with the largest parameters it needs terabytes of memory.
 func checkHash(hash string) error {
 	params, _, _, err := argon2id.DecodeHash(hash)
 	switch {
@@ -166,8 +167,8 @@ func checkHash(hash string) error {
 	return nil
 }
 
-// PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or "" if it
-// is good (SEMANTICS.md, "PUT"). A password must have
+// PasswordProblem returns what is wrong with a new password, as a predicate such as "must have 8 to 128 characters", or "" if the
+// password is acceptable (SEMANTICS.md, "PUT"). A password must have
 //
 //   - 8 to 128 characters, that is Unicode code points, as JSON Schema counts them;
 //   - a lower-case and an upper-case letter of any script, since the rule limits only the symbol to ASCII;

@@ -8,33 +8,33 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// The roles with rights beyond their rank (SEMANTICS.md, "Who may do what").
+// The roles that grant more than their rank does (SEMANTICS.md, "Who may do what").
 const (
 	roleAdmin        = "ROLE_ADMIN"
 	roleCompanyAdmin = "ROLE_COMPANY_ADMIN"
 )
 
-// rankManager is the lowest rank that manages other users, that of ROLE_COMPANY_ADMIN.
+// rankManager is the lowest rank that may manage other users. It is the rank of ROLE_COMPANY_ADMIN.
 const rankManager = 2
 
-// Policy implements the table "Who may do what" of SEMANTICS.md. Nothing else in the program decides this; the dialects choose
-// only the order of the checks.
+// Policy implements the table "Who may do what" of SEMANTICS.md. All decisions of this kind are made here; the dialects only
+// determine the order of the checks.
 //
-// Its methods take customers and users that the caller has loaded. The store's queries decide whether a company or a user
+// The customers and users that its methods take must already be loaded. The store's queries ensure that a company or a user
 // belongs to a customer.
 type Policy struct {
 	Roles *store.Catalogue // required; the ranks of the roles
 }
 
 // PlatformAdministrator reports whether the principal administers the whole platform: it has ROLE_ADMIN, and its customer claim
-// is [AllCustomers]. It needs both, so that a missing or misspelt claim never widens a token's scope.
+// is [AllCustomers]. Both are required, so that a missing or misspelled claim never widens a token's scope.
 func (p Policy) PlatformAdministrator(pr Principal) bool {
 	return pr.hasAuthority(roleAdmin) && pr.allCustomers
 }
 
-// MayAskForMany reports whether the principal may read over several customers, within [Policy.Scope]: it is the platform's
-// administrator, or its token names a customer. Others are refused, as on paths with a customer: an empty answer would hide that
-// the claim is missing, misspelt or empty.
+// MayAskForMany reports whether the principal may make requests that span several customers, within [Policy.Scope]: it is the
+// platform's administrator, or its token names a customer. Other principals are refused, as they are on paths with a customer: an
+// empty result would hide that the claim is missing, misspelled or empty.
 func (p Policy) MayAskForMany(pr Principal) bool {
 	return p.PlatformAdministrator(pr) || len(pr.customers) > 0
 }
@@ -45,14 +45,14 @@ func (p Policy) Covers(pr Principal, c store.Customer) bool {
 	return p.CoversID(pr, c.ID) || p.CoversUUID(pr, c.UUID)
 }
 
-// CoversID is [Policy.Covers] for a Long that no customer has. Only a token that names it may learn that the customer does not
-// exist; other tokens get the same refusal as for a foreign customer. For a customer that exists use Covers, since the token may
-// name its UUID.
+// CoversID is like [Policy.Covers], for a Long that no customer has. Only the holder of a token that covers it may learn that the
+// customer does not exist; others are refused as for any customer that their token does not cover. For a customer that exists use
+// Covers, since the token may name its UUID.
 func (p Policy) CoversID(pr Principal, id int64) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{id: id})
 }
 
-// CoversUUID is [Policy.CoversID] for a UUID.
+// CoversUUID is like [Policy.CoversID], for a UUID.
 func (p Policy) CoversUUID(pr Principal, id uuid.UUID) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{uuid: id})
 }
@@ -82,8 +82,9 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 	return false
 }
 
-// Rank returns the principal's rank: the highest rank among its authorities, of which unknown ones count 0. If the token has no
-// authorities claim, as Worth's, the rank is 2 with [PermissionWrite], since managing users distinguishes a CRO, and else 0.
+// Rank returns the principal's rank: the highest rank of its authorities, where unknown ones have rank 0. If the token has no
+// authorities claim, as Worth's tokens do not, the rank is 2 if it has [PermissionWrite], since in Worth that permission marks a CRO,
+// and 0 otherwise.
 func (p Policy) Rank(pr Principal) int {
 	if !pr.namesAuthorities {
 		if pr.hasPermission(PermissionWrite) {
@@ -100,12 +101,12 @@ func (p Policy) Rank(pr Principal) int {
 	return rank
 }
 
-// Manages reports whether the principal's rank is 2 or above. Such callers replace a password without the present one
+// Manages reports whether the principal's rank is 2 or above. Such a caller may set a user's password without giving the current one
 // (SEMANTICS.md, "Testinium's update: PUT").
 func (p Policy) Manages(pr Principal) bool { return p.Rank(pr) >= rankManager }
 
 // SeesAccessToken reports whether the principal may see the access token of a user with these roles: its rank is at least
-// theirs. A role that the catalogue does not have ranks above all.
+// that of each role. A role that is not in the catalogue ranks above all others.
 func (p Policy) SeesAccessToken(pr Principal, roles store.RoleSet) bool {
 	known := p.Roles.In(roles)
 	if len(known) != len(roles.IDs()) {
@@ -114,17 +115,16 @@ func (p Policy) SeesAccessToken(pr Principal, roles store.RoleSet) bool {
 	return p.Rank(pr) >= p.Roles.Rank(roles)
 }
 
-// CheckWrite returns nil if the principal's rank permits the change of a user from before to after, else a [*ForbiddenError].
-// It refuses
+// CheckWrite returns a [*ForbiddenError] unless the principal's rank permits changing a user from before to after. It refuses
 //
-//   - every write, even one that changes nothing, to a user with a role of rank 2 or above that is above the principal's rank;
+//   - any write, even one that changes nothing, to a user with a role of rank 2 or above that is above the principal's rank;
 //   - to grant or to remove a role above the principal's rank;
-//   - to grant or to remove a role of rank 0, such as ROLE_READ_ONLY, if the principal's rank is below 2. Other services
-//     give such a role its meaning, which may be a restriction that a user must not be able to drop.
+//   - to grant or to remove a role of rank 0, such as ROLE_READ_ONLY, if the principal's rank is below 2. Other services define
+//     what such a role means. It may be a restriction, which users must not be able to remove from themselves.
 //
-// A role that the catalogue does not have ranks above all: it was added after the server started, and its rank is unknown. A
-// nil before is for a user who is created, a nil after for one who is removed. CheckWrite does not check the customer and the
-// permission; call [Policy.Covers] and [Policy.Permits] first.
+// A role that is not in the catalogue ranks above all others: it was added after the server started, and its rank is unknown. A nil
+// before means that the user is being created, and a nil after that the user is being removed. CheckWrite checks neither the customer
+// nor the permission; call [Policy.Covers] and [Policy.Permits] first.
 func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
 	var present, wanted store.RoleSet
 	if before != nil {
@@ -149,7 +149,7 @@ func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
 	return nil
 }
 
-// describe returns a role's name and rank for the log. The zero role is unknown.
+// describe returns a role's name and rank for the log. The zero value stands for an unknown role.
 func describe(id int64, role store.Role) string {
 	if role.ID == 0 {
 		return fmt.Sprintf("role %d, which is unknown", id)

@@ -7,8 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission is a right over the users of a customer, named by Worth's code. A token may have other codes than the three below;
-// they permit nothing.
+// Permission is a right to the users of a customer, identified by Worth's code. Codes other than the three below have no effect.
 type Permission string
 
 // The permissions that this server checks (SEMANTICS.md, "Who may do what").
@@ -18,10 +17,11 @@ const (
 	PermissionCreate Permission = "customer_user:create" // add them
 )
 
-// AllCustomers is the customer claim of the platform's administrator: this string itself, not an array with it.
+// AllCustomers is the customer claim of the platform's administrator. The claim must be this string, not an array that contains it.
 const AllCustomers = "*"
 
-// PermissionHistory is the right to read the history of changes. Administrators' roles have it; a token cannot name it.
+// PermissionHistory is the right to read the history of changes. Only administrators' roles grant it: naming it in a token has no
+// effect.
 const PermissionHistory Permission = "history"
 
 // Principal is the caller as a verified token describes it. Only [Verifier.Verify] makes one; the zero Principal may do
@@ -32,25 +32,25 @@ type Principal struct {
 	// Token is the hash of the token.
 	Token TokenHash
 
-	userID           uuid.UUID // the user id claim; uuid.Nil where it is absent
+	userID           uuid.UUID // the user id claim; uuid.Nil if it is absent
 	customers        []customerKey
-	allCustomers     bool // whether the customer claim is AllCustomers; it counts only with ROLE_ADMIN
+	allCustomers     bool // whether the customer claim is AllCustomers; only effective with ROLE_ADMIN
 	permissions      []string
 	authorities      []string
-	namesAuthorities bool
+	namesAuthorities bool // whether the token has an authorities claim, which may be empty
 }
 
 // TokenHash is the SHA-256 of a token as it was sent. It identifies the token without revealing it.
 type TokenHash [sha256.Size]byte
 
-// customerKey is a customer's id in a token: its UUID or its Long, never both.
+// customerKey is a customer's id in a token: either its Long or its UUID.
 type customerKey struct {
 	id   int64
 	uuid uuid.UUID
 }
 
-// Actor returns the UUID to record as the author of a change: the token's user id claim, else a sub that is a UUID, else nil
-// (SEMANTICS.md, "One user": created_by and updated_by).
+// Actor returns the UUID to record as the author of a change: the token's user id claim or, if that is absent, its sub. It returns
+// nil if neither is a UUID (SEMANTICS.md, "One user": created_by and updated_by).
 func (p Principal) Actor() *uuid.UUID {
 	id, ok := p.UserID()
 	if !ok {
@@ -59,7 +59,7 @@ func (p Principal) Actor() *uuid.UUID {
 	return &id
 }
 
-// UserID returns what [Principal.Actor] does, and false for nil. The directory need not have such a user.
+// UserID returns the UUID that [Principal.Actor] does, and whether there is one. The directory may have no such user.
 func (p Principal) UserID() (uuid.UUID, bool) {
 	id := p.userID
 	if id == uuid.Nil {

@@ -14,19 +14,19 @@ import (
 type Claims struct {
 	Subject     string     // sub; required
 	UserID      *uuid.UUID // nil omits the claim
-	Customers   []string   // each a UUID, or a Long in decimal digits, which is written as a number; or AllCustomers alone
+	Customers   []string   // UUIDs and Longs in decimal digits, which are written as numbers; or only AllCustomers
 	Permissions []Permission
 	Authorities []string
 
 	Issuer, Audience string // empty omits the claim
 
-	Expires time.Duration // from now to exp, which is truncated to seconds; at least one second
+	Expires time.Duration // the token's lifetime, at least one second; exp is truncated to seconds
 
-	Names ClaimNames // as the verifier's Config.Claims
+	Names ClaimNames // must equal the verifier's Config.Claims
 }
 
-// Sign returns a token with these claims and the iat now, signed with HS256. It is for `dragoman token` and for tests; in
-// production the identity provider signs. It returns an error for a claim or a secret that [Verifier.Verify] would refuse.
+// Sign returns a token with these claims and now as its iat, signed with HS256. It is for `dragoman token` and for tests; in
+// production the identity provider signs tokens. It returns an error for a claim or a secret that a [Verifier] would refuse.
 func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 	if err := checkSecret(secret); err != nil {
 		return "", err

@@ -8,12 +8,12 @@ import (
 	"github.com/jellydator/ttlcache/v3"
 )
 
-// maxCachedTokens is how many tokens a Verifier caches, the most recently used ones. They take some 16 MB.
+// maxCachedTokens is the capacity of a Verifier's cache, which evicts the least recently used tokens. It takes about 16 MB.
 const maxCachedTokens = 1 << 14
 
-// tokenCache caches tokens that were valid, so that each signature is verified once. Each use checks again what can change: the
-// time, and that the key which verified the token is still active. The cache has hashes instead of tokens, and no refused ones:
-// only callers with a valid token use its memory.
+// tokenCache caches valid tokens, so that each signature is verified only once. What can change is checked at each use: the token's
+// validity period, and that the key which verified it is still active. The cache stores hashes instead of tokens. It does not store
+// refused tokens, so that only callers with a valid token can fill it.
 type tokenCache struct {
 	tokens       *ttlcache.Cache[TokenHash, *cachedToken]
 	hits, misses atomic.Uint64
@@ -24,7 +24,7 @@ type cachedToken struct {
 	principal Principal
 	claims    claims // only the registered ones
 	by        signedBy
-	// The claims are valid at from and later and before until. At other times they are validated, for the right error.
+	// The claims are valid at from and later, and before until. At other times they are validated again, to get the right error.
 	from, until time.Time
 }
 
@@ -38,15 +38,15 @@ func newCachedToken(p Principal, c claims, by signedBy) *cachedToken {
 	return t
 }
 
-// signedBy is the key of the key set that verified a token, and the name by which the token's header chose it. The zero value
-// stands for a configured key.
+// signedBy is the key of the key set that verified a token, and the name by which the token's header selected it. It is zero if a
+// secret or public key from the configuration verified the token.
 type signedBy struct {
 	key    *trustedKey
 	name   keyName
 	hasKid bool
 }
 
-// valid reports whether the header still names the same key.
+// valid reports whether the token's header still selects the same key.
 func (b signedBy) valid(keys *activeKeys) bool {
 	return b.key == nil || keys.find(b.name, b.hasKid) == b.key
 }
@@ -55,8 +55,8 @@ func newTokenCache(size uint64) *tokenCache {
 	return &tokenCache{tokens: ttlcache.New(ttlcache.WithCapacity[TokenHash, *cachedToken](size))}
 }
 
-// find returns the token with this hash, or nil if it must be verified: it is not cached, or its header no longer names the same
-// key.
+// find returns the cached token with this hash. It returns nil if the token must be verified, because it is not cached or its header
+// no longer selects the same key.
 func (c *tokenCache) find(hash TokenHash, keys *activeKeys) *cachedToken {
 	if item := c.tokens.Get(hash); item != nil && item.Value().by.valid(keys) {
 		c.hits.Add(1)
@@ -70,8 +70,8 @@ func (c *tokenCache) add(hash TokenHash, t *cachedToken) { c.tokens.Set(hash, t,
 
 // TokenCacheState describes the cache of valid tokens.
 type TokenCacheState struct {
-	Size         int    // tokens that are cached
-	Hits, Misses uint64 // lookups since the start
+	Size         int    // the number of cached tokens
+	Hits, Misses uint64 // the numbers of lookups since the start
 }
 
 // TokenCache returns the state of the cache of valid tokens.

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	leeway        = 30 * time.Second // how much the issuer's clock may differ
+	leeway        = 30 * time.Second // the tolerated difference between the issuer's clock and this one
 	maxTokenBytes = 8 << 10
 )
 
-// ClaimNames are the names of the claims that are not registered by RFC 7519. An empty name means its default.
+// ClaimNames are the names of the claims that are not registered by RFC 7519. An empty name means the default.
 type ClaimNames struct {
-	UserID      string // the caller's own user id; "custom:id"
-	Customers   string // the customers that the token is for; "customer_id"
-	Permissions string // the caller's permissions; "permissions"
-	Authorities string // the caller's roles; "authorities"
+	UserID      string // the caller's user id; "custom:id" by default
+	Customers   string // the customers that the token is for; "customer_id" by default
+	Permissions string // the caller's permissions; "permissions" by default
+	Authorities string // the caller's roles; "authorities" by default
 }
 
 func (n ClaimNames) withDefaults() ClaimNames {
@@ -53,53 +53,53 @@ type Config struct {
 	Secret []byte
 
 	// PublicKeyPEM is a PEM file with one PUBLIC KEY (PKIX), RSA PUBLIC KEY (PKCS #1) or CERTIFICATE, of which only the key is
-	// used. RSA of at least 2048 bits verifies RS256, ECDSA on P-256 ES256, Ed25519 EdDSA. Nil means none; an empty file is
-	// invalid.
+	// used. An RSA key of at least 2048 bits verifies RS256, an ECDSA key on P-256 verifies ES256, and an Ed25519 key verifies
+	// EdDSA. Nil means none; an empty file is invalid.
 	PublicKeyPEM []byte
 
-	// JWKSURL is the place of the issuer's JWK Set (RFC 7517): an https URL, a file URL or a path; http only for a loopback
-	// address (127.0.0.0/8, ::1 or localhost). Empty means none.
+	// JWKSURL is the location of the issuer's JWK Set (RFC 7517): an https URL, a file URL or a path. An http URL is only permitted
+	// for a loopback address (127.0.0.0/8, ::1 or localhost). Empty means none.
 	//
-	// The set's keys may be of the same kinds as in a public key file, and each verifies its own algorithm alone. Its use,
-	// key_ops and alg must agree if they are there. A symmetric key, or one with its private half, is not used. A token's kid
-	// names the key. A token without a kid is verified with the set's only key for its algorithm, and refused if there are
-	// several. The set is fetched without redirects, within 10 seconds, and has at most 1 MiB.
+	// The set may contain the same kinds of keys as PublicKeyPEM, and each is used only for its own algorithm. If a key has the
+	// members use, key_ops or alg, they must permit this. Symmetric and private keys are ignored. A token's kid names the key. A
+	// token without a kid is verified with the set's only key for its algorithm, and refused if there are several. The set is
+	// fetched without following redirects, within 10 seconds, and must not exceed 1 MiB.
 	//
-	// It is read in the background, at the start and every JWKSRefresh, and for a token with an unknown kid: the latter at most
-	// once a minute, and requests wait for it for at most 2 seconds. A reading without a usable key counts as failed. After a
-	// failed reading the keys stay active, and the set is read again within 30 seconds. A key is dropped if two successful
-	// readings in a row lack it, or if its kid names another key. A file must be valid at the start; a server need not be, see
-	// ErrKeysUnavailable.
+	// The set is read in the background: at the start, every JWKSRefresh, and for a token with an unknown kid. The last of these
+	// happens at most once a minute, and requests wait for it for at most 2 seconds. A read that returns no usable key counts as
+	// failed. After a failed read the keys remain active, and the set is read again within 30 seconds. A key is dropped if two
+	// consecutive successful reads do not return it, or if its kid names another key. A file must be valid at the start. A URL need
+	// not be reachable then; see ErrKeysUnavailable.
 	JWKSURL string
 
-	// JWKSRefresh is the time between two readings, at least a second. A withdrawn key may verify tokens for twice as long. 0
-	// means DefaultJWKSRefresh.
+	// JWKSRefresh is the interval between reads, at least a second. A withdrawn key may verify tokens for twice as long. 0 means
+	// DefaultJWKSRefresh.
 	JWKSRefresh time.Duration
 
-	// JWKSMaxAge is how long a key verifies tokens after the last successful reading that had it, at least JWKSRefresh. 0 means
-	// DefaultJWKSMaxAge.
+	// JWKSMaxAge is how long a key verifies tokens after the last successful read that returned it. It must not be less than
+	// JWKSRefresh. 0 means DefaultJWKSMaxAge.
 	JWKSMaxAge time.Duration
 
-	// Every token must have Issuer as its iss and Audience among its aud. Both are required with a public key or a key set, whose
-	// owner may sign tokens for many services. An empty one is not checked.
+	// Issuer must be the iss of every token, and Audience must be among its aud. Both are required with a public key or a key set,
+	// since its owner may sign tokens for other services. An empty value is not checked.
 	Issuer, Audience string
 
 	Claims ClaimNames
 
-	// Now is the clock that tokens' times are compared with. Nil means time.Now.
+	// Now returns the time with which tokens' exp, nbf and iat are compared. Nil means time.Now.
 	Now func() time.Time
 
-	// Transport wraps the transport that fetches a key set, such as for tracing. Nil means no wrapper.
+	// Transport wraps the transport that fetches the key set, for example for tracing. Nil means no wrapper.
 	Transport func(http.RoundTripper) http.RoundTripper
 
-	// Log gets a line when a key set was read for the first time, has changed, or could not be read. Nil means slog.Default().
+	// Log gets a line when the key set is first read, changes, cannot be read, or loses keys. Nil means slog.Default().
 	Log *slog.Logger
 }
 
-// Verifier verifies bearer tokens. It is safe for concurrent use. Close releases it.
+// Verifier verifies bearer tokens. It is safe for concurrent use. Call Close to release its resources.
 type Verifier struct {
-	keys      map[string]any // by algorithm, as a key verifies no other
-	set       *keySource     // for keyMethods; nil if there is none
+	keys      map[string]any // the configured keys, by the only algorithm that each verifies
+	set       *keySource     // the key set, for keyMethods; nil if there is none
 	names     ClaimNames
 	parser    *jwt.Parser
 	validator *jwt.Validator
@@ -108,11 +108,10 @@ type Verifier struct {
 	cache *tokenCache
 }
 
-// ErrNoKey is among the problems of a configuration without a key.
+// ErrNoKey is the problem that [Config.Problems] returns for a configuration without a key.
 var ErrNoKey = errors.New("there is neither a secret nor a public key nor a JWKS URL to verify tokens with")
 
-// Problems returns what is wrong with the configuration, a sentence each, or nil. It reads a key set from a file, but fetches
-// none from a server.
+// Problems returns all errors in the configuration, or nil. It reads a key set from a file, but does not fetch one from a server.
 func (c Config) Problems() (problems []error) {
 	add := func(err error) {
 		if err != nil {
@@ -138,7 +137,7 @@ func (c Config) Problems() (problems []error) {
 	return problems
 }
 
-// NewVerifier returns a verifier, or the first of the configuration's problems.
+// NewVerifier returns a verifier, or the first error of [Config.Problems].
 func NewVerifier(c Config) (*Verifier, error) {
 	if problems := c.Problems(); len(problems) > 0 {
 		return nil, problems[0]
@@ -171,7 +170,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	v.parser = jwt.NewParser(
 		jwt.WithValidMethods(algorithms),
-		// Otherwise one signature has several valid encodings.
+		// Otherwise a signature would have several valid encodings.
 		jwt.WithStrictDecoding(),
 		// Verify reads and validates the claims after the signature.
 		jwt.WithoutClaimsValidation(),
@@ -188,14 +187,14 @@ func NewVerifier(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// Close stops reading the key set. The verifier still works, with the keys that it has.
+// Close stops reading the key set. The verifier can still be used, with the keys that it has.
 func (v *Verifier) Close() {
 	if v.set != nil {
 		v.set.close()
 	}
 }
 
-// Ready returns nil if the verifier has a key, and ErrKeysUnavailable if the key set was never read or has no key left.
+// Ready returns ErrKeysUnavailable if a key set is configured and was never read or has no key left, and nil otherwise.
 func (v *Verifier) Ready() error {
 	if v.set != nil && v.set.current() == nil {
 		return ErrKeysUnavailable
@@ -203,7 +202,7 @@ func (v *Verifier) Ready() error {
 	return nil
 }
 
-// keySetProblems returns what is wrong with the configuration of the key set.
+// keySetProblems returns all errors in the configuration of the key set.
 func (c Config) keySetProblems() (problems []error) {
 	if c.PublicKeyPEM != nil {
 		problems = append(problems, errors.New("there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed"))
@@ -221,7 +220,7 @@ func (c Config) keySetProblems() (problems []error) {
 		return append(problems, err)
 	}
 	if isFile {
-		// A server may be down for a moment. A missing file is a mistake.
+		// Unlike a server, which may be down temporarily, a file must be readable at the start.
 		content, err := read(context.Background())
 		if err == nil {
 			_, err = parseKeySet(content)
@@ -242,14 +241,14 @@ func newKeySource(c Config) (*keySource, error) {
 	return startKeySource(read, cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge), cmp.Or(c.Log, slog.Default())), nil
 }
 
-// Verify returns the principal of the bearer token in an Authorization header, of which it takes all values as received. Every
-// error is an [ErrUnauthenticated], or [ErrKeysUnavailable] for a well-formed token.
+// Verify verifies the bearer token in an Authorization header and returns its principal. authorization contains all values of the
+// header, as received. An error is either an [ErrUnauthenticated] or, for a well-formed token only, [ErrKeysUnavailable].
 //
-// There must be exactly one value. Its scheme is Bearer in any case (RFC 6750, section 2.1; RFC 9110, section 11.1). The token
-// has at most 8 KiB in JWS compact form (RFC 7515), is signed with a configured key and that key's algorithm, and has no crit
-// header, as no extension is supported (RFC 7515, section 4.1.11). It has exp and a sub that is not empty. exp, nbf and iat are
-// valid now, with 30 seconds of leeway, and iss and aud are as configured. A repeated claim makes the token invalid, and so does
-// a claim that this server reads with a wrong type, including null.
+// There must be exactly one value, with the scheme Bearer in upper or lower case (RFC 6750, section 2.1; RFC 9110, section 11.1).
+// The token must be in JWS compact form (RFC 7515), not exceed 8 KiB, be signed with a configured key and that key's algorithm, and
+// have no crit header, since no extension is supported (RFC 7515, section 4.1.11). It must have exp, and a sub that is not empty.
+// exp, nbf and iat must be valid now, with 30 seconds of leeway, and iss and aud must be as configured. The token must not repeat a
+// claim, and the claims that this server reads must have the right types; null is refused.
 func (v *Verifier) Verify(authorization []string) (Principal, error) {
 	token, err := bearerToken(authorization)
 	if err != nil {
@@ -280,7 +279,7 @@ func (v *Verifier) Verify(authorization []string) (Principal, error) {
 		return Principal{}, refusal(err)
 	}
 	principal.Token = hash
-	c.members = nil // the largest part of a token, no longer needed
+	c.members = nil // no longer needed, and the largest part of the claims
 	v.cache.add(hash, newCachedToken(principal, c, by))
 	return principal, nil
 }
@@ -320,8 +319,8 @@ func bearerToken(authorization []string) (string, error) {
 
 var errCritical = errors.New("the token has a crit header")
 
-// key returns the key for a token whose algorithm is in v.keys or, with a key set, in keyMethods. It sets by if the key is from
-// the key set.
+// key returns the key to verify a token with. The token's algorithm is in v.keys or, if there is a key set, in keyMethods. If the key
+// is from the key set, key also sets by.
 func (v *Verifier) key(t *jwt.Token, by *signedBy) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
@@ -344,7 +343,7 @@ func (v *Verifier) key(t *jwt.Token, by *signedBy) (any, error) {
 	return key.public, nil
 }
 
-// refusal translates an error of golang-jwt, without its text, which may quote the token.
+// refusal converts an error from golang-jwt. It omits the error's text, which may quote the token.
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, ErrKeysUnavailable):
@@ -367,7 +366,7 @@ func refusal(err error) error {
 		return unauthenticated(FaultNotYetValid, "the token is not valid yet (nbf)")
 	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return unauthenticated(FaultNotYetValid, "the token was issued in the future (iat)")
-	// Last: a token may have several faults, and ErrTokenExpired is for tokens without another.
+	// This case must be the last: ErrTokenExpired is only for tokens without another fault.
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrTokenExpired
 	}
