@@ -31,7 +31,7 @@ func columnOf(f store.Field) string {
 	return string(f)
 }
 
-// newRow returns a row with what a user has of whom a file says nothing.
+// newRow returns a row whose user has the default values.
 func newRow(line int64) store.ImportRow {
 	return store.ImportRow{Line: line, User: store.User{
 		Status:               store.StatusInvited,
@@ -42,7 +42,7 @@ func newRow(line int64) store.ImportRow {
 	}}
 }
 
-// set gives a row the value of a column, or returns what is wrong with it.
+// set sets a column of a row to a value. It returns what is wrong with the value, or "".
 func set(row *store.ImportRow, c store.FileColumn, value any, roles *store.Catalogue) (wrong string) {
 	if c.Field != store.FieldCustomer {
 		return c.Set(&row.User, value, roles)
@@ -59,19 +59,19 @@ func set(row *store.ImportRow, c store.FileColumn, value any, roles *store.Catal
 	return "must be the id or the UUID of a customer"
 }
 
-// finish sets what depends on other columns.
+// finish sets the defaults that depend on other columns.
 func finish(r *store.ImportRow) {
 	if r.User.Username == "" {
 		r.User.Username = r.User.Email
 	}
 }
 
-// fromCSV returns the value of a cell that is not empty, as [store.FileColumn] has it. A cell that is none of its kind is returned as
-// some value that is none either.
+// fromCSV converts a cell that is not empty to a value for [store.FileColumn]. If the cell is invalid for the column's kind, so is
+// the returned value.
 func fromCSV(c store.FileColumn, cell string) any {
 	switch c.Kind {
 	case store.KindBool:
-		// Spreadsheets write them in capitals.
+		// Spreadsheets write TRUE and FALSE.
 		switch strings.ToLower(cell) {
 		case "true":
 			return true
@@ -79,7 +79,7 @@ func fromCSV(c store.FileColumn, cell string) any {
 			return false
 		}
 	case store.KindNumber:
-		if c.Field != store.FieldCustomer || len(cell) != 36 { // a customer's UUID will do as well
+		if c.Field != store.FieldCustomer || len(cell) != 36 { // a customer may also be given by UUID
 			return json.Number(cell)
 		}
 	case store.KindRoles:
@@ -88,7 +88,7 @@ func fromCSV(c store.FileColumn, cell string) any {
 	return cell
 }
 
-// fromJSON returns a value of an object, as [store.FileColumn] has it.
+// fromJSON converts the value of a member to a value for [store.FileColumn].
 func fromJSON(v jsontext.Value) any {
 	switch v.Kind() {
 	case '"':
@@ -100,11 +100,11 @@ func fromJSON(v jsontext.Value) any {
 	case '0':
 		return json.Number(v)
 	case '[':
-		// A null in the array becomes "", which is no role's name.
+		// A null in the array becomes "", which is not the name of a role.
 		var names []string
 		if json.Unmarshal(v, &names) == nil {
 			return names
 		}
 	}
-	return struct{}{} // no column has such a value
+	return struct{}{} // invalid in every column
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// csvReader reads rows of a CSV file. encoding/csv is not used because it reads a quoted CR LF as LF, and an unclosed quote
-// to the end of the file, whatever its size.
+// csvReader reads rows of a CSV file. It does not use encoding/csv, which converts a quoted CR LF to LF, and reads a field with an
+// unclosed quote to the end of the file, whatever its size.
 type csvReader struct {
 	lines  *lines
 	roles  *store.Catalogue
-	header []int  // the column of each field; nil: not read yet
+	header []int  // the column index of each field; nil before the header is read
 	cell   []byte // the field being read
-	ended  bool   // what follows cannot be understood
+	ended  bool   // the rest of the file cannot be parsed
 }
 
-// next returns the next row, with a *LineError what could be read of it, or io.EOF.
+// next returns the next row, or io.EOF. With a *LineError it returns what could be read of the row.
 func (c *csvReader) next() (store.ImportRow, error) {
 	if c.ended {
 		return store.ImportRow{}, io.EOF
@@ -93,8 +93,8 @@ func (c *csvReader) readHeader() error {
 	return nil
 }
 
-// record returns the fields of the next record and the line on which it begins. A record that is malformed is a *LineError; the next
-// one then begins on the line after the one that was read last. Empty lines are no records.
+// record returns the fields of the next record and the line on which it begins. It skips empty lines. It returns a *LineError for a
+// malformed record; the next record then begins on the line after the last one that was read.
 func (c *csvReader) record() (line int64, cells []string, err error) {
 	var rest []byte
 	for len(bytes.Trim(rest, "\r\n")) == 0 {
@@ -145,8 +145,8 @@ func (c *csvReader) record() (line int64, cells []string, err error) {
 
 var tooLong = fmt.Sprintf("is longer than %d bytes", maxRecord)
 
-// quoted reads a field behind its opening quote into c.cell, on as many lines as it has, and returns what follows its closing
-// quote on the same line. Left is how many bytes the lines that are still to come may have.
+// quoted reads the rest of a field after its opening quote into c.cell. The field may span several lines. quoted returns the text
+// after the closing quote on the same line. left is the number of bytes that further lines of the record may have.
 func (c *csvReader) quoted(line int64, rest []byte, left *int) ([]byte, error) {
 	for {
 		end := bytes.IndexByte(rest, '"')
@@ -175,6 +175,7 @@ func (c *csvReader) quoted(line int64, rest []byte, left *int) ([]byte, error) {
 	}
 }
 
+// counted returns a number and a noun, in the plural unless the number is 1.
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -11,25 +11,25 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Export writes users of the directory to a file that an import reads: by ascending id within a customer, customers by
-// ascending id. It reads them in batches, without a transaction around them: a user that is changed meanwhile is written as before or as
-// after the change, and none is written twice.
+// Export writes users of the directory to a file that can be imported. It writes the customers by ascending id, and the users of
+// each by ascending id. It reads the users in batches, without a common transaction: a user who is changed meanwhile is written
+// either as before or as after the change, and no user is written twice.
 type Export struct {
 	Store  *store.Store
 	Format Format
-	// Customer is whose users to write; nil means those of all customers.
+	// Customer is the customer whose users are written. Nil means all customers.
 	Customer *store.CustomerKey
-	// Progress is called now and then with the number of users written.
+	// Progress is called periodically with the number of users written.
 	Progress func(users int64)
 }
 
 const (
-	usersAtOnce     = 500
-	customersAtOnce = 100
+	usersPerBatch     = 500
+	customersPerBatch = 100
 )
 
-// Run writes the file to w and returns how many users it has. The error is store.ErrNotFound if there is no such customer, or
-// what reading or writing failed with; then what was written is a part of the file.
+// Run writes the file to w and returns the number of users written. It returns store.ErrNotFound if there is no such customer. If
+// it returns another error, of reading or writing, w has received only a part of the file.
 func (e Export) Run(ctx context.Context, w io.Writer) (users int64, err error) {
 	out := NewWriter(w, e.Format, e.Store.Catalogue())
 	if e.Customer != nil {
@@ -43,7 +43,7 @@ func (e Export) Run(ctx context.Context, w io.Writer) (users int64, err error) {
 		return users, out.Flush()
 	}
 	for last := int64(0); ; {
-		customers, err := e.Store.CustomersAfter(ctx, last, customersAtOnce)
+		customers, err := e.Store.CustomersAfter(ctx, last, customersPerBatch)
 		if err != nil {
 			return users, err
 		}
@@ -59,10 +59,10 @@ func (e Export) Run(ctx context.Context, w io.Writer) (users int64, err error) {
 	}
 }
 
-// users writes the users of one customer, after as many of others as were written before, and returns how many there are now.
+// users writes the users of one customer, and returns the sum of their number and written, which is that of users written before.
 func (e Export) users(ctx context.Context, out *Writer, customerID, written int64) (int64, error) {
 	for last := int64(0); ; {
-		users, err := e.Store.UsersAfter(ctx, customerID, last, usersAtOnce)
+		users, err := e.Store.UsersAfter(ctx, customerID, last, usersPerBatch)
 		if err != nil {
 			return written, err
 		}
@@ -81,8 +81,9 @@ func (e Export) users(ctx context.Context, out *Writer, customerID, written int6
 	}
 }
 
-// WriteFile makes the file called name of what write writes, readable by its owner only. Until all of it is written the file
-// is not there, or is as it was before. What exists and is no regular file, such as a pipe, is written to.
+// WriteFile creates or replaces the named file with what the function write writes. Only its owner can read it. The file appears, or
+// replaces the former one, when all of it is written. If name exists and is not a regular file, such as a pipe, WriteFile writes to
+// it directly.
 func WriteFile(name string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0) // #nosec G304 -- the operator names the file

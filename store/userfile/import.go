@@ -15,27 +15,27 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// MaxRefused is how many bad lines an import reports; it counts the others.
+// MaxRefused is the maximum number of bad lines that an import reports. Further ones are only counted.
 const MaxRefused = 1000
 
 // Import adds the users of a file to the directory.
 //
-// It reads the file twice: to check every line and, if none is bad, to write. In memory it has some hundred lines at a time and, to
-// find duplicates, about 30 bytes for every id, UUID, username and e-mail.
+// It reads the file twice: first to check every line and then, if none is bad, to write. It holds up to 500 lines in memory at a time
+// and, to find duplicates, about 30 bytes for each id, UUID, username and e-mail.
 type Import struct {
 	Store  *store.Store
 	Format Format
-	// DryRun checks and does not write.
+	// DryRun means that the file is checked and nothing is written.
 	DryRun bool
-	// Batch is how many users go into one transaction; 0 means all of them.
+	// Batch is the maximum number of users in a transaction. 0 means that one transaction writes all users.
 	Batch int
-	// Refused is called with the first MaxRefused bad lines, in their order.
+	// Refused is called for each of the first MaxRefused bad lines, in ascending order.
 	Refused func(*LineError)
-	// Progress is called now and then with the bytes read so far, and the bytes to be read in both readings together.
+	// Progress is called periodically with the number of bytes read so far, and the total of both passes over the file.
 	Progress func(done, total int64)
 }
 
-// RefusedError: the file has lines that are bad. Nothing was written.
+// RefusedError reports that a file has bad lines. Nothing was written.
 type RefusedError struct {
 	Lines int64
 }
@@ -50,14 +50,14 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%d lines are bad: nothing was imported", e.Lines)
 }
 
-// StoppedError: the import began to write and did not finish. Lines after those it names are not in the directory.
+// StoppedError reports that an import began to write and failed. Only users up to the lines that it names can be in the directory.
 type StoppedError struct {
-	Users   int64 // how many are in
-	Through int64 // the line of the last of them; 0: none is in
-	// MaybeThrough is the line of the last user that may be in: the connection was lost before the commit of those after Through was
-	// confirmed. 0: there is none.
+	Users   int64 // the number of users that were imported
+	Through int64 // the line of the last of them; 0 if there is none
+	// MaybeThrough is the line of the last user that may have been imported, or 0. It is set if the connection was lost before the
+	// commit of the users after Through was confirmed.
 	MaybeThrough int64
-	Err          error // why; a *store.ImportError if it conflicts with another writer
+	Err          error // the cause; a *store.ImportError for a conflict with another writer
 }
 
 func (e *StoppedError) Error() string {
@@ -70,7 +70,7 @@ func (e *StoppedError) Error() string {
 			e.Through, counted(int(e.Users), "user"), e.MaybeThrough)
 	}
 	if conflict := (*store.ImportError)(nil); errors.As(e.Err, &conflict) {
-		// Import.Refused was called with what is wrong with it.
+		// Import.Refused has been called with the line's problems.
 		return fmt.Sprintf("%s: line %d has become bad", in, conflict.Rows[0].Line)
 	}
 	if errors.Is(e.Err, context.Canceled) {
@@ -79,49 +79,49 @@ func (e *StoppedError) Error() string {
 	return fmt.Sprintf("%s: %v", in, e.Err)
 }
 
-// Unwrap returns why.
+// Unwrap returns the cause.
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// errChanged: the second reading of a file differs from the first.
+// errChanged reports that the second pass over a file read other content than the first.
 var errChanged = errors.New("the file was changed while it was read")
 
-// readAtOnce is how many lines are checked, or stored, in one step.
-const readAtOnce = 500
+// linesPerStep is the maximum number of lines that are checked or written in one step.
+const linesPerStep = 500
 
-// Run imports the source and returns how many users it has. The error is a *RefusedError if lines are bad, a *StoppedError if
-// writing was not completed, or what reading or checking failed with; then nothing was written either.
+// Run imports the source and returns how many users it contains. It returns a *RefusedError if lines are bad, and a *StoppedError
+// if writing failed. After any other error, of reading or checking, nothing was written.
 func (i Import) Run(ctx context.Context, source *Source) (users int64, err error) {
 	into, err := i.Store.NewImport(ctx)
 	if err != nil {
 		return 0, err
 	}
-	first := i.read(source, 0)
+	first := i.startPass(source, 0)
 	users, err = i.check(ctx, into, first)
 	if err != nil || i.DryRun {
 		return users, err
 	}
-	return users, i.write(ctx, into, i.read(source, source.size), first.sum.Sum(nil))
+	return users, i.write(ctx, into, i.startPass(source, source.size), first.sum.Sum(nil))
 }
 
-// reading is one of the two readings of the source.
-type reading struct {
+// pass is one of the two passes over the source.
+type pass struct {
 	source *Source
 	rows   *Reader
 	sum    hash.Hash
-	before int64 // how many bytes the reading before has read
+	before int64 // the number of bytes that the previous pass read
 	i      *Import
 }
 
-func (i *Import) read(source *Source, before int64) *reading {
-	r := &reading{source: source, sum: sha256.New(), before: before, i: i}
+func (i *Import) startPass(source *Source, before int64) *pass {
+	r := &pass{source: source, sum: sha256.New(), before: before, i: i}
 	file := io.TeeReader(io.NewSectionReader(source.file, 0, source.size), r.sum)
 	r.rows = NewReader(file, i.Format, i.Store.Catalogue())
 	return r
 }
 
-// next returns the rows of the next lines, at most this many, and the errors of those that are malformed, which may have a row as well.
-// Both are empty at the end of the file.
-func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, bad []*LineError, err error) {
+// next returns the rows of at most most further lines, and the errors of malformed lines, which may also have a row. Both are empty
+// at the end of the file.
+func (r *pass) next(ctx context.Context, most int) (rows []store.ImportRow, bad []*LineError, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -142,8 +142,8 @@ func (r *reading) next(ctx context.Context, most int) (rows []store.ImportRow, b
 	return rows, bad, nil
 }
 
-// progress calls Import.Progress.
-func (r *reading) progress() {
+// progress reports the bytes read to Import.Progress.
+func (r *pass) progress() {
 	if r.i.Progress == nil {
 		return
 	}
@@ -155,10 +155,10 @@ func (r *reading) progress() {
 }
 
 // check reads every line and returns how many users there are.
-func (i *Import) check(ctx context.Context, into *store.Import, from *reading) (users int64, err error) {
+func (i *Import) check(ctx context.Context, into *store.Import, from *pass) (users int64, err error) {
 	var refused int64
 	for {
-		rows, bad, err := from.next(ctx, readAtOnce)
+		rows, bad, err := from.next(ctx, linesPerStep)
 		if err != nil {
 			return 0, err
 		}
@@ -179,7 +179,7 @@ func (i *Import) check(ctx context.Context, into *store.Import, from *reading) (
 	return users, nil
 }
 
-// refuse reports bad lines, after as many as were refused before, and returns how many there are now.
+// refuse reports bad lines to Import.Refused, up to MaxRefused. before is the number of bad lines so far. It returns the new number.
 func (i *Import) refuse(before int64, bad []*LineError) int64 {
 	for _, line := range bad {
 		if before++; before <= MaxRefused && i.Refused != nil {
@@ -189,15 +189,15 @@ func (i *Import) refuse(before int64, bad []*LineError) int64 {
 	return before
 }
 
-// merge makes one list, by line, of malformed lines and of rows that the store refuses.
+// merge returns one list, sorted by line, of the malformed lines in bad and the rows in wrong, which the store refuses.
 func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) []*LineError {
 	byLine := make(map[int64]*LineError)
 	for _, line := range bad {
 		byLine[line.Line] = line
 	}
-	made := make(map[int64]bool) // the lines whose username was made of the e-mail
+	sameName := make(map[int64]bool) // the lines whose username is the e-mail, usually by default
 	for _, row := range rows {
-		made[row.Line] = row.User.Username == row.User.Email
+		sameName[row.Line] = row.User.Username == row.User.Email
 	}
 	for _, row := range wrong {
 		line := byLine[row.Line]
@@ -212,8 +212,8 @@ func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) [
 			}
 		}
 		line.Problems = append(line.Problems, more...)
-		if made[row.Line] && line.names("email") {
-			// It is wrong for the same reason as the e-mail.
+		if sameName[row.Line] && line.names("email") {
+			// The username has the same problem as the e-mail, which is already reported.
 			line.Problems = slices.DeleteFunc(line.Problems, func(p Problem) bool { return p.Column == "username" && slices.Contains(more, p) })
 		}
 	}
@@ -221,13 +221,13 @@ func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) [
 	return bad
 }
 
-// names reports whether there is a problem with the column already.
+// names reports whether e contains a problem with the column.
 func (e *LineError) names(column string) bool {
 	return slices.ContainsFunc(e.Problems, func(p Problem) bool { return p.Column == column })
 }
 
-// write stores the rows of a second reading, which must have the checksum of the checked one.
-func (i *Import) write(ctx context.Context, into *store.Import, from *reading, checked []byte) error {
+// write writes the rows of the second pass. It returns an error if the pass does not read the content with the checksum checked.
+func (i *Import) write(ctx context.Context, into *store.Import, from *pass, checked []byte) error {
 	most := i.Batch
 	if most <= 0 {
 		most = math.MaxInt
@@ -243,7 +243,7 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *reading, c
 				complete = true
 				return nil, io.EOF
 			}
-			rows, bad, err := from.next(ctx, min(readAtOnce, most-users))
+			rows, bad, err := from.next(ctx, min(linesPerStep, most-users))
 			if err != nil {
 				return nil, err
 			}

@@ -8,25 +8,25 @@ import (
 	"io"
 )
 
-// maxRecord is how many bytes a record of a file may have. The longest that a user can have is a third of it.
+// maxRecord is the maximum size of a record in bytes. A user's longest possible record has a third of it.
 const maxRecord = 64 << 10
 
-// errTooLong: a line has more than maxRecord bytes. It was read to its end.
+// errTooLong reports that a line is longer than maxRecord. The line was skipped.
 var errTooLong = errors.New("line too long")
 
 // lines reads the lines of a file.
 type lines struct {
 	r      *bufio.Reader
-	number int64 // of the line that was read last, from 1
-	read   int64 // how many bytes the lines so far have
+	number int64 // the number of the last line read, from 1
+	read   int64 // the total size of the lines read, in bytes
 }
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, maxRecord)} }
 
 var byteOrderMark = []byte("\ufeff")
 
-// next returns the next line with its line break, which the last may lack. It is good until the next call. The error is
-// io.EOF, errTooLong, or what reading failed with.
+// next returns the next line with its line break, which the last line may lack. The line is valid until the next call. The error is
+// io.EOF, errTooLong, or an error of reading.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	l.read += int64(len(line))

@@ -19,7 +19,7 @@ type ndjsonReader struct {
 	decoder *jsontext.Decoder
 }
 
-// next returns the next row, with a *LineError what could be read of it, or io.EOF. Empty lines are none.
+// next returns the next row, or io.EOF. With a *LineError it returns what could be read of the row. It skips empty lines.
 func (n *ndjsonReader) next() (store.ImportRow, error) {
 	var line []byte
 	for len(line) == 0 {
@@ -52,7 +52,8 @@ func (n *ndjsonReader) next() (store.ImportRow, error) {
 	return row, nil
 }
 
-// object reads the object of a line. It returns what is wrong with the line as a whole.
+// object reads the object of a line into row. It adds the problems of single members to bad, and returns a problem of the whole line,
+// or "". It sets seen for the columns that have a value.
 func (n *ndjsonReader) object(row *store.ImportRow, bad *LineError, seen []bool) string {
 	d := n.decoder
 	if start, err := d.ReadToken(); err != nil {
@@ -92,7 +93,7 @@ func (n *ndjsonReader) object(row *store.ImportRow, bad *LineError, seen []bool)
 	return ""
 }
 
-// explain describes a syntax error of a line for a person.
+// explain describes a syntax error as a predicate about the line.
 func (n *ndjsonReader) explain(err error) string {
 	var syntax *jsontext.SyntacticError
 	switch {

@@ -16,7 +16,7 @@ type Reader struct {
 	}
 }
 
-// NewReader reads a file of this format from r. The catalogue is that of the store the users are for.
+// NewReader returns a reader of a file in this format. roles is the catalogue of the store into which the users are imported.
 func NewReader(r io.Reader, f Format, roles *store.Catalogue) *Reader {
 	l := newLines(r)
 	if f == NDJSON {
@@ -25,9 +25,9 @@ func NewReader(r io.Reader, f Format, roles *store.Catalogue) *Reader {
 	return &Reader{l, &csvReader{lines: l, roles: roles}}
 }
 
-// Next returns the next user, with the number of the line where it stands, or io.EOF.
+// Next returns the next user and the number of its line, or io.EOF.
 //
-// A *LineError says what is wrong with the form of a line: Next can then be called again for the line after it. If the row
-// that comes with it has a Line, it is what could be read, so that the rest of it can still be checked. Next does not check whether the
-// model allows the user. Any other error is that of reading.
+// It returns a *LineError for a malformed line. Next can then be called again for the following line. If the row that is returned
+// with a *LineError has a Line, it contains what could be read, and can still be checked for further problems. Any other error is an
+// error of reading. Next does not check whether the user is valid in the model.
 func (r *Reader) Next() (store.ImportRow, error) { return r.format.next() }

@@ -8,14 +8,14 @@ import (
 	"os"
 )
 
-// Source is a file of users to be imported. It can be read twice, which an import does.
+// Source is a file of users to be imported. It can be read more than once, as an import requires.
 type Source struct {
-	file    *os.File
-	size    int64
-	removal func() error // what is left to do about a temporary file
+	file   *os.File
+	size   int64
+	remove func() error // removes a temporary file; nil if there is none to remove
 }
 
-// OpenSource opens the file called name. What is no regular file can be read only once, and so is copied first.
+// OpenSource opens the named file. If it is not a regular file, it can be read only once, and is therefore copied first.
 func OpenSource(ctx context.Context, name string) (*Source, error) {
 	f, err := os.Open(name) // #nosec G304 -- the operator names the file
 	if err != nil {
@@ -32,17 +32,17 @@ func OpenSource(ctx context.Context, name string) (*Source, error) {
 	return &Source{file: f, size: info.Size()}, nil
 }
 
-// CopySource copies r, such as standard input, to a temporary file that only this user can read and that goes with the
-// Source. When the context ends it returns without waiting for r.
+// CopySource copies r, such as standard input, to a temporary file. Only the file's owner can read it, and it is removed when the
+// Source is closed. When the context is done, CopySource returns without waiting for r.
 func CopySource(ctx context.Context, r io.Reader) (*Source, error) {
 	f, err := os.CreateTemp("", "dragoman-*")
 	if err != nil {
 		return nil, fmt.Errorf("copying users: %w", err)
 	}
 	s := &Source{file: f}
-	// Where a file can be removed while it is open, it is: then nothing is left of it, however the program ends.
+	// If the system permits it, remove the file while it is open, so that it does not remain even if the program crashes.
 	if os.Remove(f.Name()) != nil {
-		s.removal = func() error { return os.Remove(f.Name()) }
+		s.remove = func() error { return os.Remove(f.Name()) }
 	}
 	copied := make(chan error, 1)
 	go func() {
@@ -61,11 +61,11 @@ func CopySource(ctx context.Context, r io.Reader) (*Source, error) {
 	return s, nil
 }
 
-// Close closes the file. A copy is gone then.
+// Close closes the file, and removes it if it is a temporary copy.
 func (s *Source) Close() error {
 	err := s.file.Close()
-	if s.removal != nil {
-		err = errors.Join(err, s.removal())
+	if s.remove != nil {
+		err = errors.Join(err, s.remove())
 	}
 	if err != nil {
 		return fmt.Errorf("closing users: %w", err)

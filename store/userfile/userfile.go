@@ -1,15 +1,16 @@
-// Package userfile reads and writes files of users, and imports and exports whole files. A file is CSV (RFC 4180) with a header, or
-// NDJSON, an object a line.
+// Package userfile reads and writes files of users, and imports and exports them. A file is either CSV (RFC 4180) with a header, or
+// NDJSON with one object per line.
 //
-// It knows the two formats; the columns come from package store. It does not know HTTP, dialects, terminals, or who may do what.
+// The package implements the two formats. The columns are defined by package store. It does not depend on HTTP, dialects or
+// terminals, and does not authorize its callers.
 //
-// A CSV column and an NDJSON member have one name, that of the database's column ([store.FileColumns]). Everything of a user is there
-// that is not secret: password, access token and VCS password are neither written nor read. What a file leaves out, or leaves empty,
-// has no value, is false or never was, but for these:
+// A CSV column and an NDJSON member have the name of the column in the database ([store.FileColumns]). Files contain all fields of a
+// user except secrets: password, access token and VCS password are neither written nor read. A field that is omitted or empty in a
+// file is null or false, except for these:
 //
 //	id                      the next one
 //	uuid                    a random one
-//	customer                required: the customer's id; its UUID will do as well
+//	customer                required: the customer's id or UUID
 //	first_name, last_name   required, and may be empty
 //	username                the e-mail
 //	email                   required
@@ -22,11 +23,11 @@
 //	updated_at              as created_at
 //	version                 1
 //
-// "Leaves empty" is an empty CSV field, or null. In CSV the names of roles have a space between them, in NDJSON they are an
-// array. Times are RFC 3339; they are written in UTC with milliseconds, and what is read beyond these is cut off. A
-// column with another name is refused, rather than ignored.
+// An empty field is an empty CSV field or a JSON null. The names of roles are separated by spaces in CSV, and are an array in NDJSON.
+// Times are in RFC 3339 format. They are written in UTC with milliseconds, and truncated to milliseconds when they are read. A column
+// with another name is an error.
 //
-// Values are written as they are. What a spreadsheet makes of a text that looks like a formula is the spreadsheet's matter.
+// CSV and NDJSON values are written unchanged, so that a spreadsheet may take some of them for formulas; see [Spreadsheet].
 package userfile
 
 import (
@@ -42,12 +43,12 @@ type Format string
 const (
 	CSV    Format = "csv"
 	NDJSON Format = "ndjson"
-	// Spreadsheet is CSV that is safe to open in a spreadsheet: a cell that it could take for a formula begins with an apostrophe. An
-	// import would take the apostrophe for a part of the value.
+	// Spreadsheet is CSV that is safe to open in a spreadsheet: a cell that could be taken for a formula is prefixed with an
+	// apostrophe. It is not for imports, which would read the apostrophe as part of the value.
 	Spreadsheet Format = "spreadsheet"
 )
 
-// FormatOf returns the format for a file name's extension (.csv, .ndjson, .jsonl), and whether there is one.
+// FormatOf returns the format for the extension of a file name (.csv, .ndjson or .jsonl), and whether there is one.
 func FormatOf(name string) (Format, bool) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".csv":
@@ -58,15 +59,15 @@ func FormatOf(name string) (Format, bool) {
 	return "", false
 }
 
-// Problem is one thing that is wrong with a line.
+// Problem describes an error in a line.
 type Problem struct {
-	Column string // empty: the line as a whole
+	Column string // empty if the problem is with the line as a whole
 	Reason string // a predicate about the column or the line
 }
 
-// LineError is all that is wrong with one line of a file.
+// LineError contains all problems of one line of a file.
 type LineError struct {
-	Line     int64 // counted from 1 by the line breaks of the file; for a record of several lines its first
+	Line     int64 // the number of the line, from 1; for a record of several lines, that of its first
 	Problems []Problem
 }
 
@@ -78,7 +79,7 @@ func (e *LineError) Error() string {
 	return fmt.Sprintf("line %d: %s", e.Line, strings.Join(reasons, "; "))
 }
 
-// wholeLine is an error about no column in particular.
+// wholeLine returns an error about a line as a whole.
 func wholeLine(line int64, reason string, args ...any) *LineError {
 	return &LineError{Line: line, Problems: []Problem{{Reason: fmt.Sprintf(reason, args...)}}}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// Writer writes users to a file, each with every column. Call Flush after the last.
+// Writer writes users with all columns to a file. Call Flush after the last user.
 type Writer struct {
 	format interface {
 		write(*store.User) error
@@ -23,12 +23,12 @@ type Writer struct {
 	}
 }
 
-// NewWriter writes a file of this format to w; CSV begins with its header. The catalogue is that of the users' store.
+// NewWriter returns a writer of a file in this format. CSV begins with a header. roles is the catalogue of the users' store.
 func NewWriter(w io.Writer, f Format, roles *store.Catalogue) *Writer {
 	if f == NDJSON {
 		return &Writer{&ndjsonWriter{w: bufio.NewWriter(w), roles: roles}}
 	}
-	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns)), defuses: f == Spreadsheet}}
+	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns)), escapeFormulas: f == Spreadsheet}}
 }
 
 // Write writes one user.
@@ -39,7 +39,7 @@ func (w *Writer) Write(u *store.User) error {
 	return nil
 }
 
-// Flush writes what is still buffered.
+// Flush writes any buffered data.
 func (w *Writer) Flush() error {
 	if err := w.format.flush(); err != nil {
 		return fmt.Errorf("writing users: %w", err)
@@ -51,9 +51,9 @@ type csvWriter struct {
 	w     *csv.Writer
 	roles *store.Catalogue
 	cells []string
-	begun bool
-	// defuses: see Spreadsheet.
-	defuses bool
+	begun bool // the header was written
+
+	escapeFormulas bool // the format is Spreadsheet
 }
 
 func (c *csvWriter) begin() error {
@@ -84,7 +84,7 @@ func (c *csvWriter) write(u *store.User) error {
 		case []string:
 			c.cells[i] = strings.Join(v, " ")
 		}
-		if c.defuses && isFormula(c.cells[i]) {
+		if c.escapeFormulas && isFormula(c.cells[i]) {
 			c.cells[i] = "'" + c.cells[i]
 		}
 	}
@@ -99,8 +99,8 @@ func (c *csvWriter) flush() error {
 	return c.w.Error()
 }
 
-// isFormula reports whether a spreadsheet may take a cell for a formula, or its first character for the end of the cell before. Some
-// programs pass over spaces and invisible characters, and read full-width forms as their ASCII counterparts.
+// isFormula reports whether a spreadsheet may interpret a cell as a formula, or its first character as the end of the previous cell.
+// Some programs ignore leading spaces and invisible characters, and treat full-width characters like their ASCII counterparts.
 func isFormula(cell string) bool {
 	if cell != "" && (unicode.IsControl(rune(cell[0])) || cell[0] == '\'') {
 		return true
