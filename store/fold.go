@@ -85,16 +85,19 @@ const acePrefix = "xn--"
 const maxEncodedLabel = 63
 
 // checkEncodedLabels returns the reason why an encoded label of an e-mail's domain is invalid, or "" if all are valid. A label is
-// encoded if it begins with "xn--", as written or once it is mapped. It is invalid if decoding and encoding it again gives another
-// label, or if its decoded form contains invisible characters.
+// encoded if it begins with "xn--", as written or once it is mapped. It is invalid if it is too long, if decoding and encoding it
+// again gives another label, or if its decoded form contains invisible characters.
 func checkEncodedLabels(email string) string {
 	fold := FoldEmail(email)
 	for label := range strings.SplitSeq(fold[strings.LastIndexByte(fold, '@')+1:], ".") {
 		if !strings.HasPrefix(label, acePrefix) {
 			continue
 		}
+		if len(label) > maxEncodedLabel {
+			return reasonLongLabel
+		}
 		text, err := domainLabels.ToUnicode(label)
-		if err != nil || len(label) > maxEncodedLabel {
+		if err != nil {
 			return reasonEncoded
 		}
 		if encoded, err := domainLabels.ToASCII(text); err != nil || encoded != label {

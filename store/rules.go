@@ -146,6 +146,7 @@ func checkText(s string, maxLength int) string {
 const (
 	reasonInvisible = "must not contain invisible characters or bidirectional controls"
 	reasonEncoded   = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
+	reasonLongLabel = "must not have a domain with a label that has more than 63 characters when it is encoded"
 )
 
 // checkName returns what is wrong with a text that users are known by. Syntax is what is wrong where the pattern does not match.

@@ -67,7 +67,8 @@ func EmailGen() *rapid.Generator[string] {
 		wide := rapid.RuneFrom(nil, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han).
 			Filter(func(r rune) bool { return r > 0xFF && !store.Invisible(r) })
 		local := rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019.!#$%&'*+/=?^_`{|}~-")), wide)
-		label := rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019")), wide), 1, 20, -1)
+		label := rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("abcXYZ019")), wide), 1, 20, -1).
+			Filter(func(label string) bool { return len(store.FoldEmail("@"+label)) <= len("@")+63 })
 		return fmt.Sprintf("%s@%s",
 			rapid.StringOfN(local, 1, 60, -1).Draw(t, "local"),
 			strings.Join(rapid.SliceOfN(label, 1, 4).Draw(t, "labels"), "."))
