@@ -1,6 +1,6 @@
-// Package semaphore bounds how much work goes on at once, fairly between tenants: those who wait are admitted round-robin over
-// the tenants that wait, and first come, first served within one. A tenant that sends a hundred jobs delays another's one by
-// those that run already and by one more, not by a hundred.
+// Package semaphore provides a semaphore that is fair between tenants. Waiting jobs are admitted round-robin over the tenants that
+// have any, and in FIFO order within a tenant. A tenant that queues a hundred jobs delays another tenant's job by those already
+// running and by one more, not by a hundred.
 package semaphore
 
 import (
@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// ErrFull is the error of a job for which the queue has no room: too many wait already, of its tenant or in all.
-var ErrFull = errors.New("too many wait already")
+// ErrFull: too many jobs are already waiting, of the tenant or in total.
+var ErrFull = errors.New("too many jobs are waiting")
 
-// Bounds are how many may wait at once: of one tenant, and of all. Neither is 0.
+// Bounds limits the jobs that may wait at once: those of one tenant, and those of all tenants. Neither may be 0.
 type Bounds struct{ Tenant, All int }
 
-// Semaphore has so many slots. It is safe for concurrent use.
+// Semaphore is a counting semaphore with a queue for each tenant. It is safe for concurrent use.
 type Semaphore struct {
 	slots  int
 	bounds Bounds
@@ -24,19 +24,19 @@ type Semaphore struct {
 	mu      sync.Mutex
 	running int
 	waiting int
-	queues  map[int64]*queue // of the tenants of whom somebody waits
-	next    *queue           // whose turn it is: one of a ring of all queues; nil: nobody waits
+	queues  map[int64]*queue // by tenant; no queue is empty
+	next    *queue           // the queue to admit from next, in a ring of all queues; nil if nothing waits
 	stats   Stats
 }
 
-// Stats is what a semaphore has had to do so far.
+// Stats counts what a semaphore has done since it was made.
 type Stats struct {
 	Waits     int64         // jobs that had to wait
-	WaitedFor time.Duration // for how long, in all
-	Refused   int64         // jobs for which the queue had no room
+	WaitedFor time.Duration // the total time that they waited
+	Refused   int64         // jobs rejected with ErrFull
 }
 
-// queue is those of one tenant who wait, in the order in which they came.
+// queue is a FIFO of one tenant's waiting jobs.
 type queue struct {
 	tenant      int64
 	first, last *waiter
@@ -46,24 +46,24 @@ type queue struct {
 }
 
 type waiter struct {
-	admitted      chan struct{} // closed when it has a slot
-	queue         *queue
+	admitted      chan struct{} // closed when the waiter gets a slot
+	queue         *queue        // nil once the waiter has left it
 	before, after *waiter
 }
 
-// New returns a semaphore with so many slots, and bounds for those who wait.
+// New returns a semaphore with the given number of slots and bounds on its queues.
 func New(slots int, bounds Bounds) *Semaphore {
 	return &Semaphore{slots: slots, bounds: bounds, queues: map[int64]*queue{}}
 }
 
-// Acquire waits for a slot in the name of a tenant; Release gives it back. The error is ErrFull, or ctx's when that ends
-// first: whoever waited for it then leaves the queue at once.
+// Acquire waits for a slot on behalf of a tenant. Call Release to return the slot. The error is ErrFull, or ctx's error if ctx ends
+// first; the job then leaves the queue at once.
 func (s *Semaphore) Acquire(ctx context.Context, tenant int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if s.running < s.slots { // nobody waits then
+	if s.running < s.slots { // then no job is waiting
 		s.running++
 		s.mu.Unlock()
 		return nil
@@ -94,14 +94,14 @@ func (s *Semaphore) Acquire(ctx context.Context, tenant int64) error {
 	return err
 }
 
-// Release gives a slot back, to whoever is next.
+// Release returns a slot, which passes to the next waiting job if there is one.
 func (s *Semaphore) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pass()
 }
 
-// pass gives a slot to whoever is next, and the turn to the tenant after theirs.
+// pass gives a slot to the next waiting job and advances to the next tenant. If no job is waiting, it frees the slot.
 func (s *Semaphore) pass() {
 	if s.next == nil {
 		s.running--
@@ -136,7 +136,7 @@ func (s *Semaphore) enqueue(tenant int64) (*waiter, error) {
 	return w, nil
 }
 
-// insert puts a tenant's queue into the ring, behind all others.
+// insert adds a tenant's queue to the ring, so that all others are served before it.
 func (s *Semaphore) insert(q *queue) {
 	if s.next == nil {
 		q.before, q.after = q, q
@@ -147,7 +147,7 @@ func (s *Semaphore) insert(q *queue) {
 	q.before.after, q.after.before = q, q
 }
 
-// remove takes a waiter out of its queue, and the queue out of the ring when it is empty.
+// remove removes a waiter from its queue, and the queue from the ring if it is now empty.
 func (s *Semaphore) remove(w *waiter) {
 	q := w.queue
 	w.queue = nil
@@ -177,17 +177,17 @@ func (s *Semaphore) remove(w *waiter) {
 	}
 }
 
-// Load is how much a semaphore has to do at a moment.
+// Load is the number of a semaphore's slots, running jobs and waiting jobs at one moment.
 type Load struct{ Slots, Running, Waiting int }
 
-// Load returns how much s has to do.
+// Load returns the current load of s.
 func (s *Semaphore) Load() Load {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Load{Slots: s.slots, Running: s.running, Waiting: s.waiting}
 }
 
-// Stats returns what s has had to do so far.
+// Stats returns the statistics of s.
 func (s *Semaphore) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
