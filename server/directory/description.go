@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// Description is what is to be known of the dialect.
+// Description describes the dialect to tests and tools.
 var Description = description.API{
 	Name: "directory", Title: "Directory", Spec: directoryapi.GetSpec, Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
@@ -32,7 +32,7 @@ var Description = description.API{
 				{Path: "title", Null: description.NullNever, Note: "the status's reason phrase"},
 				{Path: "status", Null: description.NullNever, Note: "the HTTP status"},
 				{Path: "detail", Null: description.NullNever, Note: "a sentence about the kind of error"},
-				{Path: "errors", Null: description.NullNever, Note: "each single error; empty where it is about no parameter"},
+				{Path: "errors", Null: description.NullNever, Note: "the individual errors; empty if the error is not about a parameter"},
 				{Path: "errors[].field", Null: description.NullNever, Note: "the parameter's name"},
 				{Path: "errors[].message", Null: description.NullNever, Note: "a sentence"},
 			},
@@ -41,24 +41,25 @@ var Description = description.API{
 	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
 }
 
-// page is what stands around the changes of either.
+// page are the members around the changes in both bodies.
 var page = []description.Member{
-	{Path: "changes", Null: description.NullNever, Note: "from the oldest on"},
-	{Path: "next", Null: description.NullNever, Note: "what to give as `after` to read on"},
+	{Path: "changes", Null: description.NullNever, Note: "oldest first"},
+	{Path: "next", Null: description.NullNever, Note: "the `after` for the next page"},
 }
 
+// change are the members of a change.
 var change = []description.Member{
 	{Path: "customer", Field: "CustomerID", Null: description.NullNever},
 	{Path: "user", Field: "ID", Null: description.NullNever},
-	{Path: "version", Null: description.NullNever, Note: "which the change made of the user"},
-	{Path: "at", Null: description.NullNever, Note: "when"},
+	{Path: "version", Null: description.NullNever, Note: "the user's version after the change"},
+	{Path: "at", Null: description.NullNever, Note: "the time of the change"},
 	{Path: "actor", Null: description.NullIfNone, Note: "the UUID of the user who made the change"},
 	{Path: "subject", Null: description.NullNever, Note: "the token's `sub`, or the program that wrote"},
 	{Path: "dialect", Null: description.NullNever, Note: "the dialect's name, or cli"},
 	{Path: "operation", Null: description.NullNever, Note: "the operationId, or the command"},
-	{Path: "requestId", Null: description.NullNever, Note: "the request's X-Request-Id; empty of a command"},
+	{Path: "requestId", Null: description.NullNever, Note: "the request's X-Request-Id; empty for a command"},
 	{Path: "fields", Null: description.NullNever, Note: "the fields that changed"},
 	{Path: "fields[].field", Null: description.NullNever, Note: "the field's name in the model"},
-	{Path: "fields[].old", Null: description.NullIfNone, Note: "what it was; always null of a secret"},
-	{Path: "fields[].new", Null: description.NullIfNone, Note: "what it became; of a secret, set or cleared"},
+	{Path: "fields[].old", Null: description.NullIfNone, Note: "the old value; always null for a secret"},
+	{Path: "fields[].new", Null: description.NullIfNone, Note: "the new value; for a secret, set or cleared"},
 }

@@ -1,5 +1,5 @@
-// Package directory is the server's own dialect: what neither vendor has. It shows the history of a user and the feed of all
-// changes, in the model's own names, with Long ids and problem details (RFC 9457). It knows no other dialect.
+// Package directory is the server's own dialect, for operations that neither vendor has. It serves the history of a user and the feed
+// of all changes, with the model's field names, integer ids and problem details (RFC 9457). It does not depend on any other dialect.
 package directory
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mount serves the dialect's operations on e, below the base path of its document.
+// Mount registers the dialect's operations on e, under the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	d := &dialect.Dialect{
 		API: Description,
@@ -37,7 +37,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	return d, nil
 }
 
-// tenant reads the customer's id, where the path has one.
+// tenant returns the customer whose id is in the path. A path without an id is for many customers.
 func tenant(p dialect.Parameters) dialect.Tenant {
 	id, ok := p["id"].(int64)
 	return dialect.Tenant{ID: id, Many: !ok}
@@ -45,10 +45,10 @@ func tenant(p dialect.Parameters) dialect.Tenant {
 
 type handler struct{ store *store.Store }
 
-// defaultLimit is how many changes an answer has where the request does not say.
+// defaultLimit is the maximum number of changes in a response to a request without a limit.
 const defaultLimit = 100
 
-// ListUserHistory gives the next page of the changes of one user.
+// ListUserHistory returns a page of the changes of one user.
 func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHistoryRequestObject) (directoryapi.ListUserHistoryResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	key := store.UserByID(call.Customer.ID, r.UserID)
@@ -70,7 +70,7 @@ func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHi
 	}, nil
 }
 
-// ListChanges gives the next page of the feed.
+// ListChanges returns a page of the feed.
 func (h *handler) ListChanges(ctx context.Context, r directoryapi.ListChangesRequestObject) (directoryapi.ListChangesResponseObject, error) {
 	scope := dialect.CallFrom(ctx).Scope()
 	source := pageSource[directoryapi.NumberedChange]{
@@ -133,7 +133,7 @@ func toAPINumberedChange(c store.UserChange) directoryapi.NumberedChange {
 	}
 }
 
-// details are what a problem says of its kind, beyond its status.
+// details has the detail member of a problem of each kind.
 var details = map[dialect.Kind]string{
 	dialect.Internal:           "An unexpected error occurred.",
 	dialect.Invalid:            "The request is not what the document asks.",

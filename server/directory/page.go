@@ -8,28 +8,29 @@ import (
 )
 
 const (
-	// maxPageBytes is the size of the body of a page at most. Only a page of a single change may have more: a change has names
-	// of at most 255 characters and a subject that a token of 8 KiB had room for.
+	// maxPageBytes is the maximum size of a page's body. Only a page with a single change may exceed it, and not by much, because
+	// names have at most 255 characters and a subject fits into a token of 8 KiB.
 	maxPageBytes = 1 << 20
 
-	// envelopeBytes is what a body has around its changes at most: {"changes":[],"next":-9223372036854775808} and a line's end.
+	// envelopeBytes is the maximum size of a body without its changes: {"changes":[],"next":-9223372036854775808} and a newline.
 	envelopeBytes = 64
 
-	// batchSize is how many changes are read at once, so that a page which is cut has not read many in vain.
+	// batchSize is how many changes are read at once. It is small so that few of them are discarded when a page reaches
+	// maxPageBytes.
 	batchSize = 50
 )
 
-// pageSource is where the changes of a page come from, and what an answer shows of each.
+// pageSource reads the changes of a page and converts each to its form in the response.
 type pageSource[C any] struct {
-	// read returns up to limit changes from the first above after. If it returns fewer, there are no more for now, and the
-	// reader goes on after the number it returns or after the last change, whichever is higher.
+	// read returns up to limit changes with positions greater than after. If it returns fewer, there are no more for now, and the
+	// next page starts after the returned number or after the last change, whichever is higher.
 	read     func(after int64, limit int) ([]store.UserChange, int64, error)
-	position func(store.UserChange) int64 // ascending
+	position func(store.UserChange) int64 // ascending in the order of read
 	show     func(store.UserChange) C
 }
 
-// page returns up to limit changes above after, as many as maxPageBytes has room for but at least one if there is one, and the
-// position to go on after. It returns no changes only where there are none.
+// page returns up to limit changes with positions greater than after, and the position after which the next page starts. It returns
+// as many as fit into maxPageBytes, but at least one if there is one.
 func (s pageSource[C]) page(after int64, limit int) (shown []C, next int64, err error) {
 	shown, next = []C{}, after
 	for size := envelopeBytes; len(shown) < limit; {

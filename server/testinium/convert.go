@@ -8,7 +8,8 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// checkUpdate checks what the document says in words: ids equal to the path's, roles by their names, passwords.
+// checkUpdate checks the rules that the document states only in prose: that ids equal those in the path, that roles exist, and the
+// rules about passwords.
 func checkUpdate(roles *store.Catalogue) dialect.Check {
 	return func(c *dialect.Call, p dialect.Parameters) []dialect.FieldError {
 		var wrong []dialect.FieldError
@@ -31,8 +32,8 @@ func checkUpdate(roles *store.Catalogue) dialect.Check {
 	}
 }
 
-// applyPut replaces what the dialect can name, but for passwords, which newPassword sets. The mobile number and
-// whatever else has no name here stays. The update has passed checkUpdate.
+// applyPut replaces all fields that the dialect has a name for, except the password, which newPassword sets. Other fields, such as the
+// mobile number, are unchanged. The update must have passed checkUpdate.
 func applyPut(u *store.User, p *testiniumapi.UserUpdate, roles *store.Catalogue) {
 	u.FirstName = p.Name
 	u.LastName = p.Surname
@@ -52,19 +53,20 @@ func applyPut(u *store.User, p *testiniumapi.UserUpdate, roles *store.Catalogue)
 	}
 }
 
-// statusAfter keeps an invited user invited: enabled false is what a GET shows of them.
-func statusAfter(present store.Status, enabled bool) store.Status {
+// statusAfter returns the status that an update sets. An invited user stays invited if enabled is false, which is also what a GET
+// shows for one.
+func statusAfter(current store.Status, enabled bool) store.Status {
 	switch {
 	case enabled:
 		return store.StatusActive
-	case present == store.StatusInvited:
+	case current == store.StatusInvited:
 		return store.StatusInvited
 	default:
 		return store.StatusInactive
 	}
 }
 
-// toAPIUser is the user object of get-one and of the update: companyName is null there.
+// toAPIUser returns the user object of get-one and of the update, with a companyName of null.
 func toAPIUser(u store.User, roles *store.Catalogue, withAccessToken bool) testiniumapi.User {
 	shown := testiniumapi.User{
 		EntityID:             u.ID,
@@ -93,8 +95,8 @@ func toAPIUser(u store.User, roles *store.Catalogue, withAccessToken bool) testi
 	return shown
 }
 
-// ignoredMembers gives the server-owned members of a body whose value is not the one that a GET shows. Null means the same as
-// absence, and companyName may also be the name that the list shows.
+// ignoredMembers returns the server-owned members of a body whose values differ from those that a GET shows. A null member counts as
+// absent, and companyName may also be the name that the list shows.
 func ignoredMembers(body map[string]any, shown testiniumapi.User, company string) []string {
 	owned := []struct {
 		member string
@@ -124,7 +126,7 @@ func value[T any](p *T) any {
 	return *p
 }
 
-// fieldNames is what this dialect calls the model's fields. Those it cannot name are absent.
+// fieldNames maps the model's fields to this dialect's names. Fields without a name here are absent.
 var fieldNames = map[store.Field]string{
 	store.FieldFirstName:            "name",
 	store.FieldLastName:             "surname",

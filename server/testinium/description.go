@@ -9,7 +9,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// Description is what is to be known of the dialect.
+// Description describes the dialect to tests and tools.
 var Description = description.API{
 	Name: "testinium", Title: "Testinium", Spec: testiniumapi.GetSpec, Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
@@ -33,7 +33,7 @@ var Description = description.API{
 	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
 	Vendor: description.Vendor{
 		Laws: laws, ListSuffix: "/", // linters refuse it in the document
-		// In which member the code is the vendor does not say.
+		// The vendor does not document which member contains the code.
 		ErrorCodes: map[int][]string{
 			http.StatusBadRequest:          {"INVALID_REQUEST"},
 			http.StatusUnauthorized:        {"UNAUTHORIZED"},
@@ -56,14 +56,14 @@ var bodies = []description.Body{
 			required("surname", "LastName"),
 			required("username", "Username"),
 			{Path: "email", Field: "Email", Also: []string{"EmailVerified"}, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
-				Note: "beyond its case, it is then unverified"},
+				Note: "a change other than in the case of ASCII letters makes it unverified"},
 			{Path: "password", Field: "PasswordHash", Effect: description.Proves, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true,
 				Note: "needed with newPassword below rank 2, refused without newPassword"},
 			{Path: "newPassword", Field: "PasswordHash", Also: []string{"LastPasswordResetAt"}, Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true,
 				Note: "always counts as a change"},
 			owned("accessToken", "AccessToken"),
 			{Path: "companyName", Field: "Company.Name", Effect: description.Owned, Null: description.NullUnchanged, Absent: description.AbsentUnchanged,
-				Note: "not told either if it is the name of the header's company, as the list shows it"},
+				Note: "the name of the header's company, which the list shows, is accepted, too"},
 			{Path: "enabled", Field: "Status", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
 				Note: "true is ACTIVE, false INACTIVE, but an INVITED user stays INVITED"},
 			required("accountNonExpired", "AccountNonExpired"),
@@ -78,7 +78,7 @@ var bodies = []description.Body{
 			{Path: "authorities[].cleanName", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
 			{Path: "authorities[].checked", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
 			{Path: "authorities[].disabled", Effect: description.Ignored, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
-			{Path: "vcsPassword", Field: "VCSPassword", Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true, Note: "`\"\"` is none"},
+			{Path: "vcsPassword", Field: "VCSPassword", Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Secret: true, Note: "`\"\"` means none"},
 		},
 	},
 	{
@@ -97,25 +97,25 @@ var bodies = []description.Body{
 			{Path: "error", Null: description.NullNever, Note: "the status's reason phrase"},
 			{Path: "message", Null: description.NullNever, Note: "the documented code"},
 			{Path: "description", Null: description.NullNever, Note: "the documented sentence"},
-			{Path: "path", Null: description.NullNever, Note: "the request's"},
-			{Path: "errors", Null: description.NullNever, Note: "each single error; empty where it is about no member"},
+			{Path: "path", Null: description.NullNever, Note: "the path of the request"},
+			{Path: "errors", Null: description.NullNever, Note: "the individual errors; empty if the error is not about a member"},
 			{Path: "errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
 			{Path: "errors[].message", Null: description.NullNever, Note: "a sentence"},
 		},
 	},
 }
 
-// required is a member that an update cannot do without.
+// required returns a member that an update must have.
 func required(path, field string) description.Member {
 	return description.Member{Path: path, Field: field, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused}
 }
 
-// owned is a member of an update that is the server's.
+// owned returns a member of an update that is owned by the server.
 func owned(path, field string) description.Member {
 	return description.Member{Path: path, Field: field, Effect: description.Owned, Null: description.NullUnchanged, Absent: description.AbsentUnchanged}
 }
 
-// shownUser is a user in an answer. The company's name is not the same in all.
+// shownUser returns the members of a user in a response. Responses differ only in companyName.
 func shownUser(companyName description.Member) []description.Member {
 	return []description.Member{
 		{Path: "userType", Always: "null", Null: description.NullAlways},
@@ -145,7 +145,7 @@ func shownUser(companyName description.Member) []description.Member {
 	}
 }
 
-// laws are where the vendor writes what the kit checks.
+// laws has, for each law that the kit checks, the source that requires it.
 var laws = map[string]description.Citation{
 	"answers-are-json":                               {Source: "openapi/testinium.yaml"},
 	"authorities-are-replaced":                       {Source: "Testinium, Update User: authorities"},

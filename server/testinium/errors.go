@@ -8,8 +8,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// words are the code and the sentence of one kind of error. The documented kinds have the documented words; the others
-// follow their manner and are Dragoman's.
+// words are the code and the description of one kind of error. They are the vendor's where it documents the kind, and otherwise our
+// own in the same style.
 type words struct{ code, description string }
 
 var wordsOf = map[dialect.Kind]words{
@@ -30,7 +30,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "The service cannot answer at the moment. Try again later."},
 }
 
-// renderer gives every error's body: the shape that clients of Spring services read.
+// renderer returns a function that makes the body of an error, in the form that clients of Spring services expect.
 func renderer(now func() time.Time) func(p dialect.Problem, operation, path string) any {
 	return func(p dialect.Problem, operation, path string) any {
 		w := wordsOf[p.Kind]

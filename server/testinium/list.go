@@ -13,11 +13,11 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// batchSize is how many users of a list are held at once.
+// batchSize is how many users of a list are in memory at once.
 const batchSize = 500
 
-// userList is the answer of the list operation: an array that is written batch by batch, so that its memory does not grow
-// with the list, and nothing in the database waits for a slow reader.
+// userList is the response of the list operation, an array that is written in batches. So its memory does not grow with the list, and
+// a slow client does not hold a database connection.
 type userList struct {
 	call  *dialect.Call
 	roles *store.Catalogue
@@ -36,8 +36,8 @@ func (l *userList) read() (err error) {
 	return nil
 }
 
-// VisitListUsersResponse writes the answer. Once it has begun it can only be broken off: a client must not take a part
-// for the whole.
+// VisitListUsersResponse writes the response. An error after the first byte aborts the connection, so that a client cannot mistake a
+// part of the list for the whole.
 func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", dialect.CacheControl)
@@ -72,19 +72,19 @@ func (l *userList) write(w http.ResponseWriter) error {
 		}
 	}
 	if separator == '[' {
-		_ = out.WriteByte('[') // its error stays with out and comes from Flush
+		_ = out.WriteByte('[') // Flush returns the error
 	}
-	_, _ = out.WriteString("]\n") // as does this one's
+	_, _ = out.WriteString("]\n") // Flush returns the error
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write list: %w", err)
 	}
 	return nil
 }
 
-// errContentUnwanted ends a list whose content is not sent.
+// errContentUnwanted ends the response to a request whose content is not sent, such as HEAD.
 var errContentUnwanted = errors.New("the content is not wanted")
 
-// progressing is an answer that takes longer than a request may, as long as the client goes on reading it.
+// progressing is a response that may exceed the time limit of a request as long as the client keeps reading it.
 type progressing struct {
 	http.ResponseWriter
 	call *dialect.Call
@@ -94,11 +94,11 @@ func (p progressing) Write(part []byte) (int, error) {
 	p.call.Progress()
 	n, err := p.ResponseWriter.Write(part)
 	if err == nil && p.call.ContentUnwanted() {
-		// More than this buffer is written without a Content-Length, however long it is.
+		// The response is longer than the buffer, so it has no Content-Length and the rest need not be computed.
 		return n, errContentUnwanted
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		err = op.Err // op names the client's address, which is nothing for the log
+		err = op.Err // op contains the client's address, which must not be logged
 	}
 	return n, err
 }

@@ -12,35 +12,35 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// maxPasswordAttempts is how often a present password is checked again because another writer set
-// a new one in between.
+// maxPasswordAttempts is how often an update is tried while concurrent writers change the password between the check of the current
+// one and the write.
 const maxPasswordAttempts = 3
 
-// newPassword is a password that a put sets. Its zero value sets none.
+// newPassword is a password that an update sets. Its zero value sets none.
 type newPassword struct {
-	hash    string    // "" sets none
-	at      time.Time // when it is set
-	proof   bool      // whether the present password was asked for
-	against *string   // the stored hash that it was checked against
+	hash        string    // "" sets none
+	at          time.Time // when it is set
+	needsProof  bool      // whether the caller must prove the current password
+	checkedHash *string   // the stored hash that the proof was checked against
 }
 
-// newPassword computes what p's newPassword becomes, and checks p's present password where the caller's rank asks for it. A
-// user without a password costs as much time as a wrong one.
+// newPassword hashes p's new password. It also checks p's current password if the caller's rank requires that. The check takes the
+// same time for a user without a password as for a wrong password.
 //
-// No answer, and no time that one takes, may tell whether the present password is right unless the write takes place. So it
-// is looked at last, once nothing else refuses the edit; a wrong one takes as long as a right one; and the write is then carried
-// out and rolled back, so that whatever would make it fail, a busy database too, goes before the wrong password.
+// Unless the write takes place, neither the response nor its timing may reveal whether the current password is correct. So it is
+// checked last, when nothing else rejects the edit, and a wrong password takes as long as a correct one. After a wrong password the
+// write is executed and rolled back, so that any other failure, such as a busy database, takes precedence in the response.
 func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store.UserKey, p *testiniumapi.UserUpdate, edit dialect.Edit) (newPassword, error) {
 	if p.NewPassword == nil {
 		return newPassword{}, nil
 	}
-	n := newPassword{at: h.now(), proof: !call.Manages()}
+	n := newPassword{at: h.now(), needsProof: !call.Manages()}
 	var user int64
 	apply := edit.Apply
 	edit.Apply = func(u *store.User) error {
-		user, n.against = u.ID, u.PasswordHash
+		user, n.checkedHash = u.ID, u.PasswordHash
 		refused := apply(u)
-		if refused == nil && n.proof && p.Password == nil {
+		if refused == nil && n.needsProof && p.Password == nil {
 			return refusedPassword("password is required to set a new one")
 		}
 		return refused
@@ -50,8 +50,8 @@ func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store
 	}
 	passwords, right := h.passwords.Of(call.Customer.ID), true
 	var err error
-	if n.proof {
-		right, err = passwords.Prove(ctx, user, n.at, *p.Password, n.against)
+	if n.needsProof {
+		right, err = passwords.Prove(ctx, user, n.at, *p.Password, n.checkedHash)
 		var tooMany *auth.TooManyAttemptsError
 		if errors.As(err, &tooMany) {
 			return newPassword{}, &dialect.RateLimitedError{Limit: "password", RetryAfter: tooMany.RetryAfter}
@@ -83,23 +83,23 @@ func refusedPassword(message string) error {
 	return &dialect.RuleError{Fields: []dialect.FieldError{{Field: "password", Message: message}}}
 }
 
-// moved tells whether u's password is another than the present one was checked against.
-func (n newPassword) moved(u *store.User) bool {
-	if !n.proof {
+// stale reports whether u's password hash is no longer the one that the current password was checked against.
+func (n newPassword) stale(u *store.User) bool {
+	if !n.needsProof {
 		return false
 	}
-	if n.against == nil || u.PasswordHash == nil {
-		return n.against != u.PasswordHash
+	if n.checkedHash == nil || u.PasswordHash == nil {
+		return n.checkedHash != u.PasswordHash
 	}
-	return *n.against != *u.PasswordHash
+	return *n.checkedHash != *u.PasswordHash
 }
 
 func (n newPassword) apply(u *store.User) error {
 	if n.hash == "" {
 		return nil
 	}
-	if n.moved(u) {
-		return store.ErrBusy // put checks the present password again
+	if n.stale(u) {
+		return store.ErrBusy // put checks the current password again
 	}
 	n.set(u)
 	return nil
@@ -111,7 +111,7 @@ func (n newPassword) set(u *store.User) {
 	u.LastPasswordResetAt = &n.at
 }
 
-// passwordErrors checks what the document says in words about the two passwords of a body.
+// passwordErrors checks the rules about the two passwords of a body that the document states only in prose.
 func passwordErrors(body map[string]any) []dialect.FieldError {
 	if wanted, ok := body["newPassword"].(string); ok {
 		if problem := auth.PasswordProblem(wanted); problem != "" {

@@ -1,8 +1,8 @@
-// Package testinium is the Testinium dialect: Longs, camelCase, full-object replacement, the current-company-id header.
-// It translates between gen/testiniumapi and the model and gives errors Testinium's words. It knows neither HTTP nor
-// SQL, and no other dialect.
+// Package testinium is the Testinium dialect: integer ids, camelCase, full-object replacement, the current-company-id header. It
+// translates between gen/testiniumapi and the model, and renders errors as Testinium documents them. It contains no SQL and does not
+// depend on any other dialect.
 //
-// What the two vocabularies call the same thing:
+// The model's fields and their names in Testinium:
 //
 //	model                              Testinium
 //	User.ID                            userId (path), entityId
@@ -18,7 +18,7 @@
 //	CredentialNonExpired               credentialNonExpired
 //	PasswordHash                       newPassword, password (write only)
 //	LastPasswordResetAt                lastPasswordResetDate (answers only)
-//	AccessToken                        accessToken (answers only, from the user's rank)
+//	AccessToken                        accessToken (answers only, for callers of at least the user's rank)
 //	VCSPassword                        vcsPassword (write only)
 //	CreatedAt                          createdDate (answers only)
 //	Version                            ETag
@@ -37,7 +37,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mount serves the dialect's operations on e, below the base path of its document.
+// Mount registers the dialect's operations on e, under the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	d := &dialect.Dialect{
 		API: Description,
@@ -75,7 +75,7 @@ type handler struct {
 	now       func() time.Time
 }
 
-// GetUser gives one user.
+// GetUser returns one user.
 func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObject) (testiniumapi.GetUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	user, err := h.store.FindUser(ctx, store.UserByID(call.Customer.ID, r.UserID))
@@ -96,7 +96,7 @@ func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObje
 	}, nil
 }
 
-// ListUsers gives all users of a customer, as a stream.
+// ListUsers streams all users of a customer.
 func (h *handler) ListUsers(ctx context.Context, _ testiniumapi.ListUsersRequestObject) (testiniumapi.ListUsersResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	list := &userList{
@@ -106,14 +106,14 @@ func (h *handler) ListUsers(ctx context.Context, _ testiniumapi.ListUsersRequest
 			return h.store.UsersAfter(ctx, call.Customer.ID, after, batchSize)
 		},
 	}
-	// Read before the answer begins, so that what goes wrong at once is still told in words.
+	// Read the first batch before the response begins, so that an error in it can still be answered with an error body.
 	if err := list.read(); err != nil {
 		return nil, err
 	}
 	return list, nil
 }
 
-// UpdateUser replaces everything about the user that the dialect can name.
+// UpdateUser replaces all fields of the user that the dialect has a name for.
 func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserRequestObject) (testiniumapi.UpdateUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	user, written, err := h.put(ctx, call, store.UserByID(call.Customer.ID, r.UserID), r.Body)
@@ -131,8 +131,8 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 	}, nil
 }
 
-// put writes body. Where it sets a password, the hashes are computed before the write's transaction, and the write holds
-// only if the stored hash is still the one that the present password was held against.
+// put writes body. If it sets a password, the hashes are computed before the write's transaction, and the write succeeds only if the
+// stored hash is still the one that the current password was checked against.
 func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey, body *testiniumapi.UserUpdate) (store.User, dialect.Written, error) {
 	edit := dialect.Edit{
 		Apply: func(u *store.User) error {
@@ -148,10 +148,10 @@ func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey
 		if err != nil {
 			return store.User{}, dialect.Written{}, err
 		}
-		moved := false
+		stale := false
 		user, written, err := call.UpdateUser(ctx, key, dialect.Edit{
 			Apply: func(u *store.User) error {
-				moved = secret.moved(u)
+				stale = secret.stale(u)
 				if err := edit.Apply(u); err != nil {
 					return err
 				}
@@ -159,10 +159,10 @@ func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey
 			},
 			Ignored: edit.Ignored,
 		})
-		if !moved {
+		if !stale {
 			return user, written, err
 		}
 	}
-	// Whether one of the stored hashes that are gone was the password's is not told either.
+	// The response must not reveal whether the password matched one of the replaced hashes.
 	return store.User{}, dialect.Written{}, errNotPresent
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// checkPatch checks what the document says in words: that the body has a member that the operation knows, and that its
-// subrole is one of the catalogue's.
+// checkPatch checks the rules that the document states only in prose: that the body has at least one known member, and that its
+// subrole exists.
 func checkPatch(roles *store.Catalogue) dialect.Check {
 	return func(c *dialect.Call, _ dialect.Parameters) []dialect.FieldError {
 		var wrong []dialect.FieldError
@@ -30,7 +30,7 @@ func checkPatch(roles *store.Catalogue) dialect.Check {
 	}
 }
 
-// checkNewUser checks that a new user's subrole is one of the catalogue's.
+// checkNewUser checks that a new user's subrole exists.
 func checkNewUser(roles *store.Catalogue) dialect.Check {
 	return func(c *dialect.Call, _ dialect.Parameters) []dialect.FieldError {
 		subrole, ok := c.Body["subrole"].(map[string]any)
@@ -42,8 +42,8 @@ func checkNewUser(roles *store.Catalogue) dialect.Check {
 	}
 }
 
-// fromAPINewUser gives the user that a body describes, who is invited and has never signed in. The body has passed
-// checkNewUser. What the store makes of its own accord (ids, access token) is left to it.
+// fromAPINewUser returns the user that a body describes, who is invited and has never signed in. The body must have passed
+// checkNewUser. The store generates the ids and the access token.
 func fromAPINewUser(body *worthapi.NewUser, roles *store.Catalogue) store.User {
 	role, _ := findSubrole(roles, &body.Subrole.ID, &body.Subrole.Code)
 	u := store.User{
@@ -62,8 +62,8 @@ func fromAPINewUser(body *worthapi.NewUser, roles *store.Catalogue) store.User {
 	return u
 }
 
-// findSubrole resolves a subrole by its id and its code, which must agree where both are given. The label is not looked
-// at. It also gives what is wrong with the two, by their paths: nothing where both are missing.
+// findSubrole finds a subrole by its id and its code, which must agree if both are given. The label is ignored. It also returns what is
+// wrong with the two members. If both are missing, it returns no error.
 func findSubrole(roles *store.Catalogue, id, code *string) (role store.Role, wrong []dialect.FieldError) {
 	var byID, byCode store.Role
 	var found bool
@@ -86,6 +86,7 @@ func findSubrole(roles *store.Catalogue, id, code *string) (role store.Role, wro
 	return role, wrong
 }
 
+// text returns a member's text, or nil if it has none.
 func text(member any) *string {
 	if s, ok := member.(string); ok {
 		return &s
@@ -93,7 +94,7 @@ func text(member any) *string {
 	return nil
 }
 
-// applyPatch replaces the fields that the patch names and no other. The patch has passed checkPatch.
+// applyPatch replaces the fields that the patch contains and no others. The patch must have passed checkPatch.
 func applyPatch(u *store.User, p *worthapi.UserPatch, roles *store.Catalogue) {
 	if p.FirstName != nil {
 		u.FirstName = *p.FirstName
@@ -116,16 +117,16 @@ func applyPatch(u *store.User, p *worthapi.UserPatch, roles *store.Catalogue) {
 	}
 }
 
-// applySubrole makes role the user's subrole. Roles without a subrole stay; the others give way to the named one and
-// those that it implies. The present subrole changes nothing, whatever other roles the user holds.
+// applySubrole gives the user the subrole of role. Roles without a subrole are kept; the others are replaced by role and the roles that
+// it implies. If the user already has this subrole, nothing changes, whatever other roles the user has.
 func applySubrole(u *store.User, role store.Role, roles *store.Catalogue) {
-	if present, ok := roles.Subrole(u.Roles); ok && present.ID == role.ID {
+	if current, ok := roles.Subrole(u.Roles); ok && current.ID == role.ID {
 		return
 	}
 	u.Roles = u.Roles.Minus(roles.WithSubrole()).Union(store.Roles(role.ID)).Union(role.Implies)
 }
 
-// fieldNames is what this dialect calls the model's fields. Those it cannot name are absent.
+// fieldNames maps the model's fields to this dialect's names. Fields without a name here are absent.
 var fieldNames = map[store.Field]string{
 	store.FieldFirstName:      "first_name",
 	store.FieldLastName:       "last_name",
@@ -140,7 +141,7 @@ var fieldNames = map[store.Field]string{
 
 func fieldName(f store.Field) string { return fieldNames[f] }
 
-// takenMessage is the sentence that Worth documents for its create operation.
+// takenMessage returns the message that Worth documents for its create operation.
 func takenMessage(store.Field) string {
 	return "Another customer user exists with the same email."
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/description"
 )
 
-// Description is what is to be known of the dialect.
+// Description describes the dialect to tests and tools.
 var Description = description.API{
 	Name: "worth", Title: "Worth", Spec: worthapi.GetSpec, Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
@@ -29,7 +29,7 @@ var Description = description.API{
 	ErrorField: "data.errors[].field", ErrorMessage: "data.errors[].message",
 	Vendor: description.Vendor{
 		Laws: laws, ErrorTexts: []string{"message", "errorCode"}, ErrorCode: "errorCode",
-		// The update's page and the error guide have two names for some.
+		// For some statuses the update's page and the error guide document different codes.
 		ErrorCodes: map[int][]string{
 			http.StatusBadRequest:          {"INVALID", "ERR_INTERNAL_SERVER"},
 			http.StatusUnauthorized:        {"ERR_UNAUTHORIZED", "UNAUTHENTICATED"},
@@ -49,10 +49,10 @@ var bodies = []description.Body{
 			{Path: "first_name", Field: "FirstName", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged},
 			{Path: "last_name", Field: "LastName", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged},
 			{Path: "email", Field: "Email", Also: []string{"EmailVerified", "Username"}, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged,
-				Note: "beyond the case of ASCII letters, it is then unverified; a username that was the e-mail follows it"},
-			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged, Note: "`\"\"` is none"},
+				Note: "a change other than in the case of ASCII letters makes it unverified; a username equal to the e-mail changes with it"},
+			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged, Note: "`\"\"` means none"},
 			{Path: "subrole", Field: "Roles", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentUnchanged,
-				Note: "the present one changes nothing; another replaces all roles that have a subrole"},
+				Note: "the current one changes nothing; another replaces all roles that have a subrole"},
 			{Path: "subrole.id", Field: "Role.SubroleUUID", Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentOneOf},
 			{Path: "subrole.code", Field: "Role.SubroleCode", Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentOneOf},
 			{Path: "subrole.label", Field: "Role.SubroleLabel", Effect: description.Ignored, Null: description.NullRefused, Absent: description.AbsentUnchanged},
@@ -66,7 +66,7 @@ var bodies = []description.Body{
 			{Path: "last_name", Field: "LastName", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
 			{Path: "email", Field: "Email", Also: []string{"Username"}, Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused,
 				Note: "the username too, unless it is taken"},
-			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentNone, Note: "`\"\"` is none"},
+			{Path: "mobile", Field: "Mobile", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentNone, Note: "`\"\"` means none"},
 			{Path: "subrole", Field: "Roles", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
 			{Path: "subrole.id", Field: "Role.SubroleUUID", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused},
 			{Path: "subrole.code", Field: "Role.SubroleCode", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused},
@@ -111,8 +111,8 @@ var bodies = []description.Body{
 				{Path: "subrole.description", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
 			}),
 			[]description.Member{
-				{Path: "data.total_pages", Null: description.NullNever, Note: "how many pages there are"},
-				{Path: "data.total_items", Null: description.NullNever, Note: "how many users the filters find, on all pages, as a string of digits"},
+				{Path: "data.total_pages", Null: description.NullNever, Note: "the number of pages"},
+				{Path: "data.total_items", Null: description.NullNever, Note: "the number of users that match the filters, on all pages, as a string of digits"},
 			},
 		),
 	},
@@ -139,15 +139,16 @@ var bodies = []description.Body{
 			{Path: "status", Null: description.NullNever, Note: "fail below 500, error from 500 on"},
 			{Path: "message", Null: description.NullNever, Note: `the messages of data.errors joined with ", ", or one of its own`},
 			{Path: "errorCode", Null: description.NullNever, Note: "the documented code"},
-			{Path: "data", Null: description.NullNever, Note: "what there is beyond the message"},
-			{Path: "data.errorName", Null: description.NullNever, Note: "which kind of error this is"},
-			{Path: "data.errors", Null: description.NullNever, Note: "each single error; empty where it is about no member"},
+			{Path: "data", Null: description.NullNever, Note: "details of the error"},
+			{Path: "data.errorName", Null: description.NullNever, Note: "the kind of error"},
+			{Path: "data.errors", Null: description.NullNever, Note: "the individual errors; empty if the error is not about a member"},
 			{Path: "data.errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
 			{Path: "data.errors[].message", Null: description.NullNever, Note: "a sentence"},
 		},
 	},
 }
 
+// envelope returns the members that every successful response has.
 func envelope(message string) []description.Member {
 	return []description.Member{
 		{Path: "status", Always: `"success"`, Null: description.NullNever},
@@ -155,7 +156,7 @@ func envelope(message string) []description.Member {
 	}
 }
 
-// shownUser is what get-one and the list have in common.
+// shownUser are the members of a user that get-one and the list have in common.
 var shownUser = []description.Member{
 	{Path: "id", Field: "UUID", Null: description.NullNever},
 	{Path: "first_name", Field: "FirstName", Null: description.NullNever},
@@ -176,7 +177,7 @@ var shownUser = []description.Member{
 	{Path: "subrole.display_name", Field: "Role.SubroleLabel", Null: description.NullNever, Note: "the same as the label"},
 }
 
-// laws are where the vendor writes what the kit checks.
+// laws has, for each law that the kit checks, the source that requires it.
 var laws = map[string]description.Citation{
 	"answers-are-json":                        {Source: "openapi/worth.yaml"},
 	"bodies-match-the-document":               {Source: "openapi/worth.yaml"},

@@ -8,8 +8,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 )
 
-// words are how Worth names one kind of error. Where its update page and its error guide differ, the page has the word;
-// where both are silent, the words follow their manner and are Dragoman's.
+// words are the code, name and message of one kind of error. If Worth's update page and its error guide differ, the page takes
+// precedence. If neither documents the kind, the words are our own in the same style.
 type words struct{ code, name, message string }
 
 var wordsOf = map[dialect.Kind]words{
@@ -30,7 +30,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "ServiceUnavailableError", "Service Unavailable"},
 }
 
-// render is every error's body: the envelope that fits both shapes that Worth documents.
+// render returns the body of an error: an envelope that matches both forms that Worth documents.
 func render(p dialect.Problem, operation, _ string) any {
 	w := wordsOf[p.Kind]
 	if p.Kind == dialect.UserNotFound && operation == "getCustomerUser" {

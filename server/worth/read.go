@@ -9,7 +9,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// parentRoleID is the role_id of every subrole: that of the account's own users.
+// parentRoleID is the role_id of every subrole: the parent role of an account's own users.
 const parentRoleID = 2
 
 func toAPIUserDetails(u store.User, c store.Customer, roles *store.Catalogue) worthapi.UserDetails {
@@ -68,7 +68,8 @@ func toAPIUserRecord(u store.User, roles *store.Catalogue) worthapi.UserRecord {
 	return shown
 }
 
-// toAPITime gives t in store.TimeLayout. The package time has a short way for RFC 3339 alone, which has no milliseconds.
+// toAPITime formats t in store.TimeLayout. It adds the milliseconds itself, because package time has a fast path only for RFC 3339
+// without fractions.
 func toAPITime(t time.Time) string {
 	if t.Location() != time.UTC {
 		return t.Format(store.TimeLayout)
@@ -78,10 +79,10 @@ func toAPITime(t time.Time) string {
 	return string(append(text[:len(text)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')) // #nosec G115 -- each is one digit
 }
 
-// maxWhole is how many records a list without pages may have.
+// maxWhole is the maximum number of records in a list without pages.
 const maxWhole = 1000
 
-// page is the part of a list that is asked for.
+// page is the requested part of a list.
 type page struct {
 	whole        bool
 	number, size int64
@@ -90,22 +91,22 @@ type page struct {
 const defaultPageSize = 20
 
 func fromAPIPage(p worthapi.ListCustomerUsersParams) page {
-	asked := page{number: 1, size: defaultPageSize}
+	requested := page{number: 1, size: defaultPageSize}
 	if p.Pagination != nil && !*p.Pagination {
 		return page{whole: true, number: 1, size: maxWhole}
 	}
 	if p.Page != nil {
-		asked.number = *p.Page
+		requested.number = *p.Page
 	}
 	if p.ItemsPerPage != nil {
-		asked.size = *p.ItemsPerPage
+		requested.size = *p.ItemsPerPage
 	}
-	return asked
+	return requested
 }
 
 func (p page) window() store.Window {
 	if p.number-1 > math.MaxInt64/p.size {
-		// No list is that long.
+		// The offset would overflow. No list is that long.
 		return store.Window{Offset: math.MaxInt64, Limit: p.size}
 	}
 	return store.Window{Offset: (p.number - 1) * p.size, Limit: p.size}
@@ -118,7 +119,7 @@ func (p page) pages(total int64) int64 {
 	return (total + p.size - 1) / p.size
 }
 
-// sortFields are the fields to sort by, by their names here.
+// sortFields maps this dialect's names to the fields that a list can be sorted by.
 var sortFields = map[string]store.SortField{
 	"id":         store.SortByUUID,
 	"first_name": store.SortByFirstName,
@@ -130,7 +131,7 @@ var sortFields = map[string]store.SortField{
 	"updated_at": store.SortByUpdatedAt,
 }
 
-// fromAPIQuery gives what a list is to show. A filter stands under either of its two names; under both, both must hold.
+// fromAPIQuery returns the query of a list. Each filter has two parameter names. If both are given, both must match.
 func fromAPIQuery(p worthapi.ListCustomerUsersParams, roles *store.Catalogue) store.Query {
 	var q store.Query
 	for _, id := range []*worthapi.UserUUID{p.ID, p.SearchFilterID} {
@@ -169,7 +170,7 @@ func fromAPIQuery(p worthapi.ListCustomerUsersParams, roles *store.Catalogue) st
 	return q
 }
 
-// subroleFilter finds users by the code of the subrole that is shown of them. A code that is no subrole's finds none.
+// subroleFilter returns a filter by the code of the subrole that a user is shown with. An unknown code matches no user.
 func subroleFilter(roles *store.Catalogue) func(string) store.Filter {
 	return func(code string) store.Filter {
 		role, ok := roles.BySubroleCode(code)

@@ -1,15 +1,15 @@
-// Package worth is the Worth dialect: UUIDs, snake_case, partial updates. It translates between gen/worthapi and the
-// model and gives errors Worth's words. It knows neither HTTP nor SQL, and no other dialect.
+// Package worth is the Worth dialect: UUIDs, snake_case, partial updates. It translates between gen/worthapi and the model, and
+// renders errors as Worth documents them. It contains no SQL and does not depend on any other dialect.
 //
-// What the two vocabularies call the same thing:
+// The model's fields and their names in Worth:
 //
 //	model                              Worth
 //	User.UUID                          userID (path)
 //	Customer.UUID                      customerID (path)
 //	FirstName, LastName                first_name, last_name
 //	Email                              email
-//	Username                           - (follows the e-mail while they are equal)
-//	Mobile                             mobile ("" is none)
+//	Username                           - (changes with the e-mail if the two are equal)
+//	Mobile                             mobile ("" removes it)
 //	Roles                              subrole (the highest-ranked role that has one)
 //	Status                             status
 //	EmailVerified                      is_email_verified (answers only)
@@ -34,7 +34,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mount serves the dialect's operations on e, below the base path of its document.
+// Mount registers the dialect's operations on e, under the base path of its document.
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	d := &dialect.Dialect{
 		API:         Description,
@@ -59,7 +59,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	return d, nil
 }
 
-// tenant reads the customer's UUID. Anything else in its place is no customer's.
+// tenant returns the customer whose UUID is in the path. Text that is not a UUID matches no customer.
 func tenant(p dialect.Parameters) dialect.Tenant {
 	id, _ := auth.ParseUUID(p["customerID"].(string))
 	return dialect.Tenant{UUID: id}
@@ -78,8 +78,8 @@ type handler struct {
 	roles *store.Catalogue
 }
 
-// checkCustomer gives Worth's documented answer to a customer that the directory does not have. Only a caller whose
-// token names it, or names none, comes this far.
+// checkCustomer returns the error that Worth documents for a customer that does not exist. Only callers whose token has this customer
+// or none in its claims get this far.
 func checkCustomer(call *dialect.Call) error {
 	if call.Customer.ID != 0 {
 		return nil
@@ -87,7 +87,7 @@ func checkCustomer(call *dialect.Call) error {
 	return &dialect.RuleError{Fields: []dialect.FieldError{{Field: "customerID", Message: "Customer does not exists"}}}
 }
 
-// GetCustomerUser gives one user.
+// GetCustomerUser returns one user.
 func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUserRequestObject) (worthapi.GetCustomerUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	user, err := h.store.FindUser(ctx, store.UserByUUID(call.Customer.ID, r.UserID))
@@ -108,7 +108,7 @@ func (h *handler) GetCustomerUser(ctx context.Context, r worthapi.GetCustomerUse
 	}, nil
 }
 
-// ListCustomerUsers gives one page of a customer's users.
+// ListCustomerUsers returns one page of a customer's users.
 func (h *handler) ListCustomerUsers(ctx context.Context, r worthapi.ListCustomerUsersRequestObject) (worthapi.ListCustomerUsersResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	if err := checkCustomer(call); err != nil {
@@ -147,7 +147,7 @@ func (h *handler) CreateCustomerUser(ctx context.Context, r worthapi.CreateCusto
 	user := fromAPINewUser(r.Body, h.roles)
 	err := call.CreateUser(ctx, &user)
 	if conflict := (*store.ConflictError)(nil); errors.As(err, &conflict) && slices.Equal(conflict.Fields, []store.Field{store.FieldUsername}) {
-		// The e-mail is free, but somebody's username is the same text: the user is then named by the UUID.
+		// The e-mail is free, but it is another user's username. Use the UUID as the username instead.
 		user.UUID = h.store.NewUUID()
 		user.Username = user.UUID.String()
 		err = call.CreateUser(ctx, &user)
@@ -165,7 +165,7 @@ func (h *handler) CreateCustomerUser(ctx context.Context, r worthapi.CreateCusto
 	}, nil
 }
 
-// ListCustomerSubroles gives the subroles that a customer's users can be given. The owner's is not offered.
+// ListCustomerSubroles returns the subroles that can be assigned to a customer's users: all but the owner's.
 func (h *handler) ListCustomerSubroles(ctx context.Context, _ worthapi.ListCustomerSubrolesRequestObject) (worthapi.ListCustomerSubrolesResponseObject, error) {
 	if err := checkCustomer(dialect.CallFrom(ctx)); err != nil {
 		return nil, err
@@ -184,10 +184,10 @@ func (h *handler) ListCustomerSubroles(ctx context.Context, _ worthapi.ListCusto
 	return worthapi.ListCustomerSubroles200JSONResponse{Body: answer}, nil
 }
 
-// subroleNotOffered is the subrole that can be held and not chosen.
+// subroleNotOffered is the code of the subrole that users may have but that the list of subroles omits.
 const subroleNotOffered = "owner"
 
-// UpdateCustomerUser replaces the fields that the body names.
+// UpdateCustomerUser replaces the fields that the body contains.
 func (h *handler) UpdateCustomerUser(ctx context.Context, r worthapi.UpdateCustomerUserRequestObject) (worthapi.UpdateCustomerUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	id, ok := auth.ParseUUID(r.UserID)
