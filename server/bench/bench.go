@@ -19,19 +19,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// measureFlags are what every measuring command is told.
+// measureFlags are the flags common to all measuring commands.
 type measureFlags struct {
 	Program  string        `required:"" type:"existingfile" help:"The program to measure."`
-	Postgres string        `env:"TEST_POSTGRES_DSN" help:"The URL of a Postgres to measure on; schemas are made and dropped."`
-	PGBench  string        `name:"pgbench" placeholder:"FILE" help:"Where pgbench is, if it is neither on the PATH nor where Debian has it."`
-	Folder   string        `type:"existingdir" placeholder:"FOLDER" help:"On which disk the SQLite database is to be, if not on that of temporary files."`
-	Rounds   int           `default:"3" help:"How often each is measured; the median counts."`
-	Duration time.Duration `default:"3s" help:"How long each time."`
-	Only     string        `placeholder:"WORD" help:"Measure only what has this in its name, such as 'sqlite PATCH'."`
-	Write    bool          `help:"Write the results into server/bench/RESULTS.md and server/docs/guide/performance.md of the working directory, too."`
+	Postgres string        `env:"TEST_POSTGRES_DSN" help:"The URL of a Postgres to measure on; the benchmark creates and drops schemas in it."`
+	PGBench  string        `name:"pgbench" placeholder:"FILE" help:"The path of pgbench, if it is neither on the PATH nor where Debian installs it."`
+	Folder   string        `type:"existingdir" placeholder:"FOLDER" help:"The folder for the SQLite database, if not the one for temporary files."`
+	Rounds   int           `default:"3" help:"How often to measure each benchmark; the result is the median."`
+	Duration time.Duration `default:"3s" help:"How long to measure in each round."`
+	Only     string        `placeholder:"WORD" help:"Measure only benchmarks whose name contains this, such as 'sqlite PATCH'."`
+	Write    bool          `help:"Also write the results to server/bench/RESULTS.md and server/docs/guide/performance.md in the working directory."`
 }
 
-// Validate refuses what nothing can be measured with.
+// Validate rejects flags that no measurement is possible with.
 func (f *measureFlags) Validate() error {
 	switch {
 	case f.Postgres == "":
@@ -39,47 +39,47 @@ func (f *measureFlags) Validate() error {
 	case f.Rounds < 1:
 		return errors.New("--rounds must be at least 1")
 	case f.Duration < time.Second || f.Duration%time.Second != 0:
-		return errors.New("--duration must be whole seconds, as pgbench knows no others")
+		return errors.New("--duration must be whole seconds, as pgbench accepts no fractions")
 	case f.Write && f.Only != "":
-		return errors.New("--write is for results of everything, without --only")
+		return errors.New("--write requires results of all benchmarks, so it cannot be combined with --only")
 	}
 	return nil
 }
 
-// bench is everything that runs while it is measured.
+// bench is the state of a run of the benchmark.
 type bench struct {
 	*measureFlags
 	pgbenchAt string
-	clients   int      // that pgbench may have at most
-	machine   []string // lines that describe what is measured, and on what
-	busiest   float64  // the largest share of the processors' time that other programs used, of 1; see watch
-	cluster   *cluster // nil where the processes of Postgres cannot be seen
+	clients   int      // the maximum number of pgbench's clients
+	machine   []string // lines that describe the program and the machine
+	busiest   float64  // the largest fraction of the processors' time that other programs used; see watch
+	cluster   *cluster // nil if the processes of Postgres are not visible
 	folder    string
 	secret    []byte // DRAGOMAN_SECRET_KEY
 	keys      []string
 	token     string
 	subjects  []subject
 	programs  []*process
-	prewarm   string // a function of Postgres's; see findPrewarm
-	runs      int    // of wrk, so far
+	prewarm   string // the qualified name of the function pg_prewarm, or ""; see findPrewarm
+	runs      int    // the number of wrk's runs so far
 	stop      []func()
 }
 
 //go:embed load.lua
 var loadScript []byte
 
-// The customer with all the users, and the one with a single user.
+// The customer that has all users but one, and the customer that has that one.
 const (
 	customerUUID  = "00000000-0000-4000-8000-000000000000"
 	smallCustomer = "00000000-0000-4000-9000-000000000000"
 )
 
-// userUUID is the UUID of the user with this id, and what load.lua makes of it.
+// userUUID returns the UUID of the user with this id, as load.lua computes it, too.
 func userUUID(id int) string { return fmt.Sprintf(uuidFormat, id) }
 
 const uuidFormat = "00000000-0000-4000-8000-%012x"
 
-// newBench finds out what there is to measure with.
+// newBench finds the tools, describes the machine and prepares a bench.
 func newBench(ctx context.Context, c *measureFlags) (*bench, error) {
 	b := &bench{measureFlags: c}
 	if err := b.prepare(ctx); err != nil {
@@ -117,11 +117,11 @@ func (b *bench) file(name string) string { return filepath.Join(b.folder, name) 
 
 func key(bytes int) []byte {
 	raw := make([]byte, bytes)
-	_, _ = rand.Read(raw) // it never fails
+	_, _ = rand.Read(raw) // never fails
 	return raw
 }
 
-// add has a subject measured, unless --only names others.
+// add adds a subject to those to measure, unless --only excludes it.
 func (b *bench) add(s subject) {
 	if strings.Contains(s.engine+" "+s.name, b.Only) {
 		b.subjects = append(b.subjects, s)
@@ -137,7 +137,7 @@ func (b *bench) close() {
 	}
 }
 
-// newSchema makes a schema of Postgres, which goes in the end, and returns a URL that leads into it.
+// newSchema creates a Postgres schema, which close drops, and returns a URL with it as the search_path.
 func (b *bench) newSchema(ctx context.Context) (database string, err error) {
 	u, err := url.Parse(b.Postgres)
 	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
@@ -166,7 +166,7 @@ func execute(ctx context.Context, database string, statements ...string) error {
 	return errors.Join(err, c.Close(ctx))
 }
 
-// query runs a statement that gives one value.
+// query runs a statement that returns a single value.
 func query(ctx context.Context, database, statement string, into any) error {
 	c, err := pgx.Connect(ctx, database)
 	if err != nil {
@@ -175,7 +175,7 @@ func query(ctx context.Context, database, statement string, into any) error {
 	return errors.Join(c.QueryRow(ctx, statement).Scan(into), c.Close(ctx))
 }
 
-// engineOf says on which engine a database is, by its URL.
+// engineOf returns the name of a database's engine, given its URL.
 func engineOf(database string) string {
 	if strings.HasPrefix(database, "sqlite:") {
 		return "sqlite"
@@ -183,7 +183,7 @@ func engineOf(database string) string {
 	return "postgres"
 }
 
-// environment is what the program is given, for a database if it needs one.
+// environment returns the environment variables for the program. A command that needs no database passes "".
 func (b *bench) environment(database string) []string {
 	if database == "" {
 		return b.keys
@@ -204,7 +204,7 @@ func (b *bench) output(ctx context.Context, database string, arguments ...string
 	return string(out), nil
 }
 
-// startProgram serves a directory, with everything on that an operator has on and what flags say, and returns when it is ready.
+// startProgram starts the server on a database, configured as in production apart from flags, and returns when it is ready.
 func (b *bench) startProgram(ctx context.Context, database string, flags ...string) (*process, error) {
 	admin, err := freeAddress()
 	if err != nil {
@@ -230,7 +230,7 @@ func (b *bench) startProgram(ctx context.Context, database string, flags ...stri
 	return server, nil
 }
 
-// startFloor serves the floor, which is another run of this program.
+// startFloor starts the floor on a database, as another process of this program.
 func (b *bench) startFloor(ctx context.Context, database string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -244,7 +244,7 @@ func (b *bench) startFloor(ctx context.Context, database string) (*process, erro
 	return floor, nil
 }
 
-// floorSubjects are what is measured of a floor.
+// floorSubjects returns the subjects to measure on a floor.
 func floorSubjects(floor *process) []subject {
 	all := []subject{
 		{name: "floor PATCH", method: "PATCH", path: "/users/{uuid}", body: patchBody},
@@ -258,15 +258,15 @@ func floorSubjects(floor *process) []subject {
 }
 
 const (
-	starts = 7               // of which the median counts
-	quiet  = 4 * time.Second // without a request, before a program that was only started is idle
-	// afterLoad is how long after a load a program is idle: by then Go has collected its garbage and returned the memory, twice, and
-	// the users that it remembered are forgotten.
+	starts = 7               // the number of starts to take the median of
+	quiet  = 4 * time.Second // how long after its start a program without requests counts as idle
+	// afterLoad is how long after the last request a program counts as idle. By then Go has run two forced garbage collections and
+	// returned the memory, and the cached users have expired.
 	afterLoad = 5 * time.Minute
 )
 
-// measureStarts starts the program several times on a database that is there, and returns how long it took until it was ready, and how
-// much memory it had resident a while later.
+// measureStarts starts the program several times on an existing database. It returns the median time until the program was ready, and
+// its resident memory once it was idle.
 func (b *bench) measureStarts(ctx context.Context, database string) (took time.Duration, idle int64, err error) {
 	var all []time.Duration
 	for range starts {
@@ -292,7 +292,7 @@ func (b *bench) measureStarts(ctx context.Context, database string) (took time.D
 	return all[len(all)/2], idle, nil
 }
 
-// idleAfterLoad returns the most memory that a program has resident some time after the last request.
+// idleAfterLoad waits until the programs are idle after the last request, and returns the largest resident memory of any of them.
 func (b *bench) idleAfterLoad(ctx context.Context) (most int64, err error) {
 	if err := wait(ctx, afterLoad); err != nil {
 		return 0, err

@@ -23,7 +23,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// importUsers makes a directory by the program: customer 1 with the users 1 to n, and customer 2 with one user only.
+// importUsers fills a directory by the program's import: customer 1 with the users 1 to n, and customer 2 with the user whose id is
+// only.
 func (b *bench) importUsers(ctx context.Context, database string, n, only int) error {
 	for _, c := range []struct{ id, uuid string }{{"1", customerUUID}, {"2", smallCustomer}} {
 		_, err := b.output(ctx, database, "customer", "add", "--name", "Bench "+c.id, "--id", c.id, "--uuid", c.uuid, "--company", c.id+"=Bench "+c.id)
@@ -49,7 +50,7 @@ func (b *bench) importUsers(ctx context.Context, database string, n, only int) e
 	return settle(ctx, database)
 }
 
-// settle does what Postgres does by itself a while after many rows were written.
+// settle runs the maintenance that Postgres would run by itself some time after many rows were written.
 func settle(ctx context.Context, database string) error {
 	if engineOf(database) == "sqlite" {
 		return nil
@@ -57,27 +58,27 @@ func settle(ctx context.Context, database string) error {
 	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes"); err != nil {
 		return err
 	}
-	// Not everybody may. Then the first figures pay for what was filled.
+	// This needs a privilege. Without it, the first measurements include the cost of writing the filled rows to disk.
 	_ = execute(ctx, database, "CHECKPOINT")
 	return nil
 }
 
-// A million users are imported in minutes, ten millions in an hour. So above imported users, the rest are made by copying user 1's
-// rows. They are what an import would have left, which a test holds: the ids that an import reserves are reserved already, as the one
-// user of customer 2 has the highest; no change has a number in the feed yet.
+// imported is the maximum number of users that are imported. An import of a million users takes minutes, and of ten million an hour,
+// so the others are made by copying user 1's rows. A test checks that this leaves the same rows as an import. It does, because the
+// user of customer 2 has the highest id, which reserves the lower ones, and because no change has a number in the feed yet.
 const imported = 10_000
 
-// copies makes users of user 1.
+// copies describes users to make by copying user 1.
 type copies struct {
 	secret      []byte // the program's secret key
 	first, last int    // the new users' ids
 	tables      []copiedTable
 }
 
-// copiedTable is a table with one row of each user, and the column that says whose.
+// copiedTable is a table with one row for each user, and its column with the user's id.
 type copiedTable struct{ name, key string }
 
-// value is what a column has for another user, given user 1's text.
+// value returns a column's text for the user with this id, given user 1's text.
 func (c *copies) value(column, text string, id int) string {
 	switch column {
 	case "id", "user_id":
@@ -89,7 +90,7 @@ func (c *copies) value(column, text string, id int) string {
 	}
 }
 
-// copyUsers makes the users first to last of customer 1, beside those that were imported.
+// copyUsers adds the users first to last of customer 1 to the imported ones.
 func (b *bench) copyUsers(ctx context.Context, database string, first, last int) error {
 	if last < first {
 		return nil
@@ -107,7 +108,7 @@ func (b *bench) copyUsers(ctx context.Context, database string, first, last int)
 	return settle(ctx, database)
 }
 
-// countCopies are the statements that count the users with these ids in where the program keeps how many there are.
+// countCopies returns the statements that add the users with these ids to the program's stored user counts.
 func countCopies(first, last int) []string {
 	return []string{
 		fmt.Sprintf("UPDATE user_counts SET users = users + %d WHERE customer_id = 1", last-first+1),
@@ -117,7 +118,7 @@ func countCopies(first, last int) []string {
 	}
 }
 
-// intoPostgres writes each table by COPY, in its format of lines with a tab between values.
+// intoPostgres writes each table with COPY, in its text format, in which tabs separate the values of a row.
 func (c *copies) intoPostgres(ctx context.Context, database string) error {
 	conn, err := pgx.Connect(ctx, database)
 	if err != nil {
@@ -176,7 +177,7 @@ func (c *copies) writeLines(w io.Writer, columns, values []string) error {
 	return nil
 }
 
-// sealedFunction is sealedToken in SQLite, of a key and an id.
+// sealedFunction is the name of an SQL function in SQLite that calls sealedToken with a key and an id.
 const sealedFunction = "bench_sealed"
 
 var registerSealed = sync.OnceValue(func() error {
@@ -190,8 +191,8 @@ var registerSealed = sync.OnceValue(func() error {
 	})
 })
 
-// intoSQLite has SQLite make the rows, in few statements, and without waiting for the disk but in the end. A statement a row would have the
-// driver prepare it anew for each.
+// intoSQLite makes the rows with few INSERT ... SELECT statements, because the driver would prepare a statement for every single row
+// anew. It waits for the disk only at the end.
 func (c *copies) intoSQLite(ctx context.Context, file string) (err error) {
 	if err := registerSealed(); err != nil {
 		return err
@@ -202,9 +203,9 @@ func (c *copies) intoSQLite(ctx context.Context, file string) (err error) {
 	}
 	db.SetMaxOpenConns(1)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	const atOnce = 50_000
-	for first := c.first; first <= c.last; first += atOnce {
-		if err := c.insert(ctx, db, first, min(first+atOnce-1, c.last)); err != nil {
+	const batch = 50_000
+	for first := c.first; first <= c.last; first += batch {
+		if err := c.insert(ctx, db, first, min(first+batch-1, c.last)); err != nil {
 			return err
 		}
 	}
@@ -222,7 +223,7 @@ func (c *copies) insert(ctx context.Context, db *sql.DB, first, last int) error 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	defer func() { _ = tx.Rollback() }() // no-op after a commit
 	for _, t := range c.tables {
 		columns, err := sqliteColumns(ctx, tx, t.name)
 		if err != nil {
@@ -248,7 +249,7 @@ func (c *copies) insert(ctx context.Context, db *sql.DB, first, last int) error 
 	return tx.Commit()
 }
 
-// copiedColumn is what copies.value is, in SQL.
+// copiedColumn returns an SQL expression for what copies.value returns.
 func copiedColumn(column string) string {
 	switch column {
 	case "id", "user_id":
@@ -278,15 +279,15 @@ func sqliteColumns(ctx context.Context, tx *sql.Tx, table string) (columns []str
 	return columns, nil
 }
 
-// sealedToken is a new access token, sealed for a user as the store does it: see store/seal.go.
+// sealedToken returns a new access token, sealed for a user as the store seals it; see store/seal.go.
 func sealedToken(secret []byte, id int) string {
 	block, err := aes.NewCipher(secret)
 	if err != nil {
-		panic(err) // the key is of 32 bytes
+		panic(err) // cannot happen: the key has 32 bytes
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err) // AES has blocks of 16 bytes
+		panic(err) // cannot happen: AES has blocks of 16 bytes
 	}
 	sum := sha256.Sum256(append([]byte("dragoman secret key id\x00"), secret...))
 	name := hex.EncodeToString(sum[:4])
@@ -304,12 +305,12 @@ func sealedToken(secret []byte, id int) string {
 func userUUIDBytes(id int) []byte {
 	raw, err := hex.DecodeString(strings.ReplaceAll(userUUID(id), "-", ""))
 	if err != nil {
-		panic(err) // it is made of hexadecimal digits
+		panic(err) // cannot happen: a UUID consists of hexadecimal digits
 	}
 	return raw
 }
 
-// sizeOf is how much disk a database takes, in bytes: of Postgres, its tables and their indexes alone.
+// sizeOf returns the size of a database on disk, in bytes. For Postgres it counts only the tables and their indexes.
 func sizeOf(ctx context.Context, database string) (n int64, err error) {
 	if engineOf(database) == "sqlite" {
 		info, err := os.Stat(strings.TrimPrefix(database, "sqlite:"))

@@ -15,8 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// floorCommand serves the floor: a server written by hand that checks neither the caller nor the body and keeps no history. It updates
-// a user by one statement, under /users in a transaction of its own and under /batched in one with others, and reads a user by one.
+// floorCommand serves the floor, the baseline that the program is compared with: a minimal hand-written server that checks neither the
+// caller nor the body and keeps no history. It updates or reads a user with one statement. Updates under /users run in a transaction of
+// their own each, and those under /batched share transactions.
 type floorCommand struct {
 	Listen   string `required:""`
 	Postgres string `required:""`
@@ -60,19 +61,19 @@ func (c *floorCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// As many transactions at once, and updates in each of them, as the program has at most.
+// The maximum numbers of concurrent transactions and of updates in each, which are the program's.
 const (
 	floorWorkers = 4
 	floorBatch   = 64
 )
 
-// floorWrite is an update that is to be committed with others.
+// floorWrite is an update to be committed in a batch.
 type floorWrite struct {
 	arguments []any // of floorUpdate
 	done      chan error
 }
 
-// floorQueue hands updates to workers, each of which commits all that wait in one transaction.
+// floorQueue passes updates to workers. A worker commits the waiting updates in one transaction.
 type floorQueue chan floorWrite
 
 func (q floorQueue) update(ctx context.Context, arguments []any) error {
@@ -85,7 +86,7 @@ func (q floorQueue) update(ctx context.Context, arguments []any) error {
 	}
 }
 
-// work commits updates until ctx is done. Those of a batch are in the order of their users, so that batches do not lock each other out.
+// work commits updates until ctx is done. It orders the updates of a batch by user, so that batches cannot deadlock.
 func (q floorQueue) work(ctx context.Context, pool *pgxpool.Pool) {
 	for {
 		var writes []floorWrite
@@ -120,7 +121,7 @@ func (q floorQueue) work(ctx context.Context, pool *pgxpool.Pool) {
 	}
 }
 
-// user returns the UUID of the user that is updated.
+// user returns the UUID of the user to update.
 func (w floorWrite) user() string {
 	id, _ := w.arguments[len(w.arguments)-1].(string)
 	return id

@@ -15,42 +15,42 @@ import (
 
 type growthCommand struct {
 	measureFlags
-	Users   []int    `default:"10000,1000000" help:"How many users the directories have."`
-	Engines []string `enum:"postgres,sqlite" default:"postgres,sqlite" help:"On which engines: ${enum}."`
+	Users   []int    `default:"10000,1000000" help:"The sizes of the directories, in users."`
+	Engines []string `enum:"postgres,sqlite" default:"postgres,sqlite" help:"The engines to measure: ${enum}."`
 }
 
 // Help is the long text of --help.
 func (*growthCommand) Help() string {
-	return "Each size is a directory of its own on either engine, and all of them are measured in one run, in turn. Ten millions take " +
-		"some 30 GB of disk, and twenty minutes to fill in."
+	return "Each size has its own directory on each engine. All are measured in one run, interleaved. Ten million users take some 30 GB of " +
+		"disk and twenty minutes to fill."
 }
 
-// Validate refuses sizes that cannot be compared.
+// Validate rejects sizes that cannot be compared.
 func (c *growthCommand) Validate() error {
 	if len(c.Users) == 0 || slices.Min(c.Users) < 1000 {
-		return errors.New("--users must be some numbers of at least 1000")
+		return errors.New("--users must be one or more numbers of at least 1000")
 	}
 	if c.Write && len(c.Engines) < 2 {
-		return errors.New("--write is for results of both engines")
+		return errors.New("--write requires results of both engines")
 	}
 	slices.Sort(c.Users)
 	return c.measureFlags.Validate()
 }
 
-// The connections at which sizes are compared, and at which the customers are: the one of the small customer's users takes one write
-// at a time.
+// The number of connections for comparing sizes, and for comparing customers. The latter is 1, because the small customer has a single
+// user, whose writes run one at a time.
 const (
 	sizesConnections = 16
 	lone             = 1
 )
 
-// size is a directory and what is told of it.
+// size is a directory of some size and the figures about it.
 type size struct {
 	users    int
 	engine   string
 	database string // its URL
 	filled   time.Duration
-	bytes    int64 // of disk
+	bytes    int64 // on disk
 }
 
 // Run fills the directories and measures everything in turn.
@@ -85,7 +85,7 @@ func (c *growthCommand) Run(ctx context.Context) error {
 	return b.publish(section{resultsFile, "growth", found.writeAll})
 }
 
-// newDirectory returns the URL of an empty directory, which goes in the end.
+// newDirectory returns the URL of an empty directory, which close removes.
 func (b *bench) newDirectory(ctx context.Context, engine string) (database string, err error) {
 	if engine == "sqlite" {
 		return "sqlite:" + b.file(fmt.Sprintf("growth%d.db", len(b.stop))), nil
@@ -96,7 +96,7 @@ func (b *bench) newDirectory(ctx context.Context, engine string) (database strin
 	return database, err
 }
 
-// fill makes a directory of so many users and one of a small customer's.
+// fill makes a directory with the given number of users of the large customer and one user of the small customer.
 func (b *bench) fill(ctx context.Context, engine string, users int) (s size, err error) {
 	s = size{users: users, engine: engine}
 	if s.database, err = b.newDirectory(ctx, engine); err != nil {
@@ -116,7 +116,7 @@ func (b *bench) fill(ctx context.Context, engine string, users int) (s size, err
 	return s, err
 }
 
-// addFloor has the floor measured, on a directory of its own: what it writes would be news to the program, which remembers users.
+// addFloor adds the floor to the subjects, on a directory of its own, because its writes would make the program's cached users stale.
 func (b *bench) addFloor(ctx context.Context, users int) error {
 	directory, err := b.fill(ctx, "postgres", users)
 	if err != nil {
@@ -133,11 +133,12 @@ func (b *bench) addFloor(ctx context.Context, users int) error {
 	return nil
 }
 
-// readFirst is what the updates of a program are called that remembers nobody.
+// readFirst is the suffix of the names of updates measured on a program without a cache of users.
 const readFirst = ", user read first"
 
-// addReadFirst has updates measured of a program that remembers nobody, as one with many more users than it remembers remembers hardly any:
-// what the latter's updates are compared with. They are on a directory of their own, as the floor's.
+// addReadFirst adds updates on a program without a cache of users. Updates of a large directory are compared with these, because a
+// program with many more users than its cache holds finds hardly any of them in it. They have a directory of their own, like the
+// floor's.
 func (b *bench) addReadFirst(ctx context.Context, engine string, users int) error {
 	directory, err := b.fill(ctx, engine, users)
 	if err != nil {
@@ -155,12 +156,12 @@ func (b *bench) addReadFirst(ctx context.Context, engine string, users int) erro
 	return nil
 }
 
-// startReadFirst serves a directory by a program that remembers nobody.
+// startReadFirst starts the program without a cache of users.
 func (b *bench) startReadFirst(ctx context.Context, database string) (*process, error) {
 	return b.startProgram(ctx, database, "--remembered-users", "0")
 }
 
-// addSize serves a directory and has it measured.
+// addSize starts the servers on a directory and adds the subjects to measure on it.
 func (b *bench) addSize(ctx context.Context, directory size) error {
 	engine, database, users := directory.engine, directory.database, directory.users
 	server, err := b.startProgram(ctx, database)
@@ -197,7 +198,7 @@ func (b *bench) addSize(ctx context.Context, directory size) error {
 		s.company = 2
 		b.addAt(lone, users, s)
 		if s.method != "GET" {
-			// This user is one of no other subject's, so that the program that remembers is told no more than one piece of news a round.
+			// No other subject updates this user through both programs, so at most one cached user becomes stale a round.
 			s.name, s.server = s.name+readFirst, reader
 			b.addAt(lone, users, s)
 		}
@@ -205,7 +206,7 @@ func (b *bench) addSize(ctx context.Context, directory size) error {
 	return nil
 }
 
-// Whose users a subject is of.
+// The suffixes of the names of subjects that compare the large customer with the small one.
 const (
 	largeCustomers = ", customer of all"
 	smallCustomers = ", customer of one"
@@ -216,7 +217,7 @@ func (b *bench) addAt(connections, users int, s subject) {
 	b.add(s)
 }
 
-// growthFindings is what a run found out.
+// growthFindings is what a run measured.
 type growthFindings struct {
 	command *growthCommand
 	machine []string
@@ -234,7 +235,7 @@ func (f *growthFindings) at(s subject, users int) *figures {
 	return nil
 }
 
-// all is the processor time of a request, all of it but the load's.
+// all returns the processor time of a request on the server and the database, without the load generator's.
 func (f figures) all() time.Duration { return f.cpu + f.database }
 
 func (f *growthFindings) writeAll(w io.Writer) error {
@@ -248,7 +249,7 @@ func (f *growthFindings) writeAll(w io.Writer) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "\nTime and CPU a request are beside those of the smallest directory.\n\n"); err != nil {
+	if _, err := fmt.Fprintf(w, "\nTime and CPU a request are relative to the smallest directory.\n\n"); err != nil {
 		return err
 	}
 	t = newTable(w, "connections", "what", "users", "requests/s", "p50", "p99", "CPU a request: server", "database", "time", "CPU", "errors")
@@ -266,7 +267,7 @@ func (f *growthFindings) writeAll(w io.Writer) error {
 	return writeTargets(w, f.targets())
 }
 
-// sorted has the sizes of each subject below each other, in the order of the subjects.
+// sorted returns the results grouped by subject, in the order of the subjects.
 func (f *growthFindings) sorted() results {
 	place := map[string]int{}
 	for _, r := range f.results {
@@ -279,8 +280,8 @@ func (f *growthFindings) sorted() results {
 	})
 }
 
-// sameWork returns the figures that those of a large directory are beside, and what sets them apart: an update there finds its user as good as
-// never remembered, and is beside one that reads it first, if that was measured.
+// sameWork returns the figures that a large directory is compared with, and the suffix that marks them. An update of a large directory
+// hardly ever finds its user in the cache, so it is compared with an update on a program without a cache, if that was measured.
 func (f *growthFindings) sameWork(s subject, users int) (m *figures, how string) {
 	if m = f.at(subject{engine: s.engine, name: s.name + readFirst}, users); m != nil {
 		return m, readFirst
@@ -288,8 +289,8 @@ func (f *growthFindings) sameWork(s subject, users int) (m *figures, how string)
 	return f.at(s, users), ""
 }
 
-// growthTargets hold that nothing grows more than a B-tree makes it: as its depth does, which is the logarithm of its size; or as the
-// floor does, which is one statement on such a tree, and a quarter of that more, for the noise.
+// growthTargets check that the cost of a request grows no more than that of a B-tree lookup: in proportion to the tree's depth, which
+// is the logarithm of its size, or to the floor's cost, which is one statement on such a tree, plus a quarter for noise.
 func (f *growthFindings) growthTargets(name string, s subject, now *figures) []target {
 	least := f.command.Users[0]
 	depth := math.Log(float64(s.users)) / math.Log(float64(least))
@@ -306,8 +307,8 @@ func (f *growthFindings) growthTargets(name string, s subject, now *figures) []t
 	return []target{atMost(took, longer, before.perSecond/now.perSecond), atMost(cpu, dearer, float64(now.all())/float64(before.all()))}
 }
 
-// targets hold that nothing grows beyond a B-tree's growth; that a page costs the same wherever it is; and that a small customer pays
-// nothing for a large one.
+// targets check that no cost grows more than that of a B-tree lookup, that a page costs the same wherever it is in the list, and that a
+// large customer does not slow down a small one.
 func (f *growthFindings) targets() (all []target) {
 	least, errors := f.command.Users[0], 0
 	for _, r := range f.results {

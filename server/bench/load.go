@@ -20,30 +20,30 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// subject is one thing to measure: a kind of request to a server, a script of pgbench's, or a writer without a server.
+// subject is one thing to measure: a kind of request to a server, a script for pgbench, or a writer without a server.
 type subject struct {
 	engine, name string
-	floor        bool // what ours is read beside, and not ours
-	only         int  // the connections that it is measured at, if not at those of all
+	floor        bool // whether it is a baseline instead of the program
+	only         int  // the number of connections to measure it with; 0: the run's numbers
 
 	server             *process
 	method, path, body string
-	users              int // "{uuid}" and "{id}" in path and body are those of one of so many
+	users              int // "{uuid}" and "{id}" in path and body are those of one of this many users
 	company            int // current-company-id; 0: 1
 
-	directory string // the database to read through before each run, if any
+	directory string // the database to read into the page cache before each run, if any
 
-	database, statement string // a script for pgbench, and where it runs
+	database, statement string // a script for pgbench, and the database to run it on
 	byHand              string // the SQLite file of a writer without a server
 }
 
-// figures are what one run of a subject gave. Those that a subject does not have are 0.
+// figures are the results of one run of a subject. Those that a subject does not have are 0.
 type figures struct {
 	perSecond float64
 	p50, p99  time.Duration
-	// Processor time a request: of the server, of all of Postgres's processes, of what made the load.
+	// Processor time a request: of the server, of all processes of Postgres, and of the load generator.
 	cpu, database, load time.Duration
-	memory              int64 // of the server at its peak, in bytes
+	memory              int64 // peak resident memory of the server, in bytes
 	errors              int
 }
 
@@ -63,7 +63,7 @@ func (b *bench) run(ctx context.Context, connections []int) (results, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("there is nothing with %q in its name", b.Only)
+		return nil, fmt.Errorf("no benchmark has %q in its name", b.Only)
 	}
 	shown := term.IsTerminal(int(os.Stderr.Fd()))
 	for round := range b.Rounds {
@@ -113,8 +113,8 @@ func (b *bench) measure(ctx context.Context, s subject, connections int) (figure
 		}
 		l, err = b.wrk(ctx, s, connections, b.Duration)
 		if errors.Is(err, errNoAnswer) {
-			// What takes longer than a run is measured all the same.
-			l, err = b.wrk(ctx, s, connections, b.Duration+patience)
+			// Requests that take longer than a run are measured with a longer one.
+			l, err = b.wrk(ctx, s, connections, b.Duration+answerTimeout)
 		}
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (b *bench) measure(ctx context.Context, s subject, connections int) (figure
 	return f, err
 }
 
-// processorTime is what those who answer have had so far.
+// processorTime is the total processor time of the server and of the database so far.
 type processorTime struct{ server, database time.Duration }
 
 func (b *bench) spent(s subject) (t processorTime, err error) {
@@ -148,27 +148,27 @@ func (b *bench) spent(s subject) (t processorTime, err error) {
 	return t, err
 }
 
-// load is what a load generator tells.
+// load is what a load generator reports.
 type load struct {
 	figures
 	requests int
-	cpu      time.Duration // its own
+	cpu      time.Duration // of the load generator
 }
 
 func cpuOf(command *exec.Cmd) time.Duration {
 	return command.ProcessState.UserTime() + command.ProcessState.SystemTime()
 }
 
-// patience is how much longer a run takes at which nothing was answered. wrk itself gives an answer up after as long.
-const patience = 60 * time.Second
+// answerTimeout is wrk's timeout for a response. A run without any response is repeated with a duration longer by as much.
+const answerTimeout = 60 * time.Second
 
-// errNoAnswer: no request was answered before the run was over.
+// errNoAnswer: no request was answered during the run.
 var errNoAnswer = errors.New("no answer")
 
 func (b *bench) wrk(ctx context.Context, s subject, connections int, duration time.Duration) (load, error) {
 	command := exec.CommandContext(ctx, "wrk", // #nosec G204 -- only numbers and our own paths
 		"--threads", strconv.Itoa(min(connections, runtime.NumCPU())), "--connections", strconv.Itoa(connections),
-		"--duration", seconds(duration), "--timeout", seconds(patience), "--script", b.file("load.lua"), "http://"+s.server.address)
+		"--duration", seconds(duration), "--timeout", seconds(answerTimeout), "--script", b.file("load.lua"), "http://"+s.server.address)
 	b.runs++
 	command.Env = append(os.Environ(), "BENCH_RUN="+strconv.Itoa(b.runs), "BENCH_METHOD="+s.method, "BENCH_PATH="+s.path, "BENCH_BODY="+s.body,
 		"BENCH_TOKEN="+b.token, "BENCH_USERS="+strconv.Itoa(s.users), "BENCH_COMPANY="+strconv.Itoa(max(s.company, 1)))
@@ -181,7 +181,7 @@ func (b *bench) wrk(ctx context.Context, s subject, connections int, duration ti
 	return l, err
 }
 
-// seconds is a time as wrk takes it.
+// seconds formats a duration as wrk expects it.
 func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
 
 // parseWrk reads the line that load.lua prints.
@@ -191,21 +191,21 @@ func parseWrk(out []byte) (load, error) {
 		if !ok {
 			continue
 		}
-		var told struct{ Requests, Microseconds, P50, P99, Errors int }
-		if err := json.Unmarshal([]byte(text), &told); err != nil {
+		var report struct{ Requests, Microseconds, P50, P99, Errors int }
+		if err := json.Unmarshal([]byte(text), &report); err != nil {
 			return load{}, fmt.Errorf("wrk: %w", err)
 		}
-		if told.Requests == 0 || told.Microseconds == 0 {
+		if report.Requests == 0 || report.Microseconds == 0 {
 			return load{}, fmt.Errorf("wrk: %w:\n%s", errNoAnswer, out)
 		}
-		return load{requests: told.Requests, figures: figures{
-			perSecond: float64(told.Requests) / (float64(told.Microseconds) / 1e6),
-			p50:       time.Duration(told.P50) * time.Microsecond,
-			p99:       time.Duration(told.P99) * time.Microsecond,
-			errors:    told.Errors,
+		return load{requests: report.Requests, figures: figures{
+			perSecond: float64(report.Requests) / (float64(report.Microseconds) / 1e6),
+			p50:       time.Duration(report.P50) * time.Microsecond,
+			p99:       time.Duration(report.P99) * time.Microsecond,
+			errors:    report.Errors,
 		}}, nil
 	}
-	return load{}, fmt.Errorf("wrk told nothing:\n%s", out)
+	return load{}, fmt.Errorf("wrk printed no results:\n%s", out)
 }
 
 func (b *bench) pgbench(ctx context.Context, s subject, connections int) (load, error) {
@@ -218,7 +218,7 @@ func (b *bench) pgbench(ctx context.Context, s subject, connections int) (load, 
 	command := exec.CommandContext(ctx, b.pgbenchAt, "--no-vacuum", "--protocol", "prepared", "--file", script, // #nosec G204 -- as above
 		"--client", strconv.Itoa(connections), "--jobs", strconv.Itoa(min(connections, runtime.NumCPU())),
 		"--time", strings.TrimSuffix(seconds(b.Duration), "s"), "--log", "--log-prefix", b.file("pgbench"), target)
-	// libpq knows no search_path in a URL.
+	// libpq does not accept search_path in a URL.
 	command.Env = append(os.Environ(), "PGOPTIONS=-c search_path="+schema)
 	out, err := command.CombinedOutput()
 	if err != nil {
@@ -250,15 +250,15 @@ func parsePGBench(out string) (l load, err error) {
 			return load{}, fmt.Errorf("pgbench: %w", err)
 		}
 	}
-	// Before Postgres 15 it does not count failures: it ends with them.
+	// Before Postgres 15, pgbench does not count failed transactions but exits with an error.
 	l.errors = max(l.errors, 0)
 	if l.perSecond == 0 || l.requests == 0 {
-		return load{}, fmt.Errorf("pgbench told nothing:\n%s", out)
+		return load{}, fmt.Errorf("pgbench printed no results:\n%s", out)
 	}
 	return l, nil
 }
 
-// pgbenchLatencies reads and removes the logs that pgbench wrote, a line a transaction, with its microseconds in the third place.
+// pgbenchLatencies reads and removes pgbench's logs. They have a line for each transaction, with its microseconds in the third field.
 func pgbenchLatencies(prefix string) (p50, p99 time.Duration, err error) {
 	logs, err := logsOf(prefix)
 	if err != nil {
@@ -297,7 +297,7 @@ func percentiles(all []time.Duration) (p50, p99 time.Duration) {
 	return all[len(all)*50/100], all[len(all)*99/100]
 }
 
-// commitByHand is what a single durable write costs on this disk: one row, one statement, one commit, in this process.
+// commitByHand measures a single durable write on this disk, made in this process: one statement on one row, and its commit.
 func commitByHand(ctx context.Context, file string, d time.Duration) (f figures, err error) {
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
@@ -320,11 +320,11 @@ func commitByHand(ctx context.Context, file string, d time.Duration) (f figures,
 	var all []time.Duration
 	began := time.Now()
 	for time.Since(began) < d {
-		each := time.Now()
+		before := time.Now()
 		if _, err := update.ExecContext(ctx, "Ada "+strconv.Itoa(len(all))); err != nil {
 			return figures{}, fmt.Errorf("commit by hand: %w", err)
 		}
-		all = append(all, time.Since(each))
+		all = append(all, time.Since(before))
 	}
 	f.perSecond = float64(len(all)) / time.Since(began).Seconds()
 	f.p50, f.p99 = percentiles(all)

@@ -19,11 +19,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// findTools says where pgbench is, given where it is said to be, and all that is missing.
+// findTools returns the path of pgbench, given the one from --pgbench. The error lists everything that is missing.
 func findTools(given string) (pgbench string, err error) {
 	var missing []error
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		missing = append(missing, errors.New("this needs Linux, for a process's time and memory"))
+		missing = append(missing, errors.New("this needs Linux, whose /proc has the processor time and memory of a process"))
 	}
 	if _, err := exec.LookPath("wrk"); err != nil {
 		missing = append(missing, errors.New("wrk, which makes the load, is not on the PATH: in Debian it is the package wrk"))
@@ -34,7 +34,7 @@ func findTools(given string) (pgbench string, err error) {
 	return pgbench, errors.Join(missing...)
 }
 
-// findPGBench looks where Debian has it when it is not on the PATH, and takes the newest.
+// findPGBench returns the path of pgbench. If it is not on the PATH, it takes the newest that Debian installed.
 func findPGBench(given string) (string, error) {
 	if given != "" {
 		at, err := exec.LookPath(given)
@@ -46,20 +46,20 @@ func findPGBench(given string) (string, error) {
 	if at, err := exec.LookPath("pgbench"); err == nil && exec.Command(at, "--version").Run() == nil { // #nosec G204 -- found on the PATH
 		return at, nil
 	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is good
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pgbench") // the pattern is valid
 	if len(found) == 0 {
-		return "", errors.New("pgbench is neither on the PATH nor in /usr/lib/postgresql: in Debian it is in the package postgresql; --pgbench says where else it is")
+		return "", errors.New("pgbench is neither on the PATH nor in /usr/lib/postgresql: in Debian it is in the package postgresql; set --pgbench if it is elsewhere")
 	}
 	return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(majorOf(a), majorOf(b)) }), nil
 }
 
-// majorOf is the version in a path such as /usr/lib/postgresql/15/bin/pgbench.
+// majorOf returns the version in a path such as /usr/lib/postgresql/15/bin/pgbench.
 func majorOf(path string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	return n
 }
 
-// describe says in a few lines what is measured, and on what.
+// describe returns a few lines that describe the program, the databases and the machine.
 func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err error) {
 	program, err := b.describeProgram(ctx)
 	if err != nil {
@@ -74,14 +74,14 @@ func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err e
 	}
 	disk := filesystemOf(b.folder)
 	if disk == "tmpfs" || disk == "ramfs" {
-		return nil, nil, fmt.Errorf("%s is in memory (%s), where nothing is durable: give --folder one that is on a disk", filepath.Dir(b.folder), disk)
+		return nil, nil, fmt.Errorf("%s is in memory (%s), where nothing is durable: set --folder to one on a disk", filepath.Dir(b.folder), disk)
 	}
 	return []string{
 		fmt.Sprintf("%s, on one machine that the server, the database and the load share: %d processors (%s), %s of memory, %s.",
 			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(), kernel()),
 		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s, which has at most %d connections here.",
 			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version"), b.clients),
-		fmt.Sprintf("Each figure is the median of %d rounds of %s, of an even number the slower of the two in the middle.", b.Rounds, b.Duration),
+		fmt.Sprintf("Each figure is the median of %d rounds of %s; of an even number, the slower of the two in the middle.", b.Rounds, b.Duration),
 	}, c, nil
 }
 
@@ -101,15 +101,13 @@ func (b *bench) describeProgram(ctx context.Context) (string, error) {
 	return fmt.Sprintf("Dragoman %s, commit %s, built with %s", cmp.Or(v.Version, "of no version"), cmp.Or(commit, "unknown"), cmp.Or(v.Go, "an unknown Go")), nil
 }
 
-// settling and watched are how long the machine may settle before its load is sampled, and for how long it is. maxBusy is the share of
-// the processors' time that other programs may use while it is sampled, for results that are written.
 const (
-	settling = 2 * time.Second
-	watched  = 2 * time.Second
-	maxBusy  = 0.1
+	settling = 2 * time.Second // how long watch waits for the machine to settle
+	watched  = 2 * time.Second // how long watch samples its load
+	maxBusy  = 0.1             // the fraction of the processors' time that other programs may use for results to be written
 )
 
-// watch samples how busy the machine is while nothing is measured, and keeps the most.
+// watch samples how busy the machine is while nothing is measured, and stores the maximum in busiest.
 func (b *bench) watch(ctx context.Context) error {
 	if err := wait(ctx, settling); err != nil {
 		return err
@@ -129,8 +127,8 @@ func (b *bench) watch(ctx context.Context) error {
 	return nil
 }
 
-// processorTimes returns the time that all processors were in use since the machine started and the time that there was, in ticks.
-// Time that was stolen by the host of a virtual machine counts as used.
+// processorTimes returns the time that all processors have been in use since the machine started, and their total time, in ticks. Time
+// stolen by the host of a virtual machine counts as used.
 func processorTimes() (used, all float64, err error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -151,12 +149,12 @@ func processorTimes() (used, all float64, err error) {
 	return used, all, nil
 }
 
-// describeBusy says how busy the machine was.
+// describeBusy returns a sentence about how busy the machine was.
 func (b *bench) describeBusy() string {
 	return fmt.Sprintf("Before, between and after the rounds, other programs used at most %.0f%% of the processors' time.", 100*b.busiest)
 }
 
-// checkQuiet refuses to write results that other programs had a part in.
+// checkQuiet returns an error if other programs used more than maxBusy, which would distort the results.
 func (b *bench) checkQuiet() error {
 	if b.busiest <= maxBusy {
 		return nil
@@ -165,7 +163,7 @@ func (b *bench) checkQuiet() error {
 		100*b.busiest, 100*maxBusy)
 }
 
-// postgresSettings are those that decide how durable an acknowledged commit is, and how quick.
+// postgresSettings are the settings that determine how durable and how fast a commit is.
 var postgresSettings = []string{"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers"}
 
 func describePostgres(ctx context.Context, database string) (text string, c *cluster, err error) {
@@ -194,22 +192,22 @@ func describePostgres(ctx context.Context, database string) (text string, c *clu
 	return "PostgreSQL " + version + ": " + strings.Join(settings, ", "), findCluster(pid), nil
 }
 
-// besides is how many connections the program and the floor have to Postgres while pgbench has its own, and some for others.
-const besides = 40
+// otherConnections is the number of connections to leave for the program, the floor and others while pgbench runs.
+const otherConnections = 40
 
-// clientsAtMost is how many connections pgbench may open.
+// clientsAtMost returns the number of connections that pgbench may open.
 func clientsAtMost(ctx context.Context, database string) (n int, err error) {
 	const free = "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
 	if err := query(ctx, database, free, &n); err != nil {
 		return 0, fmt.Errorf("the Postgres to measure on: %w", err)
 	}
-	if n -= besides; n < 1 {
-		return 0, fmt.Errorf("this Postgres takes too few connections: its max_connections must be above %d", besides)
+	if n -= otherConnections; n < 1 {
+		return 0, fmt.Errorf("this Postgres allows too few connections: its max_connections must be above %d", otherConnections)
 	}
 	return n, nil
 }
 
-// withoutSchema takes the search_path from a URL.
+// withoutSchema splits a URL into one without the search_path, and the search_path.
 func withoutSchema(database string) (rest, schema string) {
 	u, err := url.Parse(database)
 	if err != nil {
@@ -224,7 +222,7 @@ func withoutSchema(database string) (rest, schema string) {
 
 func logsOf(prefix string) ([]string, error) { return filepath.Glob(prefix + ".[0-9]*") }
 
-// versionOf is the first line that a program tells of itself, without what is of no use here.
+// versionOf returns the first line of a program's version output, without copyright and build options.
 func versionOf(program, flag string) string {
 	out, _ := exec.Command(program, flag).CombinedOutput() // #nosec G204 -- wrk ends with 1 when it is asked
 	line, _, _ := strings.Cut(string(out), "\n")
@@ -233,7 +231,7 @@ func versionOf(program, flag string) string {
 	return cmp.Or(strings.TrimSpace(line), filepath.Base(program))
 }
 
-// valueIn returns what stands behind a name and a colon in a file such as those in /proc.
+// valueIn returns the value after "name:" in a file such as /proc/meminfo, or "" if there is none.
 func valueIn(file, name string) string {
 	content, err := os.ReadFile(file) // #nosec G304 -- a file of /proc
 	if err != nil {
@@ -247,7 +245,7 @@ func valueIn(file, name string) string {
 	return ""
 }
 
-// processor is what Linux calls the machine's processor.
+// processor returns Linux's name for the machine's processor.
 func processor() string { return cmp.Or(valueIn("/proc/cpuinfo", "model name"), runtime.GOARCH) }
 
 func totalMemory() string {
@@ -266,7 +264,7 @@ func kernel() string {
 	return "Linux " + strings.TrimSpace(string(release))
 }
 
-// filesystemOf says on what kind of filesystem a folder is, or nothing.
+// filesystemOf returns the type of the filesystem that a folder is on, or "" if it is unknown.
 func filesystemOf(folder string) string {
 	folder, err := filepath.Abs(folder)
 	if err != nil {
@@ -279,7 +277,7 @@ func filesystemOf(folder string) string {
 	return filesystemIn(string(mounts), folder)
 }
 
-// filesystemIn looks for the mount that a path is below, the last of the longest.
+// filesystemIn returns the filesystem type of the mount that a path is under: that with the longest mount point, and the last of those.
 func filesystemIn(mounts, path string) (kind string) {
 	longest := 0
 	for line := range strings.Lines(mounts) {

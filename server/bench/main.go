@@ -1,10 +1,9 @@
-// Command bench measures the server beside what bounds it: pgbench's own UPDATE, and a server written by hand that does nothing but
-// one statement. All of them run in turn, several rounds of each, on one machine, in one go, so that their ratios mean something
-// where the machine's own speed does not. `make bench` and `make growth` run it.
+// Command bench compares the server with two baselines: an UPDATE run by pgbench, and the floor, a hand-written server that runs a
+// single statement. It measures them in turn, for several rounds, on one machine. So their ratios are meaningful even though the
+// absolute figures depend on the machine. `make bench` and `make growth` run it.
 //
-// It starts the program as an operator would, and loads it over HTTP with wrk. It knows nothing of how the server does what it
-// does, but for the tables that the floor and pgbench write to, and that it fills with more users than an import would in any
-// patience.
+// It starts the program as an operator would and loads it over HTTP with wrk. It does not depend on the implementation of the server,
+// except for the tables that the floor and pgbench write to, and that it fills directly where an import would take too long.
 package main
 
 import (
@@ -20,8 +19,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c struct {
-		Run    runCommand    `cmd:"" default:"withargs" help:"Measure the server beside the floor, and say which targets it meets."`
-		Growth growthCommand `cmd:"" help:"Measure directories of different sizes beside each other."`
+		Run    runCommand    `cmd:"" default:"withargs" help:"Compare the server with the floor, and print which targets it meets."`
+		Growth growthCommand `cmd:"" help:"Compare directories of different sizes."`
 		Floor  floorCommand  `cmd:"" hidden:"" help:"Serve the floor."`
 	}
 	k := kong.Parse(&c, kong.Name("bench"), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())

@@ -17,12 +17,12 @@ import (
 type process struct {
 	command *exec.Cmd
 	address string // host:port
-	admin   string // where it lets itself be looked at; "" if it does not
+	admin   string // the address of its admin endpoints; "" if it has none
 	log     *os.File
 }
 
-// start runs a program that serves on a free port of the loopback address, its output in a file, and returns when it takes
-// connections. Arguments of "{address}" become that address.
+// start runs a program that serves on a free port of the loopback address, and returns when it accepts connections. "{address}" in the
+// arguments is replaced by that address. The program's output goes to the file log.
 func start(ctx context.Context, log string, environment []string, program string, arguments ...string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -50,7 +50,7 @@ func start(ctx context.Context, log string, environment []string, program string
 	}
 	p.stop()
 	content, _ := os.ReadFile(log) // #nosec G304 -- as above
-	return nil, fmt.Errorf("%s does not serve:\n%s", program, content)
+	return nil, fmt.Errorf("%s accepts no connections:\n%s", program, content)
 }
 
 func freeAddress() (string, error) {
@@ -70,7 +70,7 @@ func (p *process) stop() {
 // clockTick is the unit of the times in /proc: USER_HZ, which is 100 on every Linux.
 const clockTick = 10 * time.Millisecond
 
-// stat is what /proc tells of a process.
+// stat is a part of a process's /proc/[pid]/stat.
 type stat struct {
 	name   string
 	parent int
@@ -87,7 +87,7 @@ func statOf(pid int) (stat, error) {
 }
 
 func parseStat(text string) (s stat, err error) {
-	// The name, in parentheses, may hold anything.
+	// The name is in parentheses and may contain any characters.
 	from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
 	fields := strings.Fields(text[to+1:])
 	if from < 0 || to < from || len(fields) < 15 {
@@ -105,16 +105,16 @@ func parseStat(text string) (s stat, err error) {
 	return s, nil
 }
 
-// cpu is how much processor time the process has had.
+// cpu returns the processor time that the process has used.
 func (p *process) cpu() (time.Duration, error) {
 	s, err := statOf(p.command.Process.Pid)
 	return s.own, err
 }
 
-// memory is the most memory that the process had resident since resetMemory, in bytes.
+// memory returns the peak resident memory of the process since resetMemory, in bytes.
 func (p *process) memory() (int64, error) { return p.status("VmHWM") }
 
-// resident is how much memory the process has resident now, in bytes.
+// resident returns the current resident memory of the process, in bytes.
 func (p *process) resident() (int64, error) { return p.status("VmRSS") }
 
 func (p *process) status(name string) (int64, error) {
@@ -134,7 +134,7 @@ func (p *process) proc(name string) string {
 	return fmt.Sprintf("/proc/%d/%s", p.command.Process.Pid, name)
 }
 
-// ready waits until the program says that it is.
+// ready waits until the program reports that it is ready.
 func (p *process) ready() error {
 	var last error
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(time.Millisecond) {
@@ -151,11 +151,11 @@ func (p *process) ready() error {
 	return fmt.Errorf("not ready: %w", last)
 }
 
-// cluster is the processes of a Postgres on this machine.
+// cluster is a Postgres server on this machine, with all its processes.
 type cluster struct{ postmaster int }
 
-// findCluster finds the processes by that of one connection, or returns nil: Postgres may be on another machine, or have process ids of its
-// own.
+// findCluster returns the cluster that a connection's process belongs to. It returns nil if Postgres is on another machine or in another
+// process id namespace.
 func findCluster(backend int) *cluster {
 	s, err := statOf(backend)
 	if err != nil || s.name != "postgres" {
@@ -164,7 +164,7 @@ func findCluster(backend int) *cluster {
 	return &cluster{s.parent}
 }
 
-// cpu is how much processor time all of the processes have had, those included that have ended.
+// cpu returns the processor time that all processes of the cluster have used, including those that have ended.
 func (c *cluster) cpu() (time.Duration, error) {
 	s, err := statOf(c.postmaster)
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *cluster) cpu() (time.Duration, error) {
 		if err != nil {
 			continue
 		}
-		// One that ends meanwhile is counted by the postmaster the next time.
+		// A process that ends in the meantime is included in the postmaster's time at the next call.
 		if child, err := statOf(pid); err == nil && child.parent == c.postmaster {
 			all += child.own
 		}

@@ -14,14 +14,15 @@ import (
 	"github.com/dragoman-id/dragoman/server/docs/generated"
 )
 
-// result is all the runs of a subject at a number of connections.
+// result has all runs of a subject with one number of connections.
 type result struct {
 	subject     subject
 	connections int
 	runs        []figures
 }
 
-// median gives the run in the middle, by throughput, with all errors: of an even number the slower of the two.
+// median returns the run with the median throughput; of an even number of runs, the slower of the two in the middle. Its errors are the
+// sum, and its memory is the maximum, over all runs.
 func (r *result) median() figures {
 	runs := slices.SortedFunc(slices.Values(r.runs), func(a, b figures) int { return cmp.Compare(a.perSecond, b.perSecond) })
 	f := runs[(len(runs)-1)/2]
@@ -35,7 +36,7 @@ func (r *result) median() figures {
 
 type results []*result
 
-// find returns the median of a subject at a number of connections, or nil where it was not measured.
+// find returns the median of a subject with a number of connections, or nil if it was not measured.
 func (all results) find(engine, name string, connections int) *figures {
 	for _, r := range all {
 		if r.subject.engine == engine && r.subject.name == name && r.connections == connections {
@@ -46,14 +47,14 @@ func (all results) find(engine, name string, connections int) *figures {
 	return nil
 }
 
-// floorOf is what each kind of request is read beside, on either engine.
+// floorOf has the name of the floor that each kind of request is compared with, on either engine.
 var floorOf = map[string]string{"PATCH": "floor PATCH", "PUT": "floor PATCH", "GET": "floor GET"}
 
-// batched is what the name of a floor ends with that commits several requests at once.
+// batched is the suffix of the name of a floor that commits several requests in one transaction.
 const batched = ", batched"
 
-// besideFloor returns the ratios of a result to its floor: its throughput, also to that of the floor that batches, and its processor
-// time. What was not measured is empty.
+// besideFloor returns the ratios of a result to its floor: of the throughput, of the throughput to the batching floor's, and of the
+// processor time. A ratio that was not measured is "".
 func (all results) besideFloor(r *result) (throughput, besideBatched, cpu string) {
 	m, name := r.median(), floorOf[r.subject.name]
 	if floor := all.find("postgres", name, r.connections); floor != nil {
@@ -65,7 +66,7 @@ func (all results) besideFloor(r *result) (throughput, besideBatched, cpu string
 	return throughput, besideBatched, cpu
 }
 
-// write prints the results as a table of Markdown.
+// write prints the results as a Markdown table.
 func (all results) write(w io.Writer) error {
 	t := newTable(w, "connections", "what", "requests/s", "of the floor", "of the batching floor", "p50", "p99", "CPU a request: server", "of the floor", "database", "load",
 		"peak memory", "errors")
@@ -78,7 +79,7 @@ func (all results) write(w io.Writer) error {
 	return t.flush()
 }
 
-// label names a subject in a table.
+// label returns the name of a subject in a table.
 func label(s subject) string {
 	if s.floor {
 		return s.name
@@ -117,7 +118,7 @@ func megabytes(n int64) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
-// table is one of Markdown.
+// table is a Markdown table.
 type table struct{ w *tabwriter.Writer }
 
 func newTable(w io.Writer, columns ...string) table {
@@ -128,12 +129,12 @@ func newTable(w io.Writer, columns ...string) table {
 }
 
 func (t table) row(cells ...string) {
-	_, _ = fmt.Fprintf(t.w, "| %s\t|\n", strings.Join(cells, "\t| ")) // flush tells
+	_, _ = fmt.Fprintf(t.w, "| %s\t|\n", strings.Join(cells, "\t| ")) // flush returns the error
 }
 
 func (t table) flush() error { return t.w.Flush() }
 
-// The files that --write writes into.
+// The files that --write changes.
 const (
 	resultsFile = "server/bench/RESULTS.md"
 	guideFile   = "server/docs/guide/performance.md"

@@ -12,8 +12,8 @@ import (
 
 type runCommand struct {
 	measureFlags
-	Users       int   `default:"10000" help:"How many users the directory has."`
-	Connections []int `default:"1,16,64,256" help:"How many connections load it."`
+	Users       int   `default:"10000" help:"The number of users in the directory."`
+	Connections []int `default:"1,16,64,256" help:"The numbers of connections to measure with."`
 }
 
 const (
@@ -33,7 +33,7 @@ var (
 	get = subject{name: "GET", method: "GET", path: worthUsers + "/{uuid}"}
 )
 
-// Validate refuses what nothing can be measured with.
+// Validate rejects flags that no measurement is possible with.
 func (c *runCommand) Validate() error {
 	if c.Users < 1 || len(c.Connections) == 0 || slices.Min(c.Connections) < 1 {
 		return errors.New("--users and --connections must be at least 1")
@@ -62,13 +62,13 @@ func (c *runCommand) Run(ctx context.Context) (err error) {
 	return b.publish(section{resultsFile, "bench", found.writeAll}, section{guideFile, "bench", found.writeQuote})
 }
 
-// prepare fills a directory on each engine, starts every server, and says what is to be measured.
+// prepare fills a directory on each engine, starts the servers, and adds the subjects to measure.
 func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) error {
 	postgres, err := b.newSchema(ctx)
 	if err != nil {
 		return err
 	}
-	// What others write to the program's own directory would be news to it, which remembers users.
+	// The floor and pgbench have a directory of their own, because their writes would make the program's cached users stale.
 	plain, err := b.newSchema(ctx)
 	if err != nil {
 		return err
@@ -108,14 +108,14 @@ func (c *runCommand) prepare(ctx context.Context, b *bench, found *runFindings) 
 	return nil
 }
 
-// update is the floor's UPDATE as pgbench takes it.
+// update is the floor's UPDATE, with pgbench's variables.
 const update = `UPDATE users SET first_name = 'Ada ' || :n::text, first_name_fold = 'ada ' || :n::text, mobile = '+44 20 7946 0000',
 	updated_at = :n, version = version + 1 WHERE customer_id = 1 AND id = :id`
 
-// pgbenchUpdate is a script of pgbench's with the floor's UPDATE.
+// pgbenchUpdate returns a script for pgbench with the floor's UPDATE.
 func pgbenchUpdate(users int) string { return pgbenchScript(users, update) }
 
-// pgbenchWithHistory also adds a row to the history, as the program must: what Postgres then does is the most that the program can.
+// pgbenchWithHistory returns a script that also adds a row to the history, as the program must. Its throughput bounds the program's.
 func pgbenchWithHistory(users int) string {
 	return pgbenchScript(users, "WITH written AS ("+update+` RETURNING id, version)
 	INSERT INTO user_changes (user_id, version, customer_id, at, subject, dialect, operation, request_id, fields)
@@ -123,19 +123,19 @@ func pgbenchWithHistory(users int) string {
 		'[{"field":"firstName","old":"Ada 1","new":"Ada 2"}]' FROM written`)
 }
 
-// pgbenchScript has a statement of one line, as pgbench wants it, with an :id and an :n.
+// pgbenchScript returns a script for pgbench that runs a statement with a random :id and a random :n. It puts the statement on one line.
 func pgbenchScript(users int, statement string) string {
 	return fmt.Sprintf("\\set id random(1, %d)\n\\set n random(1, 1000000000)\n%s;\n", users, strings.Join(strings.Fields(statement), " "))
 }
 
-// runFindings is what a run found out.
+// runFindings is what a run measured.
 type runFindings struct {
 	command   *runCommand
 	machine   []string
 	results   results
-	start     time.Duration // of the program on an SQLite database that is there, until it is ready
-	idle      int64         // the program's resident memory a while after it, in bytes
-	idleAfter int64         // the most of any program, a while after the last load
+	start     time.Duration // from the program's start on an existing SQLite database until it is ready
+	idle      int64         // the program's resident memory some time after its start, in bytes
+	idleAfter int64         // the largest resident memory of any program some time after the last load, in bytes
 }
 
 func (f *runFindings) writeAll(w io.Writer) error {
@@ -152,7 +152,7 @@ func (f *runFindings) writeAll(w io.Writer) error {
 	return writeTargets(w, f.targets())
 }
 
-// quoted is how many connections the results have that the guide shows.
+// quoted is the number of connections of the results that the guide shows.
 const quoted = 16
 
 func (f *runFindings) writeQuote(w io.Writer) error {

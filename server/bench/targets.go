@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// target is a figure that is to be reached, and what it came to.
+// target is a bound on a figure, and the measured figure.
 type target struct {
 	what, wanted, got string
 	met               bool
@@ -40,7 +40,7 @@ func bytesShown(n float64) string   { return megabytes(int64(n)) }
 func timeShown(n float64) string    { return short(time.Duration(n)) }
 func decimalShown(n float64) string { return fmt.Sprintf("%.1f", n) }
 
-// targets are those of which the run measured something.
+// targets returns the targets whose figures the run measured.
 func (f *runFindings) targets() []target {
 	all := append(f.floorTargets(), f.latencyTargets()...)
 	all = append(all, f.memoryTargets()...)
@@ -51,7 +51,7 @@ func (f *runFindings) targets() []target {
 	return append(all, target{"requests that failed, in all", "0", fmt.Sprint(errors), errors == 0})
 }
 
-// floorTargets hold throughput and processor time against the floor of the same run.
+// floorTargets compare throughput and processor time with the floor of the same run.
 func (f *runFindings) floorTargets() (all []target) {
 	const connections = 16
 	for _, engine := range []string{"postgres", "sqlite"} {
@@ -69,7 +69,7 @@ func (f *runFindings) floorTargets() (all []target) {
 	return all
 }
 
-// latencyTargets hold that a lone writer waits for no group, and that nobody waits much longer than most.
+// latencyTargets check that a lone writer does not wait for a batch to fill, and that p99 is not far above p50.
 func (f *runFindings) latencyTargets() (all []target) {
 	lone, commit := f.results.find("sqlite", "PATCH", 1), f.results.find("sqlite", "commit by hand", 1)
 	if lone != nil && commit != nil {
@@ -86,11 +86,11 @@ func (f *runFindings) latencyTargets() (all []target) {
 	return all
 }
 
-// memoryTargets hold the program's memory, and how soon it is ready.
+// memoryTargets check the program's memory and its time to readiness.
 func (f *runFindings) memoryTargets() (all []target) {
 	if f.start != 0 {
 		all = append(all,
-			under(fmt.Sprintf("from the start to ready, on an SQLite database that is there, median of %d", starts), float64(100*time.Millisecond), float64(f.start), timeShown),
+			under(fmt.Sprintf("from the start to ready, on an existing SQLite database, median of %d", starts), float64(100*time.Millisecond), float64(f.start), timeShown),
 			under("resident memory, idle after the start", 40e6, float64(f.idle), bytesShown))
 	}
 	if f.idleAfter != 0 {

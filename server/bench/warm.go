@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// warm has the system read all of a directory, so that what is measured next finds it in the system's cache of files, as it is where a
-// server runs day and night. One that has waited for its turn may not be there any more: some machines take unused pages of files away,
-// however much memory is free.
+// warm reads all of a directory into the operating system's page cache, where it would be on a server in production. While other
+// subjects were measured, some machines may have evicted it, however much memory was free.
 func (b *bench) warm(ctx context.Context, database string) error {
 	var err error
 	if path, ok := strings.CutPrefix(database, "sqlite:"); ok {
@@ -35,8 +34,9 @@ func readThrough(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// findPrewarm finds what has Postgres read its files, and makes it, in the schema of a URL and with which it goes, if need be. Not
-// everybody may, and not everywhere is it installed: then Postgres's directories are measured as they are.
+// findPrewarm finds the function pg_prewarm, which makes Postgres read its files. If necessary it creates the extension in the schema of
+// the URL, and the extension is dropped with the schema. If the extension is not installed or the user may not create it, directories
+// on Postgres are measured without warming.
 func (b *bench) findPrewarm(ctx context.Context, database string) {
 	_ = execute(ctx, database, "CREATE EXTENSION IF NOT EXISTS pg_prewarm")
 	const function = "SELECT quote_ident(n.nspname) || '.pg_prewarm' FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace" +
