@@ -178,7 +178,7 @@ func (s *keySource) attempt() (*keySet, error) {
 	case err != nil && s.current() == nil:
 		s.log.Error("token keys could not be read, tokens cannot be verified", "error", err)
 	case err != nil:
-		s.log.Warn("token keys could not be refreshed, the last good ones stay", "error", err)
+		s.log.Warn("token keys could not be refreshed, the last valid keys stay active", "error", err)
 	case !set.sameContent(last):
 		s.log.Info("token keys read", "keys", set.usable, "unused", set.unused)
 	}
@@ -199,7 +199,7 @@ func (s *keySource) current() *activeKeys {
 	s.mu.Unlock()
 	if len(expired) > 0 {
 		s.expired.Add(int64(len(expired)))
-		s.log.Error("token keys dropped, as no good reading has had them for too long",
+		s.log.Error("token keys dropped, no successful read has returned them for too long",
 			"keys", namesOf(expired), "max_age", s.maxAge.String(), "no_key_left", left == nil)
 	}
 	return left

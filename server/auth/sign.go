@@ -35,7 +35,7 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		return "", errors.New("the subject is empty: set --subject")
 	}
 	if c.Expires < time.Second {
-		return "", fmt.Errorf("the token would expire after %s, and the least is a second: set --expires", c.Expires)
+		return "", fmt.Errorf("the token would expire after %s, and the minimum is a second: set --expires", c.Expires)
 	}
 
 	names := c.Names.withDefaults()

@@ -210,7 +210,7 @@ func (c Config) keySetProblems() (problems []error) {
 		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 	}
 	if c.JWKSRefresh != 0 && c.JWKSRefresh < minJWKSRefresh {
-		problems = append(problems, fmt.Errorf("the JWKS would be refreshed every %s, and the least is %s: set --jwks-refresh", c.JWKSRefresh, minJWKSRefresh))
+		problems = append(problems, fmt.Errorf("the JWKS would be refreshed every %s, and the minimum is %s: set --jwks-refresh", c.JWKSRefresh, minJWKSRefresh))
 	}
 	if refresh, age := cmp.Or(c.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(c.JWKSMaxAge, DefaultJWKSMaxAge); age < refresh {
 		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are refreshed only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))

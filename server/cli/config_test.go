@@ -132,7 +132,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"", "--jwks-url=http://keys.example.com/ --jwks-refresh=1ms --jwt-public-key-file=some.file",
 			"the public key file of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE) has no PEM block\na public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted\n" +
 				"there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed\n" +
-				"the JWKS would be refreshed every 1ms, and the least is 1s: set --jwks-refresh\n" +
+				"the JWKS would be refreshed every 1ms, and the minimum is 1s: set --jwks-refresh\n" +
 				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json"},
 		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"},
 		{"", "--listen=8080 --database=mysql://h/d --tls-cert=some.file --cors-origin=x --rate-limit-address=-1 --rate-limit-principal-burst=0",

@@ -127,7 +127,7 @@ func (c *Call) checkStanding(ctx context.Context) error {
 		return err
 	}
 	if suspended {
-		return fmt.Errorf("%w: the caller is a user who is not active, or is locked or expired", auth.ErrForbidden)
+		return fmt.Errorf("%w: the caller is a user of the directory who is inactive, locked or expired", auth.ErrForbidden)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (c *csvReader) readHeader() error {
 		}
 	}
 	if len(names) == 1 && strings.ContainsAny(names[0], ";\t") {
-		bad.Problems = []Problem{{"", "must separate the columns by commas"}}
+		bad.Problems = []Problem{{"", "must separate the columns with commas"}}
 	}
 	if bad.Problems != nil {
 		bad.Problems = append(bad.Problems, Problem{"", "as the header is wrong, nothing else was checked"})

@@ -63,10 +63,10 @@ type StoppedError struct {
 func (e *StoppedError) Error() string {
 	in := "nothing was imported"
 	if e.Through > 0 {
-		in = fmt.Sprintf("lines up to %d are in (%s), those after it are not", e.Through, counted(int(e.Users), "user"))
+		in = fmt.Sprintf("lines up to %d were imported (%s), later lines were not", e.Through, counted(int(e.Users), "user"))
 	}
 	if e.MaybeThrough > 0 {
-		in = fmt.Sprintf("lines up to %d are in (%s), those up to %d may be, those after it are not",
+		in = fmt.Sprintf("lines up to %d were imported (%s), lines up to %d may have been, later lines were not",
 			e.Through, counted(int(e.Users), "user"), e.MaybeThrough)
 	}
 	if conflict := (*store.ImportError)(nil); errors.As(e.Err, &conflict) {

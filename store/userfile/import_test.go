@@ -103,7 +103,7 @@ func TestBadLines(t *testing.T) {
 		"a column repeated": {userfile.CSV, "customer,first_name,last_name,email,email\n3393,a,b,a@b,a@b\n", []string{
 			"line 1: has the column email more than once; as the header is wrong, nothing else was checked"}},
 		"another separator": {userfile.CSV, "customer;first_name;last_name;email\n", []string{
-			"line 1: must separate the columns by commas; as the header is wrong, nothing else was checked"}},
+			"line 1: must separate the columns with commas; as the header is wrong, nothing else was checked"}},
 		"UTF-16": {userfile.CSV, "\xff\xfec\x00u\x00", []string{
 			`line 1: has the unknown column "\xff\xfec\x00u\x00"; lacks the column customer; lacks the column first_name; ` +
 				"lacks the column last_name; lacks the column email; as the header is wrong, nothing else was checked"}},
@@ -334,9 +334,9 @@ func TestConcurrentWriter(t *testing.T) {
 			in    int
 		}{
 			"one transaction": {0, users, "nothing was imported: line 1200 has become bad", 0},
-			"the last batch":  {500, 1101, "lines up to 1001 are in (1000 users), those after it are not: line 1101 has become bad", 1000},
+			"the last batch":  {500, 1101, "lines up to 1001 were imported (1000 users), later lines were not: line 1101 has become bad", 1000},
 			"the first batch": {700, 3, "nothing was imported: line 3 has become bad", 0},
-			"batches of one":  {1, 4, "lines up to 3 are in (2 users), those after it are not: line 4 has become bad", 2},
+			"batches of one":  {1, 4, "lines up to 3 were imported (2 users), later lines were not: line 4 has become bad", 2},
 		} {
 			t.Run(name, func(t *testing.T) {
 				domain := "@" + strings.ReplaceAll(name, " ", "-") + ".example.com"
