@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
@@ -50,30 +51,44 @@ func newGuide(reference fs.FS, apis []dialectPage) (map[string]http.Handler, err
 		explorerPath + "guide.css": newFile(contentTypeOf("guide.css"), css),
 		guidePath + "/":            redirect("../guide"),
 	}
-	all := guideView{Title: "All pages", Name: allPages}
-	views := []*guideView{&all}
+	views := []guideView{{Title: "All pages", Name: allPages}}
 	for _, p := range g.pages {
-		view := guideView{Title: p.Title, Name: p.Name}
-		views = append(views, &view)
-		if err := view.add(g, p); err != nil {
-			return nil, err
-		}
-		if p.Name == "" {
-			continue
-		}
-		if err := all.add(g, p); err != nil {
-			return nil, err
-		}
+		views = append(views, guideView{Title: p.Title, Name: p.Name})
 	}
 	for _, view := range views {
 		view.APIs, view.Pages = apis, g.pages[1:]
-		var html bytes.Buffer
-		if err := guideTemplate.Execute(&html, view); err != nil {
-			return nil, fmt.Errorf("write the guide's page %q: %w", view.Title, err)
-		}
-		handlers[path.Join(guidePath, view.Name)] = newHTML(html.Bytes())
+		handlers[path.Join(guidePath, view.Name)] = rendered(func() ([]byte, error) { return g.render(view) })
 	}
 	return handlers, nil
+}
+
+// rendered returns the handler of a page that is rendered when it is first requested: rendering the whole guide takes longer than
+// everything else that happens before the server is ready.
+func rendered(render func() ([]byte, error)) http.Handler {
+	page := sync.OnceValue(func() http.Handler {
+		html, err := render()
+		if err != nil {
+			panic(err) // an embedded file is wrong
+		}
+		return newHTML(html)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { page().ServeHTTP(w, r) })
+}
+
+// render returns the HTML of a view.
+func (g *guide) render(view guideView) ([]byte, error) {
+	for i, p := range g.pages {
+		if view.Name == p.Name || view.Name == allPages && i > 0 {
+			if err := view.add(g, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var html bytes.Buffer
+	if err := guideTemplate.Execute(&html, &view); err != nil {
+		return nil, fmt.Errorf("write the guide's page %q: %w", view.Title, err)
+	}
+	return html.Bytes(), nil
 }
 
 // guide is the Markdown of all pages.
