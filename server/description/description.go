@@ -16,7 +16,8 @@ import (
 type API struct {
 	Name  string // as logs and addresses have it, such as worth
 	Title string // as people read it, such as Worth
-	// Spec reads the document, as oapi-codegen's GetSpec does: with overlays applied and operationIds as they were written.
+	// Spec returns the document as oapi-codegen's GetSpec does, with overlays applied and operationIds as they were written. It is
+	// called often, and may return the same document each time; callers do not change it.
 	Spec func() (*openapi3.T, error)
 	// Files has the document as it is served, Name.yaml and Name.json.
 	Files fs.FS

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/dragoman-id/dragoman/gen/directoryapi"
 	"github.com/dragoman-id/dragoman/gen/documents"
@@ -10,7 +11,7 @@ import (
 
 // Description describes the dialect to tests and tools.
 var Description = description.API{
-	Name: "directory", Title: "Directory", Spec: directoryapi.GetSpec, Files: documents.Files,
+	Name: "directory", Title: "Directory", Spec: sync.OnceValues(directoryapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
 		"id":     func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
 		"userId": func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },

@@ -38,22 +38,31 @@ type document struct {
 	router routers.Router
 }
 
+// newDocument returns a document for a server that serves it below prefix. It does not change shared, which other servers use.
+func newDocument(shared *openapi3.T, prefix string) (document, error) {
+	spec := *shared
+	spec.Servers = openapi3.Servers{{URL: prefix}}
+	router, err := legacy.NewRouter(&spec)
+	if err != nil {
+		return document{}, fmt.Errorf("route by the document: %w", err)
+	}
+	return document{prefix, &spec, router}, nil
+}
+
 func newChecker(t testing.TB, url string, next http.RoundTripper, dialects []description.API) *checker {
 	t.Helper()
 	c := &checker{next: next, t: t}
 	for _, dialect := range dialects {
-		d, err := dialect.Spec()
+		shared, err := dialect.Spec()
 		if err != nil {
 			t.Fatal(err)
 		}
-		prefix := url + d.Servers[0].URL
-		d.Servers = openapi3.Servers{{URL: prefix}}
-		router, err := legacy.NewRouter(d)
+		d, err := newDocument(shared, url+shared.Servers[0].URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.documents = append(c.documents, document{prefix, d, router})
-		vendor, ok, err := newVendor(dialect.Name, prefix)
+		c.documents = append(c.documents, d)
+		vendor, ok, err := newVendor(dialect.Name, d.prefix)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
 // beyondVendor are statuses that a vendor's document need not name. They are HTTP's own, or for a
@@ -35,17 +35,19 @@ func newVendor(dialect, prefix string) (d document, ok bool, err error) {
 	if _, err := os.Stat(overlay); errors.Is(err, fs.ErrNotExist) {
 		return document{}, false, nil
 	}
-	spec, err := openapi3.NewLoader().LoadFromFile(strings.TrimSuffix(overlay, ".overlay.yaml") + ".yaml")
+	read, _ := vendorSpecs.LoadOrStore(dialect, sync.OnceValues(func() (*openapi3.T, error) {
+		return openapi3.NewLoader().LoadFromFile(strings.TrimSuffix(overlay, ".overlay.yaml") + ".yaml")
+	}))
+	shared, err := read.(func() (*openapi3.T, error))()
 	if err != nil {
 		return document{}, false, fmt.Errorf("read the vendor's own document: %w", err)
 	}
-	spec.Servers = openapi3.Servers{{URL: prefix}}
-	router, err := legacy.NewRouter(spec)
-	if err != nil {
-		return document{}, false, fmt.Errorf("route by the vendor's own document: %w", err)
-	}
-	return document{prefix, spec, router}, true, nil
+	d, err = newDocument(shared, prefix)
+	return d, err == nil, err
 }
+
+// vendorSpecs has the functions that read the vendors' documents, once each, by dialect.
+var vendorSpecs sync.Map
 
 // inModule gives a path below the module's root, where the tests of any package find it.
 func inModule(elements ...string) (string, error) {

@@ -3,6 +3,7 @@ package testinium
 import (
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
@@ -11,7 +12,7 @@ import (
 
 // Description describes the dialect to tests and tools.
 var Description = description.API{
-	Name: "testinium", Title: "Testinium", Spec: testiniumapi.GetSpec, Files: documents.Files,
+	Name: "testinium", Title: "Testinium", Spec: sync.OnceValues(testiniumapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
 		"id":                 func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
 		"userId":             func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },

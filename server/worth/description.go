@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
 	"github.com/dragoman-id/dragoman/gen/worthapi"
@@ -12,7 +13,7 @@ import (
 
 // Description describes the dialect to tests and tools.
 var Description = description.API{
-	Name: "worth", Title: "Worth", Spec: worthapi.GetSpec, Files: documents.Files,
+	Name: "worth", Title: "Worth", Spec: sync.OnceValues(worthapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
 		"customerID": func(s description.Subject) string { return s.CustomerUUID },
 		"userID":     func(s description.Subject) string { return s.UserUUID },

@@ -2,6 +2,7 @@ package toy
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest/toy/gen/documents"
@@ -10,7 +11,7 @@ import (
 
 // Description is what is to be known of the dialect.
 var Description = description.API{
-	Name: "toy", Title: "Toy", Spec: toyapi.GetSpec, Files: documents.Files,
+	Name: "toy", Title: "Toy", Spec: sync.OnceValues(toyapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
 		"shop":   func(s description.Subject) string { return "s" + strconv.FormatInt(s.Customer, 10) },
 		"person": func(s description.Subject) string { return "p" + strconv.FormatInt(s.User, 10) },
