@@ -121,10 +121,10 @@ func (d *Database) Exclusively(ctx context.Context, name string, fn func() error
 		return err
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	if _, err := tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+	if _, err := tx.ExecContext(ctx, allowIdle); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext($1), hashtext(current_schema()))", name); err != nil {
+	if _, err := tx.ExecContext(ctx, numbered(lockName), name); err != nil {
 		return err
 	}
 	return fn()

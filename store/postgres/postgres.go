@@ -130,15 +130,17 @@ func (d *Database) PoolStates() []engine.PoolState {
 	}
 }
 
+// lockName takes an advisory lock that is specific to this schema, until the transaction ends.
+const lockName = "SELECT pg_advisory_xact_lock(hashtext(?), hashtext(current_schema()))"
+
+// allowIdle disables the timeout of an idle transaction.
+const allowIdle = "SET LOCAL idle_in_transaction_session_timeout = 0"
+
 // Lock takes an advisory lock that is specific to this schema.
-func (d *Database) Lock(tx *gorm.DB, name string) error {
-	return tx.Exec("SELECT pg_advisory_xact_lock(hashtext(?), hashtext(current_schema()))", name).Error
-}
+func (d *Database) Lock(tx *gorm.DB, name string) error { return tx.Exec(lockName, name).Error }
 
 // AllowIdle switches idle_in_transaction_session_timeout off for tx.
-func (d *Database) AllowIdle(tx *gorm.DB) error {
-	return tx.Exec("SET LOCAL idle_in_transaction_session_timeout = 0").Error
-}
+func (d *Database) AllowIdle(tx *gorm.DB) error { return tx.Exec(allowIdle).Error }
 
 // Close closes the connections.
 func (d *Database) Close() error { return errors.Join(d.pools.Find.Close(), d.pools.Write.Close()) }
