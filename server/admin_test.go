@@ -65,15 +65,15 @@ func TestMetricsCount(t *testing.T) {
 		patch := func(name string) servertest.Request {
 			return servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"` + name + `"}`}
 		}
-		patchGrace := servertest.Request{Method: http.MethodPatch, Path: worthUser(servertest.GraceUUID.String()), Body: `{"first_name":"Overtaker"}`}
-		overtaken := func(user int64, overtaker servertest.Request) {
+		patchGrace := servertest.Request{Method: http.MethodPatch, Path: worthUser(servertest.GraceUUID.String()), Body: `{"first_name":"Rival"}`}
+		conflicting := func(user int64, rival servertest.Request) {
 			first := true
 			_, _, err := s.Store.UpdateUser(t.Context(), store.UserByID(servertest.Sandbox, user), store.Change{Edit: func(u *store.User) error {
 				if first {
 					first = false
-					s.Ask(servertest.Manager(), overtaker)
+					s.Ask(servertest.Manager(), rival)
 				}
-				u.LastName = "Overtaken"
+				u.LastName = "Loser"
 				return nil
 			}})
 			if err != nil {
@@ -91,8 +91,8 @@ func TestMetricsCount(t *testing.T) {
 				`dragoman_tokens_total{outcome="good"}`:                                            1,
 				`dragoman_db_statement_duration_seconds_count{kind="` + writes + `",outcome="ok"}`: 1,
 			}},
-			{"a conflict", func() { overtaken(servertest.Grace, patchGrace) }, map[string]float64{`dragoman_db_update_retries_total{reason="conflict"}`: 1}},
-			{"a conflict over a user who is remembered", func() { overtaken(servertest.Ada, patch("Overtaker")) },
+			{"a conflict", func() { conflicting(servertest.Grace, patchGrace) }, map[string]float64{`dragoman_db_update_retries_total{reason="conflict"}`: 1}},
+			{"a conflict over a user who is remembered", func() { conflicting(servertest.Ada, patch("Rival")) },
 				map[string]float64{`dragoman_db_update_retries_total{reason="stale"}`: 1}},
 			{"no token", func() { s.Send(servertest.Request{Method: http.MethodGet, Path: worthAda}) }, map[string]float64{
 				`dragoman_http_request_duration_seconds_count{dialect="worth",operation="getCustomerUser",status="401"}`: 1,
@@ -380,7 +380,7 @@ func TestAdminListenerServesUntilShutdown(t *testing.T) {
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for began := time.Now(); !is(); {
-		if time.Since(began) > patience {
+		if time.Since(began) > waitLimit {
 			t.Fatalf("it does not come to be that %s", what)
 		}
 	}

@@ -661,7 +661,7 @@ func (a *aviary) waitForKeys() {
 	}
 }
 
-// tire asks servers that have no patience, or no time.
+// tire asks servers that reject requests beyond a limit or a timeout.
 func (a *aviary) tire() {
 	limited := a.start(server.Config{Limits: server.Limits{Principal: dialect.Rate{PerSecond: 1e-3, Burst: 1}}})
 	busy := a.start(server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: 50 * time.Millisecond}})

@@ -40,7 +40,7 @@ func TestFeedIsNumberedWhileServing(t *testing.T) {
 		return string(text)
 	}
 	ask(http.MethodPatch, "/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users/94520740-d63c-4e02-85ca-c4e138801e73", `{"first_name":"Augusta"}`)
-	for deadline := time.Now().Add(patience); !strings.Contains(ask(http.MethodGet, "/directory/v1/changes", ""), "Augusta"); runtime.Gosched() {
+	for deadline := time.Now().Add(waitLimit); !strings.Contains(ask(http.MethodGet, "/directory/v1/changes", ""), "Augusta"); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the change does not come into the feed")
 		}

@@ -101,13 +101,13 @@ func TestReadyWithFrozenDatabase(t *testing.T) {
 		began := time.Now()
 		eventually(t, "the server is not ready", func() bool { return s.Send(health("/readyz")).Status == http.StatusServiceUnavailable })
 		s.Send(health("/readyz")).Expect(t, http.StatusServiceUnavailable, "the database does not answer")
-		if took := time.Since(began); took > patience {
+		if took := time.Since(began); took > waitLimit {
 			t.Errorf("that took %s", took)
 		}
 		s.Send(health("/livez")).Expect(t, http.StatusOK, "ok")
 		thaw()
 		for s.Send(health("/readyz")).Status != http.StatusOK {
-			if time.Since(began) > patience {
+			if time.Since(began) > waitLimit {
 				t.Fatal("the database answers again, and the server does not see it")
 			}
 		}
@@ -177,7 +177,7 @@ func serving(t *testing.T, c server.Config) (l net.Listener, stop func(), ended 
 	t.Helper()
 	c.Listen, c.Database = "127.0.0.1:0", "sqlite:"+t.TempDir()+"/dragoman.db"
 	c.SecretKey, c.Auth = storetest.Key, auth.Config{Secret: servertest.Secret}
-	c.Timeouts.Shutdown, c.Log = patience, slog.New(slog.DiscardHandler)
+	c.Timeouts.Shutdown, c.Log = waitLimit, slog.New(slog.DiscardHandler)
 	s, err := server.New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestDrainingServerServes(t *testing.T) {
 			}
 			break
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) > waitLimit {
 			t.Fatal("the server says that it is ready still")
 		}
 	}
@@ -258,7 +258,7 @@ func TestListenerClosesAfterDrain(t *testing.T) {
 		}
 		// A connection that is made while the listener closes may be reset.
 		told = told || status == http.StatusServiceUnavailable
-		if time.Since(began) > patience {
+		if time.Since(began) > waitLimit {
 			t.Fatal("the server listens still")
 		}
 	}

@@ -55,7 +55,7 @@ func TestEarlyAnswerReachesClient(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {
 			t.Parallel()
-			c := server.Config{Timeouts: server.Timeouts{Read: patience}}
+			c := server.Config{Timeouts: server.Timeouts{Read: waitLimit}}
 			if secure {
 				c.TLS = certify(t).files
 			}
@@ -135,7 +135,7 @@ func (c client) expect(t *testing.T, status int) {
 // it.
 func TestEarlyAnswerWaitsForNoBody(t *testing.T) {
 	t.Parallel()
-	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: patience}})
+	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: waitLimit}})
 	for _, framing := range []string{"Content-Length: 100\r\n\r\n{", "Content-Length: 200000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n9\r\n{"} {
 		for _, e := range earlyRequests(t) {
 			if e.status == http.StatusTooManyRequests || e.status == http.StatusRequestEntityTooLarge {
@@ -145,7 +145,7 @@ func TestEarlyAnswerWaitsForNoBody(t *testing.T) {
 				t.Parallel()
 				c := dial(t, address)
 				say(t, c, "PATCH %s HTTP/1.1\r\nHost: localhost\r\n%s%s", e.path, e.head, framing)
-				if err := c.SetReadDeadline(time.Now().Add(patience / 2)); err != nil {
+				if err := c.SetReadDeadline(time.Now().Add(waitLimit / 2)); err != nil {
 					t.Fatal(err)
 				}
 				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -207,7 +207,7 @@ func TestTimeoutReachesSlowClient(t *testing.T) {
 // TestConnectionOutlivesEarlyAnswers: if the rest of a body comes soon, the next request of the connection is answered.
 func TestConnectionOutlivesEarlyAnswers(t *testing.T) {
 	t.Parallel()
-	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: patience}})
+	address := serve(t, server.Config{Timeouts: server.Timeouts{Read: waitLimit}})
 	var all sync.WaitGroup
 	for _, framing := range []string{"Content-Length: 12\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\nc\r\n{"} {
 		for range 4 {
@@ -336,7 +336,7 @@ func TestIncompleteBodyIsNoBadRequest(t *testing.T) {
 			t.Parallel()
 			for name, status := range map[string]float64{"slow": http.StatusRequestTimeout, "half closed": 499} {
 				var j journal
-				c := server.Config{Timeouts: server.Timeouts{Read: patience}, Log: j.log(nil)}
+				c := server.Config{Timeouts: server.Timeouts{Read: waitLimit}, Log: j.log(nil)}
 				if name == "slow" {
 					c.Timeouts.Read = stalled
 				}

@@ -150,7 +150,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		RememberedUsers: c.RememberedUsers,
 		SecretKey:       c.SecretKey,
 		OldSecretKeys:   c.OldSecretKeys,
-		Patience: store.Patience{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
+		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 		}},
 		Now:      c.Now,

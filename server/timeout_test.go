@@ -51,10 +51,10 @@ func serve(t *testing.T, c server.Config) string {
 	return l.Addr().String()
 }
 
-// stalled is how long the tests' servers wait, and patience how long the tests do before they say that nobody ends it.
+// stalled is the servers' timeout, and waitLimit how long the tests wait before they fail.
 const (
-	stalled  = 500 * time.Millisecond
-	patience = 30 * time.Second
+	stalled   = 500 * time.Millisecond
+	waitLimit = 30 * time.Second
 )
 
 // dial connects to a server under test, for bytes that no HTTP client sends.
@@ -65,7 +65,7 @@ func dial(t *testing.T, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(waitLimit)); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -361,7 +361,7 @@ func TestKeyRotation(t *testing.T) {
 	holds("the new key", "new", ours, true)
 	// The old key is gone once two readings in a row did not have it.
 	old := "Bearer " + walkToken(t, jwt.SigningMethodRS256, others, func(token *jwt.Token, _ jwt.MapClaims) { token.Header["kid"] = "old" })
-	for deadline := time.Now().Add(patience); steps[0].send(s, old).Status != http.StatusUnauthorized; runtime.Gosched() {
+	for deadline := time.Now().Add(waitLimit); steps[0].send(s, old).Status != http.StatusUnauthorized; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the old key stays good")
 		}

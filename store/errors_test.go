@@ -21,7 +21,7 @@ func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
+func TestWaitForUnreachableDatabase(t *testing.T) {
 	t.Parallel()
 	unreachable := store.Config{URL: "postgres://u@127.0.0.1:9/d", SecretKey: storetest.Key}
 	var pauses []time.Duration
@@ -31,7 +31,7 @@ func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
 		}
 		pauses = append(pauses, pause)
 	}
-	unreachable.Patience = store.Patience{For: 500 * time.Millisecond, Waiting: told}
+	unreachable.Wait = store.Wait{For: 500 * time.Millisecond, Waiting: told}
 	if _, err := store.Open(t.Context(), unreachable); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
@@ -41,14 +41,14 @@ func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
 
 	// The end of the context ends the wait.
 	ctx, cancel := context.WithCancel(t.Context())
-	unreachable.Patience = store.Patience{For: time.Hour, Waiting: func(error, time.Duration) { cancel() }}
+	unreachable.Wait = store.Wait{For: time.Hour, Waiting: func(error, time.Duration) { cancel() }}
 	if _, err := store.Open(ctx, unreachable); !errors.Is(err, context.Canceled) || !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 
 	// A database that others hold is waited for, too.
 	left := []error{fmt.Errorf("opening: %w", store.ErrBusy), nil}
-	err := store.Patience{For: time.Hour}.Retry(t.Context(), func() error {
+	err := store.Wait{For: time.Hour}.Retry(t.Context(), func() error {
 		err := left[0]
 		left = left[1:]
 		return err
@@ -59,7 +59,7 @@ func TestPatienceWithAnUnreachableDatabase(t *testing.T) {
 
 	// Nobody waits for what does not come by itself.
 	hopeless := store.Config{URL: "sqlite:" + t.TempDir() + "/no/such/folder", SecretKey: storetest.Key}
-	hopeless.Patience = store.Patience{For: time.Hour, Waiting: func(err error, _ time.Duration) { t.Errorf("waits for %v", err) }}
+	hopeless.Wait = store.Wait{For: time.Hour, Waiting: func(err error, _ time.Duration) { t.Errorf("waits for %v", err) }}
 	if _, err := store.Open(t.Context(), hopeless); err == nil {
 		t.Error("no error")
 	}

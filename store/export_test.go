@@ -97,8 +97,8 @@ func ColumnNames() (read, written []string) {
 	return strings.Split(columnNames(userColumns), ", "), strings.Split(columnNames(writtenColumns), ", ")
 }
 
-// Retry is Patience.retry.
-func (p Patience) Retry(ctx context.Context, open func() error) error { return p.retry(ctx, open) }
+// Retry is Wait.retry.
+func (w Wait) Retry(ctx context.Context, open func() error) error { return w.retry(ctx, open) }
 
 // MayPass is mayPass.
 func MayPass(err error) bool { return mayPass(err) }

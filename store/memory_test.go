@@ -75,13 +75,13 @@ func TestInMemoryImportNeedsNoSecondConnection(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, store.InMemory)
 	storetest.Directory(t, s)
-	patience, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	limited, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
-	i, err := s.NewImport(patience)
+	i, err := s.NewImport(limited)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := i.Write(patience, once([]store.ImportRow{row(1, newUser("a")), row(2, newUser("b"))})); err != nil {
+	if err := i.Write(limited, once([]store.ImportRow{row(1, newUser("a")), row(2, newUser("b"))})); err != nil {
 		t.Error(err)
 	}
 }

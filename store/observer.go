@@ -10,12 +10,12 @@ import (
 	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
-// Observer is told what a store does, while it does it: its functions run in the midst of the work, perhaps many at once, and
-// must not wait for anything. One that is nil is told nothing, and costs nothing.
+// Observer is called while a store works. Its functions may be called concurrently, and must not block. One that is nil is not
+// called, and costs nothing.
 type Observer struct {
-	// Statement is told of each statement when it has ended. The context is the statement's.
+	// Statement is called after each statement, with the statement's context.
 	Statement func(ctx context.Context, s Statement)
-	// Retry is told why an attempt of UpdateUser came to nothing, so that there is another one, or is not any more.
+	// Retry is called with the reason for which an attempt of UpdateUser failed, before the next attempt or after the last.
 	Retry func(ctx context.Context, why Retry)
 }
 

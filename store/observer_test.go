@@ -160,7 +160,7 @@ func TestTheObserverIsToldOfRetries(t *testing.T) {
 			err  error
 			want []store.Retry
 		}{
-			{"overtaken", ada, func(u *store.User) error {
+			{"conflict", ada, func(u *store.User) error {
 				if overtake {
 					overtake = false
 					edit(t, s, ada, func(u *store.User) { u.LastName = "King" })

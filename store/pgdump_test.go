@@ -39,7 +39,7 @@ func TestPgDumpRestoresADirectory(t *testing.T) {
 		run(t, file, restore, "--no-owner", "--exit-on-error", "--single-transaction", "--dbname="+empty)
 		restored := storetest.Open(t, empty+"&search_path="+schema)
 		before.goesOnIn(t, restored)
-		if applied, err := store.Migrate(context.Background(), empty+"&search_path="+schema, store.Patience{}); err != nil || len(applied) > 0 {
+		if applied, err := store.Migrate(context.Background(), empty+"&search_path="+schema, store.Wait{}); err != nil || len(applied) > 0 {
 			t.Errorf("restored, it lacks %v, %v", applied, err)
 		}
 	})

@@ -110,7 +110,7 @@ func openImpatiently(t *testing.T, address string) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s, err := store.Open(ctx, store.Config{URL: address, SecretKey: storetest.Key, Patience: store.Patience{
+	s, err := store.Open(ctx, store.Config{URL: address, SecretKey: storetest.Key, Wait: store.Wait{
 		For: time.Hour, Waiting: func(err error, _ time.Duration) { t.Errorf("waits for: %v", err); cancel() },
 	}})
 	if err == nil {
@@ -127,7 +127,7 @@ func TestReadOnlyPostgres(t *testing.T) {
 		t.Error("a read-only server was opened although its migrations are due")
 	}
 	storetest.Directory(t, storetest.Open(t, address))
-	if _, err := store.Migrate(t.Context(), readOnly, store.Patience{For: time.Hour}); err == nil || !strings.Contains(err.Error(), "--database (DRAGOMAN_DATABASE)") {
+	if _, err := store.Migrate(t.Context(), readOnly, store.Wait{For: time.Hour}); err == nil || !strings.Contains(err.Error(), "--database (DRAGOMAN_DATABASE)") {
 		t.Errorf("migrate: %v", err)
 	}
 	s := storetest.Open(t, readOnly)

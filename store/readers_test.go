@@ -123,8 +123,8 @@ func TestListsAndSearchesKeepOnlyTheirOwnKindWaiting(t *testing.T) {
 	list, search, sorted := store.Query{}, store.Query{Filters: []store.Filter{store.Mentions("a")}}, store.Query{Sort: store.SortByEmail}
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
-		ask := func(q store.Query, patience time.Duration) error {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ask := func(q store.Query, limit time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			_, _, err := s.ListUsers(ctx, 1, q, store.Window{Limit: 10})
 			return err

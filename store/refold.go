@@ -281,11 +281,11 @@ func collisions(ctx context.Context, db *gorm.DB) ([]Collision, error) {
 
 // CollisionsIn returns what [Store.Collisions] does of the database at url, which must be there. It needs no key and migrates
 // nothing.
-func CollisionsIn(ctx context.Context, url string, p Patience) (all []Collision, err error) {
+func CollisionsIn(ctx context.Context, url string, w Wait) (all []Collision, err error) {
 	if err := CheckExisting(ctx, url); err != nil { // opening a file would create it
 		return nil, err
 	}
-	err = p.retry(ctx, func() error {
+	err = w.retry(ctx, func() error {
 		d, err := openDatabase(ctx, url, false, Observer{})
 		if err != nil {
 			return err

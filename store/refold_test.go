@@ -290,7 +290,7 @@ func TestRefoldTenThousand(t *testing.T) {
 		}
 		wg.Wait()
 		for range 2 {
-			if _, err := store.Migrate(t.Context(), url, store.Patience{}); err != nil {
+			if _, err := store.Migrate(t.Context(), url, store.Wait{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -330,7 +330,7 @@ func TestCollisionEnds(t *testing.T) {
 		old(third.ID, "max@straße.example")
 		migrate := func() {
 			t.Helper()
-			if _, err := store.Migrate(t.Context(), url, store.Patience{}); err != nil {
+			if _, err := store.Migrate(t.Context(), url, store.Wait{}); err != nil {
 				t.Fatal(err)
 			}
 		}

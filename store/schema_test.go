@@ -92,11 +92,11 @@ func TestMigrationsHaveTwins(t *testing.T) {
 func TestMigrateReturnsApplied(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
-		applied, err := store.Migrate(context.Background(), url, store.Patience{})
+		applied, err := store.Migrate(context.Background(), url, store.Wait{})
 		if err != nil || !slices.Equal(applied, migrationNames(t, "sqlite")) {
 			t.Errorf("first: %v, %v", applied, err)
 		}
-		applied, err = store.Migrate(context.Background(), url, store.Patience{})
+		applied, err = store.Migrate(context.Background(), url, store.Wait{})
 		if err != nil || len(applied) > 0 {
 			t.Errorf("second: %v, %v", applied, err)
 		}

@@ -83,7 +83,7 @@ func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
 	}
 	aead, ok := k.keys[id]
 	if !ok && !keyIDPattern.MatchString(id) {
-		// It may be the secret itself, so nothing of it is told.
+		// It may be the secret itself, so the error repeats nothing of it.
 		return "", errors.New("no sealed value")
 	}
 	if !ok {

@@ -35,14 +35,14 @@ type Config struct {
 	SecretKey []byte
 	// OldSecretKeys are further keys of 32 bytes, which open what they have sealed and seal nothing; see [Store.Rekey].
 	OldSecretKeys [][]byte
-	// Patience is for a database that is not there yet.
-	Patience Patience
+	// Wait is for a database that is not available yet.
+	Wait Wait
 	// RememberedUsers is how many users that were read or written in the last minutes are cached, at about a kilobyte each, so that an
 	// update need not read them first. Nil means [DefaultRememberedUsers]; with 0 or less none are.
 	RememberedUsers *int
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
-	// Observer is told what the store does.
+	// Observer observes what the store does.
 	Observer Observer
 	// Random is where the bits of new UUIDs and access tokens come from; nil means crypto/rand.Reader. It is read by several
 	// goroutines at once and must not fail. What seals secrets is always crypto/rand's.
@@ -125,14 +125,14 @@ func openDatabase(ctx context.Context, url string, existing bool, o Observer) (e
 }
 
 // Open opens the database, applies the migrations that it lacks and reads the catalogue of roles. Several programs may
-// do so at the same moment. The error is ErrUnavailable when the database cannot be reached, and c's patience is over.
+// do so at the same moment. The error is ErrUnavailable when the database cannot be reached, and c.Wait is over.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	keys, err := newKeyring(c.SecretKey, c.OldSecretKeys...)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	var s *Store
-	err = c.Patience.retry(ctx, func() error {
+	err = c.Wait.retry(ctx, func() error {
 		d, err := openDatabase(ctx, c.URL, c.Existing, c.Observer)
 		if err != nil {
 			return err
@@ -206,8 +206,8 @@ func session(d engine.Database, pool *sql.DB) (*gorm.DB, error) {
 // Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
 // in order; none if the schema was up to date. In any case it computes the folded columns of all users again: a program of an
 // older version may have written some by its own rules.
-func Migrate(ctx context.Context, url string, p Patience) (applied []string, err error) {
-	err = p.retry(ctx, func() error {
+func Migrate(ctx context.Context, url string, w Wait) (applied []string, err error) {
+	err = w.retry(ctx, func() error {
 		d, err := openDatabase(ctx, url, false, Observer{})
 		if err != nil {
 			return err

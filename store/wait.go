@@ -9,23 +9,23 @@ import (
 	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
-// Patience is for a database that is not there yet. The zero value has none: a first failure is the last.
-type Patience struct {
-	// For is how long to go on trying.
+// Wait says how long to retry a database that is not available yet. The zero value does not retry.
+type Wait struct {
+	// For is how long to retry.
 	For time.Duration
-	// Waiting, if it is not nil, is told what went wrong before each pause.
+	// Waiting is called with the error before each pause. It may be nil.
 	Waiting func(err error, pause time.Duration)
 }
 
-// The pauses between two tries begin with the shortest and double up to the longest.
+// The pause between two attempts is shortestPause at first, and doubles up to longestPause.
 const (
 	shortestPause = 100 * time.Millisecond
 	longestPause  = 5 * time.Second
 )
 
-// retry calls open until it succeeds, fails with what waiting does not mend, or the patience or ctx is over.
-func (p Patience) retry(ctx context.Context, open func() error) error {
-	end := time.Now().Add(p.For)
+// retry calls open until it succeeds, fails with an error that waiting does not mend, or w.For or ctx is over.
+func (w Wait) retry(ctx context.Context, open func() error) error {
+	end := time.Now().Add(w.For)
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		err := open()
 		left := time.Until(end)
@@ -38,11 +38,11 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 		case err == nil, !mayPass(err):
 			return err
 		case left <= 0:
-			return fmt.Errorf("%w; check --database (DRAGOMAN_DATABASE), or wait longer than %s with --database-wait (DRAGOMAN_DATABASE_WAIT)", err, p.For)
+			return fmt.Errorf("%w; check --database (DRAGOMAN_DATABASE), or wait longer than %s with --database-wait (DRAGOMAN_DATABASE_WAIT)", err, w.For)
 		}
 		pause = min(pause, left)
-		if p.Waiting != nil {
-			p.Waiting(err, pause)
+		if w.Waiting != nil {
+			w.Waiting(err, pause)
 		}
 		select {
 		case <-ctx.Done():
@@ -52,8 +52,7 @@ func (p Patience) retry(ctx context.Context, open func() error) error {
 	}
 }
 
-// mayPass reports whether a database that cannot be opened now may be there by itself later: not if it is there and does not
-// want us.
+// mayPass reports whether a database that cannot be opened may become available by itself: not if it is available and refuses.
 func mayPass(err error) bool {
 	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && !postgres.RefusedForGood(err)
 }

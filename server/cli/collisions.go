@@ -21,7 +21,7 @@ func (*collisionsCommand) Help() string {
 
 // Run prints the collisions.
 func (c *collisionsCommand) Run(ctx context.Context) error {
-	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
+	collisions, err := store.CollisionsIn(ctx, c.Database, c.wait())
 	if err != nil {
 		return existingHint(err)
 	}

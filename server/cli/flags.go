@@ -31,9 +31,9 @@ func (f *databaseFlag) check() error {
 	return problems.Err()
 }
 
-// patience returns how long to wait for the database. Each attempt is logged to standard error.
-func (f *databaseFlag) patience() store.Patience {
-	return store.Patience{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
+// wait returns how long to wait for the database. Each attempt is logged to standard error.
+func (f *databaseFlag) wait() store.Wait {
+	return store.Wait{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 	}}
 }
@@ -125,7 +125,7 @@ func (f *storeFlags) openStore(ctx context.Context, developmentKey func() (strin
 		return nil, err
 	}
 	s, err := store.Open(ctx, store.Config{
-		URL: f.Database, Existing: existing, SecretKey: key, OldSecretKeys: old, Patience: f.patience(),
+		URL: f.Database, Existing: existing, SecretKey: key, OldSecretKeys: old, Wait: f.wait(),
 	})
 	return s, explainKey(existingHint(err), !configured)
 }

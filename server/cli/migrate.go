@@ -15,7 +15,7 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	applied, err := store.Migrate(ctx, c.Database, c.patience())
+	applied, err := store.Migrate(ctx, c.Database, c.wait())
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	if len(applied) == 0 {
 		fmt.Println("nothing to apply: the database is up to date")
 	}
-	collisions, err := store.CollisionsIn(ctx, c.Database, c.patience())
+	collisions, err := store.CollisionsIn(ctx, c.Database, c.wait())
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func TestURLErrorsHidePasswords(t *testing.T) {
 				findPieces(t, database, err.Error())
 			}
 			if err == nil && strings.HasPrefix(database, "postgres") {
-				_, err = store.Migrate(t.Context(), database, store.Patience{})
+				_, err = store.Migrate(t.Context(), database, store.Wait{})
 			}
 			if err == nil {
 				t.Errorf("%q is opened", database)
@@ -152,7 +152,7 @@ func TestAmbiguousURLNotDialed(t *testing.T) {
 		}
 	}()
 	for _, password := range []string{"a@" + l.Addr().String() + ",b", "a@" + l.Addr().String() + "/b", "a@" + l.Addr().String() + "?b=c", "a@" + l.Addr().String() + "#b"} {
-		if _, err := store.Migrate(t.Context(), "postgres://u:"+password+"@127.0.0.1:9/d", store.Patience{}); err == nil {
+		if _, err := store.Migrate(t.Context(), "postgres://u:"+password+"@127.0.0.1:9/d", store.Wait{}); err == nil {
 			t.Errorf("%s is accepted", password)
 		}
 	}

@@ -116,7 +116,7 @@ const (
 	Replaces Effect = "replaces the field"
 	Names    Effect = "names a role, which there must be"
 	Ignored  Effect = "is ignored"
-	Owned    Effect = "is ignored, and told if it is not what a GET shows"
+	Owned    Effect = "is ignored, and reported if it is not what a GET shows"
 	Matches  Effect = "must be what the path says"
 	Proves   Effect = "proves that the caller knows the user's password, for newPassword"
 )

@@ -18,7 +18,7 @@ func writeMarkdown(w io.Writer, dialects []description.API) error {
 	p.say("Made by `make docs` of each dialect's description (`server/worth/description.go` and so on); do not edit. Tests check those against the " +
 		"documents in `openapi/`, and send the server each value, each null and each absence below.")
 	p.say("`authorities[].name` is the member `name` of each item of `authorities`. Whatever is refused is a 400 that names the member. What is " +
-		"told is listed in the header `Dragoman-Ignored`, or refused under `Prefer: handling=strict`; so is a member that is in no table. A " +
+		"reported is listed in the header `Dragoman-Ignored`, or refused under `Prefer: handling=strict`; so is a member that is in no table. A " +
 		"secret is shown by no answer. The members of an answer are always there.")
 	p.model()
 	for _, d := range dialects {
