@@ -287,19 +287,10 @@ func (s *Store) replaceUser(ctx context.Context, by means, before, after *User, 
 
 // runIn runs a step in a transaction, as [engine.Database.Run] does in one of its own.
 func runIn(tx *gorm.DB, step engine.Step) (changed int64, err error) {
-	for i, statement := range step.Statements {
+	return step.Run(func(statement engine.SQL) (int64, error) {
 		done := tx.Exec(statement.Text, statement.Arguments...)
-		if done.Error != nil {
-			return 0, done.Error
-		}
-		if i > 0 {
-			continue
-		}
-		if changed = done.RowsAffected; changed == 0 {
-			return 0, nil
-		}
-	}
-	return changed, nil
+		return done.RowsAffected, done.Error
+	})
 }
 
 // checkLastAdministrator returns an error if the write would leave the customer without an administrator.

@@ -81,6 +81,24 @@ type Step struct {
 	Alone bool
 }
 
+// Run executes the statements in turn by exec, which returns how many rows a statement changed, and returns how many the first one
+// changed, also if a later one fails.
+func (s Step) Run(exec func(SQL) (rows int64, err error)) (changed int64, err error) {
+	for i, statement := range s.Statements {
+		rows, err := exec(statement)
+		if err != nil {
+			return changed, err
+		}
+		if i == 0 {
+			changed = rows
+		}
+		if changed == 0 {
+			break
+		}
+	}
+	return changed, nil
+}
+
 // Options are what a database is opened with.
 type Options struct {
 	Schema Schema

@@ -126,20 +126,15 @@ func (tx transaction) runAll(steps []*engine.Job[*step]) error {
 	return nil
 }
 
-// run runs the statements of a step, those after the first if it changed a row.
-func (tx transaction) run(j *engine.Job[*step]) error {
+// run runs the statements of a step.
+func (tx transaction) run(j *engine.Job[*step]) (err error) {
 	ctx := context.WithoutCancel(j.Context)
-	for i, s := range j.Work.Statements {
+	j.Work.changed, err = j.Work.Run(func(s engine.SQL) (int64, error) {
 		result, err := tx.conn.ExecContext(ctx, s.Text, s.Arguments...)
 		if err != nil {
-			return wrap(ctx, "writing", translate(err))
+			return 0, wrap(ctx, "writing", translate(err))
 		}
-		if i > 0 {
-			continue
-		}
-		if j.Work.changed, err = result.RowsAffected(); err != nil || j.Work.changed == 0 {
-			return err
-		}
-	}
-	return nil
+		return result.RowsAffected()
+	})
+	return err
 }
