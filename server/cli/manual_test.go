@@ -167,17 +167,8 @@ func newReader(ctx context.Context, t *testing.T) *reader {
 	if r.shell, err = sh.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	read, write := io.Pipe()
+	read, ended := startPiped(t, sh)
 	r.printed = bufio.NewReader(read)
-	sh.Stdout, sh.Stderr = write, write
-	if err := sh.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- sh.Wait()
-		write.Close()
-	}()
 	t.Cleanup(func() {
 		r.shell.Close()
 		read.Close() // else the shell may wait for somebody who reads

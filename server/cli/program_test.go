@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,23 @@ func program(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// startPiped starts a command. Its output and its errors are read from output, which ends after the command; ended then receives the
+// result.
+func startPiped(t *testing.T, c *exec.Cmd) (output *io.PipeReader, ended <-chan error) {
+	t.Helper()
+	read, write := io.Pipe()
+	c.Stdout, c.Stderr = write, write
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() {
+		result <- c.Wait()
+		write.Close()
+	}()
+	return read, result
 }
 
 // dragoman runs the program in dir without any configuration.

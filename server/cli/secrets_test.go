@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -207,16 +206,7 @@ func serve(t *testing.T, dir string, variables, args []string, f func(address st
 func serveBy(t *testing.T, dir string, variables []string, c *exec.Cmd, f func(address string)) string {
 	t.Helper()
 	c.Dir, c.Env = dir, append([]string{"HOME=" + dir}, variables...)
-	read, write := io.Pipe()
-	c.Stdout, c.Stderr = write, write
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- c.Wait()
-		write.Close()
-	}()
+	read, ended := startPiped(t, c)
 	var said strings.Builder
 	asked := false
 	lines := bufio.NewScanner(read)
