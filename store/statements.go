@@ -85,7 +85,7 @@ func (f updateForm) text() string {
 
 // insertChangeStatement adds a row to the history.
 const insertChangeStatement = "INSERT INTO user_changes (user_id, version, customer_id, at, actor, subject, dialect, operation, request_id, fields) " +
-	"SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+	"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 // updateStep makes the step that replaces before by after, if before is still what is stored, and adds the change to the history.
 func updateStep(before, after *User, change *UserChange) (engine.Step, error) {

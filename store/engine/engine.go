@@ -71,8 +71,7 @@ type SQL struct {
 
 // Step is a list of statements that are run as one: all of them or none.
 type Step struct {
-	// Statements begin with one that changes one row or none, an UPDATE. Those after it are run only if it changed one. Each of
-	// those has the form INSERT INTO table (columns) SELECT ?, ?, ..., with no FROM.
+	// Statements begin with one that changes one row or none, such as an UPDATE. Those after it are run only if it changed one.
 	Statements []SQL
 	// Key is the same for steps that change the same row. Batches run their steps by ascending keys, so that two of them do not
 	// deadlock.

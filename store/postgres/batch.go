@@ -29,28 +29,27 @@ const (
 	batchLockTimeout = 50 * time.Millisecond
 )
 
-// statement is one of a batch.
-type statement struct {
+// query is a query in the queue.
+type query struct {
 	text      string
 	arguments []any
-	key       int64 // of the row that it writes
-	// take takes the statement's result. Its error is one of the database's; a query that finds nothing has none.
+	// take takes the query's result. Its error is one of the database's; a query that finds nothing has none.
 	take func(pgx.BatchResults) error
 }
 
 // FindRow reads a row. Concurrent queries share a round trip.
-func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) error {
+func (d *Database) FindRow(ctx context.Context, into []any, find engine.SQL) error {
 	var found error
-	s := &statement{text: d.texts.of(query), arguments: query.Arguments}
-	s.take = func(r pgx.BatchResults) error {
+	q := &query{text: d.texts.of(find.Text), arguments: find.Arguments}
+	q.take = func(r pgx.BatchResults) error {
 		if found = r.QueryRow().Scan(into...); errors.Is(found, pgx.ErrNoRows) {
 			return nil
 		}
 		return found
 	}
-	err := d.reads.Do(ctx, s)
+	err := d.reads.Do(ctx, q)
 	if errors.Is(err, errUndone) {
-		err = d.readAlone(ctx, s)
+		err = d.readAlone(ctx, q)
 	}
 	if err != nil {
 		return err // a batch may still write to found
@@ -58,53 +57,54 @@ func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) er
 	return found
 }
 
-// Run runs a step as one statement. Concurrent steps share a round trip and a transaction, and so one wait for the server's disk.
+// step is a step in the queue, and how many rows its first statement changed.
+type step struct {
+	engine.Step
+	changed int64
+}
+
+// Run runs a step in a transaction. Concurrent steps share a transaction, and so its round trips and one wait for the server's disk.
 // When a step of a batch fails, Postgres rolls back the whole batch, and each step is run again by itself.
-func (d *Database) Run(ctx context.Context, step engine.Step) (int64, error) {
-	var changed int64
-	s := &statement{text: d.texts.of(step.Statements...), key: step.Key}
-	for _, part := range step.Statements {
-		s.arguments = append(s.arguments, part.Arguments...)
-	}
-	s.take = func(r pgx.BatchResults) error {
-		tag, err := r.Exec()
-		changed = tag.RowsAffected()
-		return err
-	}
+func (d *Database) Run(ctx context.Context, work engine.Step) (int64, error) {
+	s := &step{Step: work}
 	err := errUndone
-	if !step.Alone {
+	if !work.Alone {
 		err = d.writes.Do(ctx, s)
 	}
 	if errors.Is(err, errUndone) {
 		err = d.writeAlone(ctx, s)
 	}
 	if err != nil {
-		return 0, err // a batch may still write to changed
+		return 0, err // a batch may still write to s
 	}
-	return changed, nil
+	return s.changed, nil
 }
 
 // errUndone: a statement was not run, or was rolled back with its batch.
 var errUndone = errors.New("the batch was rolled back")
 
 // read runs a batch of queries. They can be run again after any error.
-func (d *Database) read(batch []*engine.Job[*statement]) {
+func (d *Database) read(batch []*engine.Job[*query]) {
 	if len(batch) == 1 {
 		runLone(batch, d.readAlone)
 		return
 	}
-	if claimed, err := d.sendBatch(d.pools.Find, batch); err != nil {
+	if claimed, err := sendBatch(d.pools.Find, batch, d.sendQueries); err != nil {
 		setErr(claimed, errUndone)
 	}
 }
 
-// write runs a batch of statements that write.
-func (d *Database) write(batch []*engine.Job[*statement]) {
+// write runs a batch of steps.
+func (d *Database) write(batch []*engine.Job[*step]) {
 	if len(batch) == 1 {
 		runLone(batch, d.writeAlone)
 		return
 	}
-	claimed, err := d.sendBatch(d.pools.Write, batch, setBatchLockTimeout)
+	claimed, err := sendBatch(d.pools.Write, batch, func(ctx context.Context, c *pgx.Conn, claimed []*engine.Job[*step]) error {
+		// Batches of several servers lock the same rows in the same order, so that they cannot deadlock.
+		slices.SortStableFunc(claimed, func(a, b *engine.Job[*step]) int { return cmp.Compare(a.Work.Key, b.Work.Key) })
+		return d.runSteps(ctx, c, claimed, setBatchLockTimeout)
+	})
 	if err == nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (d *Database) write(batch []*engine.Job[*statement]) {
 	setErr(claimed, err)
 }
 
-func setErr(jobs []*engine.Job[*statement], err error) {
+func setErr[W any](jobs []*engine.Job[W], err error) {
 	for _, j := range jobs {
 		if j.Err = err; !errors.Is(err, errUndone) {
 			j.Err = wrap(j.Context, "running the batch", err)
@@ -125,98 +125,177 @@ func setErr(jobs []*engine.Job[*statement], err error) {
 }
 
 // runLone runs a batch of one.
-func runLone(batch []*engine.Job[*statement], run func(context.Context, *statement) error) {
+func runLone[W any](batch []*engine.Job[W], run func(context.Context, W) error) {
 	for _, j := range engine.Claim(batch) {
 		j.Err = run(j.Context, j.Work)
 	}
 }
 
-var setBatchLockTimeout = fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true)", batchLockTimeout.Milliseconds())
-
-func (d *Database) readAlone(ctx context.Context, s *statement) error {
-	return d.sendAlone(ctx, d.pools.Find, lost, s)
+// readAlone runs one query, and runs it again on another connection where one is lost.
+func (d *Database) readAlone(ctx context.Context, q *query) error {
+	return sendAlone(ctx, d.pools.Find, lost, q, d.sendQueries)
 }
 
-func (d *Database) writeAlone(ctx context.Context, s *statement) error {
-	return d.sendAlone(ctx, d.pools.Write, unsent, s)
-}
-
-// sendAlone runs one statement. If again reports true for the error, it runs the statement again on another connection.
-func (d *Database) sendAlone(ctx context.Context, pool *sql.DB, again func(error) bool, s *statement) error {
-	var began time.Time
-	err := onConn(ctx, pool, again, func(c *pgx.Conn) error {
-		began = time.Now()
-		return send(ctx, c, nil, []*statement{s})
+// writeAlone runs one step, and runs it again on another connection where one is lost before anything was sent.
+func (d *Database) writeAlone(ctx context.Context, s *step) error {
+	return sendAlone(ctx, d.pools.Write, unsent, s, func(ctx context.Context, c *pgx.Conn, steps []*engine.Job[*step]) error {
+		return d.runSteps(ctx, c, steps)
 	})
-	if !began.IsZero() {
-		d.reporter.Report(ctx, s.text, began, err)
-	}
+}
+
+func sendAlone[W any](ctx context.Context, pool *sql.DB, again func(error) bool, work W, send func(context.Context, *pgx.Conn, []*engine.Job[W]) error) error {
+	one := []*engine.Job[W]{{Context: ctx, Work: work}}
+	err := onConn(ctx, pool, again, func(c *pgx.Conn) error { return send(ctx, c, one) })
 	if err != nil {
 		return wrap(ctx, "running the statement", translate(err))
 	}
 	return nil
 }
 
-// sendBatch sends the statements of a batch together over a connection of pool, and others before them. It returns the jobs that it
-// claimed once it had a connection.
-func (d *Database) sendBatch(pool *sql.DB, batch []*engine.Job[*statement], before ...string) (claimed []*engine.Job[*statement], err error) {
+// sendBatch sends the work of a batch over a connection of pool. It returns the jobs that it claimed once it had a connection.
+func sendBatch[W any](pool *sql.DB, batch []*engine.Job[W], send func(context.Context, *pgx.Conn, []*engine.Job[W]) error) (claimed []*engine.Job[W], err error) {
 	ctx, done := engine.BatchContext(batch)
 	defer done()
-	var began time.Time
-	var statements []*statement
 	err = onConn(ctx, pool, unsent, func(c *pgx.Conn) error {
 		if claimed == nil {
-			began, claimed = time.Now(), engine.Claim(batch)
-			// Batches of several servers lock the same rows in the same order, so that they cannot deadlock.
-			slices.SortStableFunc(claimed, func(a, b *engine.Job[*statement]) int { return cmp.Compare(a.Work.key, b.Work.key) })
-			for _, j := range claimed {
-				statements = append(statements, j.Work)
-			}
+			claimed = engine.Claim(batch)
 		}
 		if len(claimed) == 0 {
 			return nil
 		}
-		return send(ctx, c, before, statements)
+		return send(ctx, c, claimed)
 	})
 	if claimed == nil {
 		// There was no connection.
 		claimed = engine.Claim(batch)
 	}
-	if !began.IsZero() {
-		for _, j := range claimed {
-			d.reporter.Report(j.Context, j.Work.text, began, err)
-		}
-	}
 	return claimed, err
 }
 
-// send sends statements in one round trip, and takes their results. Postgres runs the statements between two Sync messages in one
-// transaction.
-func send(ctx context.Context, c *pgx.Conn, before []string, statements []*statement) error {
+// sendQueries sends queries in one round trip, and takes their results.
+func (d *Database) sendQueries(ctx context.Context, c *pgx.Conn, queries []*engine.Job[*query]) (err error) {
+	began := time.Now()
+	defer func() {
+		for _, j := range queries {
+			d.reporter.Report(j.Context, j.Work.text, began, err)
+		}
+	}()
 	var b pgx.Batch
-	for _, text := range before {
-		b.Queue(text)
+	for _, j := range queries {
+		b.Queue(j.Work.text, j.Work.arguments...)
 	}
+	results := c.SendBatch(ctx, &b)
+	for _, j := range queries {
+		if err = j.Work.take(results); err != nil {
+			break
+		}
+	}
+	return cmp.Or(err, results.Close())
+}
+
+// begin begins a transaction. Behind a pooler the session's isolation may be another.
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// setBatchLockTimeout bounds each wait for a row in the transaction of a batch.
+var setBatchLockTimeout = fmt.Sprintf("SET LOCAL lock_timeout = %d", batchLockTimeout.Milliseconds())
+
+// rollbackTimeout is how long a connection may take to roll a transaction back before it is closed.
+const rollbackTimeout = time.Second
+
+// runSteps runs steps in one transaction and two round trips: in the first the first statement of each step, in the second the others
+// of those steps whose first one changed a row. settings are statements to run before all others.
+//
+// The transaction is explicit, although Postgres runs what comes between two Sync messages in one: on Citus only an explicit
+// transaction is atomic over the statements of a pipeline. A single statement that updates and inserts would need one round trip
+// less, but there it becomes a COPY with a two-phase commit.
+func (d *Database) runSteps(ctx context.Context, c *pgx.Conn, steps []*engine.Job[*step], settings ...string) (err error) {
+	defer func() {
+		if err != nil {
+			d.rollBack(ctx, c)
+		}
+	}()
+	first := make([]sent, 0, 2+len(steps))
+	first = append(first, sent{context: ctx, text: begin})
+	for _, text := range settings {
+		first = append(first, sent{text: text})
+	}
+	for _, j := range steps {
+		first = append(first, d.toSend(j.Context, j.Work.Statements[0]))
+	}
+	if err := d.exchange(ctx, c, first); err != nil {
+		return err
+	}
+	var rest []sent
+	written := false
+	for i, j := range steps {
+		if j.Work.changed = first[1+len(settings)+i].rows; j.Work.changed == 0 {
+			continue
+		}
+		written = true
+		for _, s := range j.Work.Statements[1:] {
+			rest = append(rest, d.toSend(j.Context, s))
+		}
+	}
+	end := "COMMIT"
+	if !written {
+		end = "ROLLBACK"
+	}
+	return d.exchange(ctx, c, append(rest, sent{context: ctx, text: end}))
+}
+
+// sent is a statement of a round trip.
+type sent struct {
+	context   context.Context // the caller's, for the observer; nil where it is not to see the statement
+	text      string
+	arguments []any
+	rows      int64 // how many it changed
+}
+
+func (d *Database) toSend(ctx context.Context, s engine.SQL) sent {
+	return sent{context: ctx, text: d.texts.of(s.Text), arguments: s.Arguments}
+}
+
+// exchange sends statements in one round trip, and takes their results.
+func (d *Database) exchange(ctx context.Context, c *pgx.Conn, statements []sent) error {
+	began := time.Now()
+	var b pgx.Batch
 	for _, s := range statements {
 		b.Queue(s.text, s.arguments...)
 	}
 	results := c.SendBatch(ctx, &b)
-	err := takeResults(results, len(before), statements)
-	return cmp.Or(err, results.Close()) // Close waits for the commit
+	var err error
+	for i := range statements {
+		var tag pgconn.CommandTag
+		if tag, err = results.Exec(); err != nil {
+			statements = statements[:i+1]
+			break
+		}
+		statements[i].rows = tag.RowsAffected()
+	}
+	err = cmp.Or(err, results.Close())
+	for i, s := range statements {
+		if s.context == nil {
+			continue
+		}
+		var own error
+		if i == len(statements)-1 {
+			own = err
+		}
+		d.reporter.Report(s.context, s.text, began, own)
+	}
+	return err
 }
 
-func takeResults(results pgx.BatchResults, before int, statements []*statement) error {
-	for range before {
-		if _, err := results.Exec(); err != nil {
-			return err
-		}
+// rollBack ends the transaction that a connection is in after an error, and closes the connection where that is impossible.
+func (d *Database) rollBack(ctx context.Context, c *pgx.Conn) {
+	if c.IsClosed() || c.PgConn().TxStatus() == 'I' {
+		return
 	}
-	for _, s := range statements {
-		if err := s.take(results); err != nil {
-			return err
-		}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if err := d.exchange(ctx, c, []sent{{context: ctx, text: "ROLLBACK"}}); err != nil {
+		_ = c.Close(ctx)
 	}
-	return nil
 }
 
 // onConn runs fn on a pgx connection of the pool: database/sql has no batches, and allocates a function for each column of each

@@ -407,7 +407,7 @@ func TestLostQueries(t *testing.T) {
 	d.all.Wait()
 }
 
-// TestBatchIsObserved checks that each statement of a batch is reported, once.
+// TestBatchIsObserved checks that each statement of a batch is reported, once, and that every transaction begins and ends explicitly.
 func TestBatchIsObserved(t *testing.T) {
 	t.Parallel()
 	d := open(t, 3)
@@ -423,7 +423,11 @@ func TestBatchIsObserved(t *testing.T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	slices.Sort(d.noted)
-	if want := []string{"select ok", "update ok", "update ok", "update ok"}; !slices.Equal(d.noted, want) {
+	want := []string{
+		"begin ok", "begin ok", "begin ok", "commit ok", "commit ok", "commit ok", "insert ok", "insert ok", "insert ok",
+		"select ok", "update ok", "update ok", "update ok",
+	}
+	if !slices.Equal(d.noted, want) {
 		t.Errorf("%q, want %q", d.noted, want)
 	}
 }

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,23 +17,41 @@ func (d *Database) ReadsWaiting() int  { return d.reads.Waiting() }
 func (d *Database) WritesWaiting() int { return d.writes.Waiting() }
 
 // HoldReads has the queue of queries wait until release is called: those that come meanwhile form the next batch.
-func (d *Database) HoldReads() (release func()) { return hold(&d.reads) }
-
-// HoldWrites is HoldReads for steps.
-func (d *Database) HoldWrites() (release func()) { return hold(&d.writes) }
-
-func hold(q *engine.Queue[*statement]) (release func()) {
-	began, end := make(chan struct{}), make(chan struct{})
-	go func() {
-		_ = q.Do(context.Background(), &statement{text: "SELECT 1", take: func(r pgx.BatchResults) error {
+func (d *Database) HoldReads() (release func()) {
+	return hold(func(s engine.SQL) {
+		_ = d.reads.Do(context.Background(), &query{text: d.texts.of(s.Text), arguments: s.Arguments, take: func(r pgx.BatchResults) error {
 			_, err := r.Exec()
-			close(began)
-			<-end
 			return err
 		}})
-	}()
-	<-began
-	return func() { close(end) }
+	})
+}
+
+// HoldWrites is HoldReads for steps.
+func (d *Database) HoldWrites() (release func()) {
+	return hold(func(s engine.SQL) {
+		_ = d.writes.Do(context.Background(), &step{Step: engine.Step{Statements: []engine.SQL{s}}})
+	})
+}
+
+// hold runs a statement whose argument is computed when release is called.
+func hold(run func(engine.SQL)) (release func()) {
+	a := &pending{began: make(chan struct{}), end: make(chan struct{})}
+	go run(engine.SQL{Text: "SELECT ?::bigint", Arguments: []any{a}})
+	<-a.began
+	return func() { close(a.end) }
+}
+
+// pending is an argument whose value is waited for.
+type pending struct {
+	once       sync.Once
+	began, end chan struct{}
+}
+
+// Value is for the driver.
+func (p *pending) Value() (driver.Value, error) {
+	p.once.Do(func() { close(p.began) })
+	<-p.end
+	return int64(1), nil
 }
 
 // WaitForStalled has batches wait for those before them, however long it takes.

@@ -37,7 +37,8 @@ type Database struct {
 	schema        engine.Schema
 	pools         engine.Pools
 	reporter      engine.Reporter
-	reads, writes engine.Queue[*statement]
+	reads         engine.Queue[*query]
+	writes        engine.Queue[*step]
 	texts         texts
 }
 
@@ -64,8 +65,8 @@ func Open(ctx context.Context, url string, o engine.Options) (*Database, error) 
 	}
 	db := pool(maxConns - maxFinders)
 	d.pools = engine.Pools{Read: db, Write: db, Find: pool(maxFinders), Lists: engine.NewReaders(maxLists), Searches: engine.NewReaders(maxLists)}
-	d.reads = engine.Queue[*statement]{Jobs: "readers", Run: d.read, MaxBatch: maxReads, MaxRunning: maxBatches, StallAfter: stallAfter}
-	d.writes = engine.Queue[*statement]{Jobs: "writers", Run: d.write, MaxBatch: maxWrites, MaxRunning: maxBatches, StallAfter: stallAfter}
+	d.reads = engine.Queue[*query]{Jobs: "readers", Run: d.read, MaxBatch: maxReads, MaxRunning: maxBatches, StallAfter: stallAfter}
+	d.writes = engine.Queue[*step]{Jobs: "writers", Run: d.write, MaxBatch: maxWrites, MaxRunning: maxBatches, StallAfter: stallAfter}
 	if err := d.check(ctx, config, sessions, o.Existing); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -1,62 +1,38 @@
 package postgres
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // maxTexts is how many texts are cached. A program has some dozens of statements.
 const maxTexts = 256
 
-// texts combines the statements of a step into one statement for Postgres, and caches its text, by which pgx recognizes a statement
-// that it has prepared.
+// texts caches the text that Postgres is sent for each statement, by which pgx recognizes a statement that it has prepared.
 type texts struct {
 	mu   sync.RWMutex
 	made map[string]string
 }
 
-func (t *texts) of(statements ...engine.SQL) string {
-	var buffer [2048]byte // on the stack
-	key := buffer[:0]
-	for _, s := range statements {
-		key = append(append(key, s.Text...), 0)
-	}
+// of returns the text for a statement with question marks.
+func (t *texts) of(statement string) string {
 	t.mu.RLock()
-	text, found := t.made[string(key)]
+	text, found := t.made[statement]
 	t.mu.RUnlock()
 	if found {
 		return text
 	}
-	text = compose(statements)
+	text = numbered(statement)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.made == nil {
 		t.made = map[string]string{}
 	}
 	if len(t.made) < maxTexts {
-		t.made[string(key)] = text
+		t.made[statement] = text
 	}
 	return text
-}
-
-// compose combines the statements of a step into one: those after the first insert a row for each row that the first changed. So a step
-// is one round trip, and needs no explicit transaction.
-func compose(statements []engine.SQL) string {
-	last := len(statements) - 1
-	if last == 0 {
-		return numbered(statements[0].Text)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "WITH changed AS (%s RETURNING 1)", statements[0].Text)
-	for i, s := range statements[1:last] {
-		fmt.Fprintf(&b, ", inserted%d AS (%s FROM changed)", i, s.Text)
-	}
-	fmt.Fprintf(&b, " %s FROM changed", statements[last].Text)
-	return numbered(b.String())
 }
 
 // numbered replaces the question marks of a statement by Postgres's parameters, the first by $1 and so on.
