@@ -34,12 +34,12 @@ const (
 
 // Database is an open PostgreSQL database. It implements [engine.Database].
 type Database struct {
-	schema        engine.Schema
-	pools         engine.Pools
-	reporter      engine.Reporter
-	reads         engine.Queue[*query]
-	writes        engine.Queue[*step]
-	texts         texts
+	schema   engine.Schema
+	pools    engine.Pools
+	reporter engine.Reporter
+	reads    engine.Queue[*query]
+	writes   engine.Queue[*step]
+	texts    texts
 }
 
 // Open connects to the database at url. The errors of a URL repeat nothing of it but hosts, ports and the database's name.
