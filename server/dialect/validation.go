@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,95 +15,25 @@ import (
 // patternMessage is the extension that describes a pattern in a document: a predicate such as "must be an e-mail address".
 const patternMessage = "x-pattern-message"
 
-// validate validates value against schema. It returns at most one error per member, sorted by the members' paths, which begin
-// with path. It stops when it has found more than maxErrors.
-func validate(schema *openapi3.Schema, value any, path string) []FieldError {
-	var v validation
-	v.check(schema, value, path)
-	return onePerField(v.found)
-}
-
-// validation traverses objects and arrays itself and passes the values in them to kin-openapi one by one. Given a whole array,
-// kin-openapi (0.152) creates an error for every element before it checks maxItems.
-type validation struct{ found []FieldError }
-
 // asRequest are the options by which kin-openapi validates a value of a request and returns all its errors.
 var asRequest = []openapi3.SchemaValidationOption{
 	openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.WithStringFormatValidator("uuid", uuidFormat),
 }
 
-func (v *validation) full() bool { return len(v.found) > maxErrors }
-
-func (v *validation) add(path, predicate string) {
-	v.found = append(v.found, FieldError{Field: path, Message: subject(path) + " " + predicate})
-}
-
-func (v *validation) check(schema *openapi3.Schema, value any, path string) {
-	switch composite := value.(type) {
-	case map[string]any:
-		switch {
-		case !isPlain(schema):
-		case schema.Type.Is("object") && len(schema.Enum) == 0:
-			v.object(schema, composite, path)
-			return
-		case schema.Type != nil:
-			value = map[string]any{} // the type is wrong whatever the members are
-		}
-	case []any:
-		switch {
-		case !isPlain(schema):
-		case schema.Type.Is("array") && schema.Items != nil && len(schema.Enum) == 0:
-			v.array(schema, composite, path)
-			return
-		case schema.Type != nil:
-			value = []any{}
-		}
-	}
+// validate validates value against schema. It returns at most one error per member, sorted by the members' paths, which begin
+// with path. The number of values in a body, and its arrays' being trimmed, bound the number of errors.
+func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	err := schema.VisitJSON(value, asRequest...)
 	if err == nil {
-		return
+		return nil
 	}
+	var found []FieldError
 	for _, e := range schemaErrors(err) {
-		v.add(join(path, e.JSONPointer()...), predicate(e))
-		if v.full() {
-			return
-		}
+		field := join(path, e.JSONPointer()...)
+		found = append(found, FieldError{Field: field, Message: subject(field) + " " + predicate(e)})
 	}
+	return onePerField(found)
 }
-
-func (v *validation) object(schema *openapi3.Schema, object map[string]any, path string) {
-	if uint64(len(object)) < schema.MinProps {
-		v.add(path, minProperties)
-	}
-	for _, name := range schema.Required {
-		if _, ok := object[name]; !ok {
-			v.add(join(path, name), "is required")
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
-		if v.full() {
-			return
-		}
-		if member, ok := object[name]; ok {
-			v.check(schema.Properties[name].Value, member, join(path, name))
-		}
-	}
-}
-
-func (v *validation) array(schema *openapi3.Schema, items []any, path string) {
-	if schema.MaxItems != nil && uint64(len(items)) > *schema.MaxItems {
-		v.add(path, maxItems(*schema.MaxItems))
-		items = items[:*schema.MaxItems]
-	}
-	for i, item := range items {
-		if v.full() {
-			return
-		}
-		v.check(schema.Items.Value, item, join(path, strconv.Itoa(i)))
-	}
-}
-
-const minProperties = "must have at least one member"
 
 func maxItems(most uint64) string { return fmt.Sprintf("must have at most %d items", most) }
 
@@ -215,7 +143,7 @@ func predicate(e *openapi3.SchemaError) string {
 	case "maxLength":
 		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
 	case "minProperties":
-		return minProperties
+		return "must have at least one member"
 	case "maxItems":
 		return maxItems(*schema.MaxItems)
 	case "minimum":
@@ -330,17 +258,4 @@ func subject(path string) string {
 		return "the body"
 	}
 	return path
-}
-
-// isPlain reports whether s has only keywords that check supports. Those that apply several schemas to one value are not among
-// them.
-func isPlain(s *openapi3.Schema) bool {
-	rest := *s
-	rest.Extensions, rest.Origin, rest.Title, rest.Description, rest.Default, rest.Example, rest.Deprecated = nil, nil, "", "", nil, nil, false
-	rest.Type, rest.Nullable, rest.Enum, rest.Format = nil, false, nil, ""
-	rest.MinLength, rest.MaxLength, rest.Pattern = 0, nil, ""
-	rest.Min, rest.Max = nil, nil
-	rest.Items, rest.MaxItems = nil, nil
-	rest.Properties, rest.Required, rest.MinProps = nil, nil, 0
-	return reflect.ValueOf(rest).IsZero()
 }
