@@ -17,40 +17,47 @@ type Kind int
 
 // The kinds of errors. Each has one status, the same in every dialect.
 const (
-	Internal             Kind = iota // 500: the server failed; the client gets no details
-	Invalid                          // 400: the path, the query, a header or the body does not match the document
-	Refused                          // 400: the request is well formed, but breaks a rule of the directory
-	Unauthenticated                  // 401: the token is missing or invalid
-	TokenExpired                     // 401: the token has expired and is otherwise valid
-	Forbidden                        // 403: the caller may not do this
-	UserNotFound                     // 404: the customer has no such user
-	RouteNotFound                    // 404: there is no such path
-	MethodNotAllowed                 // 405: the path has no such method
-	RequestTimeout                   // 408: the body did not arrive in time, or not completely
-	PreconditionFailed               // 412: If-Match or If-None-Match is false
-	ContentTooLarge                  // 413: the body is over its limit
-	UnsupportedMediaType             // 415: the body is not declared as JSON
-	RateLimited                      // 429: the client exceeds a rate or concurrency limit
-	Unavailable                      // 503: the database or the tokens' keys cannot be reached, or the database is too busy
+	Internal             Kind = iota // the server failed; the client gets no details
+	Invalid                          // the path, the query, a header or the body does not match the document
+	Refused                          // the request is well formed, but breaks a rule of the directory
+	Unauthenticated                  // the token is missing or invalid
+	TokenExpired                     // the token has expired and is otherwise valid
+	Forbidden                        // the caller may not do this
+	UserNotFound                     // the customer has no such user
+	RouteNotFound                    // there is no such path
+	MethodNotAllowed                 // the path has no such method
+	RequestTimeout                   // the body did not arrive in time, or not completely
+	PreconditionFailed               // If-Match or If-None-Match is false
+	ContentTooLarge                  // the body is over its limit
+	UnsupportedMediaType             // the body is not declared as JSON
+	RateLimited                      // the client exceeds a rate or concurrency limit
+	Unavailable                      // the database or the tokens' keys cannot be reached, or the database is too busy
 )
 
-var statuses = map[Kind]int{
-	Internal:             http.StatusInternalServerError,
-	Invalid:              http.StatusBadRequest,
-	Refused:              http.StatusBadRequest,
-	Unauthenticated:      http.StatusUnauthorized,
-	TokenExpired:         http.StatusUnauthorized,
-	Forbidden:            http.StatusForbidden,
-	UserNotFound:         http.StatusNotFound,
-	RouteNotFound:        http.StatusNotFound,
-	MethodNotAllowed:     http.StatusMethodNotAllowed,
-	RequestTimeout:       http.StatusRequestTimeout,
-	PreconditionFailed:   http.StatusPreconditionFailed,
-	ContentTooLarge:      http.StatusRequestEntityTooLarge,
-	UnsupportedMediaType: http.StatusUnsupportedMediaType,
-	RateLimited:          http.StatusTooManyRequests,
-	Unavailable:          http.StatusServiceUnavailable,
+// kinds has the status and the name of each kind.
+var kinds = [...]struct {
+	status int
+	name   string // in logs and metrics
+}{
+	Internal:             {http.StatusInternalServerError, "internal"},
+	Invalid:              {http.StatusBadRequest, "invalid"},
+	Refused:              {http.StatusBadRequest, "refused"},
+	Unauthenticated:      {http.StatusUnauthorized, "unauthenticated"},
+	TokenExpired:         {http.StatusUnauthorized, "token_expired"},
+	Forbidden:            {http.StatusForbidden, "forbidden"},
+	UserNotFound:         {http.StatusNotFound, "user_not_found"},
+	RouteNotFound:        {http.StatusNotFound, "route_not_found"},
+	MethodNotAllowed:     {http.StatusMethodNotAllowed, "method_not_allowed"},
+	RequestTimeout:       {http.StatusRequestTimeout, "request_timeout"},
+	PreconditionFailed:   {http.StatusPreconditionFailed, "precondition_failed"},
+	ContentTooLarge:      {http.StatusRequestEntityTooLarge, "content_too_large"},
+	UnsupportedMediaType: {http.StatusUnsupportedMediaType, "unsupported_media_type"},
+	RateLimited:          {http.StatusTooManyRequests, "rate_limited"},
+	Unavailable:          {http.StatusServiceUnavailable, "unavailable"},
 }
+
+// String returns the kind's name in logs and metrics.
+func (k Kind) String() string { return kinds[k].name }
 
 // Problem is a classified error, which a dialect renders for the client.
 type Problem struct {
@@ -137,7 +144,7 @@ func (e *mediaTypeError) Unwrap() error { return errUnsupportedMediaType }
 // classify returns the problem that an error is rendered as. An unknown error is Internal.
 func (d *Dialect) classify(err error) Problem {
 	p := Problem{Kind: kindOf(err)}
-	p.Status = statuses[p.Kind]
+	p.Status = kinds[p.Kind].status
 	switch p.Kind {
 	case Invalid, Refused:
 		p.Fields = boundErrors(d.fieldErrors(err), maxErrors)
@@ -145,7 +152,7 @@ func (d *Dialect) classify(err error) Problem {
 	return p
 }
 
-// maxErrors is the maximum number of field errors in a response. Validation stops when it has found more.
+// maxErrors is the maximum number of field errors in a response.
 const maxErrors = 100
 
 // boundErrors returns the first most errors. If it omits any, it appends an error that says that there are more.

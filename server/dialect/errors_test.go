@@ -55,8 +55,8 @@ func TestErrorsHaveTheirKind(t *testing.T) {
 func TestEveryKindHasAStatus(t *testing.T) {
 	t.Parallel()
 	for kind := Internal; kind <= Unavailable; kind++ {
-		if statuses[kind] < 400 {
-			t.Errorf("kind %d has status %d", kind, statuses[kind])
+		if kinds[kind].status < 400 {
+			t.Errorf("kind %d has status %d", kind, kinds[kind].status)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,30 +96,15 @@ func listNames(names []string) string {
 }
 
 func percentEncode(name string) string {
-	if isToken(name) {
-		return name // the common case
-	}
-	const hex = "0123456789ABCDEF"
 	var b strings.Builder
-	for i := range len(name) {
-		if c := name[i]; isTokenByte(c) {
+	for _, c := range []byte(name) {
+		if isTokenByte(c) {
 			b.WriteByte(c)
 		} else {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
+			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
 	return b.String()
-}
-
-func isToken(name string) bool {
-	for i := range len(name) {
-		if !isTokenByte(name[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 func isTokenByte(c byte) bool {

@@ -26,24 +26,3 @@ func SummaryOf(c echo.Context) Summary {
 		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed,
 	}
 }
-
-var kindNames = map[Kind]string{
-	Internal:             "internal",
-	Invalid:              "invalid",
-	Refused:              "refused",
-	Unauthenticated:      "unauthenticated",
-	TokenExpired:         "token_expired",
-	Forbidden:            "forbidden",
-	UserNotFound:         "user_not_found",
-	RouteNotFound:        "route_not_found",
-	MethodNotAllowed:     "method_not_allowed",
-	RequestTimeout:       "request_timeout",
-	PreconditionFailed:   "precondition_failed",
-	ContentTooLarge:      "content_too_large",
-	UnsupportedMediaType: "unsupported_media_type",
-	RateLimited:          "rate_limited",
-	Unavailable:          "unavailable",
-}
-
-// String returns the kind's name in logs and metrics.
-func (k Kind) String() string { return kindNames[k] }

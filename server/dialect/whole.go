@@ -3,7 +3,6 @@ package dialect
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 
@@ -99,20 +98,16 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	}
 }
 
-// missing is a set of sentences about what a dialect lacks.
-type missing struct{ all map[string]bool }
+// missing lists sentences about what a dialect lacks.
+type missing []string
 
-func (m *missing) add(format string, args ...any) {
-	if m.all == nil {
-		m.all = map[string]bool{}
-	}
-	m.all[fmt.Sprintf(format, args...)] = true
-}
+func (m *missing) add(format string, args ...any) { *m = append(*m, fmt.Sprintf(format, args...)) }
 
-// err returns all sentences as one error, sorted, or nil if nothing is missing.
-func (m *missing) err() error {
+// err returns all sentences as one error, sorted and each once, or nil if nothing is missing.
+func (m missing) err() error {
+	slices.Sort(m)
 	var all []error
-	for _, text := range slices.Sorted(maps.Keys(m.all)) {
+	for _, text := range slices.Compact(m) {
 		all = append(all, errors.New(text))
 	}
 	return errors.Join(all...)
