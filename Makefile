@@ -89,16 +89,14 @@ generate-into:
 	$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen --config $(TOY)/openapi/toyapi.cfg.yaml \
 		-o "$(INTO)/toy/toyapi/toyapi.gen.go" $(TOY)/openapi/toy.yaml
 
-docs: ## Make server/FIELDS.md, and the parts of the guide and of README that are made from the code
-	$(GO) run ./server/description/fieldsmd > server/FIELDS.md.new
-	mv server/FIELDS.md.new server/FIELDS.md
+docs: ## Make the parts of server/FIELDS.md, of the guide and of README that are made from the code
 	UPDATE_DOCS=1 $(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS)
 
 # The packages with tests that compare parts of the documentation with the code.
-GENERATED_DOCS = ./server/cli ./server/metrics ./server/conformance
+GENERATED_DOCS = ./server/cli ./server/metrics ./server/conformance ./server/description
 
-check-generated: ## Fail when gen/, FIELDS.md or a part of the guide is not what it is made from
-	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS) ./server/description/fieldsmd
+check-generated: ## Fail when gen/, or a part of FIELDS.md or of the guide, is not what it is made from
+	$(GO) test -count=1 -run '^TestGenerated' $(GENERATED_DOCS)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(MAKE) --no-print-directory generate-into INTO="$$fresh" && \
 	{ diff -rq -x '*_test.go' gen "$$fresh/gen" && diff -rq $(TOY)/gen "$$fresh/toy" || { echo "gen/ is not what openapi/ yields: run make generate" >&2; exit 1; }; }

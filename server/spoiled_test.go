@@ -238,7 +238,7 @@ func checkDialect(t testing.TB, d server.Dialect) {
 	if _, err := server.Mounted(storetest.Open(t, "sqlite:"+t.TempDir()+"/mounted.db"), []server.Dialect{d}); err != nil {
 		t.Fatal(err)
 	}
-	if lacks := d.Check(); len(lacks) > 0 {
+	if lacks := faultsOf(d.API); len(lacks) > 0 {
 		t.Fatal(strings.Join(lacks, "\n"))
 	}
 	s := servertest.StartWith(t, server.Config{Dialects: []server.Dialect{d}})

@@ -84,7 +84,7 @@ func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
 // gives a text of the answer by which something of the sandbox's is shown.
 func (p step) acrossCustomers(t testing.TB) (shows string, across bool) {
 	t.Helper()
-	if p.Differs(servertest.AdaSubject, of(elsewhere, ada)) {
+	if differs(p.Operation, servertest.AdaSubject, of(elsewhere, ada)) {
 		return "", false
 	}
 	b, _ := p.dialect.Answer(p.OperationID)

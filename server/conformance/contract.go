@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -70,7 +71,7 @@ func (c *contract) check(x exchange) []fault {
 			add(aspectStatus, "a status that the document has for "+x.request.operation+": "+strings.Join(statuses, ", "), "%d", x.status)
 		} else {
 			checkHeaders(response.Value, x.header, add)
-			schema = schemaOf(response.Value, schema)
+			schema = cmp.Or(description.JSONSchema(response.Value.Content), schema)
 		}
 	}
 	if x.request.method == http.MethodHead || x.status == http.StatusNotModified || x.status == http.StatusNoContent {
@@ -132,14 +133,6 @@ func unmarshalStrictly(body []byte, value *any) error {
 		return fmt.Errorf("decode JSON: %w", err)
 	}
 	return nil
-}
-
-func schemaOf(response *openapi3.Response, otherwise *openapi3.Schema) *openapi3.Schema {
-	media := response.Content.Get("application/json")
-	if media == nil || media.Schema == nil {
-		return otherwise
-	}
-	return media.Schema.Value
 }
 
 func checkHeaders(response *openapi3.Response, header http.Header, add func(aspect, string, string, ...any)) {

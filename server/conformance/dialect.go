@@ -164,7 +164,7 @@ func (d *dialect) addMembers() {
 
 // userSchema returns the schema of a user in show's answer.
 func (d *dialect) userSchema() *openapi3.Schema {
-	answer := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
+	answer := description.JSONSchema(d.show.Responses.Status(http.StatusOK).Value.Content)
 	if d.inUser == "" {
 		return answer
 	}

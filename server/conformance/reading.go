@@ -172,10 +172,7 @@ func sameShown(d *dialect, name string, a, b any) bool {
 
 // times returns the members of a JSON type that show when a user was created and updated.
 func (d *dialect) times(of string) []string {
-	shown := schemaOf(d.show.Responses.Status(http.StatusOK).Value, nil)
-	if d.inUser != "" {
-		shown = shown.Properties[d.inUser].Value
-	}
+	shown := d.userSchema()
 	var all []string
 	for _, field := range []string{"CreatedAt", "UpdatedAt"} {
 		if name := d.shownAs(field); name != "" && shown.Properties[name].Value.Type.Is(of) {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/description"
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 )
@@ -39,8 +38,6 @@ type run struct {
 	kept        []Kept
 	// dirty says that the user may differ from found.
 	dirty bool
-	// shown are the members that the document has of a user.
-	shown []string
 	// rootToo says that the API may be at the root of the target.
 	rootToo bool
 }
@@ -51,7 +48,6 @@ func newRun(c Config, d *dialect) (*run, error) {
 		return nil, err
 	}
 	r := &run{c: c, d: d, nonce: newNonce(), has: map[Feature]bool{}, bookkeeping: slices.Clone(d.bookkeeping), rootToo: isHost(c.Target)}
-	r.shown = membersOf(d.show.Operation, d.inUser)
 	r.client = &client{
 		base: base,
 		http: &http.Client{
@@ -99,15 +95,6 @@ func (r *run) listPath(customer string) string {
 func (d *dialect) path(o description.Operation, customer, user string) string {
 	path := strings.TrimPrefix(o.Path, description.BasePath(d.document))
 	return strings.NewReplacer("{"+d.customer.Name+"}", customer, "{"+d.user.Name+"}", user).Replace(path)
-}
-
-// membersOf returns the names of the members of a user in an operation's answer.
-func membersOf(o *openapi3.Operation, inUser string) []string {
-	schema := schemaOf(o.Responses.Status(http.StatusOK).Value, nil)
-	if inUser != "" {
-		schema = schema.Properties[inUser].Value
-	}
-	return slices.Collect(maps.Keys(schema.Properties))
 }
 
 func (r *run) userIn(x exchange) (user, bool) {
@@ -284,8 +271,9 @@ func (r *run) probe(ctx context.Context) error {
 	if same(is[first.name], r.found[first.name]) && same(is[second.name], r.found[second.name]) {
 		return errStatic
 	}
+	documented := r.d.userSchema().Properties
 	for _, name := range differences(r.found, is) {
-		if !slices.Contains(r.shown, name) {
+		if documented[name] == nil {
 			r.bookkeeping = append(r.bookkeeping, name)
 			r.found[name] = is[name]
 		}

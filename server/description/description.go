@@ -191,11 +191,6 @@ func (a API) Everything(operation, unique string) map[string]any {
 	return body
 }
 
-// ShowsUsers tells whether any answer has a user in it.
-func (a API) ShowsUsers() bool {
-	return slices.ContainsFunc(a.Bodies, func(b Body) bool { return b.Shows() })
-}
-
 // Shows tells whether the members are those of users.
 func (b Body) Shows() bool {
 	_, id := b.Member("ID")
@@ -219,21 +214,6 @@ func (a API) NamesOf(field string) []string {
 	return all
 }
 
-// Stamped are the fields of store.User that every write sets which changes another.
-var Stamped = []string{"UpdatedAt", "UpdatedBy", "Version"}
-
-// Keeps tells whether every update through the dialect leaves a field of store.User as it is.
-func (a API) Keeps(field string) bool {
-	return !slices.Contains(Stamped, field) && !slices.ContainsFunc(a.Bodies, func(b Body) bool { return b.Request && !b.Keeps(field) })
-}
-
-// Keeps tells whether a request leaves a field of store.User as it is.
-func (b Body) Keeps(field string) bool {
-	return !slices.Contains(Stamped, field) && !slices.ContainsFunc(b.Members, func(m Member) bool {
-		return m.Effect == Replaces && m.Field == field || slices.Contains(m.Also, field)
-	})
-}
-
 // Prefixed gives members with something before their paths.
 func Prefixed(prefix string, all []Member) []Member {
 	prefixed := slices.Clone(all)
@@ -241,16 +221,4 @@ func Prefixed(prefix string, all []Member) []Member {
 		prefixed[i].Path = prefix + prefixed[i].Path
 	}
 	return prefixed
-}
-
-// Unnamed are the fields of store.User that no body of any dialect has, and why.
-var Unnamed = map[string]string{
-	"FirstNameFold":     "computed from FirstName",
-	"LastNameFold":      "computed from LastName",
-	"UsernameFold":      "computed from Username",
-	"EmailFold":         "computed from Email",
-	"EmailSearch":       "computed from Email",
-	"AccessTokenSealed": "AccessToken as it is stored",
-	"VCSPasswordSealed": "VCSPassword as it is stored",
-	"Version":           "the header ETag of every dialect",
 }

@@ -6,18 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/store"
 )
-
-func TestDescriptionsAreWhole(t *testing.T) {
-	t.Parallel()
-	for _, d := range dialects() {
-		for _, lacks := range d.Check() {
-			t.Error(lacks)
-		}
-	}
-}
 
 // types are those that a table's fields are of: "" is the user.
 var types = map[string]reflect.Type{
@@ -58,11 +48,11 @@ func TestEveryFieldOfAUserIsInATableOrNamedByNoBody(t *testing.T) {
 	}
 	for i, user := 0, types[""]; i < user.NumField(); i++ {
 		name := user.Field(i).Name
-		if _, unnamed := description.Unnamed[name]; unnamed == named[name] {
-			t.Errorf("%s: in a table is %t, in Unnamed is %t", name, named[name], unnamed)
+		if _, isUnnamed := unnamed[name]; isUnnamed == named[name] {
+			t.Errorf("%s: in a table is %t, in unnamed is %t", name, named[name], isUnnamed)
 		}
 	}
-	for name := range description.Unnamed {
+	for name := range unnamed {
 		if _, ok := types[""].FieldByName(name); !ok {
 			t.Errorf("the model has no %s", name)
 		}

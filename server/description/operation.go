@@ -103,7 +103,7 @@ func IsSafe(method string) bool {
 }
 
 // About gives the path and the headers that ask the operation about a subject. A parameter that the description cannot write
-// is left out, which [API.Check] tells.
+// is left out, which a test of all descriptions finds.
 func (o Operation) About(s Subject) (path string, header http.Header) {
 	path, header = o.Path, http.Header{}
 	for _, p := range o.Parameters {
@@ -119,9 +119,24 @@ func (o Operation) About(s Subject) (path string, header http.Header) {
 	return path, header
 }
 
-// Differs tells whether the operation is asked otherwise about another subject.
-func (o Operation) Differs(s, other Subject) bool {
-	path, header := o.About(s)
-	otherPath, otherHeader := o.About(other)
-	return path != otherPath || fmt.Sprint(header) != fmt.Sprint(otherHeader)
+// JSONSchema gives the schema of what is JSON in a body, or nil.
+func JSONSchema(content openapi3.Content) *openapi3.Schema {
+	for _, name := range []string{"application/json", "application/problem+json"} {
+		if media := content.Get(name); media != nil {
+			return media.Schema.Value
+		}
+	}
+	return nil
+}
+
+// ErrorSchema gives the schema of every error of a document.
+func ErrorSchema(document *openapi3.T) *openapi3.Schema {
+	for _, item := range document.Paths.Map() {
+		for _, o := range item.Operations() {
+			if failed := o.Responses.Status(http.StatusInternalServerError); failed != nil {
+				return JSONSchema(failed.Value.Content)
+			}
+		}
+	}
+	return nil
 }

@@ -1,18 +1,18 @@
-package description
+package server_test
 
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// Check says what the description lacks, and where it and the document differ, a sentence each.
-func (a API) Check() []string {
-	c := &checker{api: a}
+// faultsOf says what a description lacks, and where it and the document differ, a sentence each.
+func faultsOf(a description.API) []string {
+	c := &descriptionCheck{api: a}
 	document, err := a.Spec()
 	if err != nil {
 		return []string{fmt.Sprintf("%s: its document cannot be read: %v", a.Name, err)}
@@ -24,16 +24,16 @@ func (a API) Check() []string {
 	return c.found
 }
 
-type checker struct {
-	api   API
+type descriptionCheck struct {
+	api   description.API
 	found []string
 }
 
-func (c *checker) say(format string, args ...any) {
+func (c *descriptionCheck) say(format string, args ...any) {
 	c.found = append(c.found, c.api.Name+": "+fmt.Sprintf(format, args...))
 }
 
-func (c *checker) identity() {
+func (c *descriptionCheck) identity() {
 	a := c.api
 	for name, lacks := range map[string]bool{
 		"Name": a.Name == "", "Title": a.Title == "", "Files": a.Files == nil, "Samples": a.Samples == nil && len(a.Updates) > 0,
@@ -45,7 +45,7 @@ func (c *checker) identity() {
 	}
 	if body, ok := a.Answer(""); ok {
 		for _, path := range []string{a.ErrorField, a.ErrorMessage} {
-			if !slices.ContainsFunc(body.Members, func(m Member) bool { return m.Path == path }) {
+			if !slices.ContainsFunc(body.Members, func(m description.Member) bool { return m.Path == path }) {
 				c.say("%q is no member of every error's body", path)
 			}
 		}
@@ -53,13 +53,13 @@ func (c *checker) identity() {
 }
 
 // operations checks that whatever writes is named as what it is, and that each can be asked about somebody.
-func (c *checker) operations(all []Operation) {
+func (c *descriptionCheck) operations(all []description.Operation) {
 	written := map[string]bool{}
 	named := append([]string{c.api.Show, c.api.List, c.api.Create}, c.api.Updates...)
 	for _, o := range all {
 		writes := o.OperationID == c.api.Create || slices.Contains(c.api.Updates, o.OperationID)
-		if writes == IsSafe(o.Method) {
-			c.say("%s %s (%s) changes users: %t; that it is in Updates or is Create: %t", o.Method, o.Path, o.OperationID, !IsSafe(o.Method), writes)
+		if writes == description.IsSafe(o.Method) {
+			c.say("%s %s (%s) changes users: %t; that it is in Updates or is Create: %t", o.Method, o.Path, o.OperationID, !description.IsSafe(o.Method), writes)
 		}
 		named = slices.DeleteFunc(named, func(name string) bool { return name == o.OperationID })
 		for _, p := range o.Parameters {
@@ -109,14 +109,18 @@ func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
 }
 
 // tables checks that every member of every body of the document is in a table, and no other.
-func (c *checker) tables(all []Operation) {
+func (c *descriptionCheck) tables(all []description.Operation) {
 	used := map[string]bool{}
 	check := func(operation, where string, request bool, content openapi3.Content) {
-		schema := jsonSchema(content)
+		schema := description.JSONSchema(content)
 		if schema == nil {
 			return
 		}
-		b, ok := c.api.find(operation, request)
+		find := c.api.Answer
+		if request {
+			find = c.api.Request
+		}
+		b, ok := find(operation)
 		if !ok {
 			c.say("%s is in no table of Bodies", where)
 			return
@@ -141,36 +145,14 @@ func (c *checker) tables(all []Operation) {
 			c.say("the document has no body for the table %q", b.Title)
 		}
 		for _, m := range b.Members {
-			if !b.complete(m) {
+			if !isComplete(b, m) {
 				c.say("%s of %q is not whole: %+v", m.Path, b.Title, m)
 			}
 		}
 	}
 }
 
-// jsonSchema gives the schema of what is JSON in a body, or nil.
-func jsonSchema(content openapi3.Content) *openapi3.Schema {
-	for _, name := range []string{"application/json", "application/problem+json"} {
-		if media := content.Get(name); media != nil {
-			return media.Schema.Value
-		}
-	}
-	return nil
-}
-
-// ErrorSchema gives the schema of every error of a document.
-func ErrorSchema(document *openapi3.T) *openapi3.Schema {
-	for _, item := range document.Paths.Map() {
-		for _, o := range item.Operations() {
-			if failed := o.Responses.Status(http.StatusInternalServerError); failed != nil {
-				return jsonSchema(failed.Value.Content)
-			}
-		}
-	}
-	return nil
-}
-
-func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
+func (c *descriptionCheck) table(b description.Body, where string, schema *openapi3.Schema) {
 	said := map[string]documented{}
 	flatten(schema, "", said)
 	seen := map[string]bool{}
@@ -183,12 +165,12 @@ func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
 			c.say("%s: %s is not in the document", where, m.Path)
 		case d.required != (m.Required || !b.Request):
 			c.say("%s: required of %s is %t in the document", where, m.Path, d.required)
-		case b.Request && d.nullable == (m.Null == NullRefused), !b.Request && !d.nullable && m.Null != NullNever:
+		case b.Request && d.nullable == (m.Null == description.NullRefused), !b.Request && !d.nullable && m.Null != description.NullNever:
 			c.say("%s: nullable of %s is %t in the document, null is %q in the table", where, m.Path, d.nullable, m.Null)
 		}
 		switch {
-		case !ok || m.Effect != Replaces:
-		case m.Field == "Roles" && !b.names(m.Path):
+		case !ok || m.Effect != description.Replaces:
+		case m.Field == "Roles" && !namesRole(b, m.Path):
 			c.say("%s: %s sets Roles, and no member in it has the effect Names: let it be an object, or an array of objects, and describe the member that names a role; texts alone cannot be described", where, m.Path)
 		case m.Field == "Status" && d.schema.Type.Is("string") && len(d.schema.Enum) < 2:
 			c.say("%s: give %s an enum in the document, with the two or more values that can be set", where, m.Path)
@@ -202,25 +184,25 @@ func (c *checker) table(b Body, where string, schema *openapi3.Schema) {
 	}
 }
 
-// names tells whether a member of the object or array at path names a role.
-func (b Body) names(path string) bool {
-	return slices.ContainsFunc(b.Members, func(m Member) bool {
-		return m.Effect == Names && (strings.HasPrefix(m.Path, path+".") || strings.HasPrefix(m.Path, path+"[]."))
+// namesRole tells whether a member of the object or array at path names a role.
+func namesRole(b description.Body, path string) bool {
+	return slices.ContainsFunc(b.Members, func(m description.Member) bool {
+		return m.Effect == description.Names && (strings.HasPrefix(m.Path, path+".") || strings.HasPrefix(m.Path, path+"[]."))
 	})
 }
 
-// complete tells whether a member has all that one of such a body has, and nothing else.
-func (b Body) complete(m Member) bool {
-	ofRequest := m.Null == NullRefused || m.Null == NullUnchanged
+// isComplete tells whether a member has all that one of such a body has, and nothing else.
+func isComplete(b description.Body, m description.Member) bool {
+	ofRequest := m.Null == description.NullRefused || m.Null == description.NullUnchanged
 	if b.Request {
-		return m.Effect != "" && m.Absent != "" && ofRequest && m.Always == "" && m.Required == (m.Absent == AbsentRefused)
+		return m.Effect != "" && m.Absent != "" && ofRequest && m.Always == "" && m.Required == (m.Absent == description.AbsentRefused)
 	}
 	return m.Null != "" && !ofRequest && m.Effect == "" && m.Absent == "" && !m.Required && !m.Secret &&
-		(m.Always == "null") == (m.Null == NullAlways) && (m.Field != "" || m.Always != "" || m.Note != "")
+		(m.Always == "null") == (m.Null == description.NullAlways) && (m.Field != "" || m.Always != "" || m.Note != "")
 }
 
 // samples checks that there is one for all that can be set, and that each is as the document has it.
-func (c *checker) samples(all []Operation) {
+func (c *descriptionCheck) samples(all []description.Operation) {
 	if c.api.Samples == nil {
 		return
 	}
@@ -231,7 +213,7 @@ func (c *checker) samples(all []Operation) {
 			continue
 		}
 		for _, m := range b.Members {
-			if _, ok := samples[m.Path]; !ok && m.Effect == Replaces {
+			if _, ok := samples[m.Path]; !ok && m.Effect == description.Replaces {
 				c.say("Samples has no value for %s of %s", m.Path, o.OperationID)
 			}
 		}
@@ -241,10 +223,17 @@ func (c *checker) samples(all []Operation) {
 			err = json.Unmarshal(text, &body)
 		}
 		if err == nil {
-			err = jsonSchema(o.RequestBody.Value.Content).VisitJSON(body)
+			err = description.JSONSchema(o.RequestBody.Value.Content).VisitJSON(body)
 		}
 		if err != nil {
 			c.say("the samples are no body of %s: %v", o.OperationID, strings.SplitN(err.Error(), "\n", 2)[0])
 		}
 	}
+}
+
+// differs reports whether an operation is asked otherwise about another subject.
+func differs(o description.Operation, s, other description.Subject) bool {
+	path, header := o.About(s)
+	otherPath, otherHeader := o.About(other)
+	return path != otherPath || fmt.Sprint(header) != fmt.Sprint(otherHeader)
 }
