@@ -19,21 +19,17 @@ type adminFlags struct {
 	LogLevel    string   `enum:"debug,info,warn,error" default:"info" help:"The minimum level to log: debug, info, warn or error (${default}). PUT /log-level changes it while the server runs."`
 }
 
-// standardError is the log's destination.
-var standardError = newBufferedLines(os.Stderr)
-
-// logger returns the log and its level, which may be changed while the server runs.
+// logger returns the log, which goes to standard error, and its level, which may be changed while the server runs.
 func (f *adminFlags) logger() (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
 		level.Set(slog.LevelInfo)
 	}
 	options := &slog.HandlerOptions{Level: level}
-	var handler slog.Handler = slog.NewTextHandler(standardError, options)
 	if f.LogFormat == "json" {
-		handler = slog.NewJSONHandler(standardError, options)
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
 	}
-	return slog.New(flushWarnings{handler, standardError}), level
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
 }
 
 func (f *adminFlags) admin(level *slog.LevelVar) server.Admin {

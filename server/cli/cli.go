@@ -50,9 +50,7 @@ func Main(version, commit, date string) {
 	parser.FatalIfErrorf(settings.DropEmpty())
 	k, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(settings.Explain(err))
-	err = k.Run()
-	standardError.Flush()
-	k.FatalIfErrorf(err)
+	k.FatalIfErrorf(k.Run())
 }
 
 // newParser returns the parser of the command line. Flags that the command line lacks are read from variables and files.
