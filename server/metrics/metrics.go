@@ -25,53 +25,36 @@ const namespace = "dragoman"
 type Metrics struct {
 	registry *prometheus.Registry
 
-	requests   series[requestLabels, prometheus.Observer]
+	requests   *prometheus.HistogramVec
 	inFlight   prometheus.Gauge
 	panics     prometheus.Counter
 	brokenOff  prometheus.Counter
 	refusals   *prometheus.CounterVec
-	tokens     series[string, prometheus.Counter]
-	statements series[statementLabels, prometheus.Observer]
+	tokens     *prometheus.CounterVec
+	statements *prometheus.HistogramVec
 	retries    *prometheus.CounterVec
-}
-
-type requestLabels struct {
-	dialect, operation string
-	status             int
-}
-
-type statementLabels struct {
-	kind    store.StatementKind
-	outcome string
 }
 
 // New returns metrics that include build_info with the arguments, and those of the Go runtime and the process.
 func New(version, commit, goVersion string) *Metrics {
-	requests := histogram("http_request_duration_seconds", "A histogram of requests, from their header to the end of the answer.",
-		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status")
-	statements := histogram("db_statement_duration_seconds", "A histogram of database statements, without the wait for a connection.",
-		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome")
-	tokens := counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		requests: newSeries(func(l requestLabels) prometheus.Observer {
-			return requests.WithLabelValues(l.dialect, l.operation, strconv.Itoa(l.status))
-		}),
-		statements: newSeries(func(l statementLabels) prometheus.Observer {
-			return statements.WithLabelValues(string(l.kind), l.outcome)
-		}),
+		requests: histogram("http_request_duration_seconds", "A histogram of requests, from their header to the end of the answer.",
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "dialect", "operation", "status"),
+		statements: histogram("db_statement_duration_seconds", "A histogram of database statements, without the wait for a connection.",
+			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome"),
 		inFlight:  gauge("http_requests_in_flight", "Requests in flight."),
 		panics:    counter("http_panics_total", "Requests that ended in a panic, which is a bug of the server."),
 		brokenOff: counter("http_answers_broken_off_total", "Answers that ended early, after their header was sent."),
 		refusals:  counters("http_refusals_total", "Requests that were refused, by kind of error.", "dialect", "kind"),
-		tokens:    newSeries(func(outcome string) prometheus.Counter { return tokens.WithLabelValues(outcome) }),
+		tokens:    counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome"),
 		retries:   counters("db_update_retries_total", "Attempts to update a user that were retried or given up, by reason: conflict (another writer was first), stale (the cached user was not current), needs_lock (the update takes an administrator away), rolled_back (by the database), given_up (the last attempt).", "reason"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels identify the program."},
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(
-		requests, m.inFlight, m.panics, m.brokenOff, m.refusals, tokens, statements, m.retries, build,
+		m.requests, m.inFlight, m.panics, m.brokenOff, m.refusals, m.tokens, m.statements, m.retries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// Start each counter at 0: a rate misses the increase from absent to 1.
@@ -133,15 +116,15 @@ func (m *Metrics) End(r Request) {
 		return
 	}
 	m.inFlight.Dec()
-	observe(m.requests.of(requestLabels{r.Dialect, r.Operation, r.Status}), r.Took, r.TraceID)
+	observe(m.requests.WithLabelValues(r.Dialect, r.Operation, strconv.Itoa(r.Status)), r.Took, r.TraceID)
 	if r.Refusal != "" {
 		m.refusals.WithLabelValues(r.Dialect, r.Refusal).Inc()
 	}
 	switch {
 	case r.TokenGood:
-		m.tokens.of("good").Inc()
+		m.tokens.WithLabelValues("good").Inc()
 	case r.Token != "":
-		m.tokens.of(string(r.Token)).Inc()
+		m.tokens.WithLabelValues(string(r.Token)).Inc()
 	}
 	if r.BrokenOff {
 		m.brokenOff.Inc()
@@ -167,7 +150,7 @@ func (m *Metrics) Panic() {
 // Statement records the duration of a statement of the store.
 func (m *Metrics) Statement(s store.Statement) {
 	if m != nil {
-		m.statements.of(statementLabels{s.Kind, s.Outcome()}).Observe(s.Took.Seconds())
+		m.statements.WithLabelValues(string(s.Kind), s.Outcome()).Observe(s.Took.Seconds())
 	}
 }
 
