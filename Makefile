@@ -25,7 +25,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -148,13 +148,16 @@ schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against i
 	touch $@
 
 # The results name the commit, also where Go was told not to note it down.
-bench growth results: COMMIT = $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+bench growth searches results: COMMIT = $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 
 bench: build ## Measure the server beside pgbench and a floor written by hand; needs TEST_POSTGRES_DSN, wrk, pgbench and Linux
 	$(GO) run ./server/bench --program ./dragoman $(BENCHFLAGS)
 
 growth: build ## Measure directories of 10,000 users and of a million beside each other; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman $(BENCHFLAGS)
+
+searches: build ## Measure searches among 10,000 users and among a million; needs what bench needs
+	$(GO) run ./server/bench growth --program ./dragoman --only search $(BENCHFLAGS)
 
 results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and server/docs/guide/performance.md
 	$(GO) run ./server/bench --program ./dragoman --write $(BENCHFLAGS)

@@ -242,7 +242,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 		return errors.Join(err, l.Close())
 	}
 	defer admin.stop()
-	defer s.startNumbering()()
+	defer s.startBackground()()
 	failed := make(chan error, 1)
 	go func() { failed <- s.serve(h, l) }()
 	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)
@@ -258,8 +258,8 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	return s.shutdown(context.WithoutCancel(ctx), h)
 }
 
-// startNumbering numbers changes for the change feed in the background until stop is called.
-func (s *Server) startNumbering() (stop func()) {
+// startBackground numbers changes for the change feed, and indexes users for searches, in the background until stop is called.
+func (s *Server) startBackground() (stop func()) {
 	if s.c.Mock != nil {
 		return func() {} // its responses must not depend on time
 	}
@@ -272,6 +272,15 @@ func (s *Server) startNumbering() (stop func()) {
 				return
 			}
 			s.c.Log.Info("changes are numbered again")
+		})
+	})
+	background.Go(func() {
+		s.store.KeepIndexing(ctx, func(err error) {
+			if err != nil {
+				s.c.Log.Warn("users cannot be indexed: searches become slower", "error", err)
+				return
+			}
+			s.c.Log.Info("users are indexed again")
 		})
 	})
 	return func() {

@@ -116,3 +116,14 @@ func (s *Store) SealAccessTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// SetMaxCandidates changes how many users a search looks at one by one.
+func (s *Store) SetMaxCandidates(n int) { s.maxCandidates = n }
+
+// Candidates returns the ids of all users that may contain text, and whether they are few.
+func (s *Store) Candidates(ctx context.Context, customerID int64, text string) (ids []int64, few bool, err error) {
+	return s.candidates(ctx, customerID, Fold(text))
+}
+
+// GramHash is gramHash.
+var GramHash = gramHash

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,29 +59,34 @@ var sortColumns = [...]string{
 type Filter struct {
 	condition string
 	values    []any
+	part      string // the folded text that users must contain, if the condition is that of Mentions
 }
 
 // HasUUID finds the one user with this UUID.
-func HasUUID(id uuid.UUID) Filter { return Filter{"uuid = ?", []any{id}} }
+func HasUUID(id uuid.UUID) Filter { return Filter{condition: "uuid = ?", values: []any{id}} }
 
 // HasStatus finds users of this status.
-func HasStatus(s Status) Filter { return Filter{"status = ?", []any{s}} }
+func HasStatus(s Status) Filter { return Filter{condition: "status = ?", values: []any{s}} }
 
 // HasFirstName finds users with exactly this first name.
-func HasFirstName(name string) Filter { return Filter{"first_name = ?", []any{name}} }
+func HasFirstName(name string) Filter {
+	return Filter{condition: "first_name = ?", values: []any{name}}
+}
 
 // HasLastName finds users with exactly this last name.
-func HasLastName(name string) Filter { return Filter{"last_name = ?", []any{name}} }
+func HasLastName(name string) Filter { return Filter{condition: "last_name = ?", values: []any{name}} }
 
 // HasEmail finds the user with this e-mail, as [FoldEmail] compares them; several, if it is one of those that [Collision] is
 // about.
 func HasEmail(email string) Filter {
 	fold := FoldEmail(email)
-	return Filter{claimantsOf("email"), []any{fold, fold}}
+	return Filter{condition: claimantsOf("email"), values: []any{fold, fold}}
 }
 
 // HasMobile finds users with exactly this mobile number; the empty text finds those without one.
-func HasMobile(mobile string) Filter { return Filter{"coalesce(mobile, '') = ?", []any{mobile}} }
+func HasMobile(mobile string) Filter {
+	return Filter{condition: "coalesce(mobile, '') = ?", values: []any{mobile}}
+}
 
 // HasSubrole finds users whose highest-ranked role with a subrole is role, as [Catalogue.Subrole] determines it.
 func HasSubrole(role Role, among *Catalogue) Filter {
@@ -90,16 +96,18 @@ func HasSubrole(role Role, among *Catalogue) Filter {
 			higher = higher.Union(Roles(r.ID))
 		}
 	}
-	return Filter{"(roles & ?) <> 0 AND (roles & ?) = 0", []any{int64(Roles(role.ID)), int64(higher)}}
+	return Filter{condition: "(roles & ?) <> 0 AND (roles & ?) = 0", values: []any{int64(Roles(role.ID)), int64(higher)}}
 }
 
 // Mentions finds users who have text as a part of their first name, their last name or their e-mail, as [Fold] compares them.
 // A domain that is not ASCII is found by its letters and as IDNA encodes it.
 func Mentions(text string) Filter {
-	part := "%" + escapeLike.Replace(Fold(text)) + "%"
+	fold := Fold(text)
+	part := "%" + escapeLike.Replace(fold) + "%"
 	return Filter{
-		`(first_name_fold LIKE ? ESCAPE '!' OR last_name_fold LIKE ? ESCAPE '!' OR email_fold LIKE ? ESCAPE '!' OR email_search LIKE ? ESCAPE '!')`,
-		[]any{part, part, part, part},
+		condition: `(first_name_fold LIKE ? ESCAPE '!' OR last_name_fold LIKE ? ESCAPE '!' OR email_fold LIKE ? ESCAPE '!' OR email_search LIKE ? ESCAPE '!')`,
+		values:    []any{part, part, part, part},
+		part:      fold,
 	}
 }
 
@@ -108,7 +116,7 @@ func Mentions(text string) Filter {
 var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // Nobody matches no user.
-func Nobody() Filter { return Filter{"1 = 0", nil} }
+func Nobody() Filter { return Filter{condition: "1 = 0"} }
 
 // ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
 // that are equal in q.Sort are in the order of their ids. A window past the end of the list is empty.
@@ -128,6 +136,11 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 		found = found.Where(f.condition, f.values...)
 	}
 	found = found.Session(&gorm.Session{})
+	if i := slices.IndexFunc(q.Filters, func(f Filter) bool { return f.part != "" }); i >= 0 {
+		if found, err = s.narrow(ctx, customerID, q.Filters[i].part, found); err != nil {
+			return nil, 0, err
+		}
+	}
 	if total, err = s.countUsers(ctx, customerID, q, found); err != nil {
 		return nil, 0, err
 	}
@@ -190,3 +203,43 @@ func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit i
 	}
 	return users, s.openAll(users)
 }
+
+// FileUsersAfter is [Store.UsersAfter] for files: the users have the fields that are in [FileColumns], and all others are zero.
+func (s *Store) FileUsersAfter(ctx context.Context, customerID, after int64, limit int) (users []User, err error) {
+	release, err := engine.AcquireReader(ctx, s.pools.Lists, customerID)
+	if err != nil {
+		return nil, databaseError(ctx, "reading users", err)
+	}
+	defer release()
+	rows, err := s.read.WithContext(ctx).Raw(fileUsersStatement, customerID, after, limit).Rows()
+	if err != nil {
+		return nil, databaseError(ctx, "reading users", err)
+	}
+	defer func() {
+		if ended := errors.Join(rows.Err(), rows.Close()); err == nil {
+			err = databaseErrorOrNil(ctx, "reading users", ended)
+		}
+	}()
+	users = make([]User, 0, limit)
+	into := make([]any, len(fileColumns))
+	for rows.Next() {
+		users = append(users, User{})
+		for i, c := range fileColumns {
+			into[i] = c.row.scan(&users[len(users)-1])
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, databaseError(ctx, "reading users", err)
+		}
+	}
+	return users, nil
+}
+
+var fileColumns = FileColumns()
+
+var fileUsersStatement = func() string {
+	columns := make([]*userField, len(fileColumns))
+	for i, c := range fileColumns {
+		columns[i] = c.row
+	}
+	return "SELECT " + columnNames(columns) + " FROM users WHERE customer_id = ? AND id > ? ORDER BY id LIMIT ?"
+}()

@@ -65,6 +65,8 @@ type Store struct {
 	random      io.Reader
 	// transactions counts those that run or wait for a connection.
 	transactions atomic.Int64
+	// maxCandidates is defaultMaxCandidates, but in tests.
+	maxCandidates int
 	// committed wakes the sequencer of the change feed.
 	committed chan struct{}
 }
@@ -153,7 +155,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, committed: make(chan struct{}, 1)}
+	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, maxCandidates: defaultMaxCandidates, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
@@ -205,7 +207,7 @@ func session(d engine.Database, pool *sql.DB) (*gorm.DB, error) {
 
 // Migrate applies the migrations that the database at url lacks, as Open does, and returns the names of those it applied,
 // in order; none if the schema was up to date. In any case it computes the folded columns of all users again: a program of an
-// older version may have written some by its own rules.
+// older version may have written some by its own rules. Then it indexes all users who are not indexed yet, as [Store.IndexUsers] does.
 func Migrate(ctx context.Context, url string, w Wait) (applied []string, err error) {
 	err = w.retry(ctx, func() error {
 		d, err := openDatabase(ctx, url, false, Observer{})
@@ -216,6 +218,9 @@ func Migrate(ctx context.Context, url string, w Wait) (applied []string, err err
 		applied = append(applied, now...)
 		if err == nil {
 			err = refold(ctx, d, true)
+		}
+		if err == nil {
+			err = indexUsers(ctx, d)
 		}
 		return errors.Join(err, d.Close())
 	})

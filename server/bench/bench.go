@@ -123,10 +123,12 @@ func key(bytes int) []byte {
 
 // add adds a subject to those to measure, unless --only excludes it.
 func (b *bench) add(s subject) {
-	if strings.Contains(s.engine+" "+s.name, b.Only) {
+	if b.wants(s) {
 		b.subjects = append(b.subjects, s)
 	}
 }
+
+func (b *bench) wants(s subject) bool { return strings.Contains(s.engine+" "+s.name, b.Only) }
 
 func (b *bench) close() {
 	for _, stop := range slices.Backward(b.stop) {

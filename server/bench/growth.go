@@ -111,6 +111,13 @@ func (b *bench) fill(ctx context.Context, engine string, users int) (s size, err
 		return s, err
 	}
 	s.filled = time.Since(began)
+	// It indexes the users for searches, which the server would do during the measurements.
+	if _, err := b.output(ctx, s.database, "migrate"); err != nil {
+		return s, err
+	}
+	if err := settle(ctx, s.database); err != nil {
+		return s, err
+	}
 	fmt.Fprintln(os.Stderr, s.filled.Round(time.Second))
 	s.bytes, err = sizeOf(ctx, s.database)
 	return s, err
@@ -118,6 +125,9 @@ func (b *bench) fill(ctx context.Context, engine string, users int) (s size, err
 
 // addFloor adds the floor to the subjects, on a directory of its own, because its writes would make the program's cached users stale.
 func (b *bench) addFloor(ctx context.Context, users int) error {
+	if !slices.ContainsFunc(floorSubjects(nil), b.wants) {
+		return nil
+	}
 	directory, err := b.fill(ctx, "postgres", users)
 	if err != nil {
 		return err
@@ -140,6 +150,9 @@ const readFirst = ", user read first"
 // program with many more users than its cache holds finds hardly any of them in it. They have a directory of their own, like the
 // floor's.
 func (b *bench) addReadFirst(ctx context.Context, engine string, users int) error {
+	if !slices.ContainsFunc(updates, func(s subject) bool { return b.wants(subject{engine: engine, name: s.name + readFirst}) }) {
+		return nil
+	}
 	directory, err := b.fill(ctx, engine, users)
 	if err != nil {
 		return err
@@ -187,6 +200,10 @@ func (b *bench) addSize(ctx context.Context, directory size) error {
 		s.engine, s.directory, s.server = engine, database, server
 		b.addAt(sizesConnections, users, s)
 	}
+	for _, s := range searches {
+		s.engine, s.directory, s.server = engine, database, server
+		b.addAt(lone, users, s)
+	}
 	only := strconv.Itoa(users + 1)
 	small := strings.NewReplacer(customerUUID, smallCustomer, "/customers/1/", "/customers/2/", "{uuid}", userUUID(users+1), "{id}", only)
 	for _, s := range append(slices.Clone(updates), get, subject{name: "list of one", method: "GET", path: worthUsers + "?itemsPerPage=1"}) {
@@ -205,6 +222,17 @@ func (b *bench) addSize(ctx context.Context, directory size) error {
 	}
 	return nil
 }
+
+// searches are searches of the large customer. Of a million users, the second finds 300.
+var searches = []subject{
+	{name: "search, one user", method: "GET", path: worthUsers + "?search=user{id}@"},
+	{name: "search, few users", method: "GET", path: worthUsers + "?search=4321"},
+	{name: searchSlow + "no user, two characters", method: "GET", path: worthUsers + "?search=zz"},
+	{name: searchSlow + "every user", method: "GET", path: worthUsers + "?search=example"},
+}
+
+// searchSlow begins the names of searches that scan all users of a customer.
+const searchSlow = "search by a scan, "
 
 // The suffixes of the names of subjects that compare the large customer with the small one.
 const (
@@ -321,6 +349,12 @@ func (f *growthFindings) targets() (all []target) {
 		name := fmt.Sprintf("%s, %d users: ", label(r.subject), users)
 		if r.connections == sizesConnections {
 			all = append(all, f.growthTargets(name, r.subject, &m)...)
+		}
+		if strings.HasPrefix(r.subject.name, searchSlow) {
+			all = append(all, under(name+"p50", float64(time.Second), float64(m.p50), timeShown))
+		} else if strings.HasPrefix(r.subject.name, "search") {
+			all = append(all, under(name+"p50", float64(20*time.Millisecond), float64(m.p50), timeShown),
+				under(name+"p99", float64(50*time.Millisecond), float64(m.p99), timeShown))
 		}
 		if strings.HasSuffix(r.subject.name, " page") && r.subject.name != "first page" {
 			first := f.at(subject{engine: r.subject.engine, name: "first page"}, users)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/metrics"
@@ -114,6 +115,27 @@ func BenchmarkImport(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkExport writes a directory of BENCH_USERS users, 100,000 if that is not set, to nowhere.
+func BenchmarkExport(b *testing.B) {
+	storetest.BenchEachURL(b, func(b *testing.B, url string) {
+		s := storetest.Open(b, url)
+		storetest.Directory(b, s)
+		n := benchUsers(b)
+		importFile(b, s, benchFile(b, 10_000, n, userfile.CSV, s.Catalogue()), userfile.CSV)
+		storetest.Vacuum(b, url)
+		for _, f := range []userfile.Format{userfile.CSV, userfile.NDJSON} {
+			b.Run(string(f), func(b *testing.B) {
+				for b.Loop() {
+					if written, err := (userfile.Export{Store: s, Format: f}).Run(context.Background(), io.Discard); err != nil || written != int64(n+2) {
+						b.Fatal(written, err)
+					}
+				}
+				b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "users/s")
+			})
+		}
+	})
 }
 
 // BenchmarkListUsers shows pages of 20 of a customer with BENCH_USERS users, 100,000 if that is not set, in the default

@@ -24,7 +24,7 @@ type Export struct {
 }
 
 const (
-	usersPerBatch     = 500
+	usersPerBatch     = 1000
 	customersPerBatch = 100
 )
 
@@ -61,24 +61,49 @@ func (e Export) Run(ctx context.Context, w io.Writer) (users int64, err error) {
 
 // users writes the users of one customer, and returns the sum of their number and written, which is that of users written before.
 func (e Export) users(ctx context.Context, out *Writer, customerID, written int64) (int64, error) {
-	for last := int64(0); ; {
-		users, err := e.Store.UsersAfter(ctx, customerID, last, usersPerBatch)
-		if err != nil {
-			return written, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The database reads the next batch while this one is written.
+	type batch struct {
+		users []store.User
+		err   error
+	}
+	batches := make(chan batch)
+	go func() {
+		defer close(batches)
+		for last := int64(0); ; {
+			users, err := e.Store.FileUsersAfter(ctx, customerID, last, usersPerBatch)
+			select {
+			case batches <- batch{users, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil || len(users) < usersPerBatch {
+				return
+			}
+			last = users[len(users)-1].ID
 		}
-		if len(users) == 0 {
-			return written, nil
+	}()
+	defer func() {
+		cancel()
+		for range batches { // until its reader has ended
 		}
-		for k := range users {
-			if err := out.Write(&users[k]); err != nil {
+	}()
+	for b := range batches {
+		if b.err != nil {
+			return written, b.err
+		}
+		for k := range b.users {
+			if err := out.Write(&b.users[k]); err != nil {
 				return written, err
 			}
 		}
-		last, written = users[len(users)-1].ID, written+int64(len(users))
+		written += int64(len(b.users))
 		if e.Progress != nil {
 			e.Progress(written)
 		}
 	}
+	return written, ctx.Err()
 }
 
 // WriteFile creates or replaces the named file with what the function write writes. Only its owner can read it. The file appears, or

@@ -1,0 +1,44 @@
+-- +goose Up
+
+-- An index for searches for a part of a name or an e-mail. Every user has a row for each part: 1, the first and the last name, and 2,
+-- the e-mail. grams are the hashes of the customer's id with each run of three characters of the part; the program computes them.
+CREATE TABLE user_search (
+    customer_id BIGINT    NOT NULL,
+    user_id     BIGINT    NOT NULL,
+    part        SMALLINT  NOT NULL CHECK (part IN (1, 2)),
+    grams       INTEGER[] NOT NULL,
+    PRIMARY KEY (customer_id, user_id, part)
+);
+-- The program writes many rows at once, in the background. A pending list would only make searches slower.
+CREATE INDEX user_search_grams ON user_search USING gin (grams) WITH (fastupdate = off);
+
+-- Users whose rows in user_search are to be computed again. Searches look at these users themselves. parts is a set of bits.
+CREATE TABLE search_pending (
+    customer_id BIGINT   NOT NULL,
+    user_id     BIGINT   NOT NULL,
+    version     BIGINT   NOT NULL,
+    parts       SMALLINT NOT NULL CHECK (parts BETWEEN 1 AND 3),
+    PRIMARY KEY (customer_id, user_id, version)
+);
+INSERT INTO search_pending (customer_id, user_id, version, parts) SELECT customer_id, id, version, 3 FROM users;
+
+-- Triggers, so that users written by a program of an older version are found as well.
+-- +goose StatementBegin
+CREATE FUNCTION users_search_pending() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed SMALLINT := 3;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        changed := CASE WHEN OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold THEN 1 ELSE 0 END
+            + CASE WHEN OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search THEN 2 ELSE 0 END;
+    END IF;
+    INSERT INTO search_pending (customer_id, user_id, version, parts) VALUES (NEW.customer_id, NEW.id, NEW.version, changed)
+        ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = search_pending.parts | excluded.parts;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER users_search_insert AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION users_search_pending();
+CREATE TRIGGER users_search_update AFTER UPDATE OF first_name_fold, last_name_fold, email_fold, email_search ON users
+    FOR EACH ROW WHEN (OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold
+        OR OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search)
+    EXECUTE FUNCTION users_search_pending();
