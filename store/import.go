@@ -2,12 +2,10 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,13 +15,13 @@ import (
 // Import adds many users at once, such as those of a file. It is made by [Store.NewImport] and used by one goroutine: first
 // [Import.Check] is given every row, batch by batch, then [Import.Write] is given the same rows again.
 //
-// It remembers about 30 bytes for each id, UUID, username and e-mail that was checked, to find those that come twice, and
-// nothing else of a row but how many users each block of ids gets.
+// It keeps nothing of a row in memory but how many users each block of ids gets. To find ids, UUIDs, usernames and e-mails that come
+// twice, it writes 24 bytes for each to a temporary file, if there are more than half a million. Close removes the file.
 type Import struct {
 	store     *Store
 	now       time.Time
 	customers map[CustomerKey]int64 // those that rows named; 0: there is none
-	claimed   map[Field]map[[16]byte]int64
+	values    rowValues
 	highest   int64 // of the ids that rows brought along
 }
 
@@ -64,22 +62,23 @@ func (s *Store) NewImport(ctx context.Context) (*Import, error) {
 	if err := s.openAll(users); err != nil {
 		return nil, fmt.Errorf("beginning an import: %w", err)
 	}
-	i := &Import{store: s, now: s.now(), customers: make(map[CustomerKey]int64), claimed: make(map[Field]map[[16]byte]int64)}
-	for _, q := range unique {
-		i.claimed[q.field] = make(map[[16]byte]int64)
-	}
-	return i, nil
+	return &Import{store: s, now: s.now(), customers: make(map[CustomerKey]int64)}, nil
 }
 
+// Close removes what the import keeps outside of memory.
+func (i *Import) Close() error { return i.values.close() }
+
 // Check returns those of the rows that Write would not store, in their order: what the model forbids, a customer that does not
-// exist, and an id, UUID, username or e-mail that a user has or that an earlier row brought along.
+// exist, and an id, UUID, username or e-mail that a user has. When all rows were given, [Import.Repeated] returns those that come twice.
 func (i *Import) Check(ctx context.Context, rows []ImportRow) ([]RefusedRow, error) {
 	users, wrong, err := i.complete(ctx, i.store.read, rows)
 	if err != nil {
 		return nil, err
 	}
 	for k := range rows {
-		i.claim(&rows[k], &users[k], &wrong[k])
+		if err := i.claim(&rows[k], &users[k], wrong[k]); err != nil {
+			return nil, err
+		}
 		i.highest = max(i.highest, users[k].ID)
 	}
 	if err := i.findTaken(ctx, rows, users, wrong); err != nil {
@@ -160,34 +159,37 @@ func brings(r *ImportRow, f Field, wrong FieldErrors) bool {
 	return !slices.ContainsFunc(wrong, func(e FieldError) bool { return e.Field == f })
 }
 
-// claim finds values of a row that an earlier one brought along, and remembers the others.
-func (i *Import) claim(r *ImportRow, u *User, wrong *FieldErrors) {
-	for _, q := range unique {
-		if !brings(r, q.field, *wrong) {
+// claim remembers the unique values of a row.
+func (i *Import) claim(r *ImportRow, u *User, wrong FieldErrors) error {
+	for n, q := range unique {
+		if !brings(r, q.field, wrong) {
 			continue
 		}
-		value := fingerprint(q.value(u))
-		if line, taken := i.claimed[q.field][value]; taken {
-			*wrong = append(*wrong, FieldError{q.field, fmt.Sprintf("is already on line %d", line)})
-		} else {
-			i.claimed[q.field][value] = r.Line
+		if err := i.values.add(n, q.value(u), r.Line, r.User.Username == r.User.Email); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// fingerprint tells values of one field apart: ids and UUIDs exactly, texts by half of their SHA-256, of which nobody can
-// make two that are equal.
-func fingerprint(value any) (f [16]byte) {
-	switch v := value.(type) {
-	case int64:
-		copy(f[:], strconv.AppendInt(nil, v, 36)) // 14 bytes at most
-	case uuid.UUID:
-		f = v
-	case string:
-		sum := sha256.Sum256([]byte(v))
-		copy(f[:], sum[:])
-	}
-	return f
+// RepeatedValue is an id, UUID, username or e-mail of a row that an earlier row has.
+type RepeatedValue struct {
+	Line, First int64 // the row's, and the first that has the value
+	Field       Field
+	// NamedByEmail says that the row's username is its e-mail.
+	NamedByEmail bool
+}
+
+// Reason is what is wrong with the field.
+func (r RepeatedValue) Reason() string { return fmt.Sprintf("is already on line %d", r.First) }
+
+// Repeated calls found for each value that an earlier one of the rows given to Check has, in no particular order.
+func (i *Import) Repeated(found func(RepeatedValue)) error {
+	return i.values.repeated(func(again, first rowValue) {
+		line, namedByEmail := again.line()
+		before, _ := first.line()
+		found(RepeatedValue{Line: line, First: before, Field: unique[again[0]].field, NamedByEmail: namedByEmail})
+	})
 }
 
 // findTaken finds values of the rows that users of the directory have.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -86,7 +87,7 @@ func TestImportChecks(t *testing.T) {
 			{versions, []store.Field{store.FieldVersion}},
 			{nobodys, []store.Field{store.FieldCustomer}},
 			{taken, []store.Field{store.FieldUsername}},
-			{again, []store.Field{store.FieldUsername, store.FieldEmail}},
+			{again, nil},
 		} {
 			bad, err := i.Check(ctx, []store.ImportRow{c.row})
 			if err != nil {
@@ -104,6 +105,17 @@ func TestImportChecks(t *testing.T) {
 			if !slices.Equal(fields, c.fields) {
 				t.Errorf("line %d: %v, want %v", c.row.Line, fields, c.fields)
 			}
+		}
+		var repeated []store.RepeatedValue
+		if err := i.Repeated(func(r store.RepeatedValue) { repeated = append(repeated, r) }); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(repeated, func(a, b store.RepeatedValue) int { return cmp.Compare(b.Field, a.Field) })
+		if want := []store.RepeatedValue{{Line: 9, First: 2, Field: store.FieldUsername}, {Line: 9, First: 2, Field: store.FieldEmail}}; !slices.Equal(repeated, want) {
+			t.Errorf("repeated are %v, want %v", repeated, want)
+		}
+		if err := i.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

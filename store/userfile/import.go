@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"math"
 	"slices"
 
@@ -20,8 +21,8 @@ const MaxRefused = 1000
 
 // Import adds the users of a file to the directory.
 //
-// It reads the file twice: first to check every line and then, if none is bad, to write. It holds up to 500 lines in memory at a time
-// and, to find duplicates, about 30 bytes for each id, UUID, username and e-mail.
+// It reads the file twice: first to check every line and then, if none is bad, to write. It holds up to 500 lines in memory at a time,
+// and, to find duplicates among more than a hundred thousand lines, about 100 bytes for each in a temporary file.
 type Import struct {
 	Store  *store.Store
 	Format Format
@@ -29,7 +30,7 @@ type Import struct {
 	DryRun bool
 	// Batch is the maximum number of users in a transaction. 0 means that one transaction writes all users.
 	Batch int
-	// Refused is called for each of the first MaxRefused bad lines, in ascending order.
+	// Refused is called for each of the first MaxRefused bad lines, in ascending order, once all are checked.
 	Refused func(*LineError)
 	// Progress is called periodically with the number of bytes read so far, and the total of both passes over the file.
 	Progress func(done, total int64)
@@ -95,6 +96,7 @@ func (i Import) Run(ctx context.Context, source *Source) (users int64, err error
 	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, into.Close()) }()
 	first := i.startPass(source, 0)
 	users, err = i.check(ctx, into, first)
 	if err != nil || i.DryRun {
@@ -156,13 +158,13 @@ func (r *pass) progress() {
 
 // check reads every line and returns how many users there are.
 func (i *Import) check(ctx context.Context, into *store.Import, from *pass) (users int64, err error) {
-	var refused int64
+	var bad badLines
 	for {
-		rows, bad, err := from.next(ctx, linesPerStep)
+		rows, malformed, err := from.next(ctx, linesPerStep)
 		if err != nil {
 			return 0, err
 		}
-		if len(rows)+len(bad) == 0 {
+		if len(rows)+len(malformed) == 0 {
 			break
 		}
 		users += int64(len(rows))
@@ -170,23 +172,101 @@ func (i *Import) check(ctx context.Context, into *store.Import, from *pass) (use
 		if err != nil {
 			return 0, err
 		}
-		refused = i.refuse(refused, merge(rows, bad, wrong))
+		for _, line := range merge(rows, malformed, wrong) {
+			bad.add(line)
+		}
 		from.progress()
 	}
-	if refused > 0 {
-		return 0, &RefusedError{refused}
+	if err := into.Repeated(bad.addRepeated); err != nil {
+		return 0, err
+	}
+	if bad.count > 0 {
+		i.refuse(bad.first())
+		return 0, &RefusedError{bad.count}
 	}
 	return users, nil
 }
 
-// refuse reports bad lines to Import.Refused, up to MaxRefused. before is the number of bad lines so far. It returns the new number.
-func (i *Import) refuse(before int64, bad []*LineError) int64 {
+// refuse reports bad lines to Import.Refused.
+func (i *Import) refuse(bad []*LineError) {
 	for _, line := range bad {
-		if before++; before <= MaxRefused && i.Refused != nil {
+		if i.Refused != nil {
 			i.Refused(line)
 		}
 	}
-	return before
+}
+
+// badLines collects bad lines. It counts all of them, and keeps the first MaxRefused.
+type badLines struct {
+	count  int64
+	seen   []uint64 // a bit for each line
+	kept   map[int64]*LineError
+	beyond int64 // lines from this one on are not kept; 0 if all are
+}
+
+// line returns what is kept of a line, or nil if it is not to be kept. It counts the line.
+func (b *badLines) line(number int64) *LineError {
+	word, bit := number/64, uint64(1)<<(number%64)
+	for int64(len(b.seen)) <= word {
+		b.seen = append(b.seen, 0)
+	}
+	if b.seen[word]&bit == 0 {
+		b.seen[word] |= bit
+		b.count++
+	}
+	if b.beyond > 0 && number >= b.beyond {
+		return nil
+	}
+	if b.kept == nil {
+		b.kept = make(map[int64]*LineError)
+	}
+	if b.kept[number] == nil {
+		b.kept[number] = &LineError{Line: number}
+		if len(b.kept) > 2*MaxRefused {
+			b.forgetLast()
+		}
+	}
+	return b.kept[number] // nil if it was just forgotten
+}
+
+// forgetLast keeps no more than the first MaxRefused lines.
+func (b *badLines) forgetLast() {
+	lines := slices.Sorted(maps.Keys(b.kept))
+	b.beyond = lines[MaxRefused]
+	for _, number := range lines[MaxRefused:] {
+		delete(b.kept, number)
+	}
+}
+
+func (b *badLines) add(e *LineError) {
+	if line := b.line(e.Line); line != nil {
+		line.Problems = append(line.Problems, e.Problems...)
+	}
+}
+
+func (b *badLines) addRepeated(r store.RepeatedValue) {
+	line, column := b.line(r.Line), columnOf(r.Field)
+	if line == nil || line.names(column) {
+		return
+	}
+	if r.NamedByEmail && r.Field == store.FieldUsername && line.names("email") {
+		return // the e-mail's problem is the same
+	}
+	if r.NamedByEmail && r.Field == store.FieldEmail {
+		line.Problems = slices.DeleteFunc(line.Problems, func(p Problem) bool { return p.Column == "username" && p.Reason == r.Reason() })
+	}
+	line.Problems = append(line.Problems, Problem{column, r.Reason()})
+}
+
+// first returns the first MaxRefused lines.
+func (b *badLines) first() []*LineError {
+	lines := slices.Sorted(maps.Keys(b.kept))
+	lines = lines[:min(len(lines), MaxRefused)]
+	bad := make([]*LineError, len(lines))
+	for i, number := range lines {
+		bad[i] = b.kept[number]
+	}
+	return bad
 }
 
 // merge returns one list, sorted by line, of the malformed lines in bad and the rows in wrong, which the store refuses.
@@ -263,7 +343,7 @@ func (i *Import) write(ctx context.Context, into *store.Import, from *pass, chec
 			}
 			in.Err = err
 			if conflict := (*store.ImportError)(nil); errors.As(err, &conflict) {
-				i.refuse(0, merge(latest, nil, conflict.Rows))
+				i.refuse(merge(latest, nil, conflict.Rows))
 			}
 			return in
 		}
