@@ -40,7 +40,7 @@ func newBenchServer(t testing.TB, database string) *server.Server {
 	s, err := server.New(context.Background(), server.Config{
 		Database:  database,
 		SecretKey: storetest.Key,
-		Auth:      auth.Config{Secret: servertest.Secret},
+		Auth:      auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 		Passwords: auth.NewCheapPasswords(),
 		Log:       slog.New(slog.NewJSONHandler(io.Discard, nil)),
 		Timeouts:  server.Timeouts{Request: 10 * time.Second},

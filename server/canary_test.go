@@ -653,7 +653,7 @@ func (a *aviary) waitForKeys() {
 			fmt.Fprint(w, answer)
 		}))
 		a.Cleanup(keys.Close)
-		s := a.start(server.Config{Auth: auth.Config{JWKSURL: keys.URL + "/" + keySetSecret + "?key=" + keySetSecret, Issuer: walkIssuer, Audience: walkAudience}})
+		s := a.start(server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{JWKSURL: keys.URL + "/" + keySetSecret + "?key=" + keySetSecret, Rules: walkRules()}}}})
 		for _, o := range a.operations(s) {
 			a.send(s, o, o.ask(token, o.bodies[0]), true)
 		}

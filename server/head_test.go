@@ -206,7 +206,7 @@ func TestAdminListenerHeadAndOptions(t *testing.T) {
 func TestEveryGetRouteHasHead(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(context.Background(), server.Config{
-		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret},
+		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 		Log: slog.New(slog.DiscardHandler), Docs: true,
 	})
 	if err != nil {

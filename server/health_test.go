@@ -67,9 +67,10 @@ func TestReadyWithoutKeys(t *testing.T) {
 		_, _ = w.Write(keys)
 	}))
 	t.Cleanup(issuer.Close)
-	s := servertest.StartWith(t, server.Config{Auth: auth.Config{
-		JWKSURL: issuer.URL, Issuer: "issuer", Audience: "dragoman", JWKSRefresh: time.Second, JWKSMaxAge: 2 * time.Second,
-	}})
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{
+		JWKSURL: issuer.URL, JWKSRefresh: time.Second, JWKSMaxAge: 2 * time.Second,
+		Rules: auth.Rules{Issuer: "issuer", Audiences: []string{"dragoman"}},
+	}}}})
 	for _, c := range []struct {
 		up     bool
 		status int
@@ -176,7 +177,7 @@ func draining(t *testing.T, drain time.Duration) (l net.Listener, stop func(), e
 func serving(t *testing.T, c server.Config) (l net.Listener, stop func(), ended <-chan error) {
 	t.Helper()
 	c.Listen, c.Database = "127.0.0.1:0", "sqlite:"+t.TempDir()+"/dragoman.db"
-	c.SecretKey, c.Auth = storetest.Key, auth.Config{Secret: servertest.Secret}
+	c.SecretKey, c.Auth = storetest.Key, auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}}
 	c.Timeouts.Shutdown, c.Log = waitLimit, slog.New(slog.DiscardHandler)
 	s, err := server.New(t.Context(), c)
 	if err != nil {

@@ -97,7 +97,7 @@ func TestInvalidRates(t *testing.T) {
 		_, err := server.New(t.Context(), server.Config{
 			Database:  "sqlite:" + t.TempDir() + "/dragoman.db",
 			SecretKey: storetest.Key,
-			Auth:      auth.Config{Secret: servertest.Secret},
+			Auth:      auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 			Limits:    limits,
 		})
 		if err == nil || !strings.Contains(err.Error(), "requests a second") {

@@ -178,7 +178,7 @@ func observedSeries(t *testing.T) exposed {
 	s := servertest.StartWith(t, admin())
 	answers(t, s)
 	c := admin()
-	c.Auth = auth.Config{JWKSURL: keys.URL, Issuer: walkIssuer, Audience: walkAudience}
+	c.Auth = auth.Config{Issuers: []auth.Issuer{{JWKSURL: keys.URL, Rules: walkRules()}}}
 	c.TLS = certify(t).files
 	withKeySet := servertest.StartWith(t, c)
 	eventually(t, "the key set is read", func() bool { return value(t, scrape(t, withKeySet.Admin), "dragoman_key_set_keys") == 1 })
@@ -189,7 +189,7 @@ func observedSeries(t *testing.T) exposed {
 	e.may("kind", "select", "insert", "update", "delete", "begin", "commit", "rollback")
 	e.may("outcome", "ok", "duplicate", "busy", "unavailable", "timed_out", "canceled", "failed", "good")
 	for _, f := range []auth.TokenFault{auth.FaultMissing, auth.FaultMalformed, auth.FaultSignature, auth.FaultUnknownKey, auth.FaultIssuer,
-		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultClaims} {
+		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultType, auth.FaultClaims} {
 		e.may("outcome", string(f))
 	}
 	e.may("pool", "find", "read", "write", "read_write")

@@ -22,7 +22,7 @@ func BenchmarkWatching(b *testing.B) {
 	}{{"log", server.Admin{}}, {"log and metrics", server.Admin{Listen: "127.0.0.1:0"}}} {
 		b.Run(c.name, func(b *testing.B) {
 			s, err := server.New(context.Background(), server.Config{
-				Database: "sqlite:" + b.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret},
+				Database: "sqlite:" + b.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 				Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), Admin: c.admin,
 			})
 			if err != nil {

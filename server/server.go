@@ -164,7 +164,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, err
 	}
-	if err := warnOfCollisions(ctx, s, c.Log); err != nil {
+	if err := errors.Join(c.Auth.CheckRoles(s.Catalogue()), warnOfCollisions(ctx, s, c.Log)); err != nil {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}

@@ -253,7 +253,7 @@ func checkDialect(t testing.TB, d server.Dialect) {
 			t.Errorf("%s: about a foreign customer: %d %s, want 403", p.OperationID, a.Status, a.Body)
 		}
 	}
-	asked := servertest.StartWith(t, server.Config{Dialects: []server.Dialect{d}, Auth: auth.Config{PublicKeyPEM: walkPEM(t), Issuer: walkIssuer, Audience: walkAudience}})
+	asked := servertest.StartWith(t, server.Config{Dialects: []server.Dialect{d}, Auth: auth.Config{Issuers: []auth.Issuer{{PublicKeyPEM: walkPEM(t), Rules: walkRules()}}}})
 	for _, p := range walkOf(t, asked.Store, []server.Dialect{d}) {
 		p.refusesTheUnauthorized(t, asked)
 	}

@@ -25,7 +25,7 @@ func serve(t *testing.T, c server.Config) string {
 	c.Listen = "127.0.0.1:0"
 	c.Database = "sqlite:" + t.TempDir() + "/dragoman.db"
 	c.SecretKey = storetest.Key
-	c.Auth.Secret = servertest.Secret
+	c.Auth.Issuers = []auth.Issuer{{Secret: servertest.Secret}}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -184,7 +184,7 @@ func TestTLSNeedsBothFiles(t *testing.T) {
 		_, err := server.New(t.Context(), server.Config{
 			Database:  "sqlite:" + t.TempDir() + "/dragoman.db",
 			SecretKey: storetest.Key,
-			Auth:      auth.Config{Secret: servertest.Secret},
+			Auth:      auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 			TLS:       files,
 		})
 		if err == nil || !strings.Contains(err.Error(), "certificate") {

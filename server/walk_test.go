@@ -143,6 +143,11 @@ const (
 	walkKid      = "the issuer's key"
 )
 
+// walkRules accept the issuer's tokens.
+func walkRules() auth.Rules {
+	return auth.Rules{Issuer: walkIssuer, Audiences: []string{walkAudience}}
+}
+
 // walkPEM is the issuer's public key as a file.
 func walkPEM(t testing.TB) []byte {
 	t.Helper()
@@ -188,13 +193,13 @@ func TestOperationRefusals(t *testing.T) {
 		fmt.Fprint(w, walkKeySet(walkKid, &ours.PublicKey))
 	}))
 	t.Cleanup(keys.Close)
-	for name, c := range map[string]auth.Config{
-		"key file": {PublicKeyPEM: walkPEM(t), Issuer: walkIssuer, Audience: walkAudience},
-		"key set":  {JWKSURL: keys.URL, Issuer: walkIssuer, Audience: walkAudience},
+	for name, i := range map[string]auth.Issuer{
+		"key file": {PublicKeyPEM: walkPEM(t), Rules: walkRules()},
+		"key set":  {JWKSURL: keys.URL, Rules: walkRules()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := servertest.StartWith(t, server.Config{Auth: c})
+			s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{i}}})
 			for _, p := range walk(t, s.Store) {
 				t.Run(p.name, func(t *testing.T) {
 					p.refusesStrangers(t, s)
@@ -318,7 +323,7 @@ func TestOperationsWithoutKeys(t *testing.T) {
 	t.Parallel()
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
-	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: down.URL, Issuer: walkIssuer, Audience: walkAudience}})
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{JWKSURL: down.URL, Rules: walkRules()}}}})
 	ours, _ := walkKeys()
 	for _, p := range walk(t, s.Store) {
 		t.Run(p.name, func(t *testing.T) {
@@ -345,7 +350,7 @@ func TestKeyRotation(t *testing.T) {
 	published.Store(walkKeySet("old", &others.PublicKey))
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, published.Load()) }))
 	t.Cleanup(keys.Close)
-	s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: keys.URL, JWKSRefresh: time.Second, Issuer: walkIssuer, Audience: walkAudience}})
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{JWKSURL: keys.URL, JWKSRefresh: time.Second, Rules: walkRules()}}}})
 	steps := walk(t, s.Store)
 	holds := func(when, kid string, key *rsa.PrivateKey, good bool) {
 		t.Helper()
@@ -389,7 +394,7 @@ var routeParameter = regexp.MustCompile(`:([^/]+)`)
 func TestRoutesAreOperations(t *testing.T) {
 	t.Parallel()
 	s, err := server.New(context.Background(), server.Config{
-		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Secret: servertest.Secret}, Log: slog.New(slog.DiscardHandler), Docs: true,
+		Database: "sqlite:" + t.TempDir() + "/dragoman.db", SecretKey: storetest.Key, Auth: auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}}, Log: slog.New(slog.DiscardHandler), Docs: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -78,6 +78,18 @@ func at(d time.Duration) string {
 	return string(text)
 }
 
+// only returns the configuration of one issuer.
+func only(i auth.Issuer) auth.Config { return auth.Config{Issuers: []auth.Issuer{i}} }
+
+// rulesFor returns rules for an issuer and an audience, of which either may be empty.
+func rulesFor(issuer, audience string) auth.Rules {
+	r := auth.Rules{Issuer: issuer}
+	if audience != "" {
+		r.Audiences = []string{audience}
+	}
+	return r
+}
+
 func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 	t.Helper()
 	if c.Now == nil {
@@ -97,7 +109,7 @@ func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
 // principal returns the principal of a token with these members.
 func principal(t testing.TB, members ...string) auth.Principal {
 	t.Helper()
-	pr, err := newVerifier(t, auth.Config{Secret: secret}).Verify([]string{"Bearer " + signed(t, payload(members...))})
+	pr, err := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}}).Verify([]string{"Bearer " + signed(t, payload(members...))})
 	if err != nil {
 		t.Fatalf("Verify(%s): %v", payload(members...), err)
 	}

@@ -16,7 +16,8 @@ import (
 // mistake. With such an exp a token would practically never expire.
 const maxNumericDate = 253402300799
 
-// claims are a token's payload. UnmarshalJSON splits it before the signature is verified; read interprets it afterwards.
+// claims are a token's payload. UnmarshalJSON splits it before the signature is verified; rules interpret it
+// afterwards.
 type claims struct {
 	jwt.RegisteredClaims
 
@@ -35,10 +36,9 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &c.members)
 }
 
-// read interprets the claims that this server uses, including registered ones, and returns the principal that they describe. It
-// returns an error for the first claim of a wrong type. It does not validate the registered claims.
-func (c *claims) read(names ClaimNames) (Principal, error) {
-	var p Principal
+// readRegistered interprets the registered claims (RFC 7519, section 4.1) that this server uses. It returns an error for the first
+// of a wrong type, and does not validate them otherwise.
+func (c *claims) readRegistered() error {
 	for _, claim := range []struct {
 		name  string
 		read  func(jsontext.Value) bool
@@ -49,27 +49,13 @@ func (c *claims) read(names ClaimNames) (Principal, error) {
 		{"iat", readDate(&c.IssuedAt), "a number of seconds since 1970"},
 		{"iss", readText(&c.Issuer), "a string"},
 		{"aud", readTexts((*[]string)(&c.Audience)), "a string or an array of strings"},
-		{"sub", readText(&p.Subject), "a string"},
-		{names.UserID, readUserID(&p.userID), "a UUID"},
-		{names.Customers, readCustomers(&p), `a UUID, an integer above 0, an array of them, or "*"`},
-		{names.Permissions, readTexts(&p.permissions), "a string or an array of strings"},
-		{names.Authorities, readTexts(&p.authorities), "a string or an array of strings"},
+		{"sub", readText(&c.Subject), "a string"},
 	} {
-		value, ok := c.members[claim.name]
-		if ok && !claim.read(value) {
-			return Principal{}, unauthenticated(FaultClaims, "the token's claim %s is not %s", claim.name, claim.shape)
+		if value, ok := c.members[claim.name]; ok && !claim.read(value) {
+			return unauthenticated(FaultClaims, "the token's claim %s is not %s", claim.name, claim.shape)
 		}
 	}
-	// The subject is stored, and Postgres refuses U+0000 in text.
-	if p.Subject == "" || strings.ContainsRune(p.Subject, 0) {
-		return Principal{}, unauthenticated(FaultClaims, "the token's sub is missing, empty or has U+0000")
-	}
-	c.Subject = p.Subject
-
-	// An empty list differs from an absent claim: it grants no authority, whereas without the claim the rank depends on the
-	// permissions.
-	_, p.namesAuthorities = c.members[names.Authorities]
-	return p, nil
+	return nil
 }
 
 // Each function below returns a parser that stores a claim's value and reports whether it has the right type. null is of no type.
@@ -135,27 +121,6 @@ func readUserID(into *uuid.UUID) func(jsontext.Value) bool {
 		id, ok := ParseUUID(s)
 		*into = id
 		return ok && id != uuid.Nil
-	}
-}
-
-// readCustomers returns a parser of the customer claim. AllCustomers is only valid as the whole claim, not within an array.
-func readCustomers(into *Principal) func(jsontext.Value) bool {
-	each := readEach(func(v jsontext.Value) bool {
-		text := string(v)
-		if v.Kind() != '0' && !readText(&text)(v) {
-			return false
-		}
-		key, ok := parseCustomer(text)
-		into.customers = append(into.customers, key)
-		return ok
-	})
-	return func(v jsontext.Value) bool {
-		var text string
-		if readText(&text)(v) && text == AllCustomers {
-			into.allCustomers = true
-			return true
-		}
-		return each(v)
 	}
 }
 

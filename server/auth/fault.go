@@ -15,7 +15,8 @@ const (
 	FaultAudience    TokenFault = "audience"      // it is for another audience
 	FaultNotYetValid TokenFault = "not_yet_valid" // its nbf or iat is in the future
 	FaultExpired     TokenFault = "expired"       // its exp has passed
-	FaultClaims      TokenFault = "claims"        // a claim is missing or has a wrong type
+	FaultType        TokenFault = "type"          // its typ is not that of an access token
+	FaultClaims      TokenFault = "claims"        // a claim is missing, has a wrong type, or is not what is required
 )
 
 // FaultOf returns the fault of an [ErrUnauthenticated] that [Verifier.Verify] returned, or "" for another error.

@@ -36,7 +36,7 @@ func newFuzzed(f *testing.F) fuzzed {
 		p256:    must(ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)),
 		ed25519: ed25519.NewKeyFromSeed(scalar),
 	}
-	z.verifier = newVerifier(f, setConfigWith(setFile(f, jwk(z.p256.Public(), `"kid":"p256"`), jwk(z.ed25519.Public(), `"kid":"ed25519"`)), auth.Config{Secret: z.secret}))
+	z.verifier = newVerifier(f, setConfigWith(setFile(f, jwk(z.p256.Public(), `"kid":"p256"`), jwk(z.ed25519.Public(), `"kid":"ed25519"`)), auth.Config{Issuers: []auth.Issuer{{Secret: z.secret}}}))
 	return z
 }
 

@@ -216,10 +216,15 @@ type KeySetState struct {
 
 // KeySet returns the state of the verifier's key set, and false if none is configured.
 func (v *Verifier) KeySet() (KeySetState, bool) {
-	s := v.set
-	if s == nil {
-		return KeySetState{}, false
+	for _, i := range v.issuers {
+		if i.set != nil {
+			return i.set.state(), true
+		}
 	}
+	return KeySetState{}, false
+}
+
+func (s *keySource) state() KeySetState {
 	state := KeySetState{Readings: s.readings.Load(), Failures: s.failures.Load()}
 	if f := s.current(); f != nil {
 		state.Keys = f.usable
@@ -228,7 +233,7 @@ func (v *Verifier) KeySet() (KeySetState, bool) {
 	if at := s.lastRead.Load(); at != 0 {
 		state.LastRead = time.Unix(0, at)
 	}
-	return state, true
+	return state
 }
 
 var errUnknownKey = errors.New("the key set has no such key")

@@ -109,7 +109,12 @@ func jwk(public any, members ...string) string {
 func setConfig(place string) auth.Config { return setConfigWith(place, auth.Config{}) }
 
 func setConfigWith(place string, c auth.Config) auth.Config {
-	c.JWKSURL, c.Issuer, c.Audience = place, "https://id.example.com", "dragoman"
+	var i auth.Issuer
+	if len(c.Issuers) > 0 {
+		i = c.Issuers[0]
+	}
+	i.JWKSURL, i.Rules = place, rulesFor("https://id.example.com", "dragoman")
+	c.Issuers = []auth.Issuer{i}
 	return c
 }
 
@@ -263,7 +268,7 @@ func TestKeySetAlgorithmConfusion(t *testing.T) {
 	k := issuerKeys()
 	set := []string{jwk(k.rsa.Public(), `"kid":"1"`), jwk(k.p256.Public(), `"kid":"2"`), jwk(k.ed25519.Public(), `"kid":"3"`)}
 	file := setFile(t, set...)
-	for _, c := range []auth.Config{setConfig(file), setConfigWith(file, auth.Config{Secret: secret})} {
+	for _, c := range []auth.Config{setConfig(file), setConfigWith(file, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})} {
 		v := newVerifier(t, c)
 		for _, kid := range []string{"1", "2", "3"} {
 			for _, alg := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
@@ -286,7 +291,7 @@ func TestKeySetAlgorithmConfusion(t *testing.T) {
 
 		// The secret verifies HS256 tokens with any kid.
 		token := named(t, jwt.SigningMethodHS256, secret, "1")
-		if c.Secret != nil {
+		if c.Issuers[0].Secret != nil {
 			wantAccepted(t, v, "HS256", token)
 		} else {
 			wantRefused(t, v, "HS256", token)
@@ -377,7 +382,7 @@ func TestKeySetIsReadInTheBackground(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t, jwk(issuerKeys().p256.Public(), `"kid":"1"`))
 	synctest.Test(t, func(t *testing.T) {
-		v := newVerifier(t, setConfigWith(i.url, auth.Config{JWKSRefresh: time.Hour}))
+		v := newVerifier(t, setConfigWith(i.url, only(auth.Issuer{JWKSRefresh: time.Hour})))
 		pass(10*time.Hour + time.Minute)
 		if n := i.asked(); n != 11 {
 			t.Errorf("the issuer was asked %d times in ten hours, want once at the start and once an hour", n)
@@ -407,7 +412,7 @@ func TestUnknownKidsAreLimited(t *testing.T) {
 		made = append(made, named(t, jwt.SigningMethodES256, k.p256, fmt.Sprintf("made-up-%d", n)))
 	}
 	synctest.Test(t, func(t *testing.T) {
-		v := newVerifier(t, setConfigWith(i.url, auth.Config{JWKSRefresh: 24 * time.Hour}))
+		v := newVerifier(t, setConfigWith(i.url, only(auth.Issuer{JWKSRefresh: 24 * time.Hour})))
 		synctest.Wait()
 		if n := i.asked(); n != 1 {
 			t.Fatalf("the issuer was asked %d times at the start", n)
@@ -538,7 +543,7 @@ func TestKeySetNeverRead(t *testing.T) {
 	i.answer(http.StatusInternalServerError, "")
 	token := named(t, jwt.SigningMethodES256, k.p256, "1")
 	synctest.Test(t, func(t *testing.T) {
-		v := newVerifier(t, setConfigWith(i.url, auth.Config{Secret: secret}))
+		v := newVerifier(t, setConfigWith(i.url, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}}))
 		pr, err := v.Verify([]string{"Bearer " + token})
 		if !errors.Is(err, auth.ErrKeysUnavailable) || errors.Is(err, auth.ErrUnauthenticated) || errors.Is(err, auth.ErrForbidden) || pr.Subject != "" {
 			t.Errorf("Verify = %q, %v", pr.Subject, err)

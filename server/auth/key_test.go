@@ -60,7 +60,7 @@ func certificate(key crypto.Signer) []byte {
 const fromIssuer = `"iss":"https://id.example.com","aud":"dragoman"`
 
 func keyConfig(file []byte) auth.Config {
-	return auth.Config{PublicKeyPEM: file, Issuer: "https://id.example.com", Audience: "dragoman"}
+	return only(auth.Issuer{PublicKeyPEM: file, Rules: rulesFor("https://id.example.com", "dragoman")})
 }
 
 func TestPublicKeyFiles(t *testing.T) {
@@ -144,7 +144,7 @@ func TestAlgorithmConfusion(t *testing.T) {
 	for name, file := range files {
 		alone := newVerifier(t, keyConfig(file))
 		with := keyConfig(file)
-		with.Secret = secret
+		with.Issuers[0].Secret = secret
 		both := newVerifier(t, with)
 		for kind, token := range tokens {
 			for _, test := range []struct {
@@ -180,18 +180,18 @@ func TestInvalidConfigurations(t *testing.T) {
 		want   string
 	}{
 		{"nothing", auth.Config{}, "neither a secret nor a public key"},
-		{"nothing but names", auth.Config{Issuer: "a", Audience: "b"}, "neither a secret nor a public key"},
-		{"empty secret", auth.Config{Secret: []byte{}}, "neither a secret nor a public key"},
-		{"short secret", auth.Config{Secret: []byte("canary-canary-canary-canary-cana")[:31]}, "has 31 bytes and needs at least 32"},
-		{"short secret beside a key", auth.Config{Secret: []byte("canary"), PublicKeyPEM: good, Issuer: "a", Audience: "b"}, "has 6 bytes"},
-		{"PEM as secret", auth.Config{Secret: good}, "the secret is a PEM file"},
-		{"key set and public key", auth.Config{JWKSURL: "https://id.example.com/jwks.json", PublicKeyPEM: good, Issuer: "a", Audience: "b"}, "both a public key and a JWKS URL"},
-		{"key set without issuer", auth.Config{JWKSURL: "https://id.example.com/jwks.json", Audience: "b"}, "a JWKS URL needs an issuer and an audience"},
-		{"key set without audience", auth.Config{JWKSURL: "https://id.example.com/jwks.json", Issuer: "a"}, "a JWKS URL needs an issuer and an audience"},
-		{"key set without issuer beside a secret", auth.Config{JWKSURL: "https://id.example.com/jwks.json", Secret: secret}, "a JWKS URL needs an issuer and an audience"},
-		{"key set and short secret", setConfigWith("https://id.example.com/jwks.json", auth.Config{Secret: []byte("canary")}), "has 6 bytes"},
-		{"key set read all the time", setConfigWith("https://id.example.com/jwks.json", auth.Config{JWKSRefresh: time.Second - 1}), "the minimum is 1s"},
-		{"key set read in the past", setConfigWith("https://id.example.com/jwks.json", auth.Config{JWKSRefresh: -time.Hour}), "the minimum is 1s"},
+		{"nothing but names", only(auth.Issuer{Rules: rulesFor("a", "b")}), "neither a secret nor a public key"},
+		{"empty secret", auth.Config{Issuers: []auth.Issuer{{Secret: []byte{}}}}, "neither a secret nor a public key"},
+		{"short secret", auth.Config{Issuers: []auth.Issuer{{Secret: []byte("canary-canary-canary-canary-cana")[:31]}}}, "has 31 bytes and needs at least 32"},
+		{"short secret beside a key", only(auth.Issuer{Secret: []byte("canary"), PublicKeyPEM: good, Rules: rulesFor("a", "b")}), "has 6 bytes"},
+		{"PEM as secret", auth.Config{Issuers: []auth.Issuer{{Secret: good}}}, "the secret is a PEM file"},
+		{"key set and public key", only(auth.Issuer{JWKSURL: "https://id.example.com/jwks.json", PublicKeyPEM: good, Rules: rulesFor("a", "b")}), "both a public key and a JWKS URL"},
+		{"key set without issuer", only(auth.Issuer{JWKSURL: "https://id.example.com/jwks.json", Rules: rulesFor("", "b")}), "a JWKS URL needs an issuer and an audience"},
+		{"key set without audience", only(auth.Issuer{JWKSURL: "https://id.example.com/jwks.json", Rules: rulesFor("a", "")}), "a JWKS URL needs an issuer and an audience"},
+		{"key set without issuer beside a secret", only(auth.Issuer{JWKSURL: "https://id.example.com/jwks.json", Secret: secret}), "a JWKS URL needs an issuer and an audience"},
+		{"key set and short secret", setConfigWith("https://id.example.com/jwks.json", auth.Config{Issuers: []auth.Issuer{{Secret: []byte("canary")}}}), "has 6 bytes"},
+		{"key set read all the time", setConfigWith("https://id.example.com/jwks.json", only(auth.Issuer{JWKSRefresh: time.Second - 1})), "the minimum is 1s"},
+		{"key set read in the past", setConfigWith("https://id.example.com/jwks.json", only(auth.Issuer{JWKSRefresh: -time.Hour})), "the minimum is 1s"},
 		{"key set over http", setConfig("http://id.example.com/canary"), "must be https"},
 		{"key set over http, like loopback", setConfig("http://localhost.example.com/"), "must be https"},
 		{"key set over http, any address", setConfig("http://0.0.0.0/"), "must be https"},
@@ -205,11 +205,11 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"key set, no file", setConfig("file:"), "names no local file"},
 		{"key set, file not there", setConfig("testdata/none.json"), "the JWKS file cannot be used"},
 		{"key set, file a directory", setConfig("."), "the JWKS file cannot be used"},
-		{"no issuer", auth.Config{PublicKeyPEM: good, Audience: "b"}, "needs an issuer and an audience"},
-		{"no audience", auth.Config{PublicKeyPEM: good, Issuer: "a"}, "needs an issuer and an audience"},
-		{"no issuer beside a secret", auth.Config{Secret: secret, PublicKeyPEM: good}, "needs an issuer and an audience"},
+		{"no issuer", only(auth.Issuer{PublicKeyPEM: good, Rules: rulesFor("", "b")}), "needs an issuer and an audience"},
+		{"no audience", only(auth.Issuer{PublicKeyPEM: good, Rules: rulesFor("a", "")}), "needs an issuer and an audience"},
+		{"no issuer beside a secret", only(auth.Issuer{Secret: secret, PublicKeyPEM: good}), "needs an issuer and an audience"},
 		{"empty file", keyConfig([]byte{}), "no PEM block"},
-		{"empty file beside a secret", auth.Config{Secret: secret, PublicKeyPEM: []byte{}}, "no PEM block"},
+		{"empty file beside a secret", only(auth.Issuer{Secret: secret, PublicKeyPEM: []byte{}}), "no PEM block"},
 		{"no PEM", keyConfig([]byte("canary")), "no PEM block"},
 		{"DER", keyConfig(must(x509.MarshalPKIXPublicKey(k.p256.Public()))), "no PEM block"},
 		{"two keys", keyConfig(concat(good, pkix(k.rsa.Public()))), "more than one PEM block"},
@@ -242,7 +242,7 @@ func TestInvalidConfigurations(t *testing.T) {
 // TestSecretIsCopied checks that a caller may overwrite the secret that it passed.
 func TestSecretIsCopied(t *testing.T) {
 	mine := bytes.Clone(secret)
-	v := newVerifier(t, auth.Config{Secret: mine})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: mine}}})
 	clear(mine)
 	if _, err := v.Verify([]string{"Bearer " + signed(t, payload())}); err != nil {
 		t.Error(err)

@@ -27,7 +27,8 @@ type Policy struct {
 }
 
 // PlatformAdministrator reports whether the principal administers the whole platform: it has ROLE_ADMIN, and its customer claim
-// is [AllCustomers]. Both are required, so that a missing or misspelled claim never widens a token's scope.
+// is [AllCustomers] or its token satisfies [Rules.PlatformAdministrators]. Both are required, so that a missing or misspelled claim
+// never widens a token's scope.
 func (p Policy) PlatformAdministrator(pr Principal) bool {
 	return pr.hasAuthority(roleAdmin) && pr.allCustomers
 }
@@ -83,14 +84,11 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 }
 
 // Rank returns the principal's rank: the highest rank of its authorities, where unknown ones have rank 0. If the token has no
-// authorities claim, as Worth's tokens do not, the rank is 2 if it has [PermissionWrite], since in Worth that permission marks a CRO,
-// and 0 otherwise.
+// authorities claim, as Worth's tokens do not, and [MissingLegacy] applies, the rank is 2 if it has [PermissionWrite], since in Worth
+// that permission marks a CRO.
 func (p Policy) Rank(pr Principal) int {
-	if !pr.namesAuthorities {
-		if pr.hasPermission(PermissionWrite) {
-			return rankManager
-		}
-		return 0
+	if pr.ranksByPermission && pr.hasPermission(PermissionWrite) {
+		return rankManager
 	}
 	rank := 0
 	for _, name := range pr.authorities {

@@ -17,7 +17,8 @@ const (
 	PermissionCreate Permission = "customer_user:create" // add them
 )
 
-// AllCustomers is the customer claim of the platform's administrator. The claim must be this string, not an array that contains it.
+// AllCustomers is the customer claim of the platform's administrator. The claim must be this string, not an array that contains it;
+// see [Rules.PlatformAdministrators].
 const AllCustomers = "*"
 
 // PermissionHistory is the right to read the history of changes. Only administrators' roles grant it: naming it in a token has no
@@ -27,17 +28,18 @@ const PermissionHistory Permission = "history"
 // Principal is the caller as a verified token describes it. Only [Verifier.Verify] makes one; the zero Principal may do
 // nothing. A [Policy] decides what a principal may do.
 type Principal struct {
-	// Subject is the token's sub claim, the issuer's name for the caller. It is not empty.
+	// Subject is the token's sub claim, the issuer's name for the caller. If there are several issuers, it is the token's iss, a
+	// space and its sub. It is not empty.
 	Subject string
 	// Token is the hash of the token.
 	Token TokenHash
 
-	userID           uuid.UUID // the user id claim; uuid.Nil if it is absent
-	customers        []customerKey
-	allCustomers     bool // whether the customer claim is AllCustomers; only effective with ROLE_ADMIN
-	permissions      []string
-	authorities      []string
-	namesAuthorities bool // whether the token has an authorities claim, which may be empty
+	userID            uuid.UUID // the user id claim, or else the sub claim if it is a UUID; uuid.Nil if there is neither
+	customers         []customerKey
+	allCustomers      bool // whether the token is for all customers; only effective with ROLE_ADMIN
+	permissions       []string
+	authorities       []string
+	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
 }
 
 // TokenHash is the SHA-256 of a token as it was sent. It identifies the token without revealing it.
@@ -61,11 +63,7 @@ func (p Principal) Actor() *uuid.UUID {
 
 // UserID returns the UUID that [Principal.Actor] does, and whether there is one. The directory may have no such user.
 func (p Principal) UserID() (uuid.UUID, bool) {
-	id := p.userID
-	if id == uuid.Nil {
-		id, _ = ParseUUID(p.Subject)
-	}
-	return id, id != uuid.Nil
+	return p.userID, p.userID != uuid.Nil
 }
 
 func (p Principal) hasAuthority(role string) bool { return slices.Contains(p.authorities, role) }

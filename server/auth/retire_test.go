@@ -88,7 +88,7 @@ func TestKeysExpireWithoutASuccessfulReading(t *testing.T) {
 			i.publish(jwk(k.p256.Public(), `"kid":"1"`))
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				v := newVerifier(t, setConfigWith(i.url, auth.Config{JWKSMaxAge: maxAge, Log: slog.New(slog.NewTextHandler(&log, nil))}))
+				v := newVerifier(t, setConfigWith(i.url, auth.Config{Issuers: []auth.Issuer{{JWKSMaxAge: maxAge}}, Log: slog.New(slog.NewTextHandler(&log, nil))}))
 				wantAccepted(t, v, "good", token)
 				broken()
 				age := maxAge
@@ -161,12 +161,12 @@ func TestRefreshKeepsCachedTokens(t *testing.T) {
 
 func TestMaxAgeBelowRefreshIsRefused(t *testing.T) {
 	t.Parallel()
-	c := setConfigWith("https://keys.example.com/", auth.Config{JWKSRefresh: time.Hour, JWKSMaxAge: time.Minute})
+	c := setConfigWith("https://keys.example.com/", only(auth.Issuer{JWKSRefresh: time.Hour, JWKSMaxAge: time.Minute}))
 	problems := c.Problems()
 	if len(problems) != 1 || !strings.Contains(problems[0].Error(), "--jwks-max-age") {
 		t.Errorf("%v", problems)
 	}
-	c.JWKSMaxAge = 0
+	c.Issuers[0].JWKSMaxAge = 0
 	if problems := c.Problems(); len(problems) != 0 {
 		t.Errorf("%v", problems)
 	}

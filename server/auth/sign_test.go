@@ -55,7 +55,7 @@ func TestSign(t *testing.T) {
 		},
 		{
 			"other names",
-			auth.Claims{Subject: "ada", UserID: &ada, Customers: []string{}, Expires: time.Hour, Names: auth.ClaimNames{UserID: "uid", Customers: "tenants"}},
+			auth.Claims{Subject: "ada", UserID: &ada, Customers: []string{}, Expires: time.Hour, Rules: auth.Rules{UserID: "uid", Customers: auth.Claim{Name: "tenants"}}},
 			`{"exp":1773504566,"iat":1773500966,"sub":"ada","tenants":[],"uid":"94520740-d63c-4e02-85ca-c4e138801e73"}`,
 		},
 	} {
@@ -132,7 +132,7 @@ func TestSignVerifyRoundTrip(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		pr, err := newVerifier(t, auth.Config{Secret: secret}).Verify([]string{"bearer " + token})
+		pr, err := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}}).Verify([]string{"bearer " + token})
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -22,14 +22,15 @@ type tokenCache struct {
 // cachedToken is a token whose signature and claims were valid when it was first used. It is immutable.
 type cachedToken struct {
 	principal Principal
+	issuer    *issuer
 	claims    claims // only the registered ones
 	by        signedBy
 	// The claims are valid at from and later, and before until. At other times they are validated again, to get the right error.
 	from, until time.Time
 }
 
-func newCachedToken(p Principal, c claims, by signedBy) *cachedToken {
-	t := &cachedToken{principal: p, claims: c, by: by, until: c.ExpiresAt.Add(leeway)}
+func newCachedToken(p Principal, i *issuer, c claims, by signedBy) *cachedToken {
+	t := &cachedToken{principal: p, issuer: i, claims: c, by: by, until: c.ExpiresAt.Add(leeway)}
 	for _, begin := range []*jwt.NumericDate{c.NotBefore, c.IssuedAt} {
 		if begin != nil && begin.Add(-leeway).After(t.from) {
 			t.from = begin.Add(-leeway)
@@ -57,10 +58,12 @@ func newTokenCache(size uint64) *tokenCache {
 
 // find returns the cached token with this hash. It returns nil if the token must be verified, because it is not cached or its header
 // no longer selects the same key.
-func (c *tokenCache) find(hash TokenHash, keys *activeKeys) *cachedToken {
-	if item := c.tokens.Get(hash); item != nil && item.Value().by.valid(keys) {
-		c.hits.Add(1)
-		return item.Value()
+func (c *tokenCache) find(hash TokenHash) *cachedToken {
+	if item := c.tokens.Get(hash); item != nil {
+		if t := item.Value(); t.by.valid(t.issuer.activeKeys()) {
+			c.hits.Add(1)
+			return t
+		}
 	}
 	c.misses.Add(1)
 	return nil

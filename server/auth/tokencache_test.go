@@ -15,7 +15,7 @@ import (
 func TestCachedTokenExpires(t *testing.T) {
 	t.Parallel()
 	at := now
-	v := newVerifier(t, auth.Config{Secret: secret, Now: func() time.Time { return at }})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}, Now: func() time.Time { return at }})
 	header := []string{"Bearer " + signed(t, payload(`"nbf":`+fmt.Sprint(now.Unix())))}
 	for _, step := range []struct {
 		name string
@@ -46,7 +46,7 @@ func TestCachedTokenExpires(t *testing.T) {
 // TestInvalidTokensAreNotCached checks that invalid tokens use no memory.
 func TestInvalidTokensAreNotCached(t *testing.T) {
 	t.Parallel()
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	for _, token := range []string{
 		"canary",
 		signed(t, payload(`"exp":`+fmt.Sprint(now.Add(-time.Hour).Unix()))),
@@ -66,7 +66,7 @@ func TestInvalidTokensAreNotCached(t *testing.T) {
 // TestTokenCacheIsBounded checks that the cache does not grow beyond its capacity.
 func TestTokenCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	const more = 100
 	for i := range auth.MaxCachedTokens + more {
 		if _, err := v.Verify([]string{"Bearer " + signed(t, payload(fmt.Sprintf(`"sub":"%d"`, i)))}); err != nil {
@@ -86,7 +86,7 @@ func BenchmarkStageToken(b *testing.B) {
 		config auth.Config
 		token  string
 	}{
-		{"HS256", auth.Config{Secret: secret}, signed(b, payload(`"customer_id":3393`, `"authorities":["ROLE_COMPANY_ADMIN"]`))},
+		{"HS256", auth.Config{Issuers: []auth.Issuer{{Secret: secret}}}, signed(b, payload(`"customer_id":3393`, `"authorities":["ROLE_COMPANY_ADMIN"]`))},
 		{"RS256", setConfig(setFile(b, jwk(k.rsa.Public(), `"kid":"1"`))), named(b, jwt.SigningMethodRS256, k.rsa, "1")},
 	} {
 		header := []string{"Bearer " + bench.token}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestAuthorizationHeader(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	token := signed(t, payload())
 	tests := []struct {
 		name   string
@@ -70,7 +70,7 @@ func TestAuthorizationHeader(t *testing.T) {
 }
 
 func TestTokenForm(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	good := signed(t, payload())
 	parts := strings.Split(good, ".")
 	hs256 := func(header, payload string) string {
@@ -150,7 +150,7 @@ func TestTokenForm(t *testing.T) {
 }
 
 func TestRegisteredClaims(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	const (
 		valid = iota
 		invalid
@@ -248,7 +248,7 @@ func TestRegisteredClaims(t *testing.T) {
 }
 
 func TestIssuerAndAudience(t *testing.T) {
-	both := newVerifier(t, auth.Config{Secret: secret, Issuer: "https://id.example.com", Audience: "dragoman"})
+	both := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: rulesFor("https://id.example.com", "dragoman")}))
 	for members, ok := range map[string]bool{
 		`"iss":"https://id.example.com","aud":"dragoman"`:           true,
 		`"iss":"https://id.example.com","aud":["other","dragoman"]`: true,
@@ -284,18 +284,18 @@ func TestIssuerAndAudience(t *testing.T) {
 		}
 	}
 
-	issuer := newVerifier(t, auth.Config{Secret: secret, Issuer: "https://id.example.com"})
+	issuer := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: rulesFor("https://id.example.com", "")}))
 	if _, err := issuer.Verify([]string{"Bearer " + signed(t, payload(`"iss":"https://id.example.com"`))}); err != nil {
 		t.Errorf("issuer alone: %v", err)
 	}
-	audience := newVerifier(t, auth.Config{Secret: secret, Audience: "dragoman"})
+	audience := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: rulesFor("", "dragoman")}))
 	if _, err := audience.Verify([]string{"Bearer " + signed(t, payload(`"aud":"dragoman"`))}); err != nil {
 		t.Errorf("audience alone: %v", err)
 	}
 }
 
 func TestClaimShapes(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	const id = `"94520740-d63c-4e02-85ca-c4e138801e73"`
 	for _, test := range []struct {
 		name string
@@ -350,9 +350,9 @@ func TestClaimShapes(t *testing.T) {
 }
 
 func TestClaimNames(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret, Claims: auth.ClaimNames{
-		UserID: "uid", Customers: "https://example.com/tenants", Permissions: "scp", Authorities: "roles",
-	}})
+	v := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: auth.Rules{
+		UserID: "uid", Customers: auth.Claim{Name: "https://example.com/tenants"}, Permissions: auth.Claim{Name: "scp"}, Authorities: auth.Claim{Name: "roles"},
+	}}))
 	token := signed(t, payload(`"uid":"`+ada.String()+`"`, `"https://example.com/tenants":3393`, `"scp":"customer_user:read"`,
 		`"roles":"ROLE_USER"`, `"custom:id":null`, `"customer_id":null`, `"permissions":null`, `"authorities":null`))
 	pr, err := v.Verify([]string{"Bearer " + token})
@@ -396,7 +396,7 @@ func TestActor(t *testing.T) {
 
 // TestChangedTokenIsRefused checks that a token has one encoding: with any byte changed it is refused.
 func TestChangedTokenIsRefused(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	token := signed(t, payload(`"customer_id":3393`))
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.= \n"
 	for i := range token {
@@ -415,7 +415,7 @@ func TestChangedTokenIsRefused(t *testing.T) {
 // TestAnySignedClaims checks that Verify does not panic for any payload that a trusted issuer signs, and that a principal has a
 // subject and administers the platform only by the right claims.
 func TestAnySignedClaims(t *testing.T) {
-	v := newVerifier(t, auth.Config{Secret: secret})
+	v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}})
 	p := policy(t)
 	scalars := rapid.SampledFrom([]any{
 		nil, true, 0, 1, -1, 3393, 1.5, 1e300, now.Unix(), now.Add(time.Hour).Unix(), math.MaxInt64, "", "ada", "3393", ada.String(),

@@ -300,7 +300,7 @@ func TestGeneratedFlags(t *testing.T) {
 		if flag.Negated || flag.Tag.Negatable != "" {
 			names += ", `--no-" + flag.Name + "`"
 		}
-		if flag.HasDefault {
+		if flag.HasDefault && flag.Default != "" {
 			value = "`" + flag.Default + "`"
 		}
 		help := strings.ReplaceAll(flag.Help, " ("+flag.Default+")", "")

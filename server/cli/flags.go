@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dev"
 	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store"
@@ -36,25 +35,6 @@ func (f *databaseFlag) wait() store.Wait {
 	return store.Wait{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 	}}
-}
-
-type tokenFlags struct {
-	JWTSecret string `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret of HS256 tokens, at least 32 bytes, used as it is. It, --jwt-public-key-file or --jwks-url is required. Prefer the variable, since others on the machine can read a command line."`
-	Issuer    string `placeholder:"TEXT" help:"The iss claim that tokens must have. By default it is not checked."`
-	Audience  string `placeholder:"TEXT" help:"The aud claim that tokens must have. By default it is not checked."`
-}
-
-type claimFlags struct {
-	ClaimUserID      string `name:"claim-user-id" default:"custom:id" help:"The claim with the caller's own user UUID (${default})."`
-	ClaimCustomers   string `default:"customer_id" help:"The claim with the caller's customers (${default})."`
-	ClaimPermissions string `default:"permissions" help:"The claim with the caller's permissions (${default})."`
-	ClaimAuthorities string `default:"authorities" help:"The claim with the caller's roles (${default})."`
-}
-
-func (f claimFlags) names() auth.ClaimNames {
-	return auth.ClaimNames{
-		UserID: f.ClaimUserID, Customers: f.ClaimCustomers, Permissions: f.ClaimPermissions, Authorities: f.ClaimAuthorities,
-	}
 }
 
 // secretKeyFlags are the keys that encrypt secrets at rest.

@@ -109,7 +109,7 @@ func TestConfigMockInvalid(t *testing.T) {
 func TestMockSecretRejected(t *testing.T) {
 	t.Parallel()
 	for _, dev := range []bool{false, true} {
-		c := serveCommand{tokenFlags: tokenFlags{JWTSecret: mock.Secret}, secretKeyFlags: secretKeyFlags{SecretKey: keyOfNow}, Dev: dev}
+		c := serveCommand{issuerFlags: issuerFlags{tokenFlags: tokenFlags{JWTSecret: mock.Secret}}, secretKeyFlags: secretKeyFlags{SecretKey: keyOfNow}, Dev: dev}
 		if _, err := c.config(); err == nil || !strings.Contains(err.Error(), "the mock's") {
 			t.Errorf("with dev %t: %v", dev, err)
 		}

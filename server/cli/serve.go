@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -39,12 +38,8 @@ type serveCommand struct {
 	databaseFlag
 	RememberedUsers int `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	secretKeyFlags
-	tokenFlags
-	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key of RS256, ES256 or EdDSA tokens. Requires --issuer and --audience."`
-	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file; requires --issuer and --audience."`
-	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last read of the key set that contained it (${default})."`
-	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is refreshed (${default}). An unknown key is looked up sooner."`
-	claimFlags
+	issuerFlags
+
 	timeoutFlags
 	limitFlags
 	tlsFlags
@@ -95,7 +90,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 		return err
 	}
 	if c.Dev && c.JWTSecret != "" {
-		if err := dev.Greet(os.Stdout, l.Addr().String(), s.APIs(), c.Docs, keys, time.Now()); err != nil {
+		if err := dev.Greet(os.Stdout, l.Addr().String(), s.APIs(), c.Docs, keys.Issuers[0], time.Now()); err != nil {
 			return err
 		}
 	}
@@ -104,7 +99,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 
 // generateKeys sets the keys that are not configured.
 func (c *serveCommand) generateKeys(jwtSecret, secretKey func() (string, error)) (err error) {
-	if !c.hasTokenKey() {
+	if !c.hasKey() {
 		if c.JWTSecret, err = jwtSecret(); err != nil {
 			return err
 		}
@@ -115,18 +110,13 @@ func (c *serveCommand) generateKeys(jwtSecret, secretKey func() (string, error))
 	return err
 }
 
-// hasTokenKey reports whether a key that verifies tokens is configured.
-func (c *serveCommand) hasTokenKey() bool {
-	return c.JWTSecret != "" || c.JWTPublicKeyFile != "" || c.JWKSURL != ""
-}
-
 // config converts the flags, and returns settings.Problems with all that is wrong with them.
 func (c *serveCommand) config() (server.Config, error) {
 	var problems settings.Problems
 	if c.Dev {
 		problems.Add(dev.CheckLoopback(c.Listen))
 	}
-	if !c.hasTokenKey() {
+	if !c.hasKey() {
 		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	if c.JWTSecret == mock.Secret {
@@ -138,12 +128,8 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	tls, err := c.tls(c.Dev)
 	problems.Add(err)
-	var publicKey []byte
-	if c.JWTPublicKeyFile != "" {
-		if publicKey, err = os.ReadFile(c.JWTPublicKeyFile); err != nil {
-			problems.Add(fmt.Errorf("read the public key of --jwt-public-key-file (DRAGOMAN_JWT_PUBLIC_KEY_FILE): %w", err))
-		}
-	}
+	issuer, err := c.issuer()
+	problems.Add(err)
 	log, level := c.logger()
 	config := server.Config{
 		Listen:          c.Listen,
@@ -152,23 +138,14 @@ func (c *serveCommand) config() (server.Config, error) {
 		RememberedUsers: &c.RememberedUsers,
 		SecretKey:       secretKey,
 		OldSecretKeys:   oldSecretKeys,
-		Auth: auth.Config{
-			Secret:       []byte(c.JWTSecret),
-			PublicKeyPEM: publicKey,
-			JWKSURL:      c.JWKSURL,
-			JWKSRefresh:  c.JWKSRefresh,
-			JWKSMaxAge:   c.JWKSMaxAge,
-			Issuer:       c.Issuer,
-			Audience:     c.Audience,
-			Claims:       c.claimFlags.names(),
-		},
-		Timeouts: c.timeouts(),
-		Limits:   limits,
-		TLS:      tls,
-		CORS:     c.CORSOrigin,
-		Log:      log,
-		Admin:    c.admin(level),
-		Docs:     c.Docs,
+		Auth:            auth.Config{Issuers: []auth.Issuer{issuer}},
+		Timeouts:        c.timeouts(),
+		Limits:          limits,
+		TLS:             tls,
+		CORS:            c.CORSOrigin,
+		Log:             log,
+		Admin:           c.admin(level),
+		Docs:            c.Docs,
 	}
 	for _, problem := range config.Problems() {
 		if !errors.Is(problem, auth.ErrNoKey) { // added above, with the names of the variables

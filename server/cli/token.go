@@ -14,7 +14,7 @@ import (
 
 type tokenCommand struct {
 	tokenFlags
-	claimFlags
+	ruleFlags
 	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
 	Customer   []string      `placeholder:"ID" help:"A customer that the token is for, by id or UUID; repeat it for several. * alone, with the authority ROLE_ADMIN, is for all customers. By default the token is for none."`
 	Permission []string      `placeholder:"CODE" help:"A permission: customer_user:read, customer_user:write or customer_user:create; repeat it for several."`
@@ -34,15 +34,17 @@ func (c *tokenCommand) Run() error {
 	for i, p := range c.Permission {
 		permissions[i] = auth.Permission(p)
 	}
+	rules, err := c.rules(c.tokenFlags)
+	if err != nil {
+		return err
+	}
 	token, err := auth.Sign([]byte(secret), auth.Claims{
 		Subject:     c.Subject,
 		Customers:   c.Customer,
 		Permissions: permissions,
 		Authorities: c.Authority,
-		Issuer:      c.Issuer,
-		Audience:    c.Audience,
 		Expires:     c.Expires,
-		Names:       c.claimFlags.names(),
+		Rules:       rules,
 	}, time.Now())
 	if err != nil {
 		return settings.Problems{err}

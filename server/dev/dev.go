@@ -125,18 +125,16 @@ const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 const TokenLifetime = 24 * time.Hour
 
 // Greet prints the server's address, its APIs by their names and base paths, the explorer's URL if there is one, a token for the
-// sandbox's customer, and both vendors' updates as commands. A verifier with the configuration c accepts the token.
-func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, c auth.Config, now time.Time) error {
+// sandbox's customer, and both vendors' updates as commands. A verifier with this issuer accepts the token.
+func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, issuer auth.Issuer, now time.Time) error {
 	caller := uuid.MustParse(administrator)
-	token, err := auth.Sign(c.Secret, auth.Claims{
+	token, err := auth.Sign(issuer.Secret, auth.Claims{
 		Subject:     caller.String(),
 		UserID:      &caller,
 		Customers:   []string{"3393"},
 		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
 		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
-		Issuer:      c.Issuer,
-		Audience:    c.Audience,
-		Names:       c.Claims,
+		Rules:       issuer.Rules,
 		Expires:     TokenLifetime,
 	}, now)
 	if err != nil {

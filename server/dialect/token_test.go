@@ -77,7 +77,7 @@ func TestTokenThatCannotBeBelievedIsRefused(t *testing.T) {
 
 func TestTokenOfAnotherIssuerOrAudienceIsRefused(t *testing.T) {
 	t.Parallel()
-	s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuer: "https://id.example.com", Audience: "dragoman"}})
+	s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret, Rules: auth.Rules{Issuer: "https://id.example.com", Audiences: []string{"dragoman"}}}}}})
 	onEach(t, s, func(t *testing.T, f surface) {
 		for _, c := range []struct {
 			name, issuer, audience string

@@ -177,7 +177,7 @@ func TestFaultsAreProblems(t *testing.T) {
 		t.Parallel()
 		down := httptest.NewServer(http.NotFoundHandler())
 		down.Close()
-		s := servertest.StartWith(t, server.Config{Auth: auth.Config{JWKSURL: down.URL, Issuer: "issuer", Audience: "audience"}})
+		s := servertest.StartWith(t, server.Config{Auth: auth.Config{Issuers: []auth.Issuer{{JWKSURL: down.URL, Rules: auth.Rules{Issuer: "issuer", Audiences: []string{"audience"}}}}}})
 		for _, path := range paths {
 			// {"alg":"RS256","kid":"k"}, {} and anything.
 			a := s.Send(servertest.Request{Method: http.MethodGet, Path: path, Header: http.Header{"Authorization": {"Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.c2ln"}}})

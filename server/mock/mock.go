@@ -68,7 +68,7 @@ func mockConfig(c server.Config) server.Config {
 	sealing := sha256.Sum256([]byte("dragoman mock"))
 	c.SecretKey, c.OldSecretKeys = sealing[:], nil
 	// The expiry of tokens is compared with the real time, as their issuers know no other.
-	c.Auth = auth.Config{Secret: []byte(Secret), Now: time.Now}
+	c.Auth = auth.Config{Issuers: []auth.Issuer{{Secret: []byte(Secret)}}, Now: time.Now}
 	// With the mock's clock a rate limit would never recover. Prefer can choose a 429.
 	c.Limits = server.Limits{TrustedProxies: c.Limits.TrustedProxies}
 	c.TLS = server.TLS{}

@@ -106,8 +106,8 @@ func StartWith(t testing.TB, c server.Config) *Server {
 func start(t testing.TB, c server.Config) *Server {
 	t.Helper()
 	c.SecretKey = storetest.Key
-	if c.Auth.Secret == nil && c.Auth.PublicKeyPEM == nil && c.Auth.JWKSURL == "" {
-		c.Auth.Secret = Secret
+	if len(c.Auth.Issuers) == 0 {
+		c.Auth.Issuers = []auth.Issuer{{Secret: Secret}}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

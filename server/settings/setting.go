@@ -47,7 +47,7 @@ func (r *Resolver) setting(flag *kong.Flag) Setting {
 	s := Setting{Name: flag.Name, Value: shown(flag), From: r.origins[flag.Name]}
 	switch {
 	case s.From != "":
-	case flag.HasDefault:
+	case flag.HasDefault && flag.Default != "":
 		s.From = FromDefault
 	default:
 		s.From = FromNowhere

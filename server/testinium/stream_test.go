@@ -54,7 +54,7 @@ func startStream(t *testing.T, url string) *stream {
 	s.server, err = server.New(t.Context(), server.Config{
 		Database:  url,
 		SecretKey: storetest.Key,
-		Auth:      auth.Config{Secret: servertest.Secret},
+		Auth:      auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}},
 		Timeouts:  server.Timeouts{Request: requestTime, Write: requestTime, Shutdown: shutdownTime},
 		Log:       slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
