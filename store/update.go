@@ -52,6 +52,11 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 	by := means{db: s.read, cached: s.remembered(key)}
 	for attempt := 0; attempt < maxAttempts; {
 		after, changed, err = s.attempt(ctx, by, key, c)
+		if err == nil && len(changed) == 0 && !by.locked && !s.db.ReadsSettled(ctx) {
+			// That the user is as asked must be as durable as a write that made it so.
+			by.locked = true
+			continue
+		}
 		if err == nil {
 			return after, changed, nil
 		}
@@ -124,8 +129,11 @@ func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (a
 	if by.locked {
 		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
 			after, changed, err = s.updateUser(ctx, means{db: tx, locked: true}, key, c)
-			if err == nil && by.rehearsal {
-				err = errRehearsed
+			switch {
+			case err == nil && by.rehearsal:
+				return errRehearsed
+			case err == nil && len(changed) == 0:
+				return s.settle(ctx, tx)
 			}
 			return err
 		})
@@ -142,6 +150,17 @@ func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (a
 		s.wroteStanding(&after, changed)
 	}
 	return after, changed, err
+}
+
+// settle makes the commit of tx confirm what tx has read, where that may be less durable than a commit.
+func (s *Store) settle(ctx context.Context, tx *gorm.DB) error {
+	if s.db.ReadsSettled(ctx) {
+		return nil
+	}
+	if err := s.db.Settle(tx); err != nil {
+		return databaseError(ctx, "confirming that the user is as asked", err)
+	}
+	return nil
 }
 
 // errConflicting: the stored user is no longer the one that the update started from. Nothing was written.

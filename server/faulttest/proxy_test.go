@@ -17,10 +17,10 @@ type proxy struct {
 
 	mu     sync.Mutex
 	links  map[*link]bool
-	refuse bool                       // cut new connections
-	hole   bool                       // pass nothing on new connections
-	delay  time.Duration              // delay of each piece
-	judge  func(piece []byte) verdict // for data from the client; nil: pass
+	refuse bool                        // cut new connections
+	hole   bool                        // pass nothing on new connections
+	delay  time.Duration               // delay of each piece
+	judge  func(*link, []byte) verdict // for data from the client; nil: pass
 }
 
 // verdict is what the proxy does with a piece.
@@ -125,7 +125,7 @@ func (p *proxy) admit(k *link, piece []byte, fromClient bool) bool {
 	p.mu.Lock()
 	delay, v := p.delay, pass
 	if fromClient && p.judge != nil {
-		v = p.judge(piece)
+		v = p.judge(k, piece)
 	}
 	if !fromClient && k.cutOnAnswer {
 		v = cutBefore

@@ -49,6 +49,12 @@ type Database interface {
 	// AllowIdle lets tx pause between two statements for as long as it likes.
 	AllowIdle(tx *gorm.DB) error
 
+	// ReadsSettled reports whether what a query returns is as durable as an acknowledged commit. If not, it is once a transaction has
+	// read it again, called Settle, and been committed.
+	ReadsSettled(ctx context.Context) bool
+	// Settle makes the commit of tx as durable as that of a write, although tx may have written nothing.
+	Settle(tx *gorm.DB) error
+
 	// Close closes all pools.
 	Close() error
 }

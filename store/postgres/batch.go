@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/dragoman-id/dragoman/store/engine"
 )
@@ -100,7 +98,7 @@ func (d *Database) write(batch []*engine.Job[*step]) {
 		runLone(batch, d.writeAlone)
 		return
 	}
-	claimed, err := sendBatch(d.pools.Write, batch, func(ctx context.Context, c *pgx.Conn, claimed []*engine.Job[*step]) error {
+	claimed, err := sendBatch(d.pools.Write, batch, func(ctx context.Context, c *conn, claimed []*engine.Job[*step]) error {
 		// Batches of several servers lock the same rows in the same order, so that they cannot deadlock.
 		slices.SortStableFunc(claimed, func(a, b *engine.Job[*step]) int { return cmp.Compare(a.Work.Key, b.Work.Key) })
 		return d.runSteps(ctx, c, claimed, setBatchLockTimeout)
@@ -136,16 +134,23 @@ func (d *Database) readAlone(ctx context.Context, q *query) error {
 	return sendAlone(ctx, d.pools.Find, lost, q, d.sendQueries)
 }
 
-// writeAlone runs one step, and runs it again on another connection where one is lost before anything was sent.
+// writeAlone runs one step, and runs it again on another connection where one is lost before anything was sent, or where the step has
+// waited for a unique value that another transaction holds.
 func (d *Database) writeAlone(ctx context.Context, s *step) error {
-	return sendAlone(ctx, d.pools.Write, unsent, s, func(ctx context.Context, c *pgx.Conn, steps []*engine.Job[*step]) error {
-		return d.runSteps(ctx, c, steps)
+	var settings []string
+	if s.Alone {
+		// What is sent with the commit is not canceled.
+		settings = []string{setLockTimeout}
+	}
+	again := func(err error) bool { return unsent(err) || s.Alone && waitedForLock(err) && ctx.Err() == nil }
+	return sendAlone(ctx, d.pools.Write, again, s, func(ctx context.Context, c *conn, steps []*engine.Job[*step]) error {
+		return d.runSteps(ctx, c, steps, settings...)
 	})
 }
 
-func sendAlone[W any](ctx context.Context, pool *sql.DB, again func(error) bool, work W, send func(context.Context, *pgx.Conn, []*engine.Job[W]) error) error {
+func sendAlone[W any](ctx context.Context, pool *sql.DB, again func(error) bool, work W, send func(context.Context, *conn, []*engine.Job[W]) error) error {
 	one := []*engine.Job[W]{{Context: ctx, Work: work}}
-	err := onConn(ctx, pool, again, func(c *pgx.Conn) error { return send(ctx, c, one) })
+	err := onConn(ctx, pool, again, func(c *conn) error { return send(ctx, c, one) })
 	if err != nil {
 		return wrap(ctx, "running the statement", translate(err))
 	}
@@ -153,10 +158,10 @@ func sendAlone[W any](ctx context.Context, pool *sql.DB, again func(error) bool,
 }
 
 // sendBatch sends the work of a batch over a connection of pool. It returns the jobs that it claimed once it had a connection.
-func sendBatch[W any](pool *sql.DB, batch []*engine.Job[W], send func(context.Context, *pgx.Conn, []*engine.Job[W]) error) (claimed []*engine.Job[W], err error) {
+func sendBatch[W any](pool *sql.DB, batch []*engine.Job[W], send func(context.Context, *conn, []*engine.Job[W]) error) (claimed []*engine.Job[W], err error) {
 	ctx, done := engine.BatchContext(batch)
 	defer done()
-	err = onConn(ctx, pool, unsent, func(c *pgx.Conn) error {
+	err = onConn(ctx, pool, unsent, func(c *conn) error {
 		if claimed == nil {
 			claimed = engine.Claim(batch)
 		}
@@ -173,7 +178,7 @@ func sendBatch[W any](pool *sql.DB, batch []*engine.Job[W], send func(context.Co
 }
 
 // sendQueries sends queries in one round trip, and takes their results.
-func (d *Database) sendQueries(ctx context.Context, c *pgx.Conn, queries []*engine.Job[*query]) (err error) {
+func (d *Database) sendQueries(ctx context.Context, c *conn, queries []*engine.Job[*query]) (err error) {
 	began := time.Now()
 	defer func() {
 		for _, j := range queries {
@@ -184,7 +189,7 @@ func (d *Database) sendQueries(ctx context.Context, c *pgx.Conn, queries []*engi
 	for _, j := range queries {
 		b.Queue(j.Work.text, j.Work.arguments...)
 	}
-	results := c.SendBatch(ctx, &b)
+	results := c.pgx().SendBatch(ctx, &b)
 	for _, j := range queries {
 		if err = j.Work.take(results); err != nil {
 			break
@@ -196,8 +201,15 @@ func (d *Database) sendQueries(ctx context.Context, c *pgx.Conn, queries []*engi
 // begin begins a transaction. Behind a pooler the session's isolation may be another.
 const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-// setBatchLockTimeout bounds each wait for a row in the transaction of a batch.
-var setBatchLockTimeout = fmt.Sprintf("SET LOCAL lock_timeout = %d", batchLockTimeout.Milliseconds())
+// The settings that bound each wait for a lock in the transaction of a batch, and in that of a step that is run alone.
+var (
+	setBatchLockTimeout = settingLockTimeout(batchLockTimeout)
+	setLockTimeout      = settingLockTimeout(lockTimeout)
+)
+
+func settingLockTimeout(d time.Duration) string {
+	return fmt.Sprintf("SET LOCAL lock_timeout = %d", d.Milliseconds())
+}
 
 // rollbackTimeout is how long a connection may take to roll a transaction back before it is closed.
 const rollbackTimeout = time.Second
@@ -207,11 +219,11 @@ const rollbackTimeout = time.Second
 //
 // The transaction is explicit, although Postgres runs what comes between two Sync messages in one: on Citus only an explicit
 // transaction is atomic over the statements of a pipeline. A single statement that updates and inserts would need one round trip
-// less, but there it becomes a COPY with a two-phase commit.
-func (d *Database) runSteps(ctx context.Context, c *pgx.Conn, steps []*engine.Job[*step], settings ...string) (err error) {
+// less, but there it becomes a COPY with a two-phase commit. The first round trip is canceled with ctx, the second is not, as it commits.
+func (d *Database) runSteps(ctx context.Context, c *conn, steps []*engine.Job[*step], settings ...string) (err error) {
 	defer func() {
-		if err != nil {
-			d.rollBack(ctx, c)
+		if err != nil && !c.left.Load() {
+			d.rollBack(ctx, c.pgx())
 		}
 	}()
 	first := make([]sent, 0, 2+len(steps))
@@ -222,7 +234,7 @@ func (d *Database) runSteps(ctx context.Context, c *pgx.Conn, steps []*engine.Jo
 	for _, j := range steps {
 		first = append(first, d.toSend(j.Context, j.Work.Statements[0]))
 	}
-	if err := d.exchange(ctx, c, first); err != nil {
+	if err := d.exchange(ctx, c.pgx(), first); err != nil {
 		return err
 	}
 	var rest []sent
@@ -236,11 +248,12 @@ func (d *Database) runSteps(ctx context.Context, c *pgx.Conn, steps []*engine.Jo
 			rest = append(rest, d.toSend(j.Context, s))
 		}
 	}
-	end := "COMMIT"
 	if !written {
-		end = "ROLLBACK"
+		return d.exchange(ctx, c.pgx(), []sent{{context: ctx, text: "ROLLBACK"}})
 	}
-	return d.exchange(ctx, c, append(rest, sent{context: ctx, text: end}))
+	return c.commit(ctx, func(lasting context.Context) error {
+		return d.exchange(lasting, c.pgx(), append(rest, sent{context: ctx, text: "COMMIT"}))
+	})
 }
 
 // sent is a statement of a round trip.
@@ -264,10 +277,13 @@ func (d *Database) exchange(ctx context.Context, c *pgx.Conn, statements []sent)
 	}
 	results := c.SendBatch(ctx, &b)
 	var err error
+	var refused *pgconn.PgError // says which statement failed; a lost connection does not
 	for i := range statements {
 		var tag pgconn.CommandTag
 		if tag, err = results.Exec(); err != nil {
-			statements = statements[:i+1]
+			if errors.As(err, &refused) {
+				statements = statements[:i+1]
+			}
 			break
 		}
 		statements[i].rows = tag.RowsAffected()
@@ -277,9 +293,9 @@ func (d *Database) exchange(ctx context.Context, c *pgx.Conn, statements []sent)
 		if s.context == nil {
 			continue
 		}
-		var own error
-		if i == len(statements)-1 {
-			own = err
+		own := err
+		if refused != nil && i < len(statements)-1 {
+			own = nil
 		}
 		d.reporter.Report(s.context, s.text, began, own)
 	}
@@ -298,9 +314,9 @@ func (d *Database) rollBack(ctx context.Context, c *pgx.Conn) {
 	}
 }
 
-// onConn runs fn on a pgx connection of the pool: database/sql has no batches, and allocates a function for each column of each
-// result. If again reports true for the error, it runs fn again on another connection.
-func onConn(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*pgx.Conn) error) error {
+// onConn runs fn on a connection of the pool: database/sql has no batches, and allocates a function for each column of each result. If
+// again reports true for the error, it runs fn again on another connection.
+func onConn(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*conn) error) error {
 	return whileLost(ctx, again, func() error {
 		var c *sql.Conn
 		err := whileLost(ctx, lost, func() (err error) {
@@ -310,14 +326,8 @@ func onConn(ctx context.Context, pool *sql.DB, again func(error) bool, fn func(*
 		if err != nil {
 			return err
 		}
-		err = c.Raw(func(driverConn any) error {
-			err := fn(driverConn.(*stdlib.Conn).Conn())
-			if err != nil && pgconn.SafeToRetry(err) {
-				return errors.Join(driver.ErrBadConn, err)
-			}
-			return err
-		})
-		_ = c.Close() // returns it to the pool; a bad connection is already closed
+		err = c.Raw(func(driverConn any) error { return fn(driverConn.(*conn)) })
+		_ = c.Close() // returns it to the pool, if it is valid
 		return err
 	})
 }

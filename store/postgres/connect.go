@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -12,18 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// discreetConnector limits what connection errors repeat of the URL to hosts, ports and the database's name. Errors of pgx (5.12)
-// name the user, and Postgres's own messages name the user and the parameters, in the server's language.
-type discreetConnector struct{ driver.Connector }
-
-// Connect is for database/sql.
-func (c discreetConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
+// discreet limits what a connection's error repeats of the URL to hosts, ports and the database's name. Errors of pgx (5.12) name the
+// user, and Postgres's own messages name the user and the parameters, in the server's language.
+func discreet(err error) error {
 	var refused *pgconn.ConnectError
 	if errors.As(err, &refused) {
-		return nil, &connectError{refused}
+		return &connectError{refused}
 	}
-	return conn, err
+	return err
 }
 
 // connectError is a pgconn.ConnectError with another text.

@@ -27,7 +27,7 @@ const readOnlyTransaction = "25006"
 // The codes are those of PostgreSQL's documentation, appendix A.
 func OwnKind(err error) error {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) {
+	if errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, engine.ErrUnavailable) {
 		return engine.ErrUnavailable
 	}
 	var e *pgconn.PgError

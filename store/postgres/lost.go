@@ -83,6 +83,18 @@ func (p gormPool) BeginTx(ctx context.Context, options *sql.TxOptions) (tx *sql.
 	return tx, err
 }
 
+// ExecContext runs a statement in a transaction of its own: what is outside of one is canceled with its context, the commit included.
+func (p gormPool) ExecContext(ctx context.Context, query string, arguments ...any) (result sql.Result, err error) {
+	tx, err := p.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if result, err = tx.ExecContext(ctx, query, arguments...); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return result, tx.Commit()
+}
+
 // QueryContext is sql.DB's, for queries that write nothing.
 func (p gormPool) QueryContext(ctx context.Context, query string, arguments ...any) (rows *sql.Rows, err error) {
 	err = whileLost(ctx, lost, func() (err error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // poolerTimeout limits [checkPooler], which a pooler with a single server connection would block for minutes.
@@ -105,6 +104,6 @@ func onOne(ctx context.Context, db *sql.DB, fn func(*pgconn.PgConn) error) error
 	if err != nil {
 		return err
 	}
-	err = c.Raw(func(driverConn any) error { return fn(driverConn.(*stdlib.Conn).Conn().PgConn()) })
+	err = c.Raw(func(driverConn any) error { return fn(driverConn.(*conn).pgx().PgConn()) })
 	return errors.Join(err, c.Close())
 }

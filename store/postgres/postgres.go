@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,7 @@ type Database struct {
 	reads    engine.Queue[*query]
 	writes   engine.Queue[*step]
 	texts    texts
+	settled  atomic.Pointer[settled]
 }
 
 // Open connects to the database at url. The errors of a URL repeat nothing of it but hosts, ports and the database's name.
@@ -55,9 +57,10 @@ func Open(ctx context.Context, url string, o engine.Options) (*Database, error) 
 		config.Tracer = tracer{d.reporter}
 	}
 	sessions := &sessions{modeChosen: choosesMode(url)}
+	unattended := &unattended{most: maxConns}
 	pool := func(n int) *sql.DB {
-		db := sql.OpenDB(discreetConnector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
-			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead))})
+		db := sql.OpenDB(connector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
+			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead)), unattended})
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(n)
 		db.SetConnMaxIdleTime(5 * time.Minute)

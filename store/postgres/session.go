@@ -28,7 +28,10 @@ type sessions struct {
 }
 
 // beforeConnect chooses how statements are sent. In both modes the types of their parameters are requested first.
-func (s *sessions) beforeConnect(_ context.Context, c *pgx.ConnConfig) error {
+func (s *sessions) beforeConnect(ctx context.Context, c *pgx.ConnConfig) error {
+	if g, ok := ctx.Value(guardKey{}).(*guard); ok {
+		g.beforeConnect(c)
+	}
 	if s.pooled.Load() && !s.modeChosen {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}

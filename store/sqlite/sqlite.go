@@ -168,6 +168,12 @@ func (d *Database) Lock(*gorm.DB, string) error { return nil }
 // AllowIdle does nothing: SQLite does not end idle transactions.
 func (d *Database) AllowIdle(*gorm.DB) error { return nil }
 
+// ReadsSettled returns true: a commit is on disk before another connection can read it.
+func (d *Database) ReadsSettled(context.Context) bool { return true }
+
+// Settle does nothing.
+func (d *Database) Settle(*gorm.DB) error { return nil }
+
 // ReserveID raises the highest id that SQLite has recorded for table, in sqlite_sequence, from the first insert on. The insert of id
 // does so itself, but too late for rows that are inserted before it.
 func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
