@@ -214,7 +214,7 @@ func duringTheQuestion(t *testing.T, s *store.Store, f func()) {
 	t.Helper()
 	done := false
 	err := s.Gorm().Callback().Query().Before("gorm:query").Register("test", func(db *gorm.DB) {
-		if _, users := db.Statement.Model.(*store.User); !done && users && db.Statement.Dest != nil {
+		if !done && store.AsksForClaims(db) {
 			done = true
 			f()
 		}

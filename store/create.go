@@ -56,6 +56,9 @@ func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
 	if err := s.insert(ctx, tx, "user", "users", row.ID, &row); err != nil {
 		return err
 	}
+	if err := execute(tx, claimAll(row)); err != nil {
+		return databaseError(ctx, "claiming the names of the user", err)
+	}
 	change := s.catalogue.creation(ctx, &row, s.now())
 	if err := tx.Create(&change).Error; err != nil {
 		return databaseError(ctx, "recording the change", err)

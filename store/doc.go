@@ -9,8 +9,9 @@
 // postgres run statements, behind the interfaces of package engine. Errors name the model's fields ([Field]); each dialect translates
 // them into its own names.
 //
-// Every query contains the customer's id, which is the tenancy check and could serve as a partition key. The exceptions are the checks
-// whether an id, a UUID, an e-mail or a username is taken, because these are unique across customers, and the check of the secret key.
+// Every query contains the customer's id, which is the tenancy check and the key by which tables can be partitioned. What is unique
+// across customers (ids, UUIDs, folded usernames and e-mails) is a row of the table claims, keyed by kind and value, which is written in the
+// transaction of its user. The other exceptions are the checks of secret keys and what commands do to all users.
 //
 // # Request flow of a PATCH
 //

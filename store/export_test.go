@@ -20,6 +20,12 @@ var (
 	KindOf     = kindOf
 )
 
+// AsksForClaims reports whether a statement asks who has a unique value.
+func AsksForClaims(db *gorm.DB) bool {
+	_, asks := db.Statement.Model.(*claim)
+	return asks
+}
+
 // FoldRules is foldRules.
 const FoldRules = foldRules
 

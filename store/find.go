@@ -31,27 +31,36 @@ func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 // [FoldEmail]. It is meant for operators, who are not limited to one customer. The error is ErrNotFound if no user matches, and
 // ErrAmbiguous if several users have the e-mail (see [Collision]) and none of them has it byte for byte.
 func (s *Store) LocateUser(ctx context.Context, reference string) (UserKey, error) {
-	fold := FoldEmail(reference)
-	where, values := claimantsOf("email"), []any{fold, fold}
-	if id, err := strconv.ParseInt(reference, 10, 64); err == nil {
-		where, values = "id = ?", []any{id}
-	} else if id, err := uuid.Parse(reference); err == nil {
-		where, values = "uuid = ?", []any{id}
+	keys, err := s.locate(ctx, reference)
+	switch {
+	case err != nil:
+		return UserKey{}, err
+	case len(keys) == 0:
+		return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
+	case len(keys) > 1:
+		return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrAmbiguous)
 	}
-	var users []User
-	if err := s.read.WithContext(ctx).Where(where, values...).Order("id").Find(&users).Error; err != nil {
-		return UserKey{}, databaseError(ctx, findingUser, err)
+	return keys[0], nil
+}
+
+func (s *Store) locate(ctx context.Context, reference string) (keys []UserKey, err error) {
+	if id, err := strconv.ParseInt(reference, 10, 64); err == nil {
+		return claimants(ctx, s.read, "id", strconv.FormatInt(id, 10))
+	}
+	if id, err := uuid.Parse(reference); err == nil {
+		return claimants(ctx, s.read, "uuid", id.String())
+	}
+	users, err := s.usersByEmail(ctx, 0, reference)
+	if err != nil {
+		return nil, err
 	}
 	if exact := slices.IndexFunc(users, func(u User) bool { return u.Email == reference }); exact >= 0 {
 		users = users[exact : exact+1]
 	}
-	switch len(users) {
-	case 0:
-		return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrNotFound)
-	case 1:
-		return UserByID(users[0].CustomerID, users[0].ID), nil
+	for _, u := range users {
+		keys = append(keys, UserByID(u.CustomerID, u.ID))
 	}
-	return UserKey{}, fmt.Errorf("%s: %w", findingUser, ErrAmbiguous)
+	return keys, nil
 }
 
 // loadUser returns the user that key identifies, from the database.
@@ -101,48 +110,4 @@ func take(ctx context.Context, db *gorm.DB, row any, doing string, where map[str
 		return databaseError(ctx, doing, err)
 	}
 	return nil
-}
-
-// unique lists the fields whose values must be unique across all customers and the column with the unique index of each. reserved is
-// the field's name in the table reserved_folds, or "" if its values cannot be reserved.
-var unique = []struct {
-	field    Field
-	column   string
-	reserved string
-	value    func(*User) any
-}{
-	{FieldID, "id", "", func(u *User) any { return u.ID }},
-	{FieldUUID, "uuid", "", func(u *User) any { return u.UUID }},
-	{FieldUsername, "username_fold", "username", func(u *User) any { return u.UsernameFold }},
-	{FieldEmail, "email_fold", "email", func(u *User) any { return u.EmailFold }},
-}
-
-// claimantsOf returns an SQL condition for the users that have a fold or have reserved it. Both its parameters are the fold. Field is
-// "username" or "email". The condition is written so that both engines use their indexes.
-func claimantsOf(field string) string {
-	return "id IN (SELECT id FROM users WHERE " + field + "_fold = ? UNION ALL " +
-		"SELECT user_id FROM reserved_folds WHERE field = '" + field + "' AND fold = ?)"
-}
-
-// taken returns those of the given fields of u whose values a user other than self already has.
-func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field) ([]Field, error) {
-	var others []Field
-	for _, q := range unique {
-		if !slices.Contains(among, q.field) {
-			continue
-		}
-		where, values := q.column+" = ?", []any{q.value(u)}
-		if q.reserved != "" {
-			where, values = claimantsOf(q.reserved), []any{q.value(u), q.value(u)}
-		}
-		var n int64
-		err := db.WithContext(ctx).Model(&User{}).Where(where, values...).Where("id <> ?", self).Count(&n).Error
-		if err != nil {
-			return nil, databaseError(ctx, fmt.Sprintf("asking whether %s is taken", q.field), err)
-		}
-		if n > 0 {
-			others = append(others, q.field)
-		}
-	}
-	return others, nil
 }

@@ -195,7 +195,7 @@ func (i *Import) Repeated(found func(RepeatedValue)) error {
 // findTaken finds values of the rows that users of the directory have.
 func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, wrong []FieldErrors) error {
 	for _, q := range unique {
-		var values []any
+		var values []string
 		for k := range rows {
 			if brings(&rows[k], q.field, wrong[k]) {
 				values = append(values, q.value(&users[k]))
@@ -204,25 +204,14 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 		if len(values) == 0 {
 			continue
 		}
-		var others []User
-		err := i.store.read.WithContext(ctx).Select(q.column).Where(q.column+" IN ?", values).Find(&others).Error
+		var found []string
+		err := i.store.read.WithContext(ctx).Model(&claim{}).Where("kind = ? AND value IN ?", q.kind, values).Pluck("value", &found).Error
 		if err != nil {
 			return databaseError(ctx, fmt.Sprintf("asking whether %s is taken", q.field), err)
 		}
-		taken := make(map[any]bool)
-		for k := range others {
-			taken[q.value(&others[k])] = true
-		}
-		if q.reserved != "" {
-			var reserved []string
-			err := i.store.read.WithContext(ctx).Model(&reservedFold{}).
-				Where("field = ? AND fold IN ?", q.reserved, values).Pluck("fold", &reserved).Error
-			if err != nil {
-				return databaseError(ctx, fmt.Sprintf("asking whether %s is reserved", q.field), err)
-			}
-			for _, fold := range reserved {
-				taken[fold] = true
-			}
+		taken := make(map[string]bool, len(found))
+		for _, value := range found {
+			taken[value] = true
 		}
 		for k := range rows {
 			if brings(&rows[k], q.field, wrong[k]) && taken[q.value(&users[k])] {
@@ -309,6 +298,11 @@ func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, adde
 		changes[k].Actor = nil
 	}
 	err = tx.CreateInBatches(users, insertedAtOnce).Error
+	for some := range slices.Chunk(users, insertedAtOnce) {
+		if err == nil {
+			err = execute(tx, claimAll(some...))
+		}
+	}
 	if err == nil {
 		err = tx.CreateInBatches(changes, insertedAtOnce).Error
 	}

@@ -59,7 +59,24 @@ var sortColumns = [...]string{
 type Filter struct {
 	condition string
 	values    []any
-	part      string // the folded text that users must contain, if the condition is that of Mentions
+	part      string  // the folded text that users must contain, if the condition is that of Mentions
+	email     *string // instead of a condition: the user's e-mail, which is looked up before the list is read
+}
+
+// conditionOn returns the filter's condition on users of a customer, and the values of its parameters.
+func (f Filter) conditionOn(ctx context.Context, s *Store, customerID int64) (string, []any, error) {
+	if f.email == nil {
+		return f.condition, f.values, nil
+	}
+	users, err := s.usersByEmail(ctx, customerID, *f.email)
+	if err != nil || len(users) == 0 {
+		return Nobody().condition, nil, err
+	}
+	ids := make([]int64, len(users))
+	for i := range users {
+		ids[i] = users[i].ID
+	}
+	return "id IN ?", []any{ids}, nil
 }
 
 // HasUUID finds the one user with this UUID.
@@ -79,8 +96,7 @@ func HasLastName(name string) Filter { return Filter{condition: "last_name = ?",
 // HasEmail finds the user with this e-mail, as [FoldEmail] compares them; several, if it is one of those that [Collision] is
 // about.
 func HasEmail(email string) Filter {
-	fold := FoldEmail(email)
-	return Filter{condition: claimantsOf("email"), values: []any{fold, fold}}
+	return Filter{email: &email}
 }
 
 // HasMobile finds users with exactly this mobile number; the empty text finds those without one.
@@ -133,7 +149,11 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	defer release()
 	found := s.read.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
 	for _, f := range q.Filters {
-		found = found.Where(f.condition, f.values...)
+		condition, values, err := f.conditionOn(ctx, s, customerID)
+		if err != nil {
+			return nil, 0, err
+		}
+		found = found.Where(condition, values...)
 	}
 	found = found.Session(&gorm.Session{})
 	if i := slices.IndexFunc(q.Filters, func(f Filter) bool { return f.part != "" }); i >= 0 {

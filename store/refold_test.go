@@ -387,6 +387,7 @@ func TestReservedFoldUnderConcurrency(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		oldDirectory(t, url, named{1, "", "", "u1", "i\u0302\u0323@example.com"}, named{2, "", "", "u2", "\u00ee\u0323@example.com"})
 		s := storetest.Open(t, url)
+		s.SealAccessTokens(t)
 		if got := collided(t, s); !slices.Equal(got, []string{"Email 1 2"}) {
 			t.Fatalf("collisions %q", got)
 		}
@@ -408,8 +409,8 @@ func TestReservedFoldUnderConcurrency(t *testing.T) {
 				}
 			})
 		}
-		for id := range 2 {
-			execute(t, db, fmt.Sprintf("UPDATE users SET email = 'free%d@example.com', email_fold = 'free%[1]d@example.com' WHERE id = %[1]d", id+1))
+		for id := range int64(2) {
+			edit(t, s, store.UserByID(1, id+1), func(u *store.User) { u.Email = fmt.Sprintf("free%d@example.com", id) })
 		}
 		wg.Wait()
 		if n := got.Load(); n > 1 {
@@ -417,6 +418,13 @@ func TestReservedFoldUnderConcurrency(t *testing.T) {
 		}
 		if n := count(t, db, "SELECT count(*) FROM reserved_folds"); n != 0 {
 			t.Errorf("%d folds are reserved", n)
+		}
+		if _, err := store.Migrate(t.Context(), url, store.Wait{}); err != nil {
+			t.Fatal(err)
+		}
+		checkClaims(t, s)
+		if got.Load() == 0 {
+			create(t, s, store.User{CustomerID: 1, Username: "late", Email: "\u1ecb\u0302@example.com", Status: store.StatusActive})
 		}
 	})
 }

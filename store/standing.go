@@ -105,7 +105,10 @@ func (s *Store) readStanding(ctx context.Context, doing string, id uuid.UUID) (s
 	found := standing{read: s.clock()}
 	var u User
 	into := []any{&u.Version, (*string)(&u.Status), &u.AccountNonExpired, &u.AccountNonLocked, &u.CredentialNonExpired}
-	err := s.db.FindRow(ctx, into, engine.SQL{Text: findStandingStatement, Arguments: []any{id}})
+	err := s.db.FindRow(ctx, []any{&u.CustomerID, &u.ID}, engine.SQL{Text: findClaimByUUID, Arguments: []any{id.String()}})
+	if err == nil {
+		err = s.db.FindRow(ctx, into, engine.SQL{Text: findStandingStatement, Arguments: []any{u.CustomerID, u.ID}})
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, nil
 	}

@@ -23,7 +23,8 @@ var findUserStatements = func() map[keyColumn]string {
 }()
 
 // findStandingStatement reads what readStanding asks for.
-const findStandingStatement = "SELECT version, status, account_non_expired, account_non_locked, credential_non_expired FROM users WHERE uuid = ?"
+const findStandingStatement = "SELECT version, status, account_non_expired, account_non_locked, credential_non_expired FROM users " +
+	"WHERE customer_id = ? AND id = ?"
 
 // updateForm is what the text of an UPDATE of a user depends on: the columns that it writes, in the lower half, and above
 // them what authorization went by besides the roles, the user's status and flags. These are part of the text because each parameter
@@ -56,10 +57,16 @@ func (f updateForm) standing() string {
 
 // statement makes the UPDATE of a form. It changes the user if it is still as it was read. The version alone does not tell: the time
 // is for a database that was put back to an older state while it was open, where the same version may be another's; roles, status
-// and flags are for an operator's own statements, which keep the version.
+// and flags are for an operator's own statements, which keep the version. A fold that is given up is that of the claim which ends,
+// and may have been computed by other rules meanwhile.
 func (f updateForm) statement() string {
-	return fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND roles = ? AND %s",
-		strings.ReplaceAll(columnNames(columnSet(f&math.MaxUint32).in()), ", ", " = ?, "), f.standing())
+	set := columnSet(f & math.MaxUint32)
+	text := fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND roles = ? AND %s",
+		strings.ReplaceAll(columnNames(set.in()), ", ", " = ?, "), f.standing())
+	for _, c := range (set & uniqueColumns).in() {
+		text += " AND " + c.column + " = ?"
+	}
+	return text
 }
 
 // updateStatements remembers the text of each form. Clients change the same few fields again and again.
@@ -91,23 +98,39 @@ const insertChangeStatement = "INSERT INTO user_changes (user_id, version, custo
 func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
 	set := differing(before, after)
 	columns := set.in()
-	arguments := make([]any, 0, len(columns)+5)
+	arguments := make([]any, 0, len(columns)+7)
 	for _, c := range columns {
 		arguments = append(arguments, c.value(after))
 	}
 	arguments = append(arguments, before.ID, before.CustomerID, before.Version, before.UpdatedAt.UnixMilli(), int64(before.Roles))
-	fields, err := json.Marshal(change.Fields)
-	if err != nil {
-		return engine.Step{}, fmt.Errorf("recording the change: %w", err)
+	for _, c := range (set & uniqueColumns).in() {
+		arguments = append(arguments, c.value(before))
 	}
-	return engine.Step{
+	record, err := recordChange(change)
+	if err != nil {
+		return engine.Step{}, err
+	}
+	step := engine.Step{
 		Key: before.ID,
 		// What else can go wrong with an update is no fault of its caller's.
 		Alone: set&uniqueColumns != 0,
 		Statements: []engine.SQL{
 			{Text: updateFormOf(set, before).text(), Arguments: arguments},
-			{Text: insertChangeStatement, Arguments: []any{change.UserID, change.Version, change.CustomerID, change.At.UnixMilli(), change.Actor,
-				change.Subject, change.Dialect, change.Operation, change.RequestID, string(fields)}},
+			record,
 		},
-	}, nil
+	}
+	if set&uniqueColumns != 0 {
+		step.Statements = append(step.Statements, renaming(before, after)...)
+	}
+	return step, nil
+}
+
+// recordChange makes the statement that adds a change to the history.
+func recordChange(change *UserChange) (engine.SQL, error) {
+	fields, err := json.Marshal(change.Fields)
+	if err != nil {
+		return engine.SQL{}, fmt.Errorf("recording the change: %w", err)
+	}
+	return engine.SQL{Text: insertChangeStatement, Arguments: []any{change.UserID, change.Version, change.CustomerID, change.At.UnixMilli(), change.Actor,
+		change.Subject, change.Dialect, change.Operation, change.RequestID, string(fields)}}, nil
 }

@@ -312,6 +312,11 @@ func runIn(tx *gorm.DB, step engine.Step) (changed int64, err error) {
 	})
 }
 
+// execute runs a statement in a transaction.
+func execute(tx *gorm.DB, statement engine.SQL) error {
+	return tx.Exec(statement.Text, statement.Arguments...).Error
+}
+
 // checkLastAdministrator returns an error if the write would leave the customer without an administrator.
 func (s *Store) checkLastAdministrator(ctx context.Context, by means, before, after *User) error {
 	if !by.locked {

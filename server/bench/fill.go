@@ -55,7 +55,7 @@ func settle(ctx context.Context, database string) error {
 	if engineOf(database) == "sqlite" {
 		return nil
 	}
-	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes"); err != nil {
+	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes", "VACUUM ANALYZE claims"); err != nil {
 		return err
 	}
 	// This needs a privilege. Without it, the first measurements include the cost of writing the filled rows to disk.
@@ -75,7 +75,7 @@ type copies struct {
 	tables      []copiedTable
 }
 
-// copiedTable is a table with one row for each user, and its column with the user's id.
+// copiedTable is a table with as many rows for each user, and its column with the user's id.
 type copiedTable struct{ name, key string }
 
 // value returns a column's text for the user with this id, given user 1's text.
@@ -85,6 +85,11 @@ func (c *copies) value(column, text string, id int) string {
 		return strconv.Itoa(id)
 	case "access_token_sealed":
 		return sealedToken(c.secret, id)
+	case "value": // of a claim to an id, or to something else
+		if text == "1" {
+			return strconv.Itoa(id)
+		}
+		fallthrough
 	default:
 		return strings.ReplaceAll(strings.ReplaceAll(text, "user1", "user"+strconv.Itoa(id)), userUUID(1), userUUID(id))
 	}
@@ -95,7 +100,9 @@ func (b *bench) copyUsers(ctx context.Context, database string, first, last int)
 	if last < first {
 		return nil
 	}
-	c := copies{secret: b.secret, first: first, last: last, tables: []copiedTable{{name: "users", key: "id"}, {name: "user_changes", key: "user_id"}}}
+	c := copies{secret: b.secret, first: first, last: last, tables: []copiedTable{
+		{name: "users", key: "id"}, {name: "user_changes", key: "user_id"}, {name: "claims", key: "user_id"},
+	}}
 	var err error
 	if engineOf(database) == "sqlite" {
 		err = c.intoSQLite(ctx, strings.TrimPrefix(database, "sqlite:"))
@@ -132,17 +139,21 @@ func (c *copies) intoPostgres(ctx context.Context, database string) error {
 		if err != nil {
 			return err
 		}
-		var line bytes.Buffer
+		var old bytes.Buffer
 		names := strings.Join(columns, ", ")
-		if _, err := conn.PgConn().CopyTo(ctx, &line, "COPY (SELECT "+names+" FROM "+t.name+" WHERE "+t.key+" = 1) TO STDOUT"); err != nil {
+		if _, err := conn.PgConn().CopyTo(ctx, &old, "COPY (SELECT "+names+" FROM "+t.name+" WHERE "+t.key+" = 1) TO STDOUT"); err != nil {
 			return err
 		}
-		values := strings.Split(strings.TrimSuffix(line.String(), "\n"), "\t")
-		if len(values) != len(columns) {
-			return fmt.Errorf("user 1 has %d values in %s, of %d", len(values), t.name, len(columns))
+		var rows [][]string
+		for line := range strings.Lines(old.String()) {
+			values := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+			if len(values) != len(columns) {
+				return fmt.Errorf("user 1 has %d values in %s, of %d", len(values), t.name, len(columns))
+			}
+			rows = append(rows, values)
 		}
 		lines, write := io.Pipe()
-		go func() { write.CloseWithError(c.writeLines(write, columns, values)) }()
+		go func() { write.CloseWithError(c.writeLines(write, columns, rows)) }()
 		_, err = conn.PgConn().CopyFrom(ctx, lines, "COPY "+t.name+" ("+names+") FROM STDIN")
 		_ = lines.Close()
 		if err != nil {
@@ -157,16 +168,18 @@ func (c *copies) intoPostgres(ctx context.Context, database string) error {
 	return nil
 }
 
-func (c *copies) writeLines(w io.Writer, columns, values []string) error {
+func (c *copies) writeLines(w io.Writer, columns []string, rows [][]string) error {
 	var batch []byte
 	for id := c.first; id <= c.last; id++ {
-		for i, column := range columns {
-			if i > 0 {
-				batch = append(batch, '\t')
+		for _, values := range rows {
+			for i, column := range columns {
+				if i > 0 {
+					batch = append(batch, '\t')
+				}
+				batch = append(batch, c.value(column, values[i], id)...)
 			}
-			batch = append(batch, c.value(column, values[i], id)...)
+			batch = append(batch, '\n')
 		}
-		batch = append(batch, '\n')
 		if len(batch) > 1<<16 || id == c.last {
 			if _, err := w.Write(batch); err != nil {
 				return err
@@ -256,11 +269,18 @@ func copiedColumn(column string) string {
 		return "new.id"
 	case "access_token_sealed":
 		return sealedFunction + "(:secret, new.id)"
+	case "value":
+		return "CASE kind WHEN 'id' THEN CAST(new.id AS TEXT) ELSE " + copiedText(column) + " END"
 	case "uuid", "username", "username_fold", "email", "email_fold", "fields":
-		return "replace(replace(old." + column + ", 'user1', 'user' || new.id), '" + userUUID(1) + "', printf('" + uuidFormat + "', new.id))"
+		return copiedText(column)
 	default:
 		return "old." + column
 	}
+}
+
+// copiedText returns an SQL expression for a text of user 1 with the new user's name and UUID in place of its own.
+func copiedText(column string) string {
+	return "replace(replace(old." + column + ", 'user1', 'user' || new.id), '" + userUUID(1) + "', printf('" + uuidFormat + "', new.id))"
 }
 
 func sqliteColumns(ctx context.Context, tx *sql.Tx, table string) (columns []string, err error) {
