@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 
-	"github.com/google/uuid"
 	"pgregory.net/rapid"
 )
 
@@ -18,14 +18,14 @@ func TestRowValues(t *testing.T) {
 		c := rowValues{limit: rapid.IntRange(1, 20).Draw(t, "in memory")}
 		type key struct {
 			field int
-			value any
+			value string
 		}
 		firsts := map[key]int64{}
 		var want []string
 		for line := range int64(rapid.IntRange(0, 100).Draw(t, "lines")) {
 			field := rapid.IntRange(0, 2).Draw(t, "field")
 			n := rapid.IntRange(0, 9).Draw(t, "value")
-			value := []any{int64(n), uuid.UUID{15: byte(n)}, fmt.Sprint(n)}[field]
+			value := fmt.Sprint(n)
 			namedByEmail := n == 5
 			if err := c.add(field, value, line+1, namedByEmail); err != nil {
 				t.Fatal(err)
@@ -65,7 +65,7 @@ func BenchmarkRowValues(b *testing.B) {
 		var c rowValues
 		for line := range int64(1_000_000) {
 			for field := range 4 {
-				if err := c.add(field, rand.Int64(), line+1, false); err != nil {
+				if err := c.add(field, strconv.FormatInt(rand.Int64(), 10), line+1, false); err != nil {
 					b.Fatal(err)
 				}
 			}
