@@ -25,7 +25,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -158,6 +158,9 @@ growth: build ## Measure directories of 10,000 users and of a million beside eac
 
 searches: build ## Measure searches among 10,000 users and among a million; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman --only search $(BENCHFLAGS)
+
+copy: ## Copy 100,000 users with history from each engine to the other and back, and compare; needs TEST_POSTGRES_DSN
+	COPY_USERS=100000 $(GO) test -count=1 -timeout 1h -run 'TestCopy$$' ./store
 
 results: build ## Run bench and growth, and write their tables into server/bench/RESULTS.md and server/docs/guide/performance.md
 	$(GO) run ./server/bench --program ./dragoman --write $(BENCHFLAGS)

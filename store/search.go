@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -23,8 +24,14 @@ import (
 const (
 	// gramLength is the length of the runs of characters that are indexed. Shorter texts are searched for without the index.
 	gramLength = 3
-	// maxGramsAsked is how many of the trigrams of a text are looked up. The others would hardly exclude any more users.
-	maxGramsAsked = 16
+	// Of the trigrams of a text, the rarest are looked up: minGramsAsked of them, and up to maxGramsAsked of those that are in fewer than
+	// rareFrequency of the rows. If the rarest is in more than scanFrequency, the customer's users are scanned.
+	minGramsAsked = 4
+	maxGramsAsked = 8
+	rareFrequency = 0.005
+	scanFrequency = 0.1
+	// commonGramsFor is how long the common trigrams are cached.
+	commonGramsFor = time.Minute
 	// defaultMaxCandidates is how many users are looked at one by one. If a text finds more, its customer's users are scanned, which is
 	// then faster.
 	defaultMaxCandidates = 4000
@@ -86,6 +93,8 @@ type searchIndex struct {
 	// within is a condition for users whose ids are in a list, as list formats it.
 	within string
 	list   func(ids []int64) string
+	// common returns the hashes that are in many rows, and in which part of them, as the database estimates. Nil if it cannot tell.
+	common func(db *gorm.DB) (map[int32]float64, error)
 	// write replaces rows, and forget deletes from search_pending. Neither is given two equal keys.
 	write  func(tx *gorm.DB, rows []indexRow) error
 	forget func(tx *gorm.DB, rows []pendingUser) error
@@ -131,6 +140,19 @@ var searchIndexes = map[string]searchIndex{
 			"SELECT user_id FROM found LIMIT ?",
 		arguments: func(customerID int64, grams []int32, limit int) []any {
 			return []any{customerID, "{" + joined(grams) + "}", limit}
+		},
+		common: func(db *gorm.DB) (map[int32]float64, error) {
+			var rows []struct {
+				Gram      int32
+				Frequency float64
+			}
+			err := db.Raw("SELECT * FROM (SELECT unnest(CAST(CAST(most_common_elems AS text) AS integer[])) AS gram, unnest(most_common_elem_freqs) AS frequency " +
+				"FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'user_search' AND attname = 'grams') s WHERE gram IS NOT NULL").Scan(&rows).Error
+			common := make(map[int32]float64, len(rows))
+			for _, r := range rows {
+				common[r.Gram] = r.Frequency
+			}
+			return common, err
 		},
 		within: "id = ANY (CAST(? AS bigint[]))",
 		list:   func(ids []int64) string { return "{" + joined(ids) + "}" },
@@ -215,9 +237,12 @@ func (s *Store) candidates(ctx context.Context, customerID int64, text string) (
 		return nil, false, nil
 	}
 	index := searchIndexes[s.db.Name()]
+	if asked, err = s.rarest(ctx, asked); err != nil || len(asked) == 0 {
+		return nil, false, err
+	}
 	var found []int64
 	limit := 2*s.maxCandidates + 1 // a user has two rows
-	err = db.Raw(index.find, index.arguments(customerID, asked[:min(len(asked), maxGramsAsked)], limit)...).Scan(&found).Error
+	err = db.Raw(index.find, index.arguments(customerID, asked, limit)...).Scan(&found).Error
 	if err != nil {
 		return nil, false, databaseError(ctx, "searching users", err)
 	}
@@ -228,6 +253,46 @@ func (s *Store) candidates(ctx context.Context, customerID int64, text string) (
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	return ids, len(ids) <= s.maxCandidates, nil
+}
+
+// rarest returns those of the hashes that are worth looking up, or none if all are too common.
+func (s *Store) rarest(ctx context.Context, asked []int32) ([]int32, error) {
+	common, err := s.commonGrams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(asked, func(a, b int32) int { return cmp.Compare(common[a], common[b]) })
+	if common[asked[0]] > scanFrequency {
+		return nil, nil
+	}
+	n := 1
+	for n < min(len(asked), maxGramsAsked) && (n < minGramsAsked || common[asked[n]] < rareFrequency) {
+		n++
+	}
+	return asked[:n], nil
+}
+
+// commonGrams are the trigrams that are in many rows of user_search.
+type commonGrams struct {
+	frequency map[int32]float64
+	read      time.Time
+}
+
+func (s *Store) commonGrams(ctx context.Context) (map[int32]float64, error) {
+	read := searchIndexes[s.db.Name()].common
+	if read == nil {
+		return nil, nil
+	}
+	cached := s.common.Load()
+	if cached != nil && s.clock().Sub(cached.read) < commonGramsFor {
+		return cached.frequency, nil
+	}
+	common, err := read(s.read.WithContext(ctx))
+	if err != nil {
+		return nil, databaseError(ctx, "asking for common trigrams", err)
+	}
+	s.common.Store(&commonGrams{common, s.clock()})
+	return common, nil
 }
 
 // KeepIndexing does what [Store.IndexUsers] does until ctx is done, at least twice a second. When indexing fails it is tried again;

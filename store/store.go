@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -67,6 +68,8 @@ type Store struct {
 	transactions atomic.Int64
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
+	// common caches the trigrams that are in many users.
+	common atomic.Pointer[commonGrams]
 	// committed wakes the sequencer of the change feed.
 	committed chan struct{}
 }
@@ -174,6 +177,9 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	}
 	if s.find, err = session(d, s.pools.Find); err != nil {
 		return nil, err
+	}
+	if source, err := copyingFrom(ctx, s.read); err != nil || source != "" {
+		return nil, cmp.Or(err, ErrCopying)
 	}
 	if err := s.checkKeys(ctx); err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type commandLine struct {
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
 	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`
 	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database to a file, also while a server uses it."`
+	Copy       copyCommand       `cmd:"" help:"Copy a directory to another database, between SQLite and PostgreSQL in both directions."`
 	Rekey      rekeyCommand      `cmd:"" help:"Encrypt all secrets with the current key, so that old keys can be removed."`
 	Token      tokenCommand      `cmd:"" help:"Print a signed token on standard output."`
 	Check      checkCommand      `cmd:"" help:"Test any server against the laws of a dialect."`

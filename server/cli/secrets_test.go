@@ -49,6 +49,7 @@ var commandLines = map[string][]string{
 	"history":        {"--user=6860", "--json --user=6860", "--user=4711"},
 	"restore":        {"--user=6860 --version=1", "--user=6860 --version=99"},
 	"backup":         {"backup.db", "secrets.csv", "none/backup.db"},
+	"copy":           {"--from=sqlite:none.db --to=postgres://u:" + secretOfDSN + "@127.0.0.1:1/d --database-wait=0s", "--from=postgres://u:p@" + secretOfDSN + "@h/d --to=sqlite:none.db", "--from=sqlite:a.db --to=" + secretOfFile + ":"},
 	"rekey":          {""},
 	"changes number": {""},
 	"collisions":     {""},

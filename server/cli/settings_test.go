@@ -43,7 +43,7 @@ var settingValues = map[string][2]string{
 	"other-token": {"one", "two"}, "other-token-file": {"one", "two"}, "check/company": {"1", "2"}, "allow": {"one", "two,three"},
 	"require": {"one", "two,three"}, "only": {"one", "two,three"}, "skip": {"one", "two,three"}, "list": {"true", "false"},
 	"junit": {"one", "two"}, "update": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
-	"ca-cert": {"DIR/one.pem", "DIR/two.pem"},
+	"ca-cert": {"DIR/one.pem", "DIR/two.pem"}, "from": {"sqlite:one.db", "postgres://u@h/d"}, "to": {"sqlite:one.db", "postgres://u@h/d"},
 }
 
 // TestSettingSources gives the flags of each command their values by flag, by variable, by the configuration file and by a
