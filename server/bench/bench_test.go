@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,25 +86,27 @@ func TestReadsAndRemovesPGBenchsLogs(t *testing.T) {
 
 func TestReadsTheStateOfAProcess(t *testing.T) {
 	t.Parallel()
-	s, err := parseStat("4711 (a) (b) S 302 4711 4711 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 1 0 100")
-	if err != nil {
-		t.Fatal(err)
+	self := process{command: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}
+	resident, err := self.resident()
+	if err != nil || resident < 1<<20 {
+		t.Errorf("resident are %d bytes, %v", resident, err)
 	}
-	if want := (stat{"a) (b", 302, 2 * time.Second, 150 * time.Millisecond}); s != want {
-		t.Errorf("read %+v, want %+v", s, want)
+	if most, err := self.memory(); err != nil || most < resident {
+		t.Errorf("at most %d bytes, %v", most, err)
 	}
-	for _, bad := range []string{"", "4711", "4711 (a) S 1", "4711 (a) S 302 x x x x x x x x x x x x x x x x"} {
-		if s, err := parseStat(bad); err == nil {
-			t.Errorf("%q was read as %+v", bad, s)
-		}
+	if _, err := self.cpu(); err != nil {
+		t.Error(err)
+	}
+	// The processes that this one's parent started.
+	if used, err := (&cluster{os.Getppid()}).cpu(); err != nil || used <= 0 {
+		t.Errorf("they used %s, %v", used, err)
 	}
 }
 
 func TestFindsTheFilesystem(t *testing.T) {
 	t.Parallel()
-	const mounts = "/dev/a / ext4 rw 0 0\nproc /proc proc rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /tmp/disk xfs rw 0 0\n"
-	for path, want := range map[string]string{"/home/x": "ext4", "/tmp/x": "tmpfs", "/tmp": "tmpfs", "/tmp/disk/x": "xfs", "/tmpx": "ext4"} {
-		if got := filesystemIn(mounts, path); got != want {
+	for path, want := range map[string]string{"/proc/self": "proc", "/none": ""} {
+		if got := filesystemOf(path); got != want {
 			t.Errorf("%s is on %q, want %q", path, got, want)
 		}
 	}

@@ -168,7 +168,7 @@ var errNoAnswer = errors.New("no answer")
 func (b *bench) wrk(ctx context.Context, s subject, connections int, duration time.Duration) (load, error) {
 	command := exec.CommandContext(ctx, "wrk", // #nosec G204 -- only numbers and our own paths
 		"--threads", strconv.Itoa(min(connections, runtime.NumCPU())), "--connections", strconv.Itoa(connections),
-		"--duration", seconds(duration), "--timeout", seconds(answerTimeout), "--script", b.file("load.lua"), "http://"+s.server.address)
+		"--duration", wholeSeconds(duration), "--timeout", wholeSeconds(answerTimeout), "--script", b.file("load.lua"), "http://"+s.server.address)
 	b.runs++
 	command.Env = append(os.Environ(), "BENCH_RUN="+strconv.Itoa(b.runs), "BENCH_METHOD="+s.method, "BENCH_PATH="+s.path, "BENCH_BODY="+s.body,
 		"BENCH_TOKEN="+b.token, "BENCH_USERS="+strconv.Itoa(s.users), "BENCH_COMPANY="+strconv.Itoa(max(s.company, 1)))
@@ -181,8 +181,8 @@ func (b *bench) wrk(ctx context.Context, s subject, connections int, duration ti
 	return l, err
 }
 
-// seconds formats a duration as wrk expects it.
-func seconds(d time.Duration) string { return fmt.Sprintf("%ds", int(d.Seconds())) }
+// wholeSeconds formats a duration as wrk and pgbench expect it.
+func wholeSeconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 
 // parseWrk reads the line that load.lua prints.
 func parseWrk(out []byte) (load, error) {
@@ -217,7 +217,7 @@ func (b *bench) pgbench(ctx context.Context, s subject, connections int) (load, 
 	connections = min(connections, b.clients)
 	command := exec.CommandContext(ctx, b.pgbenchAt, "--no-vacuum", "--protocol", "prepared", "--file", script, // #nosec G204 -- as above
 		"--client", strconv.Itoa(connections), "--jobs", strconv.Itoa(min(connections, runtime.NumCPU())),
-		"--time", strings.TrimSuffix(seconds(b.Duration), "s"), "--log", "--log-prefix", b.file("pgbench"), target)
+		"--time", wholeSeconds(b.Duration), "--log", "--log-prefix", b.file("pgbench"), target)
 	// libpq does not accept search_path in a URL.
 	command.Env = append(os.Environ(), "PGOPTIONS=-c search_path="+schema)
 	out, err := command.CombinedOutput()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/procfs"
 )
 
 // findTools returns the path of pgbench, given the one from --pgbench. The error lists everything that is missing.
@@ -72,13 +73,17 @@ func (b *bench) describe(ctx context.Context) (lines []string, c *cluster, err e
 	if b.clients, err = clientsAtMost(ctx, b.Postgres); err != nil {
 		return nil, nil, err
 	}
+	machine, err := procfs.NewDefaultFS()
+	if err != nil {
+		return nil, nil, err
+	}
 	disk := filesystemOf(b.folder)
 	if disk == "tmpfs" || disk == "ramfs" {
 		return nil, nil, fmt.Errorf("%s is in memory (%s), where nothing is durable: set --folder to one on a disk", filepath.Dir(b.folder), disk)
 	}
 	return []string{
 		fmt.Sprintf("%s, on one machine that the server, the database and the load share: %d processors (%s), %s of memory, %s.",
-			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(), kernel()),
+			time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor(), totalMemory(machine), kernel()),
 		program + ". " + postgres + fmt.Sprintf(". SQLite: synchronous=FULL, on %s. The load is made by %s, and by %s, which has at most %d connections here.",
 			cmp.Or(disk, "an unknown filesystem"), versionOf("wrk", "-v"), versionOf(b.pgbenchAt, "--version"), b.clients),
 		fmt.Sprintf("Each figure is the median of %d rounds of %s; of an even number, the slower of the two in the middle.", b.Rounds, b.Duration),
@@ -123,30 +128,24 @@ func (b *bench) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.busiest = max(b.busiest, (usedThen-used)/max(1, allThen-all))
+	b.busiest = max(b.busiest, (usedThen-used)/(allThen-all))
 	return nil
 }
 
-// processorTimes returns the time that all processors have been in use since the machine started, and their total time, in ticks. Time
-// stolen by the host of a virtual machine counts as used.
+// processorTimes returns the time that all processors have been in use since the machine started, and their total time, in seconds.
+// Time stolen by the host of a virtual machine counts as used.
 func processorTimes() (used, all float64, err error) {
-	content, err := os.ReadFile("/proc/stat")
+	machine, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, 0, fmt.Errorf("load of the machine: %w", err)
 	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	fields := strings.Fields(line)
-	for i, field := range fields[1:min(9, len(fields))] { // user nice system idle iowait irq softirq steal; guests are in user
-		n, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("load of the machine: /proc/stat begins with %q", line)
-		}
-		all += n
-		if i != 3 && i != 4 {
-			used += n
-		}
+	s, err := machine.Stat()
+	if err != nil {
+		return 0, 0, fmt.Errorf("load of the machine: %w", err)
 	}
-	return used, all, nil
+	t := s.CPUTotal
+	used = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal // guests are in User
+	return used, used + t.Idle + t.Iowait, nil
 }
 
 // describeBusy returns a sentence about how busy the machine was.
@@ -231,29 +230,23 @@ func versionOf(program, flag string) string {
 	return cmp.Or(strings.TrimSpace(line), filepath.Base(program))
 }
 
-// valueIn returns the value after "name:" in a file such as /proc/meminfo, or "" if there is none.
-func valueIn(file, name string) string {
-	content, err := os.ReadFile(file) // #nosec G304 -- a file of /proc
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(content)) {
-		if before, after, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(before) == name {
-			return strings.TrimSpace(after)
+// processor returns Linux's name for the machine's processor.
+func processor() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
 		}
 	}
-	return ""
+	return runtime.GOARCH
 }
 
-// processor returns Linux's name for the machine's processor.
-func processor() string { return cmp.Or(valueIn("/proc/cpuinfo", "model name"), runtime.GOARCH) }
-
-func totalMemory() string {
-	kib, err := strconv.ParseInt(strings.TrimSuffix(valueIn("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
-	if err != nil {
+func totalMemory(machine procfs.FS) string {
+	memory, err := machine.Meminfo()
+	if err != nil || memory.MemTotalBytes == nil {
 		return "an unknown amount"
 	}
-	return fmt.Sprintf("%d GiB", (kib+1<<19)>>20)
+	return fmt.Sprintf("%d GiB", (*memory.MemTotalBytes+1<<29)>>30)
 }
 
 func kernel() string {
@@ -266,30 +259,10 @@ func kernel() string {
 
 // filesystemOf returns the type of the filesystem that a folder is on, or "" if it is unknown.
 func filesystemOf(folder string) string {
-	folder, err := filepath.Abs(folder)
+	out, err := exec.Command("df", "--output=fstype", folder).Output() // #nosec G204 -- an argument, and no shell
 	if err != nil {
 		return ""
 	}
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return ""
-	}
-	return filesystemIn(string(mounts), folder)
-}
-
-// filesystemIn returns the filesystem type of the mount that a path is under: that with the longest mount point, and the last of those.
-func filesystemIn(mounts, path string) (kind string) {
-	longest := 0
-	for line := range strings.Lines(mounts) {
-		fields := strings.Fields(line)
-		if len(fields) < 3 {
-			continue
-		}
-		at := fields[1]
-		below := at == "/" || path == at || strings.HasPrefix(path, at+"/")
-		if below && len(at) >= longest {
-			longest, kind = len(at), fields[2]
-		}
-	}
-	return kind
+	_, kind, _ := strings.Cut(string(out), "\n") // below the title
+	return strings.TrimSpace(kind)
 }

@@ -7,10 +7,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // process is a server under measurement.
@@ -67,72 +68,45 @@ func (p *process) stop() {
 	_ = p.log.Close()
 }
 
-// clockTick is the unit of the times in /proc: USER_HZ, which is 100 on every Linux.
-const clockTick = 10 * time.Millisecond
-
-// stat is a part of a process's /proc/[pid]/stat.
-type stat struct {
-	name   string
-	parent int
-	// Processor time of the process, and of its children that have ended.
-	own, ended time.Duration
-}
-
-func statOf(pid int) (stat, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return stat{}, err
-	}
-	return parseStat(string(content))
-}
-
-func parseStat(text string) (s stat, err error) {
-	// The name is in parentheses and may contain any characters.
-	from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
-	fields := strings.Fields(text[to+1:])
-	if from < 0 || to < from || len(fields) < 15 {
-		return stat{}, fmt.Errorf("state of a process: %q", text)
-	}
-	s.name = text[from+1 : to]
-	var n [5]int
-	for i, field := range []string{fields[1], fields[11], fields[12], fields[13], fields[14]} {
-		if n[i], err = strconv.Atoi(field); err != nil {
-			return stat{}, fmt.Errorf("state of a process: %w", err)
-		}
-	}
-	s.parent = n[0]
-	s.own, s.ended = time.Duration(n[1]+n[2])*clockTick, time.Duration(n[3]+n[4])*clockTick
-	return s, nil
-}
-
 // cpu returns the processor time that the process has used.
 func (p *process) cpu() (time.Duration, error) {
-	s, err := statOf(p.command.Process.Pid)
-	return s.own, err
+	s, err := stat(p.command.Process.Pid)
+	return seconds(s.CPUTime()), err
 }
 
 // memory returns the peak resident memory of the process since resetMemory, in bytes.
-func (p *process) memory() (int64, error) { return p.status("VmHWM") }
+func (p *process) memory() (int64, error) {
+	s, err := p.status()
+	return int64(s.VmHWM), err // #nosec G115 -- no machine has so much
+}
 
 // resident returns the current resident memory of the process, in bytes.
-func (p *process) resident() (int64, error) { return p.status("VmRSS") }
+func (p *process) resident() (int64, error) {
+	s, err := p.status()
+	return int64(s.VmRSS), err // #nosec G115 -- no machine has so much
+}
 
-func (p *process) status(name string) (int64, error) {
-	value := valueIn(p.proc("status"), name)
-	kib, err := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
+func (p *process) status() (procfs.ProcStatus, error) {
+	proc, err := procfs.NewProc(p.command.Process.Pid)
 	if err != nil {
-		return 0, fmt.Errorf("memory of process %d: %s is %q", p.command.Process.Pid, name, value)
+		return procfs.ProcStatus{}, err
 	}
-	return kib << 10, nil
+	return proc.NewStatus()
 }
 
 func (p *process) resetMemory() error {
-	return os.WriteFile(p.proc("clear_refs"), []byte("5"), 0o200)
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.command.Process.Pid), []byte("5"), 0o200)
 }
 
-func (p *process) proc(name string) string {
-	return fmt.Sprintf("/proc/%d/%s", p.command.Process.Pid, name)
+func stat(pid int) (procfs.ProcStat, error) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return procfs.ProcStat{}, err
+	}
+	return p.Stat()
 }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // ready waits until the program reports that it is ready.
 func (p *process) ready() error {
@@ -157,33 +131,34 @@ type cluster struct{ postmaster int }
 // findCluster returns the cluster that a connection's process belongs to. It returns nil if Postgres is on another machine or in another
 // process id namespace.
 func findCluster(backend int) *cluster {
-	s, err := statOf(backend)
-	if err != nil || s.name != "postgres" {
+	s, err := stat(backend)
+	if err != nil || s.Comm != "postgres" {
 		return nil
 	}
-	return &cluster{s.parent}
+	return &cluster{s.PPID}
 }
 
 // cpu returns the processor time that all processes of the cluster have used, including those that have ended.
 func (c *cluster) cpu() (time.Duration, error) {
-	s, err := statOf(c.postmaster)
+	all, err := procfs.AllProcs()
 	if err != nil {
 		return 0, fmt.Errorf("processor time of Postgres: %w", err)
 	}
-	all := s.own + s.ended
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, fmt.Errorf("processor time of Postgres: %w", err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
+	var used time.Duration
+	for _, p := range all {
+		s, err := p.Stat()
 		if err != nil {
-			continue
+			continue // it ended in the meantime, and is included in the postmaster's time at the next call
 		}
-		// A process that ends in the meantime is included in the postmaster's time at the next call.
-		if child, err := statOf(pid); err == nil && child.parent == c.postmaster {
-			all += child.own
+		if s.PID == c.postmaster || s.PPID == c.postmaster {
+			used += seconds(s.CPUTime())
+		}
+		if s.PID == c.postmaster {
+			used += time.Duration(s.CUTime+s.CSTime) * clockTick
 		}
 	}
-	return all, nil
+	return used, nil
 }
+
+// clockTick is the unit of times in /proc: USER_HZ, which is 100 on every Linux.
+const clockTick = 10 * time.Millisecond
