@@ -100,11 +100,11 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }), " ")
 }
 
-var quoted = regexp.MustCompile("`[^`]{48,}`")
+var longQuote = regexp.MustCompile("`[^`]{48,}`")
 
 // shorten cuts what is quoted and long, such as a pattern, and tells it from others that begin alike by a part of its hash.
 func shorten(text string) string {
-	return quoted.ReplaceAllStringFunc(text, func(long string) string {
+	return longQuote.ReplaceAllStringFunc(text, func(long string) string {
 		return fmt.Sprintf("`%s...` (%.4x)", long[1:17], sha256.Sum256([]byte(long)))
 	})
 }
@@ -165,5 +165,10 @@ func differences(path string) ([]string, error) {
 	return all, nil
 }
 
-// quote writes a change so that YAML takes it for one text.
-func quote(change string) string { return "'" + strings.ReplaceAll(change, "'", "''") + "'" }
+// quoted writes changes so that YAML takes each for one text.
+func quoted(changes []string) (all []string) {
+	for _, change := range changes {
+		all = append(all, "'"+strings.ReplaceAll(change, "'", "''")+"'")
+	}
+	return all
+}

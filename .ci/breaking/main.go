@@ -75,23 +75,9 @@ func sinceRelease(root string, out io.Writer) (failed bool, err error) {
 		return false, err
 	}
 	untold, stale := reconcile(changes, breakingEntries(string(text)))
-	if len(untold) > 0 {
-		fmt.Fprintln(out, "This breaks clients of the last release. Undo it, or say so in CHANGELOG.md: a list \"### Breaking\" below")
-		fmt.Fprintln(out, "\"## [Unreleased]\" with these entries, each followed by what a client has to do:")
-		fmt.Fprintln(out)
-		for _, change := range untold {
-			fmt.Fprintln(out, "- "+change)
-		}
-		fmt.Fprintln(out)
-	}
-	if len(stale) > 0 {
-		fmt.Fprintln(out, "CHANGELOG.md names as breaking what is no such change since the last release. Remove it or put it right:")
-		fmt.Fprintln(out)
-		for _, entry := range stale {
-			fmt.Fprintln(out, "- "+entry)
-		}
-		fmt.Fprintln(out)
-	}
+	tell(out, "This breaks clients of the last release. Undo it, or say so in CHANGELOG.md: a list \"### Breaking\" below\n"+
+		"\"## [Unreleased]\" with these entries, each followed by what a client has to do:", "- %s\n", untold)
+	tell(out, "CHANGELOG.md names as breaking what is no such change since the last release. Remove it or put it right:", "- %s\n", stale)
 	fmt.Fprintf(out, "%s: breaking changes since the last release: %d, untold: %d\n",
 		strings.Join(released, ", "), len(changes), len(untold))
 	today, err := documents(filepath.Join(root, "gen", "documents"))
@@ -128,24 +114,24 @@ func sinceVendor(root string, out io.Writer) (failed bool, err error) {
 			return false, err
 		}
 		untold, stale := reconcile(changes, accepted)
-		if len(untold) > 0 {
-			fmt.Fprintf(out, "This breaks clients made of the vendor's document. Undo it, or name it in %s with the reason:\n\n", file)
-			for _, change := range untold {
-				fmt.Fprintln(out, "    - "+quote(change))
-			}
-			fmt.Fprintln(out)
-		}
-		if len(stale) > 0 {
-			fmt.Fprintf(out, "%s names what is no difference that breaks clients. Remove it or put it right:\n\n", file)
-			for _, change := range stale {
-				fmt.Fprintln(out, "    - "+quote(change))
-			}
-			fmt.Fprintln(out)
-		}
+		tell(out, "This breaks clients made of the vendor's document. Undo it, or name it in "+file+" with the reason:", "    - %s\n", quoted(untold))
+		tell(out, file+" names what is no difference that breaks clients. Remove it or put it right:", "    - %s\n", quoted(stale))
 		fmt.Fprintf(out, "%s: breaking differences from the vendor's document: %d, untold: %d\n", name, len(changes), len(untold))
 		failed = failed || len(untold)+len(stale) > 0
 	}
 	return failed, nil
+}
+
+// tell writes a list below a heading, or nothing if the list is empty.
+func tell(out io.Writer, heading, format string, all []string) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "%s\n\n", heading)
+	for _, one := range all {
+		fmt.Fprintf(out, format, one)
+	}
+	fmt.Fprintln(out)
 }
 
 // documents gives the names of the documents in a folder, sorted.
@@ -164,16 +150,12 @@ func documents(dir string) ([]string, error) {
 
 // reconcile gives the changes that no entry names, and the entries that name no change.
 func reconcile(changes, entries []string) (untold, stale []string) {
-	for _, change := range changes {
-		if !slices.ContainsFunc(entries, func(entry string) bool { return names(entry, change) }) {
-			untold = append(untold, change)
-		}
-	}
-	for _, entry := range entries {
-		if !slices.ContainsFunc(changes, func(change string) bool { return names(entry, change) }) {
-			stale = append(stale, entry)
-		}
-	}
+	untold = slices.DeleteFunc(slices.Clone(changes), func(change string) bool {
+		return slices.ContainsFunc(entries, func(entry string) bool { return names(entry, change) })
+	})
+	stale = slices.DeleteFunc(slices.Clone(entries), func(entry string) bool {
+		return slices.ContainsFunc(changes, func(change string) bool { return names(entry, change) })
+	})
 	return untold, stale
 }
 
