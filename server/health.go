@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/singleflight"
 )
 
 // The paths of the health checks, which have no rate limits.
@@ -39,8 +39,9 @@ const pingEvery = time.Second
 
 // ping pings the database. Concurrent callers share one ping, and its result is cached for pingEvery.
 type ping struct {
-	mu      sync.Mutex
-	running chan struct{} // closed at the end of the running ping; nil if none is running
+	running singleflight.Group
+
+	// Only the running ping uses these.
 	result  error
 	expires time.Time // of result
 }
@@ -48,36 +49,25 @@ type ping struct {
 // ask returns the result of the last ping, or of a new one if that has expired. It returns ctx's error if ctx is done first.
 // The ping does not end with ctx, since other callers may wait for it.
 func (p *ping) ask(ctx context.Context, database func(context.Context) error) error {
-	p.mu.Lock()
-	if time.Now().Before(p.expires) {
-		defer p.mu.Unlock()
-		return p.result
-	}
-	if p.running == nil {
-		p.running = make(chan struct{})
-		go p.renew(context.WithoutCancel(ctx), database)
-	}
-	running := p.running
-	p.mu.Unlock()
+	done := p.running.DoChan("", func() (any, error) { return nil, p.renew(context.WithoutCancel(ctx), database) })
 	select {
-	case <-running:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.result
+	case renewed := <-done:
+		return renewed.Err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (p *ping) renew(ctx context.Context, database func(context.Context) error) {
+// renew pings the database, unless the last result has not expired.
+func (p *ping) renew(ctx context.Context, database func(context.Context) error) error {
+	if time.Now().Before(p.expires) {
+		return p.result
+	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	err := database(ctx)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.result, p.expires = err, time.Now().Add(pingEvery)
-	close(p.running)
-	p.running = nil
+	p.result = database(ctx)
+	p.expires = time.Now().Add(pingEvery)
+	return p.result
 }
 
 // live answers that the process runs. It does not check the database: an orchestrator restarts a process that is not live, and a
