@@ -4,6 +4,7 @@
 package semaphore
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"sync"
@@ -24,8 +25,8 @@ type Semaphore struct {
 	mu      sync.Mutex
 	running int
 	waiting int
-	queues  map[int64]*queue // by tenant; no queue is empty
-	next    *queue           // the queue to admit from next, in a ring of all queues; nil if nothing waits
+	turns   list.List               // the *queue of each tenant that waits, in the order in which they are admitted from; none is empty
+	queues  map[int64]*list.Element // of turns, by tenant
 	stats   Stats
 }
 
@@ -36,24 +37,21 @@ type Stats struct {
 	Refused   int64         // jobs rejected with ErrFull
 }
 
-// queue is a FIFO of one tenant's waiting jobs.
+// queue is a FIFO of one tenant's waiting jobs, each a *waiter.
 type queue struct {
-	tenant      int64
-	first, last *waiter
-	length      int
-	before      *queue
-	after       *queue
+	tenant int64
+	list.List
 }
 
 type waiter struct {
-	admitted      chan struct{} // closed when the waiter gets a slot
-	queue         *queue        // nil once the waiter has left it
-	before, after *waiter
+	admitted chan struct{} // closed when the waiter gets a slot
+	queue    *list.Element // of turns
+	place    *list.Element // in the queue; nil once the waiter has left it
 }
 
 // New returns a semaphore with the given number of slots and bounds on its queues.
 func New(slots int, bounds Bounds) *Semaphore {
-	return &Semaphore{slots: slots, bounds: bounds, queues: map[int64]*queue{}}
+	return &Semaphore{slots: slots, bounds: bounds, queues: map[int64]*list.Element{}}
 }
 
 // Acquire waits for a slot on behalf of a tenant. Call Release to return the slot. The error is ErrFull, or ctx's error if ctx ends
@@ -86,7 +84,7 @@ func (s *Semaphore) Acquire(ctx context.Context, tenant int64) error {
 	if err == nil {
 		return nil
 	}
-	if w.queue != nil {
+	if w.place != nil {
 		s.remove(w)
 	} else {
 		s.pass() // it was admitted at the same moment
@@ -103,77 +101,42 @@ func (s *Semaphore) Release() {
 
 // pass gives a slot to the next waiting job and advances to the next tenant. If no job is waiting, it frees the slot.
 func (s *Semaphore) pass() {
-	if s.next == nil {
+	next := s.turns.Front()
+	if next == nil {
 		s.running--
 		return
 	}
-	w := s.next.first
-	s.next = s.next.after
+	s.turns.MoveToBack(next)
+	w := next.Value.(*queue).Front().Value.(*waiter)
 	s.remove(w)
 	close(w.admitted)
 }
 
 func (s *Semaphore) enqueue(tenant int64) (*waiter, error) {
-	q := s.queues[tenant]
-	if s.waiting >= s.bounds.All || q != nil && q.length >= s.bounds.Tenant {
+	turn := s.queues[tenant]
+	if s.waiting >= s.bounds.All || turn != nil && turn.Value.(*queue).Len() >= s.bounds.Tenant {
 		s.stats.Refused++
 		return nil, ErrFull
 	}
-	if q == nil {
-		q = &queue{tenant: tenant}
-		s.queues[tenant] = q
-		s.insert(q)
+	if turn == nil {
+		turn = s.turns.PushBack(&queue{tenant: tenant})
+		s.queues[tenant] = turn
 	}
-	w := &waiter{admitted: make(chan struct{}), queue: q, before: q.last}
-	if q.last == nil {
-		q.first = w
-	} else {
-		q.last.after = w
-	}
-	q.last = w
-	q.length++
+	w := &waiter{admitted: make(chan struct{}), queue: turn}
+	w.place = turn.Value.(*queue).PushBack(w)
 	s.waiting++
 	return w, nil
 }
 
-// insert adds a tenant's queue to the ring, so that all others are served before it.
-func (s *Semaphore) insert(q *queue) {
-	if s.next == nil {
-		q.before, q.after = q, q
-		s.next = q
-		return
-	}
-	q.after, q.before = s.next, s.next.before
-	q.before.after, q.after.before = q, q
-}
-
-// remove removes a waiter from its queue, and the queue from the ring if it is now empty.
+// remove removes a waiter from its queue, and the queue if it is now empty.
 func (s *Semaphore) remove(w *waiter) {
-	q := w.queue
-	w.queue = nil
-	if w.before == nil {
-		q.first = w.after
-	} else {
-		w.before.after = w.after
-	}
-	if w.after == nil {
-		q.last = w.before
-	} else {
-		w.after.before = w.before
-	}
-	q.length--
+	q := w.queue.Value.(*queue)
+	q.Remove(w.place)
+	w.place = nil
 	s.waiting--
-	if q.length > 0 {
-		return
-	}
-	delete(s.queues, q.tenant)
-	if q.after == q {
-		s.next = nil
-		return
-	}
-	q.before.after, q.after.before = q.after, q.before
-	if s.next == q {
-		s.next = q.after
+	if q.Len() == 0 {
+		s.turns.Remove(w.queue)
+		delete(s.queues, q.tenant)
 	}
 }
 
