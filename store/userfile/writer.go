@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/dragoman-id/dragoman/store"
@@ -26,7 +27,8 @@ type Writer struct {
 // NewWriter returns a writer of a file in this format. CSV begins with a header. roles is the catalogue of the users' store.
 func NewWriter(w io.Writer, f Format, roles *store.Catalogue) *Writer {
 	if f == NDJSON {
-		return &Writer{&ndjsonWriter{w: bufio.NewWriter(w), roles: roles}}
+		buffered := bufio.NewWriter(w)
+		return &Writer{&ndjsonWriter{w: buffered, encoder: jsontext.NewEncoder(buffered), roles: roles}}
 	}
 	return &Writer{&csvWriter{w: csv.NewWriter(w), roles: roles, cells: make([]string, len(columns)), escapeFormulas: f == Spreadsheet}}
 }
@@ -113,49 +115,24 @@ func isFormula(cell string) bool {
 }
 
 type ndjsonWriter struct {
-	w     *bufio.Writer
-	roles *store.Catalogue
-	line  []byte
+	w       *bufio.Writer
+	encoder *jsontext.Encoder // writes each object on a line
+	roles   *store.Catalogue
 }
 
-func (n *ndjsonWriter) write(u *store.User) (err error) {
-	separator := byte('{')
-	n.line = n.line[:0]
+func (n *ndjsonWriter) write(u *store.User) error {
+	if err := n.encoder.WriteToken(jsontext.BeginObject); err != nil {
+		return err
+	}
 	for _, column := range columns {
-		n.line = append(n.line, separator, '"')
-		n.line = append(n.line, column.Name...)
-		n.line = append(n.line, '"', ':')
-		if n.line, err = appendJSON(n.line, column.Get(u, n.roles)); err != nil {
+		if err := n.encoder.WriteToken(jsontext.String(column.Name)); err != nil {
+			return err
+		}
+		if err := json.MarshalEncode(n.encoder, column.Get(u, n.roles)); err != nil {
 			return fmt.Errorf("%s of user %d: %w", column.Name, u.ID, err)
 		}
-		separator = ','
 	}
-	n.line = append(n.line, '}', '\n')
-	_, err = n.w.Write(n.line)
-	return err
-}
-
-func appendJSON(to []byte, value any) (_ []byte, err error) {
-	switch v := value.(type) {
-	case string:
-		return jsontext.AppendQuote(to, v)
-	case int64:
-		return strconv.AppendInt(to, v, 10), nil
-	case bool:
-		return strconv.AppendBool(to, v), nil
-	case []string:
-		to = append(to, '[')
-		for i, s := range v {
-			if i > 0 {
-				to = append(to, ',')
-			}
-			if to, err = jsontext.AppendQuote(to, s); err != nil {
-				return nil, err
-			}
-		}
-		return append(to, ']'), nil
-	}
-	return append(to, "null"...), nil
+	return n.encoder.WriteToken(jsontext.EndObject)
 }
 
 func (n *ndjsonWriter) flush() error { return n.w.Flush() }
