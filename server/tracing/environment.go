@@ -73,13 +73,13 @@ func readEnvironment(log *slog.Logger) *environment {
 		e.checkEndpoint(part + "ENDPOINT")
 		e.checkHeaders(part + "HEADERS")
 		e.oneOf(part+"COMPRESSION", "gzip", "none")
-		e.integer(part+"TIMEOUT", 0)
+		e.integer(part+"TIMEOUT", 0, maxInteger)
 		e.boolean(part + "INSECURE")
 		e.checkAuthority(part + "CERTIFICATE")
 		e.checkClient(part+"CLIENT_CERTIFICATE", part+"CLIENT_KEY")
 	}
 	for _, name := range limits.Removed {
-		e.ignored(name, wholeNumber(0))
+		e.ignored(name, wholeNumber(0, maxInteger))
 	}
 	e.checkBatches()
 	e.checkSampler()
@@ -101,46 +101,58 @@ func (e *environment) oneOf(name string, values ...string) string {
 
 func (e *environment) boolean(name string) bool { return e.oneOf(name, "true", "false") == "true" }
 
-// integer returns the value of a variable, and whether it is an integer of at least least.
-func (e *environment) integer(name string, least int64) (n int64, ok bool) {
+// maxInteger is the largest integer that a variable may have: more milliseconds overflow a time.Duration.
+const maxInteger = math.MaxInt32
+
+// integer returns the value of a variable, and whether it is an integer from least to most.
+func (e *environment) integer(name string, least, most int) (n int, ok bool) {
 	value := get(name)
 	if value == "" {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(value, 10, 32) // more milliseconds overflow a time.Duration
-	if err != nil || n < least {
-		e.ignored(name, wholeNumber(least))
-		value, n = "", 0
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		e.ignored(name, wholeNumber(least, most))
+		set(name, "")
+		return 0, false
 	}
 	set(name, value)
-	return n, value != ""
+	return n, true
 }
 
-func wholeNumber(least int64) string {
-	return fmt.Sprintf("a whole number from %d to %d", least, math.MaxInt32)
+func wholeNumber(least, most int) string {
+	return fmt.Sprintf("a whole number from %d to %d", least, most)
+}
+
+// list returns the elements of a variable's list that are in known, in lower case.
+func (e *environment) list(name, must string, known ...string) (found []string) {
+	value := strings.ToLower(get(name))
+	if value == "" {
+		return nil
+	}
+	for element := range strings.SplitSeq(value, ",") {
+		if element = strings.TrimSpace(element); slices.Contains(known, element) {
+			found = append(found, element)
+		}
+	}
+	if len(found) <= strings.Count(value, ",") {
+		e.ignored(name, must)
+	}
+	return found
 }
 
 // maxQueue is the largest queue of spans. The SDK allocates all of it at the start.
 const maxQueue = 1 << 20
 
-// checkBatches checks the variables of the batch processor. The specification's default sizes are 2048 and 512.
+// checkBatches checks the variables of the batch processor. The specification's default size of the queue is 2048.
 func (e *environment) checkBatches() {
-	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-	e.integer("OTEL_BSP_SCHEDULE_DELAY", 1)
-	e.integer("OTEL_BSP_EXPORT_TIMEOUT", 0)
-	size, ok := e.integer(queue, 1)
-	if size > maxQueue {
-		e.ignored(queue, fmt.Sprintf("at most %d", maxQueue))
-		set(queue, "")
-		ok = false
-	}
+	e.integer("OTEL_BSP_SCHEDULE_DELAY", 1, maxInteger)
+	e.integer("OTEL_BSP_EXPORT_TIMEOUT", 0, maxInteger)
+	size, ok := e.integer("OTEL_BSP_MAX_QUEUE_SIZE", 1, maxQueue)
 	if !ok {
 		size = 2048
 	}
-	if n, ok := e.integer(batch, 1); ok && n > size {
-		e.ignored(batch, "at most "+queue)
-		set(batch, "")
-	}
+	e.integer("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1, size)
 }
 
 func (e *environment) checkSampler() {
@@ -159,46 +171,21 @@ func (e *environment) checkSampler() {
 // readExporter reads the list of exporters. The program has only otlp.
 func (e *environment) readExporter() {
 	const name = "OTEL_TRACES_EXPORTER"
-	value := strings.ToLower(get(name))
-	if value == "" || value == "none" {
-		e.exporter = value
+	if strings.EqualFold(get(name), "none") {
+		e.exporter = "none"
 		return
 	}
-	for _, exporter := range strings.Split(value, ",") {
-		if strings.TrimSpace(exporter) == "otlp" {
-			e.exporter = "otlp"
-		}
-	}
-	if value != "otlp" {
-		e.ignored(name, "otlp or none, as other exporters are not built in")
+	if len(e.list(name, "otlp or none, as other exporters are not built in", "otlp")) > 0 {
+		e.exporter = "otlp"
 	}
 	set(name, e.exporter)
 }
 
 // readPropagators reads the list of propagators. Baggage is accepted and not propagated.
 func (e *environment) readPropagators() {
-	const name = "OTEL_PROPAGATORS"
-	value := strings.ToLower(get(name))
-	if value == "" {
-		return
-	}
-	known, unknown, traceContext := 0, false, false
-	for _, propagator := range strings.Split(value, ",") {
-		switch strings.TrimSpace(propagator) {
-		case "tracecontext":
-			traceContext = true
-			known++
-		case "baggage", "none":
-			known++
-		default:
-			unknown = true
-		}
-	}
-	if unknown {
-		e.ignored(name, "tracecontext, baggage or none, as other propagators are not built in")
-	}
-	if known > 0 {
-		e.propagates = traceContext
+	found := e.list("OTEL_PROPAGATORS", "tracecontext, baggage or none, as other propagators are not built in", "tracecontext", "baggage", "none")
+	if len(found) > 0 {
+		e.propagates = slices.Contains(found, "tracecontext")
 	}
 }
 
@@ -235,6 +222,14 @@ func isPort(port string) bool {
 // headerName matches a token (RFC 9110, section 5.6.2).
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
+// parsePair reads name=value, the value percent-encoded, and reports whether both are text.
+func parsePair(text string) (name, value string, ok bool) {
+	name, encoded, found := strings.Cut(text, "=")
+	name = strings.TrimSpace(name)
+	value, err := url.PathUnescape(strings.TrimSpace(encoded))
+	return name, value, found && err == nil && name != "" && isText(name) && isText(value)
+}
+
 // checkHeaders checks pairs of names and percent-encoded values, and drops invalid pairs.
 func (e *environment) checkHeaders(name string) {
 	value := get(name)
@@ -242,16 +237,13 @@ func (e *environment) checkHeaders(name string) {
 		return
 	}
 	var good []string
-	pairs := strings.Split(value, ",")
-	for _, pair := range pairs {
-		key, text, found := strings.Cut(pair, "=")
-		key = strings.TrimSpace(key)
-		decoded, err := url.PathUnescape(strings.TrimSpace(text))
-		if found && err == nil && headerName.MatchString(key) && isText(decoded) && !(e.protocol == "grpc" && !isASCII(decoded)) {
+	for pair := range strings.SplitSeq(value, ",") {
+		header, text, ok := parsePair(pair)
+		if ok && headerName.MatchString(header) && !(e.protocol == "grpc" && !isASCII(text)) {
 			good = append(good, pair)
 		}
 	}
-	if len(good) < len(pairs) {
+	if len(good) <= strings.Count(value, ",") {
 		e.ignored(name, "pairs name=value separated by commas, the values percent-encoded; the other pairs are used")
 	}
 	set(name, strings.Join(good, ","))
@@ -275,9 +267,7 @@ func (e *environment) checkResource() {
 		return
 	}
 	for pair := range strings.SplitSeq(value, ",") {
-		key, text, found := strings.Cut(pair, "=")
-		decoded, err := url.PathUnescape(strings.TrimSpace(text))
-		if !found || strings.TrimSpace(key) == "" || !isText(key) || err != nil || !isText(decoded) {
+		if _, _, ok := parsePair(pair); !ok {
 			e.ignored(name, "pairs key=value separated by commas, the values percent-encoded")
 			set(name, "")
 			return
