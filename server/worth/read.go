@@ -3,7 +3,6 @@ package worth
 import (
 	"math"
 	"strings"
-	"time"
 
 	"github.com/dragoman-id/dragoman/gen/worthapi"
 	"github.com/dragoman-id/dragoman/store"
@@ -21,18 +20,18 @@ func toAPIUserDetails(u store.User, c store.Customer, roles *store.Catalogue) wo
 		Mobile:          u.Mobile,
 		IsEmailVerified: u.EmailVerified,
 		IsFirstLogin:    u.FirstLogin,
-		CreatedAt:       toAPITime(u.CreatedAt),
+		CreatedAt:       u.CreatedAt.Format(store.TimeLayout),
 		CreatedBy:       u.CreatedBy,
-		UpdatedAt:       toAPITime(u.UpdatedAt),
+		UpdatedAt:       u.UpdatedAt.Format(store.TimeLayout),
 		UpdatedBy:       u.UpdatedBy,
 		Status:          worthapi.UserState(u.Status),
 		CompanyDetails: worthapi.CompanyDetails{
 			ID:        c.UUID,
 			Name:      c.Name,
 			IsActive:  true,
-			CreatedAt: toAPITime(c.CreatedAt),
+			CreatedAt: c.CreatedAt.Format(store.TimeLayout),
 			CreatedBy: c.CreatedBy,
-			UpdatedAt: toAPITime(c.UpdatedAt),
+			UpdatedAt: c.UpdatedAt.Format(store.TimeLayout),
 			UpdatedBy: c.UpdatedBy,
 		},
 	}
@@ -53,9 +52,9 @@ func toAPIUserRecord(u store.User, roles *store.Catalogue) worthapi.UserRecord {
 		Mobile:          u.Mobile,
 		IsEmailVerified: u.EmailVerified,
 		IsFirstLogin:    u.FirstLogin,
-		CreatedAt:       toAPITime(u.CreatedAt),
+		CreatedAt:       u.CreatedAt.Format(store.TimeLayout),
 		CreatedBy:       u.CreatedBy,
-		UpdatedAt:       toAPITime(u.UpdatedAt),
+		UpdatedAt:       u.UpdatedAt.Format(store.TimeLayout),
 		UpdatedBy:       u.UpdatedBy,
 		ExtAuthRefID:    u.ExternalAuthID,
 		Status:          worthapi.UserState(u.Status),
@@ -66,17 +65,6 @@ func toAPIUserRecord(u store.User, roles *store.Catalogue) worthapi.UserRecord {
 		}
 	}
 	return shown
-}
-
-// toAPITime formats t in store.TimeLayout. It adds the milliseconds itself, because package time has a fast path only for RFC 3339
-// without fractions.
-func toAPITime(t time.Time) string {
-	if t.Location() != time.UTC {
-		return t.Format(store.TimeLayout)
-	}
-	text := t.AppendFormat(make([]byte, 0, len(store.TimeLayout)), time.RFC3339)
-	ms := t.Nanosecond() / int(time.Millisecond)
-	return string(append(text[:len(text)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')) // #nosec G115 -- each is one digit
 }
 
 // maxWhole is the maximum number of records in a list without pages.
