@@ -1,4 +1,4 @@
-package servertest
+package server_test
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Record runs a check and gives what it would have failed the test with.
-func Record(t testing.TB, check func(t testing.TB)) []string {
+// record runs a check and gives what it would have failed the test with.
+func record(t testing.TB, check func(t testing.TB)) []string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {

@@ -213,7 +213,7 @@ func TestIncompleteDialectsAreFound(t *testing.T) {
 				c.api(&api)
 			}
 			d := toy.Spoiled{API: api, Dialect: c.dialect, Handler: c.handler}
-			said := servertest.Record(t, func(t testing.TB) { checkDialect(t, server.Dialect{API: api, Mount: d.Mount}) })
+			said := record(t, func(t testing.TB) { checkDialect(t, server.Dialect{API: api, Mount: d.Mount}) })
 			if !slices.ContainsFunc(said, func(text string) bool { return strings.Contains(text, c.says) }) {
 				t.Errorf("%q was not said, but %q", c.says, said)
 			}

@@ -38,7 +38,7 @@ var bodyReaders = sync.Pool{New: func() any { return &bodyReader{} }}
 // maxKept is the capacity above which a text buffer is not reused. Most bodies are far smaller.
 const maxKept = 16 << 10
 
-// readJSON reads r to its end and decodes it like decodeJSON. The result does not share memory with the reused buffers.
+// readJSON reads r to its end and decodes it; see decode. The result does not share memory with the reused buffers.
 func readJSON(r io.Reader) (any, error) {
 	b := bodyReaders.Get().(*bodyReader)
 	defer func() {
@@ -86,14 +86,10 @@ func explainRead(ctx context.Context, err error) error {
 	return invalidBody("the body could not be read to its end")
 }
 
-// decodeJSON decodes the JSON value in body, for both validation and the handler. It returns objects as map[string]any, arrays
-// as []any, integers as int64 and all other numbers as float64. Member names are case-sensitive. It returns an *InvalidError
-// for a repeated member, invalid UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth, more than maxValues values, and
-// text after the value. Where possible the error names the member. (SEMANTICS.md, "JSON"; RFC 8259 leaves each of these open.)
-func decodeJSON(body []byte) (any, error) {
-	return (&jsonDecoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body))}).decode()
-}
-
+// decode decodes a JSON value, for both validation and the handler. It returns objects as map[string]any, arrays as []any, integers
+// as int64 and all other numbers as float64. Member names are case-sensitive. It returns an *InvalidError for a repeated member,
+// invalid UTF-8, a lone surrogate, U+0000 in text, nesting beyond maxDepth, more than maxValues values, and text after the value.
+// Where possible the error names the member. (SEMANTICS.md, "JSON"; RFC 8259 leaves each of these open.)
 func (d *jsonDecoder) decode() (any, error) {
 	value, err := d.value()
 	if err != nil {

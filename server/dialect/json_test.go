@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/big"
 	"reflect"
@@ -10,6 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 )
+
+func decodeJSON(body []byte) (any, error) { return readJSON(bytes.NewReader(body)) }
 
 func TestJSONValuesAreReadAsGo(t *testing.T) {
 	t.Parallel()

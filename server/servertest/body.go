@@ -142,21 +142,3 @@ func (s *Server) Show(t testing.TB, d description.API, claims auth.Claims, subje
 	}
 	return answer, user
 }
-
-// Idle is a body that an update accepts and that changes nothing of the user.
-func (s *Server) Idle(t testing.TB, d description.API, operation string, claims auth.Claims, subject description.Subject) map[string]any {
-	t.Helper()
-	b, ok := d.Request(operation)
-	if !ok {
-		t.Fatalf("%s has no table of the request of %s", d.Name, operation)
-	}
-	_, user := s.Show(t, d, claims, subject)
-	idle := Project(t, b, user)
-	for _, m := range b.Members {
-		// What may be null in an answer may not be in a request.
-		if value, ok := idle[m.Path]; ok && value == nil {
-			delete(idle, m.Path)
-		}
-	}
-	return idle
-}

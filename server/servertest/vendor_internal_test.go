@@ -23,6 +23,16 @@ func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// recorder remembers what a test is failed with.
+type recorder struct {
+	testing.TB
+	said []string
+}
+
+func (r *recorder) Errorf(format string, arguments ...any) {
+	r.said = append(r.said, fmt.Sprintf(format, arguments...))
+}
+
 // TestVendorsDocumentIsHeld plants answers to Worth's update that its document does not allow, and some that it does.
 func TestVendorsDocumentIsHeld(t *testing.T) {
 	t.Parallel()

@@ -63,14 +63,6 @@ func Exec(t testing.TB, url, statement string) {
 	PostgresExec(t, url, statement)
 }
 
-// Vacuum does to the users' table what Postgres does by itself a while after many rows were written. SQLite needs nothing.
-func Vacuum(t testing.TB, url string) {
-	t.Helper()
-	if !strings.HasPrefix(url, "sqlite:") {
-		PostgresExec(t, url, "VACUUM ANALYZE users")
-	}
-}
-
 // Open opens the store at url with Key, and closes it when the test ends.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()
