@@ -63,6 +63,13 @@ type Issuer struct {
 	// JWKSRefresh. 0 means DefaultJWKSMaxAge.
 	JWKSMaxAge time.Duration
 
+	// Discover is whether the URL of the key set is discovered instead: Rules.Issuer is then the URL of an issuer that publishes a
+	// document about itself, by OpenID Connect Discovery 1.0 or RFC 8414. It must be https, or http for a loopback address, and so must
+	// the URL of the key set in the document. The document's issuer must be Rules.Issuer exactly; one final slash is only removed to
+	// make the document's URL. The document is read with each read of the key set, under the same limits. JWKSURL and PublicKeyPEM
+	// must be empty.
+	Discover bool
+
 	// Rules apply to all tokens. With a public key or a key set, Issuer and Audiences are required, since the owner of the keys may
 	// sign tokens for other services.
 	Rules
@@ -122,14 +129,28 @@ func (i Issuer) problems(c Config) (problems []error) {
 			add(errors.New("a public key needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 		}
 	}
-	if i.JWKSURL != "" {
+	if i.hasKeySet() {
 		problems = append(problems, i.keySetProblems(c)...)
 	}
-	if len(i.Secret) == 0 && i.PublicKeyPEM == nil && i.JWKSURL == "" {
+	if len(i.Secret) == 0 && i.PublicKeyPEM == nil && !i.hasKeySet() {
 		add(ErrNoKey)
 	}
 	_, found := i.compile(len(c.Issuers) > 1)
 	return append(problems, found...)
+}
+
+func (i Issuer) hasKeySet() bool { return i.JWKSURL != "" || i.Discover }
+
+// keySetReader returns a function that reads the key set, and whether it is a file.
+func (i Issuer) keySetReader(c Config, log *slog.Logger) (read func(context.Context) ([]byte, error), isFile bool, err error) {
+	if !i.Discover {
+		return keySetReader(i.JWKSURL, c.Transport)
+	}
+	d, err := newDiscovery(i.Rules.Issuer, c.Transport, log)
+	if err != nil {
+		return nil, false, err
+	}
+	return d.read, false, nil
 }
 
 // isForUs reports whether the rules reject tokens of other issuers and for other services.
@@ -139,9 +160,12 @@ func (r Rules) isForUs() bool {
 
 // keySetProblems returns all errors in the configuration of the key set.
 func (i Issuer) keySetProblems(c Config) (problems []error) {
-	if i.PublicKeyPEM != nil {
+	switch {
+	case i.PublicKeyPEM != nil:
 		problems = append(problems, errors.New("there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed"))
-	} else if !i.isForUs() {
+	case i.Discover && !i.isForUs():
+		problems = append(problems, errors.New("an issuer whose keys are discovered needs an audience, --audience, or any token that it signs for anyone would be accepted"))
+	case !i.isForUs():
 		problems = append(problems, errors.New("a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"))
 	}
 	if i.JWKSRefresh != 0 && i.JWKSRefresh < minJWKSRefresh {
@@ -150,7 +174,7 @@ func (i Issuer) keySetProblems(c Config) (problems []error) {
 	if refresh, age := cmp.Or(i.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(i.JWKSMaxAge, DefaultJWKSMaxAge); age < refresh {
 		problems = append(problems, fmt.Errorf("keys of the JWKS would be dropped after %s and are refreshed only every %s: --jwks-max-age must not be less than --jwks-refresh", age, refresh))
 	}
-	read, isFile, err := keySetReader(i.JWKSURL, c.Transport)
+	read, isFile, err := i.keySetReader(c, slog.Default())
 	if err != nil {
 		return append(problems, err)
 	}

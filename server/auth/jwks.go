@@ -25,8 +25,8 @@ const (
 )
 
 const (
-	minJWKSRefresh = time.Second
-	maxKeySetBytes = 1 << 20
+	minJWKSRefresh   = time.Second
+	maxDocumentBytes = 1 << 20 // of a key set, and of the document that names its URL
 
 	readTimeout     = 10 * time.Second // the time limit of a read
 	maxWait         = 2 * time.Second  // how long requests wait for a read, from its start
@@ -293,51 +293,57 @@ func (r *reading) wait() {
 	}
 }
 
+// The key set, and its setting, in errors.
+const (
+	keySetName    = "the key set"
+	keySetSetting = "the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL)"
+)
+
 // keySetReader returns a function that reads the key set at place, and whether place is a file. place must be an https URL, an
 // http URL with a loopback host, a file URL or a path. around is Config.Transport.
 func keySetReader(place string, around func(http.RoundTripper) http.RoundTripper) (read func(context.Context) ([]byte, error), isFile bool, err error) {
 	u, err := url.Parse(place)
 	if err != nil {
 		// err quotes the URL, which may contain a password.
-		return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path")
+		return nil, false, errors.New(keySetSetting + " is neither a URL nor a path")
 	}
 	switch u.Scheme {
 	case "https", "http":
-		if err := checkKeySetURL(u); err != nil {
+		if err := checkServerURL(u, keySetSetting); err != nil {
 			return nil, false, err
 		}
-		client := newKeySetClient(u.Scheme == "http")
-		if around != nil {
-			client.Transport = around(client.Transport)
-		}
-		return func(ctx context.Context) ([]byte, error) { return fetchKeySet(ctx, client, u.String()) }, false, nil
+		f := newFetcher(keySetName, u.Scheme == "http", around)
+		return func(ctx context.Context) ([]byte, error) { return f.fetch(ctx, u.String()) }, false, nil
 	case "file":
 		path := u.Path
 		if u.Opaque != "" {
 			path, err = url.PathUnescape(u.Opaque) // file:keys.json
 		}
 		if err != nil || path == "" || u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) names no local file: a file URL looks like file:///etc/dragoman/jwks.json")
+			return nil, false, errors.New(keySetSetting + " names no local file: a file URL looks like file:///etc/dragoman/jwks.json")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(path) }, true, nil
 	case "":
 		if strings.ContainsAny(place, "@?") || strings.HasPrefix(place, "//") {
 			// It may be a URL with a password, which an error of os.Open would quote.
-			return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is neither a URL nor a path: a URL begins with https://")
+			return nil, false, errors.New(keySetSetting + " is neither a URL nor a path: a URL begins with https://")
 		}
 		return func(context.Context) ([]byte, error) { return readKeySetFile(place) }, true, nil
 	}
-	return nil, false, errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must begin with https://, or with file:// for a file")
+	return nil, false, errors.New(keySetSetting + " must begin with https://, or with file:// for a file")
 }
 
-func checkKeySetURL(u *url.URL) error {
+// checkServerURL returns an error unless u may be fetched. what describes it in the error.
+func checkServerURL(u *url.URL, what string) error {
 	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%s must begin with https://", what)
 	case u.Hostname() == "":
-		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) has no host")
+		return fmt.Errorf("%s has no host", what)
 	case u.User != nil:
-		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) has a user name or a password, which is not sent: a key set is public")
+		return fmt.Errorf("%s has a user name or a password, which is not sent: a key set is public", what)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json")
+		return fmt.Errorf("%s must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json", what)
 	}
 	return nil
 }
@@ -348,9 +354,10 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
 }
 
-// newKeySetClient returns a client that follows no redirects, so that keys come only from the configured URL. With loopbackOnly
-// it connects only to loopback addresses, which it checks after resolving a name.
-func newKeySetClient(loopbackOnly bool) *http.Client {
+// newFetcher returns a fetcher that follows no redirects, so that keys come only from the configured server. With loopbackOnly it
+// connects only to loopback addresses, which it checks after resolving a name. what describes the document in errors. around is
+// Config.Transport.
+func newFetcher(what string, loopbackOnly bool, around func(http.RoundTripper) http.RoundTripper) fetcher {
 	dialer := &net.Dialer{Timeout: readTimeout / 2}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -363,41 +370,61 @@ func newKeySetClient(loopbackOnly bool) *http.Client {
 		transport.Proxy = nil
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			if host, _, err := net.SplitHostPort(address); err != nil || !isLoopback(host) {
-				return errors.New("the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) is http and its host is not this machine")
+				return fmt.Errorf("the URL of %s is http and its host is not this machine", what)
 			}
 			return nil
 		}
 	}
-	return &http.Client{
+	client := &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	if around != nil {
+		client.Transport = around(transport)
+	}
+	return fetcher{what, client}
 }
 
-func fetchKeySet(ctx context.Context, client *http.Client, place string) ([]byte, error) {
+// fetcher fetches a JSON document of an issuer.
+type fetcher struct {
+	what   string // "the key set"
+	client *http.Client
+}
+
+// statusError reports an answer that is not 200.
+type statusError struct {
+	what   string
+	status int
+}
+
+func (e *statusError) Error() string {
+	if e.status >= 300 && e.status < 400 {
+		return fmt.Sprintf("%s's server answers %d, and redirects are not followed: configure the URL that it points to", e.what, e.status)
+	}
+	return fmt.Sprintf("%s's server answers %d", e.what, e.status)
+}
+
+func (f fetcher) fetch(ctx context.Context, place string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the key set: %w", err)
+		return nil, fmt.Errorf("fetch %s: %w", f.what, err)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("User-Agent", "dragoman")
-	response, err := client.Do(request)
+	response, err := f.client.Do(request)
 	if err != nil {
 		// The URL is omitted, since the operator has configured it.
 		var outer *url.Error
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return nil, fmt.Errorf("fetch the key set: %w", err)
+		return nil, fmt.Errorf("fetch %s: %w", f.what, err)
 	}
 	defer response.Body.Close()
-	switch {
-	case response.StatusCode >= 300 && response.StatusCode < 400:
-		return nil, fmt.Errorf("the key set's server answers %d, and redirects are not followed: configure the URL that it points to", response.StatusCode)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("the key set's server answers %d", response.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		return nil, &statusError{f.what, response.StatusCode}
 	}
-	return readKeySet(response.Body)
+	return readBounded(response.Body, f.what)
 }
 
 func readKeySetFile(path string) ([]byte, error) {
@@ -406,16 +433,16 @@ func readKeySetFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("open the key set: %w", err)
 	}
 	defer file.Close()
-	return readKeySet(file)
+	return readBounded(file, keySetName)
 }
 
-func readKeySet(r io.Reader) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(r, maxKeySetBytes+1))
+func readBounded(r io.Reader, what string) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(r, maxDocumentBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("read the key set: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
-	if len(content) > maxKeySetBytes {
-		return nil, fmt.Errorf("the key set is longer than %d bytes", maxKeySetBytes)
+	if len(content) > maxDocumentBytes {
+		return nil, fmt.Errorf("%s is longer than %d bytes", what, maxDocumentBytes)
 	}
 	return content, nil
 }

@@ -172,17 +172,17 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	secure.StartTLS()
 	defer secure.Close()
 
-	client := newKeySetClient(false)
+	f := newFetcher(keySetName, false, nil)
 	roots := x509.NewCertPool()
 	roots.AddCert(secure.Certificate())
-	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
-	if content, err := fetchKeySet(t.Context(), client, secure.URL+"/jwks.json"); err != nil || string(content) != string(edSet("1")) {
+	f.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	if content, err := f.fetch(t.Context(), secure.URL+"/jwks.json"); err != nil || string(content) != string(edSet("1")) {
 		t.Errorf("without a redirect: %q, %v", content, err)
 	}
-	if _, err := fetchKeySet(t.Context(), client, secure.URL); err == nil || !strings.Contains(err.Error(), "answers 302, and redirects are not followed") {
+	if _, err := f.fetch(t.Context(), secure.URL); err == nil || !strings.Contains(err.Error(), "answers 302, and redirects are not followed") {
 		t.Errorf("with a redirect: %v", err)
 	}
-	if _, err := fetchKeySet(t.Context(), newKeySetClient(false), secure.URL+"/jwks.json"); err == nil || strings.Contains(err.Error(), secure.URL) {
+	if _, err := newFetcher(keySetName, false, nil).fetch(t.Context(), secure.URL+"/jwks.json"); err == nil || strings.Contains(err.Error(), secure.URL) {
 		t.Errorf("without proof of who the server is: %v", err)
 	}
 }
@@ -191,7 +191,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestHTTPDialsLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	// The address is reserved for documentation (RFC 5737), and is never dialed.
-	_, err := fetchKeySet(t.Context(), newKeySetClient(true), "http://192.0.2.1/jwks.json")
+	_, err := newFetcher(keySetName, true, nil).fetch(t.Context(), "http://192.0.2.1/jwks.json")
 	if err == nil || !strings.Contains(err.Error(), "its host is not this machine") {
 		t.Errorf("error %v", err)
 	}

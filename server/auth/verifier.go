@@ -97,14 +97,14 @@ func (v *Verifier) newIssuer(configured Issuer, c Config) (*issuer, error) {
 		}
 		i.keys[method.Alg()] = key
 	}
-	if configured.JWKSURL != "" {
-		read, _, err := keySetReader(configured.JWKSURL, c.Transport)
-		if err != nil {
-			return nil, err
-		}
+	if configured.hasKeySet() {
 		log := cmp.Or(c.Log, slog.Default())
 		if several {
 			log = log.With("issuer", configured.Rules.Issuer)
+		}
+		read, _, err := configured.keySetReader(c, log)
+		if err != nil {
+			return nil, err
 		}
 		i.set = startKeySource(read, cmp.Or(configured.JWKSRefresh, DefaultJWKSRefresh), cmp.Or(configured.JWKSMaxAge, DefaultJWKSMaxAge), log)
 	}

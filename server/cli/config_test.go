@@ -102,7 +102,7 @@ const usesFile = "--config=c.yaml"
 func TestInvalidConfigurations(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"some.file": "some text\n", "empty.file": ""})
-	const noTokenKey = "no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"
+	const noTokenKey = "no key to verify tokens with: set DRAGOMAN_ISSUER and DRAGOMAN_AUDIENCE, DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"
 	const noSecretKey = "no key to seal secrets with: set DRAGOMAN_SECRET_KEY to 32 bytes in base64, as from `openssl rand -base64 32`, or try `--dev`"
 	for _, c := range []struct {
 		variables string // besides the good keys; "-NAME" takes one of them away
@@ -134,6 +134,14 @@ func TestInvalidConfigurations(t *testing.T) {
 				"there is both a public key and a JWKS URL: set --jwt-public-key-file or --jwks-url, and put the key into the set if both are needed\n" +
 				"the JWKS would be refreshed every 1ms, and the minimum is 1s: set --jwks-refresh\n" +
 				"the JWKS URL of --jwks-url (DRAGOMAN_JWKS_URL) must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json"},
+		{"-DRAGOMAN_JWT_SECRET", "--issuer=https://sso.example.com/", "an issuer whose keys are discovered needs an audience, --audience, or any token that it signs for anyone would be accepted"},
+		{"-DRAGOMAN_JWT_SECRET", "--issuer=acme --audience=dragoman", "the issuer of --issuer (DRAGOMAN_ISSUER), whose keys are to be discovered, must begin with https://, or set --jwks-url (DRAGOMAN_JWKS_URL)"},
+		{"-DRAGOMAN_JWT_SECRET", "--issuer=http://sso.example.com --audience=dragoman",
+			"the issuer of --issuer (DRAGOMAN_ISSUER), whose keys are to be discovered, must be https: over http others could add keys on the way, so http is for a loopback address such as http://127.0.0.1:8081/jwks.json, or set --jwks-url (DRAGOMAN_JWKS_URL)"},
+		{"", "--map-customers=acme --map-authorities==x --require==x --claim-permissions=/a//b --missing-claims=legacy --customers-form=keys --audience-claim=client_id",
+			`--map-customers: "acme" is not THEIRS=OURS, such as acme=2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1` + "\n" + `--map-authorities: "=x" is not THEIRS=OURS, such as acme=2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1` + "\n" +
+				`--require: "=x" is not CLAIM=VALUE, such as token_use=access` + "\n--audience-claim needs --audience, the values that the claim may have\n" +
+				`--claim-permissions: the JSON Pointer "/a//b" has an empty step` + "\n--missing-claims=legacy cannot be combined with other names, forms or maps of claims (--claim-..., --...-form, --map-..., --idp) or several issuers, because a claim that is misspelled is missing: leave it out"},
 		{"", "--jwks-url=https://keys.example.com/", "a JWKS URL needs an issuer and an audience, --issuer and --audience, or any token that its owner signs for anyone would be accepted"},
 		{"", "--listen=8080 --database=mysql://h/d --tls-cert=some.file --cors-origin=x --rate-limit-address=-1 --rate-limit-principal-burst=0",
 			`"8080" is not an address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\n--database (DRAGOMAN_DATABASE) must begin with sqlite:, postgres:// or postgresql://, such as sqlite:users.db or postgres://USER@HOST:5432/NAME\n" +

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
@@ -11,15 +12,15 @@ import (
 
 // tokenFlags identify an issuer of tokens and the service that they are for.
 type tokenFlags struct {
-	JWTSecret string   `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret of HS256 tokens, at least 32 bytes, used as it is. It, --jwt-public-key-file or --jwks-url is required. Prefer the variable, since others on the machine can read a command line."`
-	Issuer    string   `placeholder:"TEXT" help:"The iss claim that tokens must have, exactly. By default it is not checked."`
+	JWTSecret string   `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret of HS256 tokens, at least 32 bytes, used as it is. Prefer the variable, since others on the machine can read a command line."`
+	Issuer    string   `placeholder:"TEXT" help:"The iss claim that tokens must have, exactly. Without --jwt-secret, --jwt-public-key-file and --jwks-url it is the URL of an OpenID Connect or OAuth provider, whose keys are discovered; requires --audience. By default it is not checked."`
 	Audience  []string `placeholder:"TEXT" help:"The aud claim that tokens must have; separate several by commas, of which one suffices. By default it is not checked."`
 }
 
 // keyFlags are the public keys of an issuer.
 type keyFlags struct {
 	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key of RS256, ES256 or EdDSA tokens. Requires --issuer and --audience."`
-	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file; requires --issuer and --audience."`
+	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file and discovery; requires --issuer and --audience."`
 	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last read of the key set that contained it (${default})."`
 	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is refreshed (${default}). An unknown key is looked up sooner."`
 }
@@ -91,11 +92,20 @@ type issuerFlags struct {
 	tokenFlags
 	keyFlags
 	ruleFlags
+
+	generated bool // whether JWTSecret is that of --dev
 }
 
 // hasKey reports whether a key that verifies tokens is configured.
 func (f issuerFlags) hasKey() bool {
 	return f.JWTSecret != "" || f.JWTPublicKeyFile != "" || f.JWKSURL != ""
+}
+
+// discovers reports whether the keys are discovered: an issuer is named, and no key. With the secret of --dev, the issuer of its tokens
+// may also be no URL, and have no keys.
+func (f issuerFlags) discovers() bool {
+	isURL := strings.HasPrefix(f.Issuer, "https://") || strings.HasPrefix(f.Issuer, "http://")
+	return f.Issuer != "" && (!f.hasKey() || f.generated && isURL && len(f.Audience) > 0)
 }
 
 // issuer converts the flags, or returns settings.Problems.
@@ -112,6 +122,7 @@ func (f issuerFlags) issuer() (auth.Issuer, error) {
 	return auth.Issuer{
 		Secret: []byte(f.JWTSecret), PublicKeyPEM: publicKey,
 		JWKSURL: f.JWKSURL, JWKSRefresh: f.JWKSRefresh, JWKSMaxAge: f.JWKSMaxAge,
-		Rules: rules,
+		Discover: f.discovers(),
+		Rules:    rules,
 	}, problems.Err()
 }

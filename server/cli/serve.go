@@ -103,6 +103,7 @@ func (c *serveCommand) generateKeys(jwtSecret, secretKey func() (string, error))
 		if c.JWTSecret, err = jwtSecret(); err != nil {
 			return err
 		}
+		c.generated = true
 	}
 	if c.SecretKey == "" {
 		c.SecretKey, err = secretKey()
@@ -116,8 +117,8 @@ func (c *serveCommand) config() (server.Config, error) {
 	if c.Dev {
 		problems.Add(dev.CheckLoopback(c.Listen))
 	}
-	if !c.hasKey() {
-		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
+	if !c.hasKey() && !c.discovers() {
+		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_ISSUER and DRAGOMAN_AUDIENCE, DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	if c.JWTSecret == mock.Secret {
 		problems.Add(errors.New("the secret of tokens is the mock's, which everybody knows: set --jwt-secret (DRAGOMAN_JWT_SECRET) to another"))

@@ -125,7 +125,8 @@ const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 const TokenLifetime = 24 * time.Hour
 
 // Greet prints the server's address, its APIs by their names and base paths, the explorer's URL if there is one, a token for the
-// sandbox's customer, and both vendors' updates as commands. A verifier with this issuer accepts the token.
+// sandbox's customer, and both vendors' updates as commands. A verifier with this issuer accepts the token. If the issuer's rules
+// cannot express it, Greet prints why instead.
 func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, issuer auth.Issuer, now time.Time) error {
 	caller := uuid.MustParse(administrator)
 	token, err := auth.Sign(issuer.Secret, auth.Claims{
@@ -137,10 +138,8 @@ func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer
 		Rules:       issuer.Rules,
 		Expires:     TokenLifetime,
 	}, now)
-	if err != nil {
-		return fmt.Errorf("sign the sandbox's token: %w", err)
-	}
-	if err := greeting.Execute(w, map[string]any{"Address": address, "APIs": apis, "Explorer": explorer, "Token": token}); err != nil {
+	data := map[string]any{"Address": address, "APIs": apis, "Explorer": explorer, "Token": token, "Without": err}
+	if err := greeting.Execute(w, data); err != nil {
 		return fmt.Errorf("print the greeting: %w", err)
 	}
 	return nil
@@ -151,10 +150,13 @@ var greeting = template.Must(template.New("greeting").Parse(`Dragoman is listeni
 {{range $name, $path := .APIs}}  {{printf "%-10s" $name}} http://{{$.Address}}{{$path}}
 {{end}}{{if .Explorer}}  Explorer   http://{{.Address}}/docs
 {{end}}
-A token of customer 3393 "Sandbox", good for a day:
+{{if .Without}}Take a token of your identity provider for customer 3393 "Sandbox". None is made here: {{.Without}}.
+
+TOKEN=
+{{else}}A token of customer 3393 "Sandbox", good for a day:
 
 TOKEN='{{.Token}}'
-
+{{end}}
 Worth's update, partial:
 
 curl --request PATCH 'http://{{.Address}}/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users/94520740-d63c-4e02-85ca-c4e138801e73' \

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,9 +25,19 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestKeySetIsDown checks that requests are 503 without keys, and are served with cached keys.
+// TestKeySetIsDown checks that requests are 503 without keys, and are served with cached keys, whether the key set's URL is configured or
+// discovered.
 func TestKeySetIsDown(t *testing.T) {
 	t.Parallel()
+	for _, discovered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("discovered %t", discovered), func(t *testing.T) {
+			t.Parallel()
+			testKeySetIsDown(t, discovered)
+		})
+	}
+}
+
+func testKeySetIsDown(t *testing.T, discovered bool) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +47,15 @@ func TestKeySetIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	var up atomic.Bool
-	issuer := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	issuer := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !up.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
+			fmt.Fprintf(w, `{"issuer":"https://%s","jwks_uri":"https://%s/keys"}`, r.Host, r.Host)
+			return
+		}
 		_, _ = w.Write(keys)
 	}))
 	t.Cleanup(issuer.Close)
@@ -49,8 +64,12 @@ func TestKeySetIsDown(t *testing.T) {
 	if err := os.WriteFile(certificate, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	name, place := "issuer", "DRAGOMAN_JWKS_URL="+issuer.URL
+	if discovered {
+		name, place = issuer.URL, "DRAGOMAN_JWKS_MAX_AGE=24h" // the default
+	}
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"sub": "somebody", "iss": "issuer", "aud": "dragoman", "exp": time.Now().Add(time.Hour).Unix(),
+		"sub": "somebody", "iss": name, "aud": "dragoman", "exp": time.Now().Add(time.Hour).Unix(),
 		"customer_id": []int{3393}, "authorities": []string{"ROLE_ADMIN"},
 	})
 	token.Header["kid"] = "k"
@@ -61,7 +80,7 @@ func TestKeySetIsDown(t *testing.T) {
 
 	_, url := sqliteFile(t)
 	env := slices.DeleteFunc(environment(url), func(v string) bool { return strings.HasPrefix(v, "DRAGOMAN_JWT_SECRET=") })
-	env = append(env, "SSL_CERT_FILE="+certificate, "DRAGOMAN_JWKS_URL="+issuer.URL, "DRAGOMAN_ISSUER=issuer", "DRAGOMAN_AUDIENCE=dragoman")
+	env = append(env, "SSL_CERT_FILE="+certificate, place, "DRAGOMAN_ISSUER="+name, "DRAGOMAN_AUDIENCE=dragoman")
 	p := servingAs(t, dragoman(t), env, "--request-timeout=5s")
 	p.token = signed
 	p.expectUnavailable(t, answered, append(reads, writes...)...)
