@@ -123,7 +123,7 @@ func TestPatchOfPutValuesChangesNothing(t *testing.T) {
 	})
 }
 
-func TestSharedMembersChangeInAllDialects(t *testing.T) {
+func TestSharedMembersInAllDialects(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		u := s.FindUser(t, servertest.Ada)

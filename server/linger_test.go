@@ -302,8 +302,8 @@ func TestEndlessBodyIsCutOff(t *testing.T) {
 	}
 }
 
-// TestUnsupportedMediaTypeSaysWhatIsSupported (RFC 9110, section 15.5.16; RFC 5789, section 2.2).
-func TestUnsupportedMediaTypeSaysWhatIsSupported(t *testing.T) {
+// TestUnsupportedMediaTypeListsSupported (RFC 9110, section 15.5.16; RFC 5789, section 2.2).
+func TestUnsupportedMediaTypeListsSupported(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, c := range []struct{ method, path, sent, value, header, want string }{

@@ -44,9 +44,9 @@ func (w *writer) run(t *testing.T, s *store.Store, stop <-chan struct{}) {
 	}
 }
 
-// TestBackupHoldsWhatWasAcknowledged backs up while others write: what was acknowledged before is in it, each user as their
+// TestBackupHasAcknowledgedWrites backs up while others write: what was acknowledged before is in it, each user as their
 // history says.
-func TestBackupHoldsWhatWasAcknowledged(t *testing.T) {
+func TestBackupHasAcknowledgedWrites(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := "sqlite:" + filepath.Join(dir, "dragoman.db")
@@ -211,8 +211,8 @@ func (b backedUp) goesOnIn(t *testing.T, s *store.Store) {
 	}
 }
 
-// TestBackupNeedsNoKeyButItsReaderDoes: what is sealed in the directory is sealed in its copy.
-func TestBackupNeedsNoKeyButItsReaderDoes(t *testing.T) {
+// TestBackupWithoutKey: what is sealed in the directory is sealed in its copy.
+func TestBackupWithoutKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := "sqlite:" + filepath.Join(dir, "dragoman.db")
@@ -230,7 +230,7 @@ func TestBackupNeedsNoKeyButItsReaderDoes(t *testing.T) {
 	}
 }
 
-func TestBackupLeavesNothingThatIsNoBackup(t *testing.T) {
+func TestFailedBackupLeavesNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := "sqlite:" + filepath.Join(dir, "dragoman.db")

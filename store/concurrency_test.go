@@ -15,7 +15,7 @@ import (
 
 type group = sync.WaitGroup
 
-func TestAnEditRunsAgainWhenAnotherWriterWasFirst(t *testing.T) {
+func TestEditRunsAgainAfterConflict(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -39,7 +39,7 @@ func TestAnEditRunsAgainWhenAnotherWriterWasFirst(t *testing.T) {
 	})
 }
 
-func TestAnEditSeesTheUserThatAnotherWriterLeft(t *testing.T) {
+func TestEditSeesLatestUser(t *testing.T) {
 	t.Parallel()
 	moved := errors.New("moved on")
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -61,7 +61,7 @@ func TestEmailAndUsernameAreUniqueIgnoringCase(t *testing.T) {
 	})
 }
 
-func TestOneErrorTellsWhatIsInvalidAndWhatIsTaken(t *testing.T) {
+func TestInvalidAndTakenInOneError(t *testing.T) {
 	t.Parallel()
 	own := &store.FieldErrors{{Field: store.FieldRoles, Reason: "must not name a stranger"}}
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
@@ -166,7 +166,7 @@ func TestUsernameFollowsEmail(t *testing.T) {
 	})
 }
 
-func TestUsernameStaysWhenItIsTakenInTheLastMoment(t *testing.T) {
+func TestUsernameStaysWhenTakenConcurrently(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -188,7 +188,7 @@ func TestUsernameStaysWhenItIsTakenInTheLastMoment(t *testing.T) {
 	})
 }
 
-func TestAnEmailTakenInTheLastMomentIsAConflict(t *testing.T) {
+func TestEmailTakenConcurrently(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -224,8 +224,8 @@ func duringTheQuestion(t *testing.T, s *store.Store, f func()) {
 	}
 }
 
-// TestCreateAfterTheRivalIsGone creates a user whose e-mail was taken, and is free by the time the store asks whose it is.
-func TestCreateAfterTheRivalIsGone(t *testing.T) {
+// TestCreateAfterRivalIsDeleted creates a user whose e-mail was taken, and is free by the time the store asks whose it is.
+func TestCreateAfterRivalIsDeleted(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -240,8 +240,8 @@ func TestCreateAfterTheRivalIsGone(t *testing.T) {
 	})
 }
 
-// TestUpdateAfterTheRivalIsGone is the same of an update, whose user is cached and stays so.
-func TestUpdateAfterTheRivalIsGone(t *testing.T) {
+// TestUpdateAfterRivalIsDeleted is the same of an update, whose user is cached and stays so.
+func TestUpdateAfterRivalIsDeleted(t *testing.T) {
 	t.Parallel()
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
 		rival := create(t, s, newUser("rival"))

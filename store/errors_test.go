@@ -12,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-func TestAnUnreachableDatabaseIsUnavailable(t *testing.T) {
+func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	// Nothing listens on the discard port.
 	_, err := store.Open(context.Background(), store.Config{URL: "postgres://u@127.0.0.1:9/d", SecretKey: storetest.Key})
@@ -66,7 +66,7 @@ func TestWaitForUnreachableDatabase(t *testing.T) {
 }
 
 // However wrong a URL is: what stands where a password does, or where one that is not escaped reaches, is not repeated.
-func TestErrorsOfAURLDoNotHoldItsPassword(t *testing.T) {
+func TestURLErrorsOmitPassword(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"postgres://u:canary@127.0.0.1:9/d",

@@ -207,8 +207,8 @@ func TestCustomersAfter(t *testing.T) {
 	})
 }
 
-// TestAnImportMayWaitForItsFile: the time that Postgres allows a transaction to stand still is for servers that are gone.
-func TestAnImportMayWaitForItsFile(t *testing.T) {
+// TestImportFromSlowFile: the time that Postgres allows a transaction to stand still is for servers that are gone.
+func TestImportFromSlowFile(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	storetest.EachURL(t, func(t *testing.T, url string) {

@@ -123,7 +123,7 @@ func sortGen() *rapid.Generator[store.SortField] {
 	return rapid.SampledFrom(all)
 }
 
-func TestAListIsInATotalOrderThatIsTheSameOnBothEngines(t *testing.T) {
+func TestListOrderIsTotalOnBothEngines(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		all := crowded(t, s)
@@ -226,7 +226,7 @@ func filterGen(catalogue *store.Catalogue, all []store.User) *rapid.Generator[fi
 	})
 }
 
-func TestAListShowsThoseWhoMeetEveryFilterAndNobodyElse(t *testing.T) {
+func TestListMatchesAllFilters(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		all := crowded(t, s)
@@ -251,7 +251,7 @@ func TestAListShowsThoseWhoMeetEveryFilterAndNobodyElse(t *testing.T) {
 	})
 }
 
-func TestASearchTakesWhatMeansMoreToLIKEAsItStands(t *testing.T) {
+func TestSearchEscapesLIKE(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		all := crowded(t, s)
@@ -267,7 +267,7 @@ func TestASearchTakesWhatMeansMoreToLIKEAsItStands(t *testing.T) {
 	})
 }
 
-func TestBehindTheEndAWindowIsEmpty(t *testing.T) {
+func TestWindowBeyondEndIsEmpty(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -314,7 +314,7 @@ func TestListsOpenTheSecrets(t *testing.T) {
 	})
 }
 
-func TestReadingInBatchesGivesEveryoneOnceAndWhatIsThereByThen(t *testing.T) {
+func TestBatchedReadSeesEachUserOnce(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		all := crowded(t, s)
@@ -349,7 +349,7 @@ func TestReadingInBatchesGivesEveryoneOnceAndWhatIsThereByThen(t *testing.T) {
 	})
 }
 
-func TestAListThatIsCancelledOrClosedIsAnError(t *testing.T) {
+func TestListCanceledOrClosed(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: storetest.Key})

@@ -22,8 +22,8 @@ func TestStoresInMemoryAreApart(t *testing.T) {
 	}
 }
 
-// TestInMemoryConcurrentEditsAllStay: readers and writers share one connection there, and each gets its turn.
-func TestInMemoryConcurrentEditsAllStay(t *testing.T) {
+// TestInMemoryConcurrentEdits: readers and writers share one connection there, and each gets its turn.
+func TestInMemoryConcurrentEdits(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, store.InMemory)
 	storetest.Directory(t, s)

@@ -64,8 +64,8 @@ func oldUser(id, customer int64) string {
 		id, customer)
 }
 
-// TestTheHistoryOutlivesItsNewIndexes: what had a number keeps it, and what had none gets one in the order of each user's versions.
-func TestTheHistoryOutlivesItsNewIndexes(t *testing.T) {
+// TestHistorySurvivesNewIndexes: what had a number keeps it, and what had none gets one in the order of each user's versions.
+func TestHistorySurvivesNewIndexes(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		db := migrateTo(t, url, 3)
@@ -127,9 +127,9 @@ func TestUsersOfAnOldDatabaseAreInBlocks(t *testing.T) {
 	})
 }
 
-// TestTheFeedIsReadByItsIndexes: however much history there is, the sequencer and a reader look at nothing else than what they
+// TestFeedUsesIndexes: however much history there is, the sequencer and a reader look at nothing else than what they
 // need. Postgres would rather scan tables as small as a test's.
-func TestTheFeedIsReadByItsIndexes(t *testing.T) {
+func TestFeedUsesIndexes(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	_, write := s.Pools()

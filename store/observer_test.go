@@ -67,7 +67,7 @@ func eachNoted(t *testing.T, f func(t *testing.T, s *store.Store, n *noted)) {
 	})
 }
 
-func TestTheObserverIsToldOfStatements(t *testing.T) {
+func TestObserverStatements(t *testing.T) {
 	t.Parallel()
 	const canary = "CanaryFirstName"
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
@@ -112,7 +112,7 @@ func TestTheObserverIsToldOfStatements(t *testing.T) {
 // stalled is how long the tests have a statement run before they end it.
 const stalled = 50 * time.Millisecond
 
-func TestTheObserverIsToldHowStatementsEnd(t *testing.T) {
+func TestObserverStatementOutcomes(t *testing.T) {
 	t.Parallel()
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
 		slow := map[string]string{
@@ -145,7 +145,7 @@ func TestTheObserverIsToldHowStatementsEnd(t *testing.T) {
 	})
 }
 
-func TestTheObserverIsToldOfRetries(t *testing.T) {
+func TestObserverRetries(t *testing.T) {
 	t.Parallel()
 	undone := &pgconn.PgError{Code: "40001"}
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
@@ -184,7 +184,7 @@ func TestTheObserverIsToldOfRetries(t *testing.T) {
 	})
 }
 
-func TestTheObserverIsToldOfWhatWasOutdated(t *testing.T) {
+func TestObserverStaleUsers(t *testing.T) {
 	t.Parallel()
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
 		find(t, s, ada)

@@ -117,8 +117,8 @@ func TestReadersBeyondTheQueueAreRefused(t *testing.T) {
 	})
 }
 
-// TestListsAndSearchesKeepOnlyTheirOwnKindWaiting: a search may take long, and a list by ids does not.
-func TestListsAndSearchesKeepOnlyTheirOwnKindWaiting(t *testing.T) {
+// TestListsAndSearchesWaitSeparately: a search may take long, and a list by ids does not.
+func TestListsAndSearchesWaitSeparately(t *testing.T) {
 	t.Parallel()
 	list, search, sorted := store.Query{}, store.Query{Filters: []store.Filter{store.Mentions("a")}}, store.Query{Sort: store.SortByEmail}
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -12,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-func TestRekeySealsEverythingWithThePresentKey(t *testing.T) {
+func TestRekeySealsEverythingAnew(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		ctx := context.Background()

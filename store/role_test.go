@@ -11,7 +11,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-func TestCatalogueIsTheDocumentedOne(t *testing.T) {
+func TestCatalogueAsDocumented(t *testing.T) {
 	t.Parallel()
 	type row struct {
 		id          int64

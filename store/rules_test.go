@@ -68,7 +68,7 @@ func TestNoPatternAcceptsWhiteSpaceOrControls(t *testing.T) {
 
 // RE2 and ECMAScript, with the u flag and without, agree on escapes of the form \xNN and of punctuation, on \uNNNN where
 // CompilePattern translates it, on negated classes, and on little else beyond ASCII.
-func TestPatternsAreReadAlikeByBothEngines(t *testing.T) {
+func TestPatternsMatchAlikeInBothEngines(t *testing.T) {
 	t.Parallel()
 	for _, p := range []string{store.EmailPattern, store.UsernamePattern} {
 		rest := regexp.MustCompile(`\\x[0-9A-F]{2}|\\u[0-9A-F]{4}|\\[\\\[\].]`).ReplaceAllString(p, "")

@@ -11,7 +11,7 @@ import (
 )
 
 // A sealed value opens for its user and column only, and what does not open is an error, never an empty secret.
-func TestASealedValueOpensInItsPlaceOnly(t *testing.T) {
+func TestSealedValueIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx := context.Background()

@@ -10,8 +10,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// TestACommitIntoAFileThatIsGoneIsNoSuccess: what is acknowledged is in the file at the path.
-func TestACommitIntoAFileThatIsGoneIsNoSuccess(t *testing.T) {
+// TestCommitToRemovedFileFails: what is acknowledged is in the file at the path.
+func TestCommitToRemovedFileFails(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "d")
 	s := storetest.Open(t, "sqlite:"+path)

@@ -96,7 +96,7 @@ func TestSandbox(t *testing.T) {
 	})
 }
 
-func TestNobodyFindsAnotherCustomersRows(t *testing.T) {
+func TestFindTenantIsolation(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
@@ -132,7 +132,7 @@ func TestNobodyFindsAnotherCustomersRows(t *testing.T) {
 	})
 }
 
-func TestAUserComesBackAsItWasStored(t *testing.T) {
+func TestUserRoundTrip(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -200,7 +200,7 @@ func TestTimesHaveMillisecondsOnBothEngines(t *testing.T) {
 	})
 }
 
-func TestCreateGeneratesWhatIsMissing(t *testing.T) {
+func TestCreateGeneratesMissingIDs(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -234,7 +234,7 @@ func TestCreateGeneratesWhatIsMissing(t *testing.T) {
 	})
 }
 
-func TestExplicitAndGeneratedIDsDoNotMeet(t *testing.T) {
+func TestGivenAndGeneratedIDsAreDisjoint(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)

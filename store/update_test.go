@@ -17,7 +17,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-func TestAWriteChangesWhatItEditsAndNothingElse(t *testing.T) {
+func TestWriteChangesOnlyWhatItEdits(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -87,7 +87,7 @@ func TestAWriteStoresEveryField(t *testing.T) {
 	})
 }
 
-func TestAnEditThatChangesNothingWritesNothing(t *testing.T) {
+func TestUnchangedEditWritesNothing(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -113,7 +113,7 @@ func TestAnEditThatChangesNothingWritesNothing(t *testing.T) {
 	})
 }
 
-func TestAnEditCannotChangeBookkeeping(t *testing.T) {
+func TestEditCannotChangeBookkeeping(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -132,7 +132,7 @@ func TestAnEditCannotChangeBookkeeping(t *testing.T) {
 	})
 }
 
-func TestAnEditThatFailsWritesNothing(t *testing.T) {
+func TestFailedEditWritesNothing(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -150,7 +150,7 @@ func TestAnEditThatFailsWritesNothing(t *testing.T) {
 	})
 }
 
-func TestChangingAnEmailBeyondItsCaseUnverifiesIt(t *testing.T) {
+func TestEmailChangeBeyondCaseUnverifies(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
@@ -293,7 +293,7 @@ func TestEmptyTextMeansNone(t *testing.T) {
 	})
 }
 
-func TestAnInvalidUserIsRefusedOnBothEngines(t *testing.T) {
+func TestInvalidUserIsRefusedOnBothEngines(t *testing.T) {
 	t.Parallel()
 	long := func(n int) string { return strings.Repeat("ж", n) }
 	ptr := func(s string) *string { return &s }
@@ -338,7 +338,7 @@ func TestAnInvalidUserIsRefusedOnBothEngines(t *testing.T) {
 	})
 }
 
-func TestWhatIsStoredIsNotHeldAgainstAnotherEdit(t *testing.T) {
+func TestStoredValuesDoNotFailOtherEdits(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)

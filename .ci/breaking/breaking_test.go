@@ -243,7 +243,7 @@ func TestADocumentMayCome(t *testing.T) {
 	}
 }
 
-func TestWhatIsBeyondTheVendorsMustHaveAReason(t *testing.T) {
+func TestExtensionsMustHaveReasons(t *testing.T) {
 	t.Parallel()
 	dir := checkout(t)
 	patch := func(o object) object {

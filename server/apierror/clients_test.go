@@ -107,7 +107,7 @@ func TestAnswersOfAProxy(t *testing.T) {
 	}
 }
 
-func TestNotModifiedIsNoErrorOfReads(t *testing.T) {
+func TestNotModifiedIsNoError(t *testing.T) {
 	t.Parallel()
 	writes := map[string]bool{"worth create": true, "worth update": true, "testinium put": true}
 	each(t, http.StatusNotModified, nil, "", func(t *testing.T, name string, err error) {

@@ -139,8 +139,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// TestDiscoveryOfNothingTrustworthy checks that no keys are taken from answers that the issuer may not have given.
-func TestDiscoveryOfNothingTrustworthy(t *testing.T) {
+// TestDiscoveryOfUntrustworthyDocuments checks that no keys are taken from answers that the issuer may not have given.
+func TestDiscoveryOfUntrustworthyDocuments(t *testing.T) {
 	t.Parallel()
 	evil := newDiscoverable(t)
 	evil.publish("/keys", jwkSet(jwk(issuerKeys().p256.Public(), `"kid":"1"`)))

@@ -29,7 +29,7 @@ func state(t *testing.T, v *auth.Verifier) auth.KeySetState {
 	return s
 }
 
-func TestKeyIsWithdrawnAfterTwoReadingsWithoutIt(t *testing.T) {
+func TestKeyIsWithdrawnAfterTwoRefreshes(t *testing.T) {
 	t.Parallel()
 	k := issuerKeys()
 	old, other := jwk(k.p256.Public(), `"kid":"old"`), jwk(k.rsa.Public(), `"kid":"other"`)

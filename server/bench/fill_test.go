@@ -21,8 +21,8 @@ const (
 	template = 20 // of them imported before the others are copied
 )
 
-// TestCopiedUsersAreWhatAnImportLeaves compares all rows of two directories, one of which was imported and one copied in part.
-func TestCopiedUsersAreWhatAnImportLeaves(t *testing.T) {
+// TestCopiedUsersEqualImportedUsers compares all rows of two directories, one of which was imported and one copied in part.
+func TestCopiedUsersEqualImportedUsers(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, imported string) {
 		copied := imported + "2"

@@ -59,8 +59,8 @@ func TestManualRuns(t *testing.T) {
 	}
 }
 
-// TestManualExplainsWhatIsNotRun: each block of commands is run by TestManualRuns or by .ci/run, or says why it is not.
-func TestManualExplainsWhatIsNotRun(t *testing.T) {
+// TestManualExplainsUnrunCommands: each block of commands is run by TestManualRuns or by .ci/run, or says why it is not.
+func TestManualExplainsUnrunCommands(t *testing.T) {
 	t.Parallel()
 	ci, err := os.ReadFile(root + ".ci/run")
 	if err != nil {

@@ -348,8 +348,8 @@ func TestUntriedPartsAreReported(t *testing.T) {
 	}
 }
 
-// TestNameOfAnotherCaseIsStored: a server may store unknown members, if they do not change others.
-func TestNameOfAnotherCaseIsStored(t *testing.T) {
+// TestNameOfOtherCaseIsStored: a server may store unknown members, if they do not change others.
+func TestNameOfOtherCaseIsStored(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for dialect, other := range map[string]string{worth: "FIRST_NAME", testinium: "NAME"} {

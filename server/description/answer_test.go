@@ -119,7 +119,7 @@ func (x exchange) fields(t *testing.T, field string, u store.User) (all []any) {
 	return all
 }
 
-func TestAnAnswerShowsWhatItsTableSays(t *testing.T) {
+func TestResponsesAsDescribed(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		x := newExchange(t, s)
@@ -210,7 +210,7 @@ func (x exchange) checkValue(t *testing.T, d description.API, m description.Memb
 }
 
 // Of one error a dialect could make an example of everything; here the members must be there in each of some kinds.
-func TestAnErrorHasWhatItsTableSays(t *testing.T) {
+func TestErrorsAsDescribed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	x := newExchange(t, s)

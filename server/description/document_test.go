@@ -25,7 +25,7 @@ func split(field string) (of, name string) {
 	return "", field
 }
 
-func TestEveryFieldOfAUserIsInATableOrNamedByNoBody(t *testing.T) {
+func TestEveryFieldIsDescribed(t *testing.T) {
 	t.Parallel()
 	named := map[string]bool{}
 	for _, d := range dialects() {

@@ -138,7 +138,7 @@ func requests(t *testing.T, f func(t *testing.T, a *attempt, m description.Membe
 	})
 }
 
-func TestAValueDoesWhatItsTableSays(t *testing.T) {
+func TestValuesAsDescribed(t *testing.T) {
 	t.Parallel()
 	requests(t, func(t *testing.T, a *attempt, m description.Member) {
 		switch m.Effect {
@@ -282,8 +282,8 @@ func TestWrongTypeIsRefused(t *testing.T) {
 	})
 }
 
-// TestNullOfAServerOwnedMemberIsAbsence sends null for every member that an answer shows of a user and the request does not name.
-func TestNullOfAServerOwnedMemberIsAbsence(t *testing.T) {
+// TestNullServerOwnedMemberIsAbsent sends null for every member that an answer shows of a user and the request does not name.
+func TestNullServerOwnedMemberIsAbsent(t *testing.T) {
 	t.Parallel()
 	most := map[string]int{}
 	for _, d := range dialects() {
@@ -338,7 +338,7 @@ func (a *attempt) nulls(paths []string) {
 	}
 }
 
-func TestAbsenceDoesWhatItsTableSays(t *testing.T) {
+func TestAbsenceAsDescribed(t *testing.T) {
 	t.Parallel()
 	requests(t, func(t *testing.T, a *attempt, m description.Member) {
 		field := a.with(m, servertest.Absent)
@@ -372,7 +372,7 @@ func TestAbsenceDoesWhatItsTableSays(t *testing.T) {
 }
 
 // Whatever an update says, what its dialect cannot name is kept; and a body that says everything changes everything else.
-func TestAnUpdateOfEverythingKeepsWhatTheTablesSayAndNothingElse(t *testing.T) {
+func TestUpdateKeepsOnlyWhatIsDescribed(t *testing.T) {
 	t.Parallel()
 	eachRequest(t, func(t *testing.T, x exchange, d description.API, b description.Body, operation string) {
 		if operation == d.Create {
@@ -395,7 +395,7 @@ func TestAnUpdateOfEverythingKeepsWhatTheTablesSayAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestAMemberThatIsInNoTableIsTold(t *testing.T) {
+func TestUndescribedMemberIsReported(t *testing.T) {
 	t.Parallel()
 	eachRequest(t, func(t *testing.T, x exchange, d description.API, b description.Body, operation string) {
 		a := x.attempt(t, d, b, operation)

@@ -192,7 +192,7 @@ func (f surface) rawBody(with []member) string {
 	return body + "}"
 }
 
-func TestStrictHandlingRefusesWhatWouldBeIgnored(t *testing.T) {
+func TestStrictHandling(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	onEach(t, s, func(t *testing.T, f surface) {

@@ -22,7 +22,7 @@ const (
 	legalPut    = `"name":"a","surname":"b","username":"c","email":"c@example.com","enabled":true,"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,`
 )
 
-func TestAnAnswerListsOnlySoManyErrors(t *testing.T) {
+func TestListedErrorsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	body := "{"

@@ -45,8 +45,8 @@ type rule struct {
 	minLength, longest int
 }
 
-// TestDocumentsHaveTheModelsBounds holds what a document says of a request's text against what the model enforces.
-func TestDocumentsHaveTheModelsBounds(t *testing.T) {
+// TestDocumentsDeclareModelBounds holds what a document says of a request's text against what the model enforces.
+func TestDocumentsDeclareModelBounds(t *testing.T) {
 	t.Parallel()
 	rules := map[string]rule{
 		"FirstName": {longest: store.MaxNameLength},
@@ -95,9 +95,9 @@ func permissions(t *testing.T) map[string]auth.Permission {
 	return all
 }
 
-// TestEveryOperationAsksWhoCalls walks the documents, so that an operation cannot be served without being guarded. The
+// TestEveryOperationAuthenticates walks the documents, so that an operation cannot be served without being guarded. The
 // bodies it sends are refused by every operation that takes one: whoever may not call never hears of that.
-func TestEveryOperationAsksWhoCalls(t *testing.T) {
+func TestEveryOperationAuthenticates(t *testing.T) {
 	t.Parallel()
 	s, needed := servertest.Start(t), permissions(t)
 	for _, d := range servertest.Dialects() {

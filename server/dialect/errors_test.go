@@ -61,7 +61,7 @@ func TestEveryKindHasAStatus(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheModelAreToldInTheDialectsNames(t *testing.T) {
+func TestModelErrorsUseDialectNames(t *testing.T) {
 	t.Parallel()
 	d := &Dialect{
 		FieldName: func(f store.Field) string {
@@ -85,7 +85,7 @@ func TestErrorsOfTheModelAreToldInTheDialectsNames(t *testing.T) {
 	}
 }
 
-func TestErrorsOfOtherKindsTellNothing(t *testing.T) {
+func TestOtherErrorsRevealNothing(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("pq: password authentication failed"), store.ErrUnavailable, auth.ErrForbidden, store.ErrNotFound} {
 		if p := (&Dialect{}).classify(err); len(p.Fields) > 0 {

@@ -44,7 +44,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-func TestNumberThatIsNoLongIsNoInteger(t *testing.T) {
+func TestNonLongNumberIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, literal := range []string{
 		"9223372036854775808", "-9223372036854775809", "1e19", "1e400", "-1e400", "1e999999999999", "9223372036854775807.5",
@@ -56,7 +56,7 @@ func TestNumberThatIsNoLongIsNoInteger(t *testing.T) {
 	}
 }
 
-func TestNumberIsALongIfItsValueIsOne(t *testing.T) {
+func TestIntegralNumberIsLong(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		literal := rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,4}0{0,4})?([eE][+-]?[0-2]?[0-9])?`).Draw(t, "literal")
@@ -71,7 +71,7 @@ func TestNumberIsALongIfItsValueIsOne(t *testing.T) {
 	})
 }
 
-func TestJSONThatGoWritesIsReadBack(t *testing.T) {
+func TestJSONRoundTrip(t *testing.T) {
 	t.Parallel()
 	text := rapid.StringN(0, 8, -1).Filter(func(s string) bool { return !strings.Contains(s, "\x00") })
 	var value func(depth int) *rapid.Generator[any]

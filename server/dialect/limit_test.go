@@ -41,7 +41,7 @@ func refusedFor(t *testing.T, l *Limiter, client string) time.Duration {
 	return limited.RetryAfter
 }
 
-func TestLimiterGivesABurstAndThenTheRate(t *testing.T) {
+func TestLimiterBurstThenRate(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	l := limiter(t, Rate{PerSecond: 0.5, Burst: 3}, c, 10)
@@ -83,7 +83,7 @@ func TestLimiterKeepsClientsApart(t *testing.T) {
 	}
 }
 
-func TestLimiterRemembersThoseItSawLast(t *testing.T) {
+func TestLimiterEvictsLeastRecentlyUsed(t *testing.T) {
 	t.Parallel()
 	const size = 100
 	l := limiter(t, Rate{PerSecond: 1, Burst: 1}, newClock(), size)
@@ -99,7 +99,7 @@ func TestLimiterRemembersThoseItSawLast(t *testing.T) {
 	}
 }
 
-func TestLimiterCountsConcurrentRequestsOfANewClientTogether(t *testing.T) {
+func TestLimiterCountsConcurrentRequestsOfNewClient(t *testing.T) {
 	t.Parallel()
 	const burst = 10
 	for range 20 {
@@ -120,7 +120,7 @@ func TestLimiterCountsConcurrentRequestsOfANewClientTogether(t *testing.T) {
 	}
 }
 
-func TestLimiterRefusesARateThatIsNone(t *testing.T) {
+func TestLimiterRefusesInvalidRate(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Rate{{0, 1}, {-1, 1}, {math.NaN(), 1}, {math.Inf(1), 1}, {1, 0}, {1, -1}} {
 		if _, err := NewLimiter("address", r, time.Now); !errors.Is(err, errNoRate) {
@@ -129,7 +129,7 @@ func TestLimiterRefusesARateThatIsNone(t *testing.T) {
 	}
 }
 
-func TestNoLimiterLetsEverythingPass(t *testing.T) {
+func TestNilLimiterAllowsEverything(t *testing.T) {
 	t.Parallel()
 	var l *Limiter
 	if err := l.Admit("a", http.Header{}); err != nil {

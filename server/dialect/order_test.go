@@ -104,9 +104,9 @@ func TestEarlierRefusalWins(t *testing.T) {
 	})
 }
 
-// TestPreferenceIsToldWhereItCounted makes every fault in a request that asks for strict handling: the answer says that
+// TestPreferenceAppliedWhereItCounted makes every fault in a request that asks for strict handling: the answer says that
 // it was handled so only where that had a part in it.
-func TestPreferenceIsToldWhereItCounted(t *testing.T) {
+func TestPreferenceAppliedWhereItCounted(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		onEach(t, s, func(t *testing.T, f surface) {

@@ -43,8 +43,8 @@ func TestEntityTags(t *testing.T) {
 	}
 }
 
-// TestDocumentsHaveTheEntityTagsPattern: what a document says of If-Match and If-None-Match is what is read as entity tags.
-func TestDocumentsHaveTheEntityTagsPattern(t *testing.T) {
+// TestDocumentsDeclareEntityTagPattern: what a document says of If-Match and If-None-Match is what is read as entity tags.
+func TestDocumentsDeclareEntityTagPattern(t *testing.T) {
 	t.Parallel()
 	for name, get := range map[string]func() (*openapi3.T, error){"worth": worthapi.GetSpec, "testinium": testiniumapi.GetSpec} {
 		d, err := get()

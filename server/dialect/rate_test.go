@@ -92,8 +92,8 @@ func TestNobodyElsesTokenCounts(t *testing.T) {
 	}
 }
 
-// TestAnAddressIsLimitedBeforeItsTokenIsRead: guessing tokens is as bounded as everything else.
-func TestAnAddressIsLimitedBeforeItsTokenIsRead(t *testing.T) {
+// TestAddressLimitPrecedesToken: guessing tokens is as bounded as everything else.
+func TestAddressLimitPrecedesToken(t *testing.T) {
 	t.Parallel()
 	for _, f := range surfaces {
 		t.Run(f.name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-func TestRequestIDIsTheRequestsOwnIfSane(t *testing.T) {
+func TestRequestIDOfClient(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	made := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
@@ -82,7 +82,7 @@ func (f surface) methods(t *testing.T) []string {
 	return all
 }
 
-func TestWrongMethodIsToldTheRightOnes(t *testing.T) {
+func TestWrongMethodListsAllowed(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	onEach(t, s, func(t *testing.T, f surface) {

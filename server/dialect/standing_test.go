@@ -134,7 +134,7 @@ func TestDeactivatedAdministratorCannotReactivateHerself(t *testing.T) {
 }
 
 // What an operator's statements change of customers and companies counts within five seconds.
-func TestTenantChangesBySQLAreSeen(t *testing.T) {
+func TestTenantChangesBySQL(t *testing.T) {
 	t.Parallel()
 	eachWithClock(t, func(t *testing.T, s *servertest.Server, url string, clock *movable) {
 		labs := servertest.Request{Method: http.MethodGet, Path: reads[2].Path, Header: http.Header{"Current-Company-Id": {"5267"}}}

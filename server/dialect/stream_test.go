@@ -13,7 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
+func TestTimeLimitWithoutProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{response: httptest.NewRecorder()}
@@ -34,7 +34,7 @@ func TestATimeLimitEndsTheWorkUnlessThereIsProgress(t *testing.T) {
 	})
 }
 
-func TestATimeLimitThatIsStoppedLeavesNothingBehind(t *testing.T) {
+func TestStoppedTimeLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}

@@ -32,7 +32,7 @@ func decoded(t *testing.T, body string) any {
 	return value
 }
 
-func TestValidationSaysWhatTheSchemaAsks(t *testing.T) {
+func TestValidationErrorsQuoteSchema(t *testing.T) {
 	t.Parallel()
 	const long, text = `{"type":"integer","format":"int64"}`, `{"type":"string"}`
 	for _, c := range []struct{ schema, body, want string }{
@@ -76,7 +76,7 @@ func TestValidationSaysWhatTheSchemaAsks(t *testing.T) {
 	}
 }
 
-func TestErrorsArePutBelowTheParameter(t *testing.T) {
+func TestErrorsBelowParameter(t *testing.T) {
 	t.Parallel()
 	got := validate(schema(t, `{"type":"integer","minimum":1}`), int64(0), "page")
 	if want := []FieldError{{"page", "page must be at least 1"}}; !slices.Equal(got, want) {
@@ -104,7 +104,7 @@ func TestArraysAreCutToTheirItems(t *testing.T) {
 	}
 }
 
-func TestUnknownMembersAreThoseTheSchemaDoesNotName(t *testing.T) {
+func TestUnknownMembers(t *testing.T) {
 	t.Parallel()
 	s := schema(t, `{"type":"object","properties":{
 		"a":{"type":"string"},
@@ -126,7 +126,7 @@ func TestUnknownMembersAreThoseTheSchemaDoesNotName(t *testing.T) {
 	}
 }
 
-func TestOneErrorIsToldOfEachMember(t *testing.T) {
+func TestOneErrorPerMember(t *testing.T) {
 	t.Parallel()
 	got := onePerField([]FieldError{{"b", "first"}, {"a", "only"}, {"b", "second"}, {"", "body"}, {"b.c", "below"}})
 	want := []FieldError{{"", "body"}, {"a", "only"}, {"b", "first"}, {"b.c", "below"}}

@@ -34,7 +34,7 @@ func TestFeedShowsANumberedChange(t *testing.T) {
 	})
 }
 
-func TestFeedShowsTheCallersCustomersOnly(t *testing.T) {
+func TestFeedTenantIsolation(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for name, claims := range who {
@@ -97,7 +97,7 @@ func TestFeedIsReadInParts(t *testing.T) {
 	})
 }
 
-func TestFeedIsFollowedWhileBothDialectsWrite(t *testing.T) {
+func TestFeedFollowedDuringWrites(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		const writers, writes = 4, 12 // of each dialect

@@ -99,7 +99,7 @@ func history(t *testing.T, s *servertest.Server, key store.UserKey) []store.User
 	return all
 }
 
-func TestHistoryTellsWhatBothDialectsChanged(t *testing.T) {
+func TestHistoryOfBothDialects(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		const (
@@ -207,7 +207,7 @@ func TestHistoryIsReadInParts(t *testing.T) {
 	})
 }
 
-func TestAPageHas100ChangesUnlessItIsAskedForMore(t *testing.T) {
+func TestHistoryPageSize(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	rename(t, s, store.UserByID(servertest.Sandbox, servertest.Ada), 104)
@@ -270,7 +270,7 @@ func TestHistoryIsForAdministratorsOfTheCustomer(t *testing.T) {
 	})
 }
 
-func TestParametersMustBeAsDocumented(t *testing.T) {
+func TestParametersAsDocumented(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	type told = servertest.FieldError

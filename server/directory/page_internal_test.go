@@ -35,7 +35,7 @@ func sourceOf(end int64, lengths ...int) pageSource[directoryapi.Change] {
 	}
 }
 
-func TestPageIsFilledAsFarAsItHasRoom(t *testing.T) {
+func TestPageIsFilled(t *testing.T) {
 	t.Parallel()
 	const large = 1 << 19
 	for name, c := range map[string]struct {

@@ -202,8 +202,8 @@ func TestResetUnderLoad(t *testing.T) {
 	}
 }
 
-// TestRequestFinishesInItsInstance checks that a slow write from before a reset changes nothing after it.
-func TestRequestFinishesInItsInstance(t *testing.T) {
+// TestRequestFinishesInItsSandbox checks that a slow write from before a reset changes nothing after it.
+func TestRequestFinishesInItsSandbox(t *testing.T) {
 	t.Parallel()
 	m := newMock(t, 1)
 	slow := make(chan *http.Response)

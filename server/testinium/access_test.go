@@ -88,7 +88,7 @@ func TestCurrentCompanyIDMustBeOneLong(t *testing.T) {
 			servertest.FieldError{"If-Match", "If-Match must be * or entity tags in double quotes"}))
 }
 
-func TestPutAsksForTheCustomerTheCompanyAndThePermission(t *testing.T) {
+func TestPutRequiresCustomerCompanyAndPermission(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		of := func(customers ...string) auth.Claims {

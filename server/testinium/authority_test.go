@@ -15,7 +15,7 @@ const (
 	authorityReport  = `{"entityId":12,"name":"ROLE_REPORT","cleanName":null}`
 )
 
-func TestAuthoritiesAreTakenByTheirNames(t *testing.T) {
+func TestAuthoritiesByName(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, c := range []struct {
@@ -45,7 +45,7 @@ func TestAuthoritiesAreTakenByTheirNames(t *testing.T) {
 	})
 }
 
-func TestAuthorityThatIsNoneIsRefused(t *testing.T) {
+func TestUnknownAuthorityIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	notARole := func(i int, told string) servertest.FieldError {

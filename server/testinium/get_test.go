@@ -86,7 +86,7 @@ func TestGetShowsTheWholeUser(t *testing.T) {
 	})
 }
 
-func TestGetShowsNullWhereThereIsNothing(t *testing.T) {
+func TestGetShowsNullForAbsentValues(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		u := dorothy()
@@ -164,7 +164,7 @@ func TestAccessTokenOfHigherRankIsNull(t *testing.T) {
 	})
 }
 
-func TestReadingIsRefusedInTheWordsOfItsPage(t *testing.T) {
+func TestReadErrorsAsDocumented(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		type field = servertest.FieldError
@@ -245,7 +245,7 @@ func TestReadingIsRefusedInTheWordsOfItsPage(t *testing.T) {
 	})
 }
 
-func TestGetTellsACallerWhoHasTheVersionSo(t *testing.T) {
+func TestGetNotModified(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, match := range []string{`"1"`, `W/"1"`, `*`, `"0", W/"1"`} {
@@ -266,7 +266,7 @@ func TestGetTellsACallerWhoHasTheVersionSo(t *testing.T) {
 }
 
 // What a GET or a list showed may be put back by whoever may write to the user: nothing changes and nothing is ignored.
-func TestAPutOfWhatWasShownChangesAndIgnoresNothing(t *testing.T) {
+func TestPutOfGetIgnoresNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		create(t, s, dorothy())

@@ -36,7 +36,7 @@ var notPut = map[string]string{
 	"CreatedBy":         "the creation's",
 }
 
-func TestAPutOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
+func TestPutAllMembers(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Testinium(servertest.Administrator())
@@ -91,7 +91,7 @@ var serverOwned = []string{
 	"accessToken", "companyName", "createdDate", "lastPasswordResetDate", "resetPasswordToken", "userType", "verificationToken",
 }
 
-func TestNotPutListsOnlyFieldsThatThereAre(t *testing.T) {
+func TestNotPutListsExistingFields(t *testing.T) {
 	t.Parallel()
 	for name := range notPut {
 		if _, ok := reflect.TypeFor[store.User]().FieldByName(name); !ok {
@@ -100,7 +100,7 @@ func TestNotPutListsOnlyFieldsThatThereAre(t *testing.T) {
 	}
 }
 
-func TestAPutOfWhatAGetShowedChangesNothing(t *testing.T) {
+func TestPutOfGetChangesNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -124,7 +124,7 @@ func TestAPutOfWhatAGetShowedChangesNothing(t *testing.T) {
 	})
 }
 
-func TestGetThenEditOneMemberThenPutChangesThatOne(t *testing.T) {
+func TestGetEditPut(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		rapid.Check(t, func(t *rapid.T) {
@@ -150,7 +150,7 @@ func TestGetThenEditOneMemberThenPutChangesThatOne(t *testing.T) {
 	})
 }
 
-func TestAGetAfterAPutShowsWhatWasPut(t *testing.T) {
+func TestGetAfterPut(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Testinium(servertest.Administrator())
@@ -208,7 +208,7 @@ func TestThePutTwiceIsThePutOnce(t *testing.T) {
 	})
 }
 
-func TestANewPasswordAlwaysCountsAsAChange(t *testing.T) {
+func TestNewPasswordAlwaysCountsAsChange(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Testinium(servertest.Administrator())
@@ -226,7 +226,7 @@ func TestANewPasswordAlwaysCountsAsAChange(t *testing.T) {
 	})
 }
 
-func TestAPutThatChangesOneMemberChangesThatFieldThereAndBack(t *testing.T) {
+func TestPutEachMember(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Testinium(servertest.Administrator())
@@ -311,7 +311,7 @@ func TestPutOfASCIICaseStaysVerified(t *testing.T) {
 	})
 }
 
-func TestAPutThatLacksOneOfTheNineIsImpossible(t *testing.T) {
+func TestPutBodyRequiresAllNineMembers(t *testing.T) {
 	t.Parallel()
 	nine := []string{
 		"name", "surname", "username", "email", "enabled", "accountNonExpired", "accountNonLocked", "credentialNonExpired", "authorities",
@@ -342,7 +342,7 @@ func TestAPutThatLacksOneOfTheNineIsImpossible(t *testing.T) {
 	})
 }
 
-func TestAPutUnderIfMatchWritesTheVersionItNamesAndNoOther(t *testing.T) {
+func TestPutIfMatch(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Testinium(servertest.Administrator())

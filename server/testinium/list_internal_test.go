@@ -19,8 +19,8 @@ func (closed) Write([]byte) (int, error) {
 	return 0, &net.OpError{Op: "write", Net: "tcp", Addr: client, Err: syscall.ECONNRESET}
 }
 
-// TestAnErrorOfWritingDoesNotNameTheClient: its address is personal data, and errors are logged.
-func TestAnErrorOfWritingDoesNotNameTheClient(t *testing.T) {
+// TestWriteErrorOmitsClientAddress: its address is personal data, and errors are logged.
+func TestWriteErrorOmitsClientAddress(t *testing.T) {
 	t.Parallel()
 	_, err := progressing{closed{}, &dialect.Call{}}.Write(nil)
 	if !errors.Is(err, syscall.ECONNRESET) || strings.Contains(err.Error(), "192.0.2.1") {

@@ -14,7 +14,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-func TestTheListIsABareArrayWithAndWithoutTheSlash(t *testing.T) {
+func TestListIsBareArrayWithAndWithoutSlash(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		create(t, s, dorothy())
@@ -48,7 +48,7 @@ func TestTheListIsABareArrayWithAndWithoutTheSlash(t *testing.T) {
 	})
 }
 
-func TestTheListOfACustomerWithoutUsersIsEmpty(t *testing.T) {
+func TestListOfEmptyCustomer(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		if err := s.Store.CreateCustomer(context.Background(), &store.Customer{ID: 40, Name: "Empty"}); err != nil {
@@ -63,7 +63,7 @@ func TestTheListOfACustomerWithoutUsersIsEmpty(t *testing.T) {
 	})
 }
 
-func TestTheCompanyNameIsTheHeadersCompanyAndInTheListAlone(t *testing.T) {
+func TestCompanyNameInListAlone(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for company, name := range map[string]string{"5251": "Sandbox", "5267": "Sandbox Labs"} {
@@ -89,7 +89,7 @@ func TestTheCompanyNameIsTheHeadersCompanyAndInTheListAlone(t *testing.T) {
 	})
 }
 
-func TestTheListShowsNobodyOfAnotherCustomer(t *testing.T) {
+func TestListTenantIsolation(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		claims := servertest.Administrator()
@@ -123,7 +123,7 @@ func TestTheListLeavesAQueryAlone(t *testing.T) {
 	}
 }
 
-func TestTheListsPathHasNoOtherMethod(t *testing.T) {
+func TestListPathMethods(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, path := range []string{listPath, strings.TrimSuffix(listPath, "/")} {

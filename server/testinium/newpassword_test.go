@@ -42,7 +42,7 @@ func hasPassword(t *testing.T, s *servertest.Server, password string) bool {
 	return ok
 }
 
-func TestNewPasswordIsStoredAsItsHash(t *testing.T) {
+func TestNewPasswordIsHashed(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMilli(1738809864123)
 	servertest.EachWith(t, server.Config{Now: func() time.Time { return now }}, func(t *testing.T, s *servertest.Server) {
@@ -76,7 +76,7 @@ func TestNewPasswordIsStoredAsItsHash(t *testing.T) {
 	})
 }
 
-func TestNewPasswordMustBeGoodEnough(t *testing.T) {
+func TestWeakNewPasswordIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for password, want := range map[string]string{
@@ -118,7 +118,7 @@ func TestPasswordWithoutANewOneIsRefused(t *testing.T) {
 		Expect(t, 400, putInvalid(long))
 }
 
-func TestBelowRank2ThePresentPasswordIsAskedFor(t *testing.T) {
+func TestPresentPasswordRequiredBelowRank2(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		wrong := servertest.FieldError{"password", "password is not the present one"}
@@ -148,7 +148,7 @@ func TestBelowRank2ThePresentPasswordIsAskedFor(t *testing.T) {
 	})
 }
 
-func TestFromRank2ThePresentPasswordIsNotLookedAt(t *testing.T) {
+func TestPresentPasswordIgnoredFromRank2(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		withoutAuthorities := herself()
@@ -166,7 +166,7 @@ func TestFromRank2ThePresentPasswordIsNotLookedAt(t *testing.T) {
 }
 
 // A password of a user whom the caller may not write is nothing to ask about, nor one of a version that has gone.
-func TestWrongPasswordIsToldAfterEverythingElse(t *testing.T) {
+func TestWrongPasswordIsReportedLast(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		body := nine([2]string{"newPassword", `"Correct-horse"`}, [2]string{"password", `"wrong"`}, [2]string{"username", `"x"`}, [2]string{"email", `"x@example.com"`})
@@ -178,9 +178,9 @@ func TestWrongPasswordIsToldAfterEverythingElse(t *testing.T) {
 	})
 }
 
-// TestOfRacingNewPasswordsOneIsSet gives the same present password to many writers, of whom only the first may still
+// TestConcurrentNewPasswords gives the same present password to many writers, of whom only the first may still
 // find it there.
-func TestOfRacingNewPasswordsOneIsSet(t *testing.T) {
+func TestConcurrentNewPasswords(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		setPassword(t, s, "Correct-horse")

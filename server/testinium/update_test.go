@@ -77,7 +77,7 @@ const documentedCall = `{"name":"Ada","surname":"Lovelace","username":"adalovela
 	`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,` +
 	`"authorities":[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER"}]}`
 
-func TestDocumentedCallWorksAsItStands(t *testing.T) {
+func TestDocumentedCallWorks(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for i, contentType := range [][]string{nil, {"application/x-www-form-urlencoded"}} {
@@ -101,7 +101,7 @@ func TestDocumentedCallWorksAsItStands(t *testing.T) {
 	})
 }
 
-func TestDocumentedBodyWorksAsItStands(t *testing.T) {
+func TestDocumentedBodyWorks(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		a := s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{
@@ -210,7 +210,7 @@ func TestPutNullIsRefused(t *testing.T) {
 	sendPut(s, servertest.Manager(), adaPath, nine(nulls...)).Expect(t, 400, putInvalid(all...))
 }
 
-func TestPutOfTheWrongShapeIsRefused(t *testing.T) {
+func TestPutOfWrongTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	long := func(n int) string { return `"` + strings.Repeat("é", n) + `"` }
@@ -260,7 +260,7 @@ func TestPutOfTheWrongShapeIsRefused(t *testing.T) {
 	}
 }
 
-func TestPutTellsAllThatIsWrongWithTheBody(t *testing.T) {
+func TestPutReportsAllBodyErrors(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	body := nine(
@@ -316,7 +316,7 @@ func TestPutIDsMustBeThePaths(t *testing.T) {
 
 var owned = []string{"accessToken", "companyName", "createdDate", "lastPasswordResetDate", "resetPasswordToken", "userType", "verificationToken"}
 
-func TestPutIgnoresWhatIsTheServers(t *testing.T) {
+func TestPutIgnoresServerOwnedMembers(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.FindUser(t, servertest.Ada)
@@ -340,7 +340,7 @@ func TestPutIgnoresWhatIsTheServers(t *testing.T) {
 	})
 }
 
-func TestPutIgnoresSilentlyWhatAGetOrAListShows(t *testing.T) {
+func TestPutIgnoresShownReadOnlyMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	u := s.FindUser(t, servertest.Ada)
@@ -363,7 +363,7 @@ func TestPutIgnoresSilentlyWhatAGetOrAListShows(t *testing.T) {
 	}
 }
 
-func TestPutHandledStrictlyRefusesWhatWouldBeIgnored(t *testing.T) {
+func TestPutStrictHandling(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	strict := func(with ...[2]string) servertest.Answer {
@@ -433,7 +433,7 @@ func TestPutVCSPassword(t *testing.T) {
 	})
 }
 
-func TestPutTellsAllThatTheRulesAreAgainst(t *testing.T) {
+func TestPutReportsAllRuleErrors(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		email := servertest.FieldError{"email", "email is already taken by another user"}
@@ -461,7 +461,7 @@ func TestPutTellsAllThatTheRulesAreAgainst(t *testing.T) {
 	})
 }
 
-func TestPutUnderAStaleVersionIsRefused(t *testing.T) {
+func TestPutStaleVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		under := func(etag, name string) servertest.Answer {
@@ -489,7 +489,7 @@ func TestErrorsTellTheServersTime(t *testing.T) {
 	a.ExpectHeader(t, "Content-Type", "application/json")
 }
 
-func TestErrorsTellThePathAsTheClientMeantIt(t *testing.T) {
+func TestErrorPathsUnescaped(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for sent, told := range map[string]string{"%36%38": "68", "x%20y": "x y", "%3Cb%3E": "<b>", "68%2F60": "68/60", "6%22": `6"`, "x?y=1": "x"} {

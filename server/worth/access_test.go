@@ -16,7 +16,7 @@ func caller(permissions []auth.Permission, authorities []string) auth.Claims {
 
 var mayWrite = []auth.Permission{auth.PermissionWrite}
 
-func TestPatchAsksForTheCustomerAndThePermission(t *testing.T) {
+func TestPatchRequiresCustomerAndPermission(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		of := func(customers ...string) auth.Claims {
@@ -70,7 +70,7 @@ func TestPatchAsksForTheCustomerAndThePermission(t *testing.T) {
 	})
 }
 
-func TestPatchOfAUserWhoIsNotThereIsNotFound(t *testing.T) {
+func TestPatchUnknownUser(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, id := range []string{

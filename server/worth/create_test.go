@@ -91,7 +91,7 @@ func TestCreateInvitesAUser(t *testing.T) {
 	})
 }
 
-func TestCreateGrantsASubroleAndWhatItImplies(t *testing.T) {
+func TestCreateGrantsSubroleAndImpliedRoles(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for subrole, want := range map[string]store.RoleSet{
@@ -129,7 +129,7 @@ func TestCreateTellsWhoDidIt(t *testing.T) {
 	}
 }
 
-func TestCreateNamesTheUserByTheUUIDWhereTheEmailIsSomebodysUsername(t *testing.T) {
+func TestCreateUsernameFallsBackToUUID(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		u := katherine()
@@ -142,7 +142,7 @@ func TestCreateNamesTheUserByTheUUIDWhereTheEmailIsSomebodysUsername(t *testing.
 	})
 }
 
-func TestCreateRefusesAnEmailThatAnotherUserHas(t *testing.T) {
+func TestCreateRefusesTakenEmail(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		named := katherine()
@@ -167,7 +167,7 @@ func TestCreateRefusesAnEmailThatAnotherUserHas(t *testing.T) {
 	})
 }
 
-func TestCreateTellsAllThatIsWrongWithTheBody(t *testing.T) {
+func TestCreateReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	required := func(names ...string) (all []servertest.FieldError) {
@@ -216,7 +216,7 @@ func TestCreateTellsAllThatIsWrongWithTheBody(t *testing.T) {
 	created(t, s, post(s, servertest.Manager(), newUser(strings.Repeat("x", 242)+"@example.com"), nil))
 }
 
-func TestCreateIgnoresMembersThatItDoesNotKnowAndSaysSo(t *testing.T) {
+func TestCreateReportsIgnoredMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	body := func() string {
@@ -242,7 +242,7 @@ func TestCreateIgnoresMembersThatItDoesNotKnowAndSaysSo(t *testing.T) {
 	answer.ExpectHeader(t, "Dragoman-Ignored")
 }
 
-func TestCreateIsRefusedInTheOrderOfItsStages(t *testing.T) {
+func TestCreateOrderOfRefusals(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		forbidden := servertest.WorthError(http.StatusForbidden, "ERR_FORBIDDEN", "AccessMiddlewareError", "Forbidden")
@@ -300,7 +300,7 @@ func TestCreateIsRefusedInTheOrderOfItsStages(t *testing.T) {
 	})
 }
 
-func TestCreateNeedsThePermissionToCreateAndTheRankAlone(t *testing.T) {
+func TestCreatePermissions(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for name, change := range map[string]func(*auth.Claims){
@@ -324,7 +324,7 @@ func TestCreateNeedsThePermissionToCreateAndTheRankAlone(t *testing.T) {
 	}
 }
 
-func TestCreateReadsABodyWithoutAContentTypeAsJSON(t *testing.T) {
+func TestCreateWithoutContentType(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, contentType := range [][]string{nil, {"application/json"}, {"application/json; charset=UTF-8"}, {"Application/JSON"}} {

@@ -86,7 +86,7 @@ func TestGetShowsTheUser(t *testing.T) {
 	})
 }
 
-func TestGetShowsNullWhereThereIsNothing(t *testing.T) {
+func TestGetShowsNullForAbsentValues(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		u := katherine()
@@ -103,7 +103,7 @@ func TestGetShowsNullWhereThereIsNothing(t *testing.T) {
 	})
 }
 
-func TestGetIsRefusedInTheWordsOfItsPage(t *testing.T) {
+func TestGetErrorsAsDocumented(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		notFound := servertest.WorthError(http.StatusNotFound, "NOT_FOUND", "CustomersApiError", "Customer user Not Found")
@@ -153,7 +153,7 @@ func TestGetIsRefusedInTheWordsOfItsPage(t *testing.T) {
 	})
 }
 
-func TestReadingNeedsNoMoreThanThePermissionToRead(t *testing.T) {
+func TestReadNeedsReadPermissionOnly(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	reader := servertest.Manager()
@@ -166,7 +166,7 @@ func TestReadingNeedsNoMoreThanThePermissionToRead(t *testing.T) {
 	}
 }
 
-func TestGetTellsACallerWhoHasTheVersionSo(t *testing.T) {
+func TestGetNotModified(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		ask := func(ifNoneMatch ...string) servertest.Answer {
@@ -202,7 +202,7 @@ func TestGetTellsACallerWhoHasTheVersionSo(t *testing.T) {
 	})
 }
 
-func TestTheETagIsTheSameInBothDialectsAndMovesWithEveryWriteOfEither(t *testing.T) {
+func TestETagSharedAcrossDialects(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		const long = "/account/api/v1/customers/3393/users/6860"

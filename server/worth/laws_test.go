@@ -42,7 +42,7 @@ var notPatched = map[string]string{
 	"CreatedBy":            "the creation's",
 }
 
-func TestAPatchOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
+func TestPatchAllMembers(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -82,7 +82,7 @@ func TestAPatchOfEverythingChangesEveryFieldButThoseListed(t *testing.T) {
 	})
 }
 
-func TestNotPatchedListsOnlyFieldsThatThereAre(t *testing.T) {
+func TestNotPatchedListsExistingFields(t *testing.T) {
 	t.Parallel()
 	for name := range notPatched {
 		if _, ok := reflect.TypeFor[store.User]().FieldByName(name); !ok {
@@ -91,7 +91,7 @@ func TestNotPatchedListsOnlyFieldsThatThereAre(t *testing.T) {
 	}
 }
 
-func TestAPatchOfOneMemberChangesThatFieldThereAndBack(t *testing.T) {
+func TestPatchEachMember(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -115,7 +115,7 @@ func TestAPatchOfOneMemberChangesThatFieldThereAndBack(t *testing.T) {
 	})
 }
 
-func TestAPatchTurnsAFieldEitherWay(t *testing.T) {
+func TestPatchEachBoolean(t *testing.T) {
 	t.Parallel()
 	mobile, none := "+44 20 7946 0958", ""
 	first, last := "Ada", "Lovelace"
@@ -141,7 +141,7 @@ func TestAPatchTurnsAFieldEitherWay(t *testing.T) {
 	})
 }
 
-func TestThePatchTwiceIsThePatchOnce(t *testing.T) {
+func TestPatchIsIdempotent(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -156,7 +156,7 @@ func TestThePatchTwiceIsThePatchOnce(t *testing.T) {
 	})
 }
 
-func TestAGetAfterAPatchShowsWhatWasPatched(t *testing.T) {
+func TestGetAfterPatch(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -194,7 +194,7 @@ func TestAGetAfterAPatchShowsWhatWasPatched(t *testing.T) {
 	})
 }
 
-func TestAPatchOfWhatIsThereChangesNothing(t *testing.T) {
+func TestPatchSameValuesChangesNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -232,7 +232,7 @@ func TestAnEmptyPatchIsImpossible(t *testing.T) {
 	})
 }
 
-func TestTheUsernameFollowsTheEmailWhileItIsTheEmail(t *testing.T) {
+func TestUsernameFollowsEmail(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())
@@ -280,7 +280,7 @@ func TestPatchOfASCIICaseStaysVerified(t *testing.T) {
 	})
 }
 
-func TestAPatchUnderIfMatchWritesTheVersionItNamesAndNoOther(t *testing.T) {
+func TestPatchIfMatch(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Administrator())

@@ -143,7 +143,7 @@ func TestAListHasPages(t *testing.T) {
 	})
 }
 
-func TestAListWithoutPagesHasAThousandRecordsAtMost(t *testing.T) {
+func TestUnpagedListIsBounded(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for i := range 998 {
@@ -189,7 +189,7 @@ func people(t testing.TB, s *servertest.Server) {
 // everyone is those of people and those of the sandbox, by their first names, in the order of their creation.
 var everyone = []string{"Ada", "Grace", "Ada", "ada", "100%", `back\slash`, "ΟΔΥΣΣΕΎΣ"}
 
-func TestFiltersAreExactUnderEitherName(t *testing.T) {
+func TestFiltersAreExactUnderBothNames(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		people(t, s)
@@ -255,7 +255,7 @@ func TestSeveralFiltersMustAllHold(t *testing.T) {
 	})
 }
 
-func TestSearchFindsAPartOfANameOrAnEmailWithoutRegardToCase(t *testing.T) {
+func TestSearchIgnoresCase(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		people(t, s)
@@ -320,7 +320,7 @@ func TestEveryFieldSortsBothWays(t *testing.T) {
 
 func same(a, b worthclient.UserRecord) bool { return a.ID == b.ID }
 
-func TestAParameterThatIsNotOneIsRefusedWithTheNearest(t *testing.T) {
+func TestUnknownParameterSuggestsNearest(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	const sorts = "must be one of id, first_name, last_name, email, mobile, status, created_at and updated_at, or one of them behind a -"
@@ -396,7 +396,7 @@ func TestAParameterThatIsNotOneIsRefusedWithTheNearest(t *testing.T) {
 	}
 }
 
-func TestAListIsRefusedInTheWordsOfItsPage(t *testing.T) {
+func TestListErrorsAsDocumented(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		forbidden := servertest.WorthError(http.StatusForbidden, "ERR_FORBIDDEN", "AccessMiddlewareError", "Forbidden")
@@ -432,7 +432,7 @@ func TestAListIsRefusedInTheWordsOfItsPage(t *testing.T) {
 	})
 }
 
-func TestAListShowsNobodyOfAnotherCustomer(t *testing.T) {
+func TestListTenantIsolation(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, query := range []string{"", "pagination=false", "search=alan", "email=alan.turing@example.com", "id=" + servertest.AlanUUID.String(), "status=ACTIVE"} {

@@ -134,7 +134,7 @@ func TestPatchOfNothingIsRefused(t *testing.T) {
 		Expect(t, 400, patchInvalid(servertest.FieldError{"id", "id is not a member that can be updated"}))
 }
 
-func TestPatchIgnoresUnknownMembersBesideAKnownOne(t *testing.T) {
+func TestPatchIgnoresUnknownMembers(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	a := sendPatch(s, servertest.Manager(), adaPath, `{"nickname":"Countess","last_name":"King","subrole":{"code":"risk_analyst","display_name":"x"}}`)
@@ -143,7 +143,7 @@ func TestPatchIgnoresUnknownMembersBesideAKnownOne(t *testing.T) {
 	a.ExpectHeader(t, "Dragoman-Ignored", "nickname, subrole.display_name")
 }
 
-func TestPatchOfTheWrongShapeIsRefused(t *testing.T) {
+func TestPatchOfWrongTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	long := func(n int) string { return strings.Repeat("é", n) }
@@ -189,7 +189,7 @@ func TestPatchOfTheWrongShapeIsRefused(t *testing.T) {
 	}
 }
 
-func TestPatchEmailMustLookLikeOne(t *testing.T) {
+func TestPatchInvalidEmailIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
 	for _, email := range []string{
@@ -257,7 +257,7 @@ func TestPatchStatusTouchesNoFlag(t *testing.T) {
 	})
 }
 
-func TestPatchEmailOfAnotherIsRefused(t *testing.T) {
+func TestPatchTakenEmailIsRefused(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		// Of the same customer, of another one, and in another case.
@@ -272,7 +272,7 @@ func TestPatchEmailOfAnotherIsRefused(t *testing.T) {
 	})
 }
 
-func TestPatchEmailChangedBeyondItsCaseIsUnverified(t *testing.T) {
+func TestPatchEmailChangeBeyondCaseUnverifies(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		a := sendPatch(s, servertest.Manager(), adaPath, `{"email":"Ada.Lovelace@Example.com"}`)
@@ -288,7 +288,7 @@ func TestPatchEmailChangedBeyondItsCaseIsUnverified(t *testing.T) {
 	})
 }
 
-func TestPatchToAnotherMailboxIsUnverified(t *testing.T) {
+func TestPatchOtherMailboxUnverifies(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for from, to := range map[string]string{
@@ -317,7 +317,7 @@ func TestPatchRefusesInvisibleCharacters(t *testing.T) {
 	})
 }
 
-func TestPatchThatChangesNothingWritesNothing(t *testing.T) {
+func TestUnchangedPatchWritesNothing(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.FindUser(t, servertest.Ada)
@@ -332,7 +332,7 @@ func TestPatchThatChangesNothingWritesNothing(t *testing.T) {
 	})
 }
 
-func TestPatchUnderAStaleVersionIsRefused(t *testing.T) {
+func TestPatchStaleVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		sdk := s.Worth(servertest.Manager())

@@ -62,7 +62,7 @@ func TestPatchSubroleNamesARoleByIDOrCode(t *testing.T) {
 	})
 }
 
-func TestPatchSubroleThatIsNoneIsRefused(t *testing.T) {
+func TestPatchUnknownSubroleIsRefused(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		code := servertest.FieldError{"subrole.code", "subrole.code is not the code of a subrole"}

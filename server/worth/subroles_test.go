@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-func TestSubrolesAreABareArrayWithoutTheOwner(t *testing.T) {
+func TestSubrolesAreBareArrayWithoutOwner(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		const nowhere = "5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa"

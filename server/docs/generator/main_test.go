@@ -18,8 +18,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestDocumentsAreWhatTheCodeIsMadeOf: oapi-codegen reads a document by kin-openapi and embeds what that writes.
-func TestDocumentsAreWhatTheCodeIsMadeOf(t *testing.T) {
+// TestDocumentsMatchGeneratedCode: oapi-codegen reads a document by kin-openapi and embeds what that writes.
+func TestDocumentsMatchGeneratedCode(t *testing.T) {
 	t.Parallel()
 	for _, d := range servertest.Dialects() {
 		embedded, err := d.Spec()
@@ -118,7 +118,7 @@ func TestJSONKeepsOrderAndDigits(t *testing.T) {
 	}
 }
 
-func TestWhatJSONCannotSayIsRefused(t *testing.T) {
+func TestUnrepresentableJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a: 2026-11-24", "a: 0x10", "a: .inf", "a: &a {b: 1}\nc: {<<: *a}", "[a]: b"} {
 		var root yaml.Node
@@ -131,8 +131,8 @@ func TestWhatJSONCannotSayIsRefused(t *testing.T) {
 	}
 }
 
-// TestOverlayThatMissesIsAnError: a mistyped path must not pass in silence.
-func TestOverlayThatMissesIsAnError(t *testing.T) {
+// TestUnmatchedOverlayIsAnError: a mistyped path must not pass in silence.
+func TestUnmatchedOverlayIsAnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "overlay.yaml")
 	action := "overlay: 1.0.0\ninfo: {title: t, version: '1'}\nactions:\n  - target: $.info\n    update: {description: more}\n"
