@@ -669,7 +669,7 @@ func (a *aviary) tire() {
 		manager, herself := a.callers(s)
 		for _, o := range a.operations(s) {
 			if s == busy && o.RequestBody == nil {
-				continue // a list may be broken off in its middle
+				continue // a list may be truncated
 			}
 			a.send(s, o, o.ask(manager, o.bodies[0]), true)
 			a.send(s, o, o.ask(herself, o.bodies[0]), true)

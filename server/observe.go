@@ -84,7 +84,7 @@ func (w *watch) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err)
 		}
 		w.request(c, span, w.outcomeOf(c, client, err), time.Since(start))
-		if errors.Is(err, dialect.ErrBrokenOff) {
+		if errors.Is(err, dialect.ErrTruncated) {
 			panic(http.ErrAbortHandler)
 		}
 		return nil
@@ -129,7 +129,7 @@ func (w *watch) outcomeOf(c echo.Context, client context.Context, err error) out
 	case err == nil:
 		return outcome{status: c.Response().Status}
 	case client.Err() != nil && !(w.stopping != nil && w.stopping()) && !errors.Is(err, os.ErrDeadlineExceeded) &&
-		(errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrBrokenOff)):
+		(errors.Is(err, context.Canceled) || errors.Is(err, dialect.ErrTruncated)):
 		return outcome{statusClientGone, refusalClientGone, err}
 	case errors.Is(err, dialect.ErrClientGone):
 		return outcome{statusClientGone, refusalClientGone, err}
@@ -180,7 +180,7 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, o outcome, t traced, 
 	if o.err != nil {
 		r.Refusal = o.refusal
 		r.Token = auth.FaultOf(o.err)
-		r.BrokenOff = errors.Is(o.err, dialect.ErrBrokenOff) && o.status != statusClientGone
+		r.Truncated = errors.Is(o.err, dialect.ErrTruncated) && o.status != statusClientGone
 	}
 	if t.sampled {
 		r.TraceID = t.id
@@ -236,7 +236,7 @@ func requestLevel(c echo.Context, o outcome) slog.Level {
 	switch {
 	case o.status == statusClientGone:
 		return slog.LevelInfo
-	case o.err != nil && (o.status >= http.StatusInternalServerError || errors.Is(o.err, dialect.ErrBrokenOff)):
+	case o.err != nil && (o.status >= http.StatusInternalServerError || errors.Is(o.err, dialect.ErrTruncated)):
 		return slog.LevelError
 	case isHealth(c.Path()) && o.status == http.StatusOK:
 		return slog.LevelDebug

@@ -18,7 +18,7 @@ func TestOutcomeOfClientGone(t *testing.T) {
 	connected := context.Background()
 	gone, cancel := context.WithCancel(connected)
 	cancel()
-	brokenOff := fmt.Errorf("%w: broken pipe", dialect.ErrBrokenOff)
+	truncated := fmt.Errorf("%w: broken pipe", dialect.ErrTruncated)
 	for _, c := range []struct {
 		client   context.Context
 		stopping bool
@@ -27,11 +27,11 @@ func TestOutcomeOfClientGone(t *testing.T) {
 	}{
 		{gone, false, nil, outcome{status: 503}},
 		{gone, false, context.Canceled, outcome{499, "client_gone", context.Canceled}},
-		{gone, false, brokenOff, outcome{499, "client_gone", brokenOff}},
+		{gone, false, truncated, outcome{499, "client_gone", truncated}},
 		{gone, false, store.ErrUnavailable, outcome{503, "unavailable", store.ErrUnavailable}},
-		{gone, true, brokenOff, outcome{503, "internal", brokenOff}},
+		{gone, true, truncated, outcome{503, "internal", truncated}},
 		{connected, false, context.Canceled, outcome{503, "unavailable", context.Canceled}},
-		{connected, false, brokenOff, outcome{503, "internal", brokenOff}},
+		{connected, false, truncated, outcome{503, "internal", truncated}},
 	} {
 		answer := httptest.NewRecorder()
 		e := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/", nil), answer)

@@ -74,9 +74,9 @@ func (a *attempts) end(u *userAttempts, wrong bool, at time.Time) {
 	}
 }
 
-// Prove is like Verify, for the current password of the user with this id. After ten wrong passwords within 15 minutes it
+// VerifyCurrent is like Verify, for the current password of the user with this id. After ten wrong passwords within 15 minutes it
 // returns a *TooManyAttemptsError without verifying the password. Each process counts separately.
-func (p CustomerPasswords) Prove(ctx context.Context, user int64, at time.Time, plain string, hash *string) (bool, error) {
+func (p CustomerPasswords) VerifyCurrent(ctx context.Context, user int64, at time.Time, plain string, hash *string) (bool, error) {
 	u, err := p.attempts.begin(user, at)
 	if err != nil {
 		return false, err

@@ -33,10 +33,10 @@ func (p Policy) PlatformAdministrator(pr Principal) bool {
 	return pr.hasAuthority(roleAdmin) && pr.allCustomers
 }
 
-// MayAskForMany reports whether the principal may make requests that span several customers, within [Policy.Scope]: it is the
+// MaySpanCustomers reports whether the principal may make requests that span several customers, within [Policy.Scope]: it is the
 // platform's administrator, or its token names a customer. Other principals are refused, as they are on paths with a customer: an
 // empty result would hide that the claim is missing, misspelled or empty.
-func (p Policy) MayAskForMany(pr Principal) bool {
+func (p Policy) MaySpanCustomers(pr Principal) bool {
 	return p.PlatformAdministrator(pr) || len(pr.customers) > 0
 }
 

@@ -230,7 +230,7 @@ func TestMissingClaims(t *testing.T) {
 	} {
 		v := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: test.rules}))
 		pr, err := v.Verify([]string{"Bearer " + signed(t, payload(`"permissions":"customer_user:write"`))})
-		if err != nil || p.Rank(pr) != test.rank || p.PlatformAdministrator(pr) || p.MayAskForMany(pr) {
+		if err != nil || p.Rank(pr) != test.rank || p.PlatformAdministrator(pr) || p.MaySpanCustomers(pr) {
 			t.Errorf("%+v: rank %d, want %d, %v", test.rules, p.Rank(pr), test.rank, err)
 		}
 	}

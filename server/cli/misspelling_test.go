@@ -121,7 +121,7 @@ func rightsOf(t *testing.T, p provider, f issuerFlags, roles auth.Policy, tokens
 			continue
 		}
 		may := map[string]bool{
-			"be read": true, "administer the platform": roles.PlatformAdministrator(caller), "ask for many": roles.MayAskForMany(caller),
+			"be read": true, "administer the platform": roles.PlatformAdministrator(caller), "span customers": roles.MaySpanCustomers(caller),
 			"use the sandbox": roles.CoversID(caller, 3393) || roles.CoversUUID(caller, servertest.SandboxUUID), "use another customer": roles.CoversID(caller, 3394),
 			"read": roles.Permits(caller, auth.PermissionRead), "write": roles.Permits(caller, auth.PermissionWrite), "create": roles.Permits(caller, auth.PermissionCreate),
 			"see the history": roles.Permits(caller, auth.PermissionHistory),

@@ -356,7 +356,7 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 		if err := op.authorizeTenant(ctx, call, tenant); err != nil {
 			return err
 		}
-	case !op.dialect.service.Policy.MayAskForMany(call.Principal):
+	case !op.dialect.service.Policy.MaySpanCustomers(call.Principal):
 		return fmt.Errorf("%w: the token is for no customer", auth.ErrForbidden)
 	}
 	if !op.dialect.service.Policy.Permits(call.Principal, op.permission) {

@@ -11,9 +11,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// ErrBrokenOff reports that a response failed after it had begun. The connection is then closed, so that the client does not
+// ErrTruncated reports that a response failed after it had begun. The connection is then closed, so that the client does not
 // mistake the part for the whole.
-var ErrBrokenOff = errors.New("answer broken off")
+var ErrTruncated = errors.New("response truncated")
 
 // begin sets the call's context. It is canceled with the cause context.DeadlineExceeded when the call makes no progress for
 // idleTimeout; 0 means no limit. The caller must call end.

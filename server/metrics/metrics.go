@@ -28,7 +28,7 @@ type Metrics struct {
 	requests   *prometheus.HistogramVec
 	inFlight   prometheus.Gauge
 	panics     prometheus.Counter
-	brokenOff  prometheus.Counter
+	truncated  prometheus.Counter
 	refusals   *prometheus.CounterVec
 	tokens     *prometheus.CounterVec
 	statements *prometheus.HistogramVec
@@ -45,7 +45,7 @@ func New(version, commit, goVersion string) *Metrics {
 			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, "kind", "outcome"),
 		inFlight:  gauge("http_requests_in_flight", "Requests in flight."),
 		panics:    counter("http_panics_total", "Requests that ended in a panic, which is a bug of the server."),
-		brokenOff: counter("http_answers_broken_off_total", "Answers that ended early, after their header was sent."),
+		truncated: counter("http_responses_truncated_total", "Responses that ended early, after their header was sent."),
 		refusals:  counters("http_refusals_total", "Requests that were refused, by kind of error.", "dialect", "kind"),
 		tokens:    counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome"),
 		retries:   counters("db_update_retries_total", "Attempts to update a user that were retried or given up, by reason: conflict (another writer was first), stale (the cached user was not current), needs_lock (the update takes an administrator away), rolled_back (by the database), given_up (the last attempt).", "reason"),
@@ -54,7 +54,7 @@ func New(version, commit, goVersion string) *Metrics {
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.inFlight, m.panics, m.brokenOff, m.refusals, m.tokens, m.statements, m.retries, build,
+		m.requests, m.inFlight, m.panics, m.truncated, m.refusals, m.tokens, m.statements, m.retries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// Start each counter at 0: a rate misses the increase from absent to 1.
@@ -97,7 +97,7 @@ type Request struct {
 	Status             int
 	Took               time.Duration
 	Refusal            string          // the kind of the error, or ""
-	BrokenOff          bool            // the answer ended early
+	Truncated          bool            // the response ended early
 	Token              auth.TokenFault // the token's fault, or ""
 	TokenGood          bool
 	TraceID            string // if the trace is sampled, else ""
@@ -126,8 +126,8 @@ func (m *Metrics) End(r Request) {
 	case r.Token != "":
 		m.tokens.WithLabelValues(string(r.Token)).Inc()
 	}
-	if r.BrokenOff {
-		m.brokenOff.Inc()
+	if r.Truncated {
+		m.truncated.Inc()
 	}
 }
 

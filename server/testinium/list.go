@@ -43,7 +43,7 @@ func (l *userList) VisitListUsersResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", dialect.CacheControl)
 	w.WriteHeader(http.StatusOK)
 	if err := l.write(w); err != nil && !errors.Is(err, errContentUnwanted) {
-		return fmt.Errorf("%w: %w", dialect.ErrBrokenOff, err)
+		return fmt.Errorf("%w: %w", dialect.ErrTruncated, err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (h *handler) newPassword(ctx context.Context, call *dialect.Call, key store
 	passwords, right := h.passwords.Of(call.Customer.ID), true
 	var err error
 	if n.needsProof {
-		right, err = passwords.Prove(ctx, user, n.at, *p.Password, n.checkedHash)
+		right, err = passwords.VerifyCurrent(ctx, user, n.at, *p.Password, n.checkedHash)
 		var tooMany *auth.TooManyAttemptsError
 		if errors.As(err, &tooMany) {
 			return newPassword{}, &dialect.RateLimitedError{Limit: "password", RetryAfter: tooMany.RetryAfter}

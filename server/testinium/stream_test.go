@@ -244,9 +244,9 @@ func TestALongList(t *testing.T) {
 			})
 		})
 		for name, interrupt := range map[string]func(t *testing.T, s *stream){
-			"is broken off when the reader stands still":      func(*testing.T, *stream) { time.Sleep(requestTime + time.Second) },
-			"is broken off when the directory cannot be read": func(_ *testing.T, s *stream) { s.server.Store().Close() },
-			"is broken off when the server must stop": func(_ *testing.T, s *stream) {
+			"is truncated when the reader stands still":      func(*testing.T, *stream) { time.Sleep(requestTime + time.Second) },
+			"is truncated when the directory cannot be read": func(_ *testing.T, s *stream) { s.server.Store().Close() },
+			"is truncated when the server must stop": func(_ *testing.T, s *stream) {
 				s.stop()
 				time.Sleep(shutdownTime + time.Second)
 			},
@@ -263,7 +263,7 @@ func TestALongList(t *testing.T) {
 						t.Errorf("the client was given a whole array, of %d bytes", list.read.Len())
 					}
 					synctest.Wait()
-					if !strings.Contains(list.log.String(), "answer broken off") {
+					if !strings.Contains(list.log.String(), "response truncated") {
 						t.Errorf("the log says %q", list.log)
 					}
 				})
