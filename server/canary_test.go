@@ -393,7 +393,7 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 		a.authorize(s.Token(foreign)),
 		a.authorize(s.Token(powerless)),
 		a.authorize(token + "x"),
-		a.authorize(token + strings.Repeat("x", 8<<10)),
+		a.authorize(token + strings.Repeat("x", 16<<10)),
 		a.authorize(walkToken(a.T, jwt.SigningMethodRS256, ours, nil)),
 		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, others.D.Bytes(), nil)),
 		a.authorize(walkToken(a.T, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)),

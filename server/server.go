@@ -91,7 +91,8 @@ type Timeouts struct {
 	Shutdown   time.Duration // waiting for requests in flight at shutdown
 }
 
-// maxHeader is the maximum size of a request's header in bytes; net/http adds 4 KiB. The longest token has 8 KiB.
+// maxHeader is the maximum size of a request's header in bytes; net/http adds 4 KiB. The longest token has 16 KiB,
+// or up to 48 KiB if so configured.
 const maxHeader = 64 << 10
 
 // Server serves a directory. The caller must call Close.

@@ -19,6 +19,9 @@ type Config struct {
 	// not empty: a token's iss selects the issuer, whose keys alone must verify the token and whose rules alone apply to it.
 	Issuers []Issuer
 
+	// MaxTokenBytes is the maximum size of a token in bytes, from 1 KiB to 48 KiB. 0 means DefaultMaxTokenBytes.
+	MaxTokenBytes int
+
 	// Now returns the time with which tokens' exp, nbf and iat are compared. Nil means time.Now.
 	Now func() time.Time
 
@@ -29,6 +32,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// DefaultMaxTokenBytes is the default of Config.MaxTokenBytes. A token with the ids of 200 groups, the most that Entra ID puts into
+// one, has about 12 KiB.
+const DefaultMaxTokenBytes = 16 << 10
+
 // Issuer is an issuer of tokens: the keys that verify them, and the rules by which they are read. It needs a secret, a public key or
 // a key set; a secret can be combined with one of the others.
 type Issuer struct {
@@ -37,14 +44,14 @@ type Issuer struct {
 
 	// PublicKeyPEM is a PEM file with one PUBLIC KEY (PKIX), RSA PUBLIC KEY (PKCS #1) or CERTIFICATE, of which only the key is
 	// used. An RSA key of at least 2048 bits verifies RS256, an ECDSA key on P-256 verifies ES256, and an Ed25519 key verifies
-	// EdDSA. Nil means none; an empty file is invalid.
+	// EdDSA, which is also called Ed25519 (RFC 9864). Nil means none; an empty file is invalid.
 	PublicKeyPEM []byte
 
 	// JWKSURL is the location of the issuer's JWK Set (RFC 7517): an https URL, a file URL or a path. An http URL is only permitted
 	// for a loopback address (127.0.0.0/8, ::1 or localhost). Empty means none.
 	//
 	// The set may contain the same kinds of keys as PublicKeyPEM, and each is used only for its own algorithm. If a key has the
-	// members use, key_ops or alg, they must permit this. Symmetric and private keys are ignored. A token's kid names the key. A
+	// members use, key_ops or alg, they must permit this. An RSA key whose alg is PS256 verifies PS256 instead of RS256. Symmetric and private keys are ignored. A token's kid names the key. A
 	// token without a kid is verified with the set's only key for its algorithm, and refused if there are several. The set is
 	// fetched without following redirects, within 10 seconds, and must not exceed 1 MiB.
 	//
@@ -82,6 +89,9 @@ var ErrNoKey = errors.New("there is neither a secret nor a public key nor a JWKS
 func (c Config) Problems() (problems []error) {
 	if len(c.Issuers) == 0 {
 		return []error{ErrNoKey}
+	}
+	if n := c.MaxTokenBytes; n != 0 && (n < 1<<10 || n > 48<<10) {
+		problems = append(problems, fmt.Errorf("--max-token-bytes must be from %d to %d, and is %d", 1<<10, 48<<10, n))
 	}
 	seen := map[string]bool{}
 	for n, i := range c.Issuers {

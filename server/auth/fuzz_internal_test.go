@@ -26,7 +26,7 @@ func FuzzKeySet(f *testing.F) {
 			t.Errorf("%d keys, %d unused", s.usable, len(s.unused))
 		}
 		check := func(algorithm string, key any) {
-			if method, err := methodOf(key); err != nil || method.Alg() != algorithm {
+			if method, err := methodOf(key); err != nil || method.Alg() != algorithm && (method.Alg() != "RS256" || algorithm != "PS256") {
 				t.Errorf("a %T verifies %s: %v", key, algorithm, err)
 			}
 		}

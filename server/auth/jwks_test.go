@@ -218,8 +218,7 @@ func TestKeySetUnusableKeys(t *testing.T) {
 		{"use null", jwk(rsaKey, `"kid":"1"`, `"use":null`), rs256},
 		{"use a list", jwk(rsaKey, `"kid":"1"`, `"use":["sig"]`), rs256},
 		{"alg RSA-OAEP", jwk(rsaKey, `"kid":"1"`, `"alg":"RSA-OAEP"`), rs256},
-		{"alg PS256", jwk(rsaKey, `"kid":"1"`, `"alg":"PS256"`), rs256},
-		{"alg PS256, token too", jwk(rsaKey, `"kid":"1"`, `"alg":"PS256"`), named(t, jwt.SigningMethodPS256, k.rsa, "1")},
+		{"alg PS384, token too", jwk(rsaKey, `"kid":"1"`, `"alg":"PS384"`), named(t, jwt.SigningMethodPS384, k.rsa, "1")},
 		{"alg RS512, token too", jwk(rsaKey, `"kid":"1"`, `"alg":"RS512"`), named(t, jwt.SigningMethodRS512, k.rsa, "1")},
 		{"alg of another type", jwk(p256, `"kid":"1"`, `"alg":"RS256"`), es256},
 		{"alg HS256", jwk(p256, `"kid":"1"`, `"alg":"HS256"`), es256},
@@ -668,5 +667,67 @@ func TestKeySetOnLoopback(t *testing.T) {
 	}
 	for _, host := range []string{"127.1.2.3", "[::1]", "[::ffff:127.0.0.1]"} {
 		newVerifier(t, setConfig("http://"+host+":1/"))
+	}
+}
+
+// TestKeySetAlgorithms checks which algorithm a key verifies by its alg, and both names of EdDSA.
+func TestKeySetAlgorithms(t *testing.T) {
+	t.Parallel()
+	k := issuerKeys()
+	rsaKey, ed := k.rsa.Public(), k.ed25519.Public()
+	token := func(alg string, key any, kid string) string {
+		header := `{"alg":"` + alg + `"`
+		if kid != "" {
+			header += `,"kid":"` + kid + `"`
+		}
+		method := jwt.GetSigningMethod(alg)
+		return forge(t, method, key, header+"}", payload(fromIssuer))
+	}
+	for name, test := range map[string]struct {
+		keys              []string
+		accepted, refused []string
+	}{
+		"RSA for PS256": {[]string{jwk(rsaKey, `"kid":"1"`, `"alg":"PS256"`)},
+			[]string{token("PS256", k.rsa, "1"), token("PS256", k.rsa, "")}, []string{token("RS256", k.rsa, "1"), token("RS256", k.rsa, ""), token("PS384", k.rsa, "1")}},
+		"RSA for RS256": {[]string{jwk(rsaKey, `"kid":"1"`, `"alg":"RS256"`)}, []string{token("RS256", k.rsa, "1")}, []string{token("PS256", k.rsa, "1"), token("PS256", k.rsa, "")}},
+		"RSA":           {[]string{jwk(rsaKey, `"kid":"1"`)}, []string{token("RS256", k.rsa, "1")}, []string{token("PS256", k.rsa, "1"), token("PS256", k.rsa, "")}},
+		"RSA for both, by kid": {[]string{jwk(rsaKey, `"kid":"1"`, `"alg":"PS256"`), jwk(rsaKey, `"kid":"2"`)},
+			[]string{token("PS256", k.rsa, "1"), token("RS256", k.rsa, "2")}, []string{token("PS256", k.rsa, "2"), token("RS256", k.rsa, "1")}},
+		"two RSA keys for PS256": {[]string{jwk(rsaKey, `"kid":"1"`, `"alg":"PS256"`), jwk(k.otherRSA.Public(), `"kid":"2"`, `"alg":"PS256"`)},
+			[]string{token("PS256", k.otherRSA, "2")}, []string{token("PS256", k.rsa, "2"), token("PS256", k.rsa, "")}},
+		"Ed25519":                {[]string{jwk(ed, `"kid":"1"`)}, []string{token("EdDSA", k.ed25519, "1"), token("Ed25519", k.ed25519, "1"), token("Ed25519", k.ed25519, "")}, []string{token("Ed25519", k.ed25519, "2")}},
+		"Ed25519 called EdDSA":   {[]string{jwk(ed, `"kid":"1"`, `"alg":"EdDSA"`)}, []string{token("EdDSA", k.ed25519, "1"), token("Ed25519", k.ed25519, "1")}, nil},
+		"Ed25519 called Ed25519": {[]string{jwk(ed, `"kid":"1"`, `"alg":"Ed25519"`)}, []string{token("EdDSA", k.ed25519, "1"), token("Ed25519", k.ed25519, "1")}, nil},
+		"P-256 called Ed25519":   {[]string{jwk(k.p256.Public(), `"kid":"1"`, `"alg":"Ed25519"`), jwk(rsaKey, `"kid":"2"`)}, []string{token("RS256", k.rsa, "2")}, []string{token("ES256", k.p256, "1")}},
+		"Ed25519 called PS256":   {[]string{jwk(ed, `"kid":"1"`, `"alg":"PS256"`), jwk(rsaKey, `"kid":"2"`)}, []string{token("RS256", k.rsa, "2")}, []string{token("EdDSA", k.ed25519, "1")}},
+	} {
+		v := newVerifier(t, setConfig(setFile(t, test.keys...)))
+		for i, token := range test.accepted {
+			wantAccepted(t, v, fmt.Sprintf("%s, token %d", name, i), token)
+		}
+		for i, token := range test.refused {
+			wantRefused(t, v, fmt.Sprintf("%s, refused token %d", name, i), token)
+		}
+	}
+	wantAccepted(t, newVerifier(t, keyConfig(pkix(ed))), "a file, Ed25519", token("Ed25519", k.ed25519, ""))
+	wantRefused(t, newVerifier(t, keyConfig(pkix(rsaKey))), "a file, PS256", token("PS256", k.rsa, ""))
+	wantRefused(t, newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}}), "no key, Ed25519", token("Ed25519", k.ed25519, ""))
+}
+
+func TestMaxTokenBytes(t *testing.T) {
+	t.Parallel()
+	token := signed(t, payload(`"x":"`+strings.Repeat("a", 20<<10)+`"`))
+	for size, want := range map[int]bool{1 << 10: false, 48 << 10: true, len(token): true, len(token) - 1: false} {
+		v := newVerifier(t, auth.Config{Issuers: []auth.Issuer{{Secret: secret}}, MaxTokenBytes: size})
+		if err := verify(v, token); (err == nil) != want {
+			t.Errorf("at most %d bytes: %v", size, err)
+		} else if err != nil && !strings.Contains(err.Error(), "--max-token-bytes") {
+			t.Errorf("error %v names no setting", err)
+		}
+	}
+	for _, size := range []int{-1, 1, 1<<10 - 1, 48<<10 + 1} {
+		if problems := (auth.Config{Issuers: []auth.Issuer{{Secret: secret}}, MaxTokenBytes: size}).Problems(); len(problems) != 1 {
+			t.Errorf("at most %d bytes: %v", size, problems)
+		}
 	}
 }

@@ -72,7 +72,30 @@ func parsePublicKey(file []byte) (jwt.SigningMethod, any, error) {
 	return method, key, nil
 }
 
-// methodOf returns the only algorithm for which a public key is used, or an error if the key is not supported.
+// ed25519Name is the name of EdDSA with Ed25519 keys that RFC 9864 registers, and which deprecates the name EdDSA.
+const ed25519Name = "Ed25519"
+
+// ed25519Method is jwt.SigningMethodEdDSA under its other name.
+type ed25519Method struct{ *jwt.SigningMethodEd25519 }
+
+// Alg implements jwt.SigningMethod.
+func (ed25519Method) Alg() string { return ed25519Name }
+
+// golang-jwt 5.3.1 does not know the name.
+func init() {
+	jwt.RegisterSigningMethod(ed25519Name, func() jwt.SigningMethod { return ed25519Method{jwt.SigningMethodEdDSA} })
+}
+
+// algorithmOf returns the name by which keys are found for the alg of a token or a key.
+func algorithmOf(alg string) string {
+	if alg == ed25519Name {
+		return jwt.SigningMethodEdDSA.Alg()
+	}
+	return alg
+}
+
+// methodOf returns the only algorithm for which a public key is used that does not say so itself, or an error if the key is not
+// supported.
 func methodOf(key any) (jwt.SigningMethod, error) {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

@@ -13,8 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// keyMethods are the algorithms that methodOf returns for keys of a set. HS256 is not among them.
-var keyMethods = []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodES256, jwt.SigningMethodEdDSA}
+// keyMethods are the algorithms of the keys of a set. HS256 is not among them.
+var keyMethods = []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodPS256, jwt.SigningMethodES256, jwt.SigningMethodEdDSA}
 
 // keySet contains the keys of a JSON Web Key Set (RFC 7517) that can verify tokens.
 type keySet struct {
@@ -142,8 +142,8 @@ func parseKey(text jsontext.Value) (keyName, any, error) {
 	if err != nil {
 		return keyName{}, nil, err
 	}
-	name := keyName{algorithm: method.Alg()}
-	if err := checkPurpose(members, name.algorithm); err != nil {
+	var name keyName
+	if name.algorithm, err = purpose(members, method); err != nil {
 		return keyName{}, nil, err
 	}
 	if value, ok := members["kid"]; ok && !readText(&name.kid)(value) {
@@ -169,21 +169,28 @@ func parsePublicMembers(public map[string]jsontext.Value) (jwt.SigningMethod, an
 	return method, key.Key, err
 }
 
-// checkPurpose returns an error if a key is for another purpose. If present, use must be sig, key_ops must contain verify, and alg
-// must be the algorithm (RFC 7517, sections 4.2 to 4.4).
-func checkPurpose(members map[string]jsontext.Value, algorithm string) error {
+// purpose returns the only algorithm for which a key of a method is used, or an error if the key is for another purpose. If present,
+// use must be sig, key_ops must contain verify, and alg must be an algorithm for a key of its type (RFC 7517, sections 4.2 to 4.4). An
+// RSA key is for RS256, or for PS256 if its alg says so.
+func purpose(members map[string]jsontext.Value, method jwt.SigningMethod) (string, error) {
 	var use, alg string
 	var operations []string
 	if value, ok := members["use"]; ok && (!readText(&use)(value) || use != "sig") {
-		return errors.New("its use is not sig")
+		return "", errors.New("its use is not sig")
 	}
 	if value, ok := members["key_ops"]; ok && (!readTexts(&operations)(value) || !slices.Contains(operations, "verify")) {
-		return errors.New("its key_ops do not have verify")
+		return "", errors.New("its key_ops do not have verify")
 	}
-	if value, ok := members["alg"]; ok && (!readText(&alg)(value) || alg != algorithm) {
-		return fmt.Errorf("its alg is not %s, the only one for a key of its type", algorithm)
+	value, ok := members["alg"]
+	switch {
+	case !ok:
+		return method.Alg(), nil
+	case !readText(&alg)(value):
+		return "", errors.New("its alg is not a string")
+	case algorithmOf(alg) == method.Alg(), method == jwt.SigningMethodRS256 && alg == jwt.SigningMethodPS256.Alg():
+		return algorithmOf(alg), nil
 	}
-	return nil
+	return "", fmt.Errorf("its alg is not one that is supported for a key of its type, such as %s", method.Alg())
 }
 
 // sameContent reports whether both sets were parsed from the same text. other may be nil.

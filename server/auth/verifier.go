@@ -15,16 +15,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-const (
-	leeway        = 30 * time.Second // the tolerated difference between the issuer's clock and this one
-	maxTokenBytes = 8 << 10
-)
+const leeway = 30 * time.Second // the tolerated difference between the issuer's clock and this one
 
 // Verifier verifies bearer tokens. It is safe for concurrent use. Call Close to release its resources.
 type Verifier struct {
 	issuers map[string]*issuer // by iss, if there are several
 	only    *issuer            // if there is one
 	parser  *jwt.Parser
+	longest int              // the maximum size of a token in bytes
 	now     func() time.Time // also the clock of the rules
 
 	cache *tokenCache
@@ -42,7 +40,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if problems := c.Problems(); len(problems) > 0 {
 		return nil, problems[0]
 	}
-	v := &Verifier{issuers: map[string]*issuer{}, now: c.Now, cache: newTokenCache(maxCachedTokens)}
+	v := &Verifier{issuers: map[string]*issuer{}, now: c.Now, longest: cmp.Or(c.MaxTokenBytes, DefaultMaxTokenBytes), cache: newTokenCache(maxCachedTokens)}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -66,6 +64,9 @@ func NewVerifier(c Config) (*Verifier, error) {
 	}
 	if len(c.Issuers) == 1 {
 		v.only = v.issuers[c.Issuers[0].Rules.Issuer]
+	}
+	if algorithms[jwt.SigningMethodEdDSA.Alg()] {
+		algorithms[ed25519Name] = true
 	}
 	v.parser = jwt.NewParser(
 		jwt.WithValidMethods(slices.Collect(maps.Keys(algorithms))),
@@ -134,12 +135,12 @@ func (v *Verifier) Ready() error {
 // header, as received. An error is either an [ErrUnauthenticated] or, for a well-formed token only, [ErrKeysUnavailable].
 //
 // There must be exactly one value, with the scheme Bearer in upper or lower case (RFC 6750, section 2.1; RFC 9110, section 11.1).
-// The token must be in JWS compact form (RFC 7515), not exceed 8 KiB, be signed with a key of its issuer and that key's algorithm,
+// The token must be in JWS compact form (RFC 7515), not exceed Config.MaxTokenBytes, be signed with a key of its issuer and that key's algorithm,
 // and have no crit header, since no extension is supported (RFC 7515, section 4.1.11). It must have exp, and a sub that is not empty.
 // exp, nbf and iat must be valid now, with 30 seconds of leeway. The token must not repeat a claim, and the claims that this server
 // reads must have the right types; null is refused. [Rules] describe what else applies.
 func (v *Verifier) Verify(authorization []string) (Principal, error) {
-	token, err := bearerToken(authorization)
+	token, err := bearerToken(authorization, v.longest)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -213,8 +214,8 @@ func (i *issuer) activeKeys() *activeKeys {
 	return i.set.current()
 }
 
-// bearerToken returns the token of an Authorization header.
-func bearerToken(authorization []string) (string, error) {
+// bearerToken returns the token of an Authorization header, which must not exceed a size in bytes.
+func bearerToken(authorization []string, longest int) (string, error) {
 	switch len(authorization) {
 	case 0:
 		return "", ErrTokenMissing
@@ -228,8 +229,8 @@ func bearerToken(authorization []string) (string, error) {
 		return "", unauthenticated(FaultMalformed, "the Authorization header's scheme is not Bearer")
 	}
 	token = strings.TrimLeft(token, " ")
-	if len(token) > maxTokenBytes {
-		return "", unauthenticated(FaultMalformed, "the token is longer than %d bytes", maxTokenBytes)
+	if len(token) > longest {
+		return "", unauthenticated(FaultMalformed, "the token is longer than %d bytes: let the identity provider put less into it, such as roles instead of groups, or set --max-token-bytes", longest)
 	}
 	// encoding/base64 ignores line breaks even in strict mode.
 	if strings.ContainsAny(token, "\r\n") {
@@ -248,11 +249,11 @@ func (i *issuer) key(t *jwt.Token, by *signedBy) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
 	}
-	algorithm := t.Method.Alg()
+	algorithm := algorithmOf(t.Method.Alg())
 	if key, ok := i.keys[algorithm]; ok {
 		return key, nil
 	}
-	if i.set == nil || !slices.Contains(keyMethods, t.Method) {
+	if i.set == nil || !slices.ContainsFunc(keyMethods, func(m jwt.SigningMethod) bool { return m.Alg() == algorithm }) {
 		return nil, jwt.ErrTokenSignatureInvalid
 	}
 	value, hasKid := t.Header["kid"]

@@ -20,7 +20,7 @@ type tokenFlags struct {
 // keyFlags are the public keys of an issuer.
 type keyFlags struct {
 	JWTPublicKeyFile string        `name:"jwt-public-key-file" type:"existingfile" placeholder:"FILE" help:"A PEM file with the public key of RS256, ES256 or EdDSA tokens. Requires --issuer and --audience."`
-	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file and discovery; requires --issuer and --audience."`
+	JWKSURL          string        `name:"jwks-url" placeholder:"URL" help:"The JSON Web Key Set with the keys of RS256, PS256, ES256 or EdDSA tokens: an https URL, or a file. It is refreshed while the server runs. Replaces --jwt-public-key-file and discovery; requires --issuer and --audience."`
 	JWKSMaxAge       time.Duration `name:"jwks-max-age" default:"24h" help:"How long a key is used after the last read of the key set that contained it (${default})."`
 	JWKSRefresh      time.Duration `name:"jwks-refresh" default:"5m" help:"How often the key set is refreshed (${default}). An unknown key is looked up sooner."`
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	// maxPageBytes is the maximum size of a page's body. Only a page with a single change may exceed it, and not by much, because
-	// names have at most 255 characters and a subject fits into a token of 8 KiB.
+	// names have at most 255 characters and a subject fits into a token.
 	maxPageBytes = 1 << 20
 
 	// envelopeBytes is the maximum size of a body without its changes: {"changes":[],"next":-9223372036854775808} and a newline.
