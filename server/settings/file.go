@@ -32,7 +32,7 @@ func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
 	if path == "" {
 		return nil, nil
 	}
-	content, err := readBounded(path)
+	content, err := readBounded(path, maxFile, "")
 	if err != nil {
 		return nil, Problems{fmt.Errorf("configuration file of --config (DRAGOMAN_CONFIG): %w", err)}
 	}
@@ -62,17 +62,18 @@ func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
 	return f, problems
 }
 
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path) // #nosec G304 -- the operator names the file
+// readBounded reads a file of at most so many bytes. The hint is added to the error about a larger one.
+func readBounded(path string, most int64, hint string) ([]byte, error) {
+	f, err := os.Open(path) // #nosec G304 G703 -- the operator names the file
 	if err != nil {
 		return nil, err
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	if len(content) > maxFile {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, maxFile)
+	if int64(len(content)) > most {
+		return nil, fmt.Errorf("%s has more than %d bytes%s", path, most, hint)
 	}
 	return content, nil
 }

@@ -1,9 +1,7 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"regexp"
@@ -60,18 +58,12 @@ const maxSecret = 64 << 10
 
 // readSecret returns the content of a file without a final line break. The values of a list may be on a line each.
 func readSecret(flag *kong.Flag, path string) (string, error) {
-	f, err := os.Open(path) // #nosec G304 G703 -- the operator names the file
+	content, err := readBounded(path, maxSecret, ", too many for a secret")
 	if err != nil {
-		return "", err
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err := errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	switch {
-	case len(content) > maxSecret:
-		return "", fmt.Errorf("%s has more than %d bytes, too many for a secret", path, maxSecret)
 	case text == "":
 		return "", fmt.Errorf("%s is empty", path)
 	case flag.IsSlice():
