@@ -39,7 +39,7 @@ func (c *copyCommand) Run(ctx context.Context) error {
 	if err := problems.Err(); err != nil {
 		return err
 	}
-	bar := newProgress()
+	bar := newProgress(false)
 	tables, err := store.Copy{
 		From: c.From, To: c.To, Progress: func(_ string, rows int64) { bar.users(rows) },
 		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {

@@ -58,10 +58,7 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	bar := newProgress()
-	if c.Output == "" && term.IsTerminal(int(os.Stdout.Fd())) {
-		bar = progress{} // it would be mixed with the output
-	}
+	bar := newProgress(c.Output == "" && term.IsTerminal(int(os.Stdout.Fd()))) // where it would be mixed with the output
 	export := userfile.Export{Store: s, Format: format, Customer: customer, Progress: bar.users}
 	write := func(w io.Writer) error {
 		_, err := export.Run(ctx, w)

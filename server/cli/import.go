@@ -56,7 +56,7 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	bar := newProgress()
+	bar := newProgress(false)
 	users, err := userfile.Import{
 		Store: s, Format: format, DryRun: c.DryRun, Batch: c.Batch, Refused: bar.refused, Progress: bar.bytes,
 	}.Run(withOrigin(ctx, "import"), source)

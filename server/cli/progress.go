@@ -9,40 +9,27 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows the progress of a command on standard error if that is a terminal.
+// progress shows the progress of a command on standard error. Errors of drawing it do not matter.
 type progress struct{ bar *progressbar.ProgressBar }
 
-func newProgress() progress {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return progress{}
-	}
+// newProgress returns the progress of a command. It is invisible unless standard error is a terminal, and if hidden is true.
+func newProgress(hidden bool) progress {
 	return progress{progressbar.NewOptions64(-1,
+		progressbar.OptionSetVisibility(!hidden && term.IsTerminal(int(os.Stderr.Fd()))),
 		progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(),
 		progressbar.OptionShowCount())}
 }
 
 // bytes shows an import's progress.
 func (p progress) bytes(done, total int64) {
-	if p.bar == nil {
-		return
-	}
-	// Errors of drawing the bar do not matter.
 	p.bar.ChangeMax64(total)
 	_ = p.bar.Set64(done)
 }
 
 // users shows an export's progress.
-func (p progress) users(n int64) {
-	if p.bar != nil {
-		_ = p.bar.Set64(n)
-	}
-}
+func (p progress) users(n int64) { _ = p.bar.Set64(n) }
 
-func (p progress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
-}
+func (p progress) clear() { _ = p.bar.Clear() }
 
 // refused prints the error of a rejected line.
 func (p progress) refused(line *userfile.LineError) {
