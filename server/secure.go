@@ -12,7 +12,8 @@ import (
 )
 
 // secure sets the security headers of every response, and forbids caches to store it. A handler whose response may be stored
-// overrides Cache-Control.
+// overrides Cache-Control. It also spells ETag as RFC 9110 and the documents do: Go's canonical form, which package http and the
+// generated code write, is Etag.
 func (f *front) secure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
@@ -22,6 +23,12 @@ func (f *front) secure(next echo.HandlerFunc) echo.HandlerFunc {
 		if c.IsTLS() {
 			h.Set(echo.HeaderStrictTransportSecurity, "max-age=31536000") // a year
 		}
+		c.Response().Before(func() {
+			if tag, ok := h["Etag"]; ok {
+				delete(h, "Etag")
+				h["ETag"] = tag
+			}
+		})
 		return next(c)
 	}
 }

@@ -140,11 +140,6 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		}
 		c.Response().Before(func() {
-			// The generated code writes Etag, Go's canonical form. RFC 9110 and the documents spell it ETag.
-			if tag, ok := c.Response().Header()["Etag"]; ok {
-				delete(c.Response().Header(), "Etag")
-				c.Response().Header()[headerETag] = tag
-			}
 			// The generated code sets the document's media type, without a charset.
 			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 				h[echo.HeaderContentType] = op.dialect.contentType

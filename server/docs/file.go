@@ -26,18 +26,5 @@ func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.contentType)
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache")
-	http.ServeContent(etagWriter{w}, r, "", time.Time{}, bytes.NewReader(f.content))
-}
-
-// etagWriter spells the header ETag as RFC 9110 does. http.ServeContent needs Go's canonical form, Etag.
-type etagWriter struct{ http.ResponseWriter }
-
-// WriteHeader renames the header before it is sent.
-func (w etagWriter) WriteHeader(status int) {
-	h := w.Header()
-	if tag, ok := h["Etag"]; ok {
-		delete(h, "Etag")
-		h["ETag"] = tag
-	}
-	w.ResponseWriter.WriteHeader(status)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }
