@@ -106,7 +106,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/tracing": {"server/tracing/limits", "store"},
 		// Apart, since it must be initialized before OpenTelemetry's packages.
 		"server/tracing/limits": {},
-		"server/mock":           {"server", "server/auth", "store"},
+		"server/mock":           {"server", "server/auth", "server/dev", "store"},
 		"server/settings":       {},
 		"server/description":    {},
 		"server/docs":           {"server/dialect"},
@@ -133,7 +133,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/servertest/toy":               {"server/servertest/toy/gen/toyapi", "server/servertest/toy/gen/documents", "server/description", "server/dialect", "server/auth", "store"},
 		"server/servertest/toy/gen/toyapi":    {},
 		"server/servertest/toy/gen/documents": {},
-		"server/servertest":                   {"server", "server/servertest/toy", "server/description", "server/auth", "store", "store/storetest"},
+		"server/servertest":                   {"server", "server/servertest/toy", "server/description", "server/auth", "server/dev", "store", "store/storetest"},
 	}
 	for _, d := range dialects(t) {
 		may["gen/"+d+"api"], may["gen/"+d+"client"] = nil, []string{"server/apierror"}

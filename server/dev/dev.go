@@ -1,5 +1,5 @@
-// Package dev has what `dragoman serve --dev` adds to try the server: keys in the working directory, and commands to paste. It knows
-// the store's sandbox, and nothing of how requests are served.
+// Package dev has what `dragoman serve --dev` adds to try the server: keys in the working directory, the claims of the sandbox's
+// administrator, and commands to paste. It knows the store's sandbox, and nothing of how requests are served.
 package dev
 
 import (
@@ -118,8 +118,18 @@ func CheckLoopback(listen string) error {
 	return nil
 }
 
-// administrator is Grace Hopper, who administers the sandbox's customer.
-const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+// Administrator returns the claims of Grace Hopper, who administers the sandbox's customer and may do everything there.
+func Administrator(lifetime time.Duration) auth.Claims {
+	grace := uuid.MustParse("0cfecc31-e3f4-4fce-9a27-f36ea6256a10")
+	return auth.Claims{
+		Subject:     grace.String(),
+		UserID:      &grace,
+		Customers:   []string{"3393"},
+		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
+		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
+		Expires:     lifetime,
+	}
+}
 
 // TokenLifetime is how long the printed token is valid.
 const TokenLifetime = 24 * time.Hour
@@ -128,16 +138,9 @@ const TokenLifetime = 24 * time.Hour
 // sandbox's customer, and both vendors' updates as commands. A verifier with this issuer accepts the token. If the issuer's rules
 // cannot express it, Greet prints why instead.
 func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer bool, issuer auth.Issuer, now time.Time) error {
-	caller := uuid.MustParse(administrator)
-	token, err := auth.Sign(issuer.Secret, auth.Claims{
-		Subject:     caller.String(),
-		UserID:      &caller,
-		Customers:   []string{"3393"},
-		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
-		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
-		Rules:       issuer.Rules,
-		Expires:     TokenLifetime,
-	}, now)
+	claims := Administrator(TokenLifetime)
+	claims.Rules = issuer.Rules
+	token, err := auth.Sign(issuer.Secret, claims, now)
 	data := map[string]any{"Address": address, "APIs": apis, "Explorer": explorer, "Token": token, "Without": err}
 	if err := greeting.Execute(w, data); err != nil {
 		return fmt.Errorf("print the greeting: %w", err)

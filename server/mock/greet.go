@@ -9,30 +9,20 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
-	"github.com/google/uuid"
+	"github.com/dragoman-id/dragoman/server/dev"
 )
 
 // Secret signs the tokens of a mock, with HS256. It is public, so that a server with real data must never use it.
 const Secret = "dragoman-mock-secret-that-everybody-knows" // #nosec G101 -- it is public by design
-
-// administrator is Grace Hopper, who administers the sandbox's customer.
-const administrator = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
 // validity is how long the token of a mock is valid from Start: longer than any mock runs.
 const validity = 100 * 365 * 24 * time.Hour
 
 // Token returns a token of the sandbox's administrator, which every mock accepts. It is always the same.
 func Token() (string, error) {
-	caller := uuid.MustParse(administrator)
-	token, err := auth.Sign([]byte(Secret), auth.Claims{
-		Subject:     caller.String(),
-		UserID:      &caller,
-		Customers:   []string{"3393"},
-		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
-		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
-		Issuer:      "dragoman-mock",
-		Expires:     validity,
-	}, Start)
+	claims := dev.Administrator(validity)
+	claims.Issuer = "dragoman-mock"
+	token, err := auth.Sign([]byte(Secret), claims, Start)
 	if err != nil {
 		return "", fmt.Errorf("sign the mock's token: %w", err)
 	}

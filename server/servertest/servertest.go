@@ -19,6 +19,7 @@ import (
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
+	"github.com/dragoman-id/dragoman/server/dev"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 	"github.com/google/uuid"
@@ -48,16 +49,7 @@ var (
 )
 
 // Manager is the claims of a caller who may do everything a customer's own administrator may, in the sandbox.
-func Manager() auth.Claims {
-	return auth.Claims{
-		Subject:     GraceUUID.String(),
-		UserID:      &GraceUUID,
-		Customers:   []string{"3393"},
-		Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate},
-		Authorities: []string{"ROLE_COMPANY_ADMIN", "ROLE_USER"},
-		Expires:     time.Hour,
-	}
-}
+func Manager() auth.Claims { return dev.Administrator(time.Hour) }
 
 // Server is a server under test with the sandbox in its directory.
 type Server struct {
