@@ -43,7 +43,7 @@ func newWatch(c Config) *watch {
 
 // observer returns the store's observer. It observes statements only if something records them.
 func (w *watch) observer() store.Observer {
-	o := store.Observer{Retry: w.retry}
+	o := store.Observer{Retry: w.retry, Warn: func(message string) { w.log.Warn("database", "warning", message) }}
 	if w.metrics != nil || w.tracing != nil || w.log.Enabled(context.Background(), slog.LevelDebug) {
 		o.Statement = w.statement
 	}

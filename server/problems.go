@@ -16,6 +16,9 @@ import (
 // maxRememberedUsers limits the cache of users, to about ten gigabytes.
 const maxRememberedUsers = 10_000_000
 
+// maxConnections limits the connections to the database: more than a PostgreSQL serves well.
+const maxConnections = 1_000
+
 // Problems returns an error for each invalid setting. It reads the files that the configuration names, but does not open the
 // database or use the network.
 func (c Config) Problems() (problems []error) {
@@ -30,6 +33,9 @@ func (c Config) Problems() (problems []error) {
 	problems = append(problems, c.Auth.Problems()...)
 	if c.DatabaseWait < 0 {
 		add(fmt.Errorf("--database-wait must not be negative, and is %s", c.DatabaseWait))
+	}
+	if n := c.DatabaseConnections; n != nil && (*n < store.MinConnections || *n > maxConnections) {
+		add(fmt.Errorf("--database-connections must be from %d to %d, and is %d", store.MinConnections, maxConnections, *n))
 	}
 	if n := c.RememberedUsers; n != nil && (*n < 0 || *n > maxRememberedUsers) {
 		add(fmt.Errorf("--remembered-users must be from 0 to %d, and is %d", maxRememberedUsers, *n))

@@ -59,6 +59,10 @@ type Config struct {
 	Database string // sqlite:PATH or postgres://...
 	// DatabaseWait is how long New waits for a database that is not available yet.
 	DatabaseWait time.Duration
+	// DatabaseConnections is how many connections to PostgreSQL there are at most; nil means store.DefaultConnections.
+	DatabaseConnections *int
+	// NoMigrate leaves migrations to `dragoman migrate`, for which New waits as for the database.
+	NoMigrate bool
 	// RememberedUsers is the size of the cache of users, as in [store.Config]; nil means store.DefaultRememberedUsers.
 	RememberedUsers *int
 	SecretKey       []byte // 32 bytes; encrypts access tokens and VCS passwords at rest
@@ -148,6 +152,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	directory := store.Config{
 		URL:             c.Database,
+		NoMigrate:       c.NoMigrate,
 		RememberedUsers: c.RememberedUsers,
 		SecretKey:       c.SecretKey,
 		OldSecretKeys:   c.OldSecretKeys,
@@ -156,6 +161,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		}},
 		Now:      c.Now,
 		Observer: w.observer(),
+	}
+	if c.DatabaseConnections != nil {
+		directory.Connections = *c.DatabaseConnections
 	}
 	if c.Mock != nil {
 		directory.Random = c.Mock.Random

@@ -15,6 +15,8 @@ import (
 type Observer struct {
 	// Statement is called after each statement, with the statement's context.
 	Statement func(ctx context.Context, s Statement)
+	// Warn is called with what an operator should mend about the database, once for each such thing.
+	Warn func(message string)
 	// Retry is called with the reason for which an attempt of UpdateUser failed, before the next attempt or after the last.
 	Retry func(ctx context.Context, why Retry)
 }

@@ -16,8 +16,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -187,5 +190,45 @@ func TestPgBouncerRefusedAtStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPgBouncerConcurrentMigrations has ten processes at a time migrate an empty database through a pooler whose server connections are
+// fewer than they.
+func TestPgBouncerConcurrentMigrations(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		database := storetest.PostgresDatabase(t, "ENCODING 'UTF8'")
+		address := pgBouncer(t, database, "transaction", "default_pool_size=3")
+		var all sync.WaitGroup
+		var applied atomic.Int64
+		for range 10 {
+			all.Go(func() {
+				names, err := store.Migrate(context.Background(), address, store.Wait{})
+				if err != nil {
+					t.Error(err)
+				}
+				applied.Add(int64(len(names)))
+			})
+		}
+		all.Wait()
+		if n, err := store.Migrate(context.Background(), address, store.Wait{}); err != nil || len(n) > 0 {
+			t.Errorf("afterwards %q are due, %v", n, err)
+		}
+		if files, err := filepath.Glob("migrations/postgres/*.sql"); err != nil || applied.Load() != int64(len(files)) {
+			t.Errorf("%d migrations were applied, of %d, %v", applied.Load(), len(files), err)
+		}
+		c, err := pgx.Connect(t.Context(), database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var locks int
+		err = c.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&locks)
+		if err != nil || locks > 0 {
+			t.Errorf("%d locks are left, %v", locks, err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }

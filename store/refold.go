@@ -65,6 +65,16 @@ func refold(ctx context.Context, d engine.Database, again bool) error {
 	return databaseErrorOrNil(ctx, "folding names", err)
 }
 
+// refoldDue reports whether the folded columns are not those of the present rules.
+func refoldDue(ctx context.Context, d engine.Database) (bool, error) {
+	db, err := session(d, d.Pools().Read)
+	if err != nil {
+		return false, err
+	}
+	current, err := foldedBy(db.WithContext(ctx))
+	return !current, databaseErrorOrNil(ctx, "asking by which rules names are folded", err)
+}
+
 // foldedBy reports whether the database was folded by the present rules.
 func foldedBy(db *gorm.DB) (bool, error) {
 	var rules string
@@ -417,7 +427,7 @@ func CollisionsIn(ctx context.Context, url string, w Wait) (all []Collision, err
 		return nil, err
 	}
 	err = w.retry(ctx, func() error {
-		d, err := openDatabase(ctx, url, false, Observer{})
+		d, err := openDatabase(ctx, Config{URL: url})
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,11 @@ type Config struct {
 	URL string
 	// Existing forbids to create anything: Open returns ErrNoDirectory where there is no directory.
 	Existing bool
+	// NoMigrate leaves migrations to [Migrate]: while any is due, the database counts as unavailable.
+	NoMigrate bool
+	// Connections is how many connections to PostgreSQL the store opens at most, at least [MinConnections]. Zero means
+	// [DefaultConnections]. SQLite has no use for it.
+	Connections int
 	// SecretKey is the key of 32 bytes that seals secrets at rest. A database is opened only with the key that it was
 	// written with; otherwise the error is ErrSecretKey.
 	SecretKey []byte
@@ -114,9 +119,18 @@ const sqliteScheme = "sqlite:"
 // InMemory is the URL of a database that is its store's own, in memory, and gone when that is closed.
 const InMemory = "memory:"
 
-// openDatabase opens the database at url. Existing refuses, with ErrNoDirectory, to create one.
-func openDatabase(ctx context.Context, url string, existing bool, o Observer) (engine.Database, error) {
-	options := engine.Options{Schema: databaseSchema, Existing: existing, Observe: o.Statement}
+// The bounds of Config.Connections.
+const (
+	DefaultConnections = postgres.DefaultConnections
+	MinConnections     = postgres.MinConnections
+)
+
+// openDatabase opens the database of a Config's URL, with as much of the rest as concerns the engine.
+func openDatabase(ctx context.Context, c Config) (engine.Database, error) {
+	options := engine.Options{
+		Schema: databaseSchema, Existing: c.Existing, Connections: c.Connections, Warn: c.Observer.Warn, Observe: c.Observer.Statement,
+	}
+	url := c.URL
 	if path, ok := strings.CutPrefix(url, sqliteScheme); ok {
 		return sqlite.Open(ctx, path, options)
 	}
@@ -138,7 +152,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	var s *Store
 	err = c.Wait.retry(ctx, func() error {
-		d, err := openDatabase(ctx, c.URL, c.Existing, c.Observer)
+		d, err := openDatabase(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -162,13 +176,14 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-	if _, err := d.Migrate(ctx); err != nil {
+	prepare := migrate
+	if c.NoMigrate {
+		prepare = checkMigrated
+	}
+	err := prepare(ctx, d)
+	if err != nil {
 		return nil, err
 	}
-	if err := refold(ctx, d, false); err != nil {
-		return nil, err
-	}
-	var err error
 	if s.write, err = session(d, s.pools.Write); err != nil {
 		return nil, err
 	}
@@ -197,6 +212,26 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	return s, nil
 }
 
+// migrate brings the database up to date.
+func migrate(ctx context.Context, d engine.Database) error {
+	if _, err := d.Migrate(ctx); err != nil {
+		return err
+	}
+	return refold(ctx, d, false)
+}
+
+// checkMigrated returns an ErrUnavailable unless the database is up to date.
+func checkMigrated(ctx context.Context, d engine.Database) error {
+	due, err := d.MigrationsDue(ctx)
+	if err == nil && !due {
+		due, err = refoldDue(ctx, d)
+	}
+	if err == nil && due {
+		err = fmt.Errorf("%w: migrations are due: run `dragoman migrate`, or leave out --no-migrate (DRAGOMAN_NO_MIGRATE)", ErrUnavailable)
+	}
+	return err
+}
+
 // session returns a gorm.DB over a pool of the database.
 func session(d engine.Database, pool *sql.DB) (*gorm.DB, error) {
 	return gorm.Open(d.Dialector(pool), &gorm.Config{
@@ -216,7 +251,7 @@ func session(d engine.Database, pool *sql.DB) (*gorm.DB, error) {
 // older version may have written some by its own rules. Then it indexes all users who are not indexed yet, as [Store.IndexUsers] does.
 func Migrate(ctx context.Context, url string, w Wait) (applied []string, err error) {
 	err = w.retry(ctx, func() error {
-		d, err := openDatabase(ctx, url, false, Observer{})
+		d, err := openDatabase(ctx, Config{URL: url})
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,9 @@ func (f timeoutFlags) timeouts() server.Timeouts {
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The address to listen on (${default})."`
 	databaseFlag
-	RememberedUsers int `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
+	DatabaseConnections int  `default:"16" placeholder:"N" help:"How many connections to PostgreSQL the server opens at most, at least 6 (${default}). With several servers the sum counts; see the guide. SQLite has no use for it."`
+	NoMigrate           bool `help:"Do not migrate the database, but wait until 'dragoman migrate' has, as long as --database-wait says."`
+	RememberedUsers     int  `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	secretKeyFlags
 	issuerFlags
 	MaxTokenBytes int `default:"16384" placeholder:"N" help:"The maximum size of a token in bytes, from 1024 to 49152 (${default}). A proxy in front of the server may allow less."`
@@ -134,20 +136,22 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	log, level := c.logger()
 	config := server.Config{
-		Listen:          c.Listen,
-		Database:        c.Database,
-		DatabaseWait:    c.DatabaseWait,
-		RememberedUsers: &c.RememberedUsers,
-		SecretKey:       secretKey,
-		OldSecretKeys:   oldSecretKeys,
-		Auth:            auth.Config{Issuers: []auth.Issuer{issuer}, MaxTokenBytes: c.MaxTokenBytes},
-		Timeouts:        c.timeouts(),
-		Limits:          limits,
-		TLS:             tls,
-		CORS:            c.CORSOrigin,
-		Log:             log,
-		Admin:           c.admin(level),
-		Docs:            c.Docs,
+		Listen:              c.Listen,
+		Database:            c.Database,
+		DatabaseWait:        c.DatabaseWait,
+		DatabaseConnections: &c.DatabaseConnections,
+		NoMigrate:           c.NoMigrate,
+		RememberedUsers:     &c.RememberedUsers,
+		SecretKey:           secretKey,
+		OldSecretKeys:       oldSecretKeys,
+		Auth:                auth.Config{Issuers: []auth.Issuer{issuer}, MaxTokenBytes: c.MaxTokenBytes},
+		Timeouts:            c.timeouts(),
+		Limits:              limits,
+		TLS:                 tls,
+		CORS:                c.CORSOrigin,
+		Log:                 log,
+		Admin:               c.admin(level),
+		Docs:                c.Docs,
 	}
 	for _, problem := range config.Problems() {
 		if !errors.Is(problem, auth.ErrNoKey) { // added above, with the names of the variables

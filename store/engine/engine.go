@@ -38,6 +38,8 @@ type Database interface {
 	// Migrate brings the schema up to date and returns the names of the migrations that it applied. Several processes may do so at
 	// once.
 	Migrate(ctx context.Context) (applied []string, err error)
+	// MigrationsDue reports whether Migrate would apply any. It waits for nobody.
+	MigrationsDue(ctx context.Context) (bool, error)
 	// Exclusively runs fn, which is no single transaction, while no other process does so under the same name.
 	Exclusively(ctx context.Context, name string, fn func() error) error
 	// Lock makes tx wait until no other transaction has the lock of this name, and keeps it until tx ends.
@@ -113,6 +115,10 @@ type Options struct {
 	Schema Schema
 	// Existing refuses, with Schema.Absent, to create a database, and to open one without Schema.Tables.
 	Existing bool
+	// Connections is how many connections to a server the database opens at most. Zero means the engine's default.
+	Connections int
+	// Warn is called with what an operator should mend, once for each such thing. Nil ignores it.
+	Warn func(message string)
 	// Observe is called with each statement that has ended. Nil observes nothing, and costs nothing.
 	Observe func(context.Context, Statement)
 }

@@ -16,12 +16,12 @@ const VersionTable = goose.DefaultTablename
 
 // Apply applies those of an engine's migrations that db lacks, each in a transaction of its own, and returns the file names of those
 // applied. They go forward only.
-func (s Schema) Apply(ctx context.Context, engine string, dialect goose.Dialect, db *sql.DB, options ...goose.ProviderOption) ([]string, error) {
+func (s Schema) Apply(ctx context.Context, engine string, dialect goose.Dialect, db *sql.DB) ([]string, error) {
 	files, err := fs.Sub(s.Migrations, engine)
 	if err != nil {
 		return nil, fmt.Errorf("reading migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(dialect, db, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return nil, fmt.Errorf("reading migrations: %w", err)
 	}

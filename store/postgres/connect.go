@@ -93,7 +93,8 @@ func refusalText(e *pgconn.PgError) string {
 	case e.Code == "42704", e.Code == "22023", e.Code == "0A000", e.Code == "42602", e.Code == "22P02", e.Code == "55P02":
 		what = "the server does not take a parameter of the URL in --database (DRAGOMAN_DATABASE), its name or its value"
 	case e.Code == "08P01":
-		what = "the pooler or server does not take the connection: its parameters, its user, or its database"
+		what = "the pooler or server does not take the connection: its user, its database, or a parameter of the URL in --database " +
+			"(DRAGOMAN_DATABASE), which ALTER ROLE name SET can set instead"
 	case e.Code == "53300":
 		what = "the server has too many connections"
 	case strings.HasPrefix(e.Code, "57"):

@@ -39,6 +39,8 @@ func OwnKind(err error) error {
 		return engine.ErrBusy
 	case readOnlyTransaction, "25P03", "25P04": // idle for too long in a transaction, transaction took too long
 		return engine.ErrUnavailable
+	case duplicatePreparedStatement, invalidStatementName: // the connection is closed, and its transaction rolled back
+		return engine.ErrUnavailable
 	case "40003", "3D000": // whether a statement was completed is unknown, no such database
 		return engine.ErrUnavailable
 	case "XX001", "XX002": // data or index corrupted, as by a bad disk

@@ -35,8 +35,11 @@ func lost(err error) bool {
 	return unsent(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// unsent reports whether a connection ended before anything was sent over it.
-func unsent(err error) bool { return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) }
+// unsent reports whether a connection ended before anything was sent over it, or because it has lost a prepared statement, with which
+// the transaction was rolled back.
+func unsent(err error) bool {
+	return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err) || losesStatement(err)
+}
 
 func isEnded(err error) bool {
 	var refused *pgconn.PgError
@@ -44,7 +47,7 @@ func isEnded(err error) bool {
 }
 
 // maxSent is how often a query that may have been sent is tried: all connections of the pools may be lost at once.
-const maxSent = maxConns + 1
+const maxSent = DefaultConnections + 1
 
 // whileLost calls try until again reports false for its error, or ctx ends.
 func whileLost(ctx context.Context, again func(error) bool, try func() error) error {

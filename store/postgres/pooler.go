@@ -16,9 +16,6 @@ import (
 // poolerTimeout limits [checkPooler], which a pooler with a single server connection would block for minutes.
 const poolerTimeout = 5 * time.Second
 
-// protocolViolation is PgBouncer's code for almost every refusal.
-const protocolViolation = "08P01"
-
 // checkPooler returns an *unsuitableError if the pooler that db leads through allows no transactions, or loses the prepared statements
 // that mode needs.
 func checkPooler(ctx context.Context, db *sql.DB, mode pgx.QueryExecMode) error {

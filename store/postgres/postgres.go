@@ -5,6 +5,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -23,15 +25,21 @@ import (
 // Name is the engine's.
 const Name = "postgres"
 
-// maxConns is how many connections a database opens at most: well below the server's default of 100, and more statements than such a
-// server runs at once. maxFinders of them only read single rows by key, so that neither lists nor writers that wait for a lock delay
-// authentication and reads of single users: one for each batch of queries, and one for health checks. Lists and searches use at most
-// maxLists each, which leaves connections for writers.
+// DefaultConnections is how many connections a database opens at most unless Options say otherwise: well below the server's default
+// of 100, and more statements than such a server runs at once. MinConnections is the least.
 const (
-	maxConns   = 16
-	maxFinders = maxBatches + 1
-	maxLists   = 4
+	DefaultConnections = 16
+	MinConnections     = 6
 )
+
+// sizes are the sizes of the pools of a database with n connections. finders of them only read single rows by key, so that neither
+// lists nor writers that wait for a lock delay authentication and reads of single users: at most one for each batch of queries, and one
+// for health checks. Lists and searches use at most lists of the others each, a third, which leaves connections for writers.
+func sizes(n int) (others, finders, lists int) {
+	finders = min(maxBatches+1, max(2, n/3))
+	others = n - finders
+	return others, finders, (others + 1) / 3
+}
 
 // Database is an open PostgreSQL database. It implements [engine.Database].
 type Database struct {
@@ -56,8 +64,12 @@ func Open(ctx context.Context, url string, o engine.Options) (*Database, error) 
 	if d.reporter.Observed() {
 		config.Tracer = tracer{d.reporter}
 	}
-	sessions := &sessions{modeChosen: choosesMode(url)}
-	unattended := &unattended{most: maxConns}
+	connections := cmp.Or(o.Connections, DefaultConnections)
+	others, finders, lists := sizes(connections)
+	sessions := &sessions{modeChosen: choosesMode(url), warn: o.Warn}
+	usable := config.OnPgError
+	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool { return sessions.watch(c, e) && usable(c, e) }
+	unattended := &unattended{most: connections}
 	pool := func(n int) *sql.DB {
 		db := sql.OpenDB(connector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
 			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead)), unattended})
@@ -66,13 +78,14 @@ func Open(ctx context.Context, url string, o engine.Options) (*Database, error) 
 		db.SetConnMaxIdleTime(5 * time.Minute)
 		return db
 	}
-	db := pool(maxConns - maxFinders)
-	d.pools = engine.Pools{Read: db, Write: db, Find: pool(maxFinders), Lists: engine.NewReaders(maxLists), Searches: engine.NewReaders(maxLists)}
+	db := pool(others)
+	d.pools = engine.Pools{Read: db, Write: db, Find: pool(finders), Lists: engine.NewReaders(lists), Searches: engine.NewReaders(lists)}
 	d.reads = engine.Queue[*query]{Jobs: "readers", Run: d.read, MaxBatch: maxReads, MaxRunning: maxBatches, StallAfter: stallAfter}
 	d.writes = engine.Queue[*step]{Jobs: "writers", Run: d.write, MaxBatch: maxWrites, MaxRunning: maxBatches, StallAfter: stallAfter}
 	if err := d.check(ctx, config, sessions, o.Existing); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
+	sessions.checked.Store(true)
 	return d, nil
 }
 
@@ -134,8 +147,12 @@ func (d *Database) PoolStates() []engine.PoolState {
 	}
 }
 
-// lockName takes an advisory lock that is specific to this schema, until the transaction ends.
-const lockName = "SELECT pg_advisory_xact_lock(hashtext(?), hashtext(current_schema()))"
+// The statements that take an advisory lock that is specific to this schema, until the transaction ends, and that try to.
+const (
+	lockName    = "SELECT pg_advisory_xact_lock(" + lockKey + ")"
+	tryLockName = "SELECT pg_try_advisory_xact_lock(" + lockKey + ")"
+	lockKey     = "hashtext(?), hashtext(current_schema())"
+)
 
 // allowIdle disables the timeout of an idle transaction.
 const allowIdle = "SET LOCAL idle_in_transaction_session_timeout = 0"

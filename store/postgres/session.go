@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,45 @@ const minVersion = 12
 type sessions struct {
 	modeChosen bool // by default_query_exec_mode in the URL
 	pooled     atomic.Bool
+	checked    atomic.Bool  // the database is open; [checkPooler] causes the errors that watch looks for
+	warn       func(string) // may be nil
+	warned     sync.Once
+}
+
+// The codes by which a pooler shows that it runs the transactions of a connection on several server connections: a statement is
+// prepared already, or is not, or another one has its name. PgBouncer uses protocolViolation for almost every refusal.
+const (
+	duplicatePreparedStatement = "42P05"
+	invalidStatementName       = "26000"
+	protocolViolation          = "08P01"
+)
+
+// losesStatement reports whether a statement was not run because its connection has lost its prepared statements.
+func losesStatement(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == duplicatePreparedStatement || e.Code == invalidStatementName)
+}
+
+// watch recognizes a pooler by the errors of c, an established connection, and returns false if c must be closed. New connections then
+// use no prepared statements, unless the URL asks for them. The first such error is reported with its remedy.
+func (s *sessions) watch(c *pgconn.PgConn, e *pgconn.PgError) (usable bool) {
+	if established := c.TxStatus() != 0; !established || !s.checked.Load() || !losesStatement(e) && e.Code != protocolViolation {
+		return true
+	}
+	s.pooled.Store(true)
+	remedy := "statements are sent without names from now on; add default_query_exec_mode=cache_describe to the URL in --database (DRAGOMAN_DATABASE) to do so from the start"
+	switch {
+	case s.modeChosen:
+		remedy = "set default_query_exec_mode=cache_describe in the URL in --database (DRAGOMAN_DATABASE)"
+	case e.Code == protocolViolation:
+		remedy = "see the pooler's log and its pool_mode; if it loses statements, add default_query_exec_mode=cache_describe to the URL in --database (DRAGOMAN_DATABASE)"
+	}
+	s.warned.Do(func() {
+		if s.warn != nil {
+			s.warn("a pooler seems to run transactions of a connection on several server connections (" + e.Code + "): " + remedy)
+		}
+	})
+	return !losesStatement(e)
 }
 
 // beforeConnect chooses how statements are sent. In both modes the types of their parameters are requested first.

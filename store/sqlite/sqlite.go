@@ -229,6 +229,26 @@ func (d *Database) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, err
 }
 
+// MigrationsDue reports whether the database lacks a migration.
+func (d *Database) MigrationsDue(ctx context.Context) (due bool, err error) {
+	latest, err := d.schema.Latest(Name)
+	if err != nil {
+		return false, err
+	}
+	var tables int
+	err = d.pools.Read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?", engine.VersionTable).Scan(&tables)
+	if err == nil && tables == 0 {
+		return true, nil
+	}
+	if err == nil {
+		err = d.pools.Read.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) < ? FROM "+engine.VersionTable+" WHERE is_applied", latest).Scan(&due)
+	}
+	if err != nil {
+		return false, wrap(ctx, "asking for the schema's version", err)
+	}
+	return due, nil
+}
+
 // useLog switches the file to a write-ahead log. The mode belongs to the file, not to the connection, and switching it does not wait for
 // other connections, so it is done under the lock. It does nothing if the mode is already set.
 func (d *Database) useLog(ctx context.Context) error {
