@@ -102,7 +102,7 @@ type copyEnd struct {
 
 func (c Copy) open(ctx context.Context, url string, existing bool) (end *copyEnd, closeEnd func() error, err error) {
 	err = c.Wait.retry(ctx, func() error {
-		d, err := openDatabase(ctx, url, existing, Observer{})
+		d, err := openDatabase(ctx, Config{URL: url, Existing: existing})
 		if err != nil {
 			return err
 		}
