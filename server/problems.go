@@ -30,6 +30,16 @@ func (c Config) Problems() (problems []error) {
 	add(checkListen(publicAddress, c.Listen))
 	add(c.Admin.check(c.Listen))
 	add(store.CheckURL(c.Database))
+	if c.DatabaseRead != "" {
+		if err := store.CheckURL(c.DatabaseRead); err != nil {
+			add(fmt.Errorf("--database-read (DRAGOMAN_DATABASE_READ): %w", err))
+		} else if store.EngineOf(c.DatabaseRead) != "postgres" || store.EngineOf(c.Database) != "postgres" {
+			add(errors.New("--database-read (DRAGOMAN_DATABASE_READ) must be a postgres:// URL of a standby of --database, which must be one as well"))
+		}
+		if c.ReadLag <= 0 {
+			add(fmt.Errorf("--read-lag must be positive, and is %s", c.ReadLag))
+		}
+	}
 	problems = append(problems, c.Auth.Problems()...)
 	if c.DatabaseWait < 0 {
 		add(fmt.Errorf("--database-wait must not be negative, and is %s", c.DatabaseWait))

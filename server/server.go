@@ -57,6 +57,10 @@ func Descriptions(dialects []Dialect) []description.API {
 type Config struct {
 	Listen   string // host:port; port 0 takes a free one
 	Database string // sqlite:PATH or postgres://...
+	// DatabaseRead is the URL of a Postgres standby of Database, from which lists, searches, histories and the feed are read while it is
+	// at most ReadLag behind. Empty: there is none.
+	DatabaseRead string
+	ReadLag      time.Duration
 	// DatabaseWait is how long New waits for a database that is not available yet.
 	DatabaseWait time.Duration
 	// DatabaseConnections is how many connections to PostgreSQL there are at most; nil means store.DefaultConnections.
@@ -156,6 +160,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		RememberedUsers: c.RememberedUsers,
 		SecretKey:       c.SecretKey,
 		OldSecretKeys:   c.OldSecretKeys,
+		Standby:         store.StandbyConfig{URL: c.DatabaseRead, MaxLag: c.ReadLag},
 		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 		}},
@@ -267,7 +272,8 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	return s.shutdown(context.WithoutCancel(ctx), h)
 }
 
-// startBackground numbers changes for the change feed, and indexes users for searches, in the background until stop is called.
+// startBackground numbers changes for the change feed, indexes users for searches and checks the standby, in the background, until stop is
+// called.
 func (s *Server) startBackground() (stop func()) {
 	if s.c.Mock != nil {
 		return func() {} // its responses must not depend on time
@@ -290,6 +296,15 @@ func (s *Server) startBackground() (stop func()) {
 				return
 			}
 			s.c.Log.Info("users are indexed again")
+		})
+	})
+	background.Go(func() {
+		s.store.KeepStandby(ctx, func(err error) {
+			if err != nil {
+				s.c.Log.Warn("the standby of --database-read is not used: lists and searches are read from the primary", "error", err)
+				return
+			}
+			s.c.Log.Info("the standby of --database-read is used again")
 		})
 	})
 	return func() {

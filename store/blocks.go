@@ -20,12 +20,12 @@ const (
 // blocks, and at most one block's users one by one.
 //
 // A user added between this query and the next one shifts the page no more than a user added between the reading of two pages does.
-func (s *Store) skipBlocks(ctx context.Context, ids *gorm.DB, customerID, offset int64, descending bool) (_ *gorm.DB, rest int64, err error) {
+func (s *Store) skipBlocks(ctx context.Context, from reader, ids *gorm.DB, customerID, offset int64, descending bool) (_ *gorm.DB, rest int64, err error) {
 	const doing = "finding a page of users"
 	if offset < blockSize {
 		return ids, offset, nil
 	}
-	rows, err := s.read.WithContext(ctx).Table("user_blocks").Select("block", "users").Where("customer_id = ?", customerID).
+	rows, err := from.db.WithContext(ctx).Table("user_blocks").Select("block", "users").Where("customer_id = ?", customerID).
 		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / minBlockUsers)).Rows()
 	if err != nil {
 		return nil, 0, databaseError(ctx, doing, err)

@@ -67,11 +67,11 @@ func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int
 }
 
 // countUsers returns how many users match a query. A query without filters reads the stored count of the customer's users.
-func (s *Store) countUsers(ctx context.Context, customerID int64, q Query, found *gorm.DB) (total int64, err error) {
+func (s *Store) countUsers(ctx context.Context, from reader, customerID int64, q Query, found *gorm.DB) (total int64, err error) {
 	if len(q.Filters) > 0 {
 		err = found.Count(&total).Error
 	} else {
-		err = s.read.WithContext(ctx).Raw("SELECT coalesce(max(users), 0) FROM user_counts WHERE customer_id = ?", customerID).Scan(&total).Error
+		err = from.db.WithContext(ctx).Raw("SELECT coalesce(max(users), 0) FROM user_counts WHERE customer_id = ?", customerID).Scan(&total).Error
 	}
 	return total, databaseErrorOrNil(ctx, "counting users", err)
 }

@@ -128,7 +128,7 @@ func (s *Store) SetMaxCandidates(n int) { s.maxCandidates = n }
 
 // Candidates returns the ids of all users that may contain text, and whether they are few.
 func (s *Store) Candidates(ctx context.Context, customerID int64, text string) (ids []int64, few bool, err error) {
-	return s.candidates(ctx, customerID, Fold(text))
+	return s.candidates(ctx, reader{db: s.read}, customerID, Fold(text))
 }
 
 // GramHash is gramHash.

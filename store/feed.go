@@ -33,13 +33,21 @@ func (f FeedScope) tenant() int64 {
 // after in the next call. Changes are numbered after they are committed (see [Store.NumberChanges]), each user's in the order of
 // versions. So a reader that passes on the returned number each time misses no change and sees none twice. Changes of different users
 // may be numbered in another order than they were committed. ListChanges only reads.
-func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
-	release, err := engine.AcquireReader(ctx, s.pools.Lists, scope.tenant())
+func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) (changes []UserChange, next int64, err error) {
+	err = s.reading(ctx, func(from reader) (err error) {
+		changes, next, err = listChanges(ctx, from, scope, after, limit)
+		return err
+	})
+	return changes, next, err
+}
+
+func listChanges(ctx context.Context, from reader, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
+	release, err := engine.AcquireReader(ctx, from.lists, scope.tenant())
 	if err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
 	defer release()
-	db := s.read.WithContext(ctx)
+	db := from.db.WithContext(ctx)
 	// Changes that are numbered between the two queries are left to the next call.
 	var highest int64
 	if err := db.Model(&UserChange{}).Select("coalesce(max(number), 0)").Where("number IS NOT NULL").Scan(&highest).Error; err != nil {

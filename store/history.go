@@ -100,17 +100,21 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 	if err != nil {
 		return nil, err
 	}
-	release, err := engine.AcquireReader(ctx, s.pools.Lists, u.CustomerID)
-	if err != nil {
-		return nil, databaseError(ctx, "reading history", err)
-	}
-	defer release()
 	var changes []UserChange
-	err = s.read.WithContext(ctx).
-		Where("user_id = ? AND customer_id = ? AND version > ?", u.ID, u.CustomerID, after).
-		Order("version").Limit(limit).Find(&changes).Error
+	err = s.reading(ctx, func(from reader) error {
+		release, err := engine.AcquireReader(ctx, from.lists, u.CustomerID)
+		if err != nil {
+			return databaseError(ctx, "reading history", err)
+		}
+		defer release()
+		changes = nil
+		err = from.db.WithContext(ctx).
+			Where("user_id = ? AND customer_id = ? AND version > ?", u.ID, u.CustomerID, after).
+			Order("version").Limit(limit).Find(&changes).Error
+		return databaseErrorOrNil(ctx, "reading history", err)
+	})
 	if err != nil {
-		return nil, databaseError(ctx, "reading history", err)
+		return nil, err
 	}
 	return changes, nil
 }

@@ -137,17 +137,25 @@ func Nobody() Filter { return Filter{condition: "1 = 0"} }
 // ListUsers returns the users of a customer in the window, and how many the query finds in all. The order is total: users
 // that are equal in q.Sort are in the order of their ids. A window past the end of the list is empty.
 func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Window) (users []User, total int64, err error) {
+	err = s.reading(ctx, func(from reader) (err error) {
+		users, total, err = s.listUsers(ctx, from, customerID, q, w)
+		return err
+	})
+	return users, total, err
+}
+
+func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q Query, w Window) (users []User, total int64, err error) {
 	everybody := len(q.Filters) == 0 && q.Sort == SortByID
-	readers := s.pools.Searches
+	readers := from.searches
 	if everybody {
-		readers = s.pools.Lists
+		readers = from.lists
 	}
 	release, err := engine.AcquireReader(ctx, readers, customerID)
 	if err != nil {
 		return nil, 0, databaseError(ctx, "listing users", err)
 	}
 	defer release()
-	found := s.read.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
+	found := from.db.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
 	for _, f := range q.Filters {
 		condition, values, err := f.conditionOn(ctx, s, customerID)
 		if err != nil {
@@ -157,11 +165,11 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	}
 	found = found.Session(&gorm.Session{})
 	if i := slices.IndexFunc(q.Filters, func(f Filter) bool { return f.part != "" }); i >= 0 {
-		if found, err = s.narrow(ctx, customerID, q.Filters[i].part, found); err != nil {
+		if found, err = s.narrow(ctx, from, customerID, q.Filters[i].part, found); err != nil {
 			return nil, 0, err
 		}
 	}
-	if total, err = s.countUsers(ctx, customerID, q, found); err != nil {
+	if total, err = s.countUsers(ctx, from, customerID, q, found); err != nil {
 		return nil, 0, err
 	}
 	if w.Offset >= total || w.Limit <= 0 {
@@ -176,12 +184,12 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	// The ids are read from an index alone; only the rows of the window are then read.
 	ids := found.Select("id")
 	if everybody {
-		if ids, offset, err = s.skipBlocks(ctx, ids, customerID, offset, descending); err != nil {
+		if ids, offset, err = s.skipBlocks(ctx, from, ids, customerID, offset, descending); err != nil {
 			return nil, 0, err
 		}
 	}
 	ids = order(ids, q.Sort, descending).Offset(int(offset)).Limit(int(limit))
-	rows := order(s.read.WithContext(ctx).Where("customer_id = ? AND id IN (?)", customerID, ids), q.Sort, descending)
+	rows := order(from.db.WithContext(ctx).Where("customer_id = ? AND id IN (?)", customerID, ids), q.Sort, descending)
 	if err := rows.Find(&users).Error; err != nil {
 		return nil, 0, databaseError(ctx, "listing users", err)
 	}
@@ -210,28 +218,39 @@ func (s *Store) openAll(users []User) error {
 // UsersAfter returns up to limit users of a customer by ascending ID, from the first whose ID is above after. Reading a
 // long list this way keeps no transaction or cursor open between two calls. Changes between two calls are seen by the later one, and no
 // user is returned twice.
-func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) ([]User, error) {
-	release, err := engine.AcquireReader(ctx, s.pools.Lists, customerID)
+func (s *Store) UsersAfter(ctx context.Context, customerID, after int64, limit int) (users []User, err error) {
+	err = s.reading(ctx, func(from reader) error {
+		release, err := engine.AcquireReader(ctx, from.lists, customerID)
+		if err != nil {
+			return databaseError(ctx, "listing users", err)
+		}
+		defer release()
+		users = nil
+		err = from.db.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
+		return databaseErrorOrNil(ctx, "listing users", err)
+	})
 	if err != nil {
-		return nil, databaseError(ctx, "listing users", err)
-	}
-	defer release()
-	var users []User
-	err = s.read.WithContext(ctx).Where("customer_id = ? AND id > ?", customerID, after).Order("id").Limit(limit).Find(&users).Error
-	if err != nil {
-		return nil, databaseError(ctx, "listing users", err)
+		return nil, err
 	}
 	return users, s.openAll(users)
 }
 
 // FileUsersAfter is [Store.UsersAfter] for files: the users have the fields that are in [FileColumns], and all others are zero.
 func (s *Store) FileUsersAfter(ctx context.Context, customerID, after int64, limit int) (users []User, err error) {
-	release, err := engine.AcquireReader(ctx, s.pools.Lists, customerID)
+	err = s.reading(ctx, func(from reader) (err error) {
+		users, err = fileUsers(ctx, from, customerID, after, limit)
+		return err
+	})
+	return users, err
+}
+
+func fileUsers(ctx context.Context, from reader, customerID, after int64, limit int) (users []User, err error) {
+	release, err := engine.AcquireReader(ctx, from.lists, customerID)
 	if err != nil {
 		return nil, databaseError(ctx, "reading users", err)
 	}
 	defer release()
-	rows, err := s.read.WithContext(ctx).Raw(fileUsersStatement, customerID, after, limit).Rows()
+	rows, err := from.db.WithContext(ctx).Raw(fileUsersStatement, customerID, after, limit).Rows()
 	if err != nil {
 		return nil, databaseError(ctx, "reading users", err)
 	}

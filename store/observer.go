@@ -83,4 +83,4 @@ type Pool = engine.PoolState
 
 // PoolStates returns the state of each of the store's pools of connections. Waits for a slot among the readers of a pool count as waits
 // for its connections.
-func (s *Store) PoolStates() []Pool { return s.db.PoolStates() }
+func (s *Store) PoolStates() []Pool { return append(s.db.PoolStates(), s.standby.poolStates()...) }

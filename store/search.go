@@ -202,8 +202,8 @@ func gramWords(grams []int32, separator string) string {
 
 // narrow adds to found, a query for the users of a customer that contain a folded text, a condition that makes it cheap, if few users
 // contain the text: their ids.
-func (s *Store) narrow(ctx context.Context, customerID int64, text string, found *gorm.DB) (*gorm.DB, error) {
-	ids, few, err := s.candidates(ctx, customerID, text)
+func (s *Store) narrow(ctx context.Context, from reader, customerID int64, text string, found *gorm.DB) (*gorm.DB, error) {
+	ids, few, err := s.candidates(ctx, from, customerID, text)
 	if err != nil {
 		return nil, err
 	}
@@ -222,12 +222,12 @@ func (s *Store) narrow(ctx context.Context, customerID int64, text string, found
 }
 
 // candidates returns the ids of all users of a customer that may contain a folded text, if they are few.
-func (s *Store) candidates(ctx context.Context, customerID int64, text string) (ids []int64, few bool, err error) {
+func (s *Store) candidates(ctx context.Context, from reader, customerID int64, text string) (ids []int64, few bool, err error) {
 	asked := grams(customerID, text)
 	if len(asked) == 0 {
 		return nil, false, nil
 	}
-	db := s.read.WithContext(ctx)
+	db := from.db.WithContext(ctx)
 	// Pending users are read first: those that are indexed meanwhile are then found twice, instead of not at all.
 	err = db.Table("search_pending").Where("customer_id = ?", customerID).Limit(s.maxCandidates+1).Pluck("user_id", &ids).Error
 	if err != nil {
@@ -237,7 +237,7 @@ func (s *Store) candidates(ctx context.Context, customerID int64, text string) (
 		return nil, false, nil
 	}
 	index := searchIndexes[s.db.Name()]
-	if asked, err = s.rarest(ctx, asked); err != nil || len(asked) == 0 {
+	if asked, err = s.rarest(ctx, from, asked); err != nil || len(asked) == 0 {
 		return nil, false, err
 	}
 	var found []int64
@@ -256,8 +256,8 @@ func (s *Store) candidates(ctx context.Context, customerID int64, text string) (
 }
 
 // rarest returns those of the hashes that are worth looking up, or none if all are too common.
-func (s *Store) rarest(ctx context.Context, asked []int32) ([]int32, error) {
-	common, err := s.commonGrams(ctx)
+func (s *Store) rarest(ctx context.Context, from reader, asked []int32) ([]int32, error) {
+	common, err := s.commonGrams(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ type commonGrams struct {
 	read      time.Time
 }
 
-func (s *Store) commonGrams(ctx context.Context) (map[int32]float64, error) {
+func (s *Store) commonGrams(ctx context.Context, from reader) (map[int32]float64, error) {
 	read := searchIndexes[s.db.Name()].common
 	if read == nil {
 		return nil, nil
@@ -287,7 +287,7 @@ func (s *Store) commonGrams(ctx context.Context) (map[int32]float64, error) {
 	if cached != nil && s.clock().Sub(cached.read) < commonGramsFor {
 		return cached.frequency, nil
 	}
-	common, err := read(s.read.WithContext(ctx))
+	common, err := read(from.db.WithContext(ctx))
 	if err != nil {
 		return nil, databaseError(ctx, "asking for common trigrams", err)
 	}

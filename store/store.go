@@ -41,6 +41,8 @@ type Config struct {
 	SecretKey []byte
 	// OldSecretKeys are further keys of 32 bytes, which open what they have sealed and seal nothing; see [Store.Rekey].
 	OldSecretKeys [][]byte
+	// Standby is a standby of the database, to read from.
+	Standby StandbyConfig
 	// Wait is for a database that is not available yet.
 	Wait Wait
 	// RememberedUsers is how many users that were read or written in the last minutes are cached, at about a kilobyte each, so that an
@@ -71,6 +73,7 @@ type Store struct {
 	random      io.Reader
 	// transactions counts those that run or wait for a connection.
 	transactions atomic.Int64
+	standby      *standby // nil if there is none
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
 	// common caches the trigrams that are in many users.
@@ -150,6 +153,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
+	standby, err := newStandby(c)
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
 	var s *Store
 	err = c.Wait.retry(ctx, func() error {
 		d, err := openDatabase(ctx, c)
@@ -159,6 +166,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		if s, err = newStore(ctx, d, keys, c); err != nil {
 			return errors.Join(err, d.Close())
 		}
+		s.standby = standby
 		return nil
 	})
 	if err != nil {
@@ -274,7 +282,7 @@ func Migrate(ctx context.Context, url string, w Wait) (applied []string, err err
 // Close waits for running statements and closes the database. The store cannot be used afterwards.
 func (s *Store) Close() error {
 	s.recent.Close()
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.standby.close(), s.db.Close()); err != nil {
 		return fmt.Errorf("closing store: %w", err)
 	}
 	return nil

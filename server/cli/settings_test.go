@@ -45,6 +45,7 @@ var settingValues = map[string][2]string{
 	"require": {"one", "two,three"}, "only": {"one", "two,three"}, "skip": {"one", "two,three"}, "list": {"true", "false"},
 	"junit": {"one", "two"}, "update": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"}, "from": {"sqlite:one.db", "postgres://u@h/d"}, "to": {"sqlite:one.db", "postgres://u@h/d"},
+	"database-read": {"postgres://u@h/d", "postgres://u@g/d"}, "read-lag": {"1s", "2s"},
 }
 
 // TestSettingSources gives the flags of each command their values by flag, by variable, by the configuration file and by a

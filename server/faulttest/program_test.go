@@ -243,18 +243,27 @@ func (p *program) expectGone(t testing.TB, texts ...string) {
 // expectMetric expects a series with at least this value.
 func (p *program) expectMetric(t testing.TB, series string, least float64) {
 	t.Helper()
+	if value, ok := p.metric(t, series); !ok || value < least {
+		t.Errorf("%s is %g, %t, want %g", series, value, ok, least)
+	}
+}
+
+// metric returns the value of a series, and whether there is one.
+func (p *program) metric(t testing.TB, series string) (value float64, ok bool) {
+	t.Helper()
 	c := newClient("http://" + p.admin)
 	defer c.close()
 	a := c.expect(t, http.StatusOK, request{method: http.MethodGet, path: "/metrics"})
 	for line := range strings.Lines(a.body) {
-		if text, ok := strings.CutPrefix(line, series+" "); ok {
-			if value, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil || value < least {
-				t.Errorf("%s is %s, %v, want %g", series, text, err, least)
+		if text, found := strings.CutPrefix(line, series+" "); found {
+			value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				t.Errorf("%s is %s", series, text)
 			}
-			return
+			return value, true
 		}
 	}
-	t.Errorf("there is no series %s", series)
+	return 0, false
 }
 
 // says returns a function that matches lines that contain each of the texts.

@@ -42,10 +42,13 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descDB          = desc("db_info", "Always 1; the label is the database engine.", "engine")
-	descConnections = desc("db_pool_connections", "Connections to the database, by pool (find for single rows, read for lists and searches, write, or read_write) and state.", "pool", "state")
+	descConnections = desc("db_pool_connections", "Connections to the database, by pool (find for single rows, read for lists and searches, write, or read_write; standby for --database-read) and state.", "pool", "state")
 	descMax         = desc("db_pool_connections_max", "The maximum of connections to the database.", "pool")
 	descWaits       = desc("db_pool_waits_total", "Waits for a connection to the database, or in the queue of readers.", "pool")
 	descWaited      = desc("db_pool_wait_seconds_total", "The total time of waits for a connection to the database, or in the queue of readers.", "pool")
+
+	descStandbyUsed = desc("db_standby_used", "1 while the standby of --database-read is used, else 0.")
+	descStandbyLag  = desc("db_standby_lag_seconds", "How far the standby of --database-read was behind when that could be checked last.")
 
 	descUserLookups = desc("user_cache_lookups_total", "Lookups of users to update in the cache, see --remembered-users, by result.", "result")
 
@@ -89,6 +92,16 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 		gauge(descMax, float64(p.Max), p.Use)
 		count(descWaits, float64(p.Waited), p.Use)
 		count(descWaited, p.WaitedFor.Seconds(), p.Use)
+	}
+	if standby, ok := c.Store.Standby(); ok {
+		used := 0.0
+		if standby.Used {
+			used = 1
+		}
+		gauge(descStandbyUsed, used)
+		if standby.Known {
+			gauge(descStandbyLag, standby.Lag.Seconds())
+		}
 	}
 	users := c.Store.Remembered()
 	count(descUserLookups, float64(users.Hits), "hit")
