@@ -139,8 +139,10 @@ func (r *claimReader) isPlain() bool {
 // listed are the values of a claim in a token.
 type listed struct {
 	present bool
-	theirs  []string // the values as the token has them, without those that keys-by-customer excludes
+	theirs  []string // the values as the token has them
 	ours    []string // what they mean
+	// excluded are the values that FormKeysByCustomer excludes.
+	excluded []string
 }
 
 var errShape = errors.New("the claim has another shape than its form")
@@ -152,7 +154,7 @@ func (r *claimReader) read(members map[string]jsontext.Value, customers []string
 		return listed{}, err
 	}
 	l.present = true
-	if l.theirs, err = r.values(value, customers); err != nil {
+	if l.theirs, l.excluded, err = r.values(value, customers); err != nil {
 		return listed{}, unauthenticated(FaultClaims, "the token's claim %s is not %s", r.text, r.shape)
 	}
 	if r.meanings == nil {
@@ -165,42 +167,43 @@ func (r *claimReader) read(members map[string]jsontext.Value, customers []string
 	return l, nil
 }
 
-// values returns the values that a claim lists, or errShape.
-func (r *claimReader) values(claim jsontext.Value, customers []string) (values []string, err error) {
+// values returns the values that a claim lists and those that FormKeysByCustomer excludes, or errShape.
+func (r *claimReader) values(claim jsontext.Value, customers []string) (values, excluded []string, err error) {
 	switch r.form {
 	case FormWords:
 		var text string
 		if !readText(&text)(claim) {
-			return nil, errShape
+			return nil, nil, errShape
 		}
-		return strings.FieldsFunc(text, func(c rune) bool { return c == ' ' }), nil
+		return strings.FieldsFunc(text, func(c rune) bool { return c == ' ' }), nil, nil
 	case FormKeys, FormKeysByCustomer:
 		members, ok := readObject(claim)
 		if !ok {
-			return nil, errShape
+			return nil, nil, errShape
 		}
 		for _, name := range slices.Sorted(maps.Keys(members)) {
 			if r.form == FormKeysByCustomer {
 				holds, ok := holdsFor(members[name], customers)
 				if !ok {
-					return nil, errShape
+					return nil, nil, errShape
 				}
 				if !holds {
+					excluded = append(excluded, name)
 					continue
 				}
 			}
 			values = append(values, name)
 		}
-		return values, nil
+		return values, excluded, nil
 	}
 	read := readTexts(&values)
 	if r.integers {
 		read = readEach(readTextOrInteger(&values))
 	}
 	if !read(claim) {
-		return nil, errShape
+		return nil, nil, errShape
 	}
-	return values, nil
+	return values, excluded, nil
 }
 
 // holdsFor reports whether an object has a member for each of the customers, of which there must be one. ok is false if member is

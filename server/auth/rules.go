@@ -289,30 +289,31 @@ type evaluation struct {
 
 // step is one rule: what it is about, the flags that configure it, and how it is applied. apply stores what it finds in the evaluation,
 // and returns an ErrUnauthenticated if the token violates the rule. A step uses what the steps before it have stored, and nothing
-// if they returned an error.
+// if they returned an error. read describes what the step reads, for Explain, and is told whether apply returned an error.
 type step struct {
 	name     string
 	settings []string
 	apply    func(*rules, *evaluation) error
+	read     func(r *rules, t *evaluation, refused bool) []string
 }
 
 // steps are all rules in the order in which they are applied. The validity period is the last, so that only a token without another
 // fault is reported as expired.
 var steps = []step{
-	{"registered claims", nil, func(_ *rules, t *evaluation) error { return t.claims.readRegistered() }},
-	{"issuer", []string{"issuer"}, (*rules).checkIssuer},
-	{"audience", []string{"audience", "audience-claim"}, (*rules).checkAudience},
-	{"type", []string{"token-type"}, (*rules).checkType},
-	{"binding", nil, (*rules).checkBinding},
-	{"claims elsewhere", nil, (*rules).checkClaimNames},
-	{"required claims", []string{"require"}, (*rules).checkRequired},
-	{"subject", nil, (*rules).readSubject},
-	{"user", []string{"claim-user-id"}, (*rules).readUserID},
-	{"customers", []string{"claim-customers", "customers-form", "map-customers"}, (*rules).readCustomers},
-	{"permissions", []string{"claim-permissions", "permissions-form", "map-permissions"}, (*rules).readPermissions},
-	{"authorities", []string{"claim-authorities", "authorities-form", "map-authorities", "missing-claims"}, (*rules).readAuthorities},
-	{"administration of the platform", []string{"platform-administrators"}, (*rules).readPlatform},
-	{"validity", nil, (*rules).checkTimes},
+	{"registered claims", nil, func(_ *rules, t *evaluation) error { return t.claims.readRegistered() }, (*rules).describeNothing},
+	{"issuer", []string{"issuer"}, (*rules).checkIssuer, (*rules).describeIssuer},
+	{"audience", []string{"audience", "audience-claim"}, (*rules).checkAudience, (*rules).describeAudience},
+	{"type", []string{"token-type"}, (*rules).checkType, (*rules).describeNothing},
+	{"binding", nil, (*rules).checkBinding, (*rules).describeNothing},
+	{"claims elsewhere", nil, (*rules).checkClaimNames, (*rules).describeNothing},
+	{"required claims", []string{"require"}, (*rules).checkRequired, (*rules).describeRequired},
+	{"subject", nil, (*rules).readSubject, (*rules).describeSubject},
+	{"user", []string{"claim-user-id"}, (*rules).readUserID, (*rules).describeUserID},
+	{"customers", []string{"claim-customers", "customers-form", "map-customers"}, (*rules).readCustomers, (*rules).describeCustomers},
+	{"permissions", []string{"claim-permissions", "permissions-form", "map-permissions"}, (*rules).readPermissions, (*rules).describePermissions},
+	{"authorities", []string{"claim-authorities", "authorities-form", "map-authorities", "missing-claims"}, (*rules).readAuthorities, (*rules).describeAuthorities},
+	{"administration of the platform", []string{"platform-administrators"}, (*rules).readPlatform, (*rules).describePlatform},
+	{"validity", nil, (*rules).checkTimes, (*rules).describeTimes},
 }
 
 // apply applies the rules in order, up to the first that the token violates.

@@ -89,6 +89,7 @@ func mappings(flag string, texts []string, problems *settings.Problems) (parsed 
 
 // issuerFlags are all flags about an issuer: its keys and its rules.
 type issuerFlags struct {
+	presetFlag
 	tokenFlags
 	keyFlags
 	ruleFlags
@@ -110,6 +111,9 @@ func (f issuerFlags) discovers() bool {
 
 // issuer converts the flags, or returns settings.Problems.
 func (f issuerFlags) issuer() (auth.Issuer, error) {
+	if err := f.missing(); err != nil {
+		return auth.Issuer{}, settings.Problems{err}
+	}
 	var problems settings.Problems
 	rules, err := f.rules(f.tokenFlags)
 	problems.Add(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
@@ -161,7 +162,7 @@ func TestMisspelledSettings(t *testing.T) {
 	misspelled := map[string]int{}
 	for _, p := range providers {
 		var flags struct{ issuerFlags }
-		parser, err := kong.New(&flags)
+		parser, err := kong.New(&flags, settings.New("serve").Options()...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,8 +178,8 @@ func TestMisspelledSettings(t *testing.T) {
 			t.Fatalf("%s: the settings are wrong: %v", p.name, right)
 		}
 		for _, flag := range parser.Model.Flags {
-			if flag.Target.Kind() == reflect.Bool || slices.Contains([]string{"jwt-secret", "jwt-public-key-file", "jwks-url", "jwks-max-age", "jwks-refresh"}, flag.Name) {
-				continue // not about what is in a token
+			if flag.Target.Kind() == reflect.Bool || slices.Contains([]string{"jwt-secret", "jwt-public-key-file", "jwks-url", "jwks-max-age", "jwks-refresh", "idp"}, flag.Name) {
+				continue // not about what is in a token, or one of a few names
 			}
 			names = append(names, flag.Name)
 			for _, text := range textsOf(flag.Target) {
@@ -253,7 +254,7 @@ func TestSettingClaimsEndsLegacy(t *testing.T) {
 	for _, setting := range strings.Fields("--claim-user-id=custom:id --claim-customers=customer_id --claim-permissions=permissions --claim-authorities=authorities --claim-authorities=/authorities " +
 		"--customers-form=list --permissions-form=list --authorities-form=list --map-customers=1=3393 --map-permissions=customer_user:write=customer_user:write --map-authorities=a=ROLE_USER") {
 		var flags struct{ issuerFlags }
-		parser, err := kong.New(&flags)
+		parser, err := kong.New(&flags, settings.New("serve").Options()...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,7 +119,7 @@ func TestMockSecretRejected(t *testing.T) {
 // TestMockToken: `dragoman token --mock` is how to be somebody else.
 func TestMockToken(t *testing.T) {
 	t.Parallel()
-	secret, err := (&tokenCommand{Mock: true, tokenFlags: tokenFlags{JWTSecret: "another"}}).secret()
+	secret, err := (&signCommand{Mock: true, tokenFlags: tokenFlags{JWTSecret: "another"}}).secret()
 	if err != nil || secret != mock.Secret {
 		t.Errorf("it signs with %q, %v", secret, err)
 	}

@@ -122,7 +122,7 @@ func (c *serveCommand) config() (server.Config, error) {
 	if c.Dev {
 		problems.Add(dev.CheckLoopback(c.Listen))
 	}
-	if !c.hasKey() && !c.discovers() {
+	if !c.hasKey() && !c.discovers() && c.missing() == nil {
 		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_ISSUER and DRAGOMAN_AUDIENCE, DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	if c.JWTSecret == mock.Secret {

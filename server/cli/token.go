@@ -13,6 +13,11 @@ import (
 )
 
 type tokenCommand struct {
+	Sign    signCommand    `cmd:"" default:"withargs" help:"Print a signed token on standard output, also without the word sign."`
+	Explain explainCommand `cmd:"" help:"Print what the server reads from a token, and who the caller would be."`
+}
+
+type signCommand struct {
 	tokenFlags
 	ruleFlags
 	Subject    string        `default:"dragoman-cli" help:"The sub claim (${default})."`
@@ -25,7 +30,7 @@ type tokenCommand struct {
 }
 
 // Run prints a token.
-func (c *tokenCommand) Run() error {
+func (c *signCommand) Run() error {
 	secret, err := c.secret()
 	if err != nil {
 		return err
@@ -53,7 +58,7 @@ func (c *tokenCommand) Run() error {
 	return nil
 }
 
-func (c *tokenCommand) secret() (string, error) {
+func (c *signCommand) secret() (string, error) {
 	if c.Mock {
 		return mock.Secret, nil
 	}

@@ -43,6 +43,15 @@ func (c commandLine) node() *kong.Node {
 	return c.Model.Node
 }
 
+// flags returns the flags of the command line's commands, and of the command that is the default of the last of them.
+func (c commandLine) flags() []*kong.Flag {
+	flags := c.Flags()
+	if standard := c.node().DefaultCmd; standard != nil {
+		flags = append(flags, standard.Flags...)
+	}
+	return flags
+}
+
 func (c commandLine) problems() (problems Problems) {
 	if c.Error != nil {
 		problems.Add(c.stopped(c.Path[len(c.Path)-1].Remainder()))
@@ -80,7 +89,7 @@ func (c commandLine) stopped(args []string) error {
 		return c.unexpected("")
 	}
 	var names []string
-	for _, flag := range c.Flags() {
+	for _, flag := range c.flags() {
 		long := "--" + flag.Name
 		names = append(names, long)
 		if name == long || name == "--no-"+flag.Name && flag.Tag.Negatable != "" || flag.Short != 0 && name == "-"+string(flag.Short) {

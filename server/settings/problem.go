@@ -106,8 +106,7 @@ func check(flag *kong.Flag, v found) error {
 
 func checkText(flag *kong.Flag, text string) error {
 	scratch := reflect.New(flag.Target.Type()).Elem()
-	scan := kong.Scan().PushTyped(text, kong.FlagValueToken)
-	err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
+	err := decode(flag, text, scratch)
 	must, kind := "", kindOf(flag)
 	switch {
 	case err == nil && (flag.Enum == "" || slices.Contains(flag.EnumSlice(), text)):

@@ -138,6 +138,50 @@ func (r *Resolver) readAll(c *kong.Context) Problems {
 	return problems
 }
 
+// SetDefault sets a flag of the parsed command line that nothing has set, as the flag's default would. from is its origin, for
+// display. A flag that the command does not have is ignored.
+func (r *Resolver) SetDefault(c *kong.Context, name, text, from string) error {
+	flag := findFlag(c, name)
+	if flag == nil || r.origins[name] != "" {
+		return nil
+	}
+	r.origins[name] = from
+	return decode(flag, text, flag.Target)
+}
+
+// AddDefault adds those values to a flag that is a list of texts which it lacks, also if it is set. Otherwise it is like SetDefault.
+func (r *Resolver) AddDefault(c *kong.Context, name, from string, values ...string) {
+	flag := findFlag(c, name)
+	if flag == nil {
+		return
+	}
+	list, _ := flag.Target.Interface().([]string)
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return slices.Contains(list, v) })
+	if len(values) == 0 {
+		return
+	}
+	if r.origins[name] != "" {
+		from = r.origins[name] + ", " + from
+	}
+	r.origins[name] = from
+	flag.Target.Set(reflect.ValueOf(slices.Concat(list, values)))
+}
+
+// findFlag returns a flag of the command, or nil.
+func findFlag(c *kong.Context, name string) *kong.Flag {
+	for _, flag := range c.Flags() {
+		if flag.Name == name {
+			return flag
+		}
+	}
+	return nil
+}
+
+// decode converts the text of a flag's value.
+func decode(flag *kong.Flag, text string, into reflect.Value) error {
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(text, kong.FlagValueToken)}, into)
+}
+
 // located adds the line of the configuration file to an error about the value, if the value is from there.
 func (v *found) located(f *file, err error) error {
 	if err == nil || v.line == nil {

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// explain runs 'dragoman token explain' with a token on standard input, and checks that it does not print the token.
+func explain(t *testing.T, token string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	status, stdout, stderr = dragoman(t, t.TempDir(), token+"\n", append([]string{"token", "explain"}, args...)...)
+	for i, part := range strings.Split(strings.TrimPrefix(token, "Bearer "), ".") {
+		if len(part) > 10 && strings.Contains(stdout+stderr, part) {
+			t.Errorf("part %d of the token is printed: %s%s", i, stdout, stderr)
+		}
+	}
+	return status, stdout, stderr
+}
+
+// words returns the lines of a table, with single spaces.
+func words(table string) string {
+	var lines []string
+	for line := range strings.Lines(table) {
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, providerTests[0])
+	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--jwks-url=" + p.origin + "/keys"}, p.test.flags...)
+	for _, c := range []struct {
+		name    string
+		token   string
+		flags   []string
+		status  int
+		prints  []string
+		noPrint string
+	}{
+		{
+			name: "a user", token: p.sign(t, nil, p.test.user, nil),
+			prints: []string{
+				`form alg is "RS256", kid is "kid-1", typ is "JWT"`, "signature ok", `issuer iss is "` + p.issuer() + `"`, `audience aud is ["dragoman","account"]`,
+				`required claims typ is "Bearer"`, `customers organization has "acme", which means ` + ownUUID,
+				`permissions /resource_access/dragoman/roles has "ROLE_COMPANY_ADMIN"`, `authorities /resource_access/dragoman/roles has "ROLE_COMPANY_ADMIN"`,
+				"result accepted", "caller 7f1c2a58-07a5-4b1b-9d0c-9f2b3c6d1e11", "customers " + ownUUID,
+				"permissions customer_user:read, customer_user:write, customer_user:create, history", "roles ROLE_COMPANY_ADMIN", "rank 2",
+			},
+			noPrint: "REJECTED",
+		},
+		{name: "with its scheme", token: "Bearer " + p.sign(t, nil, p.test.user, nil), prints: []string{"result accepted"}},
+		{
+			name: "everything wrong", token: p.sign(t, object{"kid": "other", "typ": "ID"}, p.test.user, object{"aud": "account", "typ": "ID", "organization": []string{"globex"}, "resource_access": absent}),
+			status: 1,
+			prints: []string{
+				"signature REJECTED: the token's header names no key of the key set", "REJECTED: the token is for another audience", "REJECTED: the token's claim typ is absent or not what --require says",
+				`customers organization has "globex", which is dropped because no mapping names it`, "authorities /resource_access/dragoman/roles is absent",
+				"result rejected: the token's header names no key of the key set", "customers none", "permissions none", "rank 0",
+			},
+		},
+		{name: "a claim of another shape", token: p.sign(t, nil, p.test.user, object{"organization": object{"acme": object{"id": "1"}}}), status: 1,
+			prints: []string{`customers organization is {"acme":{"id":"1"}}`, "--customers-form"}},
+		{name: "malformed", token: "no token at all", status: 1, prints: []string{"form REJECTED: the token is malformed", "caller none"}},
+		{name: "roles that hold elsewhere", token: p.sign(t, nil, p.test.user, object{"roles": object{"ROLE_ADMIN": object{"globex": "g"}}}),
+			flags: []string{"--claim-authorities=roles", "--authorities-form=keys-by-customer"}, prints: []string{`authorities roles has "ROLE_ADMIN", which is dropped because it does not hold for every customer of the token`, "rank 0"}},
+		{name: "controls in text", token: p.sign(t, nil, p.test.user, object{"sub": "a\x1b[31m\u202e", "organization": []string{"a\x1b[2J"}}), noPrint: "\x1b"},
+	} {
+		status, out, said := explain(t, c.token, append(flags, c.flags...)...)
+		if status != c.status {
+			t.Errorf("%s: status %d, want %d: %s", c.name, status, c.status, said)
+		}
+		for _, line := range c.prints {
+			if !strings.Contains("\n"+words(out), line) {
+				t.Errorf("%s: it does not print %q:\n%s", c.name, line, out)
+			}
+		}
+		if c.noPrint != "" && strings.Contains(out+said, c.noPrint) {
+			t.Errorf("%s: it prints %q:\n%q", c.name, c.noPrint, out)
+		}
+	}
+}
+
+func TestExplainJSON(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, providerTests[0])
+	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--jwks-url=" + p.origin + "/keys", "--format=json"}, p.test.flags...)
+	status, out, said := explain(t, p.sign(t, nil, p.test.user, object{"aud": "account"}), flags...)
+	var r tokenReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != 1 {
+		t.Fatalf("status %d, %v: %s%s", status, err, out, said)
+	}
+	if r.Result != "rejected" || r.Reason != "the token is for another audience" || r.Caller.Rank != 2 || fmt.Sprint(r.Caller.Customers) != "["+ownUUID+"]" {
+		t.Errorf("it prints %s", out)
+	}
+	found := map[string]ruleReport{}
+	for _, rule := range r.Rules {
+		found[rule.Rule] = rule
+	}
+	if a := found["audience"]; a.Result != "rejected" || fmt.Sprint(a.Settings) != "[--audience --audience-claim]" || fmt.Sprint(a.Read) != `[aud is "account"]` {
+		t.Errorf("the audience is %+v", a)
+	}
+	if s := found["signature"]; s.Result != "accepted" {
+		t.Errorf("the signature is %+v", s)
+	}
+}
+
+// TestExplainWithoutKeys: the rules are explained all the same, and nothing is accepted.
+func TestExplainWithoutKeys(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, providerTests[0])
+	down := httptest.NewServer(nil)
+	down.Close()
+	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--jwks-url=" + down.URL}, p.test.flags...)
+	for name, c := range map[string]struct {
+		members object
+		result  string
+	}{
+		"good": {nil, "result unchecked: the keys to verify tokens with are not available"},
+		"bad":  {object{"aud": "account"}, "result rejected: the token is for another audience"},
+	} {
+		status, out, said := explain(t, p.sign(t, nil, p.test.user, c.members), flags...)
+		if !strings.Contains(words(out), c.result) || !strings.Contains(words(out), "UNCHECKED: the keys") || !strings.Contains(said, "token keys could not be read") || status != 1 {
+			t.Errorf("%s: status %d:\n%s%s", name, status, out, said)
+		}
+	}
+}
+
+// TestExplainInput: a token comes from standard input alone, since others on the machine can read a command line.
+func TestExplainInput(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if status, _, said := configured(t, dir, goodKeys, " \n", "token", "explain"); status != 2 || !strings.Contains(said, "standard input") {
+		t.Errorf("without a token: status %d, %s", status, said)
+	}
+	token := strings.Repeat("eyJhbGciOiJIUzI1NiJ9.", 2) + "c2lnbmF0dXJl"
+	if status, out, said := configured(t, dir, goodKeys, "", "token", "explain", token); status != 80 || strings.Contains(out+said, token) {
+		t.Errorf("with an argument: status %d, %s%s", status, out, said)
+	}
+	// Without a command `dragoman token` signs, and what it signs is explained with the same settings.
+	for _, args := range [][]string{{"token"}, {"token", "sign"}} {
+		status, signed, said := configured(t, dir, goodKeys, "", append(args, "--customer=3393", "--permission=customer_user:write")...)
+		if status != 0 {
+			t.Fatalf("%q: status %d, %s", args, status, said)
+		}
+		status, out, said := configured(t, dir, goodKeys, signed, "token", "explain")
+		if status != 0 || !strings.Contains(words(out), "\ncustomers 3393\npermissions customer_user:read, customer_user:write") && !strings.Contains(words(out), "\ncustomers 3393\npermissions customer_user:write") || !strings.Contains(words(out), "rank 2") {
+			t.Errorf("%q: status %d, %s%s", args, status, out, said)
+		}
+	}
+}
