@@ -45,7 +45,7 @@ func effective(t *testing.T, dir string, variables []string, args ...string) map
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{
-		"c.yaml": "audience: of the file\nissuer: of the file\ndatabase: sqlite:file.db\n", "database": "sqlite:secret.db\n",
+		"c.yaml": "issuer: of the file\naudience: of the file\ndatabase: sqlite:file.db\n", "database": "sqlite:secret.db\n",
 	})
 	variables := slices.Concat(goodKeys, []string{"DRAGOMAN_CONFIG=c.yaml"})
 	check := func(name, value, from string, variables []string, args ...string) {
@@ -54,11 +54,11 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("%s is %v from %q, want %s from %q", name, got.Value, got.From, value, from)
 		}
 	}
-	variable := append(slices.Clone(variables), "DRAGOMAN_AUDIENCE=of the variable")
-	check("audience", "of the flag", "--audience", variable, "--audience=of the flag")
-	check("audience", "of the variable", "DRAGOMAN_AUDIENCE", variable)
-	check("audience", "of the file", "c.yaml:1", append(slices.Clone(variables), "DRAGOMAN_AUDIENCE="))
-	check("audience", "of the file", "c.yaml:1", slices.Concat(goodKeys, []string{"DRAGOMAN_CONFIG=none.yaml"}), "--config=c.yaml")
+	variable := append(slices.Clone(variables), "DRAGOMAN_ISSUER=of the variable")
+	check("issuer", "of the flag", "--issuer", variable, "--issuer=of the flag")
+	check("issuer", "of the variable", "DRAGOMAN_ISSUER", variable)
+	check("issuer", "of the file", "c.yaml:1", append(slices.Clone(variables), "DRAGOMAN_ISSUER="))
+	check("issuer", "of the file", "c.yaml:1", slices.Concat(goodKeys, []string{"DRAGOMAN_CONFIG=none.yaml"}), "--config=c.yaml")
 
 	file := append(slices.Clone(variables), "DRAGOMAN_DATABASE_FILE=database")
 	check("database", "sqlite:flag.db", "--database", file, "--database=sqlite:flag.db")
