@@ -25,7 +25,7 @@ COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
 
-.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -36,6 +36,7 @@ run: ## Start the embedded server with an invented directory, and print calls to
 test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test -n "$$TEST_POSTGRES_DSN" || echo "TEST_POSTGRES_DSN is not set: the tests skip Postgres"
 	@test "$$CI" = true -o -n "$$FAULTS" || echo "FAULTS is not set: the tests cause no faults"
+	@test -n "$$KEYCLOAK" || echo "KEYCLOAK is not set: the tests use no real identity provider, make keycloak does"
 	$(GO) test $(TESTFLAGS) ./...
 
 faults: ## Cause every fault that the server is to survive: of the database, the disk, the network, the program itself
@@ -204,6 +205,9 @@ ogen: ## Make ogen's Go clients of the documents and run them against the server
 
 java: ## Make Java clients of the served documents and run them against the server; needs a JDK 17 and Maven
 	GO="$(GO)" .ci/java/run
+
+keycloak: ## Start a Keycloak, make a realm in it, and use its tokens, changed roles and rotated keys; needs a JDK 17 and Maven
+	GO="$(GO)" .ci/keycloak/run
 
 lint-openapi: ## Redocly and Spectral: look for what is wrong or missing in the documents; needs Node.js 20 with npm
 	@command -v npm >/dev/null || { echo "This needs Node.js 20 or later with npm." >&2; exit 1; }

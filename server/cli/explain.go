@@ -70,6 +70,7 @@ func (c *explainCommand) verifier() (*auth.Verifier, error) {
 		if c.JWTSecret, err = dev.JWTSecret(); err != nil {
 			return nil, err
 		}
+		c.generated = true
 	}
 	issuer, err := c.issuer()
 	if err != nil {

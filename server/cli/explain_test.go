@@ -32,7 +32,7 @@ func words(table string) string {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, providerTests[0])
-	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--jwks-url=" + p.origin + "/keys"}, p.test.flags...)
+	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer()}, p.test.flags...)
 	for _, c := range []struct {
 		name    string
 		token   string
@@ -87,7 +87,7 @@ func TestExplain(t *testing.T) {
 func TestExplainJSON(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, providerTests[0])
-	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--jwks-url=" + p.origin + "/keys", "--format=json"}, p.test.flags...)
+	flags := append([]string{"--idp=keycloak", "--issuer=" + p.issuer(), "--format=json"}, p.test.flags...)
 	status, out, said := explain(t, p.sign(t, nil, p.test.user, object{"aud": "account"}), flags...)
 	var r tokenReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil || status != 1 {

@@ -25,6 +25,7 @@ var stepsOfCI = map[string]string{
 	"make test":         "make test",
 	"make schemathesis": "make schemathesis",
 	"make breaking":     "make lint-openapi breaking",
+	"make keycloak":     "make keycloak",
 }
 
 // TestManualRuns runs the console blocks of README and the guide as a reader would: the blocks of a page one after another in

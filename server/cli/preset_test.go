@@ -379,7 +379,7 @@ func TestPresetNeeds(t *testing.T) {
 		if c.want != "" {
 			want = "--idp keycloak needs also " + c.want
 		}
-		args := append(strings.Fields(c.args), "--idp=keycloak", "--issuer=https://id.example.com", "--jwks-url=https://id.example.com/keys")
+		args := append(strings.Fields(c.args), "--idp=keycloak", "--issuer=https://id.example.com")
 		if got := problemsOf(t, args...); got != want {
 			t.Errorf("%s: %q, want %q", c.args, got, want)
 		}
@@ -418,7 +418,7 @@ func parsed(t *testing.T, flags ...string) *commandLine {
 func TestPresetInConfig(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{"c.yaml": "idp: keycloak\nclaim-authorities: /realm_access/roles\nrequire: [azp=spa]\n"})
-	all := effective(t, dir, []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_CLAIM_CUSTOMERS=customer_id"}, usesFile, "--issuer=https://a/", "--audience=one/two~three", "--jwks-url=https://a/keys")
+	all := effective(t, dir, []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_CLAIM_CUSTOMERS=customer_id"}, usesFile, "--issuer=https://a/", "--audience=one/two~three")
 	for name, want := range map[string]settings.Setting{
 		"idp":               {Value: "keycloak", From: "c.yaml:1"},
 		"claim-authorities": {Value: "/realm_access/roles", From: "c.yaml:2"},
@@ -552,7 +552,7 @@ func (p *identityProvider) sign(t *testing.T, header, payload, changes object) s
 // verifier returns a verifier that is configured as on the command line.
 func (p *identityProvider) verifier(t *testing.T, flags ...string) *auth.Verifier {
 	t.Helper()
-	flags = slices.Concat([]string{"--idp=" + p.test.idp, "--issuer=" + p.issuer(), "--jwks-url=" + p.origin + "/keys"}, p.test.flags, flags)
+	flags = slices.Concat([]string{"--idp=" + p.test.idp, "--issuer=" + p.issuer()}, p.test.flags, flags)
 	issuer, err := parsed(t, flags...).Serve.issuer()
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,12 @@ func newClient(url string) client {
 	return client{url, administrator(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: waitLimit}}
 }
 
+// as returns a client that sends another token, over the same connections.
+func (c client) as(token string) client {
+	c.token = token
+	return c
+}
+
 func (c client) close() {
 	if c.http != nil {
 		c.http.CloseIdleConnections()

@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,8 +78,7 @@ func testKeySetIsDown(t *testing.T, discovered bool) {
 	}
 
 	_, url := sqliteFile(t)
-	env := slices.DeleteFunc(environment(url), func(v string) bool { return strings.HasPrefix(v, "DRAGOMAN_JWT_SECRET=") })
-	env = append(env, "SSL_CERT_FILE="+certificate, place, "DRAGOMAN_ISSUER="+name, "DRAGOMAN_AUDIENCE=dragoman")
+	env := append(withoutSecret(environment(url)), "SSL_CERT_FILE="+certificate, place, "DRAGOMAN_ISSUER="+name, "DRAGOMAN_AUDIENCE=dragoman")
 	p := servingAs(t, dragoman(t), env, "--request-timeout=5s")
 	p.token = signed
 	p.expectUnavailable(t, answered, append(reads, writes...)...)
