@@ -42,8 +42,8 @@ func (e Explanation) Err() error {
 // stops at the first rule that refuses the token, Explain continues with the others, also if the signature is invalid or no key is
 // available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured.
 func (v *Verifier) Explain(token string) Explanation {
-	form := Finding{Rule: "form"}
-	if token, form.Refusal = bearerToken([]string{"Bearer " + token}); form.Refusal != nil {
+	form := Finding{Rule: "form", Settings: []string{"max-token-bytes"}}
+	if token, form.Refusal = bearerToken([]string{"Bearer " + token}, v.longest); form.Refusal != nil {
 		return Explanation{Findings: []Finding{form}}
 	}
 	s, err := v.checkSignature(token)

@@ -20,6 +20,7 @@ import (
 
 type explainCommand struct {
 	issuerFlags
+	tokenLimitFlag
 	Dev    bool   `help:"Use the key of 'dragoman serve --dev' in .dragoman/, if no other is configured."`
 	Format string `enum:"text,json" default:"text" env:"-" placeholder:"FORMAT" help:"The format: text or json (${default})."`
 }
@@ -76,7 +77,7 @@ func (c *explainCommand) verifier() (*auth.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := auth.Config{Issuers: []auth.Issuer{issuer}, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	config := auth.Config{Issuers: []auth.Issuer{issuer}, MaxTokenBytes: c.MaxTokenBytes, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if err := settings.Problems(config.Problems()).Err(); err != nil {
 		return nil, err
 	}

@@ -87,6 +87,11 @@ func mappings(flag string, texts []string, problems *settings.Problems) (parsed 
 	return parsed
 }
 
+// tokenLimitFlag limits tokens of all issuers.
+type tokenLimitFlag struct {
+	MaxTokenBytes int `default:"16384" placeholder:"N" help:"The maximum size of a token in bytes, from 1024 to 49152 (${default}). A proxy in front of the server may allow less."`
+}
+
 // issuerFlags are all flags about an issuer: its keys and its rules.
 type issuerFlags struct {
 	presetFlag

@@ -43,7 +43,7 @@ type serveCommand struct {
 	RememberedUsers     int           `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	secretKeyFlags
 	issuerFlags
-	MaxTokenBytes int `default:"16384" placeholder:"N" help:"The maximum size of a token in bytes, from 1024 to 49152 (${default}). A proxy in front of the server may allow less."`
+	tokenLimitFlag
 
 	timeoutFlags
 	limitFlags
