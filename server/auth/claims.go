@@ -36,6 +36,14 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &c.members)
 }
 
+// unverifiedIssuer returns the iss claim, or "" if there is none or it is not a string.
+func (c *claims) unverifiedIssuer() (iss string) {
+	if value, ok := c.members["iss"]; !ok || !readText(&iss)(value) {
+		return ""
+	}
+	return iss
+}
+
 // readRegistered interprets the registered claims (RFC 7519, section 4.1) that this server uses. It returns an error for the first
 // of a wrong type, and does not validate them otherwise.
 func (c *claims) readRegistered() error {

@@ -42,7 +42,7 @@ func (e Explanation) Err() error {
 // stops at the first rule that refuses the token, Explain continues with the others, also if the signature is invalid or no key is
 // available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured.
 func (v *Verifier) Explain(token string) Explanation {
-	form := Finding{Rule: "form", Settings: []string{"max-token-bytes"}}
+	form := Finding{Rule: "form"}
 	if token, form.Refusal = bearerToken([]string{"Bearer " + token}, v.longest); form.Refusal != nil {
 		return Explanation{Findings: []Finding{form}}
 	}
@@ -53,7 +53,7 @@ func (v *Verifier) Explain(token string) Explanation {
 		}
 	}
 	form.Read = []string{describeHeader(s.header)}
-	signature := Finding{Rule: "signature", Settings: []string{"jwks-url", "jwt-public-key-file", "jwt-secret"}, Refusal: err}
+	signature := Finding{Rule: "signature", Settings: []string{"issuer", "jwks-url", "jwt-public-key-file", "jwt-secret"}, Refusal: err}
 	e := Explanation{Findings: []Finding{form, signature}}
 	if s.issuer == nil {
 		return e

@@ -238,28 +238,25 @@ func (s *keySource) state() KeySetState {
 
 var errUnknownKey = errors.New("the key set has no such key")
 
-// key returns the key that a token's header names or, without a kid, the only key for its algorithm. For an unknown kid it starts
-// a read, at most once a minute for all requests together, and waits for it until maxWait after the read's start. It returns
-// errUnknownKey if there is no such key, and ErrKeysUnavailable if there is no key at all.
-func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
+// key returns the key that a token's header names or, without a kid, the only key for its algorithm. With lookUp it starts a read for
+// an unknown kid, at most once a minute for all requests together, and waits for it for at most maxWait. It returns errUnknownKey if there is no such key, and ErrKeysUnavailable if there is no key at all.
+func (s *keySource) key(name keyName, hasKid, lookUp bool) (*trustedKey, error) {
 	keys := s.current()
 	if keys == nil {
 		s.mu.Lock()
 		r := s.reading
 		s.mu.Unlock()
-		r.wait()
+		r.wait(nil)
 		if keys = s.current(); keys == nil {
 			return nil, ErrKeysUnavailable
 		}
 	}
 	key := keys.find(name, hasKid)
 	// A read would not help if the kid is empty, which no key has, or absent.
-	if key == nil && hasKid && name.kid != "" {
-		s.readForUnknownKid().wait()
-		if keys = s.current(); keys == nil {
+	if key == nil && lookUp && hasKid && name.kid != "" {
+		if key = s.lookUp(name); key == nil && s.current() == nil {
 			return nil, ErrKeysUnavailable
 		}
-		key = keys.find(name, hasKid)
 	}
 	if key == nil {
 		return nil, errUnknownKey
@@ -267,30 +264,50 @@ func (s *keySource) key(name keyName, hasKid bool) (*trustedKey, error) {
 	return key, nil
 }
 
+// lookUp returns the key of an unknown kid after a read of the set, or nil if the set does not have it or the read takes too long. A
+// read that was in progress may have been answered before the issuer published the key, so that another one follows it.
+func (s *keySource) lookUp(name keyName) *trustedKey {
+	limit := time.After(maxWait)
+	for {
+		r, started := s.readForUnknownKid()
+		if r == nil {
+			return nil
+		}
+		done := r.wait(limit)
+		if key := s.current().find(name, true); key != nil || started || !done {
+			return key
+		}
+	}
+}
+
 // readForUnknownKid returns the read in progress or starts one, for a token with an unknown kid. It returns nil if it started
 // another one less than unknownInterval ago.
-func (s *keySource) readForUnknownKid() *reading {
+func (s *keySource) readForUnknownKid() (r *reading, started bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading != nil {
-		return s.reading
+		return s.reading, false
 	}
 	if now := time.Now(); s.lastAsked.IsZero() || now.Sub(s.lastAsked) >= unknownInterval {
 		s.lastAsked = now
-		return s.start()
+		return s.start(), true
 	}
-	return nil
+	return nil, false
 }
 
-// wait waits until the read is done, but not longer than requests may wait for it. It returns at once if r is nil.
-func (r *reading) wait() {
+// wait waits until the read is done, but not longer than requests may wait for it, or until limit. It reports whether the read is done.
+// It returns at once if r is nil. A nil limit is none.
+func (r *reading) wait(limit <-chan time.Time) (done bool) {
 	if r == nil {
-		return
+		return false
 	}
 	select {
 	case <-r.done:
+		return true
 	case <-r.waiting.Done():
+	case <-limit:
 	}
+	return false
 }
 
 // The key set, and its setting, in errors.

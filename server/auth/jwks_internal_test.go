@@ -73,7 +73,7 @@ func TestSlowKeySetServer(t *testing.T) {
 					callers.Go(func() {
 						<-time.After(time.Duration(i) * 30 * time.Millisecond)
 						began := time.Now()
-						_, err := s.key(keyName{"EdDSA", "2"}, true)
+						_, err := s.key(keyName{"EdDSA", "2"}, true, true)
 						if err != nil && !errors.Is(err, errUnknownKey) || err == nil != test.found {
 							t.Errorf("caller %d: %v", i, err)
 						}
@@ -82,7 +82,7 @@ func TestSlowKeySetServer(t *testing.T) {
 							t.Errorf("caller %d waited %s, want %s at most", i, waited, most)
 						}
 						// Known keys stay available.
-						if _, err := s.key(keyName{"EdDSA", "1"}, true); err != nil && !test.found {
+						if _, err := s.key(keyName{"EdDSA", "1"}, true, true); err != nil && !test.found {
 							t.Errorf("caller %d: known key: %v", i, err)
 						}
 					})
@@ -98,6 +98,35 @@ func TestSlowKeySetServer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeyPublishedDuringRead checks that a token of a new key is accepted if the read in progress was answered before the key existed.
+func TestKeyPublishedDuringRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answers := [][]byte{edSet("1"), edSet("1"), edSet("2")}
+		readings := 0
+		s := startKeySource(func(context.Context) ([]byte, error) {
+			answer := answers[min(readings, len(answers)-1)]
+			readings++
+			<-time.After(100 * time.Millisecond)
+			return answer, nil
+		}, time.Minute, DefaultJWKSMaxAge, slog.New(slog.DiscardHandler))
+		defer s.close()
+		<-time.After(time.Minute + 150*time.Millisecond) // the second read is in progress
+		var callers sync.WaitGroup
+		for range 10 {
+			callers.Go(func() {
+				if _, err := s.key(keyName{"EdDSA", "2"}, true, true); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if readings != 3 {
+			t.Errorf("%d readings, want 3", readings)
+		}
+	})
 }
 
 // TestSlowFirstReading checks the same before the first answer of the server.
@@ -117,7 +146,7 @@ func TestSlowFirstReading(t *testing.T) {
 		} {
 			<-time.After(test.after)
 			began := time.Now()
-			_, err := s.key(keyName{"EdDSA", "1"}, true)
+			_, err := s.key(keyName{"EdDSA", "1"}, true, true)
 			if waited := time.Since(began); waited != test.waits || !errors.Is(err, test.err) {
 				t.Errorf("waited %s for %v, want %s for %v", waited, err, test.waits, test.err)
 			}
@@ -137,7 +166,7 @@ func TestCloseDuringReading(t *testing.T) {
 		var callers sync.WaitGroup
 		for range 10 {
 			callers.Go(func() {
-				if _, err := s.key(keyName{"EdDSA", "1"}, true); !errors.Is(err, ErrKeysUnavailable) {
+				if _, err := s.key(keyName{"EdDSA", "1"}, true, true); !errors.Is(err, ErrKeysUnavailable) {
 					t.Errorf("error %v", err)
 				}
 			})
@@ -149,7 +178,7 @@ func TestCloseDuringReading(t *testing.T) {
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("closed after %s", waited)
 		}
-		if _, err := s.key(keyName{"EdDSA", "1"}, true); !errors.Is(err, ErrKeysUnavailable) || server.readings.Load() != 1 {
+		if _, err := s.key(keyName{"EdDSA", "1"}, true, true); !errors.Is(err, ErrKeysUnavailable) || server.readings.Load() != 1 {
 			t.Errorf("after the end: %v, %d readings", err, server.readings.Load())
 		}
 	})

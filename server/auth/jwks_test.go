@@ -437,6 +437,8 @@ func TestUnknownKidsAreLimited(t *testing.T) {
 		for _, header := range []string{`{"alg":"ES256"}`, `{"alg":"EdDSA"}`, `{"alg":"ES256","kid":""}`, `{"alg":"ES256","kid":2}`, `{"alg":"HS256","kid":"2"}`, `{"alg":"none","kid":"2"}`, `{"alg":"ES256","kid":"2","crit":["exp"]}`} {
 			wantRefused(t, v, header, segment(header)+"."+segment(payload(fromIssuer))+".AAAA")
 		}
+		// Nor does a token of another issuer.
+		wantRefused(t, v, "another issuer", segment(`{"alg":"ES256","kid":"2"}`)+"."+segment(payload(`"iss":"https://other.example.com","aud":"dragoman"`))+".AAAA")
 		if n := i.asked(); n != 0 {
 			t.Errorf("the issuer was asked %d times for tokens without a usable kid", n)
 		}

@@ -185,7 +185,9 @@ func (v *Verifier) checkSignature(token string) (signed, error) {
 		if s.issuer = v.issuerOf(&s.claims); s.issuer == nil {
 			return nil, errUnknownIssuer
 		}
-		return s.issuer.key(t, &s.by)
+		// A token of another issuer is refused anyhow. It must not use up the reads of the key set, which are limited.
+		lookUp := s.issuer.Issuer == "" || s.issuer.Issuer == s.claims.unverifiedIssuer()
+		return s.issuer.key(t, lookUp, &s.by)
 	})
 	if err != nil {
 		return signed{}, refusal(err)
@@ -199,11 +201,7 @@ func (v *Verifier) issuerOf(c *claims) *issuer {
 	if v.only != nil {
 		return v.only
 	}
-	var iss string
-	if value, ok := c.members["iss"]; !ok || !readText(&iss)(value) {
-		return nil
-	}
-	return v.issuers[iss]
+	return v.issuers[c.unverifiedIssuer()]
 }
 
 // activeKeys returns the active keys of the key set, or nil if there is no set or no key.
@@ -244,8 +242,9 @@ var (
 	errUnknownIssuer = errors.New("the token is from an unknown issuer")
 )
 
-// key returns the key to verify a token with. If the key is from the key set, key also sets by.
-func (i *issuer) key(t *jwt.Token, by *signedBy) (any, error) {
+// key returns the key to verify a token with. lookUp is whether the key set may be read for a key that it lacks. If the key is from the
+// key set, key also sets by.
+func (i *issuer) key(t *jwt.Token, lookUp bool, by *signedBy) (any, error) {
 	if _, ok := t.Header["crit"]; ok {
 		return nil, errCritical
 	}
@@ -262,7 +261,7 @@ func (i *issuer) key(t *jwt.Token, by *signedBy) (any, error) {
 		return nil, errUnknownKey
 	}
 	name := keyName{algorithm, kid}
-	key, err := i.set.key(name, hasKid)
+	key, err := i.set.key(name, hasKid, lookUp)
 	if err != nil {
 		return nil, err
 	}
