@@ -25,7 +25,7 @@ func (s *Store) skipBlocks(ctx context.Context, from reader, ids *gorm.DB, custo
 	if offset < blockSize {
 		return ids, offset, nil
 	}
-	rows, err := from.db.WithContext(ctx).Table("user_blocks").Select("block", "users").Where("customer_id = ?", customerID).
+	rows, err := from.db.WithContext(ctx).Table("user_blocks").Select("block", "CAST(sum(users) AS BIGINT) AS users").Where("customer_id = ?", customerID).Group("block").
 		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / minBlockUsers)).Rows()
 	if err != nil {
 		return nil, 0, databaseError(ctx, doing, err)

@@ -118,7 +118,7 @@ func (s *Store) recordKeys(ctx context.Context, tx *gorm.DB) error {
 // openSample opens the secrets of the first and of the last user, and calls report with the id of the key of each. It ignores damaged
 // secrets, which fail when they are read.
 func (s *Store) openSample(ctx context.Context, db *gorm.DB, report func(keyID string)) error {
-	for _, order := range []string{"id", "id DESC"} {
+	for _, order := range []string{"customer_id, id", "customer_id DESC, id DESC"} {
 		var users []User
 		if err := db.WithContext(ctx).Order(order).Limit(1).Find(&users).Error; err != nil {
 			return databaseError(ctx, "looking for a secret to try the key on", err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gorm.io/gorm"
 
@@ -45,31 +44,19 @@ const (
 // names are the unique fields that an update may change.
 var names = unique[2:]
 
-// claimStatement adds claims of n users for all their unique values.
-func claimStatement(n int) string {
-	const row = "(?, ?, ?, ?)"
-	return "INSERT INTO claims (kind, value, customer_id, user_id) VALUES " + row + strings.Repeat(", "+row, n*len(unique)-1)
-}
-
 // claimAll makes the statement that claims all unique values of users.
 func claimAll(users ...User) engine.SQL {
-	s := engine.SQL{Text: oneUsersClaims}
-	if len(users) != 1 {
-		s.Text = claimStatement(len(users))
-	}
+	values := make([]any, 0, len(users)*len(unique)*insertClaims.columns)
 	for i := range users {
 		u := &users[i]
 		for _, f := range unique {
-			s.Arguments = append(s.Arguments, f.kind, f.value(u), u.CustomerID, u.ID)
+			values = append(values, f.kind, f.value(u), u.CustomerID, u.ID)
 		}
 	}
-	return s
+	return insertClaims.of(values)
 }
 
-var oneUsersClaims = claimStatement(1)
-
 const (
-	claimNameStatement = "INSERT INTO claims (kind, value, customer_id, user_id) VALUES (?, ?, ?, ?)"
 	// unclaimStatement ends a user's claim. One that is shared remains.
 	unclaimStatement   = "DELETE FROM claims WHERE kind = ? AND value = ? AND user_id = ? AND NOT shared"
 	unreserveStatement = "DELETE FROM reserved_folds WHERE customer_id = ? AND user_id = ? AND field = ?"
@@ -81,7 +68,7 @@ const (
 func renaming(before, after *User) (statements []engine.SQL) {
 	for _, f := range names {
 		if old, value := f.value(before), f.value(after); old != value {
-			statements = append(statements, engine.SQL{Text: claimNameStatement, Arguments: []any{f.kind, value, after.CustomerID, after.ID}})
+			statements = append(statements, insertClaims.of([]any{f.kind, value, after.CustomerID, after.ID}))
 		}
 	}
 	for _, f := range names {

@@ -46,9 +46,6 @@ var (
 // notCopied are the tables that are computed from others, or that belong to one database.
 var notCopied = []string{engine.VersionTable, "user_search", "search_pending", "copying"}
 
-// generatedIDs are the tables whose ids the database generates.
-var generatedIDs = []string{"customers", "companies", "users"}
-
 // copiedAtOnce is how many rows one transaction copies, and rowsPerInsert how many one statement inserts.
 const (
 	copiedAtOnce  = 1000
@@ -90,7 +87,7 @@ func (c Copy) Run(ctx context.Context) (done []CopiedTable, err error) {
 		}
 		done = append(done, CopiedTable{t.name, rows})
 	}
-	return done, c.finish(ctx, from, to)
+	return done, finish(ctx, to)
 }
 
 // copyEnd is one of the two databases.
@@ -239,23 +236,9 @@ func fingerprintOf(ctx context.Context, db *gorm.DB) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// finish reserves the ids that the source has generated, and unmarks the target.
-func (c Copy) finish(ctx context.Context, from, to *copyEnd) error {
-	err := to.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		for _, table := range generatedIDs {
-			highest, err := from.db.HighestID(from.read.WithContext(ctx), table)
-			if err != nil {
-				return err
-			}
-			if highest == 0 {
-				continue
-			}
-			if err := to.db.ReserveID(tx, table, highest); err != nil {
-				return err
-			}
-		}
-		return tx.Exec("DELETE FROM copying").Error
-	})
+// finish unmarks the target.
+func finish(ctx context.Context, to *copyEnd) error {
+	err := to.write.WithContext(ctx).Exec("DELETE FROM copying").Error
 	return databaseErrorOrNil(ctx, "finishing the copy", err)
 }
 

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // blockBits is the number of low bits of an id that do not affect its block: users whose ids differ only in these bits are counted
@@ -25,23 +27,38 @@ func (a addedUsers) add(u *User) {
 	blocks[u.ID>>blockBits]++
 }
 
+// A count is the sum of countSlots rows. Each transaction adds to one of them, so that those who add users to a customer at the same time
+// mostly do not wait for each other.
+const countSlots = 8
+
+// countSlot returns the slot for a transaction that adds a user. Imports use slot 0, so that a customer that was imported has few rows.
+func countSlot() int { return rand.IntN(countSlots) } // #nosec G404 -- any will do
+
+const addToCountStatement = `INSERT INTO user_counts (customer_id, slot, users) VALUES (?, ?, ?)
+	ON CONFLICT (customer_id, slot) DO UPDATE SET users = user_counts.users + excluded.users`
+
 // addToCounts updates the user counts of each customer and of each of its blocks. Call it last in a transaction, because it blocks
 // other transactions that add users to the same customers. It updates the customers in the order of their ids, so that two
 // transactions cannot deadlock.
 func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
+	const slot = 0
 	for _, customer := range slices.Sorted(maps.Keys(added)) {
 		var users int64
 		for _, n := range added[customer] {
 			users += n
 		}
-		// The lock on this row protects the customer's blocks as well.
-		err := tx.Exec(`INSERT INTO user_counts (customer_id, users) VALUES (?, ?)
-			ON CONFLICT (customer_id) DO UPDATE SET users = user_counts.users + excluded.users`, customer, users).Error
-		if err != nil {
+		// The lock on this row protects those of the customer's blocks with the same slot as well.
+		if err := tx.Exec(addToCountStatement, customer, slot, users).Error; err != nil {
 			return databaseError(ctx, "counting users", err)
 		}
-		if err := addToBlocks(ctx, tx, customer, added[customer]); err != nil {
-			return err
+		for blocks := range slices.Chunk(slices.Sorted(maps.Keys(added[customer])), maxBlocksPerStatement) {
+			some := make(map[int64]int64, len(blocks))
+			for _, block := range blocks {
+				some[block] = added[customer][block]
+			}
+			if err := execute(tx, addToBlocksStatement(customer, slot, some)); err != nil {
+				return databaseError(ctx, "counting users", err)
+			}
 		}
 	}
 	return nil
@@ -50,20 +67,17 @@ func addToCounts(ctx context.Context, tx *gorm.DB, added addedUsers) error {
 // maxBlocksPerStatement limits the blocks that one statement updates: users whose ids are far apart have a block each.
 const maxBlocksPerStatement = 100
 
-func addToBlocks(ctx context.Context, tx *gorm.DB, customer int64, added map[int64]int64) error {
-	for blocks := range slices.Chunk(slices.Sorted(maps.Keys(added)), maxBlocksPerStatement) {
-		var values []any
-		for _, block := range blocks {
-			values = append(values, customer, block, added[block])
-		}
-		// #nosec G202 -- as many question marks as there are values
-		err := tx.Exec("INSERT INTO user_blocks (customer_id, block, users) VALUES (?, ?, ?)"+strings.Repeat(", (?, ?, ?)", len(blocks)-1)+
-			" ON CONFLICT (customer_id, block) DO UPDATE SET users = user_blocks.users + excluded.users", values...).Error
-		if err != nil {
-			return databaseError(ctx, "counting users", err)
-		}
+var insertBlocks = newInsertion("user_blocks", "customer_id", "block", "slot", "users")
+
+// addToBlocksStatement makes the statement that adds to the counts of blocks, which it updates in their order.
+func addToBlocksStatement(customer int64, slot int, added map[int64]int64) engine.SQL {
+	values := make([]any, 0, len(added)*insertBlocks.columns)
+	for _, block := range slices.Sorted(maps.Keys(added)) {
+		values = append(values, customer, block, slot, added[block])
 	}
-	return nil
+	s := insertBlocks.of(values)
+	s.Text += " ON CONFLICT (customer_id, block, slot) DO UPDATE SET users = user_blocks.users + excluded.users"
+	return s
 }
 
 // countUsers returns how many users match a query. A query without filters reads the stored count of the customer's users.
@@ -71,7 +85,7 @@ func (s *Store) countUsers(ctx context.Context, from reader, customerID int64, q
 	if len(q.Filters) > 0 {
 		err = found.Count(&total).Error
 	} else {
-		err = from.db.WithContext(ctx).Raw("SELECT coalesce(max(users), 0) FROM user_counts WHERE customer_id = ?", customerID).Scan(&total).Error
+		err = from.db.WithContext(ctx).Raw("SELECT CAST(coalesce(sum(users), 0) AS BIGINT) FROM user_counts WHERE customer_id = ?", customerID).Scan(&total).Error
 	}
 	return total, databaseErrorOrNil(ctx, "counting users", err)
 }

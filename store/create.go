@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
 // CreateUser stores a new user of u.CustomerID. It generates ID, UUID, AccessToken, CreatedAt and UpdatedAt where they are
@@ -21,55 +25,78 @@ import (
 // ErrUnavailable. On error u is unchanged.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
 	for range maxAttempts {
-		row := *u
-		row.unshare()
-		err := s.transaction(ctx, func(tx *gorm.DB) error { return s.createUser(ctx, tx, &row) })
+		row, invalid := s.complete(u, s.now())
+		if len(invalid) > 0 {
+			return fmt.Errorf("creating user: %w", &invalid)
+		}
+		err := s.giveID(ctx, &row)
 		if err == nil {
+			err = s.createUser(ctx, &row, s.db.Run)
+		}
+		switch {
+		case err == nil:
+			s.wakeSequencer()
 			*u = row
 			s.wroteStanding(u, nil)
 			return nil
-		}
-		if !errors.Is(err, gorm.ErrDuplicatedKey) {
+		case postgres.RolledBack(err):
+			s.observer.retry(ctx, RetryRolledBack)
+			continue
+		case !errors.Is(err, gorm.ErrDuplicatedKey):
 			return err
 		}
-		wanted := *u
-		wanted.ComputeFolds()
-		fields, err := taken(ctx, s.read.WithContext(ctx), 0, &wanted, FieldID, FieldUUID, FieldUsername, FieldEmail)
-		if err != nil {
+		if err := s.creationConflict(ctx, u, &row); err != nil {
 			return err
-		}
-		if len(fields) > 0 {
-			return fmt.Errorf("creating user: %w", &ConflictError{fields})
 		}
 		// The conflicting user has since changed, so try again.
 	}
-	return fmt.Errorf("creating user: %w: each of %d attempts conflicted with a user that has changed since", ErrBusy, maxAttempts)
+	s.observer.retry(ctx, RetryGivenUp)
+	return fmt.Errorf("creating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
 }
 
-func (s *Store) createUser(ctx context.Context, tx *gorm.DB, u *User) error {
-	row, invalid := s.complete(u, s.now())
-	if len(invalid) > 0 {
-		return fmt.Errorf("creating user: %w", &invalid)
+// giveID gives a new user an id, or keeps the id that it has from being generated.
+func (s *Store) giveID(ctx context.Context, u *User) (err error) {
+	if u.ID != 0 {
+		return s.reserveUserID(ctx, u.ID)
 	}
-	row.Version = 1
-	s.keys.sealSecrets(&User{}, &row)
-	if err := s.insert(ctx, tx, "user", "users", row.ID, &row); err != nil {
+	u.ID, err = s.newUserID(ctx)
+	return err
+}
+
+// creationConflict returns a *ConflictError with the fields of a refused user whose values another user has, or nil if none has
+// any longer. wanted is the user as it was given, and row as it was to be stored.
+func (s *Store) creationConflict(ctx context.Context, wanted, row *User) error {
+	fields, err := taken(ctx, s.read.WithContext(ctx), 0, row, FieldID, FieldUUID, FieldUsername, FieldEmail)
+	if err != nil {
 		return err
 	}
-	if err := execute(tx, claimAll(row)); err != nil {
-		return databaseError(ctx, "claiming the names of the user", err)
+	if i := slices.Index(fields, FieldID); i >= 0 && wanted.ID == 0 {
+		// Another user was given the id that was generated here.
+		fields = slices.Delete(fields, i, i+1)
+		if err := s.dropUserIDs(ctx, maxID); err != nil {
+			return err
+		}
 	}
-	change := s.catalogue.creation(ctx, &row, s.now())
-	if err := tx.Create(&change).Error; err != nil {
-		return databaseError(ctx, "recording the change", err)
+	if len(fields) > 0 {
+		return fmt.Errorf("creating user: %w", &ConflictError{fields})
 	}
-	added := addedUsers{}
-	added.add(&row)
-	if err := addToCounts(ctx, tx, added); err != nil {
-		return err
-	}
-	*u = row
 	return nil
+}
+
+// createUser adds a complete user, which has an id, by running a step.
+func (s *Store) createUser(ctx context.Context, u *User, run func(context.Context, engine.Step) (int64, error)) error {
+	u.Version = 1
+	s.keys.sealSecrets(&User{}, u)
+	change := s.catalogue.creation(ctx, u, s.now())
+	step, err := creationStep(u, &change)
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, step)
+	if errors.Is(err, gorm.ErrForeignKeyViolated) {
+		return fmt.Errorf("creating user: customer: %w", ErrNotFound)
+	}
+	return databaseErrorOrNil(ctx, "creating user", err)
 }
 
 // complete returns u as CreateUser would store it now, except for a generated ID, Version and the sealed columns. It also returns
@@ -103,14 +130,17 @@ func (s *Store) newAccessToken() string {
 	return hex.EncodeToString(b[:])
 }
 
-// insert stores a row. If id is 0, the database generates it and gorm sets it in row.
-func (s *Store) insert(ctx context.Context, tx *gorm.DB, kind, table string, id int64, row any) error {
-	if id != 0 {
-		if err := s.db.ReserveID(tx, table, id); err != nil {
-			return databaseError(ctx, fmt.Sprintf("reserving id %d for %s", id, kind), err)
-		}
+// insert stores a row of the tables whose ids counter generates. id is a field of the row; if it is 0 it is generated.
+func (s *Store) insert(ctx context.Context, tx *gorm.DB, kind, counter string, id *int64, row any) (err error) {
+	if *id != 0 {
+		err = skipIDs(tx, counter, *id)
+	} else {
+		*id, err = takeIDs(tx, counter, 1)
 	}
-	err := tx.Create(row).Error
+	if err != nil {
+		return databaseError(ctx, fmt.Sprintf("reserving an id for %s", kind), err)
+	}
+	err = tx.Create(row).Error
 	if errors.Is(err, gorm.ErrForeignKeyViolated) {
 		return fmt.Errorf("creating %s: customer: %w", kind, ErrNotFound)
 	}

@@ -92,8 +92,10 @@ func (s *Store) CustomersAfter(ctx context.Context, after int64, limit int) ([]C
 // was given explicitly. The error is a *[FieldErrors] when something is invalid; ErrConflict when an ID or the UUID is already
 // taken; ErrBusy; or ErrUnavailable. On error c and the companies are unchanged.
 func (s *Store) CreateCustomer(ctx context.Context, c *Customer, companies ...*Company) error {
-	customer, rows := *c, make([]Company, len(companies))
+	var customer Customer
+	rows := make([]Company, len(companies))
 	err := s.transaction(ctx, func(tx *gorm.DB) error {
+		customer = *c
 		if err := s.createCustomer(ctx, tx, &customer); err != nil {
 			return conflicting("creating customer", err)
 		}
@@ -128,7 +130,7 @@ func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) er
 	if err := wrong.errorOrNil(); err != nil {
 		return fmt.Errorf("creating customer: %w", err)
 	}
-	if err := s.insert(ctx, tx, "customer", "customers", row.ID, &row); err != nil {
+	if err := s.insert(ctx, tx, "customer", customerIDs, &row.ID, &row); err != nil {
 		return err
 	}
 	*c = row
@@ -139,9 +141,16 @@ func (s *Store) createCustomer(ctx context.Context, tx *gorm.DB, c *Customer) er
 // was given explicitly. The error is a *[FieldErrors] when c is invalid; ErrConflict when the ID is already taken; ErrNotFound when
 // there is no such customer; ErrBusy; or ErrUnavailable. On error c is unchanged.
 func (s *Store) CreateCompany(ctx context.Context, c *Company) error {
-	return conflicting("creating company", s.transaction(ctx, func(tx *gorm.DB) error {
-		return s.createCompany(ctx, tx, c)
-	}))
+	var row Company
+	err := s.transaction(ctx, func(tx *gorm.DB) error {
+		row = *c
+		return s.createCompany(ctx, tx, &row)
+	})
+	if err != nil {
+		return conflicting("creating company", err)
+	}
+	*c = row
+	return nil
 }
 
 func (s *Store) createCompany(ctx context.Context, tx *gorm.DB, c *Company) error {
@@ -152,7 +161,7 @@ func (s *Store) createCompany(ctx context.Context, tx *gorm.DB, c *Company) erro
 	if err := wrong.errorOrNil(); err != nil {
 		return fmt.Errorf("creating company: %w", err)
 	}
-	if err := s.insert(ctx, tx, "company", "companies", row.ID, &row); err != nil {
+	if err := s.insert(ctx, tx, "company", companyIDs, &row.ID, &row); err != nil {
 		return err
 	}
 	*c = row

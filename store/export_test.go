@@ -26,6 +26,11 @@ func AsksForClaims(db *gorm.DB) bool {
 	return asks
 }
 
+// Transaction is transaction.
+func (s *Store) Transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	return s.transaction(ctx, fn)
+}
+
 // FoldRules is foldRules.
 const FoldRules = foldRules
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"github.com/dragoman-id/dragoman/store/engine"
 )
@@ -50,23 +51,53 @@ func listChanges(ctx context.Context, from reader, scope FeedScope, after int64,
 	db := from.db.WithContext(ctx)
 	// Changes that are numbered between the two queries are left to the next call.
 	var highest int64
-	if err := db.Model(&UserChange{}).Select("coalesce(max(number), 0)").Where("number IS NOT NULL").Scan(&highest).Error; err != nil {
+	if err := db.Raw("SELECT published FROM feed_state").Scan(&highest).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
-	query := db.Where("number > ? AND number <= ?", after, highest)
+	query := db.Table("feed").Select(changeColumns).
+		Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
+		Where("feed.number > ? AND feed.number <= ?", after, highest)
 	if !scope.All {
-		query = query.Where("customer_id IN ?", scope.IDs)
-		if len(scope.UUIDs) > 0 {
-			query = db.Where("number > ? AND number <= ? AND (customer_id IN ? OR customer_id IN (SELECT id FROM customers WHERE uuid IN ?))",
-				after, highest, scope.IDs, scope.UUIDs)
+		customers, err := scope.customers(db)
+		if err != nil {
+			return nil, 0, databaseError(ctx, "reading the feed", err)
 		}
+		query = query.Where("feed.customer_id IN ?", customers)
 	}
-	var changes []UserChange
-	if err := query.Order("number").Limit(limit).Find(&changes).Error; err != nil {
+	var rows []numberedChange
+	if err := query.Order("feed.number").Limit(limit).Find(&rows).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
+	changes := withNumbers(rows)
 	if len(changes) == limit {
 		return changes, *changes[limit-1].Number, nil
 	}
 	return changes, max(after, highest), nil
+}
+
+// customers returns the ids of the customers of a scope that does not have all. They are looked up ahead, so that the query of the feed
+// names them.
+func (f FeedScope) customers(db *gorm.DB) (ids []int64, err error) {
+	if len(f.UUIDs) > 0 {
+		err = db.Model(&Customer{}).Where("uuid IN ?", f.UUIDs).Pluck("id", &ids).Error
+	}
+	return append(ids, f.IDs...), err
+}
+
+// changeColumns are the columns of a numberedChange, of user_changes as c and feed.
+const changeColumns = "c.user_id, c.version, c.customer_id, c.at, c.actor, c.subject, c.dialect, c.operation, c.request_id, c.fields, feed.number"
+
+// numberedChange is a row of the history with its number in the feed.
+type numberedChange struct {
+	UserChange
+	FeedNumber *int64 `gorm:"column:number"`
+}
+
+func withNumbers(rows []numberedChange) []UserChange {
+	changes := make([]UserChange, len(rows))
+	for i := range rows {
+		changes[i] = rows[i].UserChange
+		changes[i].Number = rows[i].FeedNumber
+	}
+	return changes
 }

@@ -37,7 +37,7 @@ func OriginFrom(ctx context.Context) Origin {
 type UserChange struct {
 	UserID     int64         `json:"user" gorm:"primaryKey;autoIncrement:false"`
 	Version    int64         `json:"version" gorm:"primaryKey;autoIncrement:false"` // the version that the write made
-	CustomerID int64         `json:"customer"`
+	CustomerID int64         `json:"customer" gorm:"primaryKey;autoIncrement:false"`
 	At         time.Time     `json:"at" gorm:"serializer:epochms"` // never before the user's previous change
 	Actor      *uuid.UUID    `json:"actor"`                        // nil: unknown
 	Subject    string        `json:"subject"`
@@ -45,7 +45,7 @@ type UserChange struct {
 	Operation  string        `json:"operation"`
 	RequestID  string        `json:"requestId"`
 	Fields     []FieldChange `json:"fields" gorm:"serializer:json"` // in declaration order
-	Number     *int64        `json:"id"`                            // its place in the change feed; nil until the sequencer has numbered it
+	Number     *int64        `json:"id" gorm:"-"`                   // its place in the change feed; nil until the sequencer has numbered it
 }
 
 // FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. For a secret, New is "set" or
@@ -100,21 +100,22 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 	if err != nil {
 		return nil, err
 	}
-	var changes []UserChange
+	var rows []numberedChange
 	err = s.reading(ctx, func(from reader) error {
 		release, err := engine.AcquireReader(ctx, from.lists, u.CustomerID)
 		if err != nil {
 			return databaseError(ctx, "reading history", err)
 		}
 		defer release()
-		changes = nil
-		err = from.db.WithContext(ctx).
-			Where("user_id = ? AND customer_id = ? AND version > ?", u.ID, u.CustomerID, after).
-			Order("version").Limit(limit).Find(&changes).Error
+		rows = nil
+		err = from.db.WithContext(ctx).Table("user_changes c").Select(changeColumns).
+			Joins("LEFT JOIN feed ON feed.customer_id = c.customer_id AND feed.user_id = c.user_id AND feed.version = c.version").
+			Where("c.customer_id = ? AND c.user_id = ? AND c.version > ?", u.CustomerID, u.ID, after).
+			Order("c.version").Limit(limit).Find(&rows).Error
 		return databaseErrorOrNil(ctx, "reading history", err)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return changes, nil
+	return withNumbers(rows), nil
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/postgres"
 )
 
 // Import adds many users at once, such as those of a file. It is made by [Store.NewImport] and used by one goroutine: first
@@ -23,6 +26,9 @@ type Import struct {
 	customers map[CustomerKey]int64 // those that rows named; 0: there is none
 	values    rowValues
 	highest   int64 // of the ids that rows brought along
+	without   int64 // how many rows brought none along
+
+	nextID, endID int64 // those that are reserved
 }
 
 // ImportRow is a user to be added.
@@ -80,6 +86,9 @@ func (i *Import) Check(ctx context.Context, rows []ImportRow) ([]RefusedRow, err
 			return nil, err
 		}
 		i.highest = max(i.highest, users[k].ID)
+		if users[k].ID == 0 {
+			i.without++
+		}
 	}
 	if err := i.findTaken(ctx, rows, users, wrong); err != nil {
 		return nil, err
@@ -228,15 +237,12 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 //
 // The error is an *[ImportError] when rows cannot be stored; what next returned; ErrBusy; ErrUnavailable.
 func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) error {
-	if i.highest > 0 {
-		// Ahead and by itself, as it may hold up whoever else adds users.
-		err := i.store.transaction(ctx, func(tx *gorm.DB) error { return i.store.db.ReserveID(tx, "users", i.highest) })
-		if err != nil {
-			return databaseError(ctx, "reserving ids", err)
-		}
+	if err := i.reserveIDs(ctx); err != nil {
+		return err
 	}
 	var rows []ImportRow
-	err := i.store.transaction(ctx, func(tx *gorm.DB) (err error) {
+	// Rows cannot be read twice, so a batch that the database rolls back is repeated instead of the transaction.
+	err := i.store.transactionOnce(ctx, func(tx *gorm.DB) (err error) {
 		if err := i.store.db.AllowIdle(tx); err != nil {
 			return databaseError(ctx, "beginning to import", err)
 		}
@@ -248,8 +254,12 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 			if err != nil {
 				return err
 			}
-			if err := i.insert(ctx, tx, rows, added); err != nil {
+			users, err := i.insertAgain(ctx, tx, rows)
+			if err != nil {
 				return err
+			}
+			for k := range users {
+				added.add(&users[k])
 			}
 		}
 	})
@@ -258,6 +268,49 @@ func (i *Import) Write(ctx context.Context, next func() ([]ImportRow, error)) er
 		return i.conflict(ctx, rows)
 	}
 	return err
+}
+
+// reserveIDs generates ids for all checked rows without one, the first time that it is called. It does so ahead and by itself, as it may
+// hold up whoever else adds users.
+func (i *Import) reserveIDs(ctx context.Context) error {
+	if i.highest == 0 && i.without == 0 {
+		return nil
+	}
+	err := i.store.transaction(ctx, func(tx *gorm.DB) (err error) {
+		if err := skipIDs(tx, userIDs, i.highest); err != nil || i.without == 0 {
+			return err
+		}
+		i.nextID, err = takeIDs(tx, userIDs, i.without)
+		return err
+	})
+	if err != nil {
+		return databaseError(ctx, "reserving ids", err)
+	}
+	highest := i.highest
+	i.endID = i.nextID + i.without
+	i.highest, i.without = 0, 0
+	return i.store.dropUserIDs(ctx, highest)
+}
+
+// insertAgain inserts rows, and again after a rollback to a savepoint when the database gives way to another transaction.
+func (i *Import) insertAgain(ctx context.Context, tx *gorm.DB, rows []ImportRow) (users []User, err error) {
+	for attempt := 1; ; attempt++ {
+		if err := tx.Exec("SAVEPOINT rows").Error; err != nil {
+			return nil, databaseError(ctx, "importing users", err)
+		}
+		users, err = i.insert(ctx, tx, rows)
+		end := "RELEASE SAVEPOINT rows"
+		if err != nil {
+			if !postgres.RolledBack(err) || attempt == maxAttempts {
+				return nil, err
+			}
+			i.store.observer.retry(ctx, RetryRolledBack)
+			end = "ROLLBACK TO SAVEPOINT rows"
+		}
+		if ended := tx.Exec(end).Error; ended != nil || err == nil {
+			return users, databaseErrorOrNil(ctx, "importing users", ended)
+		}
+	}
 }
 
 // conflict returns which of the rows, which the database has just refused, it was that another user was in the way of.
@@ -276,67 +329,60 @@ func (i *Import) conflict(ctx context.Context, rows []ImportRow) error {
 	return &ImportError{bad}
 }
 
-// insert stores rows and their history, and adds them to added.
-func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow, added addedUsers) error {
+// insert stores rows and their history, and returns the users.
+func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow) ([]User, error) {
 	users, wrong, err := i.complete(ctx, tx, rows)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if bad := refused(rows, wrong); len(bad) > 0 {
-		return &ImportError{bad}
+		return nil, &ImportError{bad}
 	}
 	if err := i.numberUsers(tx, users); err != nil {
-		return databaseError(ctx, "reserving ids", err)
+		return nil, databaseError(ctx, "reserving ids", err)
 	}
 	changes := make([]UserChange, len(users))
 	for k := range users {
 		u := &users[k]
-		added.add(u)
 		i.store.keys.sealSecrets(&User{}, u)
 		changes[k] = i.store.catalogue.creation(ctx, u, i.now)
 		// The row may tell who wrote the user last, where it comes from; here that is nobody known.
 		changes[k].Actor = nil
 	}
-	err = tx.CreateInBatches(users, insertedAtOnce).Error
-	for some := range slices.Chunk(users, insertedAtOnce) {
-		if err == nil {
-			err = execute(tx, claimAll(some...))
+	for from := 0; from < len(users); from += insertedAtOnce {
+		to := min(from+insertedAtOnce, len(users))
+		recorded, pending, err := recordChanges(changes[from:to]...)
+		if err != nil {
+			return nil, err
+		}
+		for _, statement := range []engine.SQL{storeUsers(users[from:to]...), claimAll(users[from:to]...), recorded, pending} {
+			if err := execute(tx, statement); err != nil {
+				return nil, databaseError(ctx, "importing users", err)
+			}
 		}
 	}
-	if err == nil {
-		err = tx.CreateInBatches(changes, insertedAtOnce).Error
-	}
-	if err == nil {
-		// A statement that comes after the context's end is skipped and said to have succeeded.
-		err = ctx.Err()
-	}
-	if err != nil {
-		return databaseError(ctx, "importing users", err)
-	}
-	return nil
+	// A statement that comes after the context's end is skipped and said to have succeeded.
+	return users, databaseErrorOrNil(ctx, "importing users", ctx.Err())
 }
 
-// numberUsers gives ids to the users that have none.
-func (i *Import) numberUsers(tx *gorm.DB, users []User) error {
-	without := 0
+// numberUsers gives ids to the users that have none: those that were reserved, or new ones if the rows were not checked.
+func (i *Import) numberUsers(tx *gorm.DB, users []User) (err error) {
+	var without int64
 	for k := range users {
 		if users[k].ID == 0 {
 			without++
 		}
 	}
-	if without == 0 {
-		return nil
-	}
-	ids, err := i.store.db.GenerateIDs(tx, "users", without)
-	if err != nil {
-		return err
-	}
-	if ids[without-1] > maxID {
-		return fmt.Errorf("table users has no %d ids left", without)
+	if without > i.endID-i.nextID {
+		if i.nextID, err = takeIDs(tx, userIDs, without); err != nil {
+			return err
+		}
+		i.endID = i.nextID + without
 	}
 	for k := range users {
 		if users[k].ID == 0 {
-			users[k].ID, ids = ids[0], ids[1:]
+			users[k].ID = i.nextID
+			i.nextID++
 		}
 	}
 	return nil

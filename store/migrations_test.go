@@ -96,7 +96,7 @@ func TestHistorySurvivesNewIndexes(t *testing.T) {
 		}
 		_, write := s.Pools()
 		for _, statement := range []string{
-			"UPDATE user_changes SET number = 99 WHERE number = 1",
+			"UPDATE feed SET number = 99 WHERE number = 1",
 			"INSERT INTO user_changes SELECT * FROM user_changes",
 			"UPDATE user_changes SET subject = 'x'",
 		} {
@@ -133,17 +133,18 @@ func TestFeedUsesIndexes(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
 	_, write := s.Pools()
+	const feed = "SELECT c.* FROM feed JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version WHERE "
 	for statement, want := range map[string]string{
-		"SELECT user_id, version, at FROM user_changes WHERE number IS NULL ORDER BY rowid LIMIT ?":                   "user_changes_pending (number=?)",
-		"SELECT EXISTS (SELECT 1 FROM user_changes WHERE number IS NULL)":                                             "user_changes_pending (number=?)",
-		"SELECT coalesce(max(number), 0) FROM user_changes WHERE number IS NOT NULL":                                  "user_changes_number",
-		"SELECT * FROM user_changes WHERE number > ? AND number <= ? ORDER BY number LIMIT ?":                         "user_changes_number (number>? AND number<?)",
-		"SELECT * FROM user_changes WHERE number > ? AND number <= ? AND customer_id IN (?) ORDER BY number LIMIT ?":  "user_changes_customer_id (customer_id=? AND number>? AND number<?)",
-		"SELECT * FROM user_changes WHERE user_id = ? AND customer_id = ? AND version > ? ORDER BY version LIMIT 100": "sqlite_autoindex_user_changes_1 (user_id=? AND version>?)",
+		"SELECT customer_id, user_id, version, at FROM feed_pending ORDER BY customer_id, user_id, version LIMIT ?":                                           "SCAN feed_pending",
+		"DELETE FROM feed_pending WHERE (customer_id, user_id, version) IN (SELECT customer_id, user_id, version FROM feed WHERE number > ? AND number <= ?)": "SEARCH feed_pending USING PRIMARY KEY (customer_id=? AND user_id=? AND version=?)",
+		"SELECT count(*) FROM feed WHERE number > ? AND number <= ?":                                                                                          "feed_number (number>? AND number<?)",
+		feed + "feed.number > ? AND feed.number <= ? ORDER BY feed.number LIMIT ?":                                                                            "feed_number (number>? AND number<?)",
+		feed + "feed.number > ? AND feed.number <= ? AND feed.customer_id IN (?) ORDER BY feed.number":                                                        "PRIMARY KEY (customer_id=? AND number>? AND number<?)",
+		"SELECT * FROM user_changes WHERE customer_id = ? AND user_id = ? AND version > ? ORDER BY version LIMIT 100":                                         "sqlite_autoindex_user_changes_1 (customer_id=? AND user_id=? AND version>?)",
 	} {
 		var id, parent, unused int
 		var all []string
-		rows, err := write.Query("EXPLAIN QUERY PLAN "+statement, 1, 2, 3, 4)
+		rows, err := write.Query("EXPLAIN QUERY PLAN "+statement, []any{1, 2, 3, 4}[:strings.Count(statement, "?")]...)
 		if err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}

@@ -17,7 +17,7 @@ type Observer struct {
 	Statement func(ctx context.Context, s Statement)
 	// Warn is called with what an operator should mend about the database, once for each such thing.
 	Warn func(message string)
-	// Retry is called with the reason for which an attempt of UpdateUser failed, before the next attempt or after the last.
+	// Retry is called with the reason for which an attempt of a write failed, before the next attempt or after the last.
 	Retry func(ctx context.Context, why Retry)
 }
 
@@ -27,7 +27,7 @@ type Statement = engine.Statement
 // StatementKind is what a statement does, by its verb.
 type StatementKind = engine.StatementKind
 
-// Retry is why an attempt to update a user is repeated, or was the last.
+// Retry is why an attempt to write is repeated, or was the last.
 type Retry string
 
 // The reasons of retries.
@@ -36,7 +36,7 @@ const (
 	RetryStale      Retry = "stale"       // the user came from the cache and was stale
 	RetryNeedsLock  Retry = "needs_lock"  // the update takes an administrator away, which is decided while the customer's row is locked
 	RetryRolledBack Retry = "rolled_back" // Postgres rolled it back for another transaction
-	RetryGivenUp    Retry = "given_up"    // that was the last attempt: the update is ErrBusy
+	RetryGivenUp    Retry = "given_up"    // that was the last attempt: the write is ErrBusy
 )
 
 // retryReason gives why there is to be another attempt after err, and whether there is.

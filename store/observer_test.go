@@ -71,7 +71,7 @@ func TestObserverStatements(t *testing.T) {
 	t.Parallel()
 	const canary = "CanaryFirstName"
 	eachNoted(t, func(t *testing.T, s *store.Store, n *noted) {
-		write := []string{"begin ok", "update ok", "insert ok", "commit ok"}
+		write := []string{"begin ok", "update ok", "insert ok", "insert ok", "commit ok"}
 		change := func(key store.UserKey) func() error {
 			return func() error {
 				_, _, err := s.UpdateUser(context.Background(), key, store.Change{Edit: pure(func(u *store.User) { u.FirstName += canary })})

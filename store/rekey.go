@@ -31,11 +31,11 @@ func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 // them it wrote: not those whom another writer changed meanwhile.
 func (s *Store) rekeyAll(ctx context.Context) (found, written int64, err error) {
 	stale := s.keys.sealing + ".%"
-	for after := int64(0); ; {
+	for last := (User{}); ; {
 		var batch []User
 		err := s.read.WithContext(ctx).
-			Where("id > ? AND (access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?)", after, stale, stale).
-			Order("id").Limit(rekeyedAtOnce).Find(&batch).Error
+			Where("(customer_id, id) > (?, ?) AND (access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?)", last.CustomerID, last.ID, stale, stale).
+			Order("customer_id, id").Limit(rekeyedAtOnce).Find(&batch).Error
 		if err != nil {
 			return found, written, databaseError(ctx, "looking for secrets under old keys", err)
 		}
@@ -47,6 +47,7 @@ func (s *Store) rekeyAll(ctx context.Context) (found, written int64, err error) 
 		}
 		var wrote int64
 		err = s.transaction(ctx, func(tx *gorm.DB) error {
+			wrote = 0
 			for i := range batch {
 				n, err := s.rekeyUser(ctx, tx, &batch[i])
 				if err != nil {
@@ -60,7 +61,7 @@ func (s *Store) rekeyAll(ctx context.Context) (found, written int64, err error) 
 			return found, written, err
 		}
 		found, written = found+int64(len(batch)), written+wrote
-		after = batch[len(batch)-1].ID
+		last = batch[len(batch)-1]
 	}
 }
 

@@ -3,9 +3,12 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // SeedSandbox fills an empty directory with invented people to try the server on, always the same ones but for their
@@ -60,7 +63,15 @@ func (s *Store) seedSandbox(ctx context.Context, tx *gorm.DB) error {
 		u := &users[i]
 		u.Status, u.EmailVerified = StatusActive, true
 		u.AccountNonExpired, u.AccountNonLocked, u.CredentialNonExpired = true, true, true
-		if err := s.createUser(ctx, tx, u); err != nil {
+		row, invalid := s.complete(u, s.now())
+		if len(invalid) > 0 {
+			return fmt.Errorf("creating user: %w", &invalid)
+		}
+		if err := skipIDs(tx, userIDs, row.ID); err != nil {
+			return databaseError(ctx, "reserving an id", err)
+		}
+		err := s.createUser(ctx, &row, func(_ context.Context, step engine.Step) (int64, error) { return runIn(tx, step) })
+		if err != nil {
 			return err
 		}
 	}

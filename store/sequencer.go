@@ -2,13 +2,10 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"gorm.io/gorm"
-
-	"github.com/dragoman-id/dragoman/store/postgres"
-	"github.com/dragoman-id/dragoman/store/sqlite"
+	"gorm.io/gorm/clause"
 )
 
 const (
@@ -70,55 +67,92 @@ func (s *Store) wakeSequencer() {
 // the others wait for it.
 func (s *Store) NumberChanges(ctx context.Context) (numbered int64, err error) {
 	for {
-		n, err := s.numberSome(ctx)
+		n, more, err := s.numberSome(ctx)
 		numbered += n
-		// A step that found less than it could take left nothing behind.
-		if err != nil || n < numberedAtOnce {
+		if err != nil || !more {
 			return numbered, err
 		}
 	}
 }
 
-// numberSome gives the next numbers to committed changes that have none, numberedAtOnce of them at most, and returns how many got
-// theirs. Its numbers become visible all at once.
-//
-// A version is only ever written after the one before it is committed. So wherever a version is seen here, the one before it
-// is seen too, and numbering by ascending version keeps each user's order; within one step time comes first, which no
-// user's history goes back in.
-func (s *Store) numberSome(ctx context.Context) (numbered int64, err error) {
-	var pending bool
-	err = s.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM user_changes WHERE number IS NULL)").Scan(&pending).Error
-	if err != nil || !pending {
-		return 0, databaseErrorOrNil(ctx, "looking for changes without a number", err)
-	}
-	err = s.transaction(ctx, func(tx *gorm.DB) error {
-		if err := s.db.Lock(tx, "dragoman.feed"); err != nil {
-			return databaseError(ctx, "waiting for the sequencer", err)
-		}
-		done := tx.Exec(fmt.Sprintf(numberChanges, pendingOrder[s.db.Name()]), numberedAtOnce)
-		numbered = done.RowsAffected
-		return databaseErrorOrNil(ctx, "numbering changes", done.Error)
-	})
-	if err != nil {
-		return 0, err
-	}
-	return numbered, nil
+// feedState is the row of feed_state.
+type feedState struct {
+	ID int
+	// Assigned is the highest number that was given to a change. Readers see the numbers up to Published.
+	Assigned, Published int64
 }
 
-// pendingOrder is the order in which changes get their numbers, as far as batches go, by engine: one that agrees with each user's
-// versions and that the index of those without a number has. On SQLite rows are only added, each after those that were committed
-// before it.
-var pendingOrder = map[string]string{sqlite.Name: "rowid", postgres.Name: "version, user_id"}
+// TableName returns the name of the table, for gorm.
+func (feedState) TableName() string { return "feed_state" }
 
-// numberChanges takes the rows of a batch in an order that agrees with each user's versions, which an index has.
-const numberChanges = `
-WITH batch AS (
-    SELECT user_id, version, at FROM user_changes WHERE number IS NULL ORDER BY %s LIMIT ?
-), timed AS (
-    SELECT user_id, version, max(at) OVER (PARTITION BY user_id ORDER BY version) AS at FROM batch
-), numbered AS (
-    SELECT user_id, version, row_number() OVER (ORDER BY at, version, user_id)
-        + (SELECT coalesce(max(number), 0) FROM user_changes WHERE number IS NOT NULL) AS number FROM timed
+// numberSome publishes the numbers of the round before, and gives the next numbers to committed changes that have none, numberedAtOnce
+// of them at most. It returns how many got theirs, and whether there is more to do.
+//
+// The numbers of a round are published by the next one, when all of them are certain to be visible: on a sharded database the commit of
+// one transaction becomes visible on one node after the other. A reader that was told of a number before it can see the change
+// would never see it.
+//
+// A version is only ever written after the one before it is committed. So wherever a version is seen here, the one before it
+// is seen too, and a batch takes a user's versions in order; within a batch time comes first, which no user's history goes back in.
+func (s *Store) numberSome(ctx context.Context) (numbered int64, more bool, err error) {
+	var due bool
+	err = s.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM feed_pending) OR EXISTS (SELECT 1 FROM feed_state WHERE published < assigned)").
+		Scan(&due).Error
+	if err != nil || !due {
+		return 0, false, databaseErrorOrNil(ctx, "looking for changes without a number", err)
+	}
+	err = s.transaction(ctx, func(tx *gorm.DB) error {
+		// The lock lets one sequencer work at a time.
+		var state feedState
+		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&state).Error; err != nil {
+			return databaseError(ctx, "waiting for the sequencer", err)
+		}
+		if err := publish(tx, &state); err != nil {
+			return databaseError(ctx, "publishing numbers", err)
+		}
+		done := tx.Exec(numberChanges, numberedAtOnce, state.Assigned)
+		if done.Error != nil {
+			return databaseError(ctx, "numbering changes", done.Error)
+		}
+		if numbered = done.RowsAffected; numbered > 0 {
+			if err := tx.Exec(numberedChanges, state.Assigned, state.Assigned+numbered).Error; err != nil {
+				return databaseError(ctx, "numbering changes", err)
+			}
+		}
+		state.Assigned += numbered
+		more = numbered > 0
+		err := tx.Exec("UPDATE feed_state SET assigned = ?, published = ? WHERE id = 1", state.Assigned, state.Published).Error
+		return databaseErrorOrNil(ctx, "numbering changes", err)
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	return numbered, more, nil
+}
+
+// publish publishes the numbers that were assigned, if all of them are visible.
+func publish(tx *gorm.DB, state *feedState) error {
+	if state.Published == state.Assigned {
+		return nil
+	}
+	var visible int64
+	err := tx.Raw("SELECT count(*) FROM feed WHERE number > ? AND number <= ?", state.Published, state.Assigned).Scan(&visible).Error
+	if err == nil && visible == state.Assigned-state.Published {
+		state.Published = state.Assigned
+	}
+	return err
+}
+
+const (
+	// numberChanges numbers the first changes of feed_pending, in an order that agrees with each user's versions.
+	numberChanges = `INSERT INTO feed (customer_id, number, user_id, version)
+	WITH batch AS (
+		SELECT customer_id, user_id, version, at FROM feed_pending ORDER BY customer_id, user_id, version LIMIT ?
+	), timed AS (
+		SELECT customer_id, user_id, version, max(at) OVER (PARTITION BY customer_id, user_id ORDER BY version) AS at FROM batch
+	)
+	SELECT customer_id, row_number() OVER (ORDER BY at, version, user_id) + CAST(? AS BIGINT), user_id, version FROM timed`
+	// numberedChanges deletes the changes with certain numbers from feed_pending.
+	numberedChanges = `DELETE FROM feed_pending WHERE (customer_id, user_id, version) IN
+	(SELECT customer_id, user_id, version FROM feed WHERE number > ? AND number <= ?)`
 )
-UPDATE user_changes SET number = numbered.number FROM numbered
-WHERE user_changes.user_id = numbered.user_id AND user_changes.version = numbered.version`

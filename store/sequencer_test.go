@@ -177,10 +177,10 @@ func TestSequencerGoesOnAfterAFault(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		storetest.Directory(t, s)
 		_, write := s.Pools()
-		execute(t, write, "ALTER TABLE user_changes RENAME TO gone")
+		execute(t, write, "ALTER TABLE feed_pending RENAME TO gone")
 		reports, stop := keepNumbering(t, s)
 		eventually(t, "the fault to be reported", func() bool { return len(reports()) == 1 && reports()[0] != nil })
-		execute(t, write, "ALTER TABLE gone RENAME TO user_changes")
+		execute(t, write, "ALTER TABLE gone RENAME TO feed_pending")
 		eventually(t, "the feed", func() bool { return highest(t, s) == 3 })
 		eventually(t, "the end to be reported", func() bool { return len(reports()) == 2 && reports()[1] == nil })
 		stop()

@@ -90,9 +90,84 @@ func (f updateForm) text() string {
 	return text
 }
 
-// insertChangeStatement adds a row to the history.
-const insertChangeStatement = "INSERT INTO user_changes (user_id, version, customer_id, at, actor, subject, dialect, operation, request_id, fields) " +
-	"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+// insertion is an INSERT of rows.
+type insertion struct {
+	into    string
+	row     string // its parameters
+	columns int
+	one     string // the text for one row
+}
+
+func newInsertion(table string, columns ...string) insertion {
+	i := insertion{into: "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES ", row: "(?" + strings.Repeat(", ?", len(columns)-1) + ")", columns: len(columns)}
+	i.one = i.into + i.row
+	return i
+}
+
+// of makes the statement for rows whose values are given one row after the other.
+func (i insertion) of(values []any) engine.SQL {
+	rows := len(values) / i.columns
+	if rows == 1 {
+		return engine.SQL{Text: i.one, Arguments: values}
+	}
+	return engine.SQL{Text: i.one + strings.Repeat(", "+i.row, rows-1), Arguments: values}
+}
+
+var (
+	insertUsers   = newInsertion("users", strings.Split(columnNames(userColumns), ", ")...)
+	insertClaims  = newInsertion("claims", "kind", "value", "customer_id", "user_id")
+	insertChanges = newInsertion("user_changes", "user_id", "version", "customer_id", "at", "actor", "subject", "dialect", "operation", "request_id", "fields")
+	insertPending = newInsertion("feed_pending", "customer_id", "user_id", "version", "at")
+)
+
+// storeUsers makes the statement that adds users, whose secrets are sealed.
+func storeUsers(users ...User) engine.SQL {
+	values := make([]any, 0, len(users)*len(userColumns))
+	for i := range users {
+		for _, c := range userColumns {
+			values = append(values, c.value(&users[i]))
+		}
+	}
+	return insertUsers.of(values)
+}
+
+// recordChanges makes the statements that add changes to the history, and to those that the sequencer has not numbered yet.
+func recordChanges(changes ...UserChange) (recorded, pending engine.SQL, err error) {
+	rows, waiting := make([]any, 0, len(changes)*insertChanges.columns), make([]any, 0, len(changes)*insertPending.columns)
+	for i := range changes {
+		c := &changes[i]
+		fields, err := json.Marshal(c.Fields)
+		if err != nil {
+			return engine.SQL{}, engine.SQL{}, fmt.Errorf("recording the change: %w", err)
+		}
+		at := c.At.UnixMilli()
+		rows = append(rows, c.UserID, c.Version, c.CustomerID, at, c.Actor, c.Subject, c.Dialect, c.Operation, c.RequestID, string(fields))
+		waiting = append(waiting, c.CustomerID, c.UserID, c.Version, at)
+	}
+	return insertChanges.of(rows), insertPending.of(waiting), nil
+}
+
+// creationStep makes the step that adds a user, whose secrets are sealed, and the change that records it.
+func creationStep(u *User, change *UserChange) (engine.Step, error) {
+	recorded, pending, err := recordChanges(*change)
+	if err != nil {
+		return engine.Step{}, err
+	}
+	slot := countSlot()
+	return engine.Step{
+		Key:   u.ID,
+		Alone: true,
+		Statements: []engine.SQL{
+			storeUsers(*u),
+			claimAll(*u),
+			recorded,
+			pending,
+			// Last, because others who add users to the customer wait for these rows.
+			{Text: addToCountStatement, Arguments: []any{u.CustomerID, slot, 1}},
+			addToBlocksStatement(u.CustomerID, slot, map[int64]int64{u.ID >> blockBits: 1}),
+		},
+	}, nil
+}
 
 // updateStep makes the step that replaces before by after, if before is still what is stored, and adds the change to the history.
 func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
@@ -106,7 +181,7 @@ func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
 	for _, c := range (set & uniqueColumns).in() {
 		arguments = append(arguments, c.value(before))
 	}
-	record, err := recordChange(change)
+	recorded, pending, err := recordChanges(*change)
 	if err != nil {
 		return engine.Step{}, err
 	}
@@ -116,21 +191,12 @@ func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
 		Alone: set&uniqueColumns != 0,
 		Statements: []engine.SQL{
 			{Text: updateFormOf(set, before).text(), Arguments: arguments},
-			record,
+			recorded,
+			pending,
 		},
 	}
 	if set&uniqueColumns != 0 {
 		step.Statements = append(step.Statements, renaming(before, after)...)
 	}
 	return step, nil
-}
-
-// recordChange makes the statement that adds a change to the history.
-func recordChange(change *UserChange) (engine.SQL, error) {
-	fields, err := json.Marshal(change.Fields)
-	if err != nil {
-		return engine.SQL{}, fmt.Errorf("recording the change: %w", err)
-	}
-	return engine.SQL{Text: insertChangeStatement, Arguments: []any{change.UserID, change.Version, change.CustomerID, change.At.UnixMilli(), change.Actor,
-		change.Subject, change.Dialect, change.Operation, change.RequestID, string(fields)}}, nil
 }

@@ -67,6 +67,7 @@ type Store struct {
 	keys        *keyring
 	recent      *recent.Cache[UserKey, *User]
 	standings   *standings
+	userIDs     *idBlock
 	clock       func() time.Time // to measure time by
 	now         func() time.Time // the clock, for columns
 	observer    Observer
@@ -180,7 +181,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, maxCandidates: defaultMaxCandidates, committed: make(chan struct{}, 1)}
+	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), userIDs: newIDBlock(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, maxCandidates: defaultMaxCandidates, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
@@ -301,8 +302,24 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Catalogue() *Catalogue { return s.catalogue }
 
 // transaction runs fn in a transaction of the writing pool, which is committed if fn returns nil. The error of fn is
-// returned as it is. The error is an ErrUnavailable when too many transactions wait already.
+// returned as it is. The error is an ErrUnavailable when too many transactions wait already. When the database rolls the transaction
+// back because of another one, fn is run again, maxAttempts times at most.
 func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.transactionOnce(ctx, fn)
+		if !postgres.RolledBack(err) {
+			return err
+		}
+		if attempt == maxAttempts {
+			s.observer.retry(ctx, RetryGivenUp)
+			return err
+		}
+		s.observer.retry(ctx, RetryRolledBack)
+	}
+}
+
+// transactionOnce is transaction without another attempt.
+func (s *Store) transactionOnce(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	defer s.transactions.Add(-1)
 	if s.transactions.Add(1) > engine.MaxQueued {
 		return fmt.Errorf("waiting for other writers: %w: the queue is full", ErrUnavailable)

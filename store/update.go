@@ -127,7 +127,7 @@ var errRehearsed = errors.New("the update was rehearsed")
 // attempt is one attempt to update a user, within a transaction if the user is to be locked.
 func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (after User, changed []Field, err error) {
 	if by.locked {
-		err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
+		err = s.transactionOnce(ctx, func(tx *gorm.DB) (err error) {
 			after, changed, err = s.updateUser(ctx, means{db: tx, locked: true}, key, c)
 			switch {
 			case err == nil && by.rehearsal:

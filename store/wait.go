@@ -32,7 +32,7 @@ func (w Wait) retry(ctx context.Context, open func() error) error {
 		switch {
 		case err != nil && postgres.LacksPrivilege(err):
 			return fmt.Errorf("%w; the role of --database (DRAGOMAN_DATABASE) must own the tables to migrate them, and needs SELECT, INSERT, UPDATE "+
-				"and DELETE on them and USAGE, SELECT and UPDATE on their sequences to serve", err)
+				"and DELETE on them to serve", err)
 		case err != nil && postgres.IsReadOnly(err):
 			return fmt.Errorf("%w; the server only reads: name the one that takes writes in --database (DRAGOMAN_DATABASE)", err)
 		case err == nil, !mayPass(err):

@@ -101,7 +101,8 @@ func (b *bench) copyUsers(ctx context.Context, database string, first, last int)
 		return nil
 	}
 	c := copies{secret: b.secret, first: first, last: last, tables: []copiedTable{
-		{name: "users", key: "id"}, {name: "user_changes", key: "user_id"}, {name: "claims", key: "user_id"},
+		{name: "users", key: "id"}, {name: "user_changes", key: "user_id"}, {name: "feed_pending", key: "user_id"},
+		{name: "claims", key: "user_id"},
 	}}
 	var err error
 	if engineOf(database) == "sqlite" {
@@ -118,10 +119,10 @@ func (b *bench) copyUsers(ctx context.Context, database string, first, last int)
 // countCopies returns the statements that add the users with these ids to the program's stored user counts.
 func countCopies(first, last int) []string {
 	return []string{
-		fmt.Sprintf("UPDATE user_counts SET users = users + %d WHERE customer_id = 1", last-first+1),
-		fmt.Sprintf("INSERT INTO user_blocks (customer_id, block, users) SELECT customer_id, id >> 12, count(*) FROM users "+
+		fmt.Sprintf("UPDATE user_counts SET users = users + %d WHERE customer_id = 1 AND slot = 0", last-first+1),
+		fmt.Sprintf("INSERT INTO user_blocks (customer_id, block, slot, users) SELECT customer_id, id >> 12, 0, count(*) FROM users "+
 			"WHERE id BETWEEN %d AND %d GROUP BY customer_id, id >> 12 "+
-			"ON CONFLICT (customer_id, block) DO UPDATE SET users = user_blocks.users + excluded.users", first, last),
+			"ON CONFLICT (customer_id, block, slot) DO UPDATE SET users = user_blocks.users + excluded.users", first, last),
 	}
 }
 

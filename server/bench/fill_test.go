@@ -35,7 +35,7 @@ func TestCopiedUsersEqualImportedUsers(t *testing.T) {
 		if err := b.copyUsers(t.Context(), copied, template+1, allUsers); err != nil {
 			t.Fatal(err)
 		}
-		for _, table := range []string{"customers", "users", "user_changes", "user_counts", "user_blocks", "search_pending", "claims"} {
+		for _, table := range []string{"customers", "users", "user_changes", "user_counts", "user_blocks", "search_pending", "feed_pending", "claims"} {
 			want, got := rowsOf(t, imported, table), rowsOf(t, copied, table)
 			if len(want) == 0 {
 				t.Errorf("%s is empty", table)

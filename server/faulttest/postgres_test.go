@@ -113,7 +113,7 @@ func TestDeadConnections(t *testing.T) {
 		// The pool does not check connections that were used within the last second.
 		used := c.query(t, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() "+
 			// The change feed is numbered, and users are indexed, twice a second.
-			"AND query NOT LIKE '%user_changes%' AND query NOT LIKE '%search_pending%' AND state_change > now() - interval '1.1 seconds'")
+			"AND query NOT LIKE '%feed_%' AND query NOT LIKE '%search_pending%' AND state_change > now() - interval '1.1 seconds'")
 		if used[0] != "0" {
 			return errNotYet
 		}

@@ -44,12 +44,6 @@ type Database interface {
 	Exclusively(ctx context.Context, name string, fn func() error) error
 	// Lock makes tx wait until no other transaction has the lock of this name, and keeps it until tx ends.
 	Lock(tx *gorm.DB, name string) error
-	// ReserveID makes sure that the generated ids of a table never reach id, which is about to be inserted.
-	ReserveID(tx *gorm.DB, table string, id int64) error
-	// GenerateIDs returns n ids as the table generates them, ascending, for rows that tx is about to insert.
-	GenerateIDs(tx *gorm.DB, table string, n int) ([]int64, error)
-	// HighestID returns the highest id that a table has generated or that was reserved, or 0.
-	HighestID(tx *gorm.DB, table string) (int64, error)
 	// Tables describes the tables but those named. Each has a primary key.
 	Tables(ctx context.Context, except ...string) ([]Table, error)
 	// AllowIdle lets tx pause between two statements for as long as it likes.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"gorm.io/gorm"
-
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
@@ -69,10 +67,4 @@ func (d *Database) Tables(ctx context.Context, except ...string) (found []engine
 		}
 	}
 	return found, nil
-}
-
-// HighestID returns the highest id that the sequence of table's ids has generated or was moved to, or 0.
-func (d *Database) HighestID(tx *gorm.DB, table string) (id int64, err error) {
-	err = tx.Raw("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM " + table + "_id_seq").Row().Scan(&id)
-	return id, err
 }

@@ -174,31 +174,6 @@ func (d *Database) ReadsSettled(context.Context) bool { return true }
 // Settle does nothing.
 func (d *Database) Settle(*gorm.DB) error { return nil }
 
-// ReserveID raises the highest id that SQLite has recorded for table, in sqlite_sequence, from the first insert on. The insert of id
-// does so itself, but too late for rows that are inserted before it.
-func (d *Database) ReserveID(tx *gorm.DB, table string, id int64) error {
-	moved := tx.Exec("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", id, table)
-	if moved.Error != nil || moved.RowsAffected > 0 {
-		return moved.Error
-	}
-	return tx.Exec("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, id).Error
-}
-
-// GenerateIDs returns the next ids that SQLite would generate. No other writer gets them, because tx locks the database, and inserting
-// them updates sqlite_sequence.
-func (d *Database) GenerateIDs(tx *gorm.DB, table string, n int) ([]int64, error) {
-	var highest int64
-	err := tx.Raw("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", table).Row().Scan(&highest)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]int64, n)
-	for k := range ids {
-		ids[k] = highest + 1 + int64(k)
-	}
-	return ids, nil
-}
-
 // Exclusively runs fn while no other process migrates the database file.
 func (d *Database) Exclusively(ctx context.Context, _ string, fn func() error) (err error) {
 	if d.path == "" {

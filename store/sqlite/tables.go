@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"gorm.io/gorm"
-
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
@@ -62,10 +60,4 @@ func (d *Database) Tables(ctx context.Context, except ...string) (found []engine
 		}
 	}
 	return found, nil
-}
-
-// HighestID returns the highest id that SQLite has recorded for table, or 0.
-func (d *Database) HighestID(tx *gorm.DB, table string) (id int64, err error) {
-	err = tx.Raw("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", table).Row().Scan(&id)
-	return id, err
 }
