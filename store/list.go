@@ -15,7 +15,7 @@ import (
 )
 
 // Query says which of a customer's users a list shows, and in which order. The zero value shows all by ascending ID, which
-// is the order of their creation.
+// is the order of their creation by one server.
 type Query struct {
 	Filters    []Filter // all must hold
 	Sort       SortField
