@@ -94,7 +94,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	}
 	started := time.Now()
 	err = r.begin(ctx)
-	report := Report{Dialect: c.Dialect.Name, Target: r.client.base.String(), Customer: c.Customer, User: c.User, Started: started.UTC()}
+	report := Report{Dialect: c.Dialect.Name, Update: d.update.OperationID, Target: r.client.base.String(), Customer: c.Customer, User: c.User, Started: started.UTC()}
 	if d.company != nil {
 		report.CompanyHeader = d.company.Name
 	}

@@ -101,6 +101,9 @@ func keepsEveryLaw(t *testing.T, dialect, update string) {
 				t.Errorf("%s: %s %s\n%s\n\n%s\nexpected %s, got %s", r.Name, r.Outcome, r.Reason, r.Request, r.Answer, r.Expected, r.Got)
 			}
 		}
+		if report.Update != update {
+			t.Errorf("the report names the update %q", report.Update)
+		}
 		t.Logf("%d laws, %d requests, %s", len(report.Results), report.Requests, report.Took)
 		if !report.Restoration.Done {
 			t.Errorf("the user was not restored: %+v", report.Restoration)

@@ -68,7 +68,9 @@ func (k Kept) String() string {
 // Report is the report of a run.
 type Report struct {
 	Dialect, Target, Customer, User string
-	Features                        []Feature // that the server offers
+	// Update is the operationId of the update that was tested.
+	Update   string
+	Features []Feature // that the server offers
 	// MayBeOwn: the token names a user, and the dialect does not show whether it is the one who is written to. Once a law makes
 	// its own user inactive, a server may refuse the token.
 	MayBeOwn    bool
@@ -98,6 +100,7 @@ func (r Report) Checked() bool { return r.Count(Unchecked) == 0 && r.Restoration
 // The report as JSON.
 type jsonReport struct {
 	Dialect     string          `json:"dialect"`
+	Update      string          `json:"update"`
 	Target      string          `json:"target"`
 	Customer    string          `json:"customer"`
 	User        string          `json:"user"`
@@ -118,7 +121,7 @@ type jsonResult struct {
 // WriteJSON writes the report as one JSON object.
 func (r Report) WriteJSON(w io.Writer) error {
 	out := jsonReport{
-		Dialect: r.Dialect, Target: r.Target, Customer: r.Customer, User: r.User, Features: r.Features,
+		Dialect: r.Dialect, Update: r.Update, Target: r.Target, Customer: r.Customer, User: r.User, Features: r.Features,
 		Started: r.Started, Seconds: r.Took.Seconds(), Requests: r.Requests,
 		Summary: map[Outcome]int{}, Restoration: r.Restoration, Laws: []jsonResult{},
 	}

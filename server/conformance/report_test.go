@@ -111,7 +111,7 @@ func TestSelect(t *testing.T) {
 func aReport() conformance.Report {
 	laws := conformance.Laws(describe(worth))
 	return conformance.Report{
-		Dialect: worth, Target: "https://staging.example.com/auth/api/v1", Customer: "c", User: "u",
+		Dialect: worth, Update: "updateCustomerUser", Target: "https://staging.example.com/auth/api/v1", Customer: "c", User: "u",
 		Features: []conformance.Feature{conformance.ETags}, Requests: 12, Started: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), Took: 1500 * time.Millisecond,
 		Results: []conformance.Result{
 			{Law: laws[0], Outcome: conformance.Holds, Took: time.Second},
@@ -175,9 +175,9 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var read struct {
-		Dialect     string
-		Summary     map[string]int
-		Restoration struct {
+		Dialect, Update string
+		Summary         map[string]int
+		Restoration     struct {
 			Done bool
 			Body string
 		}
@@ -192,7 +192,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	law := read.Laws[1]
-	if read.Dialect != worth || read.Restoration.Done || read.Restoration.Body == "" || law.Outcome != "broken" || law.Grade == "" || law.Why == "" || law.Source == "" || law.Expected != "this & that" {
+	if read.Dialect != worth || read.Update != "updateCustomerUser" || read.Restoration.Done || read.Restoration.Body == "" || law.Outcome != "broken" || law.Grade == "" || law.Why == "" || law.Source == "" || law.Expected != "this & that" {
 		t.Errorf("the report is %s", text.String())
 	}
 }

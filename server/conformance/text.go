@@ -35,7 +35,7 @@ func (t Text) Began(r Report) {
 	if len(r.Features) > 0 {
 		features = list(r.Features)
 	}
-	fmt.Fprintf(t.W, "Checking %s, dialect %s\ncustomer %s, user %s\nThe server offers %s.\n", r.Target, r.Dialect, r.Customer, r.User, features)
+	fmt.Fprintf(t.W, "Checking %s, dialect %s, update %s\ncustomer %s, user %s\nThe server offers %s.\n", r.Target, r.Dialect, r.Update, r.Customer, r.User, features)
 	if r.MayBeOwn {
 		fmt.Fprintln(t.W, "The token names a user by a UUID, which this dialect does not show. If that is the tested user, use another caller's token: once a law makes the user inactive, the server may answer 403.")
 	}

@@ -2,10 +2,12 @@ package docs_test
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -65,6 +67,42 @@ func parsePage(t *testing.T, s *servertest.Server, path string) htmlPage {
 		}
 	}
 	return p
+}
+
+// TestGuideNamesTests: each test that the guide names is a function of a package's tests.
+func TestGuideNamesTests(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	if err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		tests.Write(text)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("guide/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(string(text), -1) {
+			named++
+			if !strings.Contains(tests.String(), "\nfunc "+name+"(t *testing.T)") {
+				t.Errorf("%s names %s, which is no test below server", page, name)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("the guide names no test")
+	}
 }
 
 func TestGuideLinks(t *testing.T) {
