@@ -181,7 +181,9 @@ func observedSeries(t *testing.T) exposed {
 	c.Auth = auth.Config{Issuers: []auth.Issuer{{JWKSURL: keys.URL, Rules: walkRules()}}}
 	c.TLS = certify(t).files
 	withKeySet := servertest.StartWith(t, c)
-	eventually(t, "the key set is read", func() bool { return value(t, scrape(t, withKeySet.Admin), "dragoman_key_set_keys") == 1 })
+	eventually(t, "the key set is read", func() bool {
+		return value(t, scrape(t, withKeySet.Admin), `dragoman_key_set_keys{issuer="`+walkIssuer+`"}`) == 1
+	})
 	e := expose(scrape(t, s.Admin) + scrape(t, withKeySet.Admin))
 	for k := dialect.Internal; k <= dialect.Unavailable; k++ {
 		e.may("kind", k.String())

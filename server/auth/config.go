@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -99,6 +101,9 @@ func (c Config) Problems() (problems []error) {
 		switch {
 		case len(c.Issuers) > 1 && i.Rules.Issuer == "":
 			found = append(found, errors.New("it needs its issuer, since there are several"))
+		case len(c.Issuers) > 1 && strings.ContainsFunc(i.Rules.Issuer, unicode.IsSpace):
+			// A space separates the issuer from the rest of Principal.Subject.
+			found = append(found, errors.New("its issuer has white space"))
 		case seen[i.Rules.Issuer]:
 			found = append(found, errors.New("another has the same issuer"))
 		}

@@ -207,6 +207,7 @@ func (s *keySource) current() *activeKeys {
 
 // KeySetState describes a key set that is read while the server runs. Its counters start at 0 with the process.
 type KeySetState struct {
+	Issuer             string    // its issuer's iss
 	Keys               int       // the active keys; 0 before the first successful read, and after all keys were dropped
 	LastRead           time.Time // the time of the last successful read; zero if there was none
 	Readings, Failures int64     // all reads, and those that failed
@@ -214,14 +215,16 @@ type KeySetState struct {
 	Withdrawn, Expired int64
 }
 
-// KeySet returns the state of the verifier's key set, and false if none is configured.
-func (v *Verifier) KeySet() (KeySetState, bool) {
+// KeySets returns the states of the issuers' key sets, in no order. Issuers without one are omitted.
+func (v *Verifier) KeySets() (states []KeySetState) {
 	for _, i := range v.issuers {
 		if i.set != nil {
-			return i.set.state(), true
+			state := i.set.state()
+			state.Issuer = i.Issuer
+			states = append(states, state)
 		}
 	}
-	return KeySetState{}, false
+	return states
 }
 
 func (s *keySource) state() KeySetState {

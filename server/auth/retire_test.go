@@ -22,11 +22,11 @@ import (
 // state returns the state of the verifier's key set.
 func state(t *testing.T, v *auth.Verifier) auth.KeySetState {
 	t.Helper()
-	s, ok := v.KeySet()
-	if !ok {
-		t.Fatal("there is no key set")
+	states := v.KeySets()
+	if len(states) != 1 {
+		t.Fatalf("there are %d key sets", len(states))
 	}
-	return s
+	return states[0]
 }
 
 func TestKeyIsWithdrawnAfterTwoRefreshes(t *testing.T) {

@@ -63,6 +63,14 @@ func newParser(c *commandLine, options ...kong.Option) (*kong.Kong, error) {
 			"Every flag has a variable: --listen is DRAGOMAN_LISTEN, and so on. A file named by --config sets the flags of " +
 			"'dragoman serve'. 'dragoman config' prints the resulting configuration. Start with 'dragoman serve --dev'."),
 	}
-	all = append(all, settings.New("serve").Options()...)
+	issuers := settings.List{
+		Key: "issuers", Commands: []string{"serve", "config", "explain"},
+		New: func() any { return &issuerItem{} },
+		Add: func(item any) {
+			c.Serve.issuers = append(c.Serve.issuers, *item.(*issuerItem))
+			c.Config.issuers, c.Token.Explain.issuers = c.Serve.issuers, c.Serve.issuers
+		},
+	}
+	all = append(all, settings.New("serve", issuers).Options()...)
 	return kong.New(c, append(all, options...)...)
 }

@@ -54,7 +54,7 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 // describeGenerated sets the source of the keys that --dev generates.
 func (c *configCommand) describeGenerated(effective []settings.Setting) {
 	for i, s := range effective {
-		if s.Name == "secret-key" && c.SecretKey == "" || s.Name == "jwt-secret" && !c.hasKey() {
+		if s.Name == "secret-key" && c.SecretKey == "" || s.Name == "jwt-secret" && !c.hasKey() && len(c.issuers) == 0 {
 			effective[i].From = "--dev (" + dev.Directory + "/" + s.Name + ")"
 		}
 	}

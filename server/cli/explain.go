@@ -23,6 +23,8 @@ type explainCommand struct {
 	tokenLimitFlag
 	Dev    bool   `help:"Use the key of 'dragoman serve --dev' in .dragoman/, if no other is configured."`
 	Format string `enum:"text,json" default:"text" env:"-" placeholder:"FORMAT" help:"The format: text or json (${default})."`
+
+	issuers []issuerItem // as in serveCommand
 }
 
 // Help is the long text of --help.
@@ -66,18 +68,18 @@ func (c *explainCommand) Run(ctx context.Context) error {
 
 // verifier returns a verifier with the configured keys and rules, which logs why keys cannot be read.
 func (c *explainCommand) verifier() (*auth.Verifier, error) {
-	if c.Dev && !c.hasKey() {
+	if c.Dev && !c.hasKey() && len(c.issuers) == 0 {
 		var err error
 		if c.JWTSecret, err = dev.JWTSecret(); err != nil {
 			return nil, err
 		}
 		c.generated = true
 	}
-	issuer, err := c.issuer()
+	issuers, err := c.all(c.issuers)
 	if err != nil {
 		return nil, err
 	}
-	config := auth.Config{Issuers: []auth.Issuer{issuer}, MaxTokenBytes: c.MaxTokenBytes, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	config := auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if err := settings.Problems(config.Problems()).Err(); err != nil {
 		return nil, err
 	}

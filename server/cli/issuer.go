@@ -3,9 +3,11 @@ package cli
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/settings"
 )
@@ -102,6 +104,44 @@ type issuerFlags struct {
 	generated bool // whether JWTSecret is that of --dev
 }
 
+// issuerItem is an item of issuers in the configuration file.
+type issuerItem struct {
+	issuerFlags
+	Customers []string `help:"The only customers that the issuer's tokens can be for, by UUID or id; * for any."`
+	Platform  bool     `help:"Whether the issuer's tokens can be those of administrators of the platform."`
+}
+
+// issuer converts the item, or returns settings.Problems.
+func (f issuerItem) issuer() (auth.Issuer, error) {
+	issuer, err := f.issuerFlags.issuer()
+	issuer.Scope = &auth.Scope{Customers: f.Customers, Platform: f.Platform}
+	return issuer, err
+}
+
+// changed returns the names of the flags that differ from their defaults.
+func (f issuerFlags) changed() ([]string, error) {
+	var defaults, given struct{ issuerFlags }
+	parser, err := kong.New(&defaults, kong.NoDefaultHelp(), kong.Bind(settings.New("")))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parser.Parse(nil); err != nil {
+		return nil, err
+	}
+	other, err := kong.New(&given, kong.NoDefaultHelp())
+	if err != nil {
+		return nil, err
+	}
+	given.issuerFlags = f
+	var names []string
+	for i, flag := range parser.Model.Flags {
+		if !reflect.DeepEqual(flag.Target.Interface(), other.Model.Flags[i].Target.Interface()) {
+			names = append(names, "--"+flag.Name)
+		}
+	}
+	return names, nil
+}
+
 // hasKey reports whether a key that verifies tokens is configured.
 func (f issuerFlags) hasKey() bool {
 	return f.JWTSecret != "" || f.JWTPublicKeyFile != "" || f.JWKSURL != ""
@@ -134,4 +174,29 @@ func (f issuerFlags) issuer() (auth.Issuer, error) {
 		Discover: f.discovers(),
 		Rules:    rules,
 	}, problems.Err()
+}
+
+// all converts the flags, or the items of the configuration file if there are any, or returns settings.Problems.
+func (f issuerFlags) all(items []issuerItem) ([]auth.Issuer, error) {
+	if len(items) == 0 {
+		issuer, err := f.issuer()
+		return []auth.Issuer{issuer}, err
+	}
+	var problems settings.Problems
+	changed, err := f.changed()
+	problems.Add(err)
+	if len(changed) > 0 {
+		problems.Add(fmt.Errorf("with issuers in the configuration file, write %s into an item of it, and leave it out elsewhere", strings.Join(changed, ", ")))
+	}
+	var all []auth.Issuer
+	for n, item := range items {
+		issuer, err := item.issuer()
+		var several settings.Problems
+		several.Add(err)
+		for _, problem := range several {
+			problems.Add(fmt.Errorf("issuers[%d]: %w", n, problem))
+		}
+		all = append(all, issuer)
+	}
+	return all, problems.Err()
 }

@@ -55,6 +55,8 @@ type serveCommand struct {
 	adminFlags
 	Dev bool `help:"Serve for development: on a loopback address only, with generated keys in .dragoman/, sample data if the database is empty, and commands to try."`
 	mockFlags
+
+	issuers []issuerItem // of the configuration file; if there are any, issuerFlags are not used
 }
 
 // Run serves until a signal comes.
@@ -104,7 +106,7 @@ func (c *serveCommand) serve(ctx context.Context, s *server.Server, keys auth.Co
 
 // generateKeys sets the keys that are not configured.
 func (c *serveCommand) generateKeys(jwtSecret, secretKey func() (string, error)) (err error) {
-	if !c.hasKey() {
+	if !c.hasKey() && len(c.issuers) == 0 {
 		if c.JWTSecret, err = jwtSecret(); err != nil {
 			return err
 		}
@@ -122,7 +124,7 @@ func (c *serveCommand) config() (server.Config, error) {
 	if c.Dev {
 		problems.Add(dev.CheckLoopback(c.Listen))
 	}
-	if !c.hasKey() && !c.discovers() && c.missing() == nil {
+	if !c.hasKey() && !c.discovers() && c.missing() == nil && len(c.issuers) == 0 {
 		problems.Add(errors.New("no key to verify tokens with: set DRAGOMAN_ISSUER and DRAGOMAN_AUDIENCE, DRAGOMAN_JWT_SECRET, DRAGOMAN_JWT_PUBLIC_KEY_FILE or DRAGOMAN_JWKS_URL, or try `dragoman serve --dev`"))
 	}
 	if c.JWTSecret == mock.Secret {
@@ -134,7 +136,7 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	tls, err := c.tls(c.Dev)
 	problems.Add(err)
-	issuer, err := c.issuer()
+	issuers, err := c.all(c.issuers)
 	problems.Add(err)
 	log, level := c.logger()
 	config := server.Config{
@@ -148,7 +150,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		RememberedUsers:     &c.RememberedUsers,
 		SecretKey:           secretKey,
 		OldSecretKeys:       oldSecretKeys,
-		Auth:                auth.Config{Issuers: []auth.Issuer{issuer}, MaxTokenBytes: c.MaxTokenBytes},
+		Auth:                auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},
 		Timeouts:            c.timeouts(),
 		Limits:              limits,
 		TLS:                 tls,

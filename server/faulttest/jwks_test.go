@@ -84,7 +84,7 @@ func testKeySetIsDown(t *testing.T, discovered bool) {
 	p.expectUnavailable(t, answered, append(reads, writes...)...)
 	p.expectHealth(t, http.StatusServiceUnavailable)
 	p.expectLog(t, "ERROR", "token keys could not be read")
-	p.expectMetric(t, `dragoman_key_set_reads_total{outcome="failed"}`, 1)
+	p.expectMetric(t, `dragoman_key_set_reads_total{issuer="`+name+`",outcome="failed"}`, 1)
 
 	up.Store(true)
 	recovers(t, p)

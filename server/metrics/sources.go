@@ -54,10 +54,10 @@ var (
 
 	descTokens   = desc("token_cache_tokens", "Verified tokens in the cache.")
 	descLookups  = desc("token_cache_lookups_total", "Lookups of tokens in the cache of verified tokens, by result.", "result")
-	descKeys     = desc("key_set_keys", "Keys of the key set that verify tokens, with --jwks-url.")
-	descLastRead = desc("key_set_last_read_timestamp_seconds", "The time of the last successful read of the key set.")
-	descDropped  = desc("key_set_keys_dropped_total", "Keys that were dropped, by reason: withdrawn by the issuer, or too_old.", "reason")
-	descReadings = desc("key_set_reads_total", "Reads of the key set, by outcome.", "outcome")
+	descKeys     = desc("key_set_keys", "Keys of the issuer's key set that verify tokens, if it has one.", "issuer")
+	descLastRead = desc("key_set_last_read_timestamp_seconds", "The time of the last successful read of the key set.", "issuer")
+	descDropped  = desc("key_set_keys_dropped_total", "Keys that were dropped, by reason: withdrawn by the issuer, or too_old.", "issuer", "reason")
+	descReadings = desc("key_set_reads_total", "Reads of the key set, by outcome.", "issuer", "outcome")
 
 	descHashes  = desc("password_hashes_total", "Password hashes that were computed.")
 	descRunning = desc("password_hashes_running", "Password hashes that are being computed.")
@@ -110,13 +110,13 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	gauge(descTokens, float64(tokens.Size))
 	count(descLookups, float64(tokens.Hits), "hit")
 	count(descLookups, float64(tokens.Misses), "miss")
-	if set, ok := c.Verifier.KeySet(); ok {
-		gauge(descKeys, float64(set.Keys))
-		gauge(descLastRead, seconds(set.LastRead))
-		count(descDropped, float64(set.Withdrawn), "withdrawn")
-		count(descDropped, float64(set.Expired), "too_old")
-		count(descReadings, float64(set.Readings-set.Failures), "ok")
-		count(descReadings, float64(set.Failures), "failed")
+	for _, set := range c.Verifier.KeySets() {
+		gauge(descKeys, float64(set.Keys), set.Issuer)
+		gauge(descLastRead, seconds(set.LastRead), set.Issuer)
+		count(descDropped, float64(set.Withdrawn), set.Issuer, "withdrawn")
+		count(descDropped, float64(set.Expired), set.Issuer, "too_old")
+		count(descReadings, float64(set.Readings-set.Failures), set.Issuer, "ok")
+		count(descReadings, float64(set.Failures), set.Issuer, "failed")
 	}
 	load := c.Passwords.Load()
 	count(descHashes, float64(c.Passwords.Computed()))

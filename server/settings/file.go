@@ -27,8 +27,9 @@ type file struct {
 	values map[string]*yaml.Node // by key
 }
 
-// readFile parses the configuration file at path, or returns nil if path is empty. It refuses unknown and repeated keys.
-func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
+// readFile parses the configuration file at path, or returns nil if path is empty. It refuses unknown and repeated keys. others are keys
+// that are not flags.
+func readFile(path string, keys map[string]*kong.Flag, others []string) (*file, Problems) {
 	if path == "" {
 		return nil, nil
 	}
@@ -40,8 +41,13 @@ func readFile(path string, keys map[string]*kong.Flag) (*file, Problems) {
 	if err != nil {
 		return nil, Problems{err}
 	}
+	return newFile(path, mapping, keys, others)
+}
+
+// newFile returns the file, or a part of it, with the keys and values of a mapping, alternating.
+func newFile(path string, mapping []*yaml.Node, keys map[string]*kong.Flag, others []string) (*file, Problems) {
 	f := &file{path: path, values: map[string]*yaml.Node{}}
-	names := f.names(keys)
+	names := append(f.names(keys), others...)
 	var problems Problems
 	for i := 0; i < len(mapping); i += 2 {
 		key, value := mapping[i], mapping[i+1]

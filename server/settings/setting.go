@@ -29,22 +29,24 @@ const (
 	FromNowhere = "not set"
 )
 
-// Settings returns the settings that a parsed command line has, in the order of its flags.
+// Settings returns the settings that a parsed command line has, in the order of its flags, and then those of lists that have a value,
+// named as in issuers[0].audience.
 func (r *Resolver) Settings(c *kong.Context) []Setting {
 	keys := r.keys(c.Model)
 	var settings []Setting
 	for _, p := range c.Path {
 		for _, flag := range p.Flags {
 			if keys[flag.Name] != nil {
-				settings = append(settings, r.setting(flag))
+				settings = append(settings, newSetting(flag, r.origins[flag.Name]))
 			}
 		}
 	}
-	return settings
+	return append(settings, r.listed...)
 }
 
-func (r *Resolver) setting(flag *kong.Flag) Setting {
-	s := Setting{Name: flag.Name, Value: shown(flag), From: r.origins[flag.Name]}
+// newSetting returns the setting of a flag. from is its origin, or "" if it is not set.
+func newSetting(flag *kong.Flag, from string) Setting {
+	s := Setting{Name: flag.Name, Value: shown(flag), From: from}
 	switch {
 	case s.From != "":
 	case flag.HasDefault && flag.Default != "":

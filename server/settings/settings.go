@@ -1,6 +1,7 @@
 // Package settings resolves the values of a command's flags. In order of precedence they are from the command line, an
 // environment variable, a file that a variable names, the configuration file in YAML, and the default. It reports all invalid
-// values at once, and records the origin of each value. It knows kong's model of the command line, and not what a flag means.
+// values at once, and records the origin of each value. The configuration file may also have lists, whose items have flags of their own.
+// It knows kong's model of the command line, and not what a flag means.
 //
 // A flag needs only its field. The tag `secret:""` marks a secret: it is never shown, and it may be in a file of its own, which
 // the variable NAME_FILE or the key name-file names. With `secret:"password"` the value is a URL with a password, of which the
@@ -36,15 +37,17 @@ type found struct {
 // command line.
 type Resolver struct {
 	command string // whose flags are the configuration file's keys
+	lists   []List
 	read    bool
 	values  map[*kong.Flag]found
 	origins map[string]string // by the names of flags that have a value
+	listed  []Setting         // those in lists
 }
 
 // New returns a Resolver. The keys of the configuration file are the flags of the named command. Other commands use the keys of
-// flags that they share with it. A command that shares no flag reads neither the file nor variables.
-func New(command string) *Resolver {
-	return &Resolver{command: command, values: map[*kong.Flag]found{}, origins: map[string]string{}}
+// flags that they share with it. A command that shares no flag reads neither the file nor variables. The file may have lists, too.
+func New(command string, lists ...List) *Resolver {
+	return &Resolver{command: command, lists: lists, values: map[*kong.Flag]found{}, origins: map[string]string{}}
 }
 
 // Options returns kong's options for a command line with this resolver.
@@ -109,8 +112,9 @@ func (r *Resolver) readAll(c *kong.Context) Problems {
 		return nil
 	}
 	problems := unknownVariables(c.Model, os.Environ())
-	file, wrong := readFile(configPath(c), keys)
+	file, wrong := readFile(configPath(c), keys, r.listKeys())
 	problems = append(problems, wrong...)
+	problems = append(problems, r.readLists(c, file)...)
 	given := map[*kong.Flag]bool{}
 	for _, p := range c.Path {
 		if p.Flag != nil {
