@@ -55,7 +55,8 @@ func settle(ctx context.Context, database string) error {
 	if engineOf(database) == "sqlite" {
 		return nil
 	}
-	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes", "VACUUM ANALYZE claims"); err != nil {
+	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes", "VACUUM ANALYZE claims",
+		"VACUUM ANALYZE user_search", "VACUUM search_pending"); err != nil {
 		return err
 	}
 	// This needs a privilege. Without it, the first measurements include the cost of writing the filled rows to disk.
