@@ -24,8 +24,12 @@ PACKAGES ?= ./server ./server/auth ./server/dialect ./server/worth ./server/test
 COUNT ?= 6
 # How often `make crash` kills on each engine.
 KILLS ?= 1000
+# Which Python virtual environments are made with. Patroni's must be one that the user postgres can run.
+PYTHON ?= python3
+# How often `make failover` kills or freezes the primary.
+FAILOVERS ?= 2
 
-.PHONY: help run test faults crash build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test faults crash failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -44,6 +48,9 @@ faults: ## Cause every fault that the server is to survive: of the database, the
 
 crash: ## Kill the program and Postgres, KILLS times on each engine, while clients write, and look for what is lost
 	FAULTS=1 KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run 'Crash|Rolling' ./server/faulttest
+
+failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
+	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest
 
 # What a release says of itself: make build VERSION=1.2.0. What is not said, Go notes down by itself where there is a git
 # repository.
@@ -144,7 +151,7 @@ schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against i
 	$(SCHEMATHESIS)/venv/bin/python $(SCHEMATHESIS)/gate.py --examples $(EXAMPLES) --seed $(SEED)
 
 .ci/%/venv/made: .ci/%/requirements.txt
-	python3 -m venv --clear $(@D)
+	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 

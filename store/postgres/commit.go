@@ -51,6 +51,9 @@ func (c *conn) pgx() *pgx.Conn { return c.Conn.Conn() }
 type guard struct {
 	committing    atomic.Bool // no cancel request is sent
 	notReplicated atomic.Bool
+	hosts         *hosts
+	dialed        string    // the address that was dialed last, while the connection is being established
+	dialedAt      time.Time // when
 }
 
 type guardKey struct{}
@@ -63,7 +66,15 @@ func (g *guard) beforeConnect(c *pgx.ConnConfig) {
 		if g.committing.Load() {
 			return nil, errCommitting // pgx dials again only to cancel
 		}
-		return dial(ctx, network, address)
+		if len(c.Fallbacks) == 0 || g.hosts == nil {
+			return dial(ctx, network, address)
+		}
+		g.hosts.dialing(g, address)
+		opened, err := dial(ctx, network, address)
+		if err == nil && g.hosts.hangs(address) {
+			err = opened.SetDeadline(time.Now().Add(hangingTimeout))
+		}
+		return opened, err
 	}
 	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		// The warning has no code of its own, and its text is in the server's language.
@@ -214,15 +225,24 @@ func (t transaction) Commit() error {
 type connector struct {
 	driver.Connector // of pgx, with the callbacks of sessions
 	unattended       *unattended
+	hosts            *hosts
 }
 
 // Connect returns a *conn. Its errors are those of [discreet].
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	g := &guard{}
+	g := &guard{hosts: c.hosts}
 	opened, err := c.Connector.Connect(context.WithValue(ctx, guardKey{}, g))
 	if err != nil {
+		c.hosts.dialing(g, "")
 		return nil, discreet(err)
 	}
+	if g.dialed != "" {
+		c.hosts.answered(g.dialed)
+		if err := opened.(*stdlib.Conn).Conn().PgConn().Conn().SetDeadline(time.Time{}); err != nil {
+			return nil, errors.Join(err, opened.Close())
+		}
+	}
+	g.hosts = nil // from now on pgx dials only to cancel
 	return &conn{Conn: opened.(*stdlib.Conn), guard: g, unattended: c.unattended}, nil
 }
 

@@ -69,10 +69,10 @@ func Open(ctx context.Context, url string, o engine.Options) (*Database, error) 
 	sessions := &sessions{modeChosen: choosesMode(url), warn: o.Warn}
 	usable := config.OnPgError
 	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool { return sessions.watch(c, e) && usable(c, e) }
-	unattended := &unattended{most: connections}
+	unattended, hosts := &unattended{most: connections}, &hosts{}
 	pool := func(n int) *sql.DB {
 		db := sql.OpenDB(connector{stdlib.GetConnector(*config, stdlib.OptionBeforeConnect(sessions.beforeConnect),
-			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead)), unattended})
+			stdlib.OptionAfterConnect(sessions.afterConnect), stdlib.OptionShouldPing(dead)), unattended, hosts})
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(n)
 		db.SetConnMaxIdleTime(5 * time.Minute)
