@@ -81,6 +81,13 @@ var frameworkFaults = []fault{
 		}),
 	},
 	{
+		name: "an unknown role left out where another member is valid", dialect: worth,
+		breaks: []string{"unknown-roles-are-refused"},
+		begin: editing(func(c *call) {
+			c.body = regexp.MustCompile(`,"subrole":\{"code":"(DRAGOMAN_CHECK)?"\}`).ReplaceAll(c.body, nil)
+		}),
+	},
+	{
 		name: "an empty list taken for absent", dialect: testinium,
 		breaks: []string{"authorities-may-be-empty"},
 		also:   []string{"etag-changes-with-the-user", "changed-lists-what-changed", "unknown-roles-are-refused"},

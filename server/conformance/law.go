@@ -115,6 +115,9 @@ func withIDsInBody(d *dialect, _ Law) bool { return len(d.matching()) > 0 }
 func withCustomerUUID(d *dialect, _ Law) bool { return d.shownAs("Customer.UUID") != "" }
 func withTextTimes(d *dialect, _ Law) bool    { return len(d.times("string")) > 0 }
 
+// withManyRoles: roles are an array, which an update replaces.
+func withManyRoles(d *dialect, l Law) bool { return with(grants)(d, l) && d.grantsMany() }
+
 func with(k kind) func(*dialect, Law) bool {
 	return func(d *dialect, _ Law) bool {
 		_, ok := d.member(k)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/google/uuid"
 )
 
@@ -26,7 +27,7 @@ var updating = []Law{
 		Why:    "PUT replaces. Merging turns a client's mistake into a state that the client did not ask for.",
 		Source: "RFC 9110, section 9.3.4"},
 	{Name: "put-without-a-member-is-refused", Grade: Own, check: putWithoutMember, of: whole,
-		Says: "A PUT that lacks one of the nine members is 400 and changes nothing.",
+		Says: "A PUT that lacks a required member is 400 and changes nothing.",
 		Why:  "A forgotten flag would silently become null or false, and lock or disable the account."},
 	{Name: "put-of-get-changes-nothing", Grade: HTTP, check: putOfGet, of: whole,
 		Says:   "A PUT of exactly what GET shows is accepted and changes nothing.",
@@ -55,20 +56,20 @@ var updating = []Law{
 	{Name: "status-is-one-of-the-documented", Grade: Vendor, Changes: State, check: statusValues, of: with(status),
 		Says: "A status that is not exactly one of those that the update's document lists is 400.",
 		Why:  "An unknown status leaves the account in an undefined state."},
-	{Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, check: authoritiesReplaced, of: cited,
-		Says: "authorities replace the whole set: a missing one is revoked, and a present one is shown.",
-		Why:  "If the server merged the set, no authority could be revoked."},
-	{Name: "authorities-may-be-empty", Grade: Own, Changes: Roles, check: authoritiesMayBeNone, of: cited,
-		Says: "An empty list of authorities revokes all of them.",
-		Why:  "A server that treats an empty list as absent never revokes the last authority."},
+	{Name: "authorities-are-replaced", Grade: Vendor, Changes: Roles, check: authoritiesReplaced, of: withManyRoles,
+		Says: "The roles of an update replace the whole set: a missing one is revoked, and a present one is shown.",
+		Why:  "If the server merged the set, no role could be revoked."},
+	{Name: "authorities-may-be-empty", Grade: Own, Changes: Roles, check: authoritiesMayBeNone, of: withManyRoles,
+		Says: "An empty list of roles revokes all of them.",
+		Why:  "A server that treats an empty list as absent never revokes the last role."},
 	{Name: "authorities-are-resolved-by-name", Grade: Vendor, Changes: Roles, check: authoritiesByName, of: cited,
 		Says: "An authority is resolved by its name, and an entityId next to it is ignored.",
 		Why:  "The documented call sends id 2 with ROLE_USER, and 2 is this service's company administrator."},
-	{Name: "authorities-order-and-repetition-do-not-matter", Grade: Own, Changes: Roles, check: authoritiesAreASet, of: cited,
-		Says: "The same authorities in another order, or one of them twice, change nothing.",
+	{Name: "authorities-order-and-repetition-do-not-matter", Grade: Own, Changes: Roles, check: authoritiesAreASet, of: withManyRoles,
+		Says: "The same roles in another order, or one of them twice, change nothing.",
 		Why:  "They are a set, and clients may send them in any order."},
 	{Name: "unknown-roles-are-refused", Grade: Own, Changes: Roles, check: unknownRoles, of: with(grants),
-		Says: "A role or a subrole that does not exist, or that has no name, is 400.",
+		Says: "A role that does not exist, or that has no name, is 400, also if another member of the body is valid.",
 		Why:  "If it were dropped silently, the user would lack the role that was just granted."},
 	{Name: "subrole-id-and-code-must-agree", Grade: Own, Changes: Roles, check: subroleAgrees, of: cited,
 		Says: "A subrole is named by id, by code, or by both if they agree; a label alone is 400.",
@@ -267,43 +268,68 @@ func statusValues(t *trial) {
 	}
 }
 
-// authorities returns the JSON of authorities with these names.
-func authorities(names ...string) string {
-	all := []any{}
-	for _, n := range names {
-		all = append(all, map[string]any{"name": n})
+// grantsOf returns the objects that name the user's roles, where the member of roles is an array.
+func (t *trial) grantsOf(u user) []object {
+	m, _ := t.d.member(grants)
+	items, _ := u[m.name].([]any)
+	var all []object
+	for _, item := range items {
+		var o object
+		for _, naming := range t.d.naming {
+			o = append(o, member{nameIn(naming), encode(memberOfObject(item, nameIn(naming)))})
+		}
+		all = append(all, o)
 	}
-	return encode(all)
+	return all
+}
+
+// array returns the JSON of an array of objects.
+func array(objects ...object) string {
+	var items []string
+	for _, o := range objects {
+		items = append(items, o.String())
+	}
+	return "[" + strings.Join(items, ",") + "]"
+}
+
+// granting is an update that sets the roles, where their member is an array.
+func (t *trial) granting(roles ...object) object {
+	m, _ := t.d.member(grants)
+	return t.base().with(m.name, array(roles...))
 }
 
 // wantRoles requires that a read shows exactly these roles.
-func (t *trial) wantRoles(x exchange, names ...string) {
+func (t *trial) wantRoles(x exchange, roles ...object) {
 	is, _ := t.show()
-	shown := t.d.roleNames(is)
-	slices.Sort(shown)
-	names = slices.Clone(names)
-	slices.Sort(names)
-	if !slices.Equal(shown, names) {
-		t.broken(x, "authorities "+fmt.Sprint(names), "%v", shown)
+	sorted := func(all []object) []string {
+		var texts []string
+		for _, o := range all {
+			texts = append(texts, o.String())
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	if wanted, shown := sorted(roles), sorted(t.grantsOf(is)); !slices.Equal(shown, wanted) {
+		t.broken(x, fmt.Sprint("the roles ", wanted), "%v", shown)
 	}
 }
 
 func authoritiesReplaced(t *trial) {
-	had := t.d.roleNames(t.found)
+	had := t.grantsOf(t.found)
 	if len(had) < 2 {
 		t.skip("it revokes and restores a role: take a user with two roles")
 	}
-	t.wantRoles(t.update(t.base().with("authorities", authorities(had[0]))), had[0])
-	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+	t.wantRoles(t.update(t.granting(had[0])), had[0])
+	t.wantRoles(t.update(t.granting(had...)), had...)
 }
 
 func authoritiesMayBeNone(t *trial) {
-	had := t.d.roleNames(t.found)
+	had := t.grantsOf(t.found)
 	if len(had) == 0 {
 		t.skip("it revokes and restores roles: take a user with a role")
 	}
-	t.wantRoles(t.update(t.base().with("authorities", `[]`)))
-	t.wantRoles(t.update(t.base().with("authorities", authorities(had...))), had...)
+	t.wantRoles(t.update(t.granting()))
+	t.wantRoles(t.update(t.granting(had...)), had...)
 }
 
 func authoritiesByName(t *trial) {
@@ -311,11 +337,11 @@ func authoritiesByName(t *trial) {
 		t.skip("it grants no role that the user does not have: take a user with ROLE_USER")
 	}
 	body := t.base().with("authorities", `[{"entityId":2,"name":"ROLE_USER","cleanName":"ROLE USER","checked":true,"disabled":true}]`)
-	t.wantRoles(t.update(body), "ROLE_USER")
+	t.wantRoles(t.update(body), object{{"name", `"ROLE_USER"`}})
 }
 
 func authoritiesAreASet(t *trial) {
-	had := t.d.roleNames(t.found)
+	had := t.grantsOf(t.found)
 	if len(had) == 0 {
 		t.skip("it grants no role that the user does not have: take a user with a role")
 	}
@@ -323,31 +349,39 @@ func authoritiesAreASet(t *trial) {
 		t.note("another order", "take a user with two roles")
 	}
 	slices.Reverse(had)
-	t.wantUnchanged(t.update(t.base().with("authorities", authorities(append(had, had[0])...))), t.found)
+	t.wantUnchanged(t.update(t.granting(append(had, had[0])...)), t.found)
 }
 
 func unknownRoles(t *trial) {
-	why := "there is no such role"
 	m, _ := t.d.member(grants)
-	if !t.d.grantsMany() {
-		for _, naming := range t.d.naming {
-			value := `"dragoman_check"`
-			if strings.HasSuffix(naming.Field, "UUID") {
-				value = encode(uuid.NewString())
-			}
-			t.wantRefused(http.StatusBadRequest, why, object{{m.name, object{{nameIn(naming), value}}.String()}}.String(), object{{m.name, object{{nameIn(naming), `""`}}.String()}}.String())
+	refused := func(why string, values ...string) {
+		var bodies []string
+		for _, value := range values {
+			// A new name is valid: without it a server that drops the role would find nothing to change, and answer 400 for that.
+			bodies = append(bodies, t.renaming().with(m.name, value).String())
 		}
-		return
+		t.wantRefused(http.StatusBadRequest, why, bodies...)
 	}
-	had := t.d.roleNames(t.found)
-	for _, value := range []string{`[null]`, `[{}]`, `[{"name":null}]`, `[{"name":1}]`} {
-		t.wantRefused(http.StatusBadRequest, "this names no role", t.base().with("authorities", value).String())
-	}
-	t.wantRefused(http.StatusBadRequest, why,
-		t.base().with("authorities", authorities(append(had, "ROLE_DRAGOMAN_CHECK")...)).String(),
-		t.base().with("authorities", authorities(append(had, "")...)).String())
-	if len(had) > 0 {
-		t.wantRefused(http.StatusBadRequest, why, t.base().with("authorities", authorities(strings.ToLower(had[0]))).String())
+	for _, naming := range t.d.naming {
+		unknown := encode("DRAGOMAN_CHECK")
+		if strings.HasSuffix(naming.Field, "UUID") {
+			unknown = encode(uuid.NewString())
+		}
+		named := func(value string) object { return object{{nameIn(naming), value}} }
+		if !t.d.grantsMany() {
+			refused("there is no such role", named(unknown).String(), named(`""`).String())
+			continue
+		}
+		had := t.grantsOf(t.found)
+		with := func(o object) string { return array(append(slices.Clone(had), o)...) }
+		refused("this names no role", `[null]`, `[{}]`, array(named("null")), array(named("1")))
+		refused("there is no such role", with(named(unknown)), with(named(`""`)))
+		for _, name := range description.At(map[string]any(t.found), naming.Path) {
+			text, _ := name.(string)
+			if lower := strings.ToLower(text); lower != text && !strings.HasSuffix(naming.Field, "UUID") {
+				refused("the case of letters matters in the name of a role", array(named(encode(lower))))
+			}
+		}
 	}
 }
 
