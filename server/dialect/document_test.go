@@ -2,7 +2,6 @@ package dialect_test
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -66,12 +66,13 @@ func eachOperation(t *testing.T, f func(d *openapi3.T, method, path string, o *o
 	}
 }
 
-// TestIDsHaveAMaximum: ids are below 2^53, and every schema of one says so.
+// TestIDsHaveAMaximum: ids are below 2^53, and every schema of one says so. Ids are the parameters that the description writes,
+// the members whose field is an id, and those with the names below, which no description has.
 func TestIDsHaveAMaximum(t *testing.T) {
 	t.Parallel()
 	seen := 0
 	check := func(where, name string, s *openapi3.Schema) {
-		if !slices.Contains([]string{"id", "userId", "entityId", "customer", "user", "current-company-id"}, name) || !s.Type.Is("integer") {
+		if !s.Type.Is("integer") {
 			return
 		}
 		seen++
@@ -79,13 +80,36 @@ func TestIDsHaveAMaximum(t *testing.T) {
 			t.Errorf("%s: the maximum of %s is not 2^53-1", where, name)
 		}
 	}
-	for _, d := range allDocuments(t) {
-		for _, p := range d.Components.Parameters {
-			check(d.Info.Title, p.Value.Name, p.Value.Schema.Value)
+	for _, d := range server.Dialects() {
+		named := map[string]bool{"id": true, "userId": true, "entityId": true, "customer": true}
+		for _, b := range d.Bodies {
+			for _, m := range b.Members {
+				if m.Field == "ID" || strings.HasSuffix(m.Field, ".ID") || m.Field == "CustomerID" {
+					path := strings.Split(m.Path, ".")
+					named[path[len(path)-1]] = true
+				}
+			}
 		}
-		for schema, s := range d.Components.Schemas {
+		all, err := d.Operations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range all {
+			for _, p := range o.Parameters {
+				if d.Parameters[p.Name] != nil {
+					check(o.OperationID, p.Name, p.Schema.Value)
+				}
+			}
+		}
+		document, err := d.Spec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for schema, s := range document.Components.Schemas {
 			for name, property := range s.Value.Properties {
-				check(d.Info.Title+", "+schema, name, property.Value)
+				if named[name] {
+					check(d.Name+", "+schema, name, property.Value)
+				}
 			}
 		}
 	}
@@ -94,37 +118,66 @@ func TestIDsHaveAMaximum(t *testing.T) {
 	}
 }
 
+// refusedRequest gives the request that a document's example of a 400 answers: an update of Ada's e-mail to one that is invalid.
+func refusedRequest(t *testing.T, s *servertest.Server, d description.API) servertest.Request {
+	t.Helper()
+	if len(d.Updates) == 0 {
+		if request, ok := refusedReads[d.Name]; ok {
+			return request
+		}
+		t.Fatalf("%s has no update: add a read that is refused to refusedReads", d.Name)
+	}
+	o := servertest.Operation(t, d, d.Updates[0])
+	table, _ := d.Request(o.OperationID)
+	mail, ok := table.Member("Email")
+	if !ok {
+		t.Fatalf("%s: %s has no e-mail, which the example of a 400 must be about", d.Name, o.OperationID)
+	}
+	body := map[string]any{}
+	if table.Whole() {
+		_, shown := s.Show(t, d, servertest.Manager(), servertest.AdaSubject)
+		body = servertest.Project(t, table, shown)
+	}
+	servertest.Set(body, mail.Path, "ada")
+	path, header := o.About(servertest.AdaSubject)
+	return servertest.Request{Method: o.Method, Path: path, Header: header, Body: servertest.Encode(t, body)}
+}
+
+// refusedReads are reads that are refused, of dialects without an update.
+var refusedReads = map[string]servertest.Request{
+	"directory": {Method: http.MethodGet, Path: "/directory/v1/changes?after=x"},
+}
+
 // TestExampleOf400IsSent sends a request that each document's example of a 400 answers.
 func TestExampleOf400IsSent(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	requests := map[string]servertest.Request{
-		"/auth/api/v1": {Method: http.MethodPatch, Path: "/auth/api/v1/customers/" + servertest.SandboxUUID.String() + "/users/" + servertest.AdaUUID.String(), Body: `{"email":"ada"}`},
-		"/account/api/v1": {Method: http.MethodPut, Path: "/account/api/v1/customers/3393/users/6860", Header: http.Header{"Current-Company-Id": {"5251"}},
-			Body: `{"name":"Ada","surname":"Lovelace","username":"ada","email":"ada","enabled":true,"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[]}`},
-		"/directory/v1": {Method: http.MethodGet, Path: "/directory/v1/changes?after=x"},
-	}
-	for _, d := range allDocuments(t) {
-		base := d.Servers[0].URL
-		answer := s.Ask(servertest.Manager(), requests[base])
-		var sent map[string]any
-		answer.Decode(t, &sent)
-		for media, content := range d.Components.Responses["BadRequest"].Value.Content {
-			text, err := json.Marshal(content.Example)
+	for _, d := range server.Dialects() {
+		t.Run(d.Name, func(t *testing.T) {
+			document, err := d.Spec()
 			if err != nil {
 				t.Fatal(err)
 			}
-			var example map[string]any
-			if err := json.Unmarshal(text, &example); err != nil {
-				t.Fatal(err)
+			refused := document.Components.Responses["BadRequest"]
+			if refused == nil {
+				t.Fatal("the document's components have no response BadRequest, with an example of it")
 			}
-			for _, body := range []map[string]any{sent, example} {
-				maps.DeleteFunc(body, func(name string, _ any) bool { return name == "timestamp" })
+			answer := s.Ask(servertest.Manager(), refusedRequest(t, s, d.API))
+			if answer.Status != http.StatusBadRequest {
+				t.Fatalf("the answer is %d %s, want a 400", answer.Status, answer.Body)
 			}
-			if answer.Status != http.StatusBadRequest || !reflect.DeepEqual(sent, example) {
-				t.Errorf("%s, %s: %d %s is sent, the example is %s", base, media, answer.Status, answer.Body, text)
+			for media, content := range refused.Value.Content {
+				var sent map[string]any
+				answer.Decode(t, &sent)
+				example := servertest.Copy(t, content.Example)
+				for _, body := range []map[string]any{sent, example} {
+					maps.DeleteFunc(body, func(name string, _ any) bool { return name == "timestamp" })
+				}
+				if !reflect.DeepEqual(sent, example) {
+					t.Errorf("%s: sent is %s, the example is %s", media, answer.Body, servertest.Encode(t, example))
+				}
 			}
-		}
+		})
 	}
 }
 
