@@ -262,7 +262,7 @@ func TestETagClaimsNoRules(t *testing.T) {
 func TestStaticMockIsRejected(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range dialects {
+	for _, dialect := range allDialects {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
 			c := config(s, dialect, newUser(t, s))
@@ -288,7 +288,7 @@ func TestStaticMockIsRejected(t *testing.T) {
 func TestTargetAtTheRoot(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
-	for _, dialect := range dialects {
+	for _, dialect := range allDialects {
 		document, err := describe(dialect).Spec()
 		if err != nil {
 			t.Fatal(err)

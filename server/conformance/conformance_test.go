@@ -41,6 +41,17 @@ var dialects = func() []string {
 	return names
 }()
 
+// allDialects are dialects, and the toy.
+var allDialects = func() []string {
+	var names []string
+	for _, d := range servertest.Dialects() {
+		if len(d.Updates) > 0 {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}()
+
 // describe gives the description of a dialect.
 func describe(name string) description.API {
 	for _, d := range servertest.Dialects() {

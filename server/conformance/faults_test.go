@@ -40,7 +40,7 @@ func TestFaultBreaksItsLaws(t *testing.T) {
 			t.Parallel()
 			u := newUser(t, s)
 			c := config(s, f.dialect, u)
-			c.Transport = &faulty{next: transport, fault: f.begin(tokens{c.Token, c.OtherToken}), t: t}
+			c.Transport = &faulty{next: transport, api: c.Dialect, fault: f.begin(tokens{c.Token, c.OtherToken}), t: t}
 			c.Only = slices.Concat(f.breaks, f.also)
 			for j, law := range conformance.Laws(describe(f.dialect)) {
 				if (i+j)%share == 0 {

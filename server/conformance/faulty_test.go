@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/dragoman-id/dragoman/server/description"
+	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
 // A faulty server is the real one behind a transport that changes requests or answers.
@@ -25,6 +28,7 @@ type call struct {
 	*http.Request
 	body []byte
 	next http.RoundTripper
+	api  description.API
 	t    testing.TB
 
 	streamed bool // the body was sent without a Content-Length
@@ -65,13 +69,13 @@ func (c *call) present() (user map[string]json.RawMessage, etag string) {
 	other.Request = c.Clone(c.Context())
 	other.Method, other.body = http.MethodGet, nil
 	a := other.send()
-	var worth struct {
-		Data map[string]json.RawMessage `json:"data"`
+	body := a.body
+	if shown, _ := c.api.Answer(c.api.Show); shown.User != "" {
+		var around map[string]json.RawMessage
+		_ = json.Unmarshal(body, &around)
+		body = around[strings.TrimSuffix(shown.User, ".")]
 	}
-	if json.Unmarshal(a.body, &worth) == nil && worth.Data != nil {
-		return worth.Data, a.header.Get("ETag")
-	}
-	_ = json.Unmarshal(a.body, &user)
+	_ = json.Unmarshal(body, &user)
 	return user, a.header.Get("ETag")
 }
 
@@ -108,6 +112,17 @@ func encode(members map[string]json.RawMessage) string {
 	return string(text)
 }
 
+// table describes the body of the request, which is an update.
+func (c *call) table() description.Body {
+	for _, id := range c.api.Updates {
+		if servertest.Operation(c.t, c.api, id).Method == c.Method {
+			table, _ := c.api.Request(id)
+			return table
+		}
+	}
+	return description.Body{}
+}
+
 // idle sends an update that changes nothing, in place of what was asked.
 func (c *call) idle() answer { return c.idleAs((*call).send) }
 
@@ -115,8 +130,9 @@ func (c *call) idle() answer { return c.idleAs((*call).send) }
 func (c *call) idleAs(f func(*call) answer) answer {
 	other := *c
 	user, _ := c.present()
-	if c.Method == http.MethodPatch {
-		user = map[string]json.RawMessage{"first_name": user["first_name"]}
+	if table := c.table(); !table.Whole() {
+		name, _ := table.Member("FirstName")
+		user = map[string]json.RawMessage{name.Path: user[name.Path]}
 	}
 	other.body = []byte(encode(user))
 	return f(&other)
@@ -154,12 +170,13 @@ func (a answer) set(name, value string) answer {
 // faulty is a transport to a server with a fault.
 type faulty struct {
 	next  http.RoundTripper
+	api   description.API
 	fault func(*call) answer
 	t     testing.TB
 }
 
 func (f *faulty) RoundTrip(r *http.Request) (*http.Response, error) {
-	c := &call{Request: r.Clone(r.Context()), next: f.next, t: f.t}
+	c := &call{Request: r.Clone(r.Context()), next: f.next, api: f.api, t: f.t}
 	if r.Body != nil {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
