@@ -153,7 +153,7 @@ var preparedCommit = func() []byte {
 
 func (c *committing) in(k *link, piece []byte) bool {
 	commits := c.writes[k] && (bytes.Contains(piece, []byte("commit\x00")) || bytes.Contains(piece, preparedCommit))
-	if bytes.Contains(piece, []byte("UPDATE users SET")) || bytes.Contains(piece, []byte(`INSERT INTO "users"`)) {
+	if bytes.Contains(piece, []byte("UPDATE users SET")) || bytes.Contains(piece, []byte("INSERT INTO users ")) {
 		c.writes[k] = true
 	}
 	return commits
