@@ -146,7 +146,7 @@ func pastPreconditions(whole toyapi.StrictServerInterface, s *store.Store) toyap
 			return nil
 		}})
 		return toyapi.PatchPerson200JSONResponse{
-			Body:    toyapi.PersonAnswer{Person: toyapi.Person{Tag: r.Person, Given: user.FirstName}},
+			Body:    toyapi.PersonAnswer{Person: toyapi.Person{Tag: r.Person, Given: user.FirstName, Grants: []toyapi.Grant{}}},
 			Headers: toyapi.PatchPerson200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl},
 		}, err
 	}}

@@ -88,6 +88,13 @@ var frameworkFaults = []fault{
 		}),
 	},
 	{
+		name: "an unknown role left out of a list, in another dialect", dialect: "toy",
+		breaks: []string{"unknown-roles-are-refused"},
+		begin: editing(func(c *call) {
+			c.body = bytes.ReplaceAll(c.body, []byte(`,{"role":"DRAGOMAN_CHECK"}`), nil)
+		}),
+	},
+	{
 		name: "an empty list taken for absent", dialect: testinium,
 		breaks: []string{"authorities-may-be-empty"},
 		also:   []string{"etag-changes-with-the-user", "changed-lists-what-changed", "unknown-roles-are-refused"},

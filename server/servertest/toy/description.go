@@ -28,6 +28,8 @@ var Description = description.API{
 				optional("contact", "Email", "EmailVerified"),
 				optional("phone", "Mobile"),
 				optional("open", "Status"),
+				optional("grants", "Roles"),
+				role,
 			},
 		},
 		{
@@ -39,6 +41,8 @@ var Description = description.API{
 				required("contact", "Email", "EmailVerified"),
 				{Path: "phone", Field: "Mobile", Effect: description.Replaces, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
 				required("open", "Status"),
+				required("grants", "Roles"),
+				role,
 				{Path: "since", Field: "CreatedAt", Effect: description.Owned, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
 			},
 		},
@@ -53,6 +57,8 @@ var Description = description.API{
 				{Path: "person.contact", Field: "Email", Null: description.NullNever},
 				{Path: "person.phone", Field: "Mobile", Null: description.NullIfNone},
 				{Path: "person.open", Field: "Status", Null: description.NullNever},
+				{Path: "person.grants", Field: "Roles", Null: description.NullNever},
+				{Path: "person.grants[].role", Field: "Role.Name", Null: description.NullNever},
 				{Path: "person.since", Field: "CreatedAt", Null: description.NullNever},
 			},
 		},
@@ -69,10 +75,14 @@ var Description = description.API{
 	Samples: func(unique string) map[string]any {
 		return map[string]any{
 			"given": "Augusta", "family": "King", "handle": unique, "contact": unique + "@example.com", "phone": "+44 20 7946 0999", "open": false, "since": 1,
+			"grants": []any{map[string]any{"role": "ROLE_REPORT"}, map[string]any{"role": "ROLE_USER"}},
 		}
 	},
 	ErrorField: "problems[].where", ErrorMessage: "problems[].what",
 }
+
+// role names a role in grants.
+var role = description.Member{Path: "grants[].role", Field: "Role.Name", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused}
 
 // optional is a member that is changed only where it is there.
 func optional(path, field string, also ...string) description.Member {

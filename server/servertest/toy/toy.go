@@ -11,6 +11,7 @@
 //	Email                 contact
 //	Mobile                phone ("" is none)
 //	Status                open (ACTIVE or not)
+//	Roles                 grants[].role, by the role's name
 //	CreatedAt             since (answers only)
 //	Version               ETag
 //	the others            -
@@ -46,7 +47,7 @@ func (spoiled Spoiled) Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect
 		API:          spoiled.API,
 		Permissions:  map[string]auth.Permission{"getPerson": auth.PermissionRead, "patchPerson": auth.PermissionWrite, "putPerson": auth.PermissionWrite},
 		Tenant:       func(p dialect.Parameters) dialect.Tenant { return dialect.Tenant{ID: number(p["shop"].(string))} },
-		Checks:       map[string]dialect.Check{"patchPerson": checkPatch},
+		Checks:       map[string]dialect.Check{"patchPerson": checkPatch(s.Store.Catalogue()), "putPerson": checkGrants(s.Store.Catalogue())},
 		UserSchemas:  []string{"Person"},
 		ContentType:  echo.MIMEApplicationJSON,
 		FieldName:    func(f store.Field) string { return fieldNames[f] },
@@ -94,7 +95,7 @@ func (h *handler) GetPerson(ctx context.Context, r toyapi.GetPersonRequestObject
 		return toyapi.GetPerson304Response{Headers: toyapi.GetPerson304ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl}}, nil
 	}
 	return toyapi.GetPerson200JSONResponse{
-		Body:    toAPIPerson(user),
+		Body:    toAPIPerson(user, h.store.Catalogue()),
 		Headers: toyapi.GetPerson200ResponseHeaders{ETag: dialect.ETag(user.Version), CacheControl: dialect.CacheControl},
 	}, nil
 }
@@ -104,14 +105,14 @@ func (h *handler) PatchPerson(ctx context.Context, r toyapi.PatchPersonRequestOb
 	call := dialect.CallFrom(ctx)
 	user, written, err := call.UpdateUser(ctx, store.UserByID(call.Customer.ID, number(r.Person)), dialect.Edit{
 		Apply: func(u *store.User) error {
-			applyPatch(u, r.Body)
+			applyPatch(u, r.Body, h.store.Catalogue())
 			return nil
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return toyapi.PatchPerson200JSONResponse{Body: toAPIPerson(user), Headers: toyapi.PatchPerson200ResponseHeaders{
+	return toyapi.PatchPerson200JSONResponse{Body: toAPIPerson(user, h.store.Catalogue()), Headers: toyapi.PatchPerson200ResponseHeaders{
 		ETag: written.ETag, CacheControl: dialect.CacheControl, DragomanChanged: written.Changed, DragomanIgnored: written.Ignored,
 	}}, nil
 }
@@ -121,7 +122,7 @@ func (h *handler) PutPerson(ctx context.Context, r toyapi.PutPersonRequestObject
 	call := dialect.CallFrom(ctx)
 	user, written, err := call.UpdateUser(ctx, store.UserByID(call.Customer.ID, number(r.Person)), dialect.Edit{
 		Apply: func(u *store.User) error {
-			applyPut(u, r.Body)
+			applyPut(u, r.Body, h.store.Catalogue())
 			return nil
 		},
 		Ignored: func(u *store.User) []string {
@@ -134,7 +135,7 @@ func (h *handler) PutPerson(ctx context.Context, r toyapi.PutPersonRequestObject
 	if err != nil {
 		return nil, err
 	}
-	return toyapi.PutPerson200JSONResponse{Body: toAPIPerson(user), Headers: toyapi.PutPerson200ResponseHeaders{
+	return toyapi.PutPerson200JSONResponse{Body: toAPIPerson(user, h.store.Catalogue()), Headers: toyapi.PutPerson200ResponseHeaders{
 		ETag: written.ETag, CacheControl: dialect.CacheControl, DragomanChanged: written.Changed, DragomanIgnored: written.Ignored,
 	}}, nil
 }

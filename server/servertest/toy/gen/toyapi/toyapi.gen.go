@@ -22,6 +22,11 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// Grant defines model for Grant.
+type Grant struct {
+	Role string `json:"role"`
+}
+
 // Person defines model for Person.
 type Person struct {
 	Tag     string  `json:"tag"`
@@ -31,6 +36,7 @@ type Person struct {
 	Contact string  `json:"contact"`
 	Phone   *string `json:"phone"`
 	Open    bool    `json:"open"`
+	Grants  []Grant `json:"grants"`
 	Since   int64   `json:"since"`
 }
 
@@ -44,6 +50,7 @@ type PersonPatch struct {
 	Contact *string `json:"contact,omitempty"`
 	Family  *string `json:"family,omitempty"`
 	Given   *string `json:"given,omitempty"`
+	Grants  []Grant `json:"grants,omitempty"`
 	Handle  *string `json:"handle,omitempty"`
 	Open    *bool   `json:"open,omitempty"`
 	Phone   *string `json:"phone,omitempty"`
@@ -54,6 +61,7 @@ type PersonUpdate struct {
 	Contact string  `json:"contact"`
 	Family  string  `json:"family"`
 	Given   string  `json:"given"`
+	Grants  []Grant `json:"grants"`
 	Handle  string  `json:"handle"`
 	Open    bool    `json:"open"`
 	Phone   *string `json:"phone,omitempty"`
@@ -1993,33 +2001,33 @@ func (sh *strictHandler) PutPerson(ctx echo.Context, shop string, person string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fl7b9u6Dv8qgu6A23Z247y6NvePLXsU6MXuRbHToQeIM0C1mVibLXmSnCbo8Xc/kGQnTpq4yd7rSf+o",
-	"5JgUKYr8kaLvcMCTlDNgSuLeHY6AhCDM9BUJInjFmRI81s8CPmdUQIh7SmTgYBlEkBD9Rs1SwD0slaBs",
-	"jPPcwa8iwsaa9G4jmYOn7pi7+kdXfqKpy1NFOSOxm3LKFAgrR6/25oqMd9XgHXzOQKqL13U6WEIlZv2R",
-	"EbiFCK3aGIRhvYKpql8+d3BKBElAFUa9GP2PqCDSU8pwr7A3djAjiea8GLmWoCo6JUqB0OQfBsj3lTM8",
-	"OvD9o78OrhuHz308+OBj/fPwyMcHAztz5oT3aQ6PDsu3T7Cz5lgKeW4CUpKxfplkUqEbQEeICwRMUTVD",
-	"iowlogyFPLuJAX3OuAJp7HIx+j9n8OBGNdEj2O2lgJF1nrUbLV479V4iQKacSTBO8pYU3hhwpoAZHyNp",
-	"GtOA6BBpfJScLfvdEwEj3MP/aiyiuWHfysaVMCpbOSHIQFATabiHr8QMkTGhDMVa5DF2qgDwjih4SxOq",
-	"NkkoaBsmDnQolQzuJY9pMNuaT4egO4/BOpZKtOYO/tMtwty9CB/mLAEht2E/yqRFqO9u5QiQsNLRLZFI",
-	"WNEr1u4HAaRbm9pSu29YwEPtRLuxXZahuQ2PdWBgAbh9bR4Id/aH7+1AX+EH7xnJVKSDPCDqx/mD4p+A",
-	"ISoR4wqNOQ9/VuxdX1+7/YoFds2zX2z6vFzX7PcSRGHeVPAUhKIWCvVZkECtLx+40Ejb6+YOHpGExrNa",
-	"snbu4DGdAKulauUOjggLY6gl6+QO5unSWjecx0BYleqZzv8RZ2YtlsUx0S5RWHXj2ifaNJQFhmvERUKU",
-	"LTxOOosEVtYhFb7T3MHKVkob127aZFOe78AwlHaZm3FuAmd+AOVGim2XGg7nCvGbjxBYwDBn2Wfy1uL5",
-	"8omm85OuC5/CH1a1LZg3S50jW0LZZUVu09nsWAmZvgU2VhHutbodZ6kA+eD7U89zfX/a8nx8cOj0/uNn",
-	"ntcOzH944fsD3/wNfX/67FwT9j3fz5onp3poeYZZj30ztE7tcGaHczN09dD2PG/49EVV4rnvT9t9Pe14",
-	"vj/tvtTTEz199vKrJR0877lPf5i0w6OD5z3fP3602zvcubokDIGbEBojEoYCpMRLOLbkld3VpatY9iDl",
-	"As9WXT2hrHxurnN8/e9MW8d7bUPAn552v9ZYOxkqIhNAjKPbiCpAMiUB4M3YW8Xbyl5POs6a1LUBQt6n",
-	"YZEH94ixR4w9YvxjEaO+YKst0jawVptH1bJmm/LL6L+28BH8JobkPmDdRmRN4Zw7+DYCAevL+apWlsyx",
-	"66yTXN5x7td4ViUzp6qY1JZ7xR4WqEyEIDPzvBBSr25J6CzE31danxoEmaBq9oeWbfW9ASJA6GvQ4um8",
-	"PNP/Xl+V3RvjOObtwiEjpVJ7y6NsxDX/8m2vzxBlE2AKQtS/vEAqIgqFdDQCIdFI8ASpCBBXkX6mDGlr",
-	"wwQEIiikJIZAoYTMCg59S1RUaXMU18gZkhFP/y1RCjw1u5+AkFZ089g79krfJynFPdw+9o7b2ARuZLbe",
-	"0OyycaeHvGEXadzZOjvXBGMwTqSP19yD9TVP/1hU6Cutq5bnfbMr9NI9YsM92iq6cnk2nWu30rquu5Qu",
-	"tbkrzeY6HkPzmzQ42l7nvlNq0wUkjkGgiEikIipR4Td7W262Zcd69zqOeRQ0ys6ioW8+TL/agTJ87R3l",
-	"dHajb7Z2o2+dPUxvu9a5g7s7Wqm7zW6L1Ve/qAyKrrvGs0XPXYMZdmr6WJW6RQ4892zHEsPWYhIRFiKC",
-	"WJbc2KS+Vpl0AZRbqJN+oTooXaPNOpMurNcoP0ZtRbr4pJMPTf6wfZblvGB+nmeGlYN6QETxoUSvXnTL",
-	"X/Jw9o2zie0P5cu1g/nO+EskMkQkogoxfouo/JZI/FqQMU8IcytfZmv5C7Iq68WYcbF9938X8H/c3xge",
-	"TdrwTr9vmmnuqH+z+zunsWxNYZ1m6leGz6I3tsfPPX7u8XOPnz8RP6udHAOP1R7OYKhhUIKYlOCZiRj3",
-	"cEPxmWxM2jgf5n8HAAD//w==",
+	"7Fn7b9u4D/9XBH0HfNvObpxX1+Z+2LJHDznsDsWuQw+IM0C1mVibLXmS3Cbo+X8/SLITJ81z615F+kPl",
+	"2KRIUeRHFHmHA56knAFTEnfucAQkBGEeX5EgglecKcFj/VvA54wKCHFHiQwcLIMIEqK/qEkKuIOlEpSN",
+	"cJ47+FVE2EiT3q0kc/DYHXFXv3TlJ5q6PFWUMxK7KadMgbBy9GxvLsloVw3ewecMpOq9XqeDJVRi0h0a",
+	"gVuI0KqNQBjWSxir9dPnDk6JIAmowqi94Z9EBZF+pAx3CntjBzOSaM7e0LUEVdEpUQqEJv/QR76vnMHR",
+	"ge8f/XtwVTt87uP+Bx/r14MjHx/07ZMzJbxPc3h0WH59gp0l21LIcxOQkoz0xySTCl0DOkJcIGCKqglS",
+	"ZCQRZSjk2XUM6HPGFUhjl97wL85g40I10SNY7YWAoXWepQstPjvrvUSATDmTYJzkLSm8MeBMATM+RtI0",
+	"pgHRIVL7KDmb97snAoa4g/9Xm0VzzX6VtUthVLZyQpCBoCbScAdfigkiI0IZirXIY+xUAeAdUfCWJlSt",
+	"klDQ1kwc6FAqGdwLHtNgsjWfDkF3GoPrWCrRmjv4H7cIc7cXbuYsASG3YT/MpEWob27lCJCw0tEtkUhY",
+	"0QvW7gYBpFub2lK7b1jAQ+1Eu7FdlKG5DY91YGABuF1tHgh39odv7UBf4QfvGclUpIM8IOr7+YPin4Ah",
+	"KhHjCo04D39U7F1dXbndigV2PWe/2PR5Oa9Z7++CWIungqcgFLVIKHgMy+XOdOxbqsEU2/n1Rwis64Io",
+	"Nm1+Wr3DJFDLkxIuNH532rmDhySh8WQtWTN38IjeAFtL1dBUeolGPFWQyE0OZC2ST1dFhCCT6pynuYMj",
+	"wsJlFqqQtXIH83ROv2vOYyCsSvVMZyoRZ2YulsUx0c5b7P/KuU/0JlIWGK4hFwlRNkU6ac2O2jJjqvCd",
+	"6WXZnG7l3PXFXdYMpa2nWzM1gTPd1HIhxbKnhi9VXe0oXSZv7RE07y7p1I3WbVjhbItqF8yrpU7BOKHs",
+	"oiK37qz22oSM3wIbqQh3Gu2WM5czffD9see5vj9ueD4+OHQ6v/mZ5zUD8x9e+H7fN38D3x8/O9eEXc/3",
+	"s/rJqR4anmHWY9cMjVM7nNnh3AxtPTQ9zxs8fVGVeO7742ZXP7Y83x+3X+rHE/347OVXSzp43nGffjdp",
+	"h0cHzzu+f/xol3e4c0JMGAI3ITRGJAwFSInnQHLOK9uLU1eBcjPlF4JlQsY9y3DSWoDOObhcDKCEsvJ3",
+	"fVk46X9n2ubeaxtY/vi0/bVbsJP5I3IDiHF0G1EFSKYkALwa2qtwXllrxSiVs3QFML1PwyIh2OPQHof2",
+	"OLTHoQfFofVZ5trMcgVrtTZXTcG2yRnnc8Wl2Zrg1zEk9/HwNiJLrhK5g28jEFtcXyyZY+dZJrm8S95P",
+	"TK1K2/tnuYb8vk+qmZD16paEzkz8faX19kGQCaomf2vZVt9rIAKEvm7Ofp2Xm/vH1WVZJTMeZL7OPDNS",
+	"KrW3acqGXPPP36q7DFF2A0xBiLoXPaQiolBIh0MQEg0FT5CKAHEV6d+UIW1tuAGBCAopiSFQKCGTgkPf",
+	"xhVV2hzFdX2CZMTT/0uUAk/N6m9ASCu6fuwde2UQkJTiDm4ee8dNbCI4MkuvaXZZu9NDXrOT1O7s5SDX",
+	"BCMwTqS319Qb9HVavyyuFQslwobnPVipYu7ys6JeYRVdKFKYDoFbaRGsu/zPtRMqRf11PIbmFykkNb3W",
+	"fafUpgtIHINAEZFIRVSiwm/2tlxty5b17mUc0yiolRVcQ1/fTL9Y6TN8zR3ltHajrzd2o2+cbaa33YHc",
+	"we0drdTeZrXF7Iudq37R3dB4NuttaDDDzpp6YSWBkX3PPdsx17CpnkSEhYggliXX9nRfqkw6A8ot1Em/",
+	"UB2ULtFmmUln1quVTb+tSGets3xgzg9bHJo/F8zr6cmwsFEbRBQNKT170ZV4ycPJA58mtqiVz+cOpp/7",
+	"UxxkiEhEFWL8FlH5kEj8WpARTwhzKx3wtfwFWZW1N2JcbN9l2QX8H3cv59EcG97ptz1m6jvqX2//ysdY",
+	"tiSxTjP1M8NnUXrb4+ceP/f4ucfPH4if1UqOgcdqDac/0DAoQdyU4JmJGHdwTfGJrN00cT7I/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
