@@ -185,6 +185,37 @@ func TestMediaTypeMustBeJSON(t *testing.T) {
 	})
 }
 
+// TestMediaTypesAsDocumented: each update of each dialect takes JSON, and no text or JSON merge patch unless its document lists it.
+// A form is not tried, since Testinium takes one that has JSON in it, without a word of it in the document.
+func TestMediaTypesAsDocumented(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	for _, d := range servertest.Dialects() {
+		for _, id := range d.Updates {
+			o := servertest.Operation(t, d.API, id)
+			table, _ := d.Request(id)
+			_, shown := s.Show(t, d.API, servertest.Manager(), servertest.AdaSubject)
+			body := servertest.Project(t, table, shown)
+			if !table.Whole() {
+				name, _ := table.Member("FirstName")
+				body = map[string]any{name.Path: shown[name.Path]}
+			}
+			path, header := o.About(servertest.AdaSubject)
+			for _, media := range []string{"application/json", "text/plain", "application/merge-patch+json"} {
+				header.Set("Content-Type", media)
+				a := s.Ask(servertest.Manager(), servertest.Request{Method: o.Method, Path: path, Header: header, Body: servertest.Encode(t, body)})
+				want := http.StatusUnsupportedMediaType
+				if o.RequestBody.Value.Content[media] != nil {
+					want = http.StatusOK
+				}
+				if a.Status != want {
+					t.Errorf("%s: a body of %s: %d %s, want %d", id, media, a.Status, a.Body, want)
+				}
+			}
+		}
+	}
+}
+
 func TestContentEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t)
