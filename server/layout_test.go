@@ -120,7 +120,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/bench":     {"server/docs/generated"},
 		"server/dialect":   {"server/description", "server/auth", "store", "store/semaphore"},
 		"server/auth":      {"store", "store/semaphore"},
-		"store":            {"store/engine", "store/postgres", "store/recent", "store/sqlite"},
+		"store":            {"store/engine", "store/postgres", "store/recent", "store/semaphore", "store/sqlite"},
 		"store/postgres":   {"store/engine"},
 		"store/sqlite":     {"store/engine", "store/semaphore"},
 		"store/engine":     {"store/semaphore"},

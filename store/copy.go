@@ -44,7 +44,7 @@ var (
 )
 
 // notCopied are the tables that are computed from others, or that belong to one database.
-var notCopied = []string{engine.VersionTable, "user_search", "search_pending", "copying"}
+var notCopied = []string{engine.VersionTable, "user_search", "search_pending", "incomplete_copy"}
 
 // copiedAtOnce is how many rows one transaction copies, and rowsPerInsert how many one statement inserts.
 const (
@@ -195,7 +195,7 @@ func (c Copy) begin(ctx context.Context, from, to *copyEnd, tables []copiedTable
 		return fmt.Errorf("copying to --to: %w", ErrNotEmpty)
 	}
 	err = to.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := tx.Exec("INSERT INTO copying (id, source) VALUES (1, ?)", source).Error; err != nil {
+		if err := tx.Exec("INSERT INTO incomplete_copy (id, source) VALUES (1, ?)", source).Error; err != nil {
 			return err
 		}
 		for _, t := range slices.Backward(tables) {
@@ -210,7 +210,7 @@ func (c Copy) begin(ctx context.Context, from, to *copyEnd, tables []copiedTable
 
 // copyingFrom returns the fingerprint of the directory that a database is an incomplete copy of, or "".
 func copyingFrom(ctx context.Context, db *gorm.DB) (source string, err error) {
-	err = db.WithContext(ctx).Raw("SELECT coalesce(max(source), '') FROM copying").Row().Scan(&source)
+	err = db.WithContext(ctx).Raw("SELECT coalesce(max(source), '') FROM incomplete_copy").Row().Scan(&source)
 	return source, databaseErrorOrNil(ctx, "asking whether the database is an incomplete copy", err)
 }
 
@@ -238,7 +238,7 @@ func fingerprintOf(ctx context.Context, db *gorm.DB) (string, error) {
 
 // finish unmarks the target.
 func finish(ctx context.Context, to *copyEnd) error {
-	err := to.write.WithContext(ctx).Exec("DELETE FROM copying").Error
+	err := to.write.WithContext(ctx).Exec("DELETE FROM incomplete_copy").Error
 	return databaseErrorOrNil(ctx, "finishing the copy", err)
 }
 
