@@ -35,7 +35,7 @@ type rowValues struct {
 func (c *rowValues) add(field int, value string, line int64, namedByEmail bool) error {
 	sum := sha256.Sum256([]byte(value))
 	var one rowValue
-	one[0] = byte(field)
+	one[0] = byte(field) // #nosec G115 -- an index of unique
 	copy(one[1:16], sum[:])
 	last := uint64(line) << 1 // #nosec G115 -- lines are counted from 1
 	if namedByEmail {

@@ -124,8 +124,9 @@ var (
 func storeUsers(users ...User) engine.SQL {
 	values := make([]any, 0, len(users)*len(userColumns))
 	for i := range users {
+		u := &users[i]
 		for _, c := range userColumns {
-			values = append(values, c.value(&users[i]))
+			values = append(values, c.value(u))
 		}
 	}
 	return insertUsers.of(values)
