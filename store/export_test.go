@@ -138,3 +138,16 @@ func (s *Store) Candidates(ctx context.Context, customerID int64, text string) (
 
 // GramHash is gramHash.
 var GramHash = gramHash
+
+// ObservedMigrate is Migrate with an observer.
+func ObservedMigrate(ctx context.Context, url string, o Observer) error {
+	d, err := openDatabase(ctx, Config{URL: url, Observer: o})
+	if err != nil {
+		return err
+	}
+	_, err = d.Migrate(ctx)
+	if err == nil {
+		err = refold(ctx, d, true)
+	}
+	return errors.Join(err, d.Close())
+}

@@ -19,6 +19,7 @@ import (
 // migrateTo makes an empty database one that a release left which had the migrations up to version.
 func migrateTo(t *testing.T, url string, version int64) *sql.DB {
 	t.Helper()
+	storetest.Empty(t, url)
 	dialect, driver, name := goose.DialectPostgres, "pgx", url
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		dialect, driver, name = goose.DialectSQLite3, "sqlite", "file:"+filepath.ToSlash(path)

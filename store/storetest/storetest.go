@@ -87,8 +87,16 @@ func Directory(t testing.TB, s *store.Store) {
 }
 
 // PostgresURL creates a schema for one test, drops it when the test ends, and returns a URL that leads into it. Without TEST_POSTGRES_DSN
-// it skips the test; if CI is true it fails it.
+// it skips the test; if CI is true it fails it. With TEST_PARTITIONED the schema is that of [PartitionedURL].
 func PostgresURL(t testing.TB) string {
+	t.Helper()
+	if Partitioned() {
+		return PartitionedURL(t)
+	}
+	return emptyPostgresURL(t)
+}
+
+func emptyPostgresURL(t testing.TB) string {
 	t.Helper()
 	u := postgresURL(t)
 	schema := "test_" + strings.ToLower(rand.Text())
