@@ -29,7 +29,7 @@ PYTHON ?= python3
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test faults crash failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 	@test "$$CI" = true -o -n "$$FAULTS" || echo "FAULTS is not set: the tests cause no faults"
 	@test -n "$$KEYCLOAK" || echo "KEYCLOAK is not set: the tests use no real identity provider, make keycloak does"
 	$(GO) test $(TESTFLAGS) ./...
+
+partitioned: ## Run the store's tests on a Postgres whose tables are partitioned by customer
+	TEST_PARTITIONED=1 $(GO) test -count=1 $(TESTFLAGS) -skip '/sqlite|SQLite' ./store ./store/userfile
 
 faults: ## Cause every fault that the server is to survive: of the database, the disk, the network, the program itself
 	FAULTS=1 $(GO) test -count=1 $(TESTFLAGS) ./server/faulttest

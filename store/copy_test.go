@@ -89,7 +89,7 @@ func fillForCopy(t *testing.T, url string, n int) {
 // tableRows returns all rows of all tables, sorted, but for those that are not copied. Values are as the driver returns them.
 func tableRows(t *testing.T, url string) map[string][]string {
 	t.Helper()
-	driver, source, list := "pgx", url, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+	driver, source, list := "pgx", url, "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		driver, source = "sqlite", "file:"+path
 		list = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"

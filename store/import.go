@@ -294,7 +294,9 @@ func (i *Import) reserveIDs(ctx context.Context) error {
 
 // insertAgain inserts rows, and again after a rollback to a savepoint when the database gives way to another transaction.
 func (i *Import) insertAgain(ctx context.Context, tx *gorm.DB, rows []ImportRow) (users []User, err error) {
+	nextID, endID := i.nextID, i.endID
 	for attempt := 1; ; attempt++ {
+		i.nextID, i.endID = nextID, endID // those that are generated after the savepoint are rolled back with it
 		if err := tx.Exec("SAVEPOINT rows").Error; err != nil {
 			return nil, databaseError(ctx, "importing users", err)
 		}
@@ -366,7 +368,7 @@ func (i *Import) insert(ctx context.Context, tx *gorm.DB, rows []ImportRow) ([]U
 }
 
 // numberUsers gives ids to the users that have none: those that were reserved, or new ones if the rows were not checked.
-func (i *Import) numberUsers(tx *gorm.DB, users []User) (err error) {
+func (i *Import) numberUsers(tx *gorm.DB, users []User) error {
 	var without int64
 	for k := range users {
 		if users[k].ID == 0 {
@@ -374,10 +376,11 @@ func (i *Import) numberUsers(tx *gorm.DB, users []User) (err error) {
 		}
 	}
 	if without > i.endID-i.nextID {
-		if i.nextID, err = takeIDs(tx, userIDs, without); err != nil {
+		first, err := takeIDs(tx, userIDs, without)
+		if err != nil {
 			return err
 		}
-		i.endID = i.nextID + without
+		i.nextID, i.endID = first, first+without
 	}
 	for k := range users {
 		if users[k].ID == 0 {

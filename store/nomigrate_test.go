@@ -17,7 +17,7 @@ func TestNoMigrate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if address == "" {
-				address = storetest.PostgresURL(t)
+				address = storetest.EmptyPostgresURL(t)
 			}
 			c := store.Config{URL: address, SecretKey: storetest.Key, NoMigrate: true}
 			if _, err := store.Open(t.Context(), c); !errors.Is(err, store.ErrUnavailable) {

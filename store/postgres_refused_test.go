@@ -172,7 +172,7 @@ func TestPostgresRefusalsAtStart(t *testing.T) {
 // without CREATE serves a directory that needs no migration.
 func TestPostgresRoleWithoutPrivileges(t *testing.T) {
 	t.Parallel()
-	address := storetest.PostgresURL(t)
+	address := storetest.EmptyPostgresURL(t)
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)

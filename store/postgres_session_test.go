@@ -121,7 +121,7 @@ func openImpatiently(t *testing.T, address string) error {
 
 func TestReadOnlyPostgres(t *testing.T) {
 	t.Parallel()
-	address := storetest.PostgresURL(t)
+	address := storetest.EmptyPostgresURL(t)
 	readOnly := with(t, address, "default_transaction_read_only=on")
 	if err := openImpatiently(t, readOnly); err == nil {
 		t.Error("a read-only server was opened although its migrations are due")

@@ -188,6 +188,10 @@ func reserveBatch(tx *gorm.DB, customer int64, batch []User) error {
 // reclaim claims the names of users whose row was changed without its claims, as by an operator's own statements, and ends claims to
 // names that their users no longer have. A name that two users have by now is shared.
 func reclaim(db *gorm.DB) error {
+	// Rows of users and their claims are on different nodes then, which these statements cannot join.
+	if distributed, err := isDistributed(db); err != nil || distributed {
+		return err
+	}
 	for _, f := range names {
 		column := f.kind + "_fold"
 		for _, statement := range []string{

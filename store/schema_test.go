@@ -92,6 +92,7 @@ func TestMigrationsHaveTwins(t *testing.T) {
 func TestMigrateReturnsApplied(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
+		storetest.Empty(t, url)
 		applied, err := store.Migrate(context.Background(), url, store.Wait{})
 		if err != nil || !slices.Equal(applied, migrationNames(t, "sqlite")) {
 			t.Errorf("first: %v, %v", applied, err)

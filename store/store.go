@@ -68,6 +68,7 @@ type Store struct {
 	recent      *recent.Cache[UserKey, *User]
 	standings   *standings
 	userIDs     *idBlock
+	distributed bool             // the tables are distributed over the nodes of a cluster
 	clock       func() time.Time // to measure time by
 	now         func() time.Time // the clock, for columns
 	observer    Observer
@@ -206,6 +207,9 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 		return nil, cmp.Or(err, ErrCopying)
 	}
 	if err := s.checkKeys(ctx); err != nil {
+		return nil, err
+	}
+	if s.distributed, err = distributedDatabase(ctx, d); err != nil {
 		return nil, err
 	}
 	var roles []Role

@@ -89,6 +89,33 @@ func BenchmarkUpdateUser(b *testing.B) {
 	})
 }
 
+// BenchmarkCreateUser adds one user after the other to one customer, by so many writers at once.
+func BenchmarkCreateUser(b *testing.B) {
+	storetest.BenchEachURL(b, func(b *testing.B, url string) {
+		s, _ := benchDirectory(b, url)
+		var next atomic.Int64
+		for _, writers := range []int{1, 16} {
+			b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+				b.ReportAllocs()
+				var all group
+				var begun atomic.Int64
+				b.ResetTimer()
+				for range writers {
+					all.Go(func() {
+						for begun.Add(1) <= int64(b.N) {
+							u := newUser(fmt.Sprintf("created%d", next.Add(1)))
+							if err := s.CreateUser(context.Background(), &u); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				all.Wait()
+			})
+		}
+	})
+}
+
 // BenchmarkFindUser reads one user after the other, with a context that may end, as a request's.
 func BenchmarkFindUser(b *testing.B) {
 	storetest.BenchEachURL(b, func(b *testing.B, url string) {

@@ -100,7 +100,7 @@ func Partition(t testing.TB, url string) {
 // PartitionedURL is [PostgresURL] with a database that was migrated and partitioned.
 func PartitionedURL(t testing.TB) string {
 	t.Helper()
-	url := emptyPostgresURL(t)
+	url := EmptyPostgresURL(t)
 	if _, err := store.Migrate(context.Background(), url, store.Wait{}); err != nil {
 		t.Fatal(err)
 	}

@@ -93,14 +93,23 @@ func PostgresURL(t testing.TB) string {
 	if Partitioned() {
 		return PartitionedURL(t)
 	}
-	return emptyPostgresURL(t)
+	return EmptyPostgresURL(t)
 }
 
-func emptyPostgresURL(t testing.TB) string {
+// EmptyPostgresURL is [PostgresURL] with a schema that was never migrated, whatever TEST_PARTITIONED is.
+func EmptyPostgresURL(t testing.TB) string {
 	t.Helper()
-	u := postgresURL(t)
+	return SchemaOf(t, postgresURL(t).String())
+}
+
+// SchemaOf creates a schema in the Postgres at dsn, drops it when the test ends, and returns a URL that leads into it.
+func SchemaOf(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal("the URL of the Postgres cannot be parsed")
+	}
 	schema := "test_" + strings.ToLower(rand.Text())
-	dsn := u.String()
 	PostgresExec(t, dsn, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { PostgresExec(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
 	q := u.Query()
