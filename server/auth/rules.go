@@ -46,7 +46,8 @@ type Rules struct {
 
 	Required []Condition // all must hold
 
-	// UserID is the place of the caller's user id, a UUID; a name or a JSON Pointer, as Claim.Name is. Empty means "custom:id".
+	// UserID is the place of the caller's user id, a UUID; a name or a JSON Pointer, as Claim.Name is. If it is set, a token
+	// without the claim is rejected. Empty means "custom:id", which a token may lack.
 	UserID string
 
 	Customers   Claim // the customers that the token is for, UUIDs or ids; by default "customer_id"
@@ -439,6 +440,10 @@ func (r *rules) readUserID(t *evaluation) error {
 	}
 	if ok && !readUserID(&t.principal.userID)(value) {
 		return unauthenticated(FaultClaims, "the token's claim %s is not a UUID", r.userID.text)
+	}
+	if !ok && r.UserID != "" {
+		// A misspelled name would otherwise let an inactive user write, since nobody would be looked up.
+		return unauthenticated(FaultClaims, "the token has no claim %s, which --claim-user-id names: leave --claim-user-id out if some callers are no users", r.userID.text)
 	}
 	if !ok {
 		t.principal.userID, _ = ParseUUID(t.claims.Subject)

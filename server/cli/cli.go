@@ -48,7 +48,7 @@ func Main(version, commit, date string) {
 	if err != nil {
 		panic(err) // the tags of the structs are wrong
 	}
-	parser.FatalIfErrorf(settings.DropEmpty())
+	parser.FatalIfErrorf(settings.DropEmpty(parser.Model))
 	k, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(settings.Explain(err))
 	k.FatalIfErrorf(k.Run())

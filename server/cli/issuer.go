@@ -15,8 +15,8 @@ import (
 // tokenFlags identify an issuer of tokens and the service that they are for.
 type tokenFlags struct {
 	JWTSecret string   `name:"jwt-secret" secret:"" placeholder:"TEXT" help:"The secret of HS256 tokens, at least 32 bytes, used as it is. Prefer the variable, since others on the machine can read a command line."`
-	Issuer    string   `placeholder:"TEXT" help:"The iss claim that tokens must have, exactly. Without --jwt-secret, --jwt-public-key-file and --jwks-url it is the URL of an OpenID Connect or OAuth provider, whose keys are discovered; requires --audience. By default it is not checked."`
-	Audience  []string `placeholder:"TEXT" help:"The aud claim that tokens must have; separate several by commas, of which one suffices. By default it is not checked."`
+	Issuer    string   `notempty:"" placeholder:"TEXT" help:"The iss claim that tokens must have, exactly. Without --jwt-secret, --jwt-public-key-file and --jwks-url it is the URL of an OpenID Connect or OAuth provider, whose keys are discovered; requires --audience. By default it is not checked."`
+	Audience  []string `notempty:"" placeholder:"TEXT" help:"The aud claim that tokens must have; separate several by commas, of which one suffices. By default it is not checked."`
 }
 
 // keyFlags are the public keys of an issuer.
@@ -30,21 +30,21 @@ type keyFlags struct {
 // ruleFlags describe how tokens are read. Flags that say what a claim means have no default, since setting one decides the default of
 // --missing-claims.
 type ruleFlags struct {
-	AudienceClaim          string   `placeholder:"CLAIM" help:"The claim with the audience, instead of aud: client_id for Cognito. It must be a string, and tokens with aud are then rejected. Requires --audience."`
+	AudienceClaim          string   `notempty:"" placeholder:"CLAIM" help:"The claim with the audience, instead of aud: client_id for Cognito. It must be a string, and tokens with aud are then rejected. Requires --audience."`
 	TokenType              string   `enum:"any,access" default:"any" placeholder:"TYPE" help:"The typ that a token's header must have: access for at+jwt, or any for none, JWT or at+jwt (${default})."`
-	Require                []string `placeholder:"CLAIM=VALUE" help:"A claim that tokens must have, such as token_use=access: its value, or one of its list. Without =VALUE any value suffices. Separate several by commas."`
-	ClaimUserID            string   `name:"claim-user-id" placeholder:"CLAIM" help:"The claim with the caller's own user UUID. A name is literal; what begins with / is a JSON Pointer. By default custom:id."`
-	ClaimCustomers         string   `placeholder:"CLAIM" help:"The claim with the caller's customers: a name or a JSON Pointer. By default customer_id."`
-	CustomersForm          string   `enum:"list,words,keys," default:"" placeholder:"FORM" help:"The form of that claim: list for a value or an array, words for one text with spaces, keys for the names in an object. By default list."`
-	MapCustomers           []string `placeholder:"THEIRS=OURS" help:"A value of that claim, and the UUID or id of the customer that it means; separate several by commas. Values are compared exactly, and without a mapping they are dropped. By default they are UUIDs or ids."`
-	ClaimPermissions       string   `placeholder:"CLAIM" help:"The claim with the caller's permissions: a name or a JSON Pointer. By default permissions."`
-	PermissionsForm        string   `enum:"list,words,keys,keys-by-customer," default:"" placeholder:"FORM" help:"The form of that claim: as --customers-form, or keys-by-customer for an object of objects, whose names count if they hold every customer of the token. By default list."`
-	MapPermissions         []string `placeholder:"THEIRS=OURS" help:"A value of that claim, and the permission that it means; as --map-customers."`
-	ClaimAuthorities       string   `placeholder:"CLAIM" help:"The claim with the caller's roles: a name or a JSON Pointer. By default authorities."`
-	AuthoritiesForm        string   `enum:"list,words,keys,keys-by-customer," default:"" placeholder:"FORM" help:"The form of that claim, as --permissions-form. By default list."`
-	MapAuthorities         []string `placeholder:"THEIRS=OURS" help:"A value of that claim, and the role that it means; as --map-customers."`
-	MissingClaims          string   `enum:"empty,legacy," default:"" placeholder:"MEANING" help:"What a missing claim means: empty for nothing, or legacy for Worth's own tokens, where customer_user:write without the roles' claim is rank 2. By default legacy, or empty as soon as one of the flags --claim-..., --...-form or --map-... is set."`
-	PlatformAdministrators string   `placeholder:"CLAIM=VALUE" help:"The claim that makes a caller with ROLE_ADMIN an administrator of the platform, for all customers. By default only the customers' claim does, if it is exactly * and has no form, pointer or map."`
+	Require                []string `notempty:"" placeholder:"CLAIM=VALUE" help:"A claim that tokens must have, such as token_use=access: its value, or one of its list. Without =VALUE any value suffices. Separate several by commas."`
+	ClaimUserID            string   `notempty:"" name:"claim-user-id" placeholder:"CLAIM" help:"The claim with the caller's own user UUID, which every token must then have. A name is literal; what begins with / is a JSON Pointer. By default custom:id, which a token may lack."`
+	ClaimCustomers         string   `notempty:"" placeholder:"CLAIM" help:"The claim with the caller's customers: a name or a JSON Pointer. By default customer_id."`
+	CustomersForm          string   `notempty:"" enum:"list,words,keys," default:"" placeholder:"FORM" help:"The form of that claim: list for a value or an array, words for one text with spaces, keys for the names in an object. By default list."`
+	MapCustomers           []string `notempty:"" placeholder:"THEIRS=OURS" help:"A value of that claim, and the UUID or id of the customer that it means; separate several by commas. Values are compared exactly, and without a mapping they are dropped. By default they are UUIDs or ids."`
+	ClaimPermissions       string   `notempty:"" placeholder:"CLAIM" help:"The claim with the caller's permissions: a name or a JSON Pointer. By default permissions."`
+	PermissionsForm        string   `notempty:"" enum:"list,words,keys,keys-by-customer," default:"" placeholder:"FORM" help:"The form of that claim: as --customers-form, or keys-by-customer for an object of objects, whose names count if they hold every customer of the token. By default list."`
+	MapPermissions         []string `notempty:"" placeholder:"THEIRS=OURS" help:"A value of that claim, and the permission that it means; as --map-customers."`
+	ClaimAuthorities       string   `notempty:"" placeholder:"CLAIM" help:"The claim with the caller's roles: a name or a JSON Pointer. By default authorities."`
+	AuthoritiesForm        string   `notempty:"" enum:"list,words,keys,keys-by-customer," default:"" placeholder:"FORM" help:"The form of that claim, as --permissions-form. By default list."`
+	MapAuthorities         []string `notempty:"" placeholder:"THEIRS=OURS" help:"A value of that claim, and the role that it means; as --map-customers."`
+	MissingClaims          string   `notempty:"" enum:"empty,legacy," default:"" placeholder:"MEANING" help:"What a missing claim means: empty for nothing, or legacy for Worth's own tokens, where customer_user:write without the roles' claim is rank 2. By default legacy, or empty as soon as one of the flags --claim-..., --...-form or --map-... is set."`
+	PlatformAdministrators string   `notempty:"" placeholder:"CLAIM=VALUE" help:"The claim that makes a caller with ROLE_ADMIN an administrator of the platform, for all customers. By default only the customers' claim does, if it is exactly * and has no form, pointer or map."`
 }
 
 // rules returns the rules that the flags describe, or settings.Problems.

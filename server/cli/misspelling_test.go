@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -87,7 +89,7 @@ var providers = []provider{
 	{
 		name:   "Worth's names",
 		flags:  []string{"--issuer=worth", "--audience=dragoman", "--claim-user-id=custom:id", "--claim-customers=customer_id", "--claim-permissions=permissions", "--claim-authorities=authorities"},
-		claims: jwt.MapClaims{"iss": "worth", "aud": "dragoman"},
+		claims: jwt.MapClaims{"iss": "worth", "aud": "dragoman", "custom:id": servertest.AdaUUID},
 		tokens: []jwt.MapClaims{
 			{"customer_id": "*", "authorities": "ROLE_ADMIN"},
 			{"customer_id": "*", "permissions": "customer_user:write"},
@@ -127,6 +129,9 @@ func rightsOf(t *testing.T, p provider, f issuerFlags, roles auth.Policy, tokens
 			"read": roles.Permits(caller, auth.PermissionRead), "write": roles.Permits(caller, auth.PermissionWrite), "create": roles.Permits(caller, auth.PermissionCreate),
 			"see the history": roles.Permits(caller, auth.PermissionHistory),
 		}
+		// A caller who is no user cannot be an inactive one.
+		_, isUser := caller.UserID()
+		may["write as nobody"] = !isUser
 		for rank := range roles.Rank(caller) {
 			may[fmt.Sprintf("have rank %d", rank+1)] = true
 		}
@@ -269,5 +274,62 @@ func TestSettingClaimsEndsLegacy(t *testing.T) {
 		if may := rightsOf(t, p, flags.issuerFlags, roles, tokens); may != nil {
 			t.Errorf("%s is accepted beside --missing-claims=legacy", setting)
 		}
+	}
+}
+
+// TestEmptySettingsOfTokens gives each setting about what tokens must have an empty text. Left out, some of them permit more than any
+// value does.
+func TestEmptySettingsOfTokens(t *testing.T) {
+	t.Parallel()
+	var flags struct{ issuerFlags }
+	parser, err := kong.New(&flags, settings.New("serve").Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names, arguments, variables []string
+	var file, item strings.Builder
+	for _, flag := range parser.Model.Flags {
+		if flag.Target.Kind() == reflect.Bool || slices.Contains([]string{"jwt-secret", "jwt-public-key-file", "jwks-url", "jwks-max-age", "jwks-refresh"}, flag.Name) {
+			continue // not about what is in a token, or without a default that permits more
+		}
+		names = append(names, flag.Name)
+		arguments = append(arguments, "--"+flag.Name+"=")
+		if flag.Name != "token-type" { // whose default is the other value
+			variables = append(variables, settings.Prefix+"_"+strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))+"=")
+		}
+		fmt.Fprintf(&file, "%s: ''\n", flag.Name)
+		fmt.Fprintf(&item, "    %s: ''\n", flag.Name)
+	}
+	for _, flag := range []string{"map-authorities", "require", "audience"} {
+		if !slices.Contains(names, flag) {
+			t.Fatalf("--%s is not tested", flag)
+		}
+	}
+	refused := func(source string, want []string, variables []string, args ...string) {
+		dir := t.TempDir()
+		for name, content := range map[string]string{"empty.yaml": file.String(), "issuers.yaml": "issuers:\n  - customers: ['3393']\n" + item.String()} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		status, _, problems := configured(t, dir, variables, "", append([]string{"config"}, args...)...)
+		if status == 0 {
+			t.Errorf("%s: accepted", source)
+		}
+		for _, name := range want {
+			if !strings.Contains(problems, name+" ") {
+				t.Errorf("%s: nothing is said of %s: %s", source, name, problems)
+			}
+		}
+	}
+	refused("the file", names, nil, "--config=empty.yaml")
+	refused("an item of issuers", names, nil, "--config=issuers.yaml")
+	var called []string
+	for _, v := range variables {
+		called = append(called, strings.TrimSuffix(v, "="))
+	}
+	refused("variables", called, variables)
+	for i, argument := range arguments {
+		refused(argument, []string{"--" + names[i]}, nil, argument)
 	}
 }

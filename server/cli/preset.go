@@ -99,7 +99,7 @@ var presets = map[string]preset{
 
 // presetFlag selects a preset.
 type presetFlag struct {
-	IDP string `name:"idp" enum:"keycloak,entra,auth0,cognito,okta,zitadel," default:"" placeholder:"NAME" help:"The identity provider that issues tokens: keycloak, entra, auth0, cognito, okta or zitadel. It sets the flags about claims that are the same for everybody who uses it; 'dragoman config' shows them, and each can be set otherwise. By default none."`
+	IDP string `name:"idp" notempty:"" enum:"keycloak,entra,auth0,cognito,okta,zitadel," default:"" placeholder:"NAME" help:"The identity provider that issues tokens: keycloak, entra, auth0, cognito, okta or zitadel. It sets the flags about claims that are the same for everybody who uses it; 'dragoman config' shows them, and each can be set otherwise. By default none."`
 }
 
 // AfterApply sets the flags of the preset that are not set.

@@ -163,7 +163,7 @@ func (f *file) inline(flag *kong.Flag, node *yaml.Node) (*found, error) {
 	switch {
 	case node.Kind != yaml.SequenceNode:
 		v.text = texts[0]
-	case len(texts) == 0:
+	case len(texts) == 0 && !flag.Tag.Has(notEmptyTag):
 		return nil, nil
 	default:
 		v.text = kong.JoinEscaped(texts, flag.Tag.Sep)

@@ -96,8 +96,15 @@ func check(flag *kong.Flag, v found) error {
 	if flag.IsSlice() {
 		texts = kong.SplitEscaped(v.text, flag.Tag.Sep)
 	}
+	if len(texts) == 0 {
+		texts = []string{""}
+	}
 	for _, text := range texts {
-		if err := checkText(flag, text); err != nil {
+		err := checkText(flag, text)
+		if text == "" && flag.Tag.Has(notEmptyTag) {
+			err = errors.New("is empty: give it a value, or leave it out")
+		}
+		if err != nil {
 			return fmt.Errorf("%s %w", v.called, err)
 		}
 	}

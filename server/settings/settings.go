@@ -3,9 +3,9 @@
 // values at once, and records the origin of each value. The configuration file may also have lists, whose items have flags of their own.
 // It knows kong's model of the command line, and not what a flag means.
 //
-// A flag needs only its field. The tag `secret:""` marks a secret: it is never shown, and it may be in a file of its own, which
-// the variable NAME_FILE or the key name-file names. With `secret:"password"` the value is a URL with a password, of which the
-// scheme, the hosts and the path are shown, as of any URL.
+// A flag needs only its field. The tag `notempty:""` rejects an empty text wherever it comes from. The tag `secret:""` marks a secret:
+// it is never shown, and it may be in a file of its own, which the variable NAME_FILE or the key name-file names. With
+// `secret:"password"` the value is a URL with a password, of which the scheme, the hosts and the path are shown, as of any URL.
 package settings
 
 import (
@@ -120,6 +120,9 @@ func (r *Resolver) readAll(c *kong.Context) Problems {
 		if p.Flag != nil {
 			given[p.Flag] = true
 			r.origins[p.Flag.Name] = "--" + p.Flag.Name
+			if p.Flag.Tag.Has(notEmptyTag) && hasEmptyText(c.FlagValue(p.Flag)) {
+				problems.Add(check(p.Flag, found{called: "--" + p.Flag.Name}))
+			}
 		}
 	}
 	for _, p := range c.Path {
@@ -236,6 +239,15 @@ func (r *Resolver) find(flag *kong.Flag, file *file) (*found, error) {
 
 // isSecret reports whether a flag's value is a secret or contains one.
 func isSecret(flag *kong.Flag) bool { return flag.Tag.Has(secretTag) }
+
+// hasEmptyText reports whether a value is an empty text or a list of texts that is empty or contains one.
+func hasEmptyText(value any) bool {
+	texts, ok := value.([]string)
+	return value == "" || ok && (len(texts) == 0 || slices.Contains(texts, ""))
+}
+
+// notEmptyTag is the tag of a flag for which an empty text is a mistake: left out, it would have a default that permits more.
+const notEmptyTag = "notempty"
 
 // secretTag is the tag of a secret's field.
 const secretTag = "secret"

@@ -16,17 +16,32 @@ import (
 const fileSuffix = "_FILE"
 
 // DropEmpty removes empty variables with the prefix from the process's environment, so that they count as unset. If an image or a
-// list sets a variable, emptying it may be the only way to unset it.
-func DropEmpty() error {
+// list sets a variable, emptying it may be the only way to unset it. Variables of flags with the tag notempty stay, and are rejected
+// when they are read.
+func DropEmpty(app *kong.Application) error {
+	kept := map[string]bool{}
+	keepNotEmpty(app.Node, kept)
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
-		if value == "" && strings.HasPrefix(name, Prefix+"_") {
+		if value == "" && strings.HasPrefix(name, Prefix+"_") && !kept[name] {
 			if err := os.Unsetenv(name); err != nil {
 				return fmt.Errorf("drop %s: %w", name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// keepNotEmpty adds the variables of a command's flags, and of its subcommands', that must not be empty.
+func keepNotEmpty(command *kong.Node, kept map[string]bool) {
+	for _, flag := range command.Flags {
+		for _, name := range flag.Envs {
+			kept[name] = kept[name] || flag.Tag.Has(notEmptyTag)
+		}
+	}
+	for _, sub := range command.Children {
+		keepNotEmpty(sub, kept)
+	}
 }
 
 // fromVariables returns a flag's value from its variable or from the file that NAME_FILE names, or nil if neither is set.
