@@ -58,7 +58,7 @@ type Issuer struct {
 	// fetched without following redirects, within 10 seconds, and must not exceed 1 MiB.
 	//
 	// The set is read in the background: at the start, every JWKSRefresh, and for a token of this issuer with an unknown kid. The last of these
-	// happens at most once a minute, and requests wait for it for at most 2 seconds. A read that returns no usable key counts as
+	// happens at most every ten seconds, and requests wait for it for at most 2 seconds. A read that returns no usable key counts as
 	// failed. After a failed read the keys remain active, and the set is read again within 30 seconds. A key is dropped if two
 	// consecutive successful reads do not return it, or if its kid names another key. A file must be valid at the start. A URL need
 	// not be reachable then; see ErrKeysUnavailable.

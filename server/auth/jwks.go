@@ -30,7 +30,7 @@ const (
 
 	readTimeout     = 10 * time.Second // the time limit of a read
 	maxWait         = 2 * time.Second  // how long requests wait for a read, from its start
-	unknownInterval = time.Minute      // the minimum interval between reads for tokens with an unknown kid
+	unknownInterval = 10 * time.Second // the minimum interval between reads for tokens with an unknown kid
 
 	// The delay before a failed read is retried. It doubles after each failure.
 	firstRetry          = time.Second
@@ -242,7 +242,7 @@ func (s *keySource) state() KeySetState {
 var errUnknownKey = errors.New("the key set has no such key")
 
 // key returns the key that a token's header names or, without a kid, the only key for its algorithm. With lookUp it starts a read for
-// an unknown kid, at most once a minute for all requests together, and waits for it for at most maxWait. It returns errUnknownKey if there is no such key, and ErrKeysUnavailable if there is no key at all.
+// an unknown kid, at most every ten seconds for all requests together, and waits for it for at most maxWait. It returns errUnknownKey if there is no such key, and ErrKeysUnavailable if there is no key at all.
 func (s *keySource) key(name keyName, hasKid, lookUp bool) (*trustedKey, error) {
 	keys := s.current()
 	if keys == nil {

@@ -229,7 +229,7 @@ func TestMissingClaims(t *testing.T) {
 		{auth.Rules{Customers: auth.Claim{Map: []auth.Mapping{{Theirs: "a", Ours: "1"}}}}, 0},
 	} {
 		v := newVerifier(t, only(auth.Issuer{Secret: secret, Rules: test.rules}))
-		pr, err := v.Verify([]string{"Bearer " + signed(t, payload(`"permissions":"customer_user:write"`))})
+		pr, err := v.Verify([]string{"Bearer " + signed(t, payload(`"permissions":"customer_user:write"`, `"uid":"`+ada.String()+`"`))})
 		if err != nil || p.Rank(pr) != test.rank || p.PlatformAdministrator(pr) || p.MaySpanCustomers(pr) {
 			t.Errorf("%+v: rank %d, want %d, %v", test.rules, p.Rank(pr), test.rank, err)
 		}

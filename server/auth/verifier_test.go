@@ -365,10 +365,15 @@ func TestClaimNames(t *testing.T) {
 		t.Errorf("the configured claims were not read: %+v", pr)
 	}
 
-	pr, err = v.Verify([]string{"Bearer " + signed(t, payload(`"customer_id":3393`, `"permissions":"customer_user:read"`))})
+	pr, err = v.Verify([]string{"Bearer " + signed(t, payload(`"uid":"`+ada.String()+`"`, `"customer_id":3393`, `"permissions":"customer_user:read"`))})
 	if err != nil || p.Covers(pr, sandbox) || p.Permits(pr, auth.PermissionRead) {
 		t.Errorf("the default claims were read: %+v, %v", pr, err)
 	}
+
+	// Who would be nobody under a misspelled name is refused.
+	token = signed(t, payload(`"custom:id":"`+ada.String()+`"`, `"https://example.com/tenants":3393`))
+	pr, err = v.Verify([]string{"Bearer " + token})
+	wantUnauthenticated(t, pr, err, token)
 }
 
 func TestActor(t *testing.T) {
