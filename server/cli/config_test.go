@@ -46,7 +46,7 @@ func effective(t *testing.T, dir string, variables []string, args ...string) map
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	dir := writeFiles(t, map[string]string{
-		"c.yaml": "issuer: of the file\naudience: of the file\ndatabase: sqlite:file.db\n", "database": "sqlite:secret.db\n",
+		"c.yaml": "issuer: of the file\naudience: of the file\ndatabase: sqlite:file.db\nlisten: 127.0.0.1:1\n", "database": "sqlite:secret.db\n",
 	})
 	variables := slices.Concat(goodKeys, []string{"DRAGOMAN_CONFIG=c.yaml"})
 	check := func(name, value, from string, variables []string, args ...string) {
@@ -58,7 +58,7 @@ func TestPrecedence(t *testing.T) {
 	variable := append(slices.Clone(variables), "DRAGOMAN_ISSUER=of the variable")
 	check("issuer", "of the flag", "--issuer", variable, "--issuer=of the flag")
 	check("issuer", "of the variable", "DRAGOMAN_ISSUER", variable)
-	check("issuer", "of the file", "c.yaml:1", append(slices.Clone(variables), "DRAGOMAN_ISSUER="))
+	check("listen", "127.0.0.1:1", "c.yaml:4", append(slices.Clone(variables), "DRAGOMAN_LISTEN="))
 	check("issuer", "of the file", "c.yaml:1", slices.Concat(goodKeys, []string{"DRAGOMAN_CONFIG=none.yaml"}), "--config=c.yaml")
 
 	file := append(slices.Clone(variables), "DRAGOMAN_DATABASE_FILE=database")
