@@ -114,7 +114,7 @@ func TestCanceledWaitForStandby(t *testing.T) {
 	standby.freeze()
 	t.Cleanup(standby.thaw)
 	for _, r := range []request{writes[0], writes[2]} {
-		got := make(chan answer)
+		got := make(chan answer, 1)
 		go func() {
 			a, err := p.send(t.Context(), r)
 			if err != nil {
@@ -122,15 +122,18 @@ func TestCanceledWaitForStandby(t *testing.T) {
 			}
 			got <- a
 		}()
-		within(t, waitLimit, "the commit's wait", func() error {
-			// The feed's numbering waits as well, after the write.
-			n := primary.query(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-			if len(n) == 0 {
+		var a answer
+		within(t, waitLimit, "the answer to the canceled commit", func() error {
+			// The feed's numbering and the index wait as well, before the write or after it.
+			primary.query(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+			select {
+			case a = <-got:
+				return nil
+			default:
 				return errNotYet
 			}
-			return nil
 		})
-		if a := <-got; a.status != http.StatusServiceUnavailable {
+		if a.status != http.StatusServiceUnavailable {
 			t.Errorf("%s %s is answered %s", r.method, r.path, a)
 		}
 	}
