@@ -2,10 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/dragoman-id/dragoman/store/engine"
 )
@@ -28,43 +24,14 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p'
 ORDER BY c.relname, a.attnum`
 
 // Tables describes the tables of the schema but those named.
-func (d *Database) Tables(ctx context.Context, except ...string) (found []engine.Table, err error) {
+func (d *Database) Tables(ctx context.Context, except ...string) ([]engine.Table, error) {
 	rows, err := d.pools.Read.QueryContext(ctx, tables)
 	if err != nil {
 		return nil, wrap(ctx, "reading the schema", err)
 	}
-	defer func() {
-		if ended := errors.Join(rows.Err(), rows.Close()); err == nil && ended != nil {
-			err = wrap(ctx, "reading the schema", ended)
-		}
-	}()
-	for rows.Next() {
-		var table, column, typeName, references string
-		var place int
-		if err := rows.Scan(&table, &column, &typeName, &place, &references); err != nil {
-			return nil, wrap(ctx, "reading the schema", err)
-		}
-		if slices.Contains(except, table) {
-			continue
-		}
-		if len(found) == 0 || found[len(found)-1].Name != table {
-			found = append(found, engine.Table{Name: table})
-			if references != "" {
-				found[len(found)-1].References = strings.Split(references, ",")
-			}
-		}
-		t := &found[len(found)-1]
-		kind, ok := columnKinds[typeName]
-		if !ok {
-			return nil, fmt.Errorf("reading the schema: %s.%s has the unknown type %s", table, column, typeName)
-		}
-		t.Columns = append(t.Columns, engine.Column{Name: column, Kind: kind})
-		if place > 0 {
-			for len(t.Key) < place {
-				t.Key = append(t.Key, "")
-			}
-			t.Key[place-1] = column
-		}
+	found, err := engine.ScanTables(rows, columnKinds, except)
+	if err != nil {
+		return nil, wrap(ctx, "reading the schema", err)
 	}
 	return found, nil
 }
