@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/settings"
@@ -42,9 +41,7 @@ func (c *copyCommand) Run(ctx context.Context) error {
 	bar := newProgress(false)
 	tables, err := store.Copy{
 		From: c.From, To: c.To, Progress: func(_ string, rows int64) { bar.users(rows) },
-		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
-			slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
-		}},
+		Wait: waitFor(c.DatabaseWait),
 	}.Run(ctx)
 	bar.clear()
 	switch {

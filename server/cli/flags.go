@@ -31,8 +31,11 @@ func (f *databaseFlag) check() error {
 }
 
 // wait returns how long to wait for the database. Each attempt is logged to standard error.
-func (f *databaseFlag) wait() store.Wait {
-	return store.Wait{For: f.DatabaseWait, Waiting: func(err error, pause time.Duration) {
+func (f *databaseFlag) wait() store.Wait { return waitFor(f.DatabaseWait) }
+
+// waitFor is databaseFlag.wait for a command that names its databases by other flags.
+func waitFor(d time.Duration) store.Wait {
+	return store.Wait{For: d, Waiting: func(err error, pause time.Duration) {
 		slog.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 	}}
 }
