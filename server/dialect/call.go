@@ -89,6 +89,18 @@ type Edit struct {
 	Ignored func(u *store.User) []string
 	// UsernameFollowsEmail is passed on as [store.Change.UsernameFollowsEmail].
 	UsernameFollowsEmail bool
+	// Password is set beside what Apply does; nil sets none.
+	Password *NewPassword
+
+	setPassword func(u *store.User) error // carries out Password; nil does nothing
+}
+
+// apply edits u, password included.
+func (e *Edit) apply(u *store.User) error {
+	if err := e.Apply(u); err != nil || e.setPassword == nil {
+		return err
+	}
+	return e.setPassword(u)
 }
 
 // Written holds the headers of the response to a write.
@@ -101,6 +113,9 @@ type Written struct {
 // UpdateUser applies edit to the user with this key. Within the transaction that writes the user, it evaluates If-Match and
 // If-None-Match, then checks the caller's rank, then the dialect's own rules. The first failure in this order is returned.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
+	if edit.Password != nil && edit.setPassword == nil {
+		return c.updatePassword(ctx, key, edit)
+	}
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
 	}
@@ -132,32 +147,6 @@ func (c *Call) checkStanding(ctx context.Context) error {
 	return nil
 }
 
-// CheckUpdate returns the error that UpdateUser would return for the edit at the moment, or nil if it would succeed. It writes
-// nothing. A handler calls it first if its own work could reveal something to a caller whose update is refused.
-func (c *Call) CheckUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
-	if err := c.checkStanding(ctx); err != nil {
-		return err
-	}
-	ignored := c.unknown
-	if err := c.dialect.service.Store.CheckUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
-		return fmt.Errorf("check update: %w", err)
-	}
-	return nil
-}
-
-// RehearseUpdate returns the error that UpdateUser would return, or nil if it would succeed. It does all that UpdateUser does
-// and then rolls the transaction back.
-func (c *Call) RehearseUpdate(ctx context.Context, key store.UserKey, edit Edit) error {
-	if err := c.checkStanding(ctx); err != nil {
-		return err
-	}
-	ignored := c.unknown
-	if err := c.dialect.service.Store.RehearseUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
-		return fmt.Errorf("rehearse update: %w", err)
-	}
-	return nil
-}
-
 // change returns the store's change for an edit. When it is applied, it sets ignored to the members of the body that are
 // ignored.
 func (c *Call) change(edit Edit, ignored *[]string) store.Change {
@@ -166,7 +155,7 @@ func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 		UsernameFollowsEmail: edit.UsernameFollowsEmail,
 		Edit: func(u *store.User) error {
 			before := *u
-			refused := edit.Apply(u)
+			refused := edit.apply(u)
 			if err := c.mayWrite(&before, u); err != nil {
 				return err
 			}
@@ -228,7 +217,7 @@ func ignoredHeader(members []string) *string {
 // before each use.
 const CacheControl = "private, no-cache"
 
-// Manages reports whether the caller manages other users, and so may set a password without giving the current one.
+// Manages reports whether the caller manages other users, and so may set a password without giving the present one.
 func (c *Call) Manages() bool { return c.dialect.service.Policy.Manages(c.Principal) }
 
 // SeesAccessToken reports whether the caller may see the access token of u.

@@ -28,7 +28,6 @@ package testinium
 
 import (
 	"context"
-	"time"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumapi"
 	"github.com/dragoman-id/dragoman/server/auth"
@@ -59,7 +58,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := testiniumapi.NewStrictHandler(&handler{store: s.Store, passwords: s.Passwords, now: s.Now}, nil)
+	h := testiniumapi.NewStrictHandler(&handler{store: s.Store}, nil)
 	testiniumapi.RegisterHandlersWithOptions(dialect.SlashOptional(e), h, testiniumapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
 	return d, nil
 }
@@ -69,11 +68,7 @@ func tenant(p dialect.Parameters) dialect.Tenant {
 	return dialect.Tenant{ID: p["id"].(int64), Company: &company}
 }
 
-type handler struct {
-	store     *store.Store
-	passwords *auth.Passwords
-	now       func() time.Time
-}
+type handler struct{ store *store.Store }
 
 // GetUser returns one user.
 func (h *handler) GetUser(ctx context.Context, r testiniumapi.GetUserRequestObject) (testiniumapi.GetUserResponseObject, error) {
@@ -116,7 +111,16 @@ func (h *handler) ListUsers(ctx context.Context, _ testiniumapi.ListUsersRequest
 // UpdateUser replaces all fields of the user that the dialect has a name for.
 func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserRequestObject) (testiniumapi.UpdateUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
-	user, written, err := h.put(ctx, call, store.UserByID(call.Customer.ID, r.UserID), r.Body)
+	user, written, err := call.UpdateUser(ctx, store.UserByID(call.Customer.ID, r.UserID), dialect.Edit{
+		Apply: func(u *store.User) error {
+			applyPut(u, r.Body, h.store.Catalogue())
+			return nil
+		},
+		Ignored: func(u *store.User) []string {
+			return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.SeesAccessToken(u)), call.Company.Name)
+		},
+		Password: newPassword(r.Body),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -129,40 +133,4 @@ func (h *handler) UpdateUser(ctx context.Context, r testiniumapi.UpdateUserReque
 			DragomanIgnored: written.Ignored,
 		},
 	}, nil
-}
-
-// put writes body. If it sets a password, the hashes are computed before the write's transaction, and the write succeeds only if the
-// stored hash is still the one that the current password was checked against.
-func (h *handler) put(ctx context.Context, call *dialect.Call, key store.UserKey, body *testiniumapi.UserUpdate) (store.User, dialect.Written, error) {
-	edit := dialect.Edit{
-		Apply: func(u *store.User) error {
-			applyPut(u, body, h.store.Catalogue())
-			return nil
-		},
-		Ignored: func(u *store.User) []string {
-			return ignoredMembers(call.Body, toAPIUser(*u, h.store.Catalogue(), call.SeesAccessToken(u)), call.Company.Name)
-		},
-	}
-	for range maxPasswordAttempts {
-		secret, err := h.newPassword(ctx, call, key, body, edit)
-		if err != nil {
-			return store.User{}, dialect.Written{}, err
-		}
-		stale := false
-		user, written, err := call.UpdateUser(ctx, key, dialect.Edit{
-			Apply: func(u *store.User) error {
-				stale = secret.stale(u)
-				if err := edit.Apply(u); err != nil {
-					return err
-				}
-				return secret.apply(u)
-			},
-			Ignored: edit.Ignored,
-		})
-		if !stale {
-			return user, written, err
-		}
-	}
-	// The response must not reveal whether the password matched one of the replaced hashes.
-	return store.User{}, dialect.Written{}, errNotPresent
 }
