@@ -8,8 +8,9 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 )
 
-// actors names principals in the log. A principal whose subject is a UUID has that name. Others have a keyed hash of the subject,
-// since some identity providers use e-mail addresses as subjects. The hash stays the same as long as the secret key does. The
+// actors names principals in the log. A principal with a user's UUID has that name. Others have a keyed hash of the subject, since some
+// identity providers use e-mail addresses as subjects, and so have those of an issuer that may speak for some customers only: it could
+// name a user of another one, which is only checked for writes. The hash stays the same as long as the secret key does. The
 // history has the subject, by request id.
 type actors struct{ key []byte }
 
@@ -27,7 +28,7 @@ func (a actors) name(p auth.Principal) string {
 	if p.Subject == "" {
 		return ""
 	}
-	if id := p.Actor(); id != nil {
+	if id := p.Actor(); id != nil && !p.IsLimited() {
 		return id.String()
 	}
 	h := hmac.New(sha256.New, a.key)

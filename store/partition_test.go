@@ -244,7 +244,7 @@ func everything(t *testing.T, url string, o store.Observer) {
 	must(err)
 	_, _, err = s.PreviewRestore(ctx, key(mary), 1)
 	must(err)
-	_, err = s.Suspended(ctx, mary.UUID)
+	_, err = s.Standing(ctx, mary.UUID)
 	must(err)
 	for _, reference := range []string{"6860", mary.UUID.String(), "mary@example.com"} {
 		_, err := s.LocateUser(ctx, reference)

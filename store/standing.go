@@ -23,12 +23,23 @@ const (
 	maxStandings = 1 << 14
 )
 
-// standing is what authorization asks about a user who calls. The zero value is that of nobody.
-type standing struct {
-	version   int64 // 0: there is no such user
-	suspended bool
-	read      time.Time // when the reading began
+// Standing is what authorization asks about a user who calls. The zero value is that of a UUID that no user has.
+type Standing struct {
+	// Suspended is whether the user is not ACTIVE or one of the three flags is false.
+	Suspended bool
+	// Customer is the customer that the user belongs to, with its ID and UUID alone; the zero value if there is no such user.
+	Customer Customer
 }
+
+// standing is a Standing in the cache.
+type standing struct {
+	Standing           // without the customer's UUID if it was written and not yet read
+	version  int64     // 0: there is no such user
+	read     time.Time // when the reading began
+}
+
+// isWhole reports whether the standing has all that authorization asks.
+func (s standing) isWhole() bool { return s.version == 0 || s.Customer.UUID != uuid.Nil }
 
 // standings remembers the standings of users who call lately, by their UUIDs.
 type standings struct {
@@ -56,12 +67,20 @@ func (s *standings) find(id uuid.UUID, now time.Time) (standing, bool) {
 	return item.Value(), true
 }
 
-// add remembers a standing and returns the one that holds: a later version, written while this one was being read, stays.
+// add remembers a standing and returns the one that holds: a later version, written while this one was being read, stays. Of the two, it
+// has the customer's UUID that either has, since a user keeps the customer.
 func (s *standings) add(id uuid.UUID, found standing, now time.Time) standing {
 	s.replace.Lock()
 	defer s.replace.Unlock()
-	if known, ok := s.find(id, now); ok && known.version > found.version {
-		return known
+	var other standing
+	if item := s.known.Get(id); item != nil {
+		other = item.Value()
+	}
+	if other.counts(now) && other.version > found.version {
+		found, other = other, found
+	}
+	if found.Customer.ID == other.Customer.ID && !found.isWhole() {
+		found.Customer = other.Customer
 	}
 	s.known.Set(id, found, ttlcache.NoTTL)
 	return found
@@ -76,11 +95,11 @@ func (u *User) inOrder() bool {
 // standingFields are the fields that decide whether a user is suspended.
 var standingFields = []Field{FieldStatus, FieldAccountNonExpired, FieldAccountNonLocked, FieldCredentialNonExpired}
 
-// Suspended reports whether there is a user with this UUID, of whichever customer, who is not ACTIVE or one of whose three flags
-// is false. What it says is at most four seconds old, and never older than a write of this store that has returned.
-func (s *Store) Suspended(ctx context.Context, id uuid.UUID) (bool, error) {
-	if known, ok := s.standings.find(id, s.clock()); ok {
-		return known.suspended, nil
+// Standing returns what authorization asks about the user with this UUID, of whichever customer. It is at most four seconds old, and
+// never older than a write of this store that has returned.
+func (s *Store) Standing(ctx context.Context, id uuid.UUID) (Standing, error) {
+	if known, ok := s.standings.find(id, s.clock()); ok && known.isWhole() {
+		return known.Standing, nil
 	}
 	const doing = "finding whether the caller is active"
 	// One reading for all who ask at the same time, so that it must not end with the first of them.
@@ -92,22 +111,23 @@ func (s *Store) Suspended(ctx context.Context, id uuid.UUID) (bool, error) {
 	select {
 	case r := <-read:
 		if r.Err != nil {
-			return false, r.Err
+			return Standing{}, r.Err
 		}
 		// A write may have come in between.
-		return s.standings.add(id, r.Val.(standing), s.clock()).suspended, nil
+		return s.standings.add(id, r.Val.(standing), s.clock()).Standing, nil
 	case <-ctx.Done():
-		return false, databaseError(ctx, doing, ctx.Err())
+		return Standing{}, databaseError(ctx, doing, ctx.Err())
 	}
 }
 
 func (s *Store) readStanding(ctx context.Context, doing string, id uuid.UUID) (standing, error) {
 	found := standing{read: s.clock()}
 	var u User
-	into := []any{&u.Version, (*string)(&u.Status), &u.AccountNonExpired, &u.AccountNonLocked, &u.CredentialNonExpired}
-	err := s.db.FindRow(ctx, []any{&u.CustomerID, &u.ID}, engine.SQL{Text: findClaimByUUID, Arguments: []any{id.String()}})
+	var customer Customer
+	into := []any{&u.Version, (*string)(&u.Status), &u.AccountNonExpired, &u.AccountNonLocked, &u.CredentialNonExpired, &customer.UUID}
+	err := s.db.FindRow(ctx, []any{&customer.ID, &u.ID}, engine.SQL{Text: findClaimByUUID, Arguments: []any{id.String()}})
 	if err == nil {
-		err = s.db.FindRow(ctx, into, engine.SQL{Text: findStandingStatement, Arguments: []any{u.CustomerID, u.ID}})
+		err = s.db.FindRow(ctx, into, engine.SQL{Text: findStandingStatement, Arguments: []any{customer.ID, u.ID}})
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, nil
@@ -115,7 +135,7 @@ func (s *Store) readStanding(ctx context.Context, doing string, id uuid.UUID) (s
 	if err != nil {
 		return standing{}, databaseError(ctx, doing, err)
 	}
-	found.version, found.suspended = u.Version, !u.inOrder()
+	found.version, found.Suspended, found.Customer = u.Version, !u.inOrder(), customer
 	return found, nil
 }
 
@@ -125,6 +145,6 @@ func (s *Store) wroteStanding(u *User, changed []Field) {
 	decides := func(f Field) bool { return slices.Contains(standingFields, f) }
 	if changed == nil || slices.ContainsFunc(changed, decides) {
 		now := s.clock()
-		s.standings.add(u.UUID, standing{u.Version, !u.inOrder(), now}, now)
+		s.standings.add(u.UUID, standing{Standing{!u.inOrder(), Customer{ID: u.CustomerID}}, u.Version, now}, now)
 	}
 }

@@ -43,12 +43,60 @@ func openAt(t *testing.T, url string, c *clock, o store.Observer) *store.Store {
 
 func wantSuspended(t *testing.T, s *store.Store, id uuid.UUID, want bool, when string) {
 	t.Helper()
-	if got, err := s.Suspended(t.Context(), id); err != nil || got != want {
-		t.Errorf("%s: suspended %v, %v, want %v", when, got, err, want)
+	if got, err := s.Standing(t.Context(), id); err != nil || got.Suspended != want {
+		t.Errorf("%s: %+v, %v, want suspended %v", when, got, err, want)
 	}
 }
 
-func TestSuspendedByWritesOfTheStore(t *testing.T) {
+// The customer is told whether the standing was read, written, or read after it was written, and nothing is read twice.
+func TestStandingTellsTheCustomer(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		var statements atomic.Int64
+		c := newClock()
+		s := openAt(t, url, c, store.Observer{Statement: func(context.Context, store.Statement) { statements.Add(1) }})
+		storetest.Directory(t, s)
+		want := func(when string, id uuid.UUID, customer int64) {
+			t.Helper()
+			var uuids store.Customer
+			if customer != 0 {
+				found, err := s.FindCustomer(t.Context(), store.CustomerByID(customer))
+				if err != nil {
+					t.Fatal(err)
+				}
+				uuids = store.Customer{ID: found.ID, UUID: found.UUID}
+			}
+			for range 2 {
+				if got, err := s.Standing(t.Context(), id); err != nil || got.Customer != uuids {
+					t.Errorf("%s: %+v, %v, want %+v", when, got, err, uuids)
+				}
+			}
+		}
+		suspend := func(u *store.User) { u.AccountNonLocked = !u.AccountNonLocked }
+		id := find(t, s, ada).UUID
+		want("nobody", uuid.New(), 0)
+		edit(t, s, ada, suspend)
+		want("written before it was read", id, 3393)
+		edit(t, s, ada, suspend)
+		before := statements.Load()
+		if got, err := s.Standing(t.Context(), id); err != nil || got.Customer.UUID == uuid.Nil || got.Suspended || statements.Load() != before {
+			t.Errorf("written after it was read: %+v, %v, %d statements", got, err, statements.Load()-before)
+		}
+		c.advance(5 * time.Second)
+		edit(t, s, ada, suspend)
+		want("written after it was forgotten", id, 3393)
+		want("read", find(t, s, grace).UUID, 3393)
+		newcomer := store.User{UUID: uuid.New(), CustomerID: 3394, Username: "mary", Email: "mary@example.com", Status: store.StatusActive,
+			AccountNonExpired: true, AccountNonLocked: true, CredentialNonExpired: true}
+		want("not yet created", newcomer.UUID, 0)
+		if err := s.CreateUser(t.Context(), &newcomer); err != nil {
+			t.Fatal(err)
+		}
+		want("created", newcomer.UUID, 3394)
+	})
+}
+
+func TestStandingByWritesOfTheStore(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -86,7 +134,7 @@ func TestSuspendedByWritesOfTheStore(t *testing.T) {
 }
 
 // What an operator's statement or another server changed counts within five seconds, and is not asked for each time.
-func TestSuspendedSeesOtherWritersInTime(t *testing.T) {
+func TestStandingSeesOtherWritersInTime(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -113,7 +161,7 @@ func TestSuspendedSeesOtherWritersInTime(t *testing.T) {
 	})
 }
 
-func TestSuspendedIsRemembered(t *testing.T) {
+func TestStandingIsRemembered(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		var statements atomic.Int64

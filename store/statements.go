@@ -23,8 +23,8 @@ var findUserStatements = func() map[keyColumn]string {
 }()
 
 // findStandingStatement reads what readStanding asks for.
-const findStandingStatement = "SELECT version, status, account_non_expired, account_non_locked, credential_non_expired FROM users " +
-	"WHERE customer_id = ? AND id = ?"
+const findStandingStatement = "SELECT u.version, u.status, u.account_non_expired, u.account_non_locked, u.credential_non_expired, c.uuid " +
+	"FROM users AS u JOIN customers AS c ON c.id = u.customer_id WHERE u.customer_id = ? AND u.id = ?"
 
 // updateForm is what the text of an UPDATE of a user depends on: the columns that it writes, in the lower half, and above
 // them what authorization went by besides the roles, the user's status and flags. These are part of the text because each parameter

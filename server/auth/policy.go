@@ -58,6 +58,12 @@ func (p Policy) CoversUUID(pr Principal, id uuid.UUID) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{uuid: id})
 }
 
+// MayActAs reports whether the principal's issuer may speak for users of the customer c ([Rules.Scope]). If the principal's user is one of
+// another customer, the token names somebody whom its issuer does not know, and nothing may be recorded in that user's name.
+func (p Policy) MayActAs(pr Principal, c store.Customer) bool {
+	return pr.scope == nil || pr.scope[customerKey{id: c.ID}] || pr.scope[customerKey{uuid: c.UUID}]
+}
+
 // Scope returns the customers that [Policy.Covers] grants the principal, as a scope of the change feed.
 func (p Policy) Scope(pr Principal) store.FeedScope {
 	scope := store.FeedScope{All: p.PlatformAdministrator(pr)}

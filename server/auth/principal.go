@@ -40,6 +40,8 @@ type Principal struct {
 	permissions       []string
 	authorities       []string
 	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
+
+	scope map[customerKey]bool // the customers that the issuer may speak for; nil: every customer
 }
 
 // TokenHash is the SHA-256 of a token as it was sent. It identifies the token without revealing it.
@@ -61,10 +63,14 @@ func (p Principal) Actor() *uuid.UUID {
 	return &id
 }
 
-// UserID returns the UUID that [Principal.Actor] does, and whether there is one. The directory may have no such user.
+// UserID returns the UUID that [Principal.Actor] does, and whether there is one. The directory may have no such user, or one whom the
+// issuer may not speak for; see [Policy.MayActAs].
 func (p Principal) UserID() (uuid.UUID, bool) {
 	return p.userID, p.userID != uuid.Nil
 }
+
+// IsLimited reports whether the issuer may speak for some customers only, so that its word alone does not show who the caller is.
+func (p Principal) IsLimited() bool { return p.scope != nil }
 
 func (p Principal) hasAuthority(role string) bool { return slices.Contains(p.authorities, role) }
 

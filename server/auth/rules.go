@@ -434,6 +434,7 @@ func (r *rules) readSubject(t *evaluation) error {
 }
 
 func (r *rules) readUserID(t *evaluation) error {
+	t.principal.scope = r.scope
 	value, ok, err := r.userID.find(t.claims.members)
 	if err != nil {
 		return err

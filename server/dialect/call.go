@@ -129,19 +129,22 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, w, nil
 }
 
-// checkStanding returns an error if the token names a user of the directory, of any customer, who is not ACTIVE or has one of
-// the three account flags false. It accepts a token that names no user of the directory, since its issuer may keep its users
-// elsewhere. It is called before the body is read and again before the write, since a body may take long to arrive.
+// checkStanding returns an error if the token names a user of the directory who is not ACTIVE or has one of the three account flags
+// false, or a user of a customer that the token's issuer may not speak for. It accepts a token that names no user of the directory,
+// since its issuer may keep its users elsewhere. It is called before the body is read and again before the write, since a body may take long to arrive.
 func (c *Call) checkStanding(ctx context.Context) error {
 	id, ok := c.Principal.UserID()
 	if !ok {
 		return nil
 	}
-	suspended, err := c.dialect.service.Store.Suspended(ctx, id)
-	if err != nil {
+	standing, err := c.dialect.service.Store.Standing(ctx, id)
+	switch {
+	case err != nil:
 		return err
-	}
-	if suspended {
+	// This case must be the first: an issuer must not learn of other customers' users whether they are suspended.
+	case standing.Customer.ID != 0 && !c.dialect.service.Policy.MayActAs(c.Principal, standing.Customer):
+		return fmt.Errorf("%w: the token names a user of a customer that its issuer may not speak for: see customers of the item of issuers, and --claim-user-id", auth.ErrForbidden)
+	case standing.Suspended:
 		return fmt.Errorf("%w: the caller is a user of the directory who is inactive, locked or expired", auth.ErrForbidden)
 	}
 	return nil
