@@ -126,14 +126,15 @@ func (p place) find(members map[string]jsontext.Value) (jsontext.Value, bool, er
 type claimReader struct {
 	place
 	form     Form
+	formed   bool                // whether the form was configured, also if it is the default
 	meanings map[string][]string // by the provider's value; nil if there is no map
 	integers bool                // whether values may be integers, in their decimal digits
 	shape    string              // a description of what the claim must be, for errors
 }
 
-// isPlain reports whether the claim is a literal name in the form of a list without a map.
+// isPlain reports whether the claim is a literal name without a form and a map.
 func (r *claimReader) isPlain() bool {
-	return !r.isPointer() && r.form == FormList && r.meanings == nil
+	return !r.isPointer() && !r.formed && r.meanings == nil
 }
 
 // listed are the values of a claim in a token.

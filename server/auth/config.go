@@ -73,8 +73,8 @@ type Issuer struct {
 	JWKSMaxAge time.Duration
 
 	// Discover is whether the URL of the key set is discovered instead: Rules.Issuer is then the URL of an issuer that publishes a
-	// document about itself, by OpenID Connect Discovery 1.0 or RFC 8414. It must be https, or http for a loopback address, and so must
-	// the URL of the key set in the document. The document's issuer must be Rules.Issuer exactly; one final slash is only removed to
+	// document about itself, by OpenID Connect Discovery 1.0 or RFC 8414. It must be https, or http for a loopback address. The
+	// URL of the key set in the document must be https, or, if the issuer's address is a loopback address, http for another one. The document's issuer must be Rules.Issuer exactly; one final slash is only removed to
 	// make the document's URL. The document is read with each read of the key set, under the same limits. JWKSURL and PublicKeyPEM
 	// must be empty.
 	Discover bool

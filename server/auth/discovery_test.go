@@ -2,11 +2,13 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -153,11 +155,13 @@ func TestDiscoveryOfUntrustworthyDocuments(t *testing.T) {
 		"the issuer with a slash":    {page{200, document("ISSUER/", "ISSUER/keys"), nil}, "differs from --issuer"},
 		"the issuer in upper case":   {page{200, document("SHOUT", "ISSUER/keys"), nil}, "differs from --issuer"},
 		"a template of issuers":      {page{200, document("https://login.example.com/{tenantid}/v2.0", "ISSUER/keys"), nil}, "{tenantid}"},
-		"no issuer":                  {page{200, `{"jwks_uri":"ISSUER/keys"}`, nil}, "differs from --issuer"},
-		"the issuer under Issuer":    {page{200, `{"Issuer":"ISSUER","jwks_uri":"ISSUER/keys"}`, nil}, "differs from --issuer"},
+		"no issuer":                  {page{200, `{"jwks_uri":"ISSUER/keys"}`, nil}, "not a JSON object with an issuer"},
+		"the issuer null":            {page{200, `{"issuer":null,"jwks_uri":"ISSUER/keys"}`, nil}, "not a JSON object with an issuer"},
+		"the issuer under Issuer":    {page{200, `{"Issuer":"ISSUER","jwks_uri":"ISSUER/keys"}`, nil}, "not a JSON object with an issuer"},
 		"issuer twice":               {page{200, `{"issuer":"EVIL","issuer":"ISSUER","jwks_uri":"ISSUER/keys"}`, nil}, "not a JSON object"},
-		"no key set":                 {page{200, `{"issuer":"ISSUER"}`, nil}, "jwks_uri of the discovery document is missing"},
-		"key set null":               {page{200, `{"issuer":"ISSUER","jwks_uri":null}`, nil}, "jwks_uri of the discovery document is missing"},
+		"no key set":                 {page{200, `{"issuer":"ISSUER"}`, nil}, "not a JSON object with an issuer and a jwks_uri"},
+		"key set null":               {page{200, `{"issuer":"ISSUER","jwks_uri":null}`, nil}, "not a JSON object with an issuer and a jwks_uri"},
+		"key set no URL":             {page{200, `{"issuer":"ISSUER","jwks_uri":"http://[canary"}`, nil}, "jwks_uri of the discovery document is not a URL"},
 		"key set a list":             {page{200, `{"issuer":"ISSUER","jwks_uri":["ISSUER/keys"]}`, nil}, "not a JSON object"},
 		"key set in a file":          {page{200, document("ISSUER", "file:///etc/passwd"), nil}, "must begin with https://"},
 		"key set at a path":          {page{200, document("ISSUER", "/keys"), nil}, "must begin with https://"},
@@ -206,6 +210,48 @@ func TestDiscoveryOfUntrustworthyDocuments(t *testing.T) {
 	}
 	if asked := evil.paths(); asked != "" {
 		t.Errorf("another server was asked for %s", asked)
+	}
+}
+
+// TestDiscoveryOfSecondDocument checks when RFC 8414's document is read: if the server has no document at OpenID's address, also if it
+// answers 200 there with something else, as servers of single-page applications do. A document that is another issuer's is refused.
+func TestDiscoveryOfSecondDocument(t *testing.T) {
+	t.Parallel()
+	const first, second = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
+	for name, test := range map[string]struct {
+		first page // ISSUER is a URL
+		want  bool
+	}{
+		"none":                     {page{404, "", nil}, true},
+		"an error":                 {page{500, "", nil}, true},
+		"a redirect":               {page{302, "", map[string]string{"Location": "/login"}}, true},
+		"HTML":                     {page{200, "<!doctype html><title>Sign in</title>", nil}, true},
+		"nothing":                  {page{200, "", nil}, true},
+		"another object":           {page{200, `{"error":"not_found"}`, nil}, true},
+		"an array":                 {page{200, `[1]`, nil}, true},
+		"too long":                 {page{200, strings.Repeat(" ", 1<<20) + "{}", nil}, true},
+		"without a key set":        {page{200, `{"issuer":"ISSUER"}`, nil}, true},
+		"another issuer's":         {page{200, document("https://other.example.com", "ISSUER/keys"), nil}, false},
+		"another issuer's, empty":  {page{200, `{"issuer":"https://other.example.com"}`, nil}, false},
+		"an unsafe key set":        {page{200, document("ISSUER", "http://keys.example.com/"), nil}, false},
+		"an unsafe key set's path": {page{200, document("ISSUER", "/keys"), nil}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDiscoverable(t)
+			test.first.body = strings.ReplaceAll(test.first.body, "ISSUER", d.url)
+			d.pages[first] = test.first
+			d.publish(second, document(d.url, d.url+"/keys"))
+			d.publish("/keys", jwkSet(jwk(issuerKeys().p256.Public(), `"kid":"1"`)))
+			v := newVerifier(t, discovering(d.url))
+			err := verify(v, tokenOf(t, d.url, "1"))
+			if asked := strings.Contains(d.paths(), second); (err == nil) != test.want || asked != test.want {
+				t.Errorf("%v, the second document was read: %t", err, asked)
+			}
+			if err != nil && !errors.Is(err, auth.ErrKeysUnavailable) {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -285,12 +331,32 @@ func TestDiscoveryOverHTTPS(t *testing.T) {
 	wantAccepted(t, newVerifier(t, c), "https", tokenOf(t, s.URL, "1"))
 
 	d.publish("/.well-known/openid-configuration", document(s.URL, plain.url))
-	if err := verify(newVerifier(t, c), tokenOf(t, s.URL, "1")); !errors.Is(err, auth.ErrKeysUnavailable) {
-		t.Errorf("a key set over http: %v", err)
+	wantAccepted(t, newVerifier(t, c), "a key set over http, and both on this machine", tokenOf(t, s.URL, "1"))
+	if plain.asked() == 0 {
+		t.Error("the keys were not read over http")
 	}
-	if n := plain.asked(); n != 0 {
-		t.Errorf("the server without TLS was asked %d times", n)
+
+	// The same server under a name that is not a loopback address.
+	const elsewhere = "https://sso.example.com"
+	d.publish("/.well-known/openid-configuration", document(elsewhere, plain.url))
+	c = discovering(elsewhere)
+	c.Transport = func(r http.RoundTripper) http.RoundTripper {
+		r.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if strings.HasPrefix(address, "sso.example.com:") {
+				address = s.Listener.Addr().String()
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		return trusting(r)
 	}
+	if err := verify(newVerifier(t, c), tokenOf(t, elsewhere, "1")); !errors.Is(err, auth.ErrKeysUnavailable) {
+		t.Errorf("a key set over http of an issuer that is elsewhere: %v", err)
+	}
+	if plain.asked() != 0 {
+		t.Error("the server without TLS was asked for the keys of an issuer that is elsewhere")
+	}
+	d.publish("/.well-known/openid-configuration", document(elsewhere, elsewhere+"/keys"))
+	wantAccepted(t, newVerifier(t, c), "a key set over https of an issuer that is elsewhere", tokenOf(t, elsewhere, "1"))
 }
 
 func TestInvalidDiscovery(t *testing.T) {

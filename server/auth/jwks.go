@@ -411,17 +411,18 @@ type fetcher struct {
 	client *http.Client
 }
 
-// statusError reports an answer that is not 200.
-type statusError struct {
-	what   string
-	status int
-}
+// answerError reports that a server answers with something else than the document.
+type answerError struct{ text string }
 
-func (e *statusError) Error() string {
-	if e.status >= 300 && e.status < 400 {
-		return fmt.Sprintf("%s's server answers %d, and redirects are not followed: configure the URL that it points to", e.what, e.status)
+func (e *answerError) Error() string { return e.text }
+
+// statusError returns the error about an answer that is not 200.
+func statusError(what string, status int) error {
+	text := fmt.Sprintf("%s's server answers %d", what, status)
+	if status >= 300 && status < 400 {
+		text += ", and redirects are not followed: configure the URL that it points to"
 	}
-	return fmt.Sprintf("%s's server answers %d", e.what, e.status)
+	return &answerError{text}
 }
 
 func (f fetcher) fetch(ctx context.Context, place string) ([]byte, error) {
@@ -442,7 +443,7 @@ func (f fetcher) fetch(ctx context.Context, place string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, &statusError{f.what, response.StatusCode}
+		return nil, statusError(f.what, response.StatusCode)
 	}
 	return readBounded(response.Body, f.what)
 }
@@ -462,7 +463,7 @@ func readBounded(r io.Reader, what string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	if len(content) > maxDocumentBytes {
-		return nil, fmt.Errorf("%s is longer than %d bytes", what, maxDocumentBytes)
+		return nil, &answerError{fmt.Sprintf("%s is longer than %d bytes", what, maxDocumentBytes)}
 	}
 	return content, nil
 }

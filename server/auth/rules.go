@@ -60,8 +60,8 @@ type Rules struct {
 	MissingClaims MissingClaims
 
 	// PlatformAdministrators is a condition that makes a caller with ROLE_ADMIN an administrator of the platform, besides
-	// AllCustomers. AllCustomers only counts as the string that is the whole customers claim, if Customers has a literal name, the
-	// form of a list and no map. Nil means none.
+	// AllCustomers. AllCustomers only counts as the string that is the whole customers claim, if Customers has a literal name, no Form
+	// and no Map. Nil means none.
 	PlatformAdministrators *Condition
 
 	// Scope limits for whom the issuer may speak. Nil means no limit.
@@ -147,6 +147,12 @@ func (b *rulesBuilder) audience() {
 			b.add("--audience-claim needs --audience, the values that the claim may have")
 		}
 		b.rules.audience = b.place(b.AudienceClaim, "", "--audience-claim")
+		switch b.rules.audience.steps[0] {
+		case "aud":
+			b.add("--audience-claim is for tokens without aud, where another claim names the audience: leave --audience-claim out")
+		case "iss":
+			b.add("--audience-claim cannot be iss, which is the same in every token of the issuer, whomever it is for: name the claim with the client, such as client_id")
+		}
 	}
 	if b.TokenType != "" && b.TokenType != TokenAny && b.TokenType != TokenAccess {
 		b.add("the type of tokens %q is unknown: set --token-type to any or access", b.TokenType)
@@ -184,7 +190,7 @@ var shapes = map[Form]string{
 
 // claim parses a claim; kind is customers, permissions or authorities.
 func (b *rulesBuilder) claim(c Claim, standard, kind string) *claimReader {
-	r := &claimReader{place: b.place(c.Name, standard, "--claim-"+kind), form: c.Form, integers: kind == "customers"}
+	r := &claimReader{place: b.place(c.Name, standard, "--claim-"+kind), form: c.Form, formed: c.Form != "", integers: kind == "customers"}
 	if r.form == "" {
 		r.form = FormList
 	}
@@ -195,9 +201,6 @@ func (b *rulesBuilder) claim(c Claim, standard, kind string) *claimReader {
 		b.add("--customers-form cannot be keys-by-customer, which needs the customers to begin with")
 	}
 	r.shape = shapes[r.form]
-	if r.form == FormList && kind == "customers" {
-		r.shape = `a UUID, an integer above 0, an array of them, or "*"`
-	}
 	for _, m := range c.Map {
 		if r.meanings == nil {
 			r.meanings = map[string][]string{}
@@ -207,6 +210,12 @@ func (b *rulesBuilder) claim(c Claim, standard, kind string) *claimReader {
 		}
 		if !slices.Contains(r.meanings[m.Theirs], m.Ours) {
 			r.meanings[m.Theirs] = append(r.meanings[m.Theirs], m.Ours)
+		}
+	}
+	if kind == "customers" && r.form == FormList {
+		r.shape = "a UUID, an integer above 0, or an array of them"
+		if r.isPlain() {
+			r.shape += `, or "*"`
 		}
 	}
 	return r
@@ -421,10 +430,24 @@ func (r *rules) checkRequired(t *evaluation) error {
 	return nil
 }
 
-// readSubject sets the principal's subject. The subject is stored, and Postgres refuses U+0000 in text.
-func (r *rules) readSubject(t *evaluation) error {
-	if t.claims.Subject == "" || strings.ContainsRune(t.claims.Subject, 0) {
+// maxSubjectBytes is the maximum length of sub: 255 ASCII characters (OpenID Connect Core 1.0, section 2).
+const maxSubjectBytes = 255
+
+// checkSubject returns an error unless a sub can be stored, as every change in the history has it. Postgres refuses U+0000 in text.
+func checkSubject(subject string) error {
+	switch {
+	case subject == "" || strings.ContainsRune(subject, 0):
 		return unauthenticated(FaultClaims, "the token's sub is missing, empty or has U+0000")
+	case len(subject) > maxSubjectBytes:
+		return unauthenticated(FaultClaims, "the token's sub has more than %d bytes: let the identity provider issue the user's id as sub", maxSubjectBytes)
+	}
+	return nil
+}
+
+// readSubject sets the principal's subject.
+func (r *rules) readSubject(t *evaluation) error {
+	if err := checkSubject(t.claims.Subject); err != nil {
+		return err
 	}
 	t.principal.Subject = t.claims.Subject
 	if r.qualifies {
@@ -467,7 +490,7 @@ func (r *rules) readCustomers(t *evaluation) (err error) {
 	for _, text := range t.customers.ours {
 		key, ok := parseCustomer(text)
 		if !ok {
-			return unauthenticated(FaultClaims, "the token's claim %s is not %s", r.customers.text, `a UUID, an integer above 0, an array of them, or "*"`)
+			return unauthenticated(FaultClaims, "the token's claim %s has a value that is neither a UUID nor an integer above 0: see --map-customers", r.customers.text)
 		}
 		if r.scope == nil || r.scope[key] {
 			t.principal.customers = append(t.principal.customers, key)

@@ -183,6 +183,9 @@ func TestAllCustomers(t *testing.T) {
 		{auth.Rules{MissingClaims: auth.MissingEmpty}, admin + `,"customer_id":"*"`, true, false},
 		{auth.Rules{}, `"authorities":"ROLE_COMPANY_ADMIN","customer_id":"*"`, false, false},
 		{auth.Rules{}, admin + `,"customer_id":["*"]`, false, true},
+		{auth.Rules{Customers: auth.Claim{Form: auth.FormList}}, admin + `,"customer_id":"*"`, false, true},
+		{auth.Rules{Customers: auth.Claim{Form: auth.FormList}}, admin + `,"customer_id":["*"]`, false, true},
+		{auth.Rules{Customers: auth.Claim{Name: "tenants", Form: auth.FormList}}, admin + `,"tenants":"*"`, false, true},
 		{auth.Rules{Customers: auth.Claim{Form: auth.FormWords}}, admin + `,"customer_id":"*"`, false, true},
 		{auth.Rules{Customers: auth.Claim{Form: auth.FormKeys}}, admin + `,"customer_id":{"*":{}}`, false, true},
 		{auth.Rules{Customers: auth.Claim{Name: "/customer_id"}}, admin + `,"customer_id":"*"`, false, true},
@@ -206,6 +209,35 @@ func TestAllCustomers(t *testing.T) {
 		}
 		if got := p.PlatformAdministrator(pr); got != test.want || p.Covers(pr, elsewhere) != test.want {
 			t.Errorf("%s with %+v: platform administrator %t", test.members, test.rules, got)
+		}
+	}
+}
+
+// TestSubjects checks which subjects are accepted, and that those of several issuers may be as long.
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("a", 255)
+	several := twoIssuers(t)
+	several.Issuers[1] = auth.Issuer{Secret: secret, Rules: auth.Rules{Issuer: "other", Scope: &auth.Scope{Customers: []string{"*"}}}}
+	alone, oneOfTwo := newVerifier(t, only(auth.Issuer{Secret: secret})), newVerifier(t, several)
+	for subject, says := range map[string]string{
+		"": "empty", `\u0000`: "U+0000", `a\u0000b`: "U+0000",
+		"a": "", longest: "", `\u0061` + longest[1:]: "", "jo é": "",
+		longest + "a": "more than 255 bytes", longest[1:] + "é": "more than 255 bytes", strings.Repeat("a", 8<<10): "more than 255 bytes",
+	} {
+		token := signed(t, payload(`"sub":"`+subject+`"`, `"iss":"worth"`, `"aud":"dragoman"`))
+		for _, v := range []*auth.Verifier{alone, oneOfTwo} {
+			pr, err := v.Verify([]string{"Bearer " + token})
+			if says == "" {
+				if err != nil {
+					t.Errorf("%q: %v", subject, err)
+				}
+				continue
+			}
+			wantUnauthenticated(t, pr, err, token)
+			if auth.FaultOf(err) != auth.FaultClaims || !strings.Contains(err.Error(), says) {
+				t.Errorf("%q: %v, want %q", subject, err, says)
+			}
 		}
 	}
 }
@@ -311,6 +343,10 @@ func TestInvalidRules(t *testing.T) {
 		says  string
 	}{
 		{auth.Rules{AudienceClaim: "client_id"}, "--audience-claim needs --audience"},
+		{auth.Rules{AudienceClaim: "aud", Audiences: []string{"a"}}, "leave --audience-claim out"},
+		{auth.Rules{AudienceClaim: "/aud", Audiences: []string{"a"}}, "leave --audience-claim out"},
+		{auth.Rules{AudienceClaim: "/aud/client", Audiences: []string{"a"}}, "leave --audience-claim out"},
+		{auth.Rules{AudienceClaim: "iss", Audiences: []string{"a"}}, "the same in every token of the issuer"},
 		{auth.Rules{Audiences: []string{""}}, "an audience is empty"},
 		{auth.Rules{TokenType: "id"}, "--token-type to any or access"},
 		{roles(auth.Claim{Name: "/"}), "empty step"},

@@ -39,6 +39,9 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 	if c.Subject == "" {
 		return "", errors.New("the subject is empty: set --subject")
 	}
+	if err := checkSubject(c.Subject); err != nil {
+		return "", fmt.Errorf("--subject: %w", err)
+	}
 	if c.Expires < time.Second {
 		return "", fmt.Errorf("the token would expire after %s, and the minimum is a second: set --expires", c.Expires)
 	}

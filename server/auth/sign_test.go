@@ -80,10 +80,14 @@ func TestSignRefusesInvalidClaims(t *testing.T) {
 		t.Error("a PEM file is a secret")
 	}
 	for name, claims := range map[string]auth.Claims{
-		"no subject": {Expires: time.Hour},
-		"no expiry":  {Subject: "ada"},
-		"too short":  {Subject: "ada", Expires: time.Second - 1},
-		"negative":   {Subject: "ada", Expires: -time.Hour},
+		"no subject":         {Expires: time.Hour},
+		"a long subject":     {Subject: strings.Repeat("a", 256), Expires: time.Hour},
+		"U+0000":             {Subject: "a\x00", Expires: time.Hour},
+		"no expiry":          {Subject: "ada"},
+		"too short":          {Subject: "ada", Expires: time.Second - 1},
+		"negative":           {Subject: "ada", Expires: -time.Hour},
+		"* beside a form":    {Subject: "ada", Expires: time.Hour, Customers: []string{"*"}, Rules: auth.Rules{Customers: auth.Claim{Form: auth.FormList}}},
+		"* beside a pointer": {Subject: "ada", Expires: time.Hour, Customers: []string{"*"}, Rules: auth.Rules{Customers: auth.Claim{Name: "/a"}}},
 	} {
 		if token, err := auth.Sign(secret, claims, now); err == nil || token != "" {
 			t.Errorf("%s: signed", name)
