@@ -197,8 +197,8 @@ func (b backedUp) goesOnIn(t *testing.T, s *store.Store) {
 	got := map[change]bool{}
 	for i, c := range changes {
 		got[change{c.UserID, c.Version}] = true
-		if *c.Number != b.next+1+int64(i) {
-			t.Errorf("number %d comes after %d", *c.Number, b.next+int64(i))
+		if c.Number != b.next+1+int64(i) {
+			t.Errorf("number %d comes after %d", c.Number, b.next+int64(i))
 		}
 	}
 	for _, c := range []change{{6860, 3}, {b.newest.ID, 1}, {next.ID, 1}, {6860, 4}} {

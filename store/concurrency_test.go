@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -162,6 +163,42 @@ func TestConcurrentWritersOfOneName(t *testing.T) {
 				})
 			}
 			g.Wait()
+		}
+	})
+}
+
+// TestUpdatesInOneMillisecond has two servers, whose caches do not know of each other's writes, update one user while their clocks stand
+// still: then a version that another writer stored looks like the own one.
+func TestUpdatesInOneMillisecond(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		stopped := newClock()
+		stores := []*store.Store{openAt(t, url, stopped, store.Observer{}), openAt(t, url, stopped, store.Observer{})}
+		storetest.Directory(t, stores[0])
+		const writers, each = 4, 10
+		var all group
+		for i := range writers {
+			all.Go(func() {
+				for range each {
+					err := store.ErrBusy
+					for errors.Is(err, store.ErrBusy) {
+						_, _, err = stores[i%2].UpdateUser(context.Background(), ada, store.Change{Edit: pure(func(u *store.User) { u.FirstName += "." })})
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		u := find(t, stores[0], ada)
+		if n := strings.Count(u.FirstName, "."); n != writers*each || u.Version != 1+writers*each {
+			t.Errorf("%d updates left version %d of %q", writers*each, u.Version, u.FirstName)
+		}
+		for i, c := range history(t, stores[0], ada) {
+			if want := "Ada" + strings.Repeat(".", i); c.Version != int64(i)+1 || i > 0 && c.Fields[0].New != want {
+				t.Errorf("change %d is version %d, to %v", i, c.Version, c.Fields[0].New)
+			}
 		}
 	})
 }

@@ -162,7 +162,7 @@ func exported(t *testing.T, url string) string {
 			break
 		}
 		for _, c := range changes {
-			fmt.Fprintf(&b, "%d %d %v %v %q %+v\n", *c.Number, c.Version, c.At, c.Actor, c.Subject, c.Fields)
+			fmt.Fprintf(&b, "%d %d %v %v %q %+v\n", c.Number, c.Version, c.At, c.Actor, c.Subject, c.Fields)
 		}
 		after = next
 	}

@@ -28,10 +28,10 @@
 //	sqlite    Database.Run (batch.go)               postgres  Database.Run (batch.go)
 //	engine    Queue.Do, finish (queue.go)           engine    Queue.Do, finish (queue.go)
 //	sqlite    commit, transaction, runAll, run      postgres  write, runLone, writeAlone, sendAlone, onConn,
-//	          (batch.go); fileConn.ExecContext,               runSteps, exchange (batch.go), whileLost (lost.go)
-//	          exec, run (conn.go)
+//	          (batch.go); fileConn.ExecContext,               runSteps, runTogether, exchange (batch.go);
+//	          exec, run (conn.go)                             whileLost (lost.go), conn.commit, run (commit.go)
 //
-// That is 28 hand-written functions on SQLite and 29 on Postgres, with closures counted as part of the function that contains them. The count
+// That is 28 hand-written functions on SQLite and 32 on Postgres, with closures counted as part of the function that contains them. The count
 // comes from a stack trace (runtime/debug.Stack) of a PATCH, taken where the UPDATE is sent, completed by reading the code. Calls that
 // have already returned by then are not counted. Concurrent updates are run as a batch by the goroutine of one of them, while the
 // others wait in Queue.Do.

@@ -34,7 +34,7 @@ func (f FeedScope) tenant() int64 {
 // after in the next call. Changes are numbered after they are committed (see [Store.NumberChanges]), each user's in the order of
 // versions. So a reader that passes on the returned number each time misses no change and sees none twice. Changes of different users
 // may be numbered in another order than they were committed. ListChanges only reads.
-func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) (changes []UserChange, next int64, err error) {
+func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, limit int) (changes []NumberedChange, next int64, err error) {
 	err = s.reading(ctx, func(from reader) (err error) {
 		changes, next, err = listChanges(ctx, from, scope, after, limit)
 		return err
@@ -42,7 +42,7 @@ func (s *Store) ListChanges(ctx context.Context, scope FeedScope, after int64, l
 	return changes, next, err
 }
 
-func listChanges(ctx context.Context, from reader, scope FeedScope, after int64, limit int) ([]UserChange, int64, error) {
+func listChanges(ctx context.Context, from reader, scope FeedScope, after int64, limit int) (changes []NumberedChange, next int64, err error) {
 	release, err := engine.AcquireReader(ctx, from.lists, scope.tenant())
 	if err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
@@ -64,13 +64,11 @@ func listChanges(ctx context.Context, from reader, scope FeedScope, after int64,
 		}
 		query = query.Where("feed.customer_id IN ?", customers)
 	}
-	var rows []numberedChange
-	if err := query.Order("feed.number").Limit(limit).Find(&rows).Error; err != nil {
+	if err := query.Order("feed.number").Limit(limit).Find(&changes).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
-	changes := withNumbers(rows)
 	if len(changes) == limit {
-		return changes, *changes[limit-1].Number, nil
+		return changes, changes[limit-1].Number, nil
 	}
 	return changes, max(after, highest), nil
 }
@@ -84,20 +82,11 @@ func (f FeedScope) customers(db *gorm.DB) (ids []int64, err error) {
 	return append(ids, f.IDs...), err
 }
 
-// changeColumns are the columns of a numberedChange, of user_changes as c and feed.
+// changeColumns are the columns of a NumberedChange, of user_changes as c and feed.
 const changeColumns = "c.user_id, c.version, c.customer_id, c.at, c.actor, c.subject, c.dialect, c.operation, c.request_id, c.fields, feed.number"
 
-// numberedChange is a row of the history with its number in the feed.
-type numberedChange struct {
+// NumberedChange is a change and its place in the change feed, from 1 on.
+type NumberedChange struct {
 	UserChange
-	FeedNumber *int64 `gorm:"column:number"`
-}
-
-func withNumbers(rows []numberedChange) []UserChange {
-	changes := make([]UserChange, len(rows))
-	for i := range rows {
-		changes[i] = rows[i].UserChange
-		changes[i].Number = rows[i].FeedNumber
-	}
-	return changes
+	Number int64
 }

@@ -45,7 +45,6 @@ type UserChange struct {
 	Operation  string        `json:"operation"`
 	RequestID  string        `json:"requestId"`
 	Fields     []FieldChange `json:"fields" gorm:"serializer:json"` // in declaration order
-	Number     *int64        `json:"id" gorm:"-"`                   // its place in the change feed; nil until the sequencer has numbered it
 }
 
 // FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. For a secret, New is "set" or
@@ -100,7 +99,7 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 	if err != nil {
 		return nil, err
 	}
-	var rows []numberedChange
+	var rows []UserChange
 	err = s.reading(ctx, func(from reader) error {
 		release, err := engine.AcquireReader(ctx, from.lists, u.CustomerID)
 		if err != nil {
@@ -108,14 +107,12 @@ func (s *Store) UserHistory(ctx context.Context, key UserKey, after int64, limit
 		}
 		defer release()
 		rows = nil
-		err = from.db.WithContext(ctx).Table("user_changes c").Select(changeColumns).
-			Joins("LEFT JOIN feed ON feed.customer_id = c.customer_id AND feed.user_id = c.user_id AND feed.version = c.version").
-			Where("c.customer_id = ? AND c.user_id = ? AND c.version > ?", u.CustomerID, u.ID, after).
-			Order("c.version").Limit(limit).Find(&rows).Error
+		err = from.db.WithContext(ctx).Where("customer_id = ? AND user_id = ? AND version > ?", u.CustomerID, u.ID, after).
+			Order("version").Limit(limit).Find(&rows).Error
 		return databaseErrorOrNil(ctx, "reading history", err)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return withNumbers(rows), nil
+	return rows, nil
 }

@@ -223,10 +223,10 @@ func follow(t *testing.T, s *store.Store, all int) {
 		}
 		for _, c := range changes {
 			seen++
-			if *c.Number <= after {
-				t.Errorf("number %d after %d", *c.Number, after)
+			if c.Number <= after {
+				t.Errorf("number %d after %d", c.Number, after)
 			}
-			after = *c.Number
+			after = c.Number
 			if c.Version != versions[c.UserID]+1 {
 				t.Errorf("user %d: version %d after %d", c.UserID, c.Version, versions[c.UserID])
 			}

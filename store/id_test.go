@@ -182,7 +182,7 @@ func TestNumbersArePublishedWhenVisible(t *testing.T) {
 		}
 		execute(t, db, "INSERT INTO feed (customer_id, number, user_id, version) VALUES (3393, 4, 6861, 1000)")
 		changes, next, err := listChanges(s, everyone, 3, 10)
-		if err != nil || next != 5 || len(changes) != 1 || *changes[0].Number != 5 {
+		if err != nil || next != 5 || len(changes) != 1 || changes[0].Number != 5 {
 			t.Errorf("%v, next %d, %v", changes, next, err)
 		}
 	})

@@ -44,6 +44,20 @@ func TestModelsMatchTables(t *testing.T) {
 	})
 }
 
+// TestIndexesOfUsers checks that Postgres has no choice of indexes to find a user by customer and id. When statistics lag behind the
+// table it would choose by chance, and might read all the customer's users.
+func TestIndexesOfUsers(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, storetest.PostgresURL(t))
+	_, write := s.Pools()
+	var leading int
+	err := write.QueryRow(`SELECT count(*) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		WHERE i.indrelid = 'users'::regclass AND a.attname IN ('customer_id', 'id') AND i.indpred IS NULL`).Scan(&leading)
+	if err != nil || leading != 1 {
+		t.Errorf("%d indexes without a condition begin with a user's customer or id, %v", leading, err)
+	}
+}
+
 // TestUserColumns compares the table of fields with the struct, as gorm sees it.
 func TestUserColumns(t *testing.T) {
 	t.Parallel()

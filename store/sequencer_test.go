@@ -16,7 +16,7 @@ import (
 var everyone = store.FeedScope{All: true}
 
 // listChanges numbers what is committed and then lists changes.
-func listChanges(s *store.Store, scope store.FeedScope, after int64, limit int) ([]store.UserChange, int64, error) {
+func listChanges(s *store.Store, scope store.FeedScope, after int64, limit int) ([]store.NumberedChange, int64, error) {
 	if _, err := s.NumberChanges(context.Background()); err != nil {
 		return nil, 0, err
 	}
@@ -125,8 +125,8 @@ func TestOneSequencerWorksAtATime(t *testing.T) {
 		}
 		versions := map[int64]int64{}
 		for i, c := range changes {
-			if *c.Number != int64(i)+1 || c.Version != versions[c.UserID]+1 {
-				t.Errorf("change %d has number %d and version %d of user %d, after version %d", i, *c.Number, c.Version, c.UserID, versions[c.UserID])
+			if c.Number != int64(i)+1 || c.Version != versions[c.UserID]+1 {
+				t.Errorf("change %d has number %d and version %d of user %d, after version %d", i, c.Number, c.Version, c.UserID, versions[c.UserID])
 			}
 			versions[c.UserID] = c.Version
 		}

@@ -148,6 +148,25 @@ func recordChanges(changes ...UserChange) (recorded, pending engine.SQL, err err
 	return insertChanges.of(rows), insertPending.of(waiting), nil
 }
 
+// The statements that record an update, if the user is as the update left it, which they find by its version and its time. Another
+// writer may have given both of them to the user. Then the history has the version, so that recordUpdateStatement fails.
+const (
+	ofUpdatedUser         = " FROM users WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ?"
+	recordUpdateStatement = "INSERT INTO user_changes (user_id, version, customer_id, at, actor, subject, dialect, operation, request_id, fields) " +
+		"SELECT id, version, customer_id, updated_at, ?, ?, ?, ?, ?, ?" + ofUpdatedUser
+	pendingUpdateStatement = "INSERT INTO feed_pending (customer_id, user_id, version, at) SELECT customer_id, id, version, updated_at" + ofUpdatedUser
+)
+
+// recordUpdate makes the statements that do for an update what those of recordChanges do, if it is what was stored last.
+func recordUpdate(c *UserChange) (recorded, pending engine.SQL, err error) {
+	fields, err := json.Marshal(c.Fields)
+	if err != nil {
+		return engine.SQL{}, engine.SQL{}, fmt.Errorf("recording the change: %w", err)
+	}
+	row := []any{c.Actor, c.Subject, c.Dialect, c.Operation, c.RequestID, string(fields), c.UserID, c.CustomerID, c.Version, c.At.UnixMilli()}
+	return engine.SQL{Text: recordUpdateStatement, Arguments: row}, engine.SQL{Text: pendingUpdateStatement, Arguments: row[6:]}, nil
+}
+
 // creationStep makes the step that adds a user, whose secrets are sealed, and the change that records it.
 func creationStep(u *User, change *UserChange) (engine.Step, error) {
 	recorded, pending, err := recordChanges(*change)
@@ -156,8 +175,9 @@ func creationStep(u *User, change *UserChange) (engine.Step, error) {
 	}
 	slot := countSlot()
 	return engine.Step{
-		Key:   u.ID,
-		Alone: true,
+		Key:      u.ID,
+		Alone:    true,
+		Together: true, // the first one changes a row or fails
 		Statements: []engine.SQL{
 			storeUsers(*u),
 			claimAll(*u),
@@ -170,8 +190,9 @@ func creationStep(u *User, change *UserChange) (engine.Step, error) {
 	}, nil
 }
 
-// updateStep makes the step that replaces before by after, if before is still what is stored, and adds the change to the history.
-func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
+// updateStep makes the step that replaces before by after, if before is still what is stored, and adds the change to the history. On a
+// distributed database the change is added by an INSERT of values, which is sent to one node as it is.
+func updateStep(before, after *User, change *UserChange, distributed bool) (engine.Step, error) {
 	set := differing(before, after)
 	columns := set.in()
 	arguments := make([]any, 0, len(columns)+7)
@@ -182,21 +203,30 @@ func updateStep(before, after *User, change *UserChange) (engine.Step, error) {
 	for _, c := range (set & uniqueColumns).in() {
 		arguments = append(arguments, c.value(before))
 	}
-	recorded, pending, err := recordChanges(*change)
+	renames := set&uniqueColumns != 0
+	together := !renames && !distributed
+	var recorded, pending engine.SQL
+	var err error
+	if together {
+		recorded, pending, err = recordUpdate(change)
+	} else {
+		recorded, pending, err = recordChanges(*change)
+	}
 	if err != nil {
 		return engine.Step{}, err
 	}
 	step := engine.Step{
 		Key: before.ID,
 		// What else can go wrong with an update is no fault of its caller's.
-		Alone: set&uniqueColumns != 0,
+		Alone:    renames,
+		Together: together,
 		Statements: []engine.SQL{
 			{Text: updateFormOf(set, before).text(), Arguments: arguments},
 			recorded,
 			pending,
 		},
 	}
-	if set&uniqueColumns != 0 {
+	if renames {
 		step.Statements = append(step.Statements, renaming(before, after)...)
 	}
 	return step, nil

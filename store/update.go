@@ -285,7 +285,7 @@ func (s *Store) before(ctx context.Context, by means, key UserKey) (User, error)
 
 // replaceUser replaces before by after and records the change, if before is still what is stored; else it returns errConflicting.
 func (s *Store) replaceUser(ctx context.Context, by means, before, after *User, change UserChange) error {
-	step, err := updateStep(before, after, &change)
+	step, err := updateStep(before, after, &change, s.distributed)
 	if err != nil {
 		return err
 	}

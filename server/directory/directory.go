@@ -52,7 +52,7 @@ const defaultLimit = 100
 func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHistoryRequestObject) (directoryapi.ListUserHistoryResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	key := store.UserByID(call.Customer.ID, r.UserID)
-	source := pageSource[directoryapi.Change]{
+	source := pageSource[store.UserChange, directoryapi.Change]{
 		read: func(after int64, limit int) ([]store.UserChange, int64, error) {
 			found, err := h.store.UserHistory(ctx, key, after, limit)
 			return found, after, err
@@ -73,11 +73,11 @@ func (h *handler) ListUserHistory(ctx context.Context, r directoryapi.ListUserHi
 // ListChanges returns a page of the feed.
 func (h *handler) ListChanges(ctx context.Context, r directoryapi.ListChangesRequestObject) (directoryapi.ListChangesResponseObject, error) {
 	scope := dialect.CallFrom(ctx).Scope()
-	source := pageSource[directoryapi.NumberedChange]{
-		read: func(after int64, limit int) ([]store.UserChange, int64, error) {
+	source := pageSource[store.NumberedChange, directoryapi.NumberedChange]{
+		read: func(after int64, limit int) ([]store.NumberedChange, int64, error) {
 			return h.store.ListChanges(ctx, scope, after, limit)
 		},
-		position: func(c store.UserChange) int64 { return *c.Number },
+		position: func(c store.NumberedChange) int64 { return c.Number },
 		show:     toAPINumberedChange,
 	}
 	shown, next, err := source.page(orElse(r.Params.After, 0), int(orElse(r.Params.Limit, defaultLimit)))
@@ -116,10 +116,10 @@ func toAPIChange(c store.UserChange) directoryapi.Change {
 	return change
 }
 
-func toAPINumberedChange(c store.UserChange) directoryapi.NumberedChange {
-	change := toAPIChange(c)
+func toAPINumberedChange(c store.NumberedChange) directoryapi.NumberedChange {
+	change := toAPIChange(c.UserChange)
 	return directoryapi.NumberedChange{
-		ID:        *c.Number,
+		ID:        c.Number,
 		Customer:  change.Customer,
 		User:      change.User,
 		Version:   change.Version,

@@ -3,8 +3,6 @@ package directory
 import (
 	"encoding/json"
 	"fmt"
-
-	"github.com/dragoman-id/dragoman/store"
 )
 
 const (
@@ -20,18 +18,18 @@ const (
 	batchSize = 50
 )
 
-// pageSource reads the changes of a page and converts each to its form in the response.
-type pageSource[C any] struct {
+// pageSource reads the changes of a page, of type F, and converts each to its form C in the response.
+type pageSource[F, C any] struct {
 	// read returns up to limit changes with positions greater than after. If it returns fewer, there are no more for now, and the
 	// next page starts after the returned number or after the last change, whichever is higher.
-	read     func(after int64, limit int) ([]store.UserChange, int64, error)
-	position func(store.UserChange) int64 // ascending in the order of read
-	show     func(store.UserChange) C
+	read     func(after int64, limit int) ([]F, int64, error)
+	position func(F) int64 // ascending in the order of read
+	show     func(F) C
 }
 
 // page returns up to limit changes with positions greater than after, and the position after which the next page starts. It returns
 // as many as fit into maxPageBytes, but at least one if there is one.
-func (s pageSource[C]) page(after int64, limit int) (shown []C, next int64, err error) {
+func (s pageSource[F, C]) page(after int64, limit int) (shown []C, next int64, err error) {
 	shown, next = []C{}, after
 	for size := envelopeBytes; len(shown) < limit; {
 		most := min(limit-len(shown), batchSize)

@@ -13,8 +13,8 @@ import (
 )
 
 // sourceOf has changes with subjects of these lengths, at the positions 1, 2 and so on. Beyond them it goes on at end.
-func sourceOf(end int64, lengths ...int) pageSource[directoryapi.Change] {
-	return pageSource[directoryapi.Change]{
+func sourceOf(end int64, lengths ...int) pageSource[store.UserChange, directoryapi.Change] {
+	return pageSource[store.UserChange, directoryapi.Change]{
 		read: func(after int64, limit int) ([]store.UserChange, int64, error) {
 			if limit > batchSize {
 				return nil, 0, errors.New("more than a batch is asked for")

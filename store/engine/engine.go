@@ -77,13 +77,16 @@ type SQL struct {
 
 // Step is a list of statements that are run as one: all of them or none.
 type Step struct {
-	// Statements begin with one that changes one row or none, such as an UPDATE. Those after it are run only if it changed one.
+	// Statements begin with one that changes one row or none, such as an UPDATE. Those after it have an effect only if it changed one.
 	Statements []SQL
 	// Key is the same for steps that change the same row. Batches run their steps by ascending keys, so that two of them do not
 	// deadlock.
 	Key int64
 	// Alone says that the step may fail for a value that must be unique, and is better not in a batch with others.
 	Alone bool
+	// Together says that the statements after the first change nothing by themselves where it changed no row, so that all of them can be
+	// sent at once.
+	Together bool
 }
 
 // Run executes the statements in turn by exec, which returns how many rows a statement changed, and returns how many the first one

@@ -138,11 +138,12 @@ func (d *Database) readAlone(ctx context.Context, q *query) error {
 // waited for a unique value that another transaction holds.
 func (d *Database) writeAlone(ctx context.Context, s *step) error {
 	var settings []string
-	if s.Alone {
+	bounded := s.Alone || s.Together
+	if bounded {
 		// What is sent with the commit is not canceled.
 		settings = []string{setLockTimeout}
 	}
-	again := func(err error) bool { return unsent(err) || s.Alone && waitedForLock(err) && ctx.Err() == nil }
+	again := func(err error) bool { return unsent(err) || bounded && waitedForLock(err) && ctx.Err() == nil }
 	return sendAlone(ctx, d.pools.Write, again, s, func(ctx context.Context, c *conn, steps []*engine.Job[*step]) error {
 		return d.runSteps(ctx, c, steps, settings...)
 	})
@@ -214,22 +215,26 @@ func settingLockTimeout(d time.Duration) string {
 // rollbackTimeout is how long a connection may take to roll a transaction back before it is closed.
 const rollbackTimeout = time.Second
 
-// runSteps runs steps in one transaction and two round trips: in the first the first statement of each step, in the second the others
-// of those steps whose first one changed a row. settings are statements to run before all others.
+// runSteps runs steps in one transaction: in one round trip if all of them are Together, else in two, the first statement of each step
+// in the first, and in the second the others of those steps whose first one changed a row. settings are statements to run before all
+// others.
 //
 // The transaction is explicit, although Postgres runs what comes between two Sync messages in one: on Citus only an explicit
-// transaction is atomic over the statements of a pipeline. A single statement that updates and inserts would need one round trip
-// less, but there it becomes a COPY with a two-phase commit. The first round trip is canceled with ctx, the second is not, as it commits.
+// transaction is atomic over the statements of a pipeline. The first of two round trips is canceled with ctx. The last one is not, as it
+// commits.
 func (d *Database) runSteps(ctx context.Context, c *conn, steps []*engine.Job[*step], settings ...string) (err error) {
 	defer func() {
 		if err != nil && !c.left.Load() {
 			d.rollBack(ctx, c.pgx())
 		}
 	}()
-	first := make([]sent, 0, 2+len(steps))
+	first := make([]sent, 0, 3+3*len(steps))
 	first = append(first, sent{context: ctx, text: begin})
 	for _, text := range settings {
 		first = append(first, sent{text: text})
+	}
+	if !slices.ContainsFunc(steps, func(j *engine.Job[*step]) bool { return !j.Work.Together }) {
+		return d.runTogether(ctx, c, steps, first)
 	}
 	for _, j := range steps {
 		first = append(first, d.toSend(j.Context, j.Work.Statements[0]))
@@ -253,6 +258,28 @@ func (d *Database) runSteps(ctx context.Context, c *conn, steps []*engine.Job[*s
 	}
 	return c.commit(ctx, func(lasting context.Context) error {
 		return d.exchange(lasting, c.pgx(), append(rest, sent{context: ctx, text: "COMMIT"}))
+	})
+}
+
+// runTogether runs steps that are Together in the transaction that first begins.
+func (d *Database) runTogether(ctx context.Context, c *conn, steps []*engine.Job[*step], first []sent) error {
+	all := first
+	for _, j := range steps {
+		for _, s := range j.Work.Statements {
+			all = append(all, d.toSend(j.Context, s))
+		}
+	}
+	all = append(all, sent{context: ctx, text: "COMMIT"})
+	return c.commit(ctx, func(lasting context.Context) error {
+		if err := d.exchange(lasting, c.pgx(), all); err != nil {
+			return err
+		}
+		at := len(first)
+		for _, j := range steps {
+			j.Work.changed = all[at].rows
+			at += len(j.Work.Statements)
+		}
+		return nil
 	})
 }
 

@@ -14,7 +14,6 @@ CREATE TABLE feed (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO feed (customer_id, number, user_id, version)
     SELECT customer_id, number, user_id, version FROM user_changes WHERE number IS NOT NULL ORDER BY customer_id, number;
-CREATE UNIQUE INDEX feed_change ON feed (customer_id, user_id, version);
 CREATE INDEX feed_number ON feed (number);
 
 -- The changes that have no number yet. A row is added in the transaction of the change, and deleted in that of the number.
