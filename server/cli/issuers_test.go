@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -173,5 +174,33 @@ func TestInvalidIssuersInFile(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "d.db")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestListsOfIssuersInFile: an item of a list in YAML is one value, whatever characters it has.
+func TestListsOfIssuersInFile(t *testing.T) {
+	t.Parallel()
+	const lists = `audience: ['a\,b', 'c,d', 'e\']`
+	want := []any{`a\,b`, "c,d", `e\`}
+	dir := writeFiles(t, map[string]string{"flags.yaml": "issuer: one\n" + lists + "\n", "items.yaml": "issuers:\n  - issuer: one\n    jwt-secret: " + secretOfTokens + "\n    customers: ['*']\n    " + lists + "\n"})
+	for file, name := range map[string]string{"flags.yaml": "audience", "items.yaml": "issuers[0].audience"} {
+		variables := []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow}
+		if name == "audience" {
+			variables = append(variables, "DRAGOMAN_JWT_SECRET="+secretOfTokens)
+		}
+		if got := effective(t, dir, variables, "--config="+file)[name].Value; !reflect.DeepEqual(got, any(want)) {
+			t.Errorf("%s: %v, want %v", file, got, want)
+		}
+	}
+	for _, audience := range []string{"['']", "[a, '']", "['', a]", "[]", "''"} {
+		for file, text := range map[string]string{
+			"flags.yaml": "audience: " + audience + "\n",
+			"items.yaml": "issuers:\n  - issuer: one\n    jwt-secret: " + secretOfTokens + "\n    customers: ['*']\n    audience: " + audience + "\n",
+		} {
+			dir := writeFiles(t, map[string]string{file: text})
+			if status, _, said := configured(t, dir, []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow}, "", "config", "--config="+file); status != 80 || !strings.Contains(said, "audience is empty") {
+				t.Errorf("%s with audience: %s: status %d, %s", file, audience, status, said)
+			}
+		}
 	}
 }

@@ -166,7 +166,7 @@ func (f *file) inline(flag *kong.Flag, node *yaml.Node) (*found, error) {
 	case len(texts) == 0 && !flag.Tag.Has(notEmptyTag):
 		return nil, nil
 	default:
-		v.text = kong.JoinEscaped(texts, flag.Tag.Sep)
+		v.items = texts
 	}
 	return v, nil
 }

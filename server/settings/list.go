@@ -54,7 +54,8 @@ func (l List) read(f *file, item *yaml.Node, prefix string) ([]Setting, Problems
 	}
 	target := l.New()
 	own := New("")
-	parser, err := kong.New(target, kong.NoDefaultHelp(), kong.Bind(own), kong.NamedMapper("existingfile", kong.MapperFunc(existingFile)))
+	own.read = true // its values are those of the item
+	parser, err := kong.New(target, kong.NoDefaultHelp(), kong.Resolvers(own), kong.Bind(own), kong.NamedMapper("existingfile", kong.MapperFunc(existingFile)))
 	if err != nil {
 		return nil, Problems{fmt.Errorf("%s: %w", l.Key, err)}
 	}
@@ -63,7 +64,6 @@ func (l List) read(f *file, item *yaml.Node, prefix string) ([]Setting, Problems
 		keys[flag.Name] = flag
 	}
 	part, problems := newFile(f.path, item.Content, keys, nil)
-	var args []string
 	for _, flag := range parser.Model.Flags {
 		v, err := part.value(flag)
 		if err == nil && v != nil {
@@ -74,14 +74,14 @@ func (l List) read(f *file, item *yaml.Node, prefix string) ([]Setting, Problems
 			continue
 		}
 		if v != nil {
-			args = append(args, "--"+flag.Name+"="+v.text)
+			own.values[flag] = *v
 			own.origins[flag.Name] = v.from
 		}
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	if _, err := parser.Parse(args); err != nil {
+	if _, err := parser.Parse(nil); err != nil {
 		// The texts of kong's errors may repeat a secret.
 		return nil, Problems{f.wrong(item, fmt.Errorf("this item of %s cannot be read", l.Key))}
 	}

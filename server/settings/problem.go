@@ -92,16 +92,24 @@ func nearest(name string, names []string) string {
 
 // check refuses an invalid value. Its error never quotes a secret.
 func check(flag *kong.Flag, v found) error {
-	texts := []string{v.text}
-	if flag.IsSlice() {
+	texts := v.items
+	switch {
+	case texts != nil:
+	case flag.IsSlice():
 		texts = kong.SplitEscaped(v.text, flag.Tag.Sep)
+	default:
+		texts = []string{v.text}
 	}
 	if len(texts) == 0 {
 		texts = []string{""}
 	}
 	for _, text := range texts {
-		err := checkText(flag, text)
-		if text == "" && flag.Tag.Has(notEmptyTag) {
+		value := any(text)
+		if v.items != nil {
+			value = list([]string{text})
+		}
+		err := checkValue(flag, value, text)
+		if text == "" && (len(v.items) > 0 || flag.Tag.Has(notEmptyTag)) {
 			err = errors.New("is empty: give it a value, or leave it out")
 		}
 		if err != nil {
@@ -111,9 +119,10 @@ func check(flag *kong.Flag, v found) error {
 	return nil
 }
 
-func checkText(flag *kong.Flag, text string) error {
+// checkValue refuses an invalid value, which text is in messages.
+func checkValue(flag *kong.Flag, value any, text string) error {
 	scratch := reflect.New(flag.Target.Type()).Elem()
-	err := decode(flag, text, scratch)
+	err := decode(flag, value, scratch)
 	must, kind := "", kindOf(flag)
 	switch {
 	case err == nil && (flag.Enum == "" || slices.Contains(flag.EnumSlice(), text)):

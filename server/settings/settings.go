@@ -25,9 +25,10 @@ const Prefix = "DRAGOMAN"
 // configFlag is the flag that names the configuration file.
 const configFlag = "config"
 
-// found is the value of a flag as text, and its origin.
+// found is the value of a flag, and its origin.
 type found struct {
-	text   string
+	text   string     // the value; those of a list are separated as on the command line
+	items  []string   // the values of a list in YAML, as they are; text is then empty
 	from   string     // the origin, for [Setting]
 	called string     // the name in messages
 	line   *yaml.Node // the node in the configuration file, if the value or the name of its file is there
@@ -87,10 +88,28 @@ func help(v *kong.Value) string {
 	return strings.Replace(text, "("+variable+")", "("+variable+", or a file that "+variable+"_FILE names)", 1)
 }
 
+// value returns the value as kong's mappers take it: a text, or a list of texts.
+func (v found) value() any {
+	if v.items == nil {
+		return v.text
+	}
+	return list(v.items)
+}
+
+// list returns the value of a list flag that consists of these texts. Joined to one text they could not have a backslash before a
+// separator. The type of the flag's elements must be string or encoding.TextUnmarshaler.
+func list(items []string) []any {
+	values := make([]any, len(items))
+	for i, item := range items {
+		values[i] = item
+	}
+	return values
+}
+
 // Validate implements kong.Resolver.
 func (r *Resolver) Validate(*kong.Application) error { return nil }
 
-// Resolve implements kong.Resolver. It returns the text of a flag's value, or nil if there is none or the command line has one.
+// Resolve implements kong.Resolver. It returns a flag's value, or nil if there is none or the command line has one.
 // The error is Problems.
 func (r *Resolver) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if !r.read {
@@ -100,7 +119,7 @@ func (r *Resolver) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 		}
 	}
 	if v, ok := r.values[flag]; ok {
-		return v.text, nil
+		return v.value(), nil
 	}
 	return nil, nil
 }
@@ -184,9 +203,9 @@ func findFlag(c *kong.Context, name string) *kong.Flag {
 	return nil
 }
 
-// decode converts the text of a flag's value.
-func decode(flag *kong.Flag, text string, into reflect.Value) error {
-	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(text, kong.FlagValueToken)}, into)
+// decode converts a flag's value, a text or what list returns.
+func decode(flag *kong.Flag, value any, into reflect.Value) error {
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}, into)
 }
 
 // located adds the line of the configuration file to an error about the value, if the value is from there.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,5 +238,35 @@ func TestFileProblems(t *testing.T) {
 	}
 	if _, _, err := parse(t, "", "--config=/no/such/file", "serve"); err == nil || err.Error() != "configuration file of --config (DRAGOMAN_CONFIG): open /no/such/file: no such file or directory" {
 		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestListsInFile: an item of a list in YAML is a value as it is, whatever characters it has, and each item is checked.
+func TestListsInFile(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		`origin: ['a\,b']`:                   {`a\,b`},
+		`origin: ['a\\,b', 'c\']`:            {`a\\,b`, `c\`},
+		`origin: ["a,b", 'c,', ',', '\,']`:   {"a,b", "c,", ",", `\,`},
+		`origin: ['\', '[1]', 'null', '{}']`: {`\`, "[1]", "null", "{}"},
+		`origin: ['"', "\u00e9"]`:            {`"`, "é"},
+		`origin: 'a\,b'`:                     {"a,b"}, // a text, as on the command line
+		`origin: a,b`:                        {"a", "b"},
+		`origin: []`:                         nil,
+	} {
+		g, _, err := parse(t, text, "serve")
+		if err != nil || !slices.Equal(g.Serve.Origin, want) {
+			t.Errorf("%s: %q, %v, want %q", text, g.Serve.Origin, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"proxy:\n- 10.0.0.0/8\n- '10.0.0.0/8,fd00::/8'\n": `c.yaml:2: proxy must be a network, such as 10.0.0.0/8, not "10.0.0.0/8,fd00::/8"`,
+		"proxy: ['']":        "c.yaml:1: proxy is empty: give it a value, or leave it out",
+		"origin: [a, '', b]": "c.yaml:1: origin is empty: give it a value, or leave it out",
+		"origin: [a, '']":    "c.yaml:1: origin is empty: give it a value, or leave it out",
+	} {
+		if _, _, err := parse(t, text, "serve"); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
 	}
 }
