@@ -82,6 +82,17 @@ func (r Rules) Problems() []error {
 	return problems
 }
 
+// Missing returns what a missing claim means under these rules, if they are valid. several is whether there are other issuers too.
+func (r Rules) Missing(several bool) MissingClaims {
+	switch {
+	case r.MissingClaims != "":
+		return r.MissingClaims
+	case several || r.readsOtherClaims():
+		return MissingEmpty
+	}
+	return MissingLegacy
+}
+
 // readsOtherClaims reports whether a claim is read otherwise than by default.
 func (r Rules) readsOtherClaims() bool {
 	return r.UserID != "" || r.Customers.isSet() || r.Permissions.isSet() || r.Authorities.isSet()
@@ -243,12 +254,10 @@ func checkMapping(m Mapping, kind string) error {
 // missing decides what a missing claim means.
 func (b *rulesBuilder) missing(several bool) {
 	risky := several || b.readsOtherClaims()
+	b.legacy = b.Missing(several) == MissingLegacy && !risky
 	switch b.MissingClaims {
-	case "":
-		b.legacy = !risky
-	case MissingEmpty:
+	case "", MissingEmpty:
 	case MissingLegacy:
-		b.legacy = !risky
 		if risky {
 			b.add("--missing-claims=legacy cannot be combined with other names, forms or maps of claims (--claim-..., --...-form, --map-..., --idp) or several issuers, because a claim that is misspelled is missing: leave it out")
 		}

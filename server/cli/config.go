@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -33,6 +34,7 @@ func (c *configCommand) Run(k *kong.Context, r *settings.Resolver) error {
 	if c.Dev {
 		c.describeGenerated(effective)
 	}
+	effective = c.describeMissingClaims(effective)
 	if err := printSettings(os.Stdout, c.Format, effective); err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
@@ -58,6 +60,31 @@ func (c *configCommand) describeGenerated(effective []settings.Setting) {
 			effective[i].From = "--dev (" + dev.Directory + "/" + s.Name + ")"
 		}
 	}
+}
+
+// describeMissingClaims adds the value of --missing-claims where other settings decide it.
+func (c *configCommand) describeMissingClaims(effective []settings.Setting) []settings.Setting {
+	if len(c.issuers) == 0 {
+		i := slices.IndexFunc(effective, func(s settings.Setting) bool { return s.Name == missingClaimsFlag })
+		if effective[i].Value == nil {
+			effective[i] = c.missingClaims("", false)
+		}
+		return effective
+	}
+	for n, item := range c.issuers {
+		if item.MissingClaims != "" {
+			continue
+		}
+		prefix := fmt.Sprintf("issuers[%d].", n)
+		after := len(effective)
+		for i, s := range effective {
+			if strings.HasPrefix(s.Name, prefix) {
+				after = i + 1
+			}
+		}
+		effective = slices.Insert(effective, after, item.missingClaims(prefix, len(c.issuers) > 1))
+	}
+	return effective
 }
 
 // printSettings prints settings as a table, or as one object in JSON or YAML.

@@ -89,6 +89,19 @@ func mappings(flag string, texts []string, problems *settings.Problems) (parsed 
 	return parsed
 }
 
+// missingClaimsFlag is the name of the flag of ruleFlags.MissingClaims.
+const missingClaimsFlag = "missing-claims"
+
+// missingClaims returns the setting --missing-claims as the other flags decide it, if it is not set.
+func (f issuerFlags) missingClaims(prefix string, several bool) settings.Setting {
+	rules, _ := f.rules(f.tokenFlags) // what is wrong with them is reported elsewhere
+	s := settings.Setting{Name: prefix + missingClaimsFlag, Value: string(rules.Missing(several)), From: settings.FromDefault}
+	if f.IDP != "" {
+		s.From = "--idp " + f.IDP
+	}
+	return s
+}
+
 // tokenLimitFlag limits tokens of all issuers.
 type tokenLimitFlag struct {
 	MaxTokenBytes int `default:"16384" placeholder:"N" help:"The maximum size of a token in bytes, from 1024 to 49152 (${default}). A proxy in front of the server may allow less."`

@@ -426,9 +426,48 @@ func TestPresetInConfig(t *testing.T) {
 		"claim-permissions": {Value: "/resource_access/one~1two~0three/roles", From: "--idp keycloak"},
 		"require":           {Value: []any{"azp=spa", "typ=Bearer"}, From: "c.yaml:3, --idp keycloak"},
 		"audience-claim":    {From: settings.FromNowhere},
+		"missing-claims":    {Value: "empty", From: "--idp keycloak"},
 	} {
 		if got := all[name]; fmt.Sprint(got.Value) != fmt.Sprint(want.Value) || got.From != want.From {
 			t.Errorf("%s is %v from %q, want %v from %q", name, got.Value, got.From, want.Value, want.From)
+		}
+	}
+}
+
+// TestMissingClaimsInConfig: the configuration shows what a claim that is missing means, whatever decides it.
+func TestMissingClaimsInConfig(t *testing.T) {
+	t.Parallel()
+	item := func(more string) string {
+		return "  - {customers: ['*'], jwt-secret: " + secretOfTokens + more + "}\n"
+	}
+	for _, c := range []struct {
+		file  string
+		flags string
+		want  map[string]settings.Setting
+	}{
+		{"", "", map[string]settings.Setting{"missing-claims": {Value: "legacy", From: settings.FromDefault}}},
+		{"", "--audience=a --require=a=b --platform-administrators=a=b", map[string]settings.Setting{"missing-claims": {Value: "legacy", From: settings.FromDefault}}},
+		{"", "--missing-claims=empty", map[string]settings.Setting{"missing-claims": {Value: "empty", From: "--missing-claims"}}},
+		{"", "--claim-user-id=uid", map[string]settings.Setting{"missing-claims": {Value: "empty", From: settings.FromDefault}}},
+		{"", "--map-authorities=a=ROLE_USER", map[string]settings.Setting{"missing-claims": {Value: "empty", From: settings.FromDefault}}},
+		{"", "--idp=cognito --issuer=https://a/ --audience=b", map[string]settings.Setting{"missing-claims": {Value: "empty", From: "--idp cognito"}}},
+		{"issuers:\n" + item(", issuer: a"), "", map[string]settings.Setting{"issuers[0].missing-claims": {Value: "legacy", From: settings.FromDefault}, "missing-claims": {From: settings.FromNowhere}}},
+		{"issuers:\n" + item(", issuer: a, claim-customers: b"), "", map[string]settings.Setting{"issuers[0].missing-claims": {Value: "empty", From: settings.FromDefault}}},
+		{"issuers:\n" + item(", issuer: a") + item(", issuer: b, idp: okta, audience: [c]") + item(", issuer: c, missing-claims: empty"), "", map[string]settings.Setting{
+			"issuers[0].missing-claims": {Value: "empty", From: settings.FromDefault}, "issuers[1].missing-claims": {Value: "empty", From: "--idp okta"},
+			"issuers[2].missing-claims": {Value: "empty", From: "c.yaml:4"}, "missing-claims": {From: settings.FromNowhere},
+		}},
+	} {
+		dir := writeFiles(t, map[string]string{"c.yaml": c.file})
+		variables := []string{"DRAGOMAN_SECRET_KEY=" + keyOfNow}
+		if c.file == "" {
+			variables = append(variables, "DRAGOMAN_JWT_SECRET="+secretOfTokens)
+		}
+		all := effective(t, dir, variables, append(strings.Fields(c.flags), usesFile)...)
+		for name, want := range c.want {
+			if got := all[name]; got.Value != want.Value || got.From != want.From {
+				t.Errorf("%s%s: %s is %v from %q, want %v from %q", c.file, c.flags, name, got.Value, got.From, want.Value, want.From)
+			}
 		}
 	}
 }
