@@ -24,6 +24,9 @@ type Finding struct {
 type Explanation struct {
 	Findings []Finding // in the order in which the rules are applied
 
+	// Warnings say what is probably a mistake although no rule refuses the token, a sentence each. There are none for a refused token.
+	Warnings []string
+
 	// Principal is the caller that the token describes. It does not count if a rule refuses the token.
 	Principal Principal
 }
@@ -40,8 +43,9 @@ func (e Explanation) Err() error {
 
 // Explain applies the rules that [Verifier.Verify] applies to a token in JWS compact form, and returns what each finds. Where Verify
 // stops at the first rule that refuses the token, Explain continues with the others, also if the signature is invalid or no key is
-// available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured.
-func (v *Verifier) Explain(token string) Explanation {
+// available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured. p is the
+// policy that will decide about the principal.
+func (v *Verifier) Explain(token string, p Policy) Explanation {
 	form := Finding{Rule: "form"}
 	if token, form.Refusal = bearerToken([]string{"Bearer " + token}, v.longest); form.Refusal != nil {
 		return Explanation{Findings: []Finding{form}}
@@ -64,7 +68,32 @@ func (v *Verifier) Explain(token string) Explanation {
 		e.Findings = append(e.Findings, Finding{Rule: step.name, Settings: step.settings, Read: step.read(s.issuer.rules, &t, err != nil), Refusal: err})
 	}
 	e.Principal = t.principal
+	if err := e.Err(); err == nil || errors.Is(err, ErrKeysUnavailable) {
+		e.Warnings = s.issuer.warnings(&t, p)
+	}
 	return e
+}
+
+// warnings returns the Explanation.Warnings of a token to which all rules were applied.
+func (r *rules) warnings(t *evaluation, p Policy) (all []string) {
+	for _, claim := range t.platform {
+		switch {
+		case !r.mayNamePlatform():
+			all = append(all, claim+" makes no administrator of the platform, because the issuer may not name any: only an item of issuers with platform: true may")
+		case !t.principal.hasAuthority(roleAdmin):
+			all = append(all, claim+" makes no administrator of the platform without the role "+roleAdmin+": see --claim-authorities and --map-authorities")
+		}
+	}
+	if !p.MaySpanCustomers(t.principal) {
+		all = append(all, "the token is for no customer, so that every request is answered 403: see --claim-customers, --customers-form and --map-customers, and customers in an item of issuers")
+	}
+	if len(p.Describe(t.principal).Permissions) == 0 {
+		all = append(all, "the caller has no permission, so that every request is answered 403: see --claim-permissions, --claim-authorities and their maps and forms")
+	}
+	for _, err := range r.checkRoles(p.Roles) {
+		all = append(all, err.Error()+"; a server whose directory lacks the role does not start")
+	}
+	return all
 }
 
 // parse parses a token without verifying its signature. The issuer is nil if it is not configured.
@@ -138,11 +167,24 @@ func (r *rules) describeSubject(t *evaluation, _ bool) []string {
 	return []string{place{"sub", []string{"sub"}}.describe(t.claims.members)}
 }
 
-func (r *rules) describeUserID(t *evaluation, _ bool) []string {
-	return []string{r.userID.describe(t.claims.members)}
+func (r *rules) describeUserID(t *evaluation, refused bool) []string {
+	lines := []string{r.userID.describe(t.claims.members)}
+	if _, isUser := t.principal.UserID(); !isUser || refused {
+		return lines
+	}
+	if _, ok, _ := r.userID.find(t.claims.members); !ok {
+		lines = append(lines, "sub is the user's UUID instead")
+	}
+	if r.scope != nil {
+		lines = append(lines, "a write is answered 403 if that is a user of a customer that the issuer may not speak for")
+	}
+	return lines
 }
 
 func (r *rules) describeCustomers(t *evaluation, refused bool) []string {
+	if t.all {
+		return []string{r.customers.describeAll() + ", which stands for all customers"}
+	}
 	lines := r.customers.describe(t.claims.members, t.customers, refused)
 	for _, text := range t.customers.ours {
 		if key, ok := parseCustomer(text); ok && r.scope != nil && !r.scope[key] {
@@ -177,6 +219,9 @@ func (r *rules) describeTimes(t *evaluation, _ bool) (lines []string) {
 	return lines
 }
 
+// describeAll describes the claim if it is AllCustomers.
+func (r *claimReader) describeAll() string { return r.text + " is " + strconv.Quote(AllCustomers) }
+
 // describe describes the values of a claim and what they mean, or the whole claim if it is refused.
 func (r *claimReader) describe(members map[string]jsontext.Value, l listed, refused bool) (lines []string) {
 	switch {
@@ -201,7 +246,7 @@ func (r *claimReader) describe(members map[string]jsontext.Value, l listed, refu
 	return lines
 }
 
-// Rights are what a [Policy] permits a principal, for display.
+// Rights are what a [Policy] permits a principal, for display. No list is nil.
 type Rights struct {
 	Subject string `json:"subject"`
 	User    string `json:"user,omitempty"` // the UUID of the caller's own user; "" if the token has none
@@ -217,7 +262,10 @@ type Rights struct {
 
 // Describe returns what the principal may do.
 func (p Policy) Describe(pr Principal) Rights {
-	r := Rights{Subject: pr.Subject, PlatformAdministrator: p.PlatformAdministrator(pr), Authorities: slices.Clone(pr.authorities), Rank: p.Rank(pr)}
+	r := Rights{
+		Subject: pr.Subject, PlatformAdministrator: p.PlatformAdministrator(pr), Rank: p.Rank(pr),
+		Customers: []string{}, Permissions: []Permission{}, Authorities: append([]string{}, pr.authorities...), UnknownAuthorities: []string{},
+	}
 	if id, ok := pr.UserID(); ok {
 		r.User = id.String()
 	}

@@ -304,6 +304,9 @@ type evaluation struct {
 	principal Principal
 
 	customers, permissions, authorities listed
+
+	all      bool     // whether the customers claim is AllCustomers
+	platform []string // the claims that make a caller with ROLE_ADMIN an administrator of the platform, if the issuer may name any
 }
 
 // step is one rule: what it is about, the flags that configure it, and how it is applied. apply stores what it finds in the evaluation,
@@ -489,7 +492,8 @@ func (r *rules) readCustomers(t *evaluation) (err error) {
 		var text string
 		if value, ok := t.claims.members[r.customers.text]; ok && readText(&text)(value) && text == AllCustomers {
 			t.customers = listed{present: true, theirs: []string{text}}
-			t.principal.allCustomers = r.Scope == nil || r.Scope.Platform
+			t.all = true
+			r.namePlatform(t, r.customers.describeAll()+", which")
 			return nil
 		}
 	}
@@ -528,11 +532,20 @@ func (r *rules) readPlatform(t *evaluation) error {
 		return nil
 	}
 	holds, err := r.platform.holds(t.claims.members)
-	if holds && (r.Scope == nil || r.Scope.Platform) {
-		t.principal.allCustomers = true
+	if holds {
+		r.namePlatform(t, r.platform.text+", which is what --platform-administrators says,")
 	}
 	return err
 }
+
+// namePlatform makes the token one for all customers, if the issuer may issue such tokens. claim describes the claim that says so.
+func (r *rules) namePlatform(t *evaluation, claim string) {
+	t.platform = append(t.platform, claim)
+	t.principal.allCustomers = t.principal.allCustomers || r.mayNamePlatform()
+}
+
+// mayNamePlatform reports whether the issuer's tokens may describe administrators of the platform.
+func (r *rules) mayNamePlatform() bool { return r.Scope == nil || r.Scope.Platform }
 
 func (r *rules) checkTimes(t *evaluation) error {
 	if err := r.times.Validate(t.claims); err != nil {

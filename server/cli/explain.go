@@ -32,7 +32,7 @@ func (*explainCommand) Help() string {
 	return "It reads a token from standard input and prints, rule by rule, what a server with these settings reads from it: who the caller " +
 		"would be, for which customers, with which permissions and rank, or why the token would be rejected. It takes the settings of " +
 		"'dragoman serve' that concern tokens, from the same variables and file, and fetches the keys. It needs no database: ranks are those " +
-		"of the roles that every directory begins with. It prints values of claims, which may be personal, and neither the token nor its signature.\n\n" +
+		"of the roles that every directory begins with. It warns of what is accepted and has no effect, such as a token for no customer. It prints values of claims, which may be personal, and neither the token nor its signature.\n\n" +
 		"Exit status: 0 the token would be accepted, 1 it would be rejected, or its signature could not be checked, 2 there is no token, " +
 		"80 a bad command line or configuration."
 }
@@ -55,8 +55,9 @@ func (c *explainCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := verifier.Explain(token)
-	report := newTokenReport(e, auth.Policy{Roles: roles}.Describe(e.Principal))
+	policy := auth.Policy{Roles: roles}
+	e := verifier.Explain(token, policy)
+	report := newTokenReport(e, policy.Describe(e.Principal))
 	if err := report.print(os.Stdout, c.Format); err != nil {
 		return fmt.Errorf("print the explanation: %w", err)
 	}
@@ -122,10 +123,11 @@ const (
 
 // tokenReport is what 'dragoman token explain' prints.
 type tokenReport struct {
-	Result string       `json:"result"`           // accepted, rejected or unchecked
-	Reason string       `json:"reason,omitempty"` // why, if it is not accepted
-	Rules  []ruleReport `json:"rules"`
-	Caller auth.Rights  `json:"caller"` // who the caller would be, also if the token is not accepted
+	Result   string       `json:"result"`           // accepted, rejected or unchecked
+	Reason   string       `json:"reason,omitempty"` // why, if it is not accepted
+	Warnings []string     `json:"warnings"`         // what is probably a mistake, if it is not rejected
+	Rules    []ruleReport `json:"rules"`
+	Caller   auth.Rights  `json:"caller"` // who the caller would be, also if the token is not accepted
 }
 
 type ruleReport struct {
@@ -137,7 +139,7 @@ type ruleReport struct {
 }
 
 func newTokenReport(e auth.Explanation, caller auth.Rights) tokenReport {
-	r := tokenReport{Result: accepted, Caller: caller}
+	r := tokenReport{Result: accepted, Warnings: append([]string{}, e.Warnings...), Rules: []ruleReport{}, Caller: caller}
 	for _, f := range e.Findings {
 		rule := ruleReport{Rule: f.Rule, Settings: []string{}, Read: append([]string{}, f.Read...), Result: accepted}
 		for _, name := range f.Settings {
@@ -190,8 +192,11 @@ func (r tokenReport) print(w io.Writer, format string) error {
 	if r.Reason != "" {
 		result += ": " + r.Reason
 	}
-	for _, line := range [][2]string{
-		{"result", result},
+	lines := [][2]string{{"result", result}}
+	for _, warning := range r.Warnings {
+		lines = append(lines, [2]string{"warning", warning})
+	}
+	for _, line := range append(lines, [][2]string{
 		{"caller", orNone(r.Caller.Subject)},
 		{"user", orNone(r.Caller.User)},
 		{"customers", customers},
@@ -199,7 +204,7 @@ func (r tokenReport) print(w io.Writer, format string) error {
 		{"roles", list(r.Caller.Authorities)},
 		{"not roles", list(r.Caller.UnknownAuthorities)},
 		{"rank", fmt.Sprint(r.Caller.Rank)},
-	} {
+	}...) {
 		fmt.Fprintf(columns, "%s\t%s\n", line[0], line[1])
 	}
 	return columns.Flush()

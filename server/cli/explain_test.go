@@ -6,6 +6,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
 // explain runs 'dragoman token explain' with a token on standard input, and checks that it does not print the token.
@@ -105,6 +109,89 @@ func TestExplainJSON(t *testing.T) {
 	}
 	if s := found["signature"]; s.Result != "accepted" {
 		t.Errorf("the signature is %+v", s)
+	}
+}
+
+// TestExplainWarns: what is accepted and most likely a mistake is told, in text and in JSON, and nothing of it where all is well.
+func TestExplainWarns(t *testing.T) {
+	t.Parallel()
+	const (
+		noCustomer   = "the token is for no customer, so that every request is answered 403"
+		noPermission = "the caller has no permission, so that every request is answered 403"
+		noPlatform   = "makes no administrator of the platform, because the issuer may not name any: only an item of issuers with platform: true may"
+		noRole       = "makes no administrator of the platform without the role ROLE_ADMIN"
+	)
+	item := func(text string) map[string]string {
+		return map[string]string{"c.yaml": "issuers:\n  - {issuer: a, jwt-secret: " + secretOfTokens + ", " + text + "}\n"}
+	}
+	for name, c := range map[string]struct {
+		files  map[string]string
+		flags  string
+		claims jwt.MapClaims
+		want   []string // a part of each warning
+		reads  string   // is among what is read
+	}{
+		"nothing": {nil, "", jwt.MapClaims{"customer_id": 3393, "permissions": "customer_user:read"}, nil, `permissions has "customer_user:read"`},
+		"* without platform": {item("customers: ['*']"), "", jwt.MapClaims{"customer_id": "*", "authorities": "ROLE_ADMIN"},
+			[]string{`customer_id is "*", which ` + noPlatform, noCustomer}, `customer_id is "*", which stands for all customers`},
+		"* without ROLE_ADMIN": {nil, "", jwt.MapClaims{"customer_id": "*", "authorities": "ROLE_COMPANY_ADMIN"},
+			[]string{`customer_id is "*", which ` + noRole, noCustomer}, `customer_id is "*", which stands for all customers`},
+		"an administrator of the platform": {item("customers: ['*'], platform: true"), "", jwt.MapClaims{"customer_id": "*", "authorities": "ROLE_ADMIN"}, nil, ""},
+		"a condition without platform": {item("customers: ['3393'], platform-administrators: groups=operators"), "", jwt.MapClaims{"customer_id": 3393, "groups": []string{"operators"}, "authorities": "ROLE_ADMIN"},
+			[]string{"groups, which is what --platform-administrators says, " + noPlatform}, `groups is ["operators"]`},
+		"a condition without ROLE_ADMIN": {nil, "--platform-administrators=groups=operators", jwt.MapClaims{"customer_id": 3393, "groups": "operators", "permissions": "customer_user:read"},
+			[]string{"groups, which is what --platform-administrators says, " + noRole}, ""},
+		"a condition that does not hold": {item("customers: ['3393'], platform-administrators: groups=operators"), "", jwt.MapClaims{"customer_id": 3393, "groups": "o", "authorities": "ROLE_ADMIN"}, nil, ""},
+		"no customers' claim":            {nil, "", jwt.MapClaims{"authorities": "ROLE_ADMIN"}, []string{noCustomer}, "customer_id is absent"},
+		"no customers":                   {nil, "", jwt.MapClaims{"customer_id": []int{}, "authorities": "ROLE_ADMIN"}, []string{noCustomer}, "customer_id is empty"},
+		"customers that are not mapped":  {nil, "--map-customers=acme=3393", jwt.MapClaims{"customer_id": "globex", "authorities": "ROLE_ADMIN"}, []string{noCustomer}, "which is dropped because no mapping names it"},
+		"customers of another issuer": {item("customers: ['3393']"), "", jwt.MapClaims{"customer_id": 3394, "authorities": "ROLE_ADMIN"},
+			[]string{noCustomer}, "3394 is dropped, because the issuer may not speak for that customer"},
+		"no permission":                         {nil, "", jwt.MapClaims{"customer_id": 3393, "authorities": "ROLE_USER", "permissions": "openid"}, []string{noPermission}, ""},
+		"nothing at all":                        {nil, "--missing-claims=empty", jwt.MapClaims{}, []string{noCustomer, noPermission}, ""},
+		"a mapping onto an unknown role":        {nil, "--map-authorities=boss=ROLE_BOSS,clerk=ROLE_USER", jwt.MapClaims{"customer_id": 3393, "permissions": "customer_user:read"}, []string{`there is no role "ROLE_BOSS"`}, ""},
+		"a user whose customer is not known":    {item("customers: ['3393']"), "", jwt.MapClaims{"customer_id": 3393, "authorities": "ROLE_ADMIN", "custom:id": servertest.AdaUUID}, nil, "a write is answered 403 if that is a user of a customer that the issuer may not speak for"},
+		"a subject whose customer is not known": {item("customers: ['3393']"), "", jwt.MapClaims{"customer_id": 3393, "authorities": "ROLE_ADMIN", "sub": servertest.AdaUUID}, nil, "sub is the user's UUID instead"},
+	} {
+		p := provider{claims: jwt.MapClaims{"iss": "a"}}
+		token := p.token(t, c.claims)
+		args := append([]string{"token", "explain"}, strings.Fields(c.flags)...)
+		var variables []string
+		dir := writeFiles(t, c.files)
+		if c.files != nil {
+			args = append(args, usesFile)
+		} else {
+			variables = []string{"DRAGOMAN_JWT_SECRET=" + secretOfTokens}
+		}
+		status, out, said := configured(t, dir, variables, token, append(args, "--format=json")...)
+		var r tokenReport
+		if err := json.Unmarshal([]byte(out), &r); err != nil || status != 0 || r.Result != "accepted" {
+			t.Errorf("%s: status %d, %v: %s%s", name, status, err, out, said)
+			continue
+		}
+		if len(r.Warnings) != len(c.want) {
+			t.Errorf("%s: the warnings are %q, want %q", name, r.Warnings, c.want)
+			continue
+		}
+		_, text, _ := configured(t, dir, variables, token, args...)
+		text = words(text)
+		for i, want := range c.want {
+			if !strings.Contains(r.Warnings[i], want) || !strings.Contains(text, "\nwarning "+r.Warnings[i]+"\n") {
+				t.Errorf("%s: the warning is %q, want %q, in\n%s", name, r.Warnings[i], want, text)
+			}
+		}
+		if strings.Contains(out, "null") || !strings.Contains(text, c.reads) || !strings.Contains(text, "\nresult accepted\n") {
+			t.Errorf("%s: it prints %s\n%s\nwant %s", name, out, text, c.reads)
+		}
+	}
+}
+
+// TestExplainJSONOfMalformed: lists are empty, and never null, also where nothing is read.
+func TestExplainJSONOfMalformed(t *testing.T) {
+	t.Parallel()
+	status, out, said := explain(t, "x.y.z", "--jwt-secret="+secretOfTokens, "--format=json")
+	if status != 1 || strings.Contains(out, "null") || !strings.Contains(out, `"warnings": []`) || !strings.Contains(out, `"unknown_authorities": []`) {
+		t.Errorf("status %d, %s%s", status, out, said)
 	}
 }
 
