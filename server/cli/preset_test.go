@@ -192,6 +192,10 @@ var providerTests = []providerTest{
 			{name: "an ID token with a client_id", members: object{"token_use": "id"}, fault: auth.FaultClaims},
 			{name: "without groups", members: object{"cognito:groups": absent}, want: asReader},
 			{name: "without groups and scopes", members: object{"cognito:groups": absent, "scope": "aws.cognito.signin.user.admin"}, want: asMember},
+			{
+				name: "permissions of the user's groups", members: object{"cognito:groups": []string{"readers"}, "scope": "dragoman/customer_user:write"},
+				flags: []string{"--claim-permissions=cognito:groups", "--permissions-form=list", "--map-permissions=readers=customer_user:read,writers=customer_user:write"}, want: asReader,
+			},
 			{name: "a client without scopes", machine: true, members: object{"scope": ""}, want: asMember},
 			{name: "a client that writes", machine: true, members: object{"scope": "dragoman/customer_user:read dragoman/customer_user:write"}, want: asWriter},
 			{name: "a scope of another resource server", machine: true, members: object{"scope": "other/customer_user:read customer_user:read"}, want: asMember},
@@ -218,6 +222,10 @@ var providerTests = []providerTest{
 			{name: "without groups", members: object{"groups": absent}, want: asReader},
 			{name: "without groups and scopes", members: object{"groups": absent, "scp": []string{"openid"}}, want: asMember},
 			{name: "a role that is not mapped", members: object{"groups": []string{"ROLE_ADMIN"}}, want: asReader},
+			{
+				name: "permissions of the user's groups", members: object{"groups": []string{"dragoman-readers"}, "scp": []string{"customer_user:write"}},
+				flags: []string{"--claim-permissions=groups", "--map-permissions=dragoman-readers=customer_user:read"}, want: asReader,
+			},
 			{name: "a client that writes", machine: true, members: object{"scp": []string{"customer_user:read", "customer_user:write"}}, want: asWriter},
 			{name: "a client without scopes", machine: true, members: object{"scp": []string{}}, want: asMember},
 			{name: "without the claim of customers", members: object{"customer_id": absent}, want: callerRights{read: true, write: true, rank: 2}},
