@@ -27,6 +27,9 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := d.MountDryRuns(e); err != nil {
+			return nil, nil, err
+		}
 		f.dialects = append(f.dialects, d)
 	}
 	// In Echo (4.16) the last parameter of a path also matches slashes, unless there is a route below it.
@@ -74,12 +77,11 @@ func addHead(e *echo.Echo) error {
 		if r.Method != http.MethodGet || isHead(r.Path) {
 			continue
 		}
-		c := e.NewContext(nil, nil)
-		e.Router().Find(http.MethodGet, r.Path, c)
-		if c.Path() != r.Path {
-			return fmt.Errorf("mount HEAD %s: its GET is shadowed by %s", r.Path, c.Path())
+		get, err := dialect.HandlerOf(e, r)
+		if err != nil {
+			return fmt.Errorf("mount HEAD: %w", err)
 		}
-		e.HEAD(r.Path, withoutContent(c.Handler()))
+		e.HEAD(r.Path, withoutContent(get))
 	}
 	return nil
 }

@@ -55,6 +55,20 @@ var spoiled = map[string]struct {
 		document: func(p *openapi3.PathItem) { delete(p.Get.Responses.Status(200).Value.Headers, "X-Request-Id") },
 		says:     "the document has no header X-Request-Id in the answer 200 to GET",
 	},
+	"no mark of dry runs in the document": {
+		document: func(p *openapi3.PathItem) { delete(p.Put.Responses.Status(200).Value.Headers, "Dragoman-Dry-Run") },
+		says:     "the document has no header Dragoman-Dry-Run in the answer 200 to PUT",
+	},
+	"no server of dry runs": {
+		api: func(a *description.API) {
+			a.Spec = func() (*openapi3.T, error) {
+				document, err := toyapi.GetSpec()
+				document.Servers = document.Servers[:1]
+				return document, err
+			}
+		},
+		says: "the document has no server /dry-run/toys/v3, where its dry runs are served",
+	},
 
 	// The check of the description finds these.
 	"a member that is not described": {

@@ -45,7 +45,7 @@ type step struct {
 	request    servertest.Request // about Ada
 }
 
-// walk gives all operations of all documents.
+// walk gives all operations of all documents, first as dry runs and then as themselves.
 func walk(t testing.TB, s *store.Store) []step {
 	t.Helper()
 	return walkOf(t, s, servertest.Dialects())
@@ -71,6 +71,8 @@ func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
 				r.Body = "{}"
 			}
 			steps = append(steps, step{o, d.API, d.Name + "/" + o.OperationID, d.Permissions[o.OperationID], r})
+			o.Path, r.Path = dialect.DryRunPath+o.Path, dialect.DryRunPath+r.Path
+			steps = append(steps, step{o, d.API, "a dry run of " + d.Name + "/" + o.OperationID, d.Permissions[o.OperationID], r})
 		}
 	}
 	if len(steps) == 0 {
@@ -411,9 +413,11 @@ func TestRoutesAreOperations(t *testing.T) {
 	for _, d := range dialects {
 		for path, item := range d.Document.Paths.Map() {
 			for method := range item.Operations() {
-				known[operationName(d, method, path)] = false
-				if method == http.MethodGet {
-					known[operationName(d, http.MethodHead, path)] = false
+				for _, served := range d.Document.Servers {
+					known[operationName(served.URL, method, path)] = false
+					if method == http.MethodGet {
+						known[operationName(served.URL, http.MethodHead, path)] = false
+					}
 				}
 			}
 		}
@@ -435,6 +439,6 @@ func TestRoutesAreOperations(t *testing.T) {
 	}
 }
 
-func operationName(d *dialect.Dialect, method, path string) string {
-	return method + " " + strings.TrimSuffix(d.BasePath()+path, "/")
+func operationName(base, method, path string) string {
+	return method + " " + strings.TrimSuffix(base+path, "/")
 }

@@ -238,7 +238,8 @@ func everything(t *testing.T, url string, o store.Observer) {
 	if !errors.As(err, new(*store.FieldErrors)) {
 		t.Error(err)
 	}
-	must(s.CheckUpdate(ctx, ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "free@example.com" })}))
+	_, _, err = s.PreviewUpdate(ctx, ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "free@example.com" })})
+	must(err)
 	must(s.RehearseUpdate(ctx, ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "free@example.com" })}))
 	_, _, err = s.RestoreUser(ctx, key(mary), 2, nil)
 	must(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 )
@@ -17,20 +16,11 @@ var errChanged = errors.New("the user was changed while its history was read")
 // returns, and ErrNotFound also when the history does not reach back to the version.
 func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, actor *uuid.UUID) (User, []Field, error) {
 	for range maxAttempts {
-		present, undo, err := s.changesSince(ctx, key, version)
+		_, restoring, err := s.restoring(ctx, key, version, actor)
 		if err != nil {
 			return User{}, nil, fmt.Errorf("restoring user: %w", err)
 		}
-		after, changed, err := s.UpdateUser(ctx, key, Change{
-			Actor:    actor,
-			restores: true,
-			Edit: func(u *User) error {
-				if u.Version != present {
-					return errChanged
-				}
-				return s.undo(u, undo)
-			},
-		})
+		after, changed, err := s.UpdateUser(ctx, key, restoring)
 		if !errors.Is(err, errChanged) {
 			return after, changed, err
 		}
@@ -41,35 +31,36 @@ func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, act
 // PreviewRestore returns the fields that [Store.RestoreUser] would change, or its error, and the user's current version. It
 // writes nothing.
 func (s *Store) PreviewRestore(ctx context.Context, key UserKey, version int64) (present int64, changed []Field, err error) {
-	present, changes, err := s.changesSince(ctx, key, version)
+	present, restoring, err := s.restoring(ctx, key, version, nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("previewing restore: %w", err)
 	}
-	before, err := s.FindUser(ctx, key)
+	_, changed, err = s.PreviewUpdate(ctx, key, restoring)
+	if errors.Is(err, errChanged) {
+		err = ErrBusy
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("previewing restore: %w", err)
-	}
-	if before.Version != present {
-		return 0, nil, fmt.Errorf("previewing restore: %w", ErrBusy)
-	}
-	after := before
-	after.unshare()
-	refused := s.undo(&after, changes)
-	normalize(&after)
-	after.fold(&before)
-	changed = Diff(&before, &after)
-	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(changed, f) })
-	if refused != nil || len(invalid) > 0 {
-		return 0, nil, s.refusal(ctx, s.read, &before, &after, refused, invalid)
-	}
-	taken, err := taken(ctx, s.read.WithContext(ctx), before.ID, &after, FieldEmail, FieldUsername)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(taken) > 0 {
-		return 0, nil, fmt.Errorf("previewing restore: %w", &ConflictError{taken})
 	}
 	return present, changed, nil
+}
+
+// restoring returns the change that restores a version of a user, and the user's current version, which the change requires.
+func (s *Store) restoring(ctx context.Context, key UserKey, version int64, actor *uuid.UUID) (present int64, c Change, err error) {
+	present, undo, err := s.changesSince(ctx, key, version)
+	if err != nil {
+		return 0, Change{}, err
+	}
+	return present, Change{
+		Actor:    actor,
+		restores: true,
+		Edit: func(u *User) error {
+			if u.Version != present {
+				return errChanged
+			}
+			return s.undo(u, undo)
+		},
+	}, nil
 }
 
 // changesSince returns the user's current version and the changes that were made after the given one, oldest first.

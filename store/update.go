@@ -83,27 +83,8 @@ func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after Us
 	return User{}, nil, fmt.Errorf("updating user: %w: other writers were first %d times", ErrBusy, maxAttempts)
 }
 
-// CheckUpdate returns the error for which UpdateUser would refuse a change of the user as it is now, nil if it would not, and
-// writes nothing. A later UpdateUser may still be refused because of concurrent writes, such as of a user that takes the e-mail, or that
-// deactivates an administrator.
-func (s *Store) CheckUpdate(ctx context.Context, key UserKey, c Change) error {
-	before, err := s.loadUser(ctx, key)
-	if err != nil {
-		return err
-	}
-	after := before
-	after.unshare()
-	refused := c.Edit(&after)
-	keepBookkeeping(&before, &after)
-	normalize(&after)
-	after.fold(&before)
-	edited := Diff(&before, &after)
-	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
-	return s.refusal(ctx, s.read, &before, &after, refused, invalid)
-}
-
 // RehearseUpdate carries out UpdateUser in a transaction that locks the user, with as many attempts, and rolls it back. It returns the
-// error for which UpdateUser would fail, nil if only the commit could still fail. Unlike CheckUpdate it detects that the database
+// error for which UpdateUser would fail, nil if only the commit could still fail. Unlike PreviewUpdate it detects that the database
 // refuses the write, and repeated conflicts with other writers.
 func (s *Store) RehearseUpdate(ctx context.Context, key UserKey, c Change) error {
 	for range maxAttempts {
@@ -219,15 +200,8 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 	if err != nil {
 		return User{}, nil, err
 	}
-	after := before
-	after.unshare()
-	refused := c.Edit(&after)
-	keepBookkeeping(&before, &after)
-	normalize(&after)
-	after.fold(&before)
-	edited := Diff(&before, &after)
-	// Fields that an edit leaves alone are not validated: an older program, or a newer one with more roles, may have stored them.
-	invalid := s.catalogue.validate(&after, func(f Field) bool { return slices.Contains(edited, f) })
+	var after User
+	refused, invalid := s.edit(c, &before, &after)
 	if refused != nil || len(invalid) > 0 {
 		if by.cached != nil {
 			return User{}, nil, errMayBeStale
@@ -239,14 +213,9 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 			return User{}, nil, err
 		}
 	}
-	if !SameMailbox(before.Email, after.Email) && !c.restores {
-		after.EmailVerified = false
-	}
-	followed := false
-	if c.UsernameFollowsEmail {
-		if followed, err = followEmail(ctx, by.db, &before, &after); err != nil {
-			return User{}, nil, err
-		}
+	followed, err := follow(ctx, by.db, c, &before, &after)
+	if err != nil {
+		return User{}, nil, err
 	}
 	changed := Diff(&before, &after)
 	if len(changed) == 0 {
@@ -256,12 +225,7 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		return before, nil, nil
 	}
 	s.keys.sealSecrets(&before, &after)
-	after.Version++
-	after.UpdatedAt, after.UpdatedBy = s.now(), c.Actor
-	if after.UpdatedAt.Before(before.UpdatedAt) {
-		// The clocks of two servers differ, but a user's history does not go back in time.
-		after.UpdatedAt = before.UpdatedAt
-	}
+	s.stamp(&before, &after, c.Actor)
 	err = s.replaceUser(ctx, by, &before, &after, s.catalogue.change(ctx, &before, &after, changed, after.UpdatedAt))
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		err = &duplicate{after, followed, err}
@@ -270,6 +234,42 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		return User{}, nil, err
 	}
 	return after, changed, nil
+}
+
+// edit makes after of before by a change's Edit, in the form that the model has for it. It returns Edit's error, and what the model
+// forbids about the fields that differ.
+func (s *Store) edit(c Change, before, after *User) (refused error, invalid FieldErrors) {
+	*after = *before
+	after.unshare()
+	refused = c.Edit(after)
+	keepBookkeeping(before, after)
+	normalize(after)
+	after.fold(before)
+	edited := Diff(before, after)
+	// Fields that an edit leaves alone are not validated: an older program, or a newer one with more roles, may have stored them.
+	return refused, s.catalogue.validate(after, func(f Field) bool { return slices.Contains(edited, f) })
+}
+
+// follow changes what follows from an edit: whether the e-mail is verified, and the username that follows it. It reports whether the
+// username did.
+func follow(ctx context.Context, db *gorm.DB, c Change, before, after *User) (followed bool, err error) {
+	if !SameMailbox(before.Email, after.Email) && !c.restores {
+		after.EmailVerified = false
+	}
+	if !c.UsernameFollowsEmail {
+		return false, nil
+	}
+	return followEmail(ctx, db, before, after)
+}
+
+// stamp makes after the version that follows before.
+func (s *Store) stamp(before, after *User, actor *uuid.UUID) {
+	after.Version++
+	after.UpdatedAt, after.UpdatedBy = s.now(), actor
+	if after.UpdatedAt.Before(before.UpdatedAt) {
+		// The clocks of two servers differ, but a user's history does not go back in time.
+		after.UpdatedAt = before.UpdatedAt
+	}
 }
 
 // before returns the user that an attempt starts from.

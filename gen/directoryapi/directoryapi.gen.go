@@ -395,6 +395,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadRequestResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -406,6 +407,7 @@ type BadRequestApplicationProblemPlusJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -417,6 +419,7 @@ type ForbiddenApplicationProblemPlusJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -428,6 +431,7 @@ type InternalServerErrorApplicationProblemPlusJSONResponse struct {
 }
 
 type NotFoundResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -440,6 +444,7 @@ type NotFoundApplicationProblemPlusJSONResponse struct {
 
 type NotModifiedResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -449,6 +454,7 @@ type NotModifiedResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -460,6 +466,7 @@ type PreconditionFailedApplicationProblemPlusJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -472,6 +479,7 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -484,6 +492,7 @@ type TooManyRequestsApplicationProblemPlusJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -505,6 +514,7 @@ type ListChangesResponseObject interface {
 
 type ListChanges200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -523,6 +533,9 @@ func (response ListChanges200JSONResponse) VisitListChangesResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -541,6 +554,9 @@ type ListChanges304Response = NotModifiedResponse
 
 func (response ListChanges304Response) VisitListChangesResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -565,6 +581,9 @@ func (response ListChanges400ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -590,6 +609,9 @@ func (response ListChanges401ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -616,6 +638,9 @@ func (response ListChanges403ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -641,6 +666,9 @@ func (response ListChanges412ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -666,6 +694,9 @@ func (response ListChanges429ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -692,6 +723,9 @@ func (response ListChanges500ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -717,6 +751,9 @@ func (response ListChanges503ApplicationProblemPlusJSONResponse) VisitListChange
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -744,6 +781,7 @@ type ListUserHistoryResponseObject interface {
 
 type ListUserHistory200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -762,6 +800,9 @@ func (response ListUserHistory200JSONResponse) VisitListUserHistoryResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -780,6 +821,9 @@ type ListUserHistory304Response = NotModifiedResponse
 
 func (response ListUserHistory304Response) VisitListUserHistoryResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -804,6 +848,9 @@ func (response ListUserHistory400ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -829,6 +876,9 @@ func (response ListUserHistory401ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -855,6 +905,9 @@ func (response ListUserHistory403ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -880,6 +933,9 @@ func (response ListUserHistory404ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -905,6 +961,9 @@ func (response ListUserHistory412ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -930,6 +989,9 @@ func (response ListUserHistory429ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -956,6 +1018,9 @@ func (response ListUserHistory500ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -981,6 +1046,9 @@ func (response ListUserHistory503ApplicationProblemPlusJSONResponse) VisitListUs
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1075,67 +1143,69 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Ft5c9u4kv8qKL6pyiRLSdQRZ6xUatfxxPW8NXFSOcqza+c9QWRLxJgEFAC0os3qu291AzxkUbJTmfHO",
-	"y+SfRCZxdaOPXx/8HMQqXygJ0ppg/DlIgSeg6ecxj1M4VtJqleHfCZhYi4UVSgbj4Chb8pVhk4UW19xC",
-	"yKTqxDhj0g3CQMPHQmhIgrHVBYSBiVPIOa5iVwsIxoGxWsh5sF6HwRtu4ReRC7u9yXnKLROGZTCzTM2Y",
-	"TcEA+1goy82YTfSE4UZgrGE5X7EpsJwnwLhlSsYQMi4TJiSb2AkzECuZGFzCLYDrLlOVAeNzLmTIlA7Z",
-	"MgUNtLAwLAqZksBypaG5fJclms9sR4CddVJrF3whOppbyJCIjudgp9/vsqOpAWn9qlIxGoFLx0rOxLzQ",
-	"kCC3au7AJ54vMmTQZcCTRIMxl8FT/ezw8Ken9lk/ZJfBQgsZiwXP6MXw8BBfBOE+xr5WmYhX2+x9V/IC",
-	"2cItS1WWsJnSxKQ4EyBtyKYrJqxh/jTEUv/IqiuQDwwzxfQ3iO2YTT42LgT5vqz4fv9M+/isH0XR0+Wz",
-	"wU2ufXw2ci/aueYIOP25nV+evgeGiSRkll+BZDOtcuJZ/VItJfu149fqnCZMzDyPuWF9ZhU7GLEMrAVt",
-	"QpaIubD4v6J/uUnBcbqQyJZYaTCbNLed2+rV0cyC3j7421L4FVtyYdkUZijUVq+EnDv5v5PWCmlhDpr2",
-	"Oz8/PypsCtKKmFto5xavRwglGS2IemnYm5NjdvDkccS4uTJfZjLWYZAJeUVG6kRoY49TLudg3ps22vEY",
-	"qTBW6ZU3IawwoPE3ZzHNDBnJGr6a4Xp4HLUATYc+TYJxkAljcfm/u4WCMFhwzXOw3lYuuE27Akf+oMEs",
-	"lDTQnapk9bee28H0ol5cGKty0EEY4AFO94/GIcTnM/hUErjDQMY8B8bx5r2B9Ku0k1GudZME7kRn60gS",
-	"PlnH9M3xx56cXYpSkkuagkep1HQ4PByGgcCByLcgDCTPSbySvXIwUzrn1onhwSgIg5x/EnmRB+PDKHrS",
-	"PzwcPB49GUWHh/2wTWBPZy+5jdPt076QVtgVs3xuQmYAybRAVi5Wec4NugY2eTRhP6LQHvb7EQ6LSaL7",
-	"w26/23/YZXQTNhWGIU0MKTKk7FIxqDYY0zrCMKQNRVBY56W4XNkUlREyAziAS7MEDQlbCpuyUX+ALCSe",
-	"OVtZc+101nGENXm14GhacPg/LtjlpQ0/PPrx8vLR//543nv475fBxT8uA3z84dFl8OOF+xVWA7fHPHz0",
-	"sHz7w5bVDINPHb9fJwdj+Bxf5oVBQ8MeIfdqDpBjSFQxzZzvAeMv50xJ+KMuaPDlF7TJ/2E02nFP9UXu",
-	"uyAk7hu4pR0w7e9qyXIuV6XhQT8zF9cExHJlbJcdSc9Q4vgM8NeyNLortlRFljD4FAMkrM9eiuchmxYW",
-	"52fADcI5qNj7sQCywJ67BA82uJrAjBeZDcb9KAo3rMZw0LQaiA/CIBfS/9lqNdDq7zJxaKO3zdvBTwdR",
-	"q3nzVv8PM3FrXNnZbrLQz3niAQj+FStpQdJPvlhk3iX3FlpNM8j/7TeDZDXAFBJsucg2cQ+KvFSIzkib",
-	"gCUqLnLEa6UfB60VeoiLz8FMQIZux7mWMKjFznmrUvi4ZBUVH8LAWG4LE4xHeD1WWIJ2z3nCSmoq2vlU",
-	"FXY8zbi8CtZNPv6gYRaMg7/16uim596a3mtHsWPYjaCGVT5ug1Bhy7MihY0YaSN2advUj+3VA5vAvFMj",
-	"8ztN9sPXYdDElrdOrxAtkXyi9FQkCcgvkIqv5iwhAp5lJWMZT1DxjNXcYuClNHGbABpCfQ8evgF2n0o0",
-	"uTx7C/oa9AvUjvtk/BEjY1hCX0OneGC+AcaeKXuiCpncuxh72SzBgynilFzBt8HTlyoRMwHJtsvbwDGo",
-	"xpNHkxs0U86o00ga7dt7I8F0MxH0L8Kw15pCa4EsOuEig3sVxxL6ezQLTZyMaNUSxCKDK78F14U2VMTw",
-	"XvJrLjI+dTjlPpU/4ZZPuQHms2SUA2PCmIKg4BWsDIu5RF82RdCEIp78WThPKaJOlSPaz/gqm/R1V/ZO",
-	"qZdcrvxT8/+DOQhfNLKYIdluSjNSdrdKWtoUsahlOV/9lS/tveSFTZUW/wP37l5LjWK5MEbIOd1drVJT",
-	"yARc/3l06vz8vHMzD7pviZtp06+5qCrkcb6Xgm9KK2i1AG2FCwN5bJXeHcCyZapc2YSy/rTIUyaLLGNi",
-	"xkQV8V1JtaQscRWjFgUl7HCoM8Uumt1OOyidoPAerMOAt6QP3pwcs+FweMiEZO/fHYcu5ZKLLBNl9aC5",
-	"bcItdKzIIdiz1+N1GFQJ168LrBurDlBiBc8gbiFjqbRNQ2bBWCFFkTvBzUR33zl/WocuTKarEhZyc5v+",
-	"nOBwf9nrOhTWmq+aK/f760b6t/3+G9nh0qFRRk0mew99uHY5DBTEpH3ljdqHjz38lKcM8oVdUaGJ32m/",
-	"foSS7qpM7duZYsrijIu83IusSFgStdBqrnnuKjBLrSzs3e/J2qXofz/BGa7D4Bq02XkT/qU7Ya2ITjEb",
-	"ZYsNTSiPtHvf0XrdTDddBDeKEEF9LNLN0FuLmt21wDelqXn/lQB/qE6i3Nx16I3SCTg/smmY4rqqcSfB",
-	"PyvyKWi4i+yvw4DqFu0Fkyo9adiEMlET4i/OYGhYQsYzo+oEpQbGXS2yUVn5glsYbN1CVYOhU7Yxrqnl",
-	"W5zzibU2QaJXDwxFBGhQkbBcJZCFLlDlhlHN7Izn+5XA8XC5qyiPzjjGNdgJ6bGBWIMN2cSAnVA+Ps6A",
-	"a0goRFQSXs0oJ7jfW6zDqtw3VSoDLulRJR43R29KwPoDnn+uOuVTubqphKqNbyVFS27GzMInG/q0vmYz",
-	"nhlqJGC0BaqiVhm4gMulrYos6zLfDkFuc9ZgyJ+G+C0ZdDLkOOJueqcYVkmrHVK4V4aqpO+ecTsPV05u",
-	"O1pZi/1qu/KH2BOFwV/ClAxJBUv77k15xo2tsNZuOxO2dBX4He7BBN2wt9+B5XdgWQFLscP9uGtG/0PC",
-	"U3qgGbiI7ffh1ndk+x3ZbiFbMhn3DW/LXMZ2eyTzyRHfkzB6/OQhUrhpQcsK6x7XOFrXJdV2vKeNZUbI",
-	"eQbMDbwhlWFZhmf9KCKPgk5EJi715aZMXH9a6YHwTSnMlXeqKPJ2m4qvjNclU6rQ39nQOFCxx86gpS1L",
-	"wZ9vkUBfJW5VIFrigUF/bJRki1Rzs19LBtWpdnS9NurOY1dWo02YwZdUMb4SkqxDxTN0d7fg7RsCTSNL",
-	"0ipWhKXQVGKxLZfIOIgLLezqLXXcEQenCMf1UWHT+q+TUuH+8/xd2UNB+JPe1sdNrV24hJ2QM1WmBLkz",
-	"WpC7NoFyz/9INJ+rnMuubyboxiqv2yB+9m9RR3XmFzfjXm8ubFpMcXCvXKEjkup3sJUuJPAlQaDgsmuQ",
-	"iaKinLuSRs8fJwNTlUTIG9HzLKsiOnaaGJL9X5Scm7BUJXxS3qFjvGlqNHsORiTg2op9js5ZOmENa5y2",
-	"DBjgGvSq2QvzK1XLQNrOu9UCOq9otAnZr50TVKv6wRuYgdagfaqSiCmnvvWcL9+hA5pqtTTUXer6lhxF",
-	"tOdGlW7MpOogq0gnMhGDNCT5/rqOFjR60I22Lmy5XHY5ve4qPe/5uab3y+nxi7O3L2hOrZzVxXsge/T6",
-	"tGGfx0G/G7nxagGSL0QwDobdqDukTkWbkgz3Gth+DjtcZsv1Ih5HGahsY+koTO2XqsTzTOmn1fxqXNkX",
-	"vci4RT/1wGz2MHTZearwehn3RsJcuVlkEGKVg6m7NF0EMEHsPaFMN5BRpdYyvC8DjQd2KWLoshpfERlK",
-	"epyNS5dAi4yJJ1Lo0vmap2wKdgkgPRek8iOFQfHOhYGky45K3yxME7gRbBbSxbTK2TUU76UWFrrsDCAx",
-	"7M2rX1788/jVy9dHZ//1z6OfX56eIUShp/TXlzSjXrTdqueVv7+FhmuhirJP7ymLmL/GKcyFlELOdzWM",
-	"ld1ILQ1jURtCLfvDorb+sHZHVxPTK2sNtw4s21PvNLRulsSwf6PraxBFe0o2LW1elUpdVCFdEMUziONh",
-	"vwPD2agzmsXQOeSDJ53Z8AD4weDxAe9HDlKNg0E0eNyJBp3o4F00GI9G48GoG0XRfzfhmO/5rUIcF9PU",
-	"2KrZLValp3xaYhwcFfPCWO6TFePgKOFENwYh/Y1QICgWGMWVvcnvHQZsIHr83ek3AOA4mGseQwkYffde",
-	"ZZUGuI8L/ft37jBrJD13lSXL+B7NTInO2EvxvNkqiWqHEKvUeTTdvqJMkg7Sfa0h1fIpWQMKb11zJRUy",
-	"J9QbOWESlRghW8qv4S/dsXHLlwNty9CE3tbo7c783ZObA0kghtFo14xKl3vNXpx1GIycXu+f02j5pCn9",
-	"26ds1Hpp0vD2SXUPIc7oD26f0dIog1MHh7dPvdlCsA6Dx3dhRlvnHc29A4EtnSYEq4s853qFVkplmVo2",
-	"MQaiZT5HW1alJj/gnOrDD9P7LJI1fdlhep9dN/C6l9ZpzFZE84IQo3fMTbc/XTFuYpAJQgRvsEK2TEWc",
-	"EgzxxhZDD/pCxKZaFfO0gVN2AhQ0Mt7hhqyQVmSUAa9RazNF6c1SQrxw7jmn7+++Dhrs/tzm4lYH2fg2",
-	"5Q7u1Ld448hN1r+SWd3TvkyVqbMZgoLAa3Dtqkp6ePYdpHwHKTdAyj2hk8Gd0UmpVL8nNBGmRCR3RCJT",
-	"+Kt3jn5jGOCO1LiO7b8qaHhDbrL8biitvFsLbmjk8MjwNLN3Fx/oMxk6YXu4LIzv9O9WSZteIjSg5Vz1",
-	"rvtkmfyu2yXN0rknhAxcAmmZAhXpvH+qjMiH9f8FAAD//w==",
+	"7Hz5b9vIkv+/UuAbIJN8qdOOM5YRfNc5jPFiciAHPLtx3lOLLIn9QnYr3U0r2qz+90VVsynKomQHmcku",
+	"5vmXGZnsq+5PVxXzNUp0MdcKlbPR6GuUoUjR8M+nIsnwqVbO6Jz+TtEmRs6d1CoaRaf5QiwtjOdGXgmH",
+	"MSjdSWjGuBvFkcHPpTSYRiNnSowjm2RYCFrFLecYjSLrjFSzaLWKo2dGzHQh1DOzfFOq7Z3GtMQYtAK8",
+	"QrMEoewCDUww1wsY91Kz7JhSjWNYZGgQlHaZVDOQFhZGOofqBMTEonKAuUUeREfcOtJE6xyF4jO9EQ5/",
+	"k4V028e5yISjxXOcOtBTcBlahM+ldsKOYGzGQMSjdRYKsYQJQiFSBOFAqwRjECoFqWDsxmAx0Sq1tIRf",
+	"gA+d6RxBzIRUMWgTyKKFpYV+DFohFNpgc/kupEZMXUeim3Yy5+ZiLjtGOMyJiE4l1c5g0IVTz4vALOAR",
+	"tHSi1VTOSoPpJnvwiyjmOXHoMhJpatDay+jEPD4+/uXEPR7EcBnNjVSJnIucXxwcH9OLKG4Rds3Y1zqX",
+	"yXKbve8CL4gtwkGm8xSm2jCTklyicjFMliCdheo0zNLqkdOfUN2zYMvJPzFxIxh/bgiE+L6o+f7jmfb5",
+	"8aDf758sHg+vc+3z40P/op1rnoDzZ+38qui7Z0GmMTjxCRVMjS6YZ+uXeqHg9061Vuc8BTmteCwsDMBp",
+	"ODqEHJ1DY2NI5Uw6+r/m/wqboed0qYgtiTZoW+1o49zOLE+nDs32wd8G5dewENLBBKek1M4syXpZ/2/l",
+	"SaRyOEPD+11cXJyWLkPlZCIctnNLrEdIrYAXJLu08ObsKRw9etgHYT/Zb3NjqzjKpfrEjvNMGuueZkLN",
+	"0L63bbTTMTJpnTbLyoVAadHQbwEJz4yBdY1eTWk9Oo6eo+FDn6fRKMqldbT8r36hKI7mwogCXeW/58Jl",
+	"XUkjfzJo51pZ7E50uvxbz+9ge/1eUlqnCzRRHNEBzvePpiHM55f4JRC4w0EmokAQJPnKQVartJMR1rpO",
+	"gvCqs3UkhV+cZ/rm+KcVObsMJZDLlkJHqc304OD4II4kDSS+RXGkRMHqle7Vg6k2hXBeDY8OozgqxBdZ",
+	"lEU0Ou73Hw2Oj4cPDx8d9o+PB3Gbwp5PXwiXZNunfa6cdEtwYmZjsEhkOmQvl+iiEJZCA4wfjOFnUtrj",
+	"waBPwxLW6MFBd9Ad3O8CS8Jl0gLRBESRZWNXGrDeYMTrSAtEG6mgdD5KCbX0oZTiJg3wkRdTWEiXweFg",
+	"SCxknnlfueba+bTjCWvyai7ItdDwv3+Ay0sXf3zw8+Xlg//++aJ3//9fRh/+fhnR448PLqOfP/hfcT1w",
+	"e8z9B/fD25+2vGYcfelU+3UKtFbM6GVRWnI08IC4t+YAB4ZUl5Pcxx60lXBeaoV/loCG3y6gTf4f9A93",
+	"yGktyH0CIuL+AlLaAdN+1QsohFoGx0NxZiavGIgV2rounKoAJYnjU6Rfi+B0l7DQZZ4CfkkQUxjAC/kk",
+	"hknpaH6OwhKcw5q9n0tkD1xxl+HBBldTnIoyd9Fo0O/HG17jYNj0GoQP4qiQqvqz1WuQ19/l4shHb7u3",
+	"o1+O+q3urfL6f5qLW9HK3nezh34i0gqA0F+JVg4V/xTzeV6F5N7c6EmOxf/7p9VqA0wRwU7IfBP3kMor",
+	"TeiMrQkh1UlZEF4LcRyN0RQhPnyNphJzCjs+tMTRWu18tArKJxTUVHyMI+uEK200OiTxOOkY2j0RKQRq",
+	"atrFRJduNMmF+hStmnz8yeA0GkV/661vXD3/1vZee4o9w65dtKCOcRuEShfOShQ27m3hPtV5Zpad6kbV",
+	"tnc1pXft/nX99rNv6npgc1Znje1vNbkavoqjJjq9cXqNiZlpZ9pMZJqi+ga9+m7ZMKYQeR5EAyIl07XO",
+	"CEdXN21YXgzx6LJQwY87gVF0VeT2Rf4WzRWa52ShP1J0p8AOOcBvy6e4Z+9EQ/BeuzNdqvSHm1JlHwEC",
+	"2TLJOKDdScVL5YVO5VRiuh36N/AcOaPxg/E1rnE+r9NI6O3beyP510jS/Wux/LXhJIUkJp8JmeMPNYlw",
+	"iaruBdi8cRDudwxWOfCoOxBA/KNYIhN8r8SVkLmYeMz4I11YKpyYCItQZSw5HwnS2pJh+SdcWkiEIlQw",
+	"IQBLZpb+dWTHCb9OnfHbL7o6N/h9Qn+n9QuhltVT+7+D/xjrNXLSMccwThpzrr5OQbuMbhYOCrG8E/v3",
+	"iP29EqXLtJH/hT8cqASrhkJaK9WMpb826wnmEq/+SnZ9cXHRuZ5Z37fE9UT894i6vkR7FMPpHE5UGT1H",
+	"46RPLIjEabM7JQKLTPtCHNeReJETUGWeg5yCrHMIn5RecN2hznqUJaeAaagPKD4/sp3I0iYl9T9axZFo",
+	"SUi9OXsKBwcHxyAVvH/3NPZJvELmuQz1qOa2qXDYcbLAaM9eD1dxVKfwvy9V01h1SDovRY5JCxkLbVwW",
+	"g0PrpJJl4VU/l9195/xlFfvEC4tKOizsTRZ4RsMrYa/WyRVjxLK58mCwahQU2uXfqDeEsMw5WpXuPfTx",
+	"ymfFSBHT9pU3qmnVTbKacgJYzN2SS5fiVvsN+qTpvm7Zvp0tJ5DkQhZhL/ZDcSBqbvTMiMLX9BZGO9y7",
+	"36OVL/r8cYpzsIqjKzR2pySql/6Ea0P0htkohG1YQjjS7n0PV6tmAvNDdK2sFa2PxbYZV95ize61wje1",
+	"qSn/WoE/1ifRfu4qrpzSGfpItOmYknWd7FaK/7IsJmjwNrq/iiOuhLWX4OqEt4Ux5zbHzF+aAeRYYhC5",
+	"1euUt0EQvrrdqNV9gxSGW1Koq3p8yjbGNa18i3NVqrZNkfjVPcs3I3KoRFihU8xjnzQQFrgK+1IU+43A",
+	"83Cxq82DwnlCa8AZ27HFxKCLYWzRjbnCk+QoDKZ82dYKX005y7w/Wqzi7aaTuKEe10dvasDqI51/pjvh",
+	"qVpeN0LdxrdA0ULYETj84uKqUGRgKnLLrSnAW5ApGp2jv3j6NGaZ512omn44bE4bDPk/Q/yWDnod8hzx",
+	"kt6phnUKcocW7tWhuoywZ9zOw4XJbUcL1f3v9it/ij/RdIVNQauYTTD498qV58K6Gmvt9jNxS59KtcMP",
+	"cEHX/O0dsLwDljWwlDvCjxczxR9WnhCBpujvfH8Mt+6Q7R2y3UK27DJ+NLwN2ZDtJmCo0itVl8vhw0f3",
+	"icJNDxpq9ntC4+FqXaRvx3vGOrBSzXIEP/CaVsahsQMG/T5HFAoiKvXpNz9l7DseQwSiN0GZ6+hUU1T5",
+	"bS7ng1gX4bnn49aOxoOKPX6GPG1oLvh6gwZWfQetBsRL3LMUj61WMM+MsPutZFifakdvd6OTYeSLpLwJ",
+	"WHrJPQifpGLvUPOMwt0NePuaQvPIQFrNijgoTa0W23pJjMOkNNIt33IPJ3NwQnDcnJYuW/91Fgzu3y/e",
+	"ha4cxp/8dn3czLm5T/lJNdUhqSi808LCN56EPf8trdJz3ao9pZvoYt1YE5J3ZKMmrxa3o15vJl1WTmhw",
+	"L6zQkWn9O9pKODL4UihJceEKVaq5QOpF0ugiFexg6tIQRyN+nuf1jQ7OU8u6/5tWMxsHU6InQYae8bZp",
+	"0fAErUzRN6pXOTrv6aSz0DhtuDBsNOpnwsLvXHdE5TrvlnPsvOLRNobfO2dkVusHb3CKxqCpUpVMTJj6",
+	"tuJ8eEcBaGL0wnK/su+E8xTxnhv1zhEo3SFWsU3kMkFlWfMrcZ3OefSw298S2GKx6Ap+3dVm1qvm2t5v",
+	"50+fv3z7nOesjbMWfAVkT1+fN/zzKBp0+368nqMScxmNooNuv3vAva8uYx3uNbD9DHeEzBbxEh4nHah9",
+	"YwgUdh2X6tT1VJuTen49LnTaz3PhKE7ds5s9LV24yDSJF0TlJOwnP4sdQqILtOu+X38DGBP2HnOuHG39",
+	"fQbJy2LjgVvIBLuwxldMhlYVzqalA9BiZ1IRKU0IvvYEJugWiKrigtLVSGlJvQtpMe3CaYjN0jaBG8Nm",
+	"qfydVnu/Ruq9MNJhF14iphbevPrt+T+evnrx+vTlf/zj9NmL85cEUfgp//Ut7c0f2qRa8aqS39zgldRl",
+	"6Pw8gT5UYpzgTCol1WxXC2Lob2tpQey3IdTQcdhv6zhsD3RrYnqh1nDjwNDwfKuh6/ZbuvZv9BEO+/09",
+	"RZ+WxsHapD7UV7qon0wxSQ4GHTyYHnYOpwl2jsXwUWd6cITiaPjwSAz6HlKNomF/+LDTH3b6R+/6w9Hh",
+	"4Wh42O33+//ZhGNVF3l9xfF3mjW2avYf1umpKi0xik7LWWmdqJIVo+g0FUw3XUIGG1eBqJzTLS50u7/3",
+	"GLCB6Ol3Z9AAgKNoZkSCATBW/aC1VxrSPv7qP7h1z2Ij6bmrNBru9+RmAjqDF/JJs/mWzI4gVrB5ct1V",
+	"XZw1HZX//kfpxQl7A77e+nZdLqaOudt2DIqMmCBbJq7wrvflu3opbviapW0ZntDbGr39tcjuyc2BrFIH",
+	"/cNdM2pv0Gv2Ra3i6NB7hv1zGm3IPGVw85SNejNPOrh50rorlWYMhjfPaGk5oqnD45unXm+EWMXRw9sw",
+	"o60Tk+fegsCWjhsG5mVRCLMkP6fzXC+aKIXwtpiRN6yTmx9pTv0xku19lemKvzayva++Q33Vy9aJ0FZM",
+	"9JwxZxXam8BhsgRhE1QpgYzK5cWwyGSSMZCp3DVdXvirJZcZXc6yBtLZCXHITVUhO4ZSOZlzDn2Ne5tJ",
+	"zsqxpcwLH+AL/ib0+8DF7k/APtwYYhvfS90iIFefHdDITda/Uvn6O4tFpu06HyL5GnmFvgFaqwrg3cGc",
+	"O5hzDeb8IHwzvDW+CUb1R4IbaQOmuSWWmdwhme/uCv2LoYhbUuM7+P9VYccbDrTha7isjo8tyKORR2TX",
+	"1cwgfvjIH3/xCduv7NJW345068RRL5UGyfcue1eDlnDJ+VpCGrXLs134FQ2Gf+vBp88CLiHcwHk2swRT",
+	"Kk51raeGmoh0jU9Hp1NMXPNA/t/IuHawjzU7tuu9AbekDHp8dm2RIVcwq9Bb+8ePq/8JAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

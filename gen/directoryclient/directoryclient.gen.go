@@ -627,6 +627,7 @@ type ClientWithResponsesInterface interface {
 // ListChangesResponse200Headers the declared response headers of an HTTP 200 response for ListChanges
 type ListChangesResponse200Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -635,6 +636,7 @@ type ListChangesResponse200Headers struct {
 // ListChangesResponse304Headers the declared response headers of an HTTP 304 response for ListChanges
 type ListChangesResponse304Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -642,6 +644,7 @@ type ListChangesResponse304Headers struct {
 
 // ListChangesResponse400Headers the declared response headers of an HTTP 400 response for ListChanges
 type ListChangesResponse400Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -649,6 +652,7 @@ type ListChangesResponse400Headers struct {
 
 // ListChangesResponse401Headers the declared response headers of an HTTP 401 response for ListChanges
 type ListChangesResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -657,6 +661,7 @@ type ListChangesResponse401Headers struct {
 
 // ListChangesResponse403Headers the declared response headers of an HTTP 403 response for ListChanges
 type ListChangesResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -664,6 +669,7 @@ type ListChangesResponse403Headers struct {
 
 // ListChangesResponse412Headers the declared response headers of an HTTP 412 response for ListChanges
 type ListChangesResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -671,6 +677,7 @@ type ListChangesResponse412Headers struct {
 
 // ListChangesResponse429Headers the declared response headers of an HTTP 429 response for ListChanges
 type ListChangesResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -679,6 +686,7 @@ type ListChangesResponse429Headers struct {
 
 // ListChangesResponse500Headers the declared response headers of an HTTP 500 response for ListChanges
 type ListChangesResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -686,6 +694,7 @@ type ListChangesResponse500Headers struct {
 
 // ListChangesResponse503Headers the declared response headers of an HTTP 503 response for ListChanges
 type ListChangesResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -803,6 +812,7 @@ func (r ListChangesResponse) ContentType() string {
 // ListUserHistoryResponse200Headers the declared response headers of an HTTP 200 response for ListUserHistory
 type ListUserHistoryResponse200Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -811,6 +821,7 @@ type ListUserHistoryResponse200Headers struct {
 // ListUserHistoryResponse304Headers the declared response headers of an HTTP 304 response for ListUserHistory
 type ListUserHistoryResponse304Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -818,6 +829,7 @@ type ListUserHistoryResponse304Headers struct {
 
 // ListUserHistoryResponse400Headers the declared response headers of an HTTP 400 response for ListUserHistory
 type ListUserHistoryResponse400Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -825,6 +837,7 @@ type ListUserHistoryResponse400Headers struct {
 
 // ListUserHistoryResponse401Headers the declared response headers of an HTTP 401 response for ListUserHistory
 type ListUserHistoryResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -833,6 +846,7 @@ type ListUserHistoryResponse401Headers struct {
 
 // ListUserHistoryResponse403Headers the declared response headers of an HTTP 403 response for ListUserHistory
 type ListUserHistoryResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -840,6 +854,7 @@ type ListUserHistoryResponse403Headers struct {
 
 // ListUserHistoryResponse404Headers the declared response headers of an HTTP 404 response for ListUserHistory
 type ListUserHistoryResponse404Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -847,6 +862,7 @@ type ListUserHistoryResponse404Headers struct {
 
 // ListUserHistoryResponse412Headers the declared response headers of an HTTP 412 response for ListUserHistory
 type ListUserHistoryResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -854,6 +870,7 @@ type ListUserHistoryResponse412Headers struct {
 
 // ListUserHistoryResponse429Headers the declared response headers of an HTTP 429 response for ListUserHistory
 type ListUserHistoryResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -862,6 +879,7 @@ type ListUserHistoryResponse429Headers struct {
 
 // ListUserHistoryResponse500Headers the declared response headers of an HTTP 500 response for ListUserHistory
 type ListUserHistoryResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -869,6 +887,7 @@ type ListUserHistoryResponse500Headers struct {
 
 // ListUserHistoryResponse503Headers the declared response headers of an HTTP 503 response for ListUserHistory
 type ListUserHistoryResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1107,6 +1126,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1138,6 +1164,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1162,6 +1195,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListChangesResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1186,6 +1226,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListChangesResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1217,6 +1264,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers ListChangesResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1241,6 +1295,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers403 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListChangesResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1265,6 +1326,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListChangesResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1296,6 +1364,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListChangesResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1320,6 +1395,13 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListChangesResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1446,6 +1528,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1477,6 +1566,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1501,6 +1597,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListUserHistoryResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1525,6 +1628,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListUserHistoryResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1556,6 +1666,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers ListUserHistoryResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1580,6 +1697,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers ListUserHistoryResponse404Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1604,6 +1728,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers404 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListUserHistoryResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1628,6 +1759,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListUserHistoryResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1659,6 +1797,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListUserHistoryResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1683,6 +1828,13 @@ func ParseListUserHistoryResponse(rsp *http.Response) (*ListUserHistoryResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListUserHistoryResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

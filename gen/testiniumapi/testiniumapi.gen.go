@@ -613,6 +613,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type AccessUnauthorizedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -624,6 +625,7 @@ type AccessUnauthorizedJSONResponse struct {
 }
 
 type BadRequestResponseHeaders struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -636,6 +638,7 @@ type BadRequestJSONResponse struct {
 }
 
 type ContentTooLargeResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -647,6 +650,7 @@ type ContentTooLargeJSONResponse struct {
 }
 
 type CustomerNotFoundResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -658,6 +662,7 @@ type CustomerNotFoundJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -669,6 +674,7 @@ type ForbiddenJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -680,14 +686,16 @@ type InternalServerErrorJSONResponse struct {
 }
 
 type ListNotModifiedResponseHeaders struct {
-	CacheControl string
-	XRequestID   *string
+	CacheControl   string
+	DragomanDryRun *bool
+	XRequestID     *string
 }
 type ListNotModifiedResponse struct {
 	Headers ListNotModifiedResponseHeaders
 }
 
 type NotFoundResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -699,6 +707,7 @@ type NotFoundJSONResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -710,6 +719,7 @@ type PreconditionFailedJSONResponse struct {
 }
 
 type RequestTimeoutResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -721,6 +731,7 @@ type RequestTimeoutJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -733,6 +744,7 @@ type ServiceUnavailableJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -745,6 +757,7 @@ type TooManyRequestsJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -759,6 +772,7 @@ type UnauthorizedJSONResponse struct {
 type UnsupportedMediaTypeResponseHeaders struct {
 	Accept         *string
 	AcceptEncoding *string
+	DragomanDryRun *bool
 	XRequestID     *string
 }
 type UnsupportedMediaTypeJSONResponse struct {
@@ -778,6 +792,7 @@ type ListUsersResponseObject interface {
 
 type ListUsers200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -796,6 +811,9 @@ func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -814,6 +832,9 @@ type ListUsers304Response = ListNotModifiedResponse
 
 func (response ListUsers304Response) VisitListUsersResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -830,6 +851,9 @@ func (response ListUsers400JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -856,6 +880,9 @@ func (response ListUsers401JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -880,6 +907,9 @@ func (response ListUsers403JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -903,6 +933,9 @@ func (response ListUsers404JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -926,6 +959,9 @@ func (response ListUsers412JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -949,6 +985,9 @@ func (response ListUsers429JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -975,6 +1014,9 @@ func (response ListUsers500JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -998,6 +1040,9 @@ func (response ListUsers503JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1025,6 +1070,7 @@ type GetUserResponseObject interface {
 
 type GetUser200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -1044,6 +1090,9 @@ func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1061,6 +1110,7 @@ func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 
 type GetUser304ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -1073,6 +1123,9 @@ type GetUser304Response struct {
 
 func (response GetUser304Response) VisitGetUserResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1096,6 +1149,9 @@ func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1122,6 +1178,9 @@ func (response GetUser401JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1146,6 +1205,9 @@ func (response GetUser403JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1169,6 +1231,9 @@ func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1192,6 +1257,9 @@ func (response GetUser412JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1215,6 +1283,9 @@ func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1241,6 +1312,9 @@ func (response GetUser500JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1264,6 +1338,9 @@ func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1293,6 +1370,7 @@ type UpdateUserResponseObject interface {
 type UpdateUser200ResponseHeaders struct {
 	CacheControl      string
 	DragomanChanged   string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -1315,6 +1393,9 @@ func (response UpdateUser200JSONResponse) VisitUpdateUserResponse(w http.Respons
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
@@ -1345,6 +1426,9 @@ func (response UpdateUser400JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1371,6 +1455,9 @@ func (response UpdateUser401JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1395,6 +1482,9 @@ func (response UpdateUser403JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1418,6 +1508,9 @@ func (response UpdateUser404JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1441,6 +1534,9 @@ func (response UpdateUser408JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1464,6 +1560,9 @@ func (response UpdateUser412JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1487,6 +1586,9 @@ func (response UpdateUser413JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1518,6 +1620,9 @@ func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.Respons
 	if response.Headers.AcceptEncoding != nil {
 		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -1535,6 +1640,9 @@ func (response UpdateUser429JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1561,6 +1669,9 @@ func (response UpdateUser500JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1584,6 +1695,9 @@ func (response UpdateUser503JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1732,112 +1846,116 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F2Ncxo5sv9XVHNblY8b8IA/YuPauiU2vuOeg/NsfLm9kDViRoDOgzQ70hhzef7fX3VL8wEMGMd2dpO9",
-	"ra3YHiSN1N3q/nWr1Xx2fDmJpGBCK6fx2RkzGrAYf236Pos0/BYw5cc80lwKp+F0x4xMWMAp0bOIKaLH",
-	"VBM9ZmQggxmZ0BkZ0xvmkumYxYxwrciRFJoJXenOIka4IkIKRuQQOk2qpCkIDQIOo8PD45iO5ISKquM6",
-	"yh+zCYUpwKuchqN0zMXIubtz7fRawpcBPFqaZp8HTGiuZ/10Ktkcx1QRms0qHYK8PD85Ige1mucSxXyc",
-	"T223ulut7b364lkeUX/M4E2xDJfn2AyndKZIP4r5DdXMJUJWfOjRX/vCmP2a8JgFTkPHCVs/gbTf0ZiK",
-	"EXQpZ+dkwOKMlVyRacw1I77pBPSIaEw1C8hgRnw5mVB1SNgk0jPCh4TrtCURUo+5GH0RvVzntjKSFXhY",
-	"Udc8qkicIw0rkeRCs9ist7iq9kjI+L5VGUkzrMcVTlEwTdcVa6MDxYSGxWmUHewCctsgibgWciqIFEy5",
-	"hIoAR1csvmHxC0Xgo+lYKkZuaJgwEvDhkMUsqJK3M51uF4qjES2vmQDaxdTXMFV4HrHYB7lkIJfQr6nJ",
-	"RCpNtutE0AnDBVH7bG+n2J1Rf4xjhFxpWJseM0H61Wq1/8US3OrSUTl9lY6lGMEyeUC1jFNCJwoJEcUM",
-	"aXjDYsWleDKJfh8zIKjwWTOKQl7G/f6YiiDkYvQj9PN1v6AB4FVM6ReKmIEIVdcsIEMZgxyjDnhT3/G+",
-	"fMufU81O+YSXqM4PwHuuSMiG2lJLMfJrIjVVDdKP++nsFOrRASMTGjBgthQ+M8LGBenrPmgoKQKFS8IB",
-	"YNzpWIaM0BHlwiUyThUfDMwV8VyQWTKRMSsOXyVBTIe6wpkeVsZaRzTiFdgQISyiYi1CpVarkqbZFWZU",
-	"IQm2gKF9KYZ8lICYz1GH3dJJFAKBeg4Ngpgp1XMO4x8PDvYP9Y81l/ScKObC5xEN8YPtgwP4wHHXEfa9",
-	"DLk/KxdKQ0yzy8YyNIwFIvkhZ0K7sMnBJtnZIEntI9yNLxRRyeDfzNcN0v+1wBCg+zSj+9cn2q8/1jzP",
-	"O5z+WF+k2q8/7pgPyqlmFtA+LqdXvh046AsKCmkYy8nCXgGt9s+KHavSDoxmBBpTRWpES9BEIdOghlwS",
-	"8BHX8FPiv1SNmaF0IoAsvoyZ+vL9xXQ8aw7RHiyu6CLdFZJMKddkwIYg7TqegYHHjbGRugFzM2Ixvu/D",
-	"hw/NBBSp5j7VrJyMNG8By8EBYcMqAgpl782uB3pGPUzX3blOyMU1orFzRoMTHit9qcoWDh8Tiqo3VcNg",
-	"A1yS6b0hdF5LdBmxGKffDpyGM2LmVa4D5nHCtIWFfhLHYJ4AN1Ixq3Bo/IOVlKoR/GpJIxhHj6vzzdNH",
-	"rgMzb9vPVCSFYlUw2H/a8rYMjGsHlvs0WEOC1P6AKiRTqkgSBWDbv8GFzy37EpexRgBMg6cVAUO736MU",
-	"XOYzW0WJJUmIGQ2eZvHtYeUd1f54bp52zQiX3N9SWO4Wp3tkXnNk3rLKENhJ5O6cT8OQxWCoqK9BfXJR",
-	"JW1NJokCxUpyJ47ABF8o4idKywmLDwkMJAE5Q/eYDRPFAjLlekx2vG2gdWbjduu7NdfhMAtDFcd1AOU6",
-	"DaeUPKu151DGE6qN8t7bcVxnQm/5JJk4jQPPe1M7OKjv7rzZ8Q4Oam6Zmj+yk19Fn0TwXxNG2sfpotPV",
-	"zi1ne/tg2y4HiJIv5nkn3x5agVyceQvlgmg6UmCMQDrJiN7g9piU+j4AHEn/db9K2sM5Tx1YuRreo69B",
-	"qFBTw/SdWh0tvnUIjRzQAAYH31IzUSVdnFVsZS9mgXUpwtnafVoqLNmeLFI1ogBIoPkvH0mvp91Pr1/2",
-	"eq//7+WHrVd/6Tkff+k58PjT657z8qP5zc0aLrd59fpV+ukPS1gLvFf7vsqEKUVH8GG6WV7DwlmBGVyQ",
-	"QCaD0CBWpiwbO1Kw52HlAzhJDatg5yM/07277e3gLzLRhKI/bVwSasMFZoPX6uB3cH9snqo8JrDM7ymj",
-	"11/IbaDUd8DyU670Jrt3LYNLQ1fb1Vq19qpKPmRBHdBINoQAsF3IwvQaOA4IRpygoHBtmStmZgezULFl",
-	"mdip1f+gm9VwbrMN+2Xcqz+ce0sbdgUTcy7/kTefiQCVxGmAeMtBpDw4RKiNLtqAokzCAF5rg4rICbLj",
-	"eYQLpe/DnaVEtlNb7woDOt0Yr4C2r5J2YFTwgIVySuq/7G67REmzjL/TG3qBw5BrxiJlAvRFeLO3v+eV",
-	"whsLTJ8N4tzByAbxZocTSl0K8LtlzP9jooC+CenDrzSKQuuNb/1bAVU+F+byQ8yGTsP501Z++rFlPlVb",
-	"rTiW9pULjkWnedn929l5+1+t46vm0VHr4qJBuqmbEVL/WpGIxROuwIwSLYlizOxdLszquUSOF05Z5qKF",
-	"ZdOybbfyhsVQWCWPhW3U2Ta/c51iNOfe7lkMCcnylgb2yQZEz2RnTfQJ/bMJDYFIDDEiDEq5YAFhwA4M",
-	"nOBvTgNeT9L326fKaXz87Aw5C8E5YhPKQxCwTC3gk8xzoYKwCj6x4TXn7lOxdbvzj+Zp+/jqvPW/l62L",
-	"rnXKnIazRX1fJkJv0Yhv3dS2UhdAbQHu3wI5UFuwR2DfaqoT5TR2PM91NJ8wpekkchq1N9v7+97B/t6O",
-	"53l37mOFcmGuRiAfRNaCMOah9Uohtr5OMpaD8YsR8G9Epu1pYFfKUxqP2PNrk/fNn0/PmsdX3bOzq9Pm",
-	"+V9bhnXZASWG6fWYClLf3SP/w9+utSHfuEZJne+O1CcyEV9BmR9dXnTP3rXOrzpn3auTs8vOcYN0ZObU",
-	"49YZwlSyAwQVMZ8POQtIP23VDvrfAfFPZDzgQcDE81PdWM2r41an3Tq+x3gmaRzvu7OfbQGolYYXeGZs",
-	"iPXspG93uq3zTvP06qJ1/o/W+VXr/PzsvAE6JRHsNmK+Tq0CkT6G3gICjMjOtoniAfsOqA9+W0fqdzLA",
-	"3bwMTOb8G4DyGELZTPlivkelkPCxbmJzySGPW9TXU5yXF0tK04TZ1ylM4x58D8ryfYxHjCgHJ5SHX8Px",
-	"eH/eOjrrHLe77bPO1UmzfQq6M42h2JCAkMtxPBmTeVk2TTFib9tKwbJELUwKEFJXyZkIZxgFtDAS3OE8",
-	"fqgYscSZizgoWSUdG+0FYQikYN8zZrF/dvmEyUQ/vxRYhH/Vbb9rnV12C3Ax4BhnJzSO+Q0jXBDwN5D/",
-	"8FhLTG9gIvhjMQjMK/fZpaA3lId0EH4FVA/GtX3UurrsNP/RbJ82355aXB9QTQdUMWKVo0n94kolGIO/",
-	"ZjNFfCqAXwNw4MA0BMhCLSWZUDEz4fRYkSkVYKtRxdJJGtj5MGZ44JYG47WU1yQKqc9suF8YGTEph5jC",
-	"dpgrkQm9Zgp0gKJDZkIXIrAJE793EcGEkEqWEbJeQrLckcfJVlfKd1TM7FP1/IIFbuK7Zufn1NG3oSdz",
-	"SOumUpVmNWWHuKkK9yVo/mEsJ67lNfqXWXYTOprGBHyDSuK3kIDfLvbYIO/ASxIj4DoXmH+5mICE6uX3",
-	"wp4PHz5UFlOo1g2xmHH1WEapJIpkrFnwjgWcdjG2/PwMu7h8//7svNs6vnrXOm43r7o/vy/EeF6sS4uX",
-	"iiFWMwaA6xUZ65vuyzyTfx3ZbKsstb5SzK2/v2PW+jHcyuKhZt5mg2mUuSiWEYs1N/F/P2RUdPDsYUVS",
-	"vUjCEOgAP43tNwcSy6dIMg5Ab2zfuU6WRlMerZYhw0RJhFigbk04GB1k7rP03Bt5qQkVJgXGfmp62sMY",
-	"NNwwHkzxEScjhfnX7tLTmM+rF1k3JynpGc3HfMW2s1sg7afsdRIzYlE2Up6cp4HfEg7gylwSMyXDG5Yl",
-	"2MIL0oTbNC+EhQppsMDeMfOvS31zc8C2hrEDKWEBxUXv3LnrBOb+McuFJeAK2j7VLHfXyl86JLGoFgTc",
-	"HkAWpEml1w2EDmcPFa0VU71H1Ja3CbJZDsGBRDFQiT/GTNiz09bV5UXrfO5I0ckeO+4D5FasEtAsnLYw",
-	"MaY0FzyZkED6yQRUEPFlYPOSwRcGWVYuGSQanGnQ0VXSxeCjcZnVmEbMICuTS44XMS4imGq6x02Sk2s8",
-	"ZuiUvowF+DYgQ98eNPWzuyOFRulEsGFhBf1D0jdHNvaYf6Xen99Ic0RYoxdQ+FZQDq96UJ2oF7g8JQWJ",
-	"xjE1+3a9OrVnc2VDYjIqARgTMnsalSpHi0rd7JZLzfPSuyxAM4SuGTXSKzo0Nncb0otJ+ZUPE9VMtfLA",
-	"pC+Z83s8f9dsou4z9CechYG19tmqaRzTWXHRb+4K54hlq16Qh3xzLJzjrSXtzl16Irk+ox/zRtcNtHeX",
-	"n1OWDfW3bve95X1hnBKFUL+bO+NcHOsdD0Oe3lhRHOS7dvDGq3i1ilfrel4D//9XqcJap4UWdEI+g2xZ",
-	"qVTnbJkHam6ax2BFtUyjFFi/hEPskXMZ8TBfx0q0Ebac233rO8AwVa8KyqyfOXGp/jSZtTaTdy0fa/Ni",
-	"t7kWNdPPO5ctvzzLumnDDs0wJPVadtcONqENMeCudA1U4orgFJYVFMVEji64K+VkvGYzwAsGWZnQpQwS",
-	"XxNzv3PIWZ7M6JqACgKM/OCiSjpJGBItrbes7P28mIpr0AomFSZPiCzAOEriJGSLKnbRUBbTnrzKAa0M",
-	"P33ert/9sJZlwDOLHztStG4jXn6RMU5AfKhQZMhFUeWWQIjaztygp7IcRD1sTDANBXFdkW1kUkkNBhnM",
-	"CFU+E3irNoU0G2vaHPWvUbR1DzCdSQzv3ItE9Ib57W4K7EOu9CG6EPDEwHgT6FYPgok1UIx+zKhmwXHp",
-	"5aFnUo1vzHtxi9DwIQKGHiqY5SSkcYp9bpgIZPxC3SMqYE/Ss/FyjuQekJWYYhb9E/lB+4A8MAVonS7E",
-	"VmIFgE+DqdklEislN/dtlvudSLtuHjzdimHXh1Tp91SpqYyDc6aYfpS4mbMDFP/UDpmhMSYoGB4HM41X",
-	"i0rX8QBf4mATvxWUkGDTdIVP5/XXPARTTz3sgUlYZBlPVli4xwQrVBLfSzfYkSBxadDriYhmR7339aCG",
-	"bny1EdsOibkWa6RrxG+YIAPqXz/YHK+GPzDvGxbzoQ32PTFTluBVRvmy15YKiFsSkEn5XKC5m+U4ZqI7",
-	"vz/cOWA1bypzvVeGQEoAxApTMm/ZCpp/lTaaxxHzkrEKeZrbfCvMOxfG3YHpzEFQ40Xi6ReslJgxq+Rd",
-	"sdBF2jAr3YDgFYOZLDB37bMaETZDeor9yF9bXaLGcgpeHBVkwEiUaBRWCxqMPc1CM1SZghI++wIAnE7v",
-	"MJ3Ow7bq94szXULDMK8jcwbjINtiFjFtgiOBRKd/gggd4+UmOAAAz1RiGNHw4dA0D37eoc1um957O49F",
-	"rI9k9r1wc+U7HmPBvxxsPgZOglPn2kItiFfYrwlFN69wJbXPTdbRM8VB56DmwgGQuX8hwZiBnGa54q4h",
-	"O3gcPlXM3pKMJzTk/zGHdy87J0evXAyZB3JCucAA0XGnSUxNGJVeznJt9R20mlM3u5zHxQ1XHBRfsbaM",
-	"CMiABzw2V4xoiNngsQyVa8cNsKYN4cIPkwDUHnQJ6YCFVmNKEc5IKOU1Cfk1wynl7jJoTzDPatE+T+jt",
-	"KRMjPXYa9d2deXf5l17v1vMqvd5t3es5L1+5jcNe4nnbPv7Lfur1Pvbwv0+93u2bE2jY9Hq9pLa3Dz/q",
-	"HnaGn038Ud83Pw7MjxP8sQs/tj3P+/Tnn4pvPOn1breb8OuO1+vd7r6FX/fg1zdvH/2ml39pVP781d72",
-	"6vXLvzR6vep3u7xXr9eGU/bXXwcrufGxxvszWgqzJDIH0Hp/5ISGqvDhhHBhPjInB1Tg5gMAgd2UBiRp",
-	"H92LZL/YsdxMFxayMJ9HHz7AEX0WQ1R0Jee0zq77CNcSo4cytuRtkETYamdV0iRmPCIYC4CroZyyuIJ6",
-	"3VTDASVKkiiaf2qvTavZZCBD8rJ5cdRuu0QwjlGHtCeW0QHbQFREffYKYzOKbaRpa/V915lwkf69/3Q+",
-	"cbeQP5q2yoxAGlYzQVUMsdbNxSvw6ExmGUBowaYEU4s+WJtVYIE1abZuxINX/eRO+uOB2YK7vrFsrnff",
-	"nwAwLjjyTw1hUkByKTgef07HXDMjzU+KXx6IQAr7olaGR+CfAzBa3rFBJr3b/d3H2rC19uvNGvs1pjdY",
-	"OKxAPOe+uMoanQVSY5wgq7v8kNEYMOXiZvLqO88QXXm81JYnA9wTKHmqmEfRRV0OWsA+Z34CPuIF1gBD",
-	"n3LAaMxi8B7zv05SO/f3D930mjcaf/w0l5Wx1pFJMONiKNPENepjPpf1PbJ3/hSkUm/zK6q+nOS3tNM9",
-	"ARSKQzu4amxtjbgeJwNovJWOUOFB9ruzlN72wdRwIYMZGcPGxJJxWY7FC5UddKMkFIBPFEurMOwMVZW8",
-	"p3qs3PRSgZtGctxCgoYeMx6bM8QsbpMdSmCRBIwaYnmDwpWlQNpqCT1nRcpEzyFcGFcrX6DZJJbOWZpG",
-	"yH2TmoHvh2UUxsFWGIvg+eJdk38/N9e3TPHAIsv0GgU6VwtzMJc1XALrmqWFdWAp/6wUEwcrZ9haueSf",
-	"lZOYTgoPMEgRs9gmbuIM064XVmDSz4YyJoNYThXS3ZSMsHkT8M65a00NImRFaRmzomlOibukfJFsCs2L",
-	"FcNmhMPVq96SIE6n0yrFj6syHm3ZvmrrtH3U6ly0sA/mGmjMHcqzepZS8ajKeYPSABrOBGKVkeFa1TOj",
-	"yYgJGnGn4WxXveq2TQrAnVu44v2ZB3fmijd8MGK6LHAcIuw3JVrzy6R2ctnxopFjE7niMeGBym1fREew",
-	"J7oFocFnyIcUzZsEI0pUSNWYWOFhYFD7pTPe6i9Wqk2PMzHnXxIt5WE2BWyFIxvbvCrbCCeZl3yydZ2A",
-	"8imAo0EjPUGyr7V3HIZccBzfhbaDmNFrZY9phbA1UORwmEdehSQ6ToSPJVQwegfQkymUXGornyKg7CAU",
-	"R0rl90mzK7tXQI8GzMwkXGD22dHZu/fNzs9XzeN37U72FP+612ebrxoHM7tEGZmvwvaxPLCYN9kq1B+7",
-	"czdovVDTbYM+xVJDGzfP69vcfVqowVH3vIfUf/i4EOt2vGGN1YNtf2ewS/cO3uzvvznYo7uDHX87qLPa",
-	"0Cs11RYbLAef7fNiAPnjXJ4wwIuiD72dmcU8AxHWOBejdS6oCAbyduGwY76Kw6rop5lSHsE0xeFSm00D",
-	"Wg3lDQupz36aN9dZZMKMkM/Z1F9Z4WKbBaY6NqALR0L282jh7zIHyHySOSzOqZ2mU/RGTKPce4AFhXnD",
-	"OXhq2paAQ/gAiJ5n228UiMecpMX0kLJbM4U6fS+U0c1PeWP3m7sWt66ibNkY2Hprvml5OdLVvRcbI5+2",
-	"vZ1VvTIls7V4VfvOdXaM0lnfr1CgBrvU7u8yd50HO23f3ymvnIA9NljRUqEL6Fir39+x5N4xdK0f3N91",
-	"8a7anevsbkLFsjIF2HcDypTcvUTfKJlMaDwDlQImPLWUmo5AXTvm70/QshzGfDYhzLuVCOxMsKwC7jIA",
-	"+43BQXll4aeGBrYo2DOBiAcAiKcED98idjCd/gsbngs2bFo7Kzc65fkETwkI0m/LWNcH23zj4GG+APd9",
-	"tn/J7JczAvSo0jwMCWbZWE/d+H8lhSy+Sk2W75qhvzc8VVLVcVNg9YcHVH9lBk+VwCnXiRK9qlB+4Yy7",
-	"UGXLhlVsCR/flvjhesxFKa7KtnB+YkGjKJZRzKkugi0b2lqdumfT9gJMmjNxnUPMu8MA71x4NQ0mYZq/",
-	"OWk3sacpVZtBPSyV8SxYb+XXB/wx4N79zW2BWwMMcSO9lcHswZjwySAeIjli76Hm0Km+CumtgW4PgWpD",
-	"Giq2AL9WIqgSxPQgFGSTaVdhIfNVKUtqIC8ebL5lRpG/X5x1CA2VLJSDn6tmQIWtQO0ncfhCkYANaRJq",
-	"0i8y9LYynU4r8K5KEoc2Ba0P+oGawlR4Y7PwXYMmqaBBUAdlSoCn9ZcVnS18GSHuVXiBiX6PmIAtKmNl",
-	"e0zoNQMth5bAxZbp166ZAWyFbJM2bMtnTRCBsFvq63BmiuVHCPHTktB56oJ5rZKo2C7/7HlYEZpodotn",
-	"AaZyx2X3pLLvEoFHGSMyYDMpArJdtzkiZh6g+2wd0MPsG+iKajOtPI0pe/jtb/CmVD9V7PVx8rL0mObV",
-	"8vcS3f3XX/t6/ppVAv912DZw2EqUVLHA+RNC/2zzFL47c13/xa/aLA5R+KLKTYZImz/QAfmj1m9eiGpv",
-	"FtDOpewbjynPuT7e/v0dFioXPtJjqm2wqMXq2thvdxMKltRu+qbdNPvtZCs8tWL+ENq0YubQx094Uoaz",
-	"MhZvUT1ylV15xzpTVNl0Aa6KyTnVLO1ioaA92kQ7p1VBmhW5DdU8y8gs5u7T3f8HAAD//w==",
+	"7H2NUyM3Eu+/oppL1X7c2IwN7IKp1MXLx53vsbAPzO3l1hssz8hYx1iaSBqML4///VW3NB+2x8YskGST",
+	"TaUWsCWN1N3q/nWr1fOLF8pxIgUTRnutX7wRoxFT+Gs7DFli4LeI6VDxxHApvJbXHTEyZhGnxEwTpokZ",
+	"UUPMiJGBjKZkTKdkRG+YTyYjphjhRpN9KQwTptadJoxwTYQUjMghdBrXSVsQGkUcRocPDxS9kmMq6p7v",
+	"6XDExhSmAI/yWp42iosr7+7Od9M7FKGM4KOFafZ5xIThZtrPppLPcUQ1ofmssiHIy7OjfbLbaAQ+0SzE",
+	"+TS269v1xptXXzzLfRqOGDxJyXhxju14Qqea9BPFb6hhPhGyFkKP/soHKvZzyhWLvJZRKVs9gazf/oiK",
+	"K+hSzc7xgKmclVyTieKGkdB2AnokVFHDIjKYklCOx1TvETZOzJTwIeEma0mENCMurr6IXr53W7uSNfiw",
+	"pq95UpM4RxrXEsmFYcqut7yqAzU9S0UF86Fhn0hB2A1TU0KFnjBFBiyWE9LfiNS0plKRS4abNXELN0zs",
+	"ETrQTBjCYs2w0cOWNJAyZlTMsKBzJaS6jwV2W1g5RXZMcBfZrksY4abKsatitgtsshZJxbWQE0GkYNon",
+	"VEQ4umbqhqkXmsBXk5HUjNzQOGUk4sMhUyyqk3dTk+1tiqMRI6+ZAEYrGhqYKnyeMBXCJmKwiaBf25Cx",
+	"1IZsNomgY4YLou6zN1vl7oyGIxwj5trA2syICdKv1+v9L95uh116VU1fbZQUV7BMHlEjVUboVCMhEsWQ",
+	"hjdMaS7Fk22/D4oBQUXI2kkS8yru90dURDEXV99Dv9D0S+oKHsW0eaGJHYhQfc0iMpQKNh0qrLfNreDL",
+	"9dMZNeyYj3mFnv8IvOeaxGxoHLU0Iz+n0lDdIn3Vz2anUekPGBnTiAGzpQiZFTYuSN/0QZ1KEWlcEg6A",
+	"O20kY0boFeXCJ1JlexEG5poEPsgsGUvFysPXSaTo0NQ4M8PayJiEJrwGGyKGRdSc+ao1GnXStrsi2+EE",
+	"W8DQoRRDfpWCmM9Qh93ScRIDgXoejSLFtO55e+r73d2dPfN9wyc9L1FchDyhMX6xubsLX3j+KsJ+kDEP",
+	"p9VCaYlpd9lIxpaxQKQw5kwYHzY5GFA3GySp+wh34wtNdDr4LwtNi/R/LjEE6D7J6f7rE+3n7xtBEOxN",
+	"vm/OU+3n77fsF9VUswvoHFTTq9gOHPQFBYU0VHI8t1dAq/275saqdSKrGYHGVJMGMRI0UcwMqCGfRPyK",
+	"G/gp8V+qR8xSOhVAllAqpr98fzGjpu0hGq/5FZ1nu0KSCeWGDNgQpN2oKdgi3BhrqRuwjVdM4fM+fvzY",
+	"TkGRGh5Sw6rJSIsWsBwcEDasJqBQ3rzdDkDP6Ifquo/WdH6xDna6l1AgF36BKCQXynnr/bwg4873Yi6u",
+	"EQqfMRodcaXNha5iJHxNKC4jWxLYNJ/kenwInVfOVyZMITs6kdfyrph9lO+BuR8z4zB5mCoF5hZAOxXT",
+	"GofG3znJr9uNXK9oBOOYUX22efaR78HMO+47nUihWR0AyF82gg2LoTuRk2YarSBBxktQ7WRCNUmTCLDK",
+	"V7jwmWVf4DJWCIBt8LQiYGn3e5SCi2JmyyixIAmK0ehpFt8Z1t5TE45m5unWjKrH/y2F5W5+uvv2Mfv2",
+	"KcsMm5tE4UuHNI6ZAsNLQ4OuiaiTjiHjVIMiJIUHTWCCLzQJU23kmKk9AgNJ8ASgu2LDVLOITLgZka1g",
+	"E2id2+zt5nbD9zjMwlLF8z1A7V7LqyTPcmswlGpMjTVGb7Y83xvTWz5Ox15rNwjeNnZ3m9tbb7eC3d2G",
+	"X2W29t3kl9EnFfznlJHOQbbobLUzy9nc3N10ywGiFIt53sl3hk4g52d+iHJBDL3SYFxBOskVvcHtMa70",
+	"5QAIk/7rfp10hjNhEmDlcncFfafMyeWabDWaiGBKfi1sQBjc+bd10sVZKSd7ikXOPMfTlfu0UljyPVmm",
+	"akIBYEHznz6RXs/4n1+/7PVe/7+XHzde/a3nffqp58HHn1/3vJef7G9+3nCxzavXr7Jvv1vAjmDV3fNq",
+	"Y6Y1vYIvs83yGhbOSszggkQyHcQWgTPt2HgiBXseVj6Ak9SyCnY+8jPbu5vBFv4iU0Moxgesi0VdrMZu",
+	"8EYT/CgejuynugjILPJ7wuj1F3IbKPUHYPkx12ad3buSwZVxw816o954VScf84gaaCQXEgE3RMjS9Fo4",
+	"DgiGSlFQuHHMFVO7g1ms2aJMbDWaf9LNajm33ob9Mu41H869hQ27hIkFl//Mm89GtCriTkC8xaBYEewi",
+	"1EVLXYBUpnEEj3VBUuQE2QoCwoU29+HOSiK7qa12dwGdro1XQNvXSSeyKth6ss2ftjd9oqVdxj/pDT3H",
+	"Ycg1Y4m2pyNlePNm501QCW8cMH02iHMHI1vEm58MaX0haGpGUvH/2ahmaM9T4FeaJLGLLmz8V0sM0Bdz",
+	"+U6xodfy/rJRHD1t2G/1xqFS0j1yzrE4aV90/3F61vnP4cFle3//8Py8RbqZmxHT8FqThKkx1xhDMJJo",
+	"xuze5cKunkvkeOmIKxOE2oGa1txBQtXsXJeNuWOH+fjpqq5Fw3KvWhEdXKuza37ne+X41r3d86gaEvYd",
+	"jdwna7Atl74V8Tj08MY0BjIzRJkwKOWCRYQBQzGUhL95LXg8yZ7vPtVe69Mv3pCzGNwrNqY8BhHNFQt+",
+	"kvs+VBBWw09cwNG7+1xu3Tn5V/u4c3B5dvh/Lw7Pu86t81reBg1DmQqzQRO+cdPYyJwIvQGewwZIkt6A",
+	"XQY731CTaq+1FQS+Z/iYaUPHiddqvN3c2Ql2d95sBUFw5z9WrOfmakX6QWR9UnEujitqpfOKVWMsHnB8",
+	"pbvCHQd3pTym6oo9v0b70P7x+LR9cNk9Pb08bp/9/dAyPz+hxqMPM6KCNLffkP/D3620Y396rZaFEE6k",
+	"OZKp+BVM0v7Feff0/eHZ5clp9/Lo9OLkoEVOZB6awO07hKnkxzo6YSEfchaRftaqE/W/se/O946kGvAo",
+	"YuL5+WbRw+XB4Unn8OAeEJFm8cxvOGKBZR0B+J/G55hNYMn97MzrnHQPz07ax5fnh2f/Ojy7PDw7Oz1r",
+	"gWZMBbtNWGgy60hkiEHMiAAr86wHonnEvvHP+dAn0ryXEeqkRYg342uCW4XhrPWMECY+1UqZT6smNpMl",
+	"VcqY+XJ+PIIsv54BuThfMB720GSV4bDO3jej4UIIoRRWFo8oj38NR/TD2eH+6clBp9s5Pbk8aneOwYZk",
+	"MTUXIhJyMa4rFZndT7YpnuC4tlKwPGsSk16ENHVyKuIpRoWdU8DNqBRP1ow44sxEoLSskxMX/QdxiqRg",
+	"3/DjKllyf3b5mMnUPL8cOY/vstt5f3h60S2B/4jjyQ2hSvEbRrgg4H+iBMHHRmICEBPRNxY/jMUAVHjI",
+	"LgS9oTymg/hX8PIApnT2Dy8vTtr/aneO2++OnZ8XUUMHVDPiVLxNr+Rap3gudM2mmoRUAMcHjCgGJjJC",
+	"ITBSkjEVU3vEozSZUAGoBw0FHWfBxo8jhofA2QGRkfKaJDENmTuCElbKbA4yponuFYpsTK+ZBj2k6ZDZ",
+	"cJqIXFLSH1/IMG2rludtrZaxPMPrcdLZlfI9FVP3qX5+0eyenl6+b5/8mAWfXEDVph74mVxmuYd5akJm",
+	"iEIJ9muo5Nh30oIRizwHEUMX1pD9KRXVbyFDv11MvkXeg9csrkBuuMAcv/lEQ1RxfxwGf/z4sTafbLlq",
+	"iPnczMeyWqdJIpVh0XsWcdrFU5vnZ/n5xYcPp2fdw4PL94cHnfZl98cPpcjli1W3faRmiHqtGeNmyUWc",
+	"dXVDcUFpFdlcq/zGUK18Zej+jnnr39YtzU8a7MrtJjcotYmSCVOG27O5MGZUnOC54JLbRiKNY6Ak/LQY",
+	"yB4WLp7wShWB7tq88708xa36HEjGDJOyEayC0bAHLRhy4SHLclJQGgyhwqanuW9tT3dQigAGxoMpPuLU",
+	"sjT/xl12UvrL8kU27Slndn76qVix6+yXSPs5f5zE7HuUrownZ9mBSAUHcGU+UUzL+IblyfzwgCy5P8vZ",
+	"YrFGGsyxd8TC68pYjT38XsHY7EpSadFbd/4qgbl/zGphibiGtk81y+2V8pcNSRy6BwF3yQEladLZ1SZh",
+	"4ulDRWvJVO8RtcVtgmyWQ3DmUQx0Go4w6/70+PDy4vzwbOa438s/9vwHyK1YJqB5gHZuYkwbLng6JpEM",
+	"0zGoIBLKyN2B0Ax0c8i0TwapIUKilq+TLgbEbfhCj2jCLD6091bw0td5AlPN9rhNQPRt9AI6ZQ9jET4N",
+	"yNB3R7j9/J5aqVE2EWxYWkF/j/TtYahLwVlqOWY30gwRVugFFL4llMMrDdSk+gUuT0tBkpGidt+uVqfu",
+	"1LtqSEwUJwClYubOeTPl6LC1n9+oawRBdm8OaIYAPKdGdh2QKnuPKruxWVwvs3HyTCsPbGqhza3B3BjD",
+	"xvo+qHDEWRw5vJCvmipFp+VFv70rndBXrXpOHorNMXdCvpK0W3fZWf/q20OY071qoDd3RQZA1VD/6HY/",
+	"ON6XxqlQCM27meyB+bHe8zjm2e04zUG+G7tvg1rQqAWNbhC08P//VCqsVVpoTicUM8iXlUl1wZZZqOdn",
+	"OUZOVKs0Son1CzjEJXNUEQ9z6ZxEW2EruN13/gsMUw/qoMz6uSua6U+b9e6y7FfysTErdutrUTv9onPV",
+	"8qtvQLRd+KUdx6TZyO/1wiZ0oRbclb6FSlwTnMKigqKYZNUFl6majNdsCnjBIisbRpZRGhpiL74POSsS",
+	"jX0bWEKAURyF1clJGsfESOfza3cXWFFxDVrBpqkVycolGEeJSmM2r2LnDWU5JTGo7dLa8PMvm82771ay",
+	"DHjm8OOJFIe3Ca++NK1SEB8qNBlyUVa5FRCisTUz6LGsBlEPGxNMQ0lcl2QC2jRvi0EGU0J1yASWG8gg",
+	"zdqatkD9KxRtMwBMZy9tnNyLRMyad0/8DNjHXJs9dCHgEwvj7aGDfhBMbIBiDBWjhkUHlRcVn0k1vrXP",
+	"xS1C44cIGPq4YJbTmKoM+9wwEUn1Qt8jKmBPsoyPao4UHpCTmPINlyfyg3YAeWBy3SpdiK3EEgCfBZXz",
+	"C15OSm7u2yz3O5Fu3Tx6uhXDro+pNh+o1hOpojOmmXmUuNlTGBT/zA7ZoTGyKRgmGDCD1/4q1/EAX2J3",
+	"Hb8VlJBgk2yFT+f1NwIEU0897K5NJmY5T5ZYuMcEK3Sq7qUb7EiQuCxs9kREc6Pe+3hQQzehXotte8Re",
+	"wbfSdcVvmCADGl4/2Bwvhz8w7xum+NCFC5+YKQvwKqd81WMrBcSvCMhkfC7R3M+zh3PRnd0f/gywmjWV",
+	"hd6rQiAVAGKJKZm1bCXNv0wbzeKIWclYhjztTdsl5p0L6+7AdGYgqPUi8RQQVkrsmHXyvlwBKGuYl4lB",
+	"8IrhUBbZuh55PRp3e2GC/cjfD7tEj+QEvDgqyICRJDUorA40WHuah2aotsVrQvYFADib3l42nYdt1T8u",
+	"zvQJjeOiwNYpjINsUyxhxgZHIolO/xgROkbcbXAAAJ6t+nJF44dD0yL4eYc2u2N7v9l6LGJ9JLPvhZtL",
+	"n/EYC/7lYPMxcBKcOt8VhUK8wn5OKbp5pevifW5zyJ4pDjoDNeeOkOzdKAnGDOQ0v4XhW7KDxxFSzdwN",
+	"ZjWmMf+fPUB8eXK0/8rHkHkkx5QLDBAdnLSJrT+ls4uTvitLhlZz4ucXZ7m44ZqD4ivXsRIRGfCIK3v9",
+	"j8Z4z0LJWPtu3AjrZxEuwjiNQO1Bl5gOWOw0phTxlMRSXpOYXzOcUuEug/YE86zn7fOY3h4zcWVGXqu5",
+	"vTXrLv/U690GQa3Xu20GPe/lK7+110uDYDPEf9kPvd6nHv73ude7fXsEDdtBr5c23uzAj2aAneFnG380",
+	"d+yPXfvjCH9sw4/NIAg+//WH8hOPer3bzTb8uhX0erfb7+DXN/Dr23ePftLLv7Vqf/3Vnvbq9cu/tXq9",
+	"+h92ea9erwyn7Ky+qllxl2qF92e1FOZ65A6g8/7IEY116csx4cJ+ZU8OqMDNBwACu2kDSNJ9dC+S/WLH",
+	"cj1dWMqpfR59+ABH9FkMUdmVnNE62/4jXEuMHkrlyNsiqXBlIOukTex4RDAWAVdjOWGqhnrdVt4CJUrS",
+	"JJn91JU00NPxQMbkZft8v9PxiWAcow5ZTyzZBbaB6ISG7BXGZjRbS9M2mju+N+Yi+3vn6XzibimXN2uV",
+	"G4EsrGaDqhhibdorjeDR2Qw7gNCCTQgmSH10NqvEAmfSXE2XB6/6yZ30xwOzOXd9bdlc7b4/AWCcc+Sf",
+	"GsJkgORCcDz+nIy4YVaanxS/PBCBlPZFowqPwD+7YLSCA4tMerc724+1YSvt19sV9mtEb7BIYYl43n1x",
+	"lRU6C6TGOkFOd4Uxowow5fxmCppbzxBdebzUVicD3BMoeaqYR9lFXQxawD5nYQo+4jnWG0SfcsCoYgq8",
+	"x+Kvo8zO/fNjNyvBgMYfvy1kZWRMYlPUuBjKLPWNhpgR5nyP/Jk/RJnUu/yKeijHRQWFbE8AhVTsBtet",
+	"jY0rbkbpABpvZCPUeJT/7i0kyLkiiGQwJSPYmFieMs+xeKHzg26UhBLwSZR0CsPNUNfJB2pG2s8uePhZ",
+	"JMcvJWiYEePKniHmcZv8UAILmGDUEEuPlC7BRdJVMul5S1Imeh7hwrpaxQLtJnF0ztM0Yh7a1Ax8Piyj",
+	"NA62wlgELxbv25sMM3N9xzSPHLLMrrSgczU3B3txxp+t7AxL+XetnHpYO8XW2if/rh0pOi59gEEKxZRL",
+	"/cQZZl3PncBk3w2lIgMlJxrpbsu5uLwJeObMNbcWEbKmjVSsbJoz4i4oXySbRvPixLCd4HDNerAgiJPJ",
+	"pE7x67pUVxuur9447uwfnpwfYh/MNTCYO1Rk9Syk4lFd8AalATScDcRqK8ONemBHkwkTNOFey9usB/VN",
+	"lxSAO7dUPOEXHt3Z4gnwxRUzVYHjGGG/LQddXJF2k8uPF60c28gVV4RHurB9Cb2CPdEtCQ1+hnzI0LxN",
+	"MKJEx1SPiBMeBga1Xznjjf58VezsOBPvPkhipNzLp4CtcGRrm5dlG+Eki3JsruYaUD4DcDRqZSdI7rHu",
+	"rseQC47j+9B2oBi91u6YVghXn0gOh0XkVUhiVCpCLG+E0TuAnkyj5FJXZRkB5QlCcaRUccc5v4h+CfRo",
+	"wcxswgVmn+2fvv/QPvnxsn3wvnOSf4p/3euzzVZ0hJldoIzMVkj8VB1YLJpslGoD3vlrtJ6rt7hGn3IZ",
+	"sLWbF7Wn7j7P1cdpBsFDKqt8mot1e8GwwZrRZrg12KZvdt/u7LzdfUO3B1vhZtRkjWFQaaodNlgMPrvP",
+	"ywHkTzN5wgAvyj70Zm4WiwxEWONMjNY7pyIayNu5w47Z+ijLop92SkUE0xZuzGw2jWg9ljcspiH7YdZc",
+	"55EJO0IxZ1sbaYmLbReY6diIzh0Jue+Tub+rHCD7Te6weMduml7ZG7GNCu8BFhQXDWfgqW1bAQ7hCyB6",
+	"ka+/ViAec5Lm00Oq7v6Uami+0FY3/75ucH91FwxX1YuuGgNbb8w2rS42vLz3fGPk9GawtaxXrqY25i//",
+	"3/nellVbq/uVikdhl8b9XWYuJWGnzfs7FfVAsMcaK1ooAAMdG837O1bcIoeuzd37u87f2bvzve11qFhV",
+	"OgP7rkGZilus6F2l4zFVU1BKAAIyW2voFSh8z/79GVpWA6FfbBD0bimGOxUsr2+9COF+Y3hRXTf8qcGF",
+	"K/n3TDDkARDkKeHH14g+bKdvwOO5gMe6de0Ko1OdkfD7ghTZmylW9cI2Xzn8mC3Qfx96WAAO1awETawN",
+	"j2OCmT7ZyzrQB60obPKV1An6Q4vE7w3TVdSNXRfc/elB3d+ZxXQVkM73ktQsexVH6aS+VL/OBYdcWanQ",
+	"lZ3iZsRFJbbLlUBx7kKTRMlEcWrKgM8F6JYnILrkwwhT/2x0ag+zBzFMPRMkzkJieFnB5gvYCNqE6vXg",
+	"JhY+eRa8ufQFJX8OyHl/c1dC24JT3EjvZDR9MC59MpiJaJK427QFfGsuQ5sr4OND4OKQxprNQcClKK4C",
+	"tT0IibmU4GV4zL6MaUENFOXJ7XusNPnn+ekJobGWpRdOzFR1oMLVuA9TFb/QJGJDmsaG9MsMva1NJpMa",
+	"PKuWqtgl0vVBP1Bb6gzvnZZeJWtTI1oEdVCuBHhW4V3T6dy7ZnGvwgNsDP+KCdiiUmnXY0yvGWg5tAQ+",
+	"tsxeVGkHcDX4bfKzK8g2RgzDbmlo4ql9HUeCbkZWdL5IwLCP1RIV28VfgwBrzhPDbvFEw9ZAuege1XZ8",
+	"IvBA5ooM2FSKiGw2XaaLnQfoPlfldy9/Z2dZbWa17THxEN+XCU/K8Y+7BE9eVh42vVp8k9vdN5/x1/MZ",
+	"nRL45jSu4TRWKKnyKxSew3kovRp5Hecha/4k/sf8Dl53hKz5mi5M+dWMf+Iy73Mh+vWi84W4fuUB8hkf",
+	"Kti5v8NcScxHul6NNRY1X4Qf+22vQ8GKYlhftb/nXqS4xOUrp1OhcSwnUn36jAeHOCtrOuf1LNd5BQAs",
+	"3EW1y57gupyrVM+zUObenIEOQEXyGt4qz/wkXU6b4Iqw4RBfVFyUsuWauHpGLrHGFa91+RyK0RiAoj//",
+	"Lrv8HXZt0s/sYD8rY+JGtJ36Jctpy8r0SwatT2xqDNX5++ttTsYUMZdmYvULmhxt3PtoF2j0Oefbspja",
+	"knSYepGYZhl+9/nu/wcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -1014,6 +1014,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type BadRequestResponseHeaders struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1026,6 +1027,7 @@ type BadRequestJSONResponse struct {
 }
 
 type ContentTooLargeResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1037,6 +1039,7 @@ type ContentTooLargeJSONResponse struct {
 }
 
 type ForbiddenResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1048,6 +1051,7 @@ type ForbiddenJSONResponse struct {
 }
 
 type InternalServerErrorResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1060,6 +1064,7 @@ type InternalServerErrorJSONResponse struct {
 
 type ListNotModifiedResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1069,6 +1074,7 @@ type ListNotModifiedResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1080,6 +1086,7 @@ type PreconditionFailedJSONResponse struct {
 }
 
 type RequestTimeoutResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1091,6 +1098,7 @@ type RequestTimeoutJSONResponse struct {
 }
 
 type ServiceUnavailableResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -1103,6 +1111,7 @@ type ServiceUnavailableJSONResponse struct {
 }
 
 type TooManyRequestsResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -1115,6 +1124,7 @@ type TooManyRequestsJSONResponse struct {
 }
 
 type UnauthorizedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -1130,6 +1140,7 @@ type UnsupportedMediaTypeResponseHeaders struct {
 	Accept          *string
 	AcceptEncoding  *string
 	AcceptPatch     *string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1141,6 +1152,7 @@ type UnsupportedMediaTypeJSONResponse struct {
 }
 
 type UserNotFoundResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1161,6 +1173,7 @@ type ListCustomerSubrolesResponseObject interface {
 }
 
 type ListCustomerSubroles200ResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1178,6 +1191,9 @@ func (response ListCustomerSubroles200JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1196,6 +1212,9 @@ type ListCustomerSubroles304Response = ListNotModifiedResponse
 
 func (response ListCustomerSubroles304Response) VisitListCustomerSubrolesResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1218,6 +1237,9 @@ func (response ListCustomerSubroles400JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1244,6 +1266,9 @@ func (response ListCustomerSubroles401JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1268,6 +1293,9 @@ func (response ListCustomerSubroles403JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1291,6 +1319,9 @@ func (response ListCustomerSubroles412JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1314,6 +1345,9 @@ func (response ListCustomerSubroles429JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1340,6 +1374,9 @@ func (response ListCustomerSubroles500JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1363,6 +1400,9 @@ func (response ListCustomerSubroles503JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1389,6 +1429,7 @@ type ListCustomerUsersResponseObject interface {
 
 type ListCustomerUsers200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1407,6 +1448,9 @@ func (response ListCustomerUsers200JSONResponse) VisitListCustomerUsersResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1425,6 +1469,9 @@ type ListCustomerUsers304Response = ListNotModifiedResponse
 
 func (response ListCustomerUsers304Response) VisitListCustomerUsersResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1447,6 +1494,9 @@ func (response ListCustomerUsers400JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1473,6 +1523,9 @@ func (response ListCustomerUsers401JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1497,6 +1550,9 @@ func (response ListCustomerUsers403JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1520,6 +1576,9 @@ func (response ListCustomerUsers412JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1543,6 +1602,9 @@ func (response ListCustomerUsers429JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1569,6 +1631,9 @@ func (response ListCustomerUsers500JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1592,6 +1657,9 @@ func (response ListCustomerUsers503JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1619,6 +1687,7 @@ type CreateCustomerUserResponseObject interface {
 
 type CreateCustomerUser200ResponseHeaders struct {
 	CacheControl      string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -1640,6 +1709,9 @@ func (response CreateCustomerUser200JSONResponse) VisitCreateCustomerUserRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
@@ -1670,6 +1742,9 @@ func (response CreateCustomerUser400JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1696,6 +1771,9 @@ func (response CreateCustomerUser401JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1720,6 +1798,9 @@ func (response CreateCustomerUser403JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1743,6 +1824,9 @@ func (response CreateCustomerUser408JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1766,6 +1850,9 @@ func (response CreateCustomerUser412JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1789,6 +1876,9 @@ func (response CreateCustomerUser413JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1823,6 +1913,9 @@ func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserRespons
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1846,6 +1939,9 @@ func (response CreateCustomerUser429JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1872,6 +1968,9 @@ func (response CreateCustomerUser500JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1895,6 +1994,9 @@ func (response CreateCustomerUser503JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1922,6 +2024,7 @@ type GetCustomerUserResponseObject interface {
 
 type GetCustomerUser200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -1941,6 +2044,9 @@ func (response GetCustomerUser200JSONResponse) VisitGetCustomerUserResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1958,6 +2064,7 @@ func (response GetCustomerUser200JSONResponse) VisitGetCustomerUserResponse(w ht
 
 type GetCustomerUser304ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -1970,6 +2077,9 @@ type GetCustomerUser304Response struct {
 
 func (response GetCustomerUser304Response) VisitGetCustomerUserResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1993,6 +2103,9 @@ func (response GetCustomerUser400JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -2019,6 +2132,9 @@ func (response GetCustomerUser401JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2043,6 +2159,9 @@ func (response GetCustomerUser403JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2066,6 +2185,9 @@ func (response GetCustomerUser404JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2089,6 +2211,9 @@ func (response GetCustomerUser412JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2112,6 +2237,9 @@ func (response GetCustomerUser429JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2138,6 +2266,9 @@ func (response GetCustomerUser500JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2161,6 +2292,9 @@ func (response GetCustomerUser503JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2190,6 +2324,7 @@ type UpdateCustomerUserResponseObject interface {
 type UpdateCustomerUser200ResponseHeaders struct {
 	CacheControl      string
 	DragomanChanged   string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -2212,6 +2347,9 @@ func (response UpdateCustomerUser200JSONResponse) VisitUpdateCustomerUserRespons
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
@@ -2242,6 +2380,9 @@ func (response UpdateCustomerUser400JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -2268,6 +2409,9 @@ func (response UpdateCustomerUser401JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2292,6 +2436,9 @@ func (response UpdateCustomerUser403JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2307,6 +2454,7 @@ func (response UpdateCustomerUser403JSONResponse) VisitUpdateCustomerUserRespons
 }
 
 type UpdateCustomerUser404ResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2324,6 +2472,9 @@ func (response UpdateCustomerUser404JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2347,6 +2498,9 @@ func (response UpdateCustomerUser408JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2370,6 +2524,9 @@ func (response UpdateCustomerUser412JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2393,6 +2550,9 @@ func (response UpdateCustomerUser413JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2427,6 +2587,9 @@ func (response UpdateCustomerUser415JSONResponse) VisitUpdateCustomerUserRespons
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2450,6 +2613,9 @@ func (response UpdateCustomerUser429JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2476,6 +2642,9 @@ func (response UpdateCustomerUser500JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2499,6 +2668,9 @@ func (response UpdateCustomerUser503JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2728,123 +2900,125 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H0Jcxs3svBfQc3bKtvJDDW8dNCVSmhZ+lZ5tuzSEe+3plYEZ0AS0RCgAVAU1+Z/f4UG5iKH5OiwYjne",
-	"qo1oEkeju9HoC43PTsBHY84IU9JpfXaGBIdEwMd2EJCx0p9CIgNBx4py5rScsyFBIxJSjNRsTBDvIzUk",
-	"qMfDmf6M0ft3p2cumg6JIIgqifY5U4Qp70y3phJhxtWQiApqM4TDkOphdc/XAg/4CLOK4zoyGJIR1nPr",
-	"OZyWI5WgbODM566F64AFPNRfLcHXpSFhiqpZN4YigW+IJcIJQPEQ6PnJ4T7aq1Z9F0kSADzVZqVZqW6/",
-	"uCeU77EKhndAYfts/58lcGggb+7s7t0d0H0cDIkeX/BoGdJ2NMUzibpjQa+xIi5i3At0j+7aCQX5NKGC",
-	"hE5LiQlZD0Dcb3+I2UB3KcbWqEeERGqIFVJDKtFUUEVQYDppwo2xwIqEqDdDAR+NsHyJyGisZoj2EVVx",
-	"S6QxR9ngTvhynRtvwD39pSev6NjjACOOvDGnTBFh1ptd1dGAcbFpVVkGgBVOgfCm64q14Z4kTOnFKWAT",
-	"6MI4IxX0aqaIRRWGL5HiV4RpFAgcKD2j/n5MRKCZiuh9QMIKais04lKheg0xPCIAF7bfbTey3QkOhjBG",
-	"RKXSIKohYahbqVS6d2bEgzM8KEaTVIKzAbrGEQ2x4iLG10QS8UyisSCAimsiJOXswRjzvSB9IggLSHs8",
-	"jmgREbtDzMKIssEvul+guhmJo6ciUj2TyAyEsLwiIepzodkRdu5OreHffeeeYEXe0BEtkNEfNO2pRBHp",
-	"K4stSdCnCVdYtlBXdGPoJBrhGeoRNMIh0cTmLCAuwixElKGu6mqJyFkoYUkwgB53OuQRQXiAKXMRF7Go",
-	"0gNTiXwXcUbQiAuSHb6CQoH7yqNE9b2hUmM8pp7m60gvwrNHj1etVlDbMLcZlXEELfTQAWd9OpgIEuax",
-	"Q27waBxpBHUcHIaCSNlxXopf9vZ2X6pfqi7qOGNBWUDHOIIf6nt7+gfHXYfY9zyiwayYKQ0yzS4b8sgQ",
-	"ViMpiChhytV7VYtuCw2g1H4Fu/GZRHLS+5MEqoW6nzIE0XifJnh/fKR9+qXq+/7L6S+1Rax9+qVhfijG",
-	"mlnA0etifKXbgWp5gbVA6gs+WtgrfMrQvzw7lncUGgGncYwlqiLFtSSKiNJiyEUhHVCl/3L4L5ZDYjA9",
-	"YRotARdE3n1/ESVm7T6I9cUVnca7gqMppgr1SF9zuxIzrVDAxiglbvSpMSAC5vvw4UN7ogWpogFWpBiN",
-	"OG2hlwMD6g0rkRYo2ztNX8sZeTtZN3ediLIrUPtOCA73BdHHzbksWrpukIhfLQnQFEsUmC5rkc3HRADY",
-	"R6HTcgZE7U+k4iMiYCLX0afciCirfwb2R81Qzj8sh1TGWA0rmZ9cR4MRt5FjziSp6IP0f7ZCrPCW/vWS",
-	"hpagODykQqo1C8NmWfaEGeMBcVEi0vu68ze3REECLkK55W9l1nkb2k3G4TdAu0wb+7VeyznAtpYhTZOH",
-	"YEmDiEfmSgP+Gr6063tQzny0lS4xp1nN7SgpCH5gMh71vbfGNsuAbQ7TCiii7gOtH1Y9X5w+ge181XEZ",
-	"T/FMIt2ogt4xYg5CKrUNg3DSJGaJWK2gGmH9iSQhmlI1RA2/rnGUnvY1st2o7wY9jwT1vtcgew2v1wz2",
-	"vN3Ab+6GNdLHfa0YUQ2LXq/jOtoecFpObuGrz5c+FyOsNCUmNCxUFo76b4tN4wMw3ZHCA6kPNU0LNMDX",
-	"wBSjQlNIK6Co+1O3go76YABZfIw0IlabCWCzIMzklAjdslGtgeZg7UODRRzqwbWpqQiroDOAShA98xgL",
-	"ElrTJJqt5U5ApGGuFJUJB2YRN8ZasdHN//MRdTrKvfjpeafz05fnH7Ze/NpxPv6n4+ivL37qOM8/mk9u",
-	"0nC5zYufXsS//mOJDNqYtfN5IyIlHugfRxOptRn0k144yRCDMhTySS8ymi+RlozHnJGvQ8pbUBIbUoFj",
-	"RNMz5vy634APfKL3i96VxrTB1ntgtke1pu0XGgzNtzJ1ESzTe0rw1R2prTH1HZD8DZWqzO5dS+BCl1u9",
-	"Uq1UX1TQh8THo4WPdUVo9Z/xDHgtGEczhpgAo1BlictmZgeTSJJlnmhUa3/TzWooV27D3o16tdtTb3nD",
-	"chbvZ03NmGbma9igK8ic8sHfeXsaX1OBR0jjcdldlbqhELbuSOuB5JMo1NNaLyTQCjV8H1Em1SZ9rBDJ",
-	"FrT1RrfW1lZrRfYAAI0op9LsNZo1f6fhe+F2PfAaxK95u80Ae0GDVOu7u36V7NSLVRqrvt1HnZnrzkb1",
-	"A+3uFQ6tAwP0aOO71x/xeBxZy33rT6lXlXHCfHa0wghfCcHFsQHvD+P0pJy9pWEYkSkW5ED/rpev/0qn",
-	"9fGz06ck0qovGWEaOa6Tsg98g2ImwgwRD76xDh9nfjG3I+3zEPbC8R/tN4CR8oO4jlRYTaTTcvoagHkW",
-	"ff8QpO+0nP/ZSkNNW+ZXuWWWAijMU/uIgbsXxYh0s6Gp1DPrZVyzRfPYTlvLvtxFB+q63mnDbC8vdQ+W",
-	"6mybz10n6+Da2D1xqwGWbCTojPM3WAxICQa7JyHOssEzcOmqIWao1txG/0tfrZUCGYo9RVQfctGjYUjY",
-	"/XdxOwiIlGt28OImPDg5uTx8d/Lq6PXrg+PcVkyhevhNlx37iRPviOljFEenRFwTYVZ8bzIWDbqBiEfH",
-	"Zwcnx+03l6cHJ38cnORIGQ+HzHgoHjAhKzGEegBhWjzRE6exVmiPuXrLQ9ovDM/l1DqtwYBtWU5iQVzc",
-	"ywTG1wGWC6I/0ZPlvYCYBuDlENPIIPTrHi6xXWXNBMaXbXsuUJ6Mpin4QG1bzkiSKwEBR8ZVBb1j0Qws",
-	"CVilMSRSn4IkyOIhZ4VIXkHH1gM0xRKFEFD/fs84+88zOiJ8oh5RmwhpaNyYQtBrom0ZRUcEyK2/Vhwi",
-	"pYSFfy96aAFNA3LO8DWmEe5Fj6Th6dOuhyVBNohtEkaolBMwuK7ITKIAM02aHtHWeTAkIVBLcY5GmM2M",
-	"bS4kmmKmiIkySTwyNlsFfRgSyFiKXW+K8ys0jnBArHOPGXYw+UZXjE/ZS5SIhxG+IlLvbon7ui+ShIU2",
-	"zPqtcwOEkb0kjryeGZKI8/3Y6Izzt5jN7LfycXgowFFEhBuzUJz4YFO2kiA/CrgW4H3BR64lLJgVSQIE",
-	"2BdGkj/Bzf9XkPuc4YkackH/W+rQ3mSs5FIMbmm0nB+3z8/++e7k6N8HeRdCDsaHN10Whv8WOOHDhw/e",
-	"YkLHuiEW8z/uyxNyMh5zoUj4loQUn4HT6rHO92fLOatavP9++u4YBARVK5Jxy+7vNDt5HU5sqyQf18um",
-	"DW/umLROB0gyejf3Nk2fqDVwLok45uqQT9gDiJQ43i3bY7pRjBy/O7s8fHd+nJcf8RAmM+CYK2Rge3hR",
-	"kh37SauTCSqMQctHY8xmr4nCNJJr/etxmF/vubHgYyIUJYkWgQN1ySajXlGYweaLs0kU6c76r1FijU99",
-	"Od7BRajHqc9dx+brXOKChNaTw31Ur9f3tKFwfrbvGnNuRKOIxomSjps66kOsiKcNCmfNnM3MnL1ZkaO/",
-	"NPjbc9ehYblMjiychQGFzLhVPa68xIGi12QltjVwlXSYHucRwSw7TmMexzs+r56sNndt6szj0WAnM+c9",
-	"abBr4jBxEOejY7pjAGCBb7NYzTFejiNy6MjBeZHAwSGFV2/TxMe4EFS9JmKGQL65GnMYySEe21yevjZy",
-	"e1wNzT8/cKGGKOTBZKR3dQV1tTCtGElpw6UrD8f8Ro2l8EYJ+Fo3zEvgz+v3aSKTi680wI9wdyAP/Z+c",
-	"sjjO23Fc+D8XsUtGI4JPWWUds2gGjYX9Uia+Fv5d1CMRn6Km77uoCxN3TZJx0/cRXz96dZF/7FTpgrNI",
-	"cg2GVzLCa4v/PFUyZ+Jyyj4NhuiKslCjAxqaMDqVy2DP0+OziAiQDYgkZYOImKGSOybWynKTix1VjStz",
-	"fQOz0JhiCcPFl0uwMOn88ZWa9JaDATTOSeuZTBsTSIZAsCIjuYkPDymJwoPY121XioXAM2eRJikCEwwU",
-	"kSAz4hINbKi0CG+QsWARZdbgIjkJhghL1JWTnuARqQQ8JN3EytXyJc3JtDl+lU0yPbOF1nD7wtoN4Gnn",
-	"ooUfk2mcWrnAeRAYbn12RvjmDWEDNXRatWbDzSU4/KfTufF9r9O5qfkd5/kLt/WyM/H9egD/Jb91Oh87",
-	"8L+LTudm51A3bPudzqS6vav/1HzorP+24U9t1/zZM38O4U9T/6n7vn/x82/ZGQ87nZt6W39s+J3OTfOV",
-	"/ritP+68uvdMz39teT8/2mwvfnr+a6vTqXy3y3uxInslPiXWZ7IUJCG4Dsisy1hJyXFpc8NuivBdeurT",
-	"ZMR7NFrstt1Y00trUlYSbBJrdi+e2tbL2zlZcHYJbpLDEU+zZp+fppAsXYLtQppUF8SVSd0AWZX4Ze3w",
-	"L1E3wj0SdWMhHnF+RUKEVZH2HxbMpc9DJIiNxlA2MHNY0LJZOoLKq0vMcDSDjI61pClSp88Z/TQhyFzw",
-	"7VMikktXRbNt15vVYGe77+1s47rX2Gv63l4QNLwgqO8EYeA3SVBzNrJWjxRci32jv4ZYRUb8F8FwQuUV",
-	"am9ecb1QeQ2MpmGAKGKDE8iuX8kF+kwb0sFQ244CM01WC2T+CuVLMNjscT9DQ3xtr5IW6N/FHLGWlDmg",
-	"Ci94aixiE9SDxbpaeQkMs4ZUkEBxMYuzCM3V5ykXobS3KSubzLyQynGEZ5cbbaB6wnm3stESNlkjN9YQ",
-	"OAdePFoeb0XUz9D9llSp3gYnjdvjpF4KJ0saTo7fXYOiHJhFWNByMOPUWMQEOD0uw7TBOpG94CP5C5wS",
-	"u0tOiWIvDdyNsQ2NncAZSfcxTe6JQCityOlQ2rDem7up+riWS/JneAnxfltHCIBxeU1EkvCx2uexbboY",
-	"mCI+oEXCR+jjJBWFVsQoNCMQpxpHxMYyqbBWFYyE+hGfrne57CwqJutt6kQRKU2WZs4aXsfVoCkoG1Io",
-	"qbzkNJfH9wtV/SXH0Lp9YGs7xPsAacR/nc1QrRYK8o3KnCVwERcvseldPFJu6q5YlHnrNUlNaKNGFEjP",
-	"H8KvvPAjN+oST9TwUpD+5SpnsHWwU61fg9SJi9WgseDXNCQip4sJGzkzqtjdmbb2Qzh/T8I5r/b/EM9P",
-	"QTwvioeMwN4kng17LGe3Hv9xdHbwGvWIpKG1lWzoQCN7yjVa4wjBM4nIjSIMKuRocNhkpNHT3j87+uPA",
-	"cZ2j48xHGDgDTwbRuqN3jQWkYcIIcRjliOH04zVVJHQu4hV86xZqWVuo+bXsQy1n9LILT47jyYgIGqCj",
-	"1xlXM2EKgUMa2TBgLSPz4roiZS3Q2OSKQdhod2lhRYKJoGp2CjVIANk9ggUR7Ykapv86jBH1+4ez+PIX",
-	"iGX4NQV5qNTYhOMp6/NMsDnjvk7m/C2MI1/W11IJ+Ci91BVzvd6EIrKDy9bW1oCq4aSnG2/FI3g0TD47",
-	"S8kA7fdHya4yJVf6XCC9QmRzNaH4SjwhkkRcQ6piBUHw1ywBXHHg3aABYYEJqKghlyQbxYNWvI+mcM1f",
-	"IRyaCjMgN2MgXJMfOyTomrCQi2eygl6BBDD+kzir2dQKUBJl1mNyp11EICZp777rU/VfXjZbx3sHraWL",
-	"/uUdCjzKfHFC+kQIImw2A0Acdz21tIl/04jqCT6VUKrH3Nm08SI9Zy7BvoUY96TiggDepMFQHOqUi7FO",
-	"QKM0R7JNWhvDcLWKv0Tz6XRawfBzhYvBlu0rt94c7R8cnx5An7nrKKqiOP0tpq3jOjYR3Wk51YpvWvIx",
-	"YXhMnZZTr/iVOhSXUEPYAFtxtF9ufU6LJcy3rFCDNgOyoqpi3MiWbstmDmgpCBm4qEfQgF4TVkHHhNi6",
-	"XGMiRlRqMFE37nSpu7QEwaEJVp28e3Nwuf/u7fv28f+/bL9+e3ScfAv/iu/Awz1PMYnI+hobEZVJCZjT",
-	"eHH5Mhcfi5WYtMlWrgzG3N3YPnv3vHTz9MLz/GLhombN9++S2/QxPlWcQPBFUdly9k/eGedVyyF+2Njb",
-	"8fue32+EXgP7oYcx3va2d6vYb+wGve3mdiJ9TU+9Ljv6grt8YZoF1zLMV9LlHc+XG0JjpyDdKmHKPlHB",
-	"EM5nuMzWn0TRrJJNv7I/5DOwirMSSoWFM/ptPiZcNn6aVcHvFfYvDvVnq0FamsQ7oQ2itSi57N3/Pv1L",
-	"CnW/sapHsr22Fi9nzV2nYbbb+n6Zy9PQpbq5Sy73FzrVN3dK7zrqHtXa5h4FF6R019re5q6L+fhz12mW",
-	"QUbRhUPoW2KBBVdJslobiLGsvvbxQksAORmNsJg5Lef/EYUSKZAR8QoPQO9PcjqdCz3uqpMPTq61x545",
-	"26DwbdzRhfpWqDeDvxXURn0aKS2NFGahNPkYsE9/MVZLVx9m8C3BIhhemuYfTZuLuNFLJLXqg+1VdhxF",
-	"ULqxgtpsZsNKyfGRFjyA0zi9dcY0zqRCERngSJuzRreR3PRIB4BjGqkpjStqKnKjMjWc0PnZobeLrDp0",
-	"/rPv+/43dKqfA+G+9SPdLc7jGZhbQkM+dU0CWNVU0OqRGbeqOGFQ1AISmpKaFZ8mRMxSO2Js5H96nIWk",
-	"jyeRclrVjJOCMrXd0AcGZXSkzeqqW1DfcRHQf/KpuThlS6QB7wyIZoZV4MCx+Z6I9yvBqvlFcOEbC5fv",
-	"+7cFs9vHkSRdwKWELZPAG1eLjUssCTLAItSIh4VAEdkMxC/TtLFZklFmbvsAYNYRBJtuDUEoA34tXn/O",
-	"PRQ7/gpW1db7NC6Na52HegrXxqDjbAmbXmDSVVxTDIWyAQqwJLZcmBjhiP7X2IbPjw/3X2yujLKwKCOz",
-	"cgtan8UyL2Z7SBADvudCod7Muvq6XjeuT0oVWGW6K2FQ+xy0oJdIK2iJkWqxCTSiDL6CZnot4O3aVGW5",
-	"cJFcqFWVdbxfn9PwS+qk+5K46L6A4f/FuOe+GHH+JXW/fUn9bS9uW08nTjwNXZTO7KJkahcRQ3QzuYvM",
-	"7C5KpzelZhMQsvmsULasR4YUyo15RSSDC8rm8AM6kRscqGhmsz7DlUIgdG5RnMYqqXGdo9fOLeFIt8Yq",
-	"eHK+1dIcnIcLql9CWuctwUt26iross7eOwL3Bt8NtlsJDdf4avgIU6YVmaPXx21kKrNLm+FStLwkV6x4",
-	"aY0NSzsYmSszt1qX2Q/IpNLHGcFarKQd9GlgvbNFUCfe9kKwtzdB/dZ0vyXYZvuuFE+JM77U5aFc1CYL",
-	"26kZ57awGfU6KRquyb4S0kwe8t2Z2ir0kMtefJrESVldGnbXn1yxtk3Di7uLplMY6hBGKhRTOZhSoVMS",
-	"trTDxT2QloFxncjKgZpIoJKQJu0fCNA14isHJ4iSkjBC24u7y50sfKtkUA44IzFKQmcaX9xZvmShWylr",
-	"cuAZ6VESPGuUPoCsycC5Uu7k4czeYSgJbabLA3FkTvY8kE/2s2PNEuOezSSuODW/1vT8mudvn/m1VqPR",
-	"qjUqvu//Ox+7bbFJFCW5Hg4OcSXi1yTCAfktH2NaSvQwPbP5FU47xLFPtmxpwuUECmPMLKZJgD2WS19w",
-	"3lhA00C2hSnxzSax3UyGwQovcz55IO9k/tou6HwmwzrKZZMP9Fo1HymucHRpfcsOvO0B32hrVC5cvHFO",
-	"rbf6bg7s/LcJ65X0bGdyrhad2wuB49ySVnoQjFphLNkIirD0KQtdqJkaRWCNSwhTmvcyKptSd3No+7zs",
-	"UFgdZF5K6Y1Rkx80v7AynnWNMuv2WHUZ8ZuKBGh431CpykcC/l4FxxZeHMk9f1A0BrTeyjctfjxhde/F",
-	"xj+CGX/PYEbs2S6KZLjOmMuCQIV5gQQuYFOT3ARS14UEN3sxZYylnHIRwrMcJv8D2hoznypJon5cyn4p",
-	"7/OZjOtalYsBGNXlq0QBzNBr3s/4JsMAG7rY6tNG3wTOfcXD2e1UzVg51ExV+RMHV5KzBeUwpwW+xaBX",
-	"Z1W1302vjKbm/FxFO80d1Gw2kV/1/TJK2v01rdJlUuIbxYU1lyBhM3nGEKePFoKbyzwOiChLeM2zzyFW",
-	"oBJQ8sYGlsgUJI9m+rP1ORsVb/klq/lDWQzxKzwtZ6fv9xthPfCagU+8Rr+54+1hn3j1Xi3cwdVgj2w3",
-	"cnkHC+Vo4qeGHkSbTMAq85BKVl+JO5bRT7IvKj0RlcqC/Ega1SLLbuq/+OBn5kXLdd2gTe6xyb9XSfP1",
-	"L8+t1wSzjVc9FbZJG8yNMf+29Tp/d3OPhYKu91QHqyVgXKxID/2aZRBSUKDue9ZBDavl1dA75tNsfTbP",
-	"VsxXJtbYK6xa0eOMJE/HpSk2f3GmyfoXBB9ewUzeFSnR9haK6NdILy28tbxYeM349+7u5wS1p+xDcGkF",
-	"MuOSjH26mIU9fuPcw2vnfl1X7ffik/26btfMzZPa/F7EfCj36ibnaeaC/rfsAHwkVfU2euZTVhDzT4du",
-	"0uyWXHwrbihCagCNIgR3Lux1D5OmWfDwwKM8H/FdE/Qb17FLeINztXF/OFzLOVzRqxmCV8VWeF2LnyS0",
-	"LwLDRrXaEKQaYSTHJKB9GtxSoYXXB76KRrvx1eGP3907v6WyUrNv9qH20uOchraw4pCbx1cRuaFSPeID",
-	"fwXr+EomwuP4qfNq72QwkQojo/6mXudGA9V8tLPX2Ea+7/t5tWxE2fuMZlZ1V5WTXCh2m63ql73BbbLQ",
-	"fxSe/FF48hsvPLnwIF6S/byOmW9Vn3KxkOA9x89XscwP/jabqLt6gs31LlfUXIZj3fyInhtrFp7rspUk",
-	"XqwtM3HX4hIXK2yt09hWy9WYkasKT9gctFipqKC2QhHR1LAJ/IsVNPVxTEhIQnOXC4p2P4Gqmn9dJc2v",
-	"XT1zPi9/IfckDpXka3nMSyceweG9bMYf4GAYP5us24eaYhEO4jv8cCPnpblBo4ZEQBb6bIHZbP9ESJky",
-	"OJA/jxZDrLbWS6bNraKub1NQJRqBVWvz0M0j+mNTUstClCqYyRVHPZm5qQhRWnKjXETtU71wndFFjEhg",
-	"V3vVrl6zT+7Ds2/8mojM27G51/n4RC09GhOHh38/fXecrQyh1fGlqhAPHCbOvF2UNT+s2yt3D/6Wbq5H",
-	"9VmVu7duYX6soOq+KQlVNqgaN/8Rl/2L4rLlArJPI4raeOT3jIoeVM+nj+QN3x9PGq33Hf6Igj9lx6D1",
-	"6JX3DZrRNaDFPjQqTdEtYTIu4RVTeMiDSvOgzjNIeDc1oba0+NjCY7p1XQUfi52xZF2KSupWSkGcX8z/",
-	"LwAA//8=",
+	"7H2Lcxo50vi/oprvqpLszuDh5QeprV3i2L/zfomTsp3N/S74jJgRoPUgsZIw5hL+96/U0rxggMF2vHld",
+	"1a0J6NHqbrX6pdZHJ+CjMWeEKem0PjpDgkMi4GM7CMhY6U8hkYGgY0U5c1rOxZCgEQkpRmo2Joj3kRoS",
+	"1OPhTH/G6O2b8wsXTYdEEESVRIecKcKUd6FbU4kw42pIRAW1GcJhSPWwuudLgQd8hFnFcR0ZDMkI67n1",
+	"HE7LkUpQNnDmc9fCdcQCHuqvluDr0pAwRdWsG0ORwDfEEuEEoHgI9PTs+BAdVKu+iyQJAJ5qs9KsVHef",
+	"3RPKt1gFwzugsH1x+M8SODSQN/f2D+4O6CEOhkSPL3i0DGk7muKZRN2xoDdYERcx7gW6R3fthIL8NaGC",
+	"hE5LiQlZD0Dc73CI2UB3KcbWqEeERGqIFVJDKtFUUEVQYDppwo2xwIqEqDdDAR+NsHyOyGisZoj2EVVx",
+	"S6QxR9ngTvhynVtvwD39pSev6djjACOOvDGnTBFh1ptd1UsxO5uwAi7VDbuIM0RuiJghzOSUCNQjEZ+i",
+	"7k4oZp6YsISFLdTILlwR9hzhniRMIRJJAo22W1KP84hgliPByYBxsYkEWW4FckyBS03XFYSwoFLoKojp",
+	"wjgjFfRipoilK4YvkeLXhGl6CRwoPaP+fkxEoHcA0ZuWhBXUVmjEpUL1GmJ4RAAubL/bbWS7ExwMYYyI",
+	"SqVBVEPCULdSqXTvvGuOLvCgGE1SCc4G6AZHNMSKixhfE0nEE4nGggAqboiQlLMH20VvBekTQVhA2uNx",
+	"RIuI2B1iFkaUDX7R/QLVzYhHPRWR6olEZiCE5TUJUZ8LvXdAzOzVGv7dxcwZVuQVHdGCA+W9pj2VKCJ9",
+	"ZbElCfprwhWWLdQV3Rg6iUZ4hnoEjXBINLE5C4iLMAsRZairulp8cxZKWBIMABtmyCOC8ABT5iIu4i2l",
+	"B6YS+S7ijKARFyQ7fAWFAveVR4nqe0OlxnhMPc3XkV6EZ89Jr1qtoLZh7nijImihhw4469PBRJAwjx1y",
+	"i0fjSCOo4+AwFETKjvNc/HJwsP9c/VJ1UccZC8oCOsYR/FA/ONA/OO46xL7lEQ1mxUxpkGl22ZBHhrAa",
+	"SUFECVOu3qv6nLHQAErtV7Abn0gkJ70/SaBaqPtXhiAa79ME74+PtL9+qfq+/3z6S20Ra3/90jA/FGPN",
+	"LODkZTG+0u1AtbzAWiD1BR8t7BU+Zehfnh3LOwmNgNM4xhJVkeJaEkVEaTHkopAOqNJ/OfwXyyExmJ4w",
+	"jZaACyLvvr+IErN2H86gxRWdx7uCoymmCvVIX3O7EjN9pMDGKCVu9BE3IALme//+fXuiBamiAVakGI04",
+	"baGXAwPqDSuRFii7e01fyxm5rax7b07AO8tgK3sR1uiCH0CZSJhy8RD+vLrC3HUiyq5B5z4jODwURB+f",
+	"72QRKXWDZClasqEpligwXdbCycdEABlOQqflDIg6nEjFR0TARK6jT+0RUVb5D+yPeoM4/7AcXxljNaxk",
+	"fnIdDUbcRo45k6SiFYP/2Qmxwjv61ysaWgbF4TEVUq1ZGDbLstQa4wFxUXJE9XXnL26JggRchHLH38ms",
+	"cxvaTcbhF0C7TBv7tV7LO4BtLUOaJg/BkgYRj8yVBvw1fGnX96Cc+WgrXWJOs5rtKCkIfmAynvS918Yw",
+	"zoBtlIMKCHX3gdYPq54vTp/A9m7V8R9P8UQi3aiC3jBiDnYqtSmGcNIkZolYTaIaYf2JJCGaUjVEDb+u",
+	"cZRqLzWy26jvBz2PBPW+1yAHDa/XDA68/cBv7oc10sd9rehRDYter+M62r5xWk5u4avPyz4XI6w0JSY0",
+	"LFR+Tvqvi/0SR+A3QQoPpD6kNS3QAN8AU4wKTTutUKPuT90KOumDQWfxMdKIWG32gA0W27xUoka1BppQ",
+	"xszVbKcHt+ZuBV0AVILomcdYkNAe89FsLXcCIg1zpahMODCLuDHWippu/p8PqNNR7uVPTzudnz49fb/z",
+	"7NeO8+E/HUd/fflTx3n6wXxyk4bLbZ799Cz+9R9LZNDagZ3PGxEp8UD/OJpIrX2gn/TCSYYYlKGQT3qR",
+	"0eSJtGQ85Yx8HlJuQUlsSAVeKU3PmPPrfgM+8IneL3pXGlMNW9eN2R7VmrbHaDA038rUP7NM7ynB13ek",
+	"tsbUN0DyV1SqMrt3LYEL/Z31SrVSfVZB7xMHmxY+1rWizRnGM+C1YBzNGGICjEKVJS6bmR1MIkmWeaJR",
+	"rX2nm9VQrtyGvRv1attTb3nDaqvI7GdNzZhm5mvYoCvInPLB97w9je+swMOl8bjsfkvdaghb96r1qPJJ",
+	"FOpprVcVaIUavo8ok2qTPlaIZAvaesNaa2urtSJ7AIBGlFNpDhrNmr/X8L1wtx54DeLXvP1mgL2gQar1",
+	"/X2/SvbqxSqNVd/uo87MdWej+oF29wKH1iEDerQJnOiPeDyOrCdi50/JWc6p9NHRCiN8JQQXpwa8P4wD",
+	"gXL2moZhRKZYkCP9u16+/iud1oePTp+SSKu+ZIRp5LhOyj7wDYqZCDNEPPjGOrCc+eXcjnTIQ9gLp3+0",
+	"XwFGyg/iOlJhNZFOy+lrAOZZ9P1DkL7Tcv5nJ43z7Zhf5Y5ZCqAwT+0TBq4TFCPSzcYFY1bzXoqZZ2Mb",
+	"RbPYLjsLkZCcr9rLOKvXjbHs3V50Ka/rnTbM9vJSh2mpzrb53HWyLr+N3RNHI+DZBvIuOH+FxYCUYNF7",
+	"kvIiG/sEJ7caYoZqzV30v/TFWjnyoDT/Gol1zEWPhiFh95ck7SAgUq6RIouC4Ojs7Or4zdmLk5cvj05z",
+	"4iCF6uE3fnbs7578J0wrAzg6J+KGCIOzezNC0aAb2ODk9OLo7LT96ur86OyPo7McM8TDITMeigdMGIMY",
+	"Uj/AkVA80XfPJVqxP+XqNQ9pvzDsmlNvtSYHNnY5uQvJGV4mO2MdYLlMjkxU//uix1sB0S7A7DGmkSHJ",
+	"5z1kYwvVGlyML3tJuEB5RjBNwZts23JGkpQfCEUzriroDYtmYJPBKo1JlnpnJEEWDzl7TvIKOrW+tCmW",
+	"KIRUix9n/Wq2sf+8oCPCJ+oR9bKQhsalLAS9IdquVHREgGH014pDFJ6w8AdFt6OoPqhoQN4xfINphHvR",
+	"I2nb+tTvYUmQTbEw6UxUygmYz9dkJlGAmSZujyBBtNQOgd6KczTCbGY8LUKiKWaKmJihxCNjgVfQ+yGB",
+	"5L/Ykao4v0bjCAfEumqZYSiTunfN+JQ9R4mIGuFrIrWEkbiv+yJJWGiTAL59foI0CS/Jk1jPTklGxf0Y",
+	"8YLz15jN7LfycbgwwFFEhBszYZzYY/MnkyQWFHB9DPUFH7mWNcBITBJ8wFo059F3KYD+DoZ5x/BEDbmg",
+	"/y2lvGwyPXNJOFuaoO9O2+8u/vnm7OTfR3mnVA7GhzdEF4b/Nnjp/fv33mLS1LohFnOs7stVcjIec6FI",
+	"+JqEFF+AI/Wx9Jwny0ns+pD6/fzNKQgpqlZk55eVMel1hXU4sa2SBH0ve49gc8ekdTpAkuK/ubdp+t1a",
+	"Zu8kEadcHfMJewCxFmdxyPaYbhRlp28uro7fvDvNy7B4CJPvcsoVMrA9vDjLjv2dK+YJMo2Dg4/GmM1e",
+	"EoVpJNfGneL0F73vx4KPiVCUJNoUDtQVm4x6ReE3e4mFTaJId9Z/jTlgYk3LcUAuQj1Ofe46No/tChck",
+	"rp8dH6J6vX6gjbZ3F4euMc5HNIponBDtuGkAK8SKeNq4c9bM2czM2ZsVBcBKg787dx0alstwysJZGGjL",
+	"jFvV48orHCh6Q1ZiWwNXSYeJr5tkxmnM4zjgx9WT1eauTSl7PBrsZea8Jw32TXwyDm5+cEx3DAAs8G0W",
+	"qznGy3FEDh05OC8TODik6uttmnitF5IN4M4RSEhXYw4jOcRjm+PWp0qiHldD88/3XKghCnkwGeldXUFd",
+	"LY4rRtbaNIKVB3R+o8ZyfKMMfakb5mX4x/X7NJHqxVeX4Ee4I5SH/k9OWZz/0HFc+D8XsYNNI4JPWWUd",
+	"s2gGjY+LpRs3+vjo2nzypu+7qAsTd81lgqbvI75+9Ooi/9ip0gVnkeQaDK9khJcW/3mqZE7V5as5NBii",
+	"a8pCjQ5oaNJLqFwGe54ewEVEgCxZJCkbRMQMldwls9amm1zgqmpcmWtamIXGJE0YLr5EhoW5thPf80tv",
+	"MxlA41zNnslAMwkWkCChyEhu4sNjSqLwKI6e2JViIfDMWaRJisAEA0UkyIy4RAObQlCEN8jksYgya3CR",
+	"nARDhCXqyklP8IhUAh6SbmLta/mS5irb3NfKJpme2UJruH1h7QbwtHPRwk/JNE45XuA8SJhofXRG+PYV",
+	"YQM1dFq1ZsPNJf78p9O59X2v07mt+R3n6TO39bwz8f16AP8lv3U6Hzrwv8tO53bvWDds+53OpLq7r//U",
+	"fOis/7bhT23f/Dkwf47hT1P/qfu+f/nzb9kZjzud23pbf2z4nc5t84X+uKs/7r2490xPf215Pz/abM9+",
+	"evprq9OpfLPLe7Yiqys+JdZneBUk57gOyKyrWEnJcWlzw26K8F166tNkxHs0Wuy221jTS2tSVhJsEmt2",
+	"L57b1svbOVlwdgluktsUT7Nmn5+nkCzdzO9C+mAXxJVJaQJZlXi47fDPUTfCPRJ1YyEecX5NQoRVkfYf",
+	"Fsylz0MkiI2tUTYwc1jQstlrgsrrK8xwNINMp7WkKVKn3zH614QgU3WgT4lILlcWzbZbb1aDvd2+t7eL",
+	"617joOl7B0HQ8IKgvheEgd8kQc3ZyFo9UnBX/5X+GuJGGfFfBMMZldeovXnF9ULlNTCahgGiiA3O4NbJ",
+	"Si7QZ9qQDobadhSYabJaIPPX9J6DwWaP+xka4ht7ZbxA/y7miLWkzAFVeIlQYxGbEC0s1tXKS2CYNaSC",
+	"BIqLWZxda+oxTLkIpb01Xdlk5oVUjiM8u9poA9UTztvKRkvYZI3cWEPgHHjxaHm8FVE/Q/ctqVLdBieN",
+	"7XFSL4WTJQ0nx++uQVEOzCIsaDmYcWosYgKcHldh2mCdyF7wkfwNTon9JadEsZcG7ozZhsZO4Iyk+5gm",
+	"96cgKFnkdChtWB/M3VR9XMsl+TO8hHjf1hECYFzdEJEkAK32eeyaLgamiA9okfAR+jhJRaEVMQrNCMTr",
+	"xhGxUWEqrFUFI6F+xKfrXS57i4rJeps6UURKk6WZs4bXcTVoCsqGNUoqLznN5fH9QlV/yTG0bh/YgjPx",
+	"PkAa8Z9nM1SrhYJ8ozJnCVzExUtsehePlJu6KxZl3npNUhPaqBEF0vOH8Csv/MitusITNbwSpH+1yhls",
+	"HexU69cgdeIKWmgs+A0NicjpYsJG74wqdnemrf0Qzt+ScM6r/T/E89cgnhfFQ0ZgbxLPhj2Ws51P/zi5",
+	"OHqJekTS0NpKNnSgkT3lGq1xhOCJRORWEQaVsDQ4bDLS6GkfXpz8ceS4zslp5iMMnIEng2jd0bvBApJq",
+	"YYQ4jHLCcPrxhioSOpfxCr50C7WsLdT8XPahljN62YUnx+lkRAQN0MnLjKuZMIXAIY1sGLCWkXlx/aCy",
+	"FmhscsUgbLS7tLAiwURQNTuHWkOA7B7Bgoj2RA3Tfx3HiPr9/UV8KRLEMvyagjxUamwC+pT1eSbYnHFf",
+	"J3P+FsaRL+trqQR8lF52jLleb0IR2cFla2dnQNVw0tONd+IRPBomn52ldIL225NkV5nSSn0ukF4hslmv",
+	"UGQpnhBJIm4g6bOCIPhrlgCuOPBu0ICwwARU1JBLko3iQSveR1Mof6EQDk0lKZCbMRCuyVUeEnRDWMjF",
+	"E1lBL0ACGP9JnKNuamgoiTLrMZnwbr4Ooj5V/+VlM4a8N9Bauuhf3rHAo8wXZ6RPhCDCZjMAxHHXc0ub",
+	"+DeNqJ7gUwklucxdZhsv0nPmLly0EOOeVFwQwJs0GIpDnXIx1glolOZItql3YxiuVvGXaD6dTisYfq5w",
+	"MdixfeXOq5PDo9PzI+gzdx1FVRQn8cW0dVzHXitwWk614puWfEwYHlOn5dQrfqUORVfUEDbAThztlzsf",
+	"0yIi8x0r1KDNgKwo9Ro3siUas5kDWgpCLjPqETSgN4RV0Ckhtv7emIgRlVBoqxt3utJdWoLg0ASrzt68",
+	"Oro6fPP6bfv0/1+1X74+OU2+hX/FtSHg/rOYRGR97ZmIyqQ00nm8uHz5lw/FSkzaZCdXHmbubmyfrclQ",
+	"unlaCGB+uXCBueb7d8mO+hCfKk4g+KKobDmHZ2+M86rlED9sHOz5fc/vN0Kvgf3Qwxjverv7Vew39oPe",
+	"bnM3kb6mp16XHX3BXb4wzYJrGeYr6fKO58sNobFTkLCVMGWfqGAI5zNcsOxPomhWySZw2R/yOVzFWQml",
+	"wsIZ/TYfEy4bP82q4PcK+xeH+rNl5yxN4p3QBtFalJ725n9/5KW5Tt1vrOqRbNCdxet+c9dpmA27vl+m",
+	"LAF0qW7uksuBhk71zZ3SG7y6R7W2uUfBhTndtXawuevizYa56zTLIKPoEiz0LbHAgms9Wb0PBGFW4/tw",
+	"qWWInIxGWMyclvP/iEKJHMkcEgoPwHJI8kqdSz3uqrMTzr61B6c5HaGed9zRhcpxqDeDvxXURn0aKS3P",
+	"FGahNBkdsNN/MXZPVx+H8C3BIhhemeYfTJvLuNFzJLXyhG2RCBxFUOS1gtpsZgNTyQGUlhKB8zy9hcg0",
+	"zqRCERngSBvERjuS3PRIB4CDHqkpjWvvKnKrMtXR0LuLY28fWYXq3c++7/tfkF7wDgj3pSsFbnEm0MDc",
+	"2BryqWtSyKqmNl2PzLhV5gmDcjGQEpVUg/lrQsQstUTG5gRJD8SQ9PEkUk6rmnFzUKZ2G/rIoYyOtGFe",
+	"dQsqwS4C+k8+NZfYbPFB4J0B0cywChw4eN8S8XYlWDW/CC58a+HyfX9bMLt9HEnSBVxK2DIJvHFd6bh4",
+	"mSADLEKNeFgIlJvOQPw8TTybJTlp5t4UAGZdSbDp1hCEMuDX4vXnHEyZyu1Lubd6n8ZFtK37UU/h2ih2",
+	"nG9hExRMwotrygxRNkABlsQW4hMjHNH/Guvy6enx4bPNNYcWFmVkVm5B6/Ng5sVsDylmwPdcKNSbWWdh",
+	"1+vGlYypArtOdyUMnnQAPeo50ipeYuZabAKNKIOvoJleC/jLNtVjL1wkF2pVzSrv16c0/JS6+T4lTr5P",
+	"4Dr4ZBx8n4w4/5Q68D6lHrtn21aqilNXQxelM7somdpFxBDdTO4iM7uL0ulNUeoEhGxGLBQE7JEhhUJ+",
+	"XhHJ4MK6OfyATuQWByqa2bzRcKUQCJ0tyj5ZNTeuIPbS2RKOdGusgifnnS3NwXm4oK4sJIZuCV6yU1dB",
+	"l3UX3xG4V/husG0lNFzj7eEjTJlWZE5enraRecNB2hyZouUl2WbFS2tsWNrRyFzb2WpdZj8gk4wf5xRr",
+	"sZJ20KeB9e8WQZ346wvB3t0E9WvTfUuwzfZdKZ4Sd36pC0y5uE8WtnMzzrawGfU6eV5Ak30lpJlM5rsz",
+	"tVXoIRu++DSJ07q6NOyuP7libZuGl3cXTecw1DGMVCimcjClQqckbGmHy3sgLQPjOpGVAzWRQCUhTdo/",
+	"EKBrxFcOThAlJWGEtpd3lztZ+FbJoBxwRmKUhM40vryzfMlCt1LW5MAz0qMkeNYofQBZk4FzpdzJw5m9",
+	"BVES2kyXB+LInOx5IK/uR8eaJcbBm0l9cWp+ren5Nc/fvfBrrUajVWtUfN//dz7622KTKEqyRRwc4krE",
+	"b0iEA/JbPkq1lCpiemYzNJx2iGOvbtmin8spGMaYWUy0AHsslwDhvLKApqFwC1Pi3U2iw5kchRV+6nz6",
+	"Qd5N/bmd2PlciHWUy6Yv6LVqPlJc4ejKeqcdeAUIvtHWqFy4uuOcW3/33Vzg+W8T1ivpG89kbS26xxdC",
+	"z7klrfQgGLXCWLIRFMTpUxa6UI04isAalxDoNC/rVDYl/+bQ9nHZobA6TL2UFByjJj9ofmFlfPMaZdbt",
+	"seo64xcVS9DwvqJSlY8l/Chht10gYuE1oNzTJEVjQOudfNPih01W915s/CMc8n2GQ2LfeFEsxHXGXBaE",
+	"OszrQHAJnJoEK5DbLiTZ2csxYyzllIsQmWcqte4GbY2jgCpJon78zMRS7ukTGVcpKxdFMMrPZ4kjmKHX",
+	"vG3zRQYSNnSxleGNxgqc+4KHs+2U1Vi91ExV+RMH15KzBfUyp0e+xqCZZ5W9302vjK7n/FxFe8091Gw2",
+	"kV/1/TJq3v11tdLFXuJbzYXVqyBpNHkyFacPpIKjzDxEiihLeM2zT69WoCJS8v4Nlsg8FhDN9GfrtTZK",
+	"4vKrefOHsjniF7Jazl7f7zfCeuA1A594jX5zzzvAPvHqvVq4h6vBAdlt5HIfForqxM+APYg+moBV5pGj",
+	"rMYTdyyj4WRfO/tKlDIL8lejky0yfdkR4uaZ93fXlk/LPBP5Hb86sP55yfUqZbbxqvcAN6mVuTHmX7aC",
+	"6O9v7rFQKfieemW1BIyLj0ZAv2YZhBRU/PuWlVnDanl99o6pPTsfzds085U5PvY+rtYYOSPJ+5Bpts/f",
+	"nPSy/pnQh9dUk8eDSrTdQqP9HLmyhVewF6vIGVfj3V2uoD+Vfe0xLadmvKOxexmzsMdvnXs4EN3P6zX+",
+	"VtzDn9cDnLlGU5vfi5gP5end5MfNVBv4kn2RX43OW0ZhjTXVr1nFzL8wvEk3XPI2rriwCXkONIoQXEGJ",
+	"32+HnNOCVzW+ktdVvmmW+ML1/BKu7Vy54h/e43LeY/RihuD5whUu5OK3T+3T47DVrUYGmVcYyTEJaJ8G",
+	"WyrV8DDGZ9GqNz5v/uGbe1C8VJJu9nFQ1F56BdjQFlYccvPKMyK3VKpHfEm0YB2fyUx5HKd7XvWeDCZS",
+	"YWRU8NSF3migmo/2Dhq7yPd9P68ajih7m9EOq+6q+pwL1YOzZRKzV+JNUv6PSp4/Knl+4ZU8F169TJLB",
+	"1zHzVgU/Fysz3nP8fFnQ/OCvs3nLqyfYXEB0RRFrONbNj+ipsajhNTtbmuPZ2rodd63WcbnC3juP7cVc",
+	"0R65qpKHTcmLlYoKaisUEU0Ne59hsSSpPo4JCUlorrZBFfSvoEzp31ea9HOXI53Py99wPovDNfniKPPS",
+	"eVhweC+7Eo5wMIzfZ9ftQ02xCAdxUQS4oPTcXChSQyIgKX+2wGy2fyKkTF0huE6AFuPFtnhOps1WIeTX",
+	"KagSjcAutmn5LrwkOTY1yixEqYKZ3PjUk5mLmxByJrfKRdS+CQ63O13EiAR2tTcP6zVTS8O8achviMg8",
+	"MZ17vJJP1NJLQHGs+/fzN6fZUhtaHV8qs/HAMe/Mk1ZZ88O63nKFBbZ0tT2q36xcIQAL82N5yw5Nja2y",
+	"rpG4+Y8g89ceZC4XXf46QsKNR36r6uT0j/ark3UvVeUt6B/PVX1uN+aPpICv2UdpnYvl3ZRmdA1osTuP",
+	"SlNQTZhMVnjrFx5podI8lvQEriKYel87WgDt4DHduamuu8aUeBnTm6amhijp90mgWpknwKlEwZAE11YT",
+	"TB79trXqBcnW72D2yVYq4bVgRdZfcbdAh2LmiQnLA3+ZoKtkuZNK6p5L8Tu/nP9fAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

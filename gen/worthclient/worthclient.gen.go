@@ -1549,6 +1549,7 @@ type ClientWithResponsesInterface interface {
 
 // ListCustomerSubrolesResponse200Headers the declared response headers of an HTTP 200 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse200Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1557,6 +1558,7 @@ type ListCustomerSubrolesResponse200Headers struct {
 // ListCustomerSubrolesResponse304Headers the declared response headers of an HTTP 304 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse304Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1564,6 +1566,7 @@ type ListCustomerSubrolesResponse304Headers struct {
 
 // ListCustomerSubrolesResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse400Headers struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1572,6 +1575,7 @@ type ListCustomerSubrolesResponse400Headers struct {
 
 // ListCustomerSubrolesResponse401Headers the declared response headers of an HTTP 401 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -1580,6 +1584,7 @@ type ListCustomerSubrolesResponse401Headers struct {
 
 // ListCustomerSubrolesResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1587,6 +1592,7 @@ type ListCustomerSubrolesResponse403Headers struct {
 
 // ListCustomerSubrolesResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1594,6 +1600,7 @@ type ListCustomerSubrolesResponse412Headers struct {
 
 // ListCustomerSubrolesResponse429Headers the declared response headers of an HTTP 429 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1602,6 +1609,7 @@ type ListCustomerSubrolesResponse429Headers struct {
 
 // ListCustomerSubrolesResponse500Headers the declared response headers of an HTTP 500 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1609,6 +1617,7 @@ type ListCustomerSubrolesResponse500Headers struct {
 
 // ListCustomerSubrolesResponse503Headers the declared response headers of an HTTP 503 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1726,6 +1735,7 @@ func (r ListCustomerSubrolesResponse) ContentType() string {
 // ListCustomerUsersResponse200Headers the declared response headers of an HTTP 200 response for ListCustomerUsers
 type ListCustomerUsersResponse200Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1734,6 +1744,7 @@ type ListCustomerUsersResponse200Headers struct {
 // ListCustomerUsersResponse304Headers the declared response headers of an HTTP 304 response for ListCustomerUsers
 type ListCustomerUsersResponse304Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1741,6 +1752,7 @@ type ListCustomerUsersResponse304Headers struct {
 
 // ListCustomerUsersResponse400Headers the declared response headers of an HTTP 400 response for ListCustomerUsers
 type ListCustomerUsersResponse400Headers struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1749,6 +1761,7 @@ type ListCustomerUsersResponse400Headers struct {
 
 // ListCustomerUsersResponse401Headers the declared response headers of an HTTP 401 response for ListCustomerUsers
 type ListCustomerUsersResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -1757,6 +1770,7 @@ type ListCustomerUsersResponse401Headers struct {
 
 // ListCustomerUsersResponse403Headers the declared response headers of an HTTP 403 response for ListCustomerUsers
 type ListCustomerUsersResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1764,6 +1778,7 @@ type ListCustomerUsersResponse403Headers struct {
 
 // ListCustomerUsersResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerUsers
 type ListCustomerUsersResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1771,6 +1786,7 @@ type ListCustomerUsersResponse412Headers struct {
 
 // ListCustomerUsersResponse429Headers the declared response headers of an HTTP 429 response for ListCustomerUsers
 type ListCustomerUsersResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1779,6 +1795,7 @@ type ListCustomerUsersResponse429Headers struct {
 
 // ListCustomerUsersResponse500Headers the declared response headers of an HTTP 500 response for ListCustomerUsers
 type ListCustomerUsersResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1786,6 +1803,7 @@ type ListCustomerUsersResponse500Headers struct {
 
 // ListCustomerUsersResponse503Headers the declared response headers of an HTTP 503 response for ListCustomerUsers
 type ListCustomerUsersResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1903,6 +1921,7 @@ func (r ListCustomerUsersResponse) ContentType() string {
 // CreateCustomerUserResponse200Headers the declared response headers of an HTTP 200 response for CreateCustomerUser
 type CreateCustomerUserResponse200Headers struct {
 	CacheControl      string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -1913,6 +1932,7 @@ type CreateCustomerUserResponse200Headers struct {
 
 // CreateCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for CreateCustomerUser
 type CreateCustomerUserResponse400Headers struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1921,6 +1941,7 @@ type CreateCustomerUserResponse400Headers struct {
 
 // CreateCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for CreateCustomerUser
 type CreateCustomerUserResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -1929,6 +1950,7 @@ type CreateCustomerUserResponse401Headers struct {
 
 // CreateCustomerUserResponse403Headers the declared response headers of an HTTP 403 response for CreateCustomerUser
 type CreateCustomerUserResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1936,6 +1958,7 @@ type CreateCustomerUserResponse403Headers struct {
 
 // CreateCustomerUserResponse408Headers the declared response headers of an HTTP 408 response for CreateCustomerUser
 type CreateCustomerUserResponse408Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1943,6 +1966,7 @@ type CreateCustomerUserResponse408Headers struct {
 
 // CreateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for CreateCustomerUser
 type CreateCustomerUserResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1950,6 +1974,7 @@ type CreateCustomerUserResponse412Headers struct {
 
 // CreateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for CreateCustomerUser
 type CreateCustomerUserResponse413Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1960,6 +1985,7 @@ type CreateCustomerUserResponse415Headers struct {
 	Accept          *string
 	AcceptEncoding  *string
 	AcceptPatch     *string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1967,6 +1993,7 @@ type CreateCustomerUserResponse415Headers struct {
 
 // CreateCustomerUserResponse429Headers the declared response headers of an HTTP 429 response for CreateCustomerUser
 type CreateCustomerUserResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -1975,6 +2002,7 @@ type CreateCustomerUserResponse429Headers struct {
 
 // CreateCustomerUserResponse500Headers the declared response headers of an HTTP 500 response for CreateCustomerUser
 type CreateCustomerUserResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -1982,6 +2010,7 @@ type CreateCustomerUserResponse500Headers struct {
 
 // CreateCustomerUserResponse503Headers the declared response headers of an HTTP 503 response for CreateCustomerUser
 type CreateCustomerUserResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -2124,6 +2153,7 @@ func (r CreateCustomerUserResponse) ContentType() string {
 // GetCustomerUserResponse200Headers the declared response headers of an HTTP 200 response for GetCustomerUser
 type GetCustomerUserResponse200Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -2133,6 +2163,7 @@ type GetCustomerUserResponse200Headers struct {
 // GetCustomerUserResponse304Headers the declared response headers of an HTTP 304 response for GetCustomerUser
 type GetCustomerUserResponse304Headers struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -2141,6 +2172,7 @@ type GetCustomerUserResponse304Headers struct {
 
 // GetCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for GetCustomerUser
 type GetCustomerUserResponse400Headers struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -2149,6 +2181,7 @@ type GetCustomerUserResponse400Headers struct {
 
 // GetCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for GetCustomerUser
 type GetCustomerUserResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -2157,6 +2190,7 @@ type GetCustomerUserResponse401Headers struct {
 
 // GetCustomerUserResponse403Headers the declared response headers of an HTTP 403 response for GetCustomerUser
 type GetCustomerUserResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2164,6 +2198,7 @@ type GetCustomerUserResponse403Headers struct {
 
 // GetCustomerUserResponse404Headers the declared response headers of an HTTP 404 response for GetCustomerUser
 type GetCustomerUserResponse404Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2171,6 +2206,7 @@ type GetCustomerUserResponse404Headers struct {
 
 // GetCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for GetCustomerUser
 type GetCustomerUserResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2178,6 +2214,7 @@ type GetCustomerUserResponse412Headers struct {
 
 // GetCustomerUserResponse429Headers the declared response headers of an HTTP 429 response for GetCustomerUser
 type GetCustomerUserResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -2186,6 +2223,7 @@ type GetCustomerUserResponse429Headers struct {
 
 // GetCustomerUserResponse500Headers the declared response headers of an HTTP 500 response for GetCustomerUser
 type GetCustomerUserResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2193,6 +2231,7 @@ type GetCustomerUserResponse500Headers struct {
 
 // GetCustomerUserResponse503Headers the declared response headers of an HTTP 503 response for GetCustomerUser
 type GetCustomerUserResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -2320,6 +2359,7 @@ func (r GetCustomerUserResponse) ContentType() string {
 type UpdateCustomerUserResponse200Headers struct {
 	CacheControl      string
 	DragomanChanged   string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -2330,6 +2370,7 @@ type UpdateCustomerUserResponse200Headers struct {
 
 // UpdateCustomerUserResponse400Headers the declared response headers of an HTTP 400 response for UpdateCustomerUser
 type UpdateCustomerUserResponse400Headers struct {
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -2338,6 +2379,7 @@ type UpdateCustomerUserResponse400Headers struct {
 
 // UpdateCustomerUserResponse401Headers the declared response headers of an HTTP 401 response for UpdateCustomerUser
 type UpdateCustomerUserResponse401Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -2346,6 +2388,7 @@ type UpdateCustomerUserResponse401Headers struct {
 
 // UpdateCustomerUserResponse403Headers the declared response headers of an HTTP 403 response for UpdateCustomerUser
 type UpdateCustomerUserResponse403Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2353,6 +2396,7 @@ type UpdateCustomerUserResponse403Headers struct {
 
 // UpdateCustomerUserResponse404Headers the declared response headers of an HTTP 404 response for UpdateCustomerUser
 type UpdateCustomerUserResponse404Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2360,6 +2404,7 @@ type UpdateCustomerUserResponse404Headers struct {
 
 // UpdateCustomerUserResponse408Headers the declared response headers of an HTTP 408 response for UpdateCustomerUser
 type UpdateCustomerUserResponse408Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2367,6 +2412,7 @@ type UpdateCustomerUserResponse408Headers struct {
 
 // UpdateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for UpdateCustomerUser
 type UpdateCustomerUserResponse412Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2374,6 +2420,7 @@ type UpdateCustomerUserResponse412Headers struct {
 
 // UpdateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for UpdateCustomerUser
 type UpdateCustomerUserResponse413Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2384,6 +2431,7 @@ type UpdateCustomerUserResponse415Headers struct {
 	Accept          *string
 	AcceptEncoding  *string
 	AcceptPatch     *string
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2391,6 +2439,7 @@ type UpdateCustomerUserResponse415Headers struct {
 
 // UpdateCustomerUserResponse429Headers the declared response headers of an HTTP 429 response for UpdateCustomerUser
 type UpdateCustomerUserResponse429Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -2399,6 +2448,7 @@ type UpdateCustomerUserResponse429Headers struct {
 
 // UpdateCustomerUserResponse500Headers the declared response headers of an HTTP 500 response for UpdateCustomerUser
 type UpdateCustomerUserResponse500Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	XRequestID      *string
@@ -2406,6 +2456,7 @@ type UpdateCustomerUserResponse500Headers struct {
 
 // UpdateCustomerUserResponse503Headers the declared response headers of an HTTP 503 response for UpdateCustomerUser
 type UpdateCustomerUserResponse503Headers struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      string
@@ -2737,6 +2788,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 	switch {
 	case rsp.StatusCode == 200:
 		var headers ListCustomerSubrolesResponse200Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2768,6 +2826,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2792,6 +2857,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListCustomerSubrolesResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2823,6 +2895,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListCustomerSubrolesResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2854,6 +2933,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers ListCustomerSubrolesResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2878,6 +2964,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers403 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListCustomerSubrolesResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2902,6 +2995,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListCustomerSubrolesResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2933,6 +3033,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListCustomerSubrolesResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -2957,6 +3064,13 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListCustomerSubrolesResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3076,6 +3190,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3107,6 +3228,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3131,6 +3259,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers ListCustomerUsersResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3162,6 +3297,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListCustomerUsersResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3193,6 +3335,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers ListCustomerUsersResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3217,6 +3366,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers403 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListCustomerUsersResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3241,6 +3397,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListCustomerUsersResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3272,6 +3435,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListCustomerUsersResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3296,6 +3466,13 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListCustomerUsersResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3433,6 +3610,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Ignored"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Ignored", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3442,7 +3626,7 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.ETag = value
@@ -3478,6 +3662,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers200 = &headers
 	case rsp.StatusCode == 400:
 		var headers CreateCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3509,6 +3700,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers CreateCustomerUserResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3540,6 +3738,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers CreateCustomerUserResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3564,6 +3769,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers403 = &headers
 	case rsp.StatusCode == 408:
 		var headers CreateCustomerUserResponse408Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3588,6 +3800,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers CreateCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3612,6 +3831,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers412 = &headers
 	case rsp.StatusCode == 413:
 		var headers CreateCustomerUserResponse413Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3657,6 +3883,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 			}
 			headers.AcceptPatch = &value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3681,6 +3914,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateCustomerUserResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3712,6 +3952,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers CreateCustomerUserResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3736,6 +3983,13 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateCustomerUserResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3862,6 +4116,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -3900,6 +4161,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -3931,6 +4199,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers304 = &headers
 	case rsp.StatusCode == 400:
 		var headers GetCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3962,6 +4237,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetCustomerUserResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -3993,6 +4275,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers GetCustomerUserResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4017,6 +4306,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers GetCustomerUserResponse404Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4041,6 +4337,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers404 = &headers
 	case rsp.StatusCode == 412:
 		var headers GetCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4065,6 +4368,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers412 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetCustomerUserResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4096,6 +4406,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers GetCustomerUserResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4120,6 +4437,13 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetCustomerUserResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4271,6 +4595,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 			}
 			headers.DragomanChanged = value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Ignored"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Ignored", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4280,7 +4611,7 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		}
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.ETag = value
@@ -4316,6 +4647,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers200 = &headers
 	case rsp.StatusCode == 400:
 		var headers UpdateCustomerUserResponse400Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4347,6 +4685,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers400 = &headers
 	case rsp.StatusCode == 401:
 		var headers UpdateCustomerUserResponse401Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4378,6 +4723,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers401 = &headers
 	case rsp.StatusCode == 403:
 		var headers UpdateCustomerUserResponse403Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4402,6 +4754,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers403 = &headers
 	case rsp.StatusCode == 404:
 		var headers UpdateCustomerUserResponse404Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4426,6 +4785,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers404 = &headers
 	case rsp.StatusCode == 408:
 		var headers UpdateCustomerUserResponse408Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4450,6 +4816,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers UpdateCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4474,6 +4847,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers412 = &headers
 	case rsp.StatusCode == 413:
 		var headers UpdateCustomerUserResponse413Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4519,6 +4899,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 			}
 			headers.AcceptPatch = &value
 		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4543,6 +4930,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers UpdateCustomerUserResponse429Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4574,6 +4968,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers UpdateCustomerUserResponse500Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4598,6 +4999,13 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateCustomerUserResponse503Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -27,6 +27,7 @@ type Call struct {
 	ifMatch     entityTags
 	ifNoneMatch entityTags
 	strict      bool
+	dryRun      bool     // nothing is written
 	many        bool     // the request is not about a single customer
 	unknown     []string // the paths of the body's members that the document does not name
 	origin      store.Origin
@@ -111,16 +112,25 @@ type Written struct {
 }
 
 // UpdateUser applies edit to the user with this key. Within the transaction that writes the user, it evaluates If-Match and
-// If-None-Match, then checks the caller's rank, then the dialect's own rules. The first failure in this order is returned.
+// If-None-Match, then checks the caller's rank, then the dialect's own rules. The first failure in this order is returned. In a dry run
+// it returns the same and writes nothing.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
-	if edit.Password != nil && edit.setPassword == nil {
+	switch {
+	case edit.Password == nil || edit.setPassword != nil:
+	case c.dryRun:
+		c.assumePassword(&edit)
+	default:
 		return c.updatePassword(ctx, key, edit)
 	}
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
 	}
 	ignored := c.unknown
-	user, changed, err := c.dialect.service.Store.UpdateUser(ctx, key, c.change(edit, &ignored))
+	update := c.dialect.service.Store.UpdateUser
+	if c.dryRun {
+		update = c.dialect.service.Store.PreviewUpdate
+	}
+	user, changed, err := update(ctx, key, c.change(edit, &ignored))
 	if err != nil {
 		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
 	}
@@ -159,6 +169,9 @@ func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 		Edit: func(u *store.User) error {
 			before := *u
 			refused := edit.apply(u)
+			if c.dryRun {
+				store.AssumeSecrets(&before, u, edit.Apply)
+			}
 			if err := c.mayWrite(&before, u); err != nil {
 				return err
 			}
@@ -184,7 +197,8 @@ func (c *Call) mayWrite(before, after *store.User) error {
 	return c.dialect.service.Policy.CheckWrite(c.Principal, before, after)
 }
 
-// CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it.
+// CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it. In a dry run it writes nothing, and u
+// has no ID, and a UUID that no user will have.
 func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
 	if err := c.checkStanding(ctx); err != nil {
 		return err
@@ -196,7 +210,11 @@ func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
 	u.CustomerID = c.Customer.ID
 	u.CreatedBy = c.Principal.Actor()
 	u.UpdatedBy = u.CreatedBy
-	if err := s.Store.CreateUser(ctx, u); err != nil {
+	create := s.Store.CreateUser
+	if c.dryRun {
+		create = s.Store.PreviewCreation
+	}
+	if err := create(ctx, u); err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
 	return nil

@@ -137,5 +137,8 @@ func (d *Dialect) BasePath() string { return description.BasePath(d.Document) }
 
 // Serves reports whether path belongs to the dialect, which then renders its errors.
 func (d *Dialect) Serves(path string) bool {
+	if IsDryRun(path) {
+		path = strings.TrimPrefix(path, DryRunPath)
+	}
 	return path == d.BasePath() || strings.HasPrefix(path, d.BasePath()+"/")
 }

@@ -122,6 +122,7 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		call := &Call{dialect: op.dialect, operation: op.id, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
+		call.beginDryRun(c.Path())
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
 		defer call.end()
 		c.SetRequest(c.Request().WithContext(call))
@@ -141,8 +142,14 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		c.Response().Before(func() {
 			// The generated code sets the document's media type, without a charset.
-			if h := c.Response().Header(); h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
+			h := c.Response().Header()
+			if h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 				h[echo.HeaderContentType] = op.dialect.contentType
+			}
+			if call.dryRun && op.writes && c.Response().Status < http.StatusMultipleChoices {
+				// There is no new version. The server may have spelled the name as RFC 9110 does.
+				h.Del(headerETag)
+				delete(h, headerETag)
 			}
 		})
 		if !op.versioned && call.isConditional() {

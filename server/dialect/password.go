@@ -142,7 +142,7 @@ func (c *Call) checkUpdate(ctx context.Context, key store.UserKey, edit Edit) er
 		return err
 	}
 	ignored := c.unknown
-	if err := c.dialect.service.Store.CheckUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
+	if _, _, err := c.dialect.service.Store.PreviewUpdate(ctx, key, c.change(edit, &ignored)); err != nil {
 		return fmt.Errorf("check update: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
@@ -44,7 +45,12 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 		header.Del(headerPreferenceApplied)
 	}
 	header.Set(echo.HeaderContentType, cmp.Or(d.ErrorContentType, d.ContentType))
-	body, err := d.errorBody(p, SummaryOf(c).Operation, c.Request().URL.Path)
+	path := c.Request().URL.Path
+	if IsDryRun(path) {
+		header.Set(headerDryRun, "true")
+		path = strings.TrimPrefix(path, DryRunPath) // as the real request is answered
+	}
+	body, err := d.errorBody(p, SummaryOf(c).Operation, path)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type Summary struct {
 	Principal auth.Principal // zero until the token is verified
 	Customer  int64          // the customer's Long id; 0 if the directory has no such customer, or until the caller is authorized
 	Changed   string         // the value of Dragoman-Changed, or ""
+	DryRun    bool           // nothing was written
 }
 
 // SummaryOf returns the summary of a request. It is empty if the request matched no operation.
@@ -23,6 +24,6 @@ func SummaryOf(c echo.Context) Summary {
 	}
 	return Summary{
 		Dialect: call.dialect.Name, Operation: call.operation,
-		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed,
+		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed, DryRun: call.dryRun,
 	}
 }

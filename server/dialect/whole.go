@@ -38,8 +38,13 @@ func (d *Dialect) loadDocument() error {
 	if err != nil {
 		return fmt.Errorf("read the document: %w", err)
 	}
-	if len(document.Servers) == 0 {
+	switch {
+	case len(document.Servers) == 0:
 		lacks.add("the document has no server, whose path is where the dialect is mounted")
+	case IsDryRun(description.BasePath(document)):
+		lacks.add("the document's first server is below %s, where the dialect has its dry runs", DryRunPath)
+	case !slices.ContainsFunc(document.Servers, func(s *openapi3.Server) bool { return s.URL == DryRunPath+description.BasePath(document) }):
+		lacks.add("the document has no server %s, where its dry runs are served", DryRunPath+description.BasePath(document))
 	}
 	d.Document = document
 	for path, item := range document.Paths.Map() {
@@ -72,8 +77,10 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 		}
 	}
 	for status, response := range o.Responses.Map() {
-		if response.Value.Headers[echo.HeaderXRequestID] == nil {
-			lacks.add("the document has no header %s in the answer %s to %s", echo.HeaderXRequestID, status, name)
+		for _, header := range []string{echo.HeaderXRequestID, headerDryRun} {
+			if response.Value.Headers[header] == nil {
+				lacks.add("the document has no header %s in the answer %s to %s", header, status, name)
+			}
 		}
 	}
 	if !writes {

@@ -216,7 +216,7 @@ func TestCatalogue(t *testing.T) {
 			if err := json.Unmarshal([]byte(ask(s, http.MethodGet, l.Href).Body), &document); err != nil {
 				t.Fatal(err)
 			}
-			if len(document.Servers) != 1 || document.Servers[0].URL != api.Anchor {
+			if len(document.Servers) != 2 || document.Servers[0].URL != api.Anchor || document.Servers[1].URL != "/dry-run"+api.Anchor {
 				t.Errorf("%s is the document of %s, but has the servers %v", l.Href, api.Anchor, document.Servers)
 			}
 		}

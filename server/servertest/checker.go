@@ -57,17 +57,19 @@ func newChecker(t testing.TB, url string, next http.RoundTripper, dialects []des
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := newDocument(shared, url+shared.Servers[0].URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.documents = append(c.documents, d)
-		vendor, ok, err := newVendor(dialect.Name, d.prefix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if ok {
-			c.vendors = append(c.vendors, vendor)
+		for _, server := range shared.Servers {
+			d, err := newDocument(shared, url+server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.documents = append(c.documents, d)
+			vendor, ok, err := newVendor(dialect.Name, d.prefix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				c.vendors = append(c.vendors, vendor)
+			}
 		}
 	}
 	return c

@@ -160,6 +160,11 @@ func (s *Server) With(t testing.TB) *Server {
 	return &Server{URL: s.URL, Store: s.Store, HTTP: &http.Client{Transport: transport.with(t)}, t: t, secret: s.secret}
 }
 
+// Below is s for a client whose every path begins with prefix.
+func (s *Server) Below(prefix string) *Server {
+	return &Server{URL: s.URL + prefix, Store: s.Store, HTTP: s.HTTP, Handler: s.Handler, Admin: s.Admin, t: s.t, secret: s.secret}
+}
+
 // Token signs claims, good from now.
 func (s *Server) Token(c auth.Claims) string {
 	s.t.Helper()

@@ -403,6 +403,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type LaterResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -418,6 +419,7 @@ type RefusedResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -430,6 +432,7 @@ type RefusedJSONResponse struct {
 }
 
 type UnauthenticatedResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	WWWAuthenticate string
@@ -453,6 +456,7 @@ type GetPersonResponseObject interface {
 
 type GetPerson200ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -472,6 +476,9 @@ func (response GetPerson200JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -489,6 +496,7 @@ func (response GetPerson200JSONResponse) VisitGetPersonResponse(w http.ResponseW
 
 type GetPerson304ResponseHeaders struct {
 	CacheControl    string
+	DragomanDryRun  *bool
 	ETag            string
 	RateLimit       *string
 	RateLimitPolicy *string
@@ -501,6 +509,9 @@ type GetPerson304Response struct {
 
 func (response GetPerson304Response) VisitGetPersonResponse(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -533,6 +544,9 @@ func (response GetPerson400JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -559,6 +573,9 @@ func (response GetPerson401JSONResponse) VisitGetPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -578,6 +595,7 @@ type GetPerson403ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -605,6 +623,9 @@ func (response GetPerson403JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -626,6 +647,7 @@ type GetPerson404ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -653,6 +675,9 @@ func (response GetPerson404JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -674,6 +699,7 @@ type GetPerson412ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -701,6 +727,9 @@ func (response GetPerson412JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -727,6 +756,9 @@ func (response GetPerson429JSONResponse) VisitGetPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -746,6 +778,7 @@ type GetPerson500ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -773,6 +806,9 @@ func (response GetPerson500JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -791,6 +827,7 @@ func (response GetPerson500JSONResponse) VisitGetPersonResponse(w http.ResponseW
 }
 
 type GetPerson503ResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -809,6 +846,9 @@ func (response GetPerson503JSONResponse) VisitGetPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -838,6 +878,7 @@ type PatchPersonResponseObject interface {
 type PatchPerson200ResponseHeaders struct {
 	CacheControl      string
 	DragomanChanged   string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -860,6 +901,9 @@ func (response PatchPerson200JSONResponse) VisitPatchPersonResponse(w http.Respo
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
@@ -899,6 +943,9 @@ func (response PatchPerson400JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -925,6 +972,9 @@ func (response PatchPerson401JSONResponse) VisitPatchPersonResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -944,6 +994,7 @@ type PatchPerson403ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -971,6 +1022,9 @@ func (response PatchPerson403JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -992,6 +1046,7 @@ type PatchPerson404ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1019,6 +1074,9 @@ func (response PatchPerson404JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1040,6 +1098,7 @@ type PatchPerson408ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1067,6 +1126,9 @@ func (response PatchPerson408JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1088,6 +1150,7 @@ type PatchPerson412ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1115,6 +1178,9 @@ func (response PatchPerson412JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1136,6 +1202,7 @@ type PatchPerson413ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1163,6 +1230,9 @@ func (response PatchPerson413JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1184,6 +1254,7 @@ type PatchPerson415ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1211,6 +1282,9 @@ func (response PatchPerson415JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1237,6 +1311,9 @@ func (response PatchPerson429JSONResponse) VisitPatchPersonResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1256,6 +1333,7 @@ type PatchPerson500ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1283,6 +1361,9 @@ func (response PatchPerson500JSONResponse) VisitPatchPersonResponse(w http.Respo
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1301,6 +1382,7 @@ func (response PatchPerson500JSONResponse) VisitPatchPersonResponse(w http.Respo
 }
 
 type PatchPerson503ResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -1319,6 +1401,9 @@ func (response PatchPerson503JSONResponse) VisitPatchPersonResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1348,6 +1433,7 @@ type PutPersonResponseObject interface {
 type PutPerson200ResponseHeaders struct {
 	CacheControl      string
 	DragomanChanged   string
+	DragomanDryRun    *bool
 	DragomanIgnored   *string
 	ETag              string
 	PreferenceApplied *string
@@ -1370,6 +1456,9 @@ func (response PutPerson200JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
 	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
@@ -1409,6 +1498,9 @@ func (response PutPerson400JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1435,6 +1527,9 @@ func (response PutPerson401JSONResponse) VisitPutPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1454,6 +1549,7 @@ type PutPerson403ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1481,6 +1577,9 @@ func (response PutPerson403JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1502,6 +1601,7 @@ type PutPerson404ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1529,6 +1629,9 @@ func (response PutPerson404JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1550,6 +1653,7 @@ type PutPerson408ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1577,6 +1681,9 @@ func (response PutPerson408JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1598,6 +1705,7 @@ type PutPerson412ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1625,6 +1733,9 @@ func (response PutPerson412JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1646,6 +1757,7 @@ type PutPerson413ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1673,6 +1785,9 @@ func (response PutPerson413JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1694,6 +1809,7 @@ type PutPerson415ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1721,6 +1837,9 @@ func (response PutPerson415JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1747,6 +1866,9 @@ func (response PutPerson429JSONResponse) VisitPutPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -1766,6 +1888,7 @@ type PutPerson500ResponseHeaders struct {
 	Accept            *string
 	AcceptEncoding    *string
 	AcceptPatch       *string
+	DragomanDryRun    *bool
 	PreferenceApplied *string
 	RateLimit         *string
 	RateLimitPolicy   *string
@@ -1793,6 +1916,9 @@ func (response PutPerson500JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	if response.Headers.AcceptPatch != nil {
 		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
 	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1811,6 +1937,7 @@ func (response PutPerson500JSONResponse) VisitPutPersonResponse(w http.ResponseW
 }
 
 type PutPerson503ResponseHeaders struct {
+	DragomanDryRun  *bool
 	RateLimit       *string
 	RateLimitPolicy *string
 	RetryAfter      int
@@ -1829,6 +1956,9 @@ func (response PutPerson503JSONResponse) VisitPutPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
 	}
@@ -2001,33 +2131,34 @@ func (sh *strictHandler) PutPerson(ctx echo.Context, shop string, person string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fn7b9u4D/9XBH0HfNvObpxX1+Z+2LJHDznsDsWuQw+IM0C1mVibLXmS3Cbo+X8/SLITJ81z615F+kPl",
-	"2KRIUeRHFHmHA56knAFTEnfucAQkBGEeX5EgglecKcFj/VvA54wKCHFHiQwcLIMIEqK/qEkKuIOlEpSN",
-	"cJ47+FVE2EiT3q0kc/DYHXFXv3TlJ5q6PFWUMxK7KadMgbBy9GxvLsloVw3ewecMpOq9XqeDJVRi0h0a",
-	"gVuI0KqNQBjWSxir9dPnDk6JIAmowqi94Z9EBZF+pAx3CntjBzOSaM7e0LUEVdEpUQqEJv/QR76vnMHR",
-	"ge8f/XtwVTt87uP+Bx/r14MjHx/07ZMzJbxPc3h0WH59gp0l21LIcxOQkoz0xySTCl0DOkJcIGCKqglS",
-	"ZCQRZSjk2XUM6HPGFUhjl97wL85g40I10SNY7YWAoXWepQstPjvrvUSATDmTYJzkLSm8MeBMATM+RtI0",
-	"pgHRIVL7KDmb97snAoa4g/9Xm0VzzX6VtUthVLZyQpCBoCbScAdfigkiI0IZirXIY+xUAeAdUfCWJlSt",
-	"klDQ1kwc6FAqGdwLHtNgsjWfDkF3GoPrWCrRmjv4H7cIc7cXbuYsASG3YT/MpEWob27lCJCw0tEtkUhY",
-	"0QvW7gYBpFub2lK7b1jAQ+1Eu7FdlKG5DY91YGABuF1tHgh39odv7UBf4QfvGclUpIM8IOr7+YPin4Ah",
-	"KhHjCo04D39U7F1dXbndigV2PWe/2PR5Oa9Z7++CWIungqcgFLVIKHgMy+XOdOxbqsEU2/n1Rwis64Io",
-	"Nm1+Wr3DJFDLkxIuNH532rmDhySh8WQtWTN38IjeAFtL1dBUeolGPFWQyE0OZC2ST1dFhCCT6pynuYMj",
-	"wsJlFqqQtXIH83ROv2vOYyCsSvVMZyoRZ2YulsUx0c5b7P/KuU/0JlIWGK4hFwlRNkU6ac2O2jJjqvCd",
-	"6WXZnG7l3PXFXdYMpa2nWzM1gTPd1HIhxbKnhi9VXe0oXSZv7RE07y7p1I3WbVjhbItqF8yrpU7BOKHs",
-	"oiK37qz22oSM3wIbqQh3Gu2WM5czffD9see5vj9ueD4+OHQ6v/mZ5zUD8x9e+H7fN38D3x8/O9eEXc/3",
-	"s/rJqR4anmHWY9cMjVM7nNnh3AxtPTQ9zxs8fVGVeO7742ZXP7Y83x+3X+rHE/347OVXSzp43nGffjdp",
-	"h0cHzzu+f/xol3e4c0JMGAI3ITRGJAwFSInnQHLOK9uLU1eBcjPlF4JlQsY9y3DSWoDOObhcDKCEsvJ3",
-	"fVk46X9n2ubeaxtY/vi0/bVbsJP5I3IDiHF0G1EFSKYkALwa2qtwXllrxSiVs3QFML1PwyIh2OPQHof2",
-	"OLTHoQfFofVZ5trMcgVrtTZXTcG2yRnnc8Wl2Zrg1zEk9/HwNiJLrhK5g28jEFtcXyyZY+dZJrm8S95P",
-	"TK1K2/tnuYb8vk+qmZD16paEzkz8faX19kGQCaomf2vZVt9rIAKEvm7Ofp2Xm/vH1WVZJTMeZL7OPDNS",
-	"KrW3acqGXPPP36q7DFF2A0xBiLoXPaQiolBIh0MQEg0FT5CKAHEV6d+UIW1tuAGBCAopiSFQKCGTgkPf",
-	"xhVV2hzFdX2CZMTT/0uUAk/N6m9ASCu6fuwde2UQkJTiDm4ee8dNbCI4MkuvaXZZu9NDXrOT1O7s5SDX",
-	"BCMwTqS319Qb9HVavyyuFQslwobnPVipYu7ys6JeYRVdKFKYDoFbaRGsu/zPtRMqRf11PIbmFykkNb3W",
-	"fafUpgtIHINAEZFIRVSiwm/2tlxty5b17mUc0yiolRVcQ1/fTL9Y6TN8zR3ltHajrzd2o2+cbaa33YHc",
-	"we0drdTeZrXF7Iudq37R3dB4NuttaDDDzpp6YSWBkX3PPdsx17CpnkSEhYggliXX9nRfqkw6A8ot1Em/",
-	"UB2ULtFmmUln1quVTb+tSGets3xgzg9bHJo/F8zr6cmwsFEbRBQNKT170ZV4ycPJA58mtqiVz+cOpp/7",
-	"UxxkiEhEFWL8FlH5kEj8WpARTwhzKx3wtfwFWZW1N2JcbN9l2QX8H3cv59EcG97ptz1m6jvqX2//ysdY",
-	"tiSxTjP1M8NnUXrb4+ceP/f4ucfPH4if1UqOgcdqDac/0DAoQdyU4JmJGHdwTfGJrN00cT7I/wsAAP//",
+	"7Fp7b+M2Ev8qBK/AJakUy69s4vtj6900Bx/2DkEvRQ6wvAAjjS22EqklqcRGTt+9ICnZsiO/kk3RBM4f",
+	"0WuG8+SPw6EfccCTlDNgSuLeI46AhCDM7WcSRPCZMyV4rJ8FfMuogBD3lMjAwTKIICH6i5qlgHtYKkHZ",
+	"BOe5gz9HhE006eNaMgdP3Ql39UtX/k5Tl6eKckZiN+WUKRBWjh7tUsx+yVjtYHecx0CYEfrzDZnsq+gv",
+	"8C0DqQaXm1S1hErM+mOj1w4itAUTEIb1BqZq2/C3gioFrDThxU7LHZwSQRJQRTQH438TFUT6ljLcKwKN",
+	"HcxIogUMxq4lqBqTEqVAaPKvQ+T7yhmdHPn+yf+PbhvHH308/Opj/Xp04uOjob1z5oRPaY5PjsuvP2Cn",
+	"xrRCnpuAlGSiPyaZVOgO0AniAgFTVM2QIhOJKEMhz+5iQN8yrkAaLw7G/+EMthqqid6BtdcCxjYdaw0t",
+	"Pm/K/9zBAmTKmQSTJF9Ikd8BZwqYyVqSpjENiE6zxm+Sr0zDHwSMcQ//rbGAkYb9Khs3wqhs5YQgA0FN",
+	"tuIevhEzRCaEMhRrkafYqSLPpSATnhDmXoqZW8z8OkEFS6PABz1LiYIvNKFqG4uZk1UG95rHNJjtzKfh",
+	"wJ3jwSaWCnLkDv6fW0COOwi3c5bglFsIGmfSguqrxycCJKx09EAkElb0Spz6QQDpzq621O7PLOChTr/9",
+	"2K7LSb0Lz/MTyE4aYAG4fe1YCPfOpNdOvRdk0K+MZCrSwBIQ9edlkuK/A0NUIsYVmnAevr35fnt76/Yr",
+	"vtu3znh20PJyXOOpfwpiY5UKnoJQ1OK24DHUy13oOLRUo/lKxO9+g8AYdw2iCPfysDo3SKDqyxAu9GrT",
+	"6+YOHpOExrONZO3cwRN6D2wjVUtTaRONeKogkdtSz3okn1tFhCCz6pjnuYMjwsI6D1XIOrmDebqkX1lb",
+	"Vqg+6Loq4syMxbI4Jjrti/ivHftMB5GywHCNuUiIsiXiWWdRGJQVY4XvQptlC8K1YzdXo6wZSl/PQzN3",
+	"gTMPamlIYfbc8aWq6xOlz+SDXfaW0yWdp9GmgBXJtqp2wbxe6nwBSCi7rshtOuuzNiHTL8AmKsK9Vrfj",
+	"LFV4X31/6nmu709bno+Pjp3eP/zM89qB+Q8/+f7QN38j359+uNKEfc/3s+bZub60PMOsr31zaZ3by4W9",
+	"XJlLV1/anueNfvypKvHK96ftvr7teL4/7X7St2f69sOnF0s6+thzf/zTpB2fHH3s+f7puzXveO/ynTAE",
+	"bkJojEgYCpASL4HkUlZ2V4euAuV2ymeCZUKmA8tw1lmBziW4XJ1ACWXlc7NuOul/F9rn3qWdWP70vPvS",
+	"EOzl/ojcA2IcPURUAZIpCQCvh/YqnFdsrTilspauAaZf07AoCA44dMChAw4dcOi74tDmKnNjZbmGtdqb",
+	"rJZgu9SMy7VibbUm+F0MyVM8fIhIzVYid/BDBGKH7Yslc+w4dZLLXejTwtSqtHt+ljbkT3NSLYRsVrck",
+	"dBbinyqtwwdBJqia/VfLtvreAREg9HZz8XRVBvdftzdlT89kkPm6yMxIqdTuwykbc82/vB/vM0TZPTAF",
+	"IepfD5CKiEIhHY9BSDQWPEEqAsRVpJ8pQ9rbcA8CERRSEkOgUEJmBYfexyuqtDuKjf4MyYinf5coBZ4a",
+	"6+9BSCu6eeqdeuUkICnFPdw+9U7b2MzgyJje0Oyy8agvecMO0ni0m4NcE0zAJJEOr+lU6O20fllsK1Ya",
+	"mi3P+25NjqXNz5pOh1V0pb1hDlLcyknKps3/0qnLi1pZ5VnCJmpD80aaV22v8zSdtdMDEscgUEQkUhGV",
+	"qMi4QxReIwodO6PqOOYzr1F2qg19czv9al/S8LX3lNPZj77Z2o++dbGd3p6f5A7u7uml7i7WFqOvnu0N",
+	"i/MfjaGL0x8NoNjZ0KOsFE1y6LkXe9Y3tryUiLAQEcSy5M5WFLXKpAtw3kGd9JnqoLRGmzqXLrzXKI9F",
+	"dyJdHC7mI7Nm2YbU8lpkXs9Xo5VAbRFRHNnp0YvTl088nH3nFcw20vLlesWcGv8lFk9EJKIKMf6AqHwV",
+	"DK/8OGEjf0H2Ivifcw4mjIvdT5N2WTaqvxl490dX72bd8c5fd51q7ql/s/uW18GsZjeQZuqvjL9Fv/AA",
+	"wAcAPgDwAYDfMgBX+1cGX6udq+FI46gEcV+ibyZi3MMNxWeycd82NXfxKhQzV2Rs8WmU/xEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

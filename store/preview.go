@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+)
+
+// PreviewUpdate returns what UpdateUser would return at the moment, except for the sealed columns, and writes nothing. It only reads, and
+// locks nothing. A later UpdateUser may still end differently because of concurrent writes, such as of a user that takes the e-mail, or
+// that deactivates an administrator.
+func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
+	before, err := s.loadUser(ctx, key)
+	if err != nil {
+		return User{}, nil, err
+	}
+	refused, invalid := s.edit(c, &before, &after)
+	if refused == nil && len(invalid) == 0 && losesAdministrator(&before, &after) {
+		if invalid, err = lastAdministrator(ctx, s.read, &before, &after); err != nil {
+			return User{}, nil, err
+		}
+		if len(invalid) > 0 {
+			return User{}, nil, s.refusal(ctx, s.read, &before, &after, nil, nil)
+		}
+	}
+	if refused != nil || len(invalid) > 0 {
+		return User{}, nil, s.refusal(ctx, s.read, &before, &after, refused, invalid)
+	}
+	followed, err := follow(ctx, s.read, c, &before, &after)
+	if err != nil {
+		return User{}, nil, err
+	}
+	if changed = Diff(&before, &after); len(changed) == 0 {
+		return before, nil, nil
+	}
+	if err := s.checkNames(ctx, &before, &after, followed); err != nil {
+		return User{}, nil, err
+	}
+	s.stamp(&before, &after, c.Actor)
+	return after, changed, nil
+}
+
+// checkNames returns the *ConflictError with which the database would refuse the names that an update changes, or nil.
+func (s *Store) checkNames(ctx context.Context, before, after *User, followed bool) error {
+	var renamed []Field
+	for _, f := range names {
+		if f.value(before) != f.value(after) {
+			renamed = append(renamed, f.field)
+		}
+	}
+	others, err := taken(ctx, s.read, before.ID, after, renamed...)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	if err := s.conflict(ctx, &duplicate{user: *after, followed: followed}); !errors.Is(err, errNameFree) {
+		return err
+	}
+	return nil
+}
+
+// PreviewCreation makes u what CreateUser would make it at the moment, except for ID, which stays as it is, and the sealed columns, or
+// returns CreateUser's error. It writes nothing and takes no id. The UUID and the access token are not those of a later CreateUser.
+func (s *Store) PreviewCreation(ctx context.Context, u *User) error {
+	row, invalid := s.complete(u, s.now())
+	if len(invalid) > 0 {
+		return fmt.Errorf("creating user: %w", &invalid)
+	}
+	if _, err := s.FindCustomer(ctx, CustomerByID(u.CustomerID)); err != nil {
+		return fmt.Errorf("creating user: %w", err)
+	}
+	others, err := taken(ctx, s.read, 0, &row, FieldUUID, FieldUsername, FieldEmail)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("creating user: %w", &ConflictError{others})
+	}
+	row.Version = 1
+	*u = row
+	return nil
+}
+
+// AssumeSecrets makes after, which edit has made of before, differ from before in every secret that edit sets, also where it sets the
+// present one: a preview that told these apart would tell a caller whether a guess is right. Edit must be pure; its error is ignored.
+func AssumeSecrets(before, after *User, edit func(*User) error) {
+	marked := *before
+	marked.unshare()
+	mark := rand.Text()
+	for i := range editable {
+		if f := &editable[i]; f.secret {
+			f.set(&marked, mark, nil)
+		}
+	}
+	probe := marked
+	probe.unshare()
+	_ = edit(&probe)
+	normalize(after) // an empty text means none
+	for i := range editable {
+		if f := &editable[i]; f.secret && !f.same(&probe, &marked) && f.same(before, after) {
+			f.set(after, mark, nil)
+		}
+	}
+}
