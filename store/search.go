@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,22 +117,26 @@ var searchIndexes = map[string]searchIndex{
 		within: "id IN (SELECT value FROM json_each(?))",
 		list:   func(ids []int64) string { return "[" + joined(ids) + "]" },
 		write: func(tx *gorm.DB, rows []indexRow) error {
-			for _, r := range rows {
-				err := tx.Exec("INSERT OR REPLACE INTO user_search (rowid, grams) VALUES (?, ?)", 2*r.userID+int64(r.part-1), gramWords(r.grams, " ")).Error
-				if err != nil {
-					return err
+			list := []byte("[")
+			for i, r := range rows {
+				if i > 0 {
+					list = append(list, ',')
 				}
+				// The words need no escapes in JSON.
+				list = fmt.Appendf(list, `[%d,"%s"]`, 2*r.userID+int64(r.part-1), gramWords(r.grams, " "))
 			}
-			return nil
+			return tx.Exec("INSERT OR REPLACE INTO user_search (rowid, grams) SELECT value ->> 0, value ->> 1 FROM json_each(?)", string(append(list, ']'))).Error
 		},
 		forget: func(tx *gorm.DB, rows []pendingUser) error {
-			for _, p := range rows {
-				err := tx.Exec("DELETE FROM search_pending WHERE customer_id = ? AND user_id = ? AND version = ?", p.CustomerID, p.UserID, p.Version).Error
-				if err != nil {
-					return err
+			list := []byte("[")
+			for i, p := range rows {
+				if i > 0 {
+					list = append(list, ',')
 				}
+				list = fmt.Appendf(list, "[%d,%d,%d]", p.CustomerID, p.UserID, p.Version)
 			}
-			return nil
+			return tx.Exec("DELETE FROM search_pending WHERE (customer_id, user_id, version) IN "+
+				"(SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))", string(append(list, ']'))).Error
 		},
 	},
 	postgres.Name: {
