@@ -71,7 +71,8 @@ type Rules struct {
 // Scope limits for whom an issuer may speak, whatever its tokens contain.
 type Scope struct {
 	// Customers are the only customers that its tokens can cover, by UUID or id. Others are dropped. A token that names a customer by
-	// its UUID does not cover one that is listed by its id, nor the reverse. AllCustomers alone means any.
+	// its UUID does not cover one that is listed by its id, nor the reverse. AllCustomers alone means any. Otherwise a token whose user
+	// belongs to a customer that is listed by neither may not write; see Policy.MayActAs.
 	Customers []string
 	Platform  bool // whether its tokens may describe administrators of the platform
 }
@@ -502,7 +503,10 @@ func (r *rules) readCustomers(t *evaluation) (err error) {
 	}
 	for _, text := range t.customers.ours {
 		key, ok := parseCustomer(text)
-		if !ok {
+		switch {
+		case !ok && text == AllCustomers:
+			return unauthenticated(FaultClaims, "the token's claim %s has *, which counts only as the whole claim, and without a JSON Pointer, --customers-form and --map-customers: see --platform-administrators", r.customers.text)
+		case !ok:
 			return unauthenticated(FaultClaims, "the token's claim %s has a value that is neither a UUID nor an integer above 0: see --map-customers", r.customers.text)
 		}
 		if r.scope == nil || r.scope[key] {
