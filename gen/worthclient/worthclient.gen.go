@@ -358,7 +358,7 @@ type ListCustomerUsersParams struct {
 	// Search A part of the first name, the last name or the e-mail, ignoring case and normalization (NFC). An addition of Dragoman.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
-	// Sort The field to sort by, with `-` before it for descending order; ties and the default are in the order of creation. An addition of Dragoman.
+	// Sort The field to sort by, with `-` before it for descending order; ties and the default are in the order of internal ids, which is about that of creation. An addition of Dragoman.
 	Sort *string `form:"sort,omitempty" json:"sort,omitempty"`
 
 	// ID Only users with exactly this id.
