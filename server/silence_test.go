@@ -256,9 +256,10 @@ func TestTapSeesStatements(t *testing.T) {
 			t.Skip("SQLite has no wire")
 		}
 		r := servertest.Request{Method: http.MethodPatch, Path: fmt.Sprintf("/auth/api/v1/customers/%s/users/%s", servertest.SandboxUUID, servertest.AdaUUID), Body: `{"mobile":"1"}`}
-		// The customer, the caller's claim and standing, the user, and a transaction with the update, its history and its place in the feed; and
+		// The customer, the caller's claim and standing, the user, and a transaction with its time limit for locks, the update, its history and
+		// its place in the feed; and
 		// where the customer and the caller are known, and there is nothing to write, the user.
-		for _, want := range []int{9, 1} {
+		for _, want := range []int{10, 1} {
 			a := o.ask(servertest.Manager(), r)
 			// Whether a standby must confirm is asked once a second.
 			a.statements = slices.DeleteFunc(a.statements, func(s string) bool { return strings.HasPrefix(s, "-- settled") })
