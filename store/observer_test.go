@@ -39,7 +39,9 @@ func (n *noted) observer() store.Observer {
 
 // during gives what is noted while f runs: the statements' kinds and how they ended, and the retries.
 func (n *noted) during(f func()) (statements []string, retries []store.Retry) {
+	n.mu.Lock() // a transaction whose context has ended may still be rolled back
 	n.statements, n.retries = nil, nil
+	n.mu.Unlock()
 	f()
 	n.mu.Lock()
 	defer n.mu.Unlock()

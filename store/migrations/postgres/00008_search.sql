@@ -24,20 +24,24 @@ INSERT INTO search_pending (customer_id, user_id, version, parts) SELECT custome
 
 -- Triggers, so that users written by a program of an older version are found as well.
 -- +goose StatementBegin
-CREATE FUNCTION users_search_pending() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    changed SMALLINT := 3;
+CREATE FUNCTION users_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        changed := CASE WHEN OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold THEN 1 ELSE 0 END
-            + CASE WHEN OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search THEN 2 ELSE 0 END;
-    END IF;
-    INSERT INTO search_pending (customer_id, user_id, version, parts) VALUES (NEW.customer_id, NEW.id, NEW.version, changed)
+    INSERT INTO search_pending (customer_id, user_id, version, parts) SELECT customer_id, id, version, 3 FROM added
+        ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = 3;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION users_search_pending() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO search_pending (customer_id, user_id, version, parts) VALUES (NEW.customer_id, NEW.id, NEW.version,
+            CASE WHEN OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold THEN 1 ELSE 0 END
+            + CASE WHEN OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search THEN 2 ELSE 0 END)
         ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = search_pending.parts | excluded.parts;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER users_search_insert AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION users_search_pending();
+CREATE TRIGGER users_search_insert AFTER INSERT ON users REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION users_added();
 CREATE TRIGGER users_search_update AFTER UPDATE OF first_name_fold, last_name_fold, email_fold, email_search ON users
     FOR EACH ROW WHEN (OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold
         OR OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search)
