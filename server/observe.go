@@ -182,6 +182,7 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, o outcome, t traced, 
 		r.Token = auth.FaultOf(o.err)
 		r.Truncated = errors.Is(o.err, dialect.ErrTruncated) && o.status != statusClientGone
 	}
+	r.Replayed = s.Replayed
 	if t.sampled {
 		r.TraceID = t.id
 	}
@@ -214,6 +215,9 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, o outcome, t trace
 	}
 	if s.Customer != 0 {
 		attributes = append(attributes, slog.Int64("customer", s.Customer))
+	}
+	if s.Replayed {
+		attributes = append(attributes, slog.Bool("replayed", true))
 	}
 	if o.err != nil {
 		attributes = append(attributes, slog.String("refusal", o.refusal))

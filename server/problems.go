@@ -16,6 +16,12 @@ import (
 // maxRememberedUsers limits the cache of users, to about ten gigabytes.
 const maxRememberedUsers = 10_000_000
 
+// The limits of Config.IdempotencyRetention: longer than any client takes to retry, and short enough for a table of all writes.
+const (
+	minIdempotencyRetention = time.Minute
+	maxIdempotencyRetention = 30 * 24 * time.Hour
+)
+
 // maxConnections limits the connections to the database: more than a PostgreSQL serves well.
 const maxConnections = 1_000
 
@@ -46,6 +52,9 @@ func (c Config) Problems() (problems []error) {
 	}
 	if n := c.DatabaseConnections; n != nil && (*n < store.MinConnections || *n > maxConnections) {
 		add(fmt.Errorf("--database-connections must be from %d to %d, and is %d", store.MinConnections, maxConnections, *n))
+	}
+	if d := c.IdempotencyRetention; d != nil && (*d < minIdempotencyRetention || *d > maxIdempotencyRetention) {
+		add(fmt.Errorf("--idempotency-retention must be from %v to %v, and is %v", minIdempotencyRetention, maxIdempotencyRetention, *d))
 	}
 	if n := c.RememberedUsers; n != nil && (*n < 0 || *n > maxRememberedUsers) {
 		add(fmt.Errorf("--remembered-users must be from 0 to %d, and is %d", maxRememberedUsers, *n))

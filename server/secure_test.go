@@ -92,7 +92,7 @@ func TestCORSAllowedOrigin(t *testing.T) {
 		a.Expect(t, http.StatusNoContent, "")
 		a.ExpectHeader(t, "Access-Control-Allow-Origin", origin)
 		a.ExpectHeader(t, "Access-Control-Allow-Methods", "GET,HEAD,PATCH,POST,PUT")
-		a.ExpectHeader(t, "Access-Control-Allow-Headers", "Authorization,Content-Type,If-Match,If-None-Match,Prefer,X-Request-Id,current-company-id,traceparent,tracestate")
+		a.ExpectHeader(t, "Access-Control-Allow-Headers", "Authorization,Content-Type,Idempotency-Key,If-Match,If-None-Match,Prefer,X-Request-Id,current-company-id,traceparent,tracestate")
 		a.ExpectHeader(t, "Access-Control-Allow-Credentials")
 		a.ExpectHeader(t, "Access-Control-Max-Age", "600")
 		a.ExpectHeader(t, "Vary", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")

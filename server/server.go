@@ -69,7 +69,10 @@ type Config struct {
 	NoMigrate bool
 	// RememberedUsers is the size of the cache of users, as in [store.Config]; nil means store.DefaultRememberedUsers.
 	RememberedUsers *int
-	SecretKey       []byte // 32 bytes; encrypts access tokens and VCS passwords at rest
+	// IdempotencyRetention is how long answers to requests with an Idempotency-Key are kept, as in [store.Config]; nil means
+	// store.DefaultIdempotencyRetention.
+	IdempotencyRetention *time.Duration
+	SecretKey            []byte // 32 bytes; encrypts access tokens and VCS passwords at rest
 	// OldSecretKeys are earlier values of SecretKey. They decrypt what they encrypted.
 	OldSecretKeys [][]byte
 	Auth          auth.Config
@@ -166,6 +169,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		}},
 		Now:      c.Now,
 		Observer: w.observer(),
+	}
+	if c.IdempotencyRetention != nil {
+		directory.IdempotencyRetention = *c.IdempotencyRetention
 	}
 	if c.DatabaseConnections != nil {
 		directory.Connections = *c.DatabaseConnections
@@ -272,7 +278,8 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	return s.shutdown(context.WithoutCancel(ctx), h)
 }
 
-// startBackground numbers changes for the change feed, indexes users for searches and checks the standby, in the background, until stop is
+// startBackground numbers changes for the change feed, indexes users for searches, checks the standby and deletes expired idempotency
+// records, in the background, until stop is
 // called.
 func (s *Server) startBackground() (stop func()) {
 	if s.c.Mock != nil {
@@ -305,6 +312,15 @@ func (s *Server) startBackground() (stop func()) {
 				return
 			}
 			s.c.Log.Info("the standby of --database-read is used again")
+		})
+	})
+	background.Go(func() {
+		s.store.KeepPruning(ctx, func(err error) {
+			if err != nil {
+				s.c.Log.Warn("expired idempotency records cannot be deleted: their table grows", "error", err)
+				return
+			}
+			s.c.Log.Info("expired idempotency records are deleted again")
 		})
 	})
 	return func() {

@@ -86,14 +86,16 @@ func (s *Store) findKeys(db *gorm.DB) (recorded bool, err error) {
 		if !known {
 			return false, unknownKey(id)
 		}
-		var sealed []int64
-		err := db.Model(&User{}).Where("access_token_sealed LIKE ? OR vcs_password_sealed LIKE ?", id+".%", id+".%").
-			Limit(1).Pluck("id", &sealed).Error
-		if err != nil {
-			return false, databaseError(ctx, "looking for secrets under another key", err)
-		}
-		if len(sealed) > 0 {
-			return false, unknownKey(id)
+		users := db.Model(&User{}).Where("access_token_sealed LIKE ? OR vcs_password_sealed LIKE ?", id+".%", id+".%")
+		records := db.Table("idempotency_records").Where("sealed LIKE ?", id+".%")
+		for _, those := range []*gorm.DB{users, records} {
+			var sealed []int64
+			if err := those.Limit(1).Pluck("customer_id", &sealed).Error; err != nil {
+				return false, databaseError(ctx, "looking for secrets under another key", err)
+			}
+			if len(sealed) > 0 {
+				return false, unknownKey(id)
+			}
 		}
 	}
 	return recorded, nil
@@ -141,8 +143,9 @@ func (s *Store) forgetKeys(ctx context.Context) error {
 	present := s.keys.sealing + ".%"
 	sealedOtherwise := s.write.Model(&User{}).Select("1").
 		Where("access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?", present, present)
+	recordSealedOtherwise := s.write.Table("idempotency_records").Select("1").Where("sealed NOT LIKE ?", present)
 	err := s.write.WithContext(ctx).
-		Where("id <> ? AND NOT EXISTS (?)", s.keys.sealing, sealedOtherwise).Delete(&secretKey{}).Error
+		Where("id <> ? AND NOT EXISTS (?) AND NOT EXISTS (?)", s.keys.sealing, sealedOtherwise, recordSealedOtherwise).Delete(&secretKey{}).Error
 	if err != nil {
 		return databaseError(ctx, "removing the canaries of old keys", err)
 	}

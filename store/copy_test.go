@@ -75,6 +75,7 @@ func fillForCopy(t *testing.T, url string, n int) {
 			}
 		}
 	}
+	keyed(t, s, users[4])
 	// A collision, as an older version may have left.
 	storetest.Exec(t, url, fmt.Sprintf("UPDATE users SET email = 'René@example.com', email_fold = 'old 1' WHERE id = %d", users[5].ID))
 	storetest.Exec(t, url, fmt.Sprintf("UPDATE users SET email = 'rené@example.com', email_fold = 'old 2' WHERE id = %d", users[6].ID))

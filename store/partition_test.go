@@ -45,6 +45,9 @@ var severalPartitions = map[string]string{
 	"INSERT INTO reserved_folds (customer_id, user_id, field, fold) SELECT": "as above",
 	"UPDATE claims SET customer_id = u.customer_id":                         "as above",
 	"UPDATE claims SET shared = TRUE WHERE kind":                            "as above",
+	"FROM idempotency_records WHERE at":                                     "the pruner looks for expired records of all customers, twice a minute",
+	"FROM idempotency_records LIMIT":                                        "and counts all, a million at most",
+	`FROM "idempotency_records" WHERE (customer_id`:                         "`dragoman rekey` seals records of all customers",
 	"FROM reserved_folds r JOIN users":                                      "`dragoman migrate` gives reserved names to those who alone claim them",
 }
 
@@ -251,6 +254,9 @@ func everything(t *testing.T, url string, o store.Observer) {
 		_, err := s.LocateUser(ctx, reference)
 		must(err)
 	}
+	keyed(t, s, mary)
+	_, err = s.PruneRecords(ctx)
+	must(err)
 	role, _ := s.Catalogue().ByName("ROLE_USER")
 	for _, filters := range [][]store.Filter{nil, {store.HasUUID(mary.UUID)}, {store.HasStatus(store.StatusActive)}, {store.HasFirstName("Ada")},
 		{store.HasLastName("x")}, {store.HasEmail("mary@example.com")}, {store.HasMobile("")}, {store.HasSubrole(role, s.Catalogue())},

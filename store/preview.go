@@ -3,8 +3,9 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+
+	"gorm.io/gorm"
 )
 
 // PreviewUpdate returns what UpdateUser would return at the moment, except for the sealed columns, and writes nothing. It only reads, and
@@ -34,29 +35,27 @@ func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after
 	if changed = Diff(&before, &after); len(changed) == 0 {
 		return before, nil, nil
 	}
-	if err := s.checkNames(ctx, &before, &after, followed); err != nil {
+	if err := checkNames(ctx, s.read, &before, &after, followed); err != nil {
 		return User{}, nil, err
 	}
 	s.stamp(&before, &after, c.Actor)
 	return after, changed, nil
 }
 
-// checkNames returns the *ConflictError with which the database would refuse the names that an update changes, or nil.
-func (s *Store) checkNames(ctx context.Context, before, after *User, followed bool) error {
+// checkNames returns the *ConflictError with which the database would refuse the names that an update changes, or nil. It leaves out a
+// username that followed the e-mail, which then does not follow.
+func checkNames(ctx context.Context, db *gorm.DB, before, after *User, followed bool) error {
 	var renamed []Field
 	for _, f := range names {
-		if f.value(before) != f.value(after) {
+		if f.value(before) != f.value(after) && (!followed || f.field != FieldUsername) {
 			renamed = append(renamed, f.field)
 		}
 	}
-	others, err := taken(ctx, s.read, before.ID, after, renamed...)
+	others, err := taken(ctx, db, before.ID, after, renamed...)
 	if err != nil || len(others) == 0 {
 		return err
 	}
-	if err := s.conflict(ctx, &duplicate{user: *after, followed: followed}); !errors.Is(err, errNameFree) {
-		return err
-	}
-	return nil
+	return fmt.Errorf("updating user: %w", &ConflictError{others})
 }
 
 // PreviewCreation makes u what CreateUser would make it at the moment, except for ID, which stays as it is, and the sealed columns, or

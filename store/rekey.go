@@ -10,7 +10,8 @@ import (
 // rekeyedAtOnce is how many users' secrets are sealed anew in one transaction.
 const rekeyedAtOnce = 500
 
-// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, and returns of how many users. Then the
+// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, idempotency records among it, and returns of how many
+// users. Then the
 // old keys are no longer needed, and a store is not opened with them any more. It may run while the directory is in use, as soon as every server seals with the present key;
 // what is sealed is not changed, so neither versions nor histories are.
 func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
@@ -20,7 +21,11 @@ func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 		if err != nil {
 			return users, err
 		}
-		if found == 0 {
+		records, err := s.rekeyRecords(ctx)
+		if err != nil {
+			return users, err
+		}
+		if found+records == 0 {
 			return users, s.forgetKeys(ctx)
 		}
 		// Another writer may have been first with some: a pass that finds nothing is the last.
@@ -76,4 +81,48 @@ func (s *Store) rekeyUser(ctx context.Context, tx *gorm.DB, u *User) (written in
 		return 0, databaseError(ctx, fmt.Sprintf("sealing the secrets of user %d anew", u.ID), update.Error)
 	}
 	return update.RowsAffected, nil
+}
+
+// rekeyRecords seals anew all idempotency records that it finds under an old key, and returns how many it found. They are never
+// altered otherwise, only deleted.
+func (s *Store) rekeyRecords(ctx context.Context) (found int64, err error) {
+	const doing = "sealing idempotency records anew"
+	type row struct {
+		CustomerID   int64
+		Hash, Sealed string
+	}
+	for last := (row{}); ; {
+		var batch []row
+		err := s.read.WithContext(ctx).Table("idempotency_records").Select("customer_id, hash, sealed").
+			Where("(customer_id, hash) > (?, ?) AND sealed NOT LIKE ?", last.CustomerID, last.Hash, s.keys.sealing+".%").
+			Order("customer_id, hash").Limit(rekeyedAtOnce).Find(&batch).Error
+		if err != nil {
+			return found, databaseError(ctx, doing, err)
+		}
+		if len(batch) == 0 {
+			return found, nil
+		}
+		err = s.transaction(ctx, func(tx *gorm.DB) error {
+			for _, r := range batch {
+				key, err := recordKey(r.CustomerID, r.Hash)
+				if err != nil {
+					return err
+				}
+				sealed, err := s.keys.resealRecord(key, r.Sealed)
+				if err != nil {
+					return err
+				}
+				err = tx.Exec("UPDATE idempotency_records SET sealed = ? WHERE customer_id = ? AND hash = ? AND sealed = ?", sealed, r.CustomerID, r.Hash, r.Sealed).Error
+				if err != nil {
+					return databaseError(ctx, doing, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+		found += int64(len(batch))
+		last = batch[len(batch)-1]
+	}
 }

@@ -23,11 +23,13 @@ import (
 type keyring struct {
 	sealing string
 	keys    map[string]cipher.AEAD
+	// fingerprintKey is derived from the key that seals; see [Record].
+	fingerprintKey []byte
 }
 
 // newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
 func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
-	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}}
+	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}, fingerprintKey: fingerprintKeyOf(key)}
 	for _, key := range append([][]byte{key}, old...) {
 		aead, err := newAEAD(key)
 		if err != nil {

@@ -48,6 +48,9 @@ type Config struct {
 	// RememberedUsers is how many users that were read or written in the last minutes are cached, at about a kilobyte each, so that an
 	// update need not read them first. Nil means [DefaultRememberedUsers]; with 0 or less none are.
 	RememberedUsers *int
+	// IdempotencyRetention is how long the records of writes are kept that were made under an idempotency key; see [Record]. Zero means
+	// [DefaultIdempotencyRetention].
+	IdempotencyRetention time.Duration
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 	// Observer observes what the store does.
@@ -76,6 +79,9 @@ type Store struct {
 	// transactions counts those that run or wait for a connection.
 	transactions atomic.Int64
 	standby      *standby // nil if there is none
+	// retention is how long idempotency records are kept, and records what was found out about their table last.
+	retention time.Duration
+	records   atomic.Pointer[RecordState]
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
 	// common caches the trigrams that are in many users.
@@ -182,7 +188,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), userIDs: newIDBlock(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, maxCandidates: defaultMaxCandidates, committed: make(chan struct{}, 1)}
+	s := &Store{db: d, pools: d.Pools(), keys: keys, standings: newStandings(), userIDs: newIDBlock(), clock: now, now: func() time.Time { return inMillis(now()) }, observer: c.Observer, random: c.Random, retention: cmp.Or(c.IdempotencyRetention, DefaultIdempotencyRetention), maxCandidates: defaultMaxCandidates, committed: make(chan struct{}, 1)}
 	if s.random == nil {
 		s.random = rand.Reader
 	}
@@ -322,11 +328,14 @@ func (s *Store) transaction(ctx context.Context, fn func(tx *gorm.DB) error) err
 	}
 }
 
+// errTooManyWriters: too many transactions run or wait already.
+var errTooManyWriters = fmt.Errorf("waiting for other writers: %w: the queue is full", ErrUnavailable)
+
 // transactionOnce is transaction without another attempt.
 func (s *Store) transactionOnce(ctx context.Context, fn func(tx *gorm.DB) error) error {
 	defer s.transactions.Add(-1)
 	if s.transactions.Add(1) > engine.MaxQueued {
-		return fmt.Errorf("waiting for other writers: %w: the queue is full", ErrUnavailable)
+		return errTooManyWriters
 	}
 	var failed error
 	err := s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {

@@ -166,6 +166,8 @@ type means struct {
 	// cached is the user from the cache. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
 	// write, which fails if the user is stale; any other end is errMayBeStale.
 	cached *User
+	// prepared, if it is not nil, is given the step that would write the user, which is then not run.
+	prepared *Prepared
 }
 
 // duplicate: the database refused a user because a unique value of it is another's.
@@ -223,6 +225,11 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 			return User{}, nil, errMayBeStale
 		}
 		return before, nil, nil
+	}
+	if by.prepared != nil {
+		if err := checkNames(ctx, by.db, &before, &after, followed); err != nil {
+			return User{}, nil, err
+		}
 	}
 	s.keys.sealSecrets(&before, &after)
 	s.stamp(&before, &after, c.Actor)
@@ -288,6 +295,10 @@ func (s *Store) replaceUser(ctx context.Context, by means, before, after *User, 
 	step, err := updateStep(before, after, &change, s.distributed)
 	if err != nil {
 		return err
+	}
+	if by.prepared != nil {
+		by.prepared.step = step
+		return nil
 	}
 	var changed int64
 	if by.locked {

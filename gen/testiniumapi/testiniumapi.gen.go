@@ -207,6 +207,9 @@ type CurrentCompanyID = int64
 // CustomerID defines model for CustomerID.
 type CustomerID = int64
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -239,6 +242,9 @@ type CustomerNotFound = Error
 
 // Forbidden Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type Forbidden = Error
+
+// IdempotencyKeyReused Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
+type IdempotencyKeyReused = Error
 
 // InternalServerError Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type InternalServerError = Error
@@ -301,6 +307,9 @@ type UpdateUserParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
@@ -553,6 +562,21 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateUser(ctx, id, userID, params)
@@ -671,6 +695,18 @@ type ForbiddenJSONResponse struct {
 	Body Error
 
 	Headers ForbiddenResponseHeaders
+}
+
+type IdempotencyKeyReusedResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type IdempotencyKeyReusedJSONResponse struct {
+	Body Error
+
+	Headers IdempotencyKeyReusedResponseHeaders
 }
 
 type InternalServerErrorResponseHeaders struct {
@@ -1368,15 +1404,16 @@ type UpdateUserResponseObject interface {
 }
 
 type UpdateUser200ResponseHeaders struct {
-	CacheControl      string
-	DragomanChanged   string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	ETag              string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	ETag                string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type UpdateUser200JSONResponse struct {
@@ -1400,6 +1437,9 @@ func (response UpdateUser200JSONResponse) VisitUpdateUserResponse(w http.Respons
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1631,6 +1671,34 @@ func (response UpdateUser415JSONResponse) VisitUpdateUserResponse(w http.Respons
 	return err
 }
 
+type UpdateUser422JSONResponse struct {
+	IdempotencyKeyReusedJSONResponse
+}
+
+func (response UpdateUser422JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateUser429JSONResponse struct{ TooManyRequestsJSONResponse }
 
 func (response UpdateUser429JSONResponse) VisitUpdateUserResponse(w http.ResponseWriter) error {
@@ -1846,116 +1914,122 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H2NUyM3Eu+/oppL1X7c2IwN7IKp1MXLx53vsbAPzO3l1hssz8hYx1iaSBqML4///VW3NB+2x8YskGST",
-	"TaUWsCWN1N3q/nWr1fOLF8pxIgUTRnutX7wRoxFT+Gs7DFli4LeI6VDxxHApvJbXHTEyZhGnxEwTpokZ",
-	"UUPMiJGBjKZkTKdkRG+YTyYjphjhRpN9KQwTptadJoxwTYQUjMghdBrXSVsQGkUcRocPDxS9kmMq6p7v",
-	"6XDExhSmAI/yWp42iosr7+7Od9M7FKGM4KOFafZ5xIThZtrPppLPcUQ1ofmssiHIy7OjfbLbaAQ+0SzE",
-	"+TS269v1xptXXzzLfRqOGDxJyXhxju14Qqea9BPFb6hhPhGyFkKP/soHKvZzyhWLvJZRKVs9gazf/oiK",
-	"K+hSzc7xgKmclVyTieKGkdB2AnokVFHDIjKYklCOx1TvETZOzJTwIeEma0mENCMurr6IXr53W7uSNfiw",
-	"pq95UpM4RxrXEsmFYcqut7yqAzU9S0UF86Fhn0hB2A1TU0KFnjBFBiyWE9LfiNS0plKRS4abNXELN0zs",
-	"ETrQTBjCYs2w0cOWNJAyZlTMsKBzJaS6jwV2W1g5RXZMcBfZrksY4abKsatitgtsshZJxbWQE0GkYNon",
-	"VEQ4umbqhqkXmsBXk5HUjNzQOGUk4sMhUyyqk3dTk+1tiqMRI6+ZAEYrGhqYKnyeMBXCJmKwiaBf25Cx",
-	"1IZsNomgY4YLou6zN1vl7oyGIxwj5trA2syICdKv1+v9L95uh116VU1fbZQUV7BMHlEjVUboVCMhEsWQ",
-	"hjdMaS7Fk22/D4oBQUXI2kkS8yru90dURDEXV99Dv9D0S+oKHsW0eaGJHYhQfc0iMpQKNh0qrLfNreDL",
-	"9dMZNeyYj3mFnv8IvOeaxGxoHLU0Iz+n0lDdIn3Vz2anUekPGBnTiAGzpQiZFTYuSN/0QZ1KEWlcEg6A",
-	"O20kY0boFeXCJ1JlexEG5poEPsgsGUvFysPXSaTo0NQ4M8PayJiEJrwGGyKGRdSc+ao1GnXStrsi2+EE",
-	"W8DQoRRDfpWCmM9Qh93ScRIDgXoejSLFtO55e+r73d2dPfN9wyc9L1FchDyhMX6xubsLX3j+KsJ+kDEP",
-	"p9VCaYlpd9lIxpaxQKQw5kwYHzY5GFA3GySp+wh34wtNdDr4LwtNi/R/LjEE6D7J6f7rE+3n7xtBEOxN",
-	"vm/OU+3n77fsF9VUswvoHFTTq9gOHPQFBYU0VHI8t1dAq/275saqdSKrGYHGVJMGMRI0UcwMqCGfRPyK",
-	"G/gp8V+qR8xSOhVAllAqpr98fzGjpu0hGq/5FZ1nu0KSCeWGDNgQpN2oKdgi3BhrqRuwjVdM4fM+fvzY",
-	"TkGRGh5Sw6rJSIsWsBwcEDasJqBQ3rzdDkDP6Ifquo/WdH6xDna6l1AgF36BKCQXynnr/bwg4873Yi6u",
-	"EQqfMRodcaXNha5iJHxNKC4jWxLYNJ/kenwInVfOVyZMITs6kdfyrph9lO+BuR8z4zB5mCoF5hZAOxXT",
-	"GofG3znJr9uNXK9oBOOYUX22efaR78HMO+47nUihWR0AyF82gg2LoTuRk2YarSBBxktQ7WRCNUmTCLDK",
-	"V7jwmWVf4DJWCIBt8LQiYGn3e5SCi2JmyyixIAmK0ehpFt8Z1t5TE45m5unWjKrH/y2F5W5+uvv2Mfv2",
-	"KcsMm5tE4UuHNI6ZAsNLQ4OuiaiTjiHjVIMiJIUHTWCCLzQJU23kmKk9AgNJ8ASgu2LDVLOITLgZka1g",
-	"E2id2+zt5nbD9zjMwlLF8z1A7V7LqyTPcmswlGpMjTVGb7Y83xvTWz5Ox15rNwjeNnZ3m9tbb7eC3d2G",
-	"X2W29t3kl9EnFfznlJHOQbbobLUzy9nc3N10ywGiFIt53sl3hk4g52d+iHJBDL3SYFxBOskVvcHtMa70",
-	"5QAIk/7rfp10hjNhEmDlcncFfafMyeWabDWaiGBKfi1sQBjc+bd10sVZKSd7ikXOPMfTlfu0UljyPVmm",
-	"akIBYEHznz6RXs/4n1+/7PVe/7+XHzde/a3nffqp58HHn1/3vJef7G9+3nCxzavXr7Jvv1vAjmDV3fNq",
-	"Y6Y1vYIvs83yGhbOSszggkQyHcQWgTPt2HgiBXseVj6Ak9SyCnY+8jPbu5vBFv4iU0Moxgesi0VdrMZu",
-	"8EYT/CgejuynugjILPJ7wuj1F3IbKPUHYPkx12ad3buSwZVxw816o954VScf84gaaCQXEgE3RMjS9Fo4",
-	"DgiGSlFQuHHMFVO7g1ms2aJMbDWaf9LNajm33ob9Mu41H869hQ27hIkFl//Mm89GtCriTkC8xaBYEewi",
-	"1EVLXYBUpnEEj3VBUuQE2QoCwoU29+HOSiK7qa12dwGdro1XQNvXSSeyKth6ss2ftjd9oqVdxj/pDT3H",
-	"Ycg1Y4m2pyNlePNm501QCW8cMH02iHMHI1vEm58MaX0haGpGUvH/2ahmaM9T4FeaJLGLLmz8V0sM0Bdz",
-	"+U6xodfy/rJRHD1t2G/1xqFS0j1yzrE4aV90/3F61vnP4cFle3//8Py8RbqZmxHT8FqThKkx1xhDMJJo",
-	"xuze5cKunkvkeOmIKxOE2oGa1txBQtXsXJeNuWOH+fjpqq5Fw3KvWhEdXKuza37ne+X41r3d86gaEvYd",
-	"jdwna7Atl74V8Tj08MY0BjIzRJkwKOWCRYQBQzGUhL95LXg8yZ7vPtVe69Mv3pCzGNwrNqY8BhHNFQt+",
-	"kvs+VBBWw09cwNG7+1xu3Tn5V/u4c3B5dvh/Lw7Pu86t81reBg1DmQqzQRO+cdPYyJwIvQGewwZIkt6A",
-	"XQY731CTaq+1FQS+Z/iYaUPHiddqvN3c2Ql2d95sBUFw5z9WrOfmakX6QWR9UnEujitqpfOKVWMsHnB8",
-	"pbvCHQd3pTym6oo9v0b70P7x+LR9cNk9Pb08bp/9/dAyPz+hxqMPM6KCNLffkP/D3620Y396rZaFEE6k",
-	"OZKp+BVM0v7Feff0/eHZ5clp9/Lo9OLkoEVOZB6awO07hKnkxzo6YSEfchaRftaqE/W/se/O946kGvAo",
-	"YuL5+WbRw+XB4Unn8OAeEJFm8cxvOGKBZR0B+J/G55hNYMn97MzrnHQPz07ax5fnh2f/Ojy7PDw7Oz1r",
-	"gWZMBbtNWGgy60hkiEHMiAAr86wHonnEvvHP+dAn0ryXEeqkRYg342uCW4XhrPWMECY+1UqZT6smNpMl",
-	"VcqY+XJ+PIIsv54BuThfMB720GSV4bDO3jej4UIIoRRWFo8oj38NR/TD2eH+6clBp9s5Pbk8aneOwYZk",
-	"MTUXIhJyMa4rFZndT7YpnuC4tlKwPGsSk16ENHVyKuIpRoWdU8DNqBRP1ow44sxEoLSskxMX/QdxiqRg",
-	"3/DjKllyf3b5mMnUPL8cOY/vstt5f3h60S2B/4jjyQ2hSvEbRrgg4H+iBMHHRmICEBPRNxY/jMUAVHjI",
-	"LgS9oTymg/hX8PIApnT2Dy8vTtr/aneO2++OnZ8XUUMHVDPiVLxNr+Rap3gudM2mmoRUAMcHjCgGJjJC",
-	"ITBSkjEVU3vEozSZUAGoBw0FHWfBxo8jhofA2QGRkfKaJDENmTuCElbKbA4yponuFYpsTK+ZBj2k6ZDZ",
-	"cJqIXFLSH1/IMG2rludtrZaxPMPrcdLZlfI9FVP3qX5+0eyenl6+b5/8mAWfXEDVph74mVxmuYd5akJm",
-	"iEIJ9muo5Nh30oIRizwHEUMX1pD9KRXVbyFDv11MvkXeg9csrkBuuMAcv/lEQ1RxfxwGf/z4sTafbLlq",
-	"iPnczMeyWqdJIpVh0XsWcdrFU5vnZ/n5xYcPp2fdw4PL94cHnfZl98cPpcjli1W3faRmiHqtGeNmyUWc",
-	"dXVDcUFpFdlcq/zGUK18Zej+jnnr39YtzU8a7MrtJjcotYmSCVOG27O5MGZUnOC54JLbRiKNY6Ak/LQY",
-	"yB4WLp7wShWB7tq88708xa36HEjGDJOyEayC0bAHLRhy4SHLclJQGgyhwqanuW9tT3dQigAGxoMpPuLU",
-	"sjT/xl12UvrL8kU27Slndn76qVix6+yXSPs5f5zE7HuUrownZ9mBSAUHcGU+UUzL+IblyfzwgCy5P8vZ",
-	"YrFGGsyxd8TC68pYjT38XsHY7EpSadFbd/4qgbl/zGphibiGtk81y+2V8pcNSRy6BwF3yQEladLZ1SZh",
-	"4ulDRWvJVO8RtcVtgmyWQ3DmUQx0Go4w6/70+PDy4vzwbOa438s/9vwHyK1YJqB5gHZuYkwbLng6JpEM",
-	"0zGoIBLKyN2B0Ax0c8i0TwapIUKilq+TLgbEbfhCj2jCLD6091bw0td5AlPN9rhNQPRt9AI6ZQ9jET4N",
-	"yNB3R7j9/J5aqVE2EWxYWkF/j/TtYahLwVlqOWY30gwRVugFFL4llMMrDdSk+gUuT0tBkpGidt+uVqfu",
-	"1LtqSEwUJwClYubOeTPl6LC1n9+oawRBdm8OaIYAPKdGdh2QKnuPKruxWVwvs3HyTCsPbGqhza3B3BjD",
-	"xvo+qHDEWRw5vJCvmipFp+VFv70rndBXrXpOHorNMXdCvpK0W3fZWf/q20OY071qoDd3RQZA1VD/6HY/",
-	"ON6XxqlQCM27meyB+bHe8zjm2e04zUG+G7tvg1rQqAWNbhC08P//VCqsVVpoTicUM8iXlUl1wZZZqOdn",
-	"OUZOVKs0Son1CzjEJXNUEQ9z6ZxEW2EruN13/gsMUw/qoMz6uSua6U+b9e6y7FfysTErdutrUTv9onPV",
-	"8qtvQLRd+KUdx6TZyO/1wiZ0oRbclb6FSlwTnMKigqKYZNUFl6majNdsCnjBIisbRpZRGhpiL74POSsS",
-	"jX0bWEKAURyF1clJGsfESOfza3cXWFFxDVrBpqkVycolGEeJSmM2r2LnDWU5JTGo7dLa8PMvm82771ay",
-	"DHjm8OOJFIe3Ca++NK1SEB8qNBlyUVa5FRCisTUz6LGsBlEPGxNMQ0lcl2QC2jRvi0EGU0J1yASWG8gg",
-	"zdqatkD9KxRtMwBMZy9tnNyLRMyad0/8DNjHXJs9dCHgEwvj7aGDfhBMbIBiDBWjhkUHlRcVn0k1vrXP",
-	"xS1C44cIGPq4YJbTmKoM+9wwEUn1Qt8jKmBPsoyPao4UHpCTmPINlyfyg3YAeWBy3SpdiK3EEgCfBZXz",
-	"C15OSm7u2yz3O5Fu3Tx6uhXDro+pNh+o1hOpojOmmXmUuNlTGBT/zA7ZoTGyKRgmGDCD1/4q1/EAX2J3",
-	"Hb8VlJBgk2yFT+f1NwIEU0897K5NJmY5T5ZYuMcEK3Sq7qUb7EiQuCxs9kREc6Pe+3hQQzehXotte8Re",
-	"wbfSdcVvmCADGl4/2Bwvhz8w7xum+NCFC5+YKQvwKqd81WMrBcSvCMhkfC7R3M+zh3PRnd0f/gywmjWV",
-	"hd6rQiAVAGKJKZm1bCXNv0wbzeKIWclYhjztTdsl5p0L6+7AdGYgqPUi8RQQVkrsmHXyvlwBKGuYl4lB",
-	"8IrhUBbZuh55PRp3e2GC/cjfD7tEj+QEvDgqyICRJDUorA40WHuah2aotsVrQvYFADib3l42nYdt1T8u",
-	"zvQJjeOiwNYpjINsUyxhxgZHIolO/xgROkbcbXAAAJ6t+nJF44dD0yL4eYc2u2N7v9l6LGJ9JLPvhZtL",
-	"n/EYC/7lYPMxcBKcOt8VhUK8wn5OKbp5pevifW5zyJ4pDjoDNeeOkOzdKAnGDOQ0v4XhW7KDxxFSzdwN",
-	"ZjWmMf+fPUB8eXK0/8rHkHkkx5QLDBAdnLSJrT+ls4uTvitLhlZz4ucXZ7m44ZqD4ivXsRIRGfCIK3v9",
-	"j8Z4z0LJWPtu3AjrZxEuwjiNQO1Bl5gOWOw0phTxlMRSXpOYXzOcUuEug/YE86zn7fOY3h4zcWVGXqu5",
-	"vTXrLv/U690GQa3Xu20GPe/lK7+110uDYDPEf9kPvd6nHv73ude7fXsEDdtBr5c23uzAj2aAneFnG380",
-	"d+yPXfvjCH9sw4/NIAg+//WH8hOPer3bzTb8uhX0erfb7+DXN/Dr23ePftLLv7Vqf/3Vnvbq9cu/tXq9",
-	"+h92ea9erwyn7Ky+qllxl2qF92e1FOZ65A6g8/7IEY116csx4cJ+ZU8OqMDNBwACu2kDSNJ9dC+S/WLH",
-	"cj1dWMqpfR59+ABH9FkMUdmVnNE62/4jXEuMHkrlyNsiqXBlIOukTex4RDAWAVdjOWGqhnrdVt4CJUrS",
-	"JJn91JU00NPxQMbkZft8v9PxiWAcow5ZTyzZBbaB6ISG7BXGZjRbS9M2mju+N+Yi+3vn6XzibimXN2uV",
-	"G4EsrGaDqhhibdorjeDR2Qw7gNCCTQgmSH10NqvEAmfSXE2XB6/6yZ30xwOzOXd9bdlc7b4/AWCcc+Sf",
-	"GsJkgORCcDz+nIy4YVaanxS/PBCBlPZFowqPwD+7YLSCA4tMerc724+1YSvt19sV9mtEb7BIYYl43n1x",
-	"lRU6C6TGOkFOd4Uxowow5fxmCppbzxBdebzUVicD3BMoeaqYR9lFXQxawD5nYQo+4jnWG0SfcsCoYgq8",
-	"x+Kvo8zO/fNjNyvBgMYfvy1kZWRMYlPUuBjKLPWNhpgR5nyP/Jk/RJnUu/yKeijHRQWFbE8AhVTsBtet",
-	"jY0rbkbpABpvZCPUeJT/7i0kyLkiiGQwJSPYmFieMs+xeKHzg26UhBLwSZR0CsPNUNfJB2pG2s8uePhZ",
-	"JMcvJWiYEePKniHmcZv8UAILmGDUEEuPlC7BRdJVMul5S1Imeh7hwrpaxQLtJnF0ztM0Yh7a1Ax8Piyj",
-	"NA62wlgELxbv25sMM3N9xzSPHLLMrrSgczU3B3txxp+t7AxL+XetnHpYO8XW2if/rh0pOi59gEEKxZRL",
-	"/cQZZl3PncBk3w2lIgMlJxrpbsu5uLwJeObMNbcWEbKmjVSsbJoz4i4oXySbRvPixLCd4HDNerAgiJPJ",
-	"pE7x67pUVxuur9447uwfnpwfYh/MNTCYO1Rk9Syk4lFd8AalATScDcRqK8ONemBHkwkTNOFey9usB/VN",
-	"lxSAO7dUPOEXHt3Z4gnwxRUzVYHjGGG/LQddXJF2k8uPF60c28gVV4RHurB9Cb2CPdEtCQ1+hnzI0LxN",
-	"MKJEx1SPiBMeBga1Xznjjf58VezsOBPvPkhipNzLp4CtcGRrm5dlG+Eki3JsruYaUD4DcDRqZSdI7rHu",
-	"rseQC47j+9B2oBi91u6YVghXn0gOh0XkVUhiVCpCLG+E0TuAnkyj5FJXZRkB5QlCcaRUccc5v4h+CfRo",
-	"wcxswgVmn+2fvv/QPvnxsn3wvnOSf4p/3euzzVZ0hJldoIzMVkj8VB1YLJpslGoD3vlrtJ6rt7hGn3IZ",
-	"sLWbF7Wn7j7P1cdpBsFDKqt8mot1e8GwwZrRZrg12KZvdt/u7LzdfUO3B1vhZtRkjWFQaaodNlgMPrvP",
-	"ywHkTzN5wgAvyj70Zm4WiwxEWONMjNY7pyIayNu5w47Z+ijLop92SkUE0xZuzGw2jWg9ljcspiH7YdZc",
-	"55EJO0IxZ1sbaYmLbReY6diIzh0Jue+Tub+rHCD7Te6weMduml7ZG7GNCu8BFhQXDWfgqW1bAQ7hCyB6",
-	"ka+/ViAec5Lm00Oq7v6Uami+0FY3/75ucH91FwxX1YuuGgNbb8w2rS42vLz3fGPk9GawtaxXrqY25i//",
-	"3/nellVbq/uVikdhl8b9XWYuJWGnzfs7FfVAsMcaK1ooAAMdG837O1bcIoeuzd37u87f2bvzve11qFhV",
-	"OgP7rkGZilus6F2l4zFVU1BKAAIyW2voFSh8z/79GVpWA6FfbBD0bimGOxUsr2+9COF+Y3hRXTf8qcGF",
-	"K/n3TDDkARDkKeHH14g+bKdvwOO5gMe6de0Ko1OdkfD7ghTZmylW9cI2Xzn8mC3Qfx96WAAO1awETawN",
-	"j2OCmT7ZyzrQB60obPKV1An6Q4vE7w3TVdSNXRfc/elB3d+ZxXQVkM73ktQsexVH6aS+VL/OBYdcWanQ",
-	"lZ3iZsRFJbbLlUBx7kKTRMlEcWrKgM8F6JYnILrkwwhT/2x0ag+zBzFMPRMkzkJieFnB5gvYCNqE6vXg",
-	"JhY+eRa8ufQFJX8OyHl/c1dC24JT3EjvZDR9MC59MpiJaJK427QFfGsuQ5sr4OND4OKQxprNQcClKK4C",
-	"tT0IibmU4GV4zL6MaUENFOXJ7XusNPnn+ekJobGWpRdOzFR1oMLVuA9TFb/QJGJDmsaG9MsMva1NJpMa",
-	"PKuWqtgl0vVBP1Bb6gzvnZZeJWtTI1oEdVCuBHhW4V3T6dy7ZnGvwgNsDP+KCdiiUmnXY0yvGWg5tAQ+",
-	"tsxeVGkHcDX4bfKzK8g2RgzDbmlo4ql9HUeCbkZWdL5IwLCP1RIV28VfgwBrzhPDbvFEw9ZAuege1XZ8",
-	"IvBA5ooM2FSKiGw2XaaLnQfoPlfldy9/Z2dZbWa17THxEN+XCU/K8Y+7BE9eVh42vVp8k9vdN5/x1/MZ",
-	"nRL45jSu4TRWKKnyKxSew3kovRp5Hecha/4k/sf8Dl53hKz5mi5M+dWMf+Iy73Mh+vWi84W4fuUB8hkf",
-	"Kti5v8NcScxHul6NNRY1X4Qf+22vQ8GKYlhftb/nXqS4xOUrp1OhcSwnUn36jAeHOCtrOuf1LNd5BQAs",
-	"3EW1y57gupyrVM+zUObenIEOQEXyGt4qz/wkXU6b4Iqw4RBfVFyUsuWauHpGLrHGFa91+RyK0RiAoj//",
-	"Lrv8HXZt0s/sYD8rY+JGtJ36Jctpy8r0SwatT2xqDNX5++ttTsYUMZdmYvULmhxt3PtoF2j0Oefbspja",
-	"knSYepGYZhl+9/nu/wcAAP//",
+	"7H2PUxs5sv+/ou/cVuXHjY1tIAGntm4dMPd8SyBfMJfbF7NYnpGxHmNpVtJg/HLc3/6qW5oftsfGBMhu",
+	"NqnaWpwZSSOpW92fbrVan7xAjmMpmDDaa37yRoyGTOHPVhCw2MCvkOlA8dhwKbym1x0xMmYhp8RMY6aJ",
+	"GVFDzIiRgQynZEynZESvmU8mI6YY4UaTPSkME6bSncaMcE2EFIzIIVQaV0lLEBqGHFqHh/uKXsoxFVXP",
+	"93QwYmMKXYBPeU1PG8XFpXd767vutUUgQ3i00M0+D5kw3Ez7aVeyPo6oJjTrVdoEeX5ysEd26/WaTzQL",
+	"sD/17ep2tf7qxWf3co8GIwZfUjJa7GMrmtCpJv1Y8WtqmE+ErARQo7/yg4r9lnDFQq9pVMJWdyCttzei",
+	"4hKqlJNzPGAqIyXXZKK4YSSwlWA+YqqoYSEZTEkgx2Oq3xA2js2U8CHhJi1JhDQjLi4/a75876ZyKSvw",
+	"sKKveFyR2EcaVWLJhWHKjrc4qn01PUlECfGhYJ9IQdg1U1NChZ4wRQYskhPS3wjVtKISkXGG6zVxAzdM",
+	"vCF0oJkwhEWaYaH7DWkgZcSomCFB51JIdRcJ7LKwfIrkmOAqslWXEMJ1lWNVxWwVWGRNkogrISeCSMG0",
+	"T6gIsXXN1DVTzzSBV5OR1Ixc0yhhJOTDIVMsrJK3U5OubYqtESOvmABCKxoY6Co8j5kKYBExWERQr2XI",
+	"WGpDNhtE0DHDAVH37NVWsTqjwQjbiLg2MDYzYoL0q9Vq/7OXW7tLL8vnVxslxSUMk4fUSJVOdKJxImLF",
+	"cA6vmdJcikdbfp2QjWNpmAimJyyO6LSM/o5bUynFNTAidM6xrZGECsKoijhTBD7PtCETbkaWmnTMSOFD",
+	"lZ/Z9LNn8L1iwAEiYK04jnhpd0dUhBEXlz9CvcD0C/LVde6ZJrYhQvUVC8lQKpASKGFfN7Zqny9QT6hh",
+	"h3zMSxTTB2BWrknEhsaRVzPyWyIN1U3SV/20dxq11ICRMQ0ZcKcUAbOrgwvSN32Q/1KElgjYAIqGkYwY",
+	"oZeUC59IlQoPaJhrUvNhkZGxVKzYfJWEig5NhTMzrIyMiWnMK7CCIxhExenbSr1eJS27jFORRLAENB1I",
+	"MeSXCazLmdlhN3QcRzBBPY+GoWJa97w36sfd3Z035se6T3perLgIeEwjfLG5uwsvPH/VxL6XEQ+m5avI",
+	"TqYVCyMZWcLCJAURZ8L4IJVA47ve4JS6Ryg+nmmik8H/sMA0Sf+3AkFg3ifZvH/5Sfvtx3qtVnsz+bEx",
+	"P2u//bhlX5TPmh1AZ798vvLlwEHAUZCgQyXHc2sFxPC/Kq6tSie0ohzmmGpSh/X/aotEzIDc9EnIL7mB",
+	"vxL/T/WI2ZlOBExLIBXTn7++mFHT1hC17fyITtNVIcmEckMGbAjcbtQUlCcujLXkIyjzS6bwex8+fGgl",
+	"IPkND6hh5dNI8xIwHGwQFqwmIFBevd6ugZzR9xXOH6yu/2yl4ZQFoTBd+AJhU8aU83DjaVHRre9FXFwh",
+	"dj9hNDzgSpszXUZIeE0oDiMdEihhn2RyfAiVV/ZXxkwhOTqh1/Qumf2U7wE+GTPjjIggUQrwAVgZVEwr",
+	"HAr/4Di/ahdytaQQtGNG1dni6SPfg5533DsdS6FZFRDTXzZqGxb0d0LHzTRcMQUpLUG0kwnVJIlDAFdf",
+	"4cBnhn2Gw1jBALbA47KAnbs/Ihec5T1bNhMLnKAYDR9n8J1h5R01wWimn27MKHr835NZbue7u2c/s2e/",
+	"skyxuU7kxn9Ao4gpULw0MGhLiSrpGDJONAhCkpv8BDr4TJMg0UaOmXpDoCEJpgtUV2yYaBZaeLtV24S5",
+	"znT2dmO77nscemFnxfM9MDO8plc6Pcu1wVCqMTVWGb3a8nxvTG/4OBl7zd1a7XV9d7exvfV6q7a7W/fL",
+	"1Nae6/yy+UkE/y1hpLOfDjod7cxwNjd3N91wYFLywTxt5wu2ws+sBOm1yBUrkhaxHRnTKwYS0mE+rpGm",
+	"qPF8ohMw5jSh5Oyss+/DqBG3NLa3yTXXfBAx0jrd63QKFqBPBmD+gWkgSCgTKAMAk2nyvAT/8YKFc8Wm",
+	"DgW+qJLOMDeDHBtqlqJ3fFpuMsEgHZrPdLd1TxnCbliQgJmNBZpFa8zZZigeYQp822zRAEtNPRAglrEX",
+	"egAfh8WCbWbs3mhUybGIpjCfAdOaWSv7isXGx3lvbJGRTJQmiYgAYOco166gCderPRWla2fOeJxBIzEF",
+	"2Am1fn3+8f/9pfKf8091v7G9ffvvnocPer2Pvd555T/n/+714LcHf85fuFI978UPC8gZMI1rtzJmWtNL",
+	"eJmKCsRO1iTDWXkAI1l2Hzr5O8/nbRSDxNBLDbwLwphc0mvUBuNSXwvYfaT/so9MV3RjplxR7k7w5/hn",
+	"q95AwF7wO4G+gcad/6lKutgr5UQtENii0Wj6GfRNVdASwn4kvZ7xz18+7/Ve/vv5h40Xf+t5H3/tefD4",
+	"/CXQ2f7ys4KLZV68fJG+vS/BX8LAWYEYS8h4JAV7GlLeg5LUkmph7W7WtvCHTAyh6L+zHgXqBItd4PWG",
+	"TyYjHozsU507TBfpPWH06jOpDTP1JyD5IddmndW7ksClfv3Nar1af1ElHzKPNyhg57IEq1vIQvea2A4w",
+	"hkqQUbhxxBVTu4JZpFmJPK83vtHFaim33oL9POo17k+9hQW7hIg5lb/lxWcduCVuVpi8RR9w7tsl1O1m",
+	"uA0MmUQhfNZtYiAlyFatRrjQ5i4zq3SSXddWe3fAGFsbnoO0r5JOaEWwddw0ft3e9ImWdhj/oNf0FJsh",
+	"V4zF2u5eFtH8q51XtVI07+ywJ0P0t9CyNfCynVutzwRNzEgq/r/WiR/Y/U74SeM4cs60jf/REjfQ8r78",
+	"oNjQa3p/2ci3hjfsW73RVkq6T87Z0Uets+5/HZ90/ru9f9Ha22ufnjZJN7WqIxpcaRIzNeYaXWZGEs3S",
+	"zQ5hR88lUrywBZ0yQmVfTStuo6+sd67Kxty24Px2waqqecFirUruDF+rsit+63tFd+6d1TMnMk7sWxq6",
+	"J2uQLeO+Fe5ndGiMaQTTzBBlQqOUCxYSBgRFzyn+8prweZJ+3z3VXvPjJ2/IWRR6TY+NKY+ARTPBgk8y",
+	"U58Kwir4xPnXvdvzYunO0T9bh539i5P2/z9rn3adF8Nrehs0CGQizAaN+cZ1fSO1mfUGGMobwEl6A1YZ",
+	"rHxDTaK95lat5nuGj5k2dBx7zfrrzZ2d2u7Oq61arXbrP5St5/pqWfpe0/qo7JzvzlUK23Or2ljcz/tK",
+	"V4UL1+hKeUjVJXt6ifa+9cvhcWv/ont8fHHYOvl72xI/iyDBnT4zooI0tl+Rn/nblXrsm5dqqcfsSJoD",
+	"mYgvoJL2zk67x+/aJxdHx92Lg+Ozo/0mOZKZJw6X7xC6ku1i6pgFfMhZSPppqU7Y/06+W987kGrAw5CJ",
+	"p6ebRQ8X++2jTnv/DhCRpO777zhigWSzbt4TlugvAQQ7++1374+77aO9Xy5+bv9ycdI+O03JOOdntK4W",
+	"isEadM5RmrrN0Z/rnKJ03o3KNbFjn7HutKySI+dZgzUeSsG+y+aVnCLAUqTRKcaFWdI+PaMcddsnR63D",
+	"i9P2yT/bJxftk5PjkybQKRHsJmaBSXEUkQHu7oQEFn0Wv0Y0D9l3+jlvy5E072SI2mvRGJjxSsBiQcfn",
+	"eksCQ1grhRjWVR2biXctxD5+Pj0eMC1fDmqcnS7ADLubvApiWLfAd3jhnE2BFJYXDyiPvoSmen/S3js+",
+	"2u90O8dHFwetziGoqdT76pyJQi7uAEhFZteTLYpb264s7oy6+HeMBhTSlCuxfOdBM6fM9Hdt9iBecv/s",
+	"8jGTiXl6PnK+gYtu5137+KxbMBNDjnt8hCrFrxnhghg+ZshB8NhIjIxkIvxO4vuRGIAKD9iZoNeUR3QQ",
+	"fQF/AMCUzl774uyo9c9W57D19tB5BEJq6IBq3IAGIWAD5bnWCe4gXrGpJgEVQPEBI4qBigyRCYyUZEzF",
+	"1G4GKk0mVADqyUIUrFv6w4ghNk63Eo2UVySOaMDcZqWwXGZPk2DA/5sFrG2llhVYNpSDG6LpkFlfrHCh",
+	"Dt8A32GIayWLcV3Ndlk07MMYtivlOyqm7ql+em7tHh9fvGsd/ZJ6Lp033tpTfsqqaZx2FuuT6qZAgkob",
+	"Kjn2HbeguyuL10a/l9Vt36Ts+j146Pfb0GmSd1xrIDHG2GA89HxQNkq9Pw+BP3z4UJkPTF/VxHwc+0NJ",
+	"rZM4lsqw8B0LOe3ilt/Tk/z07P3745Nue//iXXu/07ro/vK+4PZ+tuoop9QMgbDVbNwsOWW5rmzIT5+u",
+	"mjZXKjsOWimeB727Ylb697VUs20qO3K7yA1ybaxkzJThdmM3iBgVR7ipvOQoqUiiCGYS/lpYZHeaF8MD",
+	"pApBdm3e+l4WDly+iSgjhgdYEL+C0rC7dOiF4RilhwFNLnIydeS5t7amLIRoQnvQxQdseRf6X79Nt9k/",
+	"LR9kw26Rp5vvH/MRu8p+YWrPs89JPKmE3JXS5CTdTSuLmoWR+UQxLaNrlh18gg+kB6HSgD8WaZyDOfKO",
+	"WHBV6r6xkRMrCJueNy0MeuvWX8Uwd7dZziwh11D2sXq5vZL/0iaJA/zA4C6ypMBNOj23Kkw0vS9rLenq",
+	"Hay2uEyQzHII9j2yQRoRfXJ82L44O22fzMSKeNljz78H34plDJr5bOc6xrThgidjEsogGYMIIoEM3Xkx",
+	"zUA2B0z7ZJAYIiRK+SrpFo6g6hGNmcWHNg4cT/SextDVdI3b6FU/D25OP8ZC/BpMQ9/t//ezQ8iFQmlH",
+	"sGBhBP03pG930l381lLNMbuQZiZhhVxA5lsyc3j8i5pEP8PhaSlIPFLUrtvV4tSFTJQ1aaPGAUpFzAUJ",
+	"pMLRYWs/Oy5dr9XSQ9EwZwjAs9lIz3pTZc+cpsfx86O41nWeSuWBjUu1gVkYWGXYWN8FFQ44i0KHF7JR",
+	"U6XotDjo17eF8I6yUc/xQ7445sIrVk7t1m0aKLL6pCWef1nV0KvbPHykrKn/6nbfO9oX2ikRCI3bmdCT",
+	"+bbe8Sji6UlizYG/67uva5VavVKrd2u1Jv7336UCa5UUmpMJeQ+yYaVcnZNlFur5aYCaY9UyiVIg/QIO",
+	"cZFAZZOHgZiOoy2z5dTuO/sFmqnWqiDM+pkpmspPe0LInUhaScf6LNutL0Vt9/PKZcMvPy3Wch6ZVhSR",
+	"Rj1L2gCL0HlfcFX6FipxTbALiwKKYoReF0ym8mm8YlPACxZZWc+yDJPAEJvVZMhZHqXuW18TAox8d6xK",
+	"jpIoIkY6m1+7RA+KiiuQCjbGMY90L8A4SlQSsXkRO68oi/GstcourQzPP202bn9YSTKgmcOPR1K0b2Je",
+	"nhFDJcA+VGgy5KIocksgRH1rptFDWQ6i7tcmqIYCuy4JI7VnBCwGGUwJ1QETmEsmhTRrS9oc9a8QtI0a",
+	"YDp7wO3oTiRi1jyn56fAPuLavEETAp5YGG/3IfS9YGIdBGOgGDUs3C891P1EovG1/S4uERrdh8HQxgW1",
+	"nEQ0O+J1zUQo1TN9B6uAPknDhcopkltAjmOKpwEfyQ7aAeSBkZmrZCGWEksAfOpnzg7DOi65vmux3G1E",
+	"unHz8PFGDKs+otq8p1pPpApPmGbmQexmN2aQ/VM9ZJtGz6ZgGHPADB6RLh3HPWyJ3XXsVhBCgk3SET6e",
+	"1V+vIZh67GZ3bSQ6y2iyRMM9xFmhE3XnvMGKBI5L3WaPNGmu1Ts/D2LoOtBrke0NselKLHdd8msmyIAG",
+	"V/dWx8vhD/T7mik+dO7CRybKArzKZr7ss6UM4pc4ZFI6F+bcz0LPM9adXR/+DLCaVZW53CtDICUAYokq",
+	"mdVsBcm/TBrN4ohZzliGPG1WgiXqnQtr7kB3ZiCotSJxYxBGSmybVfKumN4tLZjlAEPwiu5QFtocSFmy",
+	"MXf0ZYL1yN/bXaJHcgJWHBVkwEicGGRWBxqsPs1cM1TbzGQB+wwAnHbvTdqd+y3VPy/O9AmNojx74jG0",
+	"g2RTLGbGOkdCiUb/GBE6etytcwAAns2QdUmj+0PT3Pl5izq7Y2u/2nooYn0gse+Em0u/8RAN/vlg8yFw",
+	"Eow632X8Q7zCfksomnmF1Bp9bsPKnsgPOgM157aQ7ME6CcoM+DQ7wuPbaQeLI6CauePvakwj/r92A/H5",
+	"0cHeCx9d5qEcUy7QQbR/1CI2uaBOT936Luckas2Jn5265iJNEFBMUihCMuAhV/bsKI3wkI6SkfZduyEm",
+	"RyRcBFESgtiDKhEdsCiNThbRlERSXpGIXzHsUm4ug/QE9azn9fOY3hwycWlGXrOxvTVrLv/a693UapVe",
+	"76ZR63nPX/jNN72kVtsM8P/sJ0ypgGkUer2b1wdQsFXr9ZL6qx3406hhZfjbwj+NHftn1/45wD/b8Gez",
+	"Vqud//Wn4hcPer2bzRb83Kr1ejfbb+HnK/j5+u2Dv/T8b83KX7/Y1168fP63Zq9X/dMO78XLle6UndXn",
+	"fEsO4q2w/qyUwliPzAB01h85oJEuvBwTLuwru3NABS4+ABBYTRtAku7RnUj2sw3L9WRhIcz2aeThPQzR",
+	"J1FERVNyRups+w8wLdF7KJWb3iZJhMvxWyUtYtsjgrEQqBrJCVMVlOs2SyEIUZLE8exTlw9DT8cDGZHn",
+	"mMbFJ4Jx9DqkNTG9IegGomMasBfom9FsLUlbb+z43piL9N87j2cTdwvhvWmpTAmkbjXrVEUXa8OehwWL",
+	"zkbYAYQWbEIwQOqD01kFEjiV5vJf3XvUj26kPxyYzZnra/PmavP9EQDjnCH/2BAmBSRnguP252TEDbPc",
+	"/Kj45Z4IpLAu6mV4BP63C0qrtm+RSe9mZ/uhOmyl/nq9Qn+N6DUmdC1MnneXX2WFzAKusUaQk11BxKgC",
+	"TDm/mGqNrSfwrjyca8uDAe5wlDyWz6Nooi46LWCdsyABG/EUc7OiTTlgVDEF1mP+r4NUz/3jQzfN34HK",
+	"H9/mvDIyJrYhalwMZRr6RgOMCHO2R/bNn8KU6118RTWQ4zz9RromYIZU5BrXzY2NS25GyQAKb6QtVHiY",
+	"/fYWAuRcwlgymJIRLExM5ZvFWDzT2UY3ckIB+MRKOoHheqir5D01I+2nZz781JPjFwI0zIhxZfcQM79N",
+	"timB2W/Qa4h5awrn4kLp0uD0vCUhEz2PcGFNrXyAdpG4ec7CNCIe2NAM/D4Mo9AOlkJfBM8H79vDDTN9",
+	"fcs0Dx2yTE+5oHE11wd7lsafTdsPQ/lXpRh6WDnG0ton/6ocKDouPEAnhWLKhX5iD9Oqp45h0ndDqchA",
+	"yYnGebe5gFzcBHxz5uRbkwhZ0UYqVlTN6eQuCF+cNo3qxbFhK8bmGtXaAiNOJpMqxddVqS43XF29cdjZ",
+	"ax+dtrEOxhoYjB3Ko3oWQvGozmmD3AASzjpiteXherVmW5MxEzTmXtPbrNaqmy4oAFduIfPGJx7e2swb",
+	"8OKSmTLHcYSw3+b6z8/Xu85l24uWj63niivCQ53rvphewproFpgGnyEdUjRvA4wo0RHVI+KYh4FC7Zf2",
+	"eKM/f+VBup2JZx8kMVK+ybqApbBlq5uXRRthJ/Ncfi5hH8x8CuBo2Ex3kNxn3fGPIRcc2/eh7EAxeqXd",
+	"Nq0QLrmVHA5zz6uQxKhEBJgbC713AD2ZRs6lLiM9AsojhOI4U/kB+SyLwQXMRxN6ZgMuMPps7/jd+9bR",
+	"Lxet/Xedo+wp/utOm202+y307Ax5ZDab7Mdyx2JeZKOQR/XWX6P0XG7aNeoUc8itXTxPXHZ7PpdcqVGr",
+	"3Sctz8c5X7dXG9ZZI9wMtgbb9NXu652d17uv6PZgK9gMG6w+rJWqaocNFp3P7nnRgfxxJk4Y4EXRht7M",
+	"1GIegQhjnPHReqdUhAN5M7fZMZtcZ5n303Yp92DaJLepzqYhrUbymkU0YD/NquvMM2FbyPtsE2stMbHt",
+	"AFMZG9K5LSH3Pp77d5kBZN9kBot36LrpFa0RWyi3HmBAUV5wBp7asiXgEF7ApOfx+ms54jEmaT48pOzs",
+	"TyHf8DNtZfMf61D3V3fmcFVu/bI2sPTGbNHyxOzLa88XRkpv1raW1crE1MZ8PoBb39uyYmt1vULmMaxS",
+	"v7vKzKEkrLR5d6U8mQzWWGNEC9mDoGK9cXfFkoPlULWxe3fV+TN7t763vc4slmXTwLprzEzJwVa0rpLx",
+	"mKopCCUAAamuNfQSBL5n/30OJcuB0CfrBL1diuGOBcvuAliEcL8zvCi/Y+GxwYXLF/lEMOQeEOQx4cfX",
+	"iD5spe/A46mAx7pJEXOlUx6R8MeCFOktPqtqYZmvHH7MXmZyF3pYAA7lpARJrA2PIoKRPunFRmiDluQ6",
+	"+UpSB/2pWeKPhulKkg6vC+6+eVD3d2YxXQmk8704McuuLSrs1BeSHzrnkMs0FbhMVNyMuCjFdpkQyPdd",
+	"aBwrGStOTRHwOQfd8gBEF3wY2ptg0Dv1BqMH0U094yROXWJ4WMHGC1gP2oTq9eAm5kJ5Ery59DKnbwNy",
+	"3l3c5V9fp+HZq4YsnMWl91aG03sj2UcDpog/iTt/mwO+xjJ8ugJw3gdgDmmk2RxoXIr7SnDevbCbCyJe",
+	"huDsVXcLgiPPhm9vCdTkH6fHR4RGWhbuN5nJA0GFu1IhSFT0TJOQDWkSGdIvEvSmMplMKvCtSqIiF3rX",
+	"B4lCbb40PKlauFncBlM0CUqtTGzw9EIBTadzV4/j6oYPWK//JROwqKXSrsaYXjGQi6g78DqlcXpvsW3A",
+	"Xflgw6VdVrcxoh52QwMTTe3tLzEaJukdB3nIhv2sligKz/5aq+EVB8SwG9wDsVlTzroHlR2fCNzCuSQD",
+	"NpUiJJsNFxtj+wHS0iWVfpNd4VwUtOlVChiqiNcnw5cyxOSOzZPnpdtTLxbvybz9bmV+OSvTCYHvZuYa",
+	"ZmaJkCre2PEU5kbhpvx1zI20+KNYLPMreN0W0uJrGj3Fi29nE0VXireUr2qi7GLzb/iCgrn9gfW2BnLO",
+	"/8q98zMGXG3n7gpzKTofaPfV1xjU/PURWG97nRksycSFxuYa/S3NwP5VW6ruutwlxmoxEAyVdDEE7OM5",
+	"bnlir6wKn5f3XGe5CzDlGNUu7oPrYpRVNYufmbswBg2SkrA7PA+fWni6GPDBFWHDIV5Hn+fl5Zq4TEwu",
+	"JMhl4nWRKIrRyN77OXeFY3Z1Y4v0U33cTxOwuBZtpX5Bg9uEOP2CYu0TG9RDoR+oXFw0yRSxn2Zi9b1k",
+	"bm7creMLc3Se0W2ZN3BJIE81D6mzBL89v/2/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

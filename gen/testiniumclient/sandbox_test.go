@@ -49,6 +49,20 @@ func unavailable(n int32) func(http.Handler) http.Handler {
 	}
 }
 
+// cut executes the first n requests that get to it, and cuts the connection instead of answering.
+func cut(n int32) func(http.Handler) http.Handler {
+	var count atomic.Int32
+	return func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Prefer") == "" && count.Add(1) <= n {
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+}
+
 // proxy answers a request that has Prefer: proxy as a proxy does that cannot reach the server.
 func proxy(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

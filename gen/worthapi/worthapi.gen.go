@@ -243,6 +243,9 @@ type UserSubrole struct {
 // CustomerUUID defines model for CustomerUUID.
 type CustomerUUID = openapi_types.UUID
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -269,6 +272,9 @@ type ContentTooLarge = Error
 
 // Forbidden Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type Forbidden = Error
+
+// IdempotencyKeyReused Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
+type IdempotencyKeyReused = Error
 
 // InternalServerError Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type InternalServerError = Error
@@ -402,6 +408,9 @@ type CreateCustomerUserParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreatedUser defines parameters for CreateCustomerUser.
@@ -445,6 +454,9 @@ type UpdateCustomerUserParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // SubroleReference defines parameters for UpdateCustomerUser.
@@ -819,6 +831,21 @@ func (w *ServerInterfaceWrapper) CreateCustomerUser(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateCustomerUser(ctx, customerID, params)
@@ -952,6 +979,21 @@ func (w *ServerInterfaceWrapper) UpdateCustomerUser(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateCustomerUser(ctx, customerID, userID, params)
@@ -1048,6 +1090,18 @@ type ForbiddenJSONResponse struct {
 	Body Error
 
 	Headers ForbiddenResponseHeaders
+}
+
+type IdempotencyKeyReusedResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type IdempotencyKeyReusedJSONResponse struct {
+	Body Error
+
+	Headers IdempotencyKeyReusedResponseHeaders
 }
 
 type InternalServerErrorResponseHeaders struct {
@@ -1686,14 +1740,15 @@ type CreateCustomerUserResponseObject interface {
 }
 
 type CreateCustomerUser200ResponseHeaders struct {
-	CacheControl      string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	ETag              string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	ETag                string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type CreateCustomerUser200JSONResponse struct {
@@ -1716,6 +1771,9 @@ func (response CreateCustomerUser200JSONResponse) VisitCreateCustomerUserRespons
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1926,6 +1984,34 @@ func (response CreateCustomerUser415JSONResponse) VisitCreateCustomerUserRespons
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateCustomerUser422JSONResponse struct {
+	IdempotencyKeyReusedJSONResponse
+}
+
+func (response CreateCustomerUser422JSONResponse) VisitCreateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2322,15 +2408,16 @@ type UpdateCustomerUserResponseObject interface {
 }
 
 type UpdateCustomerUser200ResponseHeaders struct {
-	CacheControl      string
-	DragomanChanged   string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	ETag              string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	ETag                string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type UpdateCustomerUser200JSONResponse struct {
@@ -2354,6 +2441,9 @@ func (response UpdateCustomerUser200JSONResponse) VisitUpdateCustomerUserRespons
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -2600,6 +2690,34 @@ func (response UpdateCustomerUser415JSONResponse) VisitUpdateCustomerUserRespons
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateCustomerUser422JSONResponse struct {
+	IdempotencyKeyReusedJSONResponse
+}
+
+func (response UpdateCustomerUser422JSONResponse) VisitUpdateCustomerUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2900,126 +3018,132 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H2Lcxo50vi/oprvqpLszuDh5QeprV3i2L/zfomTsp3N/S74jJgRoPUgsZIw5hL+96/U0rxggMF2vHld",
-	"1a0J6NHqbrX6pdZHJ+CjMWeEKem0PjpDgkMi4GM7CMhY6U8hkYGgY0U5c1rOxZCgEQkpRmo2Joj3kRoS",
-	"1OPhTH/G6O2b8wsXTYdEEESVRIecKcKUd6FbU4kw42pIRAW1GcJhSPWwuudLgQd8hFnFcR0ZDMkI67n1",
-	"HE7LkUpQNnDmc9fCdcQCHuqvluDr0pAwRdWsG0ORwDfEEuEEoHgI9PTs+BAdVKu+iyQJAJ5qs9KsVHef",
-	"3RPKt1gFwzugsH1x+M8SODSQN/f2D+4O6CEOhkSPL3i0DGk7muKZRN2xoDdYERcx7gW6R3fthIL8NaGC",
-	"hE5LiQlZD0Dc73CI2UB3KcbWqEeERGqIFVJDKtFUUEVQYDppwo2xwIqEqDdDAR+NsHyOyGisZoj2EVVx",
-	"S6QxR9ngTvhynVtvwD39pSev6djjACOOvDGnTBFh1ptd1UsxO5uwAi7VDbuIM0RuiJghzOSUCNQjEZ+i",
-	"7k4oZp6YsISFLdTILlwR9hzhniRMIRJJAo22W1KP84hgliPByYBxsYkEWW4FckyBS03XFYSwoFLoKojp",
-	"wjgjFfRipoilK4YvkeLXhGl6CRwoPaP+fkxEoHcA0ZuWhBXUVmjEpUL1GmJ4RAAubL/bbWS7ExwMYYyI",
-	"SqVBVEPCULdSqXTvvGuOLvCgGE1SCc4G6AZHNMSKixhfE0nEE4nGggAqboiQlLMH20VvBekTQVhA2uNx",
-	"RIuI2B1iFkaUDX7R/QLVzYhHPRWR6olEZiCE5TUJUZ8LvXdAzOzVGv7dxcwZVuQVHdGCA+W9pj2VKCJ9",
-	"ZbElCfprwhWWLdQV3Rg6iUZ4hnoEjXBINLE5C4iLMAsRZairulp8cxZKWBIMABtmyCOC8ABT5iIu4i2l",
-	"B6YS+S7ijKARFyQ7fAWFAveVR4nqe0OlxnhMPc3XkV6EZ89Jr1qtoLZh7nijImihhw4469PBRJAwjx1y",
-	"i0fjSCOo4+AwFETKjvNc/HJwsP9c/VJ1UccZC8oCOsYR/FA/ONA/OO46xL7lEQ1mxUxpkGl22ZBHhrAa",
-	"SUFECVOu3qv6nLHQAErtV7Abn0gkJ70/SaBaqPtXhiAa79ME74+PtL9+qfq+/3z6S20Ra3/90jA/FGPN",
-	"LODkZTG+0u1AtbzAWiD1BR8t7BU+Zehfnh3LOwmNgNM4xhJVkeJaEkVEaTHkopAOqNJ/OfwXyyExmJ4w",
-	"jZaACyLvvr+IErN2H86gxRWdx7uCoymmCvVIX3O7EjN9pMDGKCVu9BE3IALme//+fXuiBamiAVakGI04",
-	"baGXAwPqDSuRFii7e01fyxm5rax7b07AO8tgK3sR1uiCH0CZSJhy8RD+vLrC3HUiyq5B5z4jODwURB+f",
-	"72QRKXWDZClasqEpligwXdbCycdEABlOQqflDIg6nEjFR0TARK6jT+0RUVb5D+yPeoM4/7AcXxljNaxk",
-	"fnIdDUbcRo45k6SiFYP/2Qmxwjv61ysaWgbF4TEVUq1ZGDbLstQa4wFxUXJE9XXnL26JggRchHLH38ms",
-	"cxvaTcbhF0C7TBv7tV7LO4BtLUOaJg/BkgYRj8yVBvw1fGnX96Cc+WgrXWJOs5rtKCkIfmAynvS918Yw",
-	"zoBtlIMKCHX3gdYPq54vTp/A9m7V8R9P8UQi3aiC3jBiDnYqtSmGcNIkZolYTaIaYf2JJCGaUjVEDb+u",
-	"cZRqLzWy26jvBz2PBPW+1yAHDa/XDA68/cBv7oc10sd9rehRDYter+M62r5xWk5u4avPyz4XI6w0JSY0",
-	"LFR+Tvqvi/0SR+A3QQoPpD6kNS3QAN8AU4wKTTutUKPuT90KOumDQWfxMdKIWG32gA0W27xUoka1BppQ",
-	"xszVbKcHt+ZuBV0AVILomcdYkNAe89FsLXcCIg1zpahMODCLuDHWippu/p8PqNNR7uVPTzudnz49fb/z",
-	"7NeO8+E/HUd/fflTx3n6wXxyk4bLbZ799Cz+9R9LZNDagZ3PGxEp8UD/OJpIrX2gn/TCSYYYlKGQT3qR",
-	"0eSJtGQ85Yx8HlJuQUlsSAVeKU3PmPPrfgM+8IneL3pXGlMNW9eN2R7VmrbHaDA038rUP7NM7ynB13ek",
-	"tsbUN0DyV1SqMrt3LYEL/Z31SrVSfVZB7xMHmxY+1rWizRnGM+C1YBzNGGICjEKVJS6bmR1MIkmWeaJR",
-	"rX2nm9VQrtyGvRv1attTb3nDaqvI7GdNzZhm5mvYoCvInPLB97w9je+swMOl8bjsfkvdaghb96r1qPJJ",
-	"FOpprVcVaIUavo8ok2qTPlaIZAvaesNaa2urtSJ7AIBGlFNpDhrNmr/X8L1wtx54DeLXvP1mgL2gQar1",
-	"/X2/SvbqxSqNVd/uo87MdWej+oF29wKH1iEDerQJnOiPeDyOrCdi50/JWc6p9NHRCiN8JQQXpwa8P4wD",
-	"gXL2moZhRKZYkCP9u16+/iud1oePTp+SSKu+ZIRp5LhOyj7wDYqZCDNEPPjGOrCc+eXcjnTIQ9gLp3+0",
-	"XwFGyg/iOlJhNZFOy+lrAOZZ9P1DkL7Tcv5nJ43z7Zhf5Y5ZCqAwT+0TBq4TFCPSzcYFY1bzXoqZZ2Mb",
-	"RbPYLjsLkZCcr9rLOKvXjbHs3V50Ka/rnTbM9vJSh2mpzrb53HWyLr+N3RNHI+DZBvIuOH+FxYCUYNF7",
-	"kvIiG/sEJ7caYoZqzV30v/TFWjnyoDT/Gol1zEWPhiFh95ck7SAgUq6RIouC4Ojs7Or4zdmLk5cvj05z",
-	"4iCF6uE3fnbs7578J0wrAzg6J+KGCIOzezNC0aAb2ODk9OLo7LT96ur86OyPo7McM8TDITMeigdMGIMY",
-	"Uj/AkVA80XfPJVqxP+XqNQ9pvzDsmlNvtSYHNnY5uQvJGV4mO2MdYLlMjkxU//uix1sB0S7A7DGmkSHJ",
-	"5z1kYwvVGlyML3tJuEB5RjBNwZts23JGkpQfCEUzriroDYtmYJPBKo1JlnpnJEEWDzl7TvIKOrW+tCmW",
-	"KIRUix9n/Wq2sf+8oCPCJ+oR9bKQhsalLAS9IdquVHREgGH014pDFJ6w8AdFt6OoPqhoQN4xfINphHvR",
-	"I2nb+tTvYUmQTbEw6UxUygmYz9dkJlGAmSZujyBBtNQOgd6KczTCbGY8LUKiKWaKmJihxCNjgVfQ+yGB",
-	"5L/Ykao4v0bjCAfEumqZYSiTunfN+JQ9R4mIGuFrIrWEkbiv+yJJWGiTAL59foI0CS/Jk1jPTklGxf0Y",
-	"8YLz15jN7LfycbgwwFFEhBszYZzYY/MnkyQWFHB9DPUFH7mWNcBITBJ8wFo059F3KYD+DoZ5x/BEDbmg",
-	"/y2lvGwyPXNJOFuaoO9O2+8u/vnm7OTfR3mnVA7GhzdEF4b/Nnjp/fv33mLS1LohFnOs7stVcjIec6FI",
-	"+JqEFF+AI/Wx9Jwny0ns+pD6/fzNKQgpqlZk55eVMel1hXU4sa2SBH0ve49gc8ekdTpAkuK/ubdp+t1a",
-	"Zu8kEadcHfMJewCxFmdxyPaYbhRlp28uro7fvDvNy7B4CJPvcsoVMrA9vDjLjv2dK+YJMo2Dg4/GmM1e",
-	"EoVpJNfGneL0F73vx4KPiVCUJNoUDtQVm4x6ReE3e4mFTaJId9Z/jTlgYk3LcUAuQj1Ofe46No/tChck",
-	"rp8dH6J6vX6gjbZ3F4euMc5HNIponBDtuGkAK8SKeNq4c9bM2czM2ZsVBcBKg787dx0alstwysJZGGjL",
-	"jFvV48orHCh6Q1ZiWwNXSYeJr5tkxmnM4zjgx9WT1eauTSl7PBrsZea8Jw32TXwyDm5+cEx3DAAs8G0W",
-	"qznGy3FEDh05OC8TODik6uttmnitF5IN4M4RSEhXYw4jOcRjm+PWp0qiHldD88/3XKghCnkwGeldXUFd",
-	"LY4rRtbaNIKVB3R+o8ZyfKMMfakb5mX4x/X7NJHqxVeX4Ee4I5SH/k9OWZz/0HFc+D8XsYNNI4JPWWUd",
-	"s2gGjY+LpRs3+vjo2nzypu+7qAsTd81lgqbvI75+9Ooi/9ip0gVnkeQaDK9khJcW/3mqZE7V5as5NBii",
-	"a8pCjQ5oaNJLqFwGe54ewEVEgCxZJCkbRMQMldwls9amm1zgqmpcmWtamIXGJE0YLr5EhoW5thPf80tv",
-	"MxlA41zNnslAMwkWkCChyEhu4sNjSqLwKI6e2JViIfDMWaRJisAEA0UkyIy4RAObQlCEN8jksYgya3CR",
-	"nARDhCXqyklP8IhUAh6SbmLta/mS5irb3NfKJpme2UJruH1h7QbwtHPRwk/JNE45XuA8SJhofXRG+PYV",
-	"YQM1dFq1ZsPNJf78p9O59X2v07mt+R3n6TO39bwz8f16AP8lv3U6Hzrwv8tO53bvWDds+53OpLq7r//U",
-	"fOis/7bhT23f/Dkwf47hT1P/qfu+f/nzb9kZjzud23pbf2z4nc5t84X+uKs/7r2490xPf215Pz/abM9+",
-	"evprq9OpfLPLe7Yiqys+JdZneBUk57gOyKyrWEnJcWlzw26K8F166tNkxHs0Wuy221jTS2tSVhJsEmt2",
-	"L57b1svbOVlwdgluktsUT7Nmn5+nkCzdzO9C+mAXxJVJaQJZlXi47fDPUTfCPRJ1YyEecX5NQoRVkfYf",
-	"Fsylz0MkiI2tUTYwc1jQstlrgsrrK8xwNINMp7WkKVKn3zH614QgU3WgT4lILlcWzbZbb1aDvd2+t7eL",
-	"617joOl7B0HQ8IKgvheEgd8kQc3ZyFo9UnBX/5X+GuJGGfFfBMMZldeovXnF9ULlNTCahgGiiA3O4NbJ",
-	"Si7QZ9qQDobadhSYabJaIPPX9J6DwWaP+xka4ht7ZbxA/y7miLWkzAFVeIlQYxGbEC0s1tXKS2CYNaSC",
-	"BIqLWZxda+oxTLkIpb01Xdlk5oVUjiM8u9poA9UTztvKRkvYZI3cWEPgHHjxaHm8FVE/Q/ctqVLdBieN",
-	"7XFSL4WTJQ0nx++uQVEOzCIsaDmYcWosYgKcHldh2mCdyF7wkfwNTon9JadEsZcG7ozZhsZO4Iyk+5gm",
-	"96cgKFnkdChtWB/M3VR9XMsl+TO8hHjf1hECYFzdEJEkAK32eeyaLgamiA9okfAR+jhJRaEVMQrNCMTr",
-	"xhGxUWEqrFUFI6F+xKfrXS57i4rJeps6UURKk6WZs4bXcTVoCsqGNUoqLznN5fH9QlV/yTG0bh/YgjPx",
-	"PkAa8Z9nM1SrhYJ8ozJnCVzExUtsehePlJu6KxZl3npNUhPaqBEF0vOH8Csv/MitusITNbwSpH+1yhls",
-	"HexU69cgdeIKWmgs+A0NicjpYsJG74wqdnemrf0Qzt+ScM6r/T/E89cgnhfFQ0ZgbxLPhj2Ws51P/zi5",
-	"OHqJekTS0NpKNnSgkT3lGq1xhOCJRORWEQaVsDQ4bDLS6GkfXpz8ceS4zslp5iMMnIEng2jd0bvBApJq",
-	"YYQ4jHLCcPrxhioSOpfxCr50C7WsLdT8XPahljN62YUnx+lkRAQN0MnLjKuZMIXAIY1sGLCWkXlx/aCy",
-	"FmhscsUgbLS7tLAiwURQNTuHWkOA7B7Bgoj2RA3Tfx3HiPr9/UV8KRLEMvyagjxUamwC+pT1eSbYnHFf",
-	"J3P+FsaRL+trqQR8lF52jLleb0IR2cFla2dnQNVw0tONd+IRPBomn52ldIL225NkV5nSSn0ukF4hslmv",
-	"UGQpnhBJIm4g6bOCIPhrlgCuOPBu0ICwwARU1JBLko3iQSveR1Mof6EQDk0lKZCbMRCuyVUeEnRDWMjF",
-	"E1lBL0ACGP9JnKNuamgoiTLrMZnwbr4Ooj5V/+VlM4a8N9Bauuhf3rHAo8wXZ6RPhCDCZjMAxHHXc0ub",
-	"+DeNqJ7gUwklucxdZhsv0nPmLly0EOOeVFwQwJs0GIpDnXIx1glolOZItql3YxiuVvGXaD6dTisYfq5w",
-	"MdixfeXOq5PDo9PzI+gzdx1FVRQn8cW0dVzHXitwWk614puWfEwYHlOn5dQrfqUORVfUEDbAThztlzsf",
-	"0yIi8x0r1KDNgKwo9Ro3siUas5kDWgpCLjPqETSgN4RV0Ckhtv7emIgRlVBoqxt3utJdWoLg0ASrzt68",
-	"Oro6fPP6bfv0/1+1X74+OU2+hX/FtSHg/rOYRGR97ZmIyqQ00nm8uHz5lw/FSkzaZCdXHmbubmyfrclQ",
-	"unlaCGB+uXCBueb7d8mO+hCfKk4g+KKobDmHZ2+M86rlED9sHOz5fc/vN0Kvgf3Qwxjverv7Vew39oPe",
-	"bnM3kb6mp16XHX3BXb4wzYJrGeYr6fKO58sNobFTkLCVMGWfqGAI5zNcsOxPomhWySZw2R/yOVzFWQml",
-	"wsIZ/TYfEy4bP82q4PcK+xeH+rNl5yxN4p3QBtFalJ725n9/5KW5Tt1vrOqRbNCdxet+c9dpmA27vl+m",
-	"LAF0qW7uksuBhk71zZ3SG7y6R7W2uUfBhTndtXawuevizYa56zTLIKPoEiz0LbHAgms9Wb0PBGFW4/tw",
-	"qWWInIxGWMyclvP/iEKJHMkcEgoPwHJI8kqdSz3uqrMTzr61B6c5HaGed9zRhcpxqDeDvxXURn0aKS3P",
-	"FGahNBkdsNN/MXZPVx+H8C3BIhhemeYfTJvLuNFzJLXyhG2RCBxFUOS1gtpsZgNTyQGUlhKB8zy9hcg0",
-	"zqRCERngSBvERjuS3PRIB4CDHqkpjWvvKnKrMtXR0LuLY28fWYXq3c++7/tfkF7wDgj3pSsFbnEm0MDc",
-	"2BryqWtSyKqmNl2PzLhV5gmDcjGQEpVUg/lrQsQstUTG5gRJD8SQ9PEkUk6rmnFzUKZ2G/rIoYyOtGFe",
-	"dQsqwS4C+k8+NZfYbPFB4J0B0cywChw4eN8S8XYlWDW/CC58a+HyfX9bMLt9HEnSBVxK2DIJvHFd6bh4",
-	"mSADLEKNeFgIlJvOQPw8TTybJTlp5t4UAGZdSbDp1hCEMuDX4vXnHEyZyu1Lubd6n8ZFtK37UU/h2ih2",
-	"nG9hExRMwotrygxRNkABlsQW4hMjHNH/Guvy6enx4bPNNYcWFmVkVm5B6/Ng5sVsDylmwPdcKNSbWWdh",
-	"1+vGlYypArtOdyUMnnQAPeo50ipeYuZabAKNKIOvoBlkesblDWgos8IFcgdBtvG+ce5vKtpeiAku1KrC",
-	"Vt6vT2n4KfUFfko8gZ/Av/DJeAE/GZn/KfXyfUrdes+2LWcV57eGLkpndlEytYuI4QwzuYvM7C5KpzeV",
-	"qxMQsmmzUDWwR4YUqv15RXSFW+3mhARiklscqGhmk0vDlZIidLaoDWV14bjM2EtnSzjS/bMKnpwLtzSb",
-	"5+GC4rOQPboleMl2XgVd1qd8R+Be4bvBtpVkcY1LiI8wZVrbOXl52kbmoQdpE2mKlpekpBUvrbFhaUcj",
-	"c7dnq3WZ/YBMxn6ceKxlT9pBSwzrBC6COnHqF4K9uwnq16b7lmCb7btSPCU+/1K3nHLBoSxs52acbWEz",
-	"OnjyBoEm+0pIM+nOd2dqq/VDynzxkRPnfnVp2F1/vMUqOQ0v7y6azmGoYxipUEzlYEqFTknY0g6X90Ba",
-	"BsZ1IisHaiKBSkKatH8gQNeIrxycIEpKwghtL+8ud7LwrZJBOeCMxCgJnWl8eWf5koVupazJgWekR0nw",
-	"rOX6ALImA+dKuZOHM3tVoiS0mS4PxJE52fNArt+PjrVdjBc4kx/j1Pxa0/Nrnr974ddajUar1qj4vv/v",
-	"fIi4xSZRlKSUODjElYjfkAgH5Ld8KGspn8T0zKZxOO0Qx67fspVBl/M0jMWzmI0BRlsuS8J5ZQFN4+UW",
-	"psQFnISQM4kMK5zZ+RyFvC/7c3u68wkT6yiXzXHQa9V8pLjC0ZV1YTvwVBB8o01WuXC/xzm3TvG7+cnz",
-	"3yasV9KBnkntWvShL8Snc0ta6WYwaoUxdyOomtOnLHShZHEUgckuIRpqnt+pbMoQzqHt47LXYXUseylz",
-	"OEZNftD8wso48DXKrG9k1Z3HLyrgoOF9RaUqH3D4Ueduu2jFwpNBufdLisaA1jv5psWvn6zuvdj4R8zk",
-	"+4yZxA70ooCJ64y5LIiHmCeE4KY4NVlYILddyMSzN2jGWMopFyEyb1lq3Q3aGkcBVZJE/fgtiqUE1Scy",
-	"LmVWLtRglJ/PEmwwQ695AOeLjDZs6GLLxxuNFTj3BQ9n2ymrsXqpmaryJw6uJWcL6mVOj3yNQTPPKnu/",
-	"m14ZXc/5uYr2mnuo2Wwiv+r7ZdS8++tqpSvCxFefC0tcQWZp8q4qTl9RBUeZea0UUZbwmmffZ61A2aTk",
-	"kRwskXlRIJrpz9a1bZTE5af15g9lc8TPaLWcvb7fb4T1wGsGPvEa/eaed4B94tV7tXAPV4MDstvIJUgs",
-	"VN6J3wp7EH00AavMS0hZjSfuWEbDyT6J9pUoZRbkr0YnW2T6siPEzTOP9K6tsZZ5S/I7fppg/RuU61XK",
-	"bONVjwZuUitzY8y/bAXR39/cY6Gc8D31ymoJGBdfloB+zTIIKSgL+C0rs4bV8vrsHfN/dj6aB2zmKxOB",
-	"7KVdrTFyRpJHJNOUoL85M2b9W6IPr6kmLwyVaLuFRvs5EmoL72kvlpozrsa7u1xBfyr7JGRac814R2P3",
-	"MmZhj98693Agup/Xa/ytuIc/rwc4c9emNr8XMR/K07vJj5spSfAl+yK/Gp23jMIaa6pfs4qZf4Z4k264",
-	"5G1ccasT8hxoFCG4pxI/8g7JWwVPb3wlT7B80yzxhev5JVzbuZrGP7zH5bzH6MUMwRuHK1zIxQ+k2vfJ",
-	"YatbjQwyrzCSYxLQPg22VKrh9YzPolVvfAP9wzf36nipTN7sC6KovfRUsKEtrDjk5iloRG6pVI/43GjB",
-	"Oj6TmfI4Tve86j0ZTKTCyKjgqQu90UA1H+0dNHaR7/t+XjUcUfY2ox1W3VVFPBdKDGdrKWbvzZvM/R/l",
-	"Pn+U+/zCy30uPI2ZJIOvY+atqoIulm+85/j52qH5wV9n85ZXT7C5yuiKStdwrJsf0VNjUcOTd7Z+x7O1",
-	"xT3uWtLjcoW9dx7bi7nKPnJVuQ+bkhcrFRXUVigimhr2PsNi3VJ9HBMSktDcf4NS6V9BLdO/r37p565Z",
-	"Op+XvwZ9Fodr8hVU5qXzsODwXnYlHOFgGD/irtuHmmIRDuLKCXCL6bm5daSGREBS/myB2Wz/REiZ4kNw",
-	"nQAtxotthZ1Mm61CyK9TUCUagV1s0/JdeG5ybAqZWYhSBTO5FqonM7c7IeRMbpWLqH04HK6AuogRCexq",
-	"ryfWa6bghnn4kN8QkXmHOvfCJZ+opeeC4lj37+dvTrP1OLQ6vlSL44Fj3pl3r7Lmh3W95aoPbOlqe1S/",
-	"WblqARbmx/KWHZpCXGVdI3HzH0Hmrz3IXC66/HWEhBuP/KDVyekf7Vcn656zylvQP960+txuzB9JAV+z",
-	"j9I6F8u7Kc3oGtBidx6VpuqaMJms8CAwvORCpXlR6QlcRTBFwXa0ANrBY7pzU113jSnxMqY3TU2hUdLv",
-	"k0C1Mu+EU4mCIQmurSaYvAxuC9oLki3ywey7rlTCk8KKrL/iboEOxcwTE5YH/jJBV8maKJXUPZfid345",
-	"/78AAAD//w==",
+	"7D1pcxs3sn8Fb3arbCcz1PDSQVcqoWXprRJbdklyvG9NrQjOgCSiIcAAoCiuzf3tr9DAXOSQHB1WfOhD",
+	"IprE0Wg0Gn3joxPw0ZgzwpR0Wh+dIcEhEfCxHQRkrPSnkMhA0LGinDkt52xI0IiEFCM1GxPE+0gNCerx",
+	"cKY/Y/T2zemZi6ZDIgiiSqJ9zhRhyjvTralEmHE1JKKC2gzhMKR6WN3zpcADPsKs4riODIZkhPXceg6n",
+	"5UglKBs487lr4TpgAQ/1V0vwdWlImKJq1o2hSOAbYolwAlA8BHp6criP9qpV30WSBABPtVlpVqrbz+4I",
+	"5VusguEtUNg+2/9HCRwayJs7u3u3B3QfB0Oixxc8Woa0HU3xTKLuWNArrIiLGPcC3aO7dkJB/pxQQUKn",
+	"pcSErAcg7rc/xGyguxRja9QjQiI1xAqpIZVoKqgiKDCd9MaNscCKhKg3QwEfjbB8jshorGaI9hFVcUuk",
+	"MUfZ4Fb4cp1rb8A9/aUnL+nY4wAjjrwxp0wRYdabXdVLMTuZsAIq1Q27iDNEroiYIczklAjUIxGfou5W",
+	"KGaemLCEhC3UyC5cEfYc4Z4kTCESSQKNbrakHucRwSy3BUcDxsWmLchSK2zHFKjUdF2xERZUCl0FMV0Y",
+	"Z6SCXswUsfuK4Uuk+CVher8EDpSeUX8/JiLQJ4DoQ0vCCmorNOJSoXoNMTwiABe23203st0JDoYwRkSl",
+	"0iCqIWGoW6lUurc+NQdneFCMJqkEZwN0hSMaYsVFjK+JJOKJRGNBABVXREjK2b2doqOQjMZcERbMTsg4",
+	"wrOibbREF3NFKjU9aeAs9SmOMEMEi4gSgfT0RCo0pWoIrSQeEZSZyPuNzG6NwbeC9IkgLCDt8TiiheAO",
+	"MQsjygY/6X6B6mb4uQXuiURmIITlJQlRnwt92IEv7tQa/u354glW5BUd0YIb8L0mVipRRPrKbq8k6M8J",
+	"V1i2UFd0Y+gkGuEZ6hE0wiHR1MlZQFyEWYgoQ13V1fcNZ6HZBBgATviQRwThAabMRVzEPEAPTCXyXcQZ",
+	"QSMuSHb4CgoF7iuPEtX3hkqN8Zh6+iBGehGevdi9arWC2uY0xpwFQQs9dMBZnw4mgoR57JBrPBpHGkEd",
+	"B4ehIFJ2nOfip7293efqp6qLOs5YUBbQMY7gh/renv7Bcdch9i2PaDArPkUGmYYtDHlkNlYjKYgoYcrV",
+	"zEVfjBYaQKn9CtjHE4nkpPcHCVQLdf/MbIjG+zTB+8Mj7c+fqr7vP5/+VFvE2p8/NcwPxVgzCzh6WYyv",
+	"9DhQzeCw5qB9wUcLZ4VPGfqnZ8fyjkLDkTWOsURVff63GygiSvNNF4V0QJX+y+H/WA6JwfSEabQEXBB5",
+	"+/NFlJi1+3BpLq7oND4VHE0xVahH+pralZjpOxAORin+qO/kAREw3/v379sTzfkVDbAixWjEaQu9HBhQ",
+	"H1iJNEPZ3mn6ms/ImzLn9+bKvvWlYS8LhDW64AeQfhKiXJQaPq9wM3ediLJLUBJOCA73BdH3/TtZtJW6",
+	"QbIUzdnQFEsUmC5r4eRjImAbjkKn5QyI2p9IxUdEwESuo8WMEVFWWwnsj/qAOH+3FF8ZYzWsZH5yHQ1G",
+	"3EaOOZOkoiWZv22FWOEt/esFDS2B4vCQCqnWLAybZdndGuMBcVFyRfV15y9uiYIEXIRyy9/KrPMmezcZ",
+	"h1/A3mXa2K/1Wt4BbGsJ0jS5D5I0iHhgqjTgr6FLu757pcwHW+kScZrV3GwnBcH3vI1Hfe+10eQzYBvh",
+	"oAJM3b2n9cOq54vTJ7C9W3X9x1M8kUg3qqA3jJiLnUqtOyKcNIlJIhaTqEZYfyJJaAT9hl/XOEqllxrZ",
+	"btR3g55Hgnrfa5C9htdrBnvebuA3d8Ma6eO+FvSohkWv13EdrZA5LSe38NX3ZZ+LEVZ6JyY0LBR+MjrH",
+	"b6RAYmyjSzKLbQOxjIhG+JJodmVlRypBboab00VyopVCiTAgzNVYAfmn1myiKyppLyKofbp/dJTRJF3U",
+	"02qkVjEYCvlEt9GCKpHoaYEcSTOa0iWZWWnyWQUd9VN1KsBRRASSJNYC4Nti1Usv0moFiQwQbzC5JsFE",
+	"a93QoJXV6qyOB4deo8A1w2YVuVhl1MfGWJaWINCTg+VJj5kQS62maS2aaXwGREpitPVLMlYu4L3WQEM+",
+	"ERJNWKQF9VRaRjDRlMr1hgugK4O6lLIWlNCcVDPGWnzVvf799MP//M377/nHqltrNuefOg580el86HTO",
+	"vf+ef+p09GdH/zl/Zlt1nGd/XyJCLRvZcb0RkRIP9I+jidSyFwIZzKh2gJU7EJIh9/7rYrvhAdg1kcID",
+	"qWlXsx40wFfAA0eFphetP6LuD10gOqbp3xz/UUwVxWYJd4F+GtUaCP4ZM5Tmsnpwa46qoDOAShA98xjr",
+	"DTZSbTS7xf7GDHfFxn5AnY5yz3942un88Onp+61nP3ecD//uOPrr8x/0PptPbtJwuc2zH57Fv950w3/Q",
+	"CyeZzVixjceckc+zlTfYSWy2auns1v0GfOATfT3oS8hYJrBlLOaAV2sumg5pMDTfytR+urzfU4Ivb7nb",
+	"GlPfwJa/olKVOb1rN7jQH1GvVCvVZxX0PjGA67vWmj619s54BrwWjKMJQ0yAUKiym8tm5gSTSJICfl6t",
+	"faeH1excuQN7u92r3Xz3lg8sZ/F51rsZ75n52ko2hduc0sH3fDyNqbjAoKvxuGxtTq3ICFv3h/V48EkU",
+	"6mmt1wP2CjV8H1Em1Sb1oxDJFrT1diStnKxWAuwFAApAToLfazRr/k7D98LteuA1iF/zdpsB9oIGqdZ3",
+	"d/0q2akXS/BWW7mL9D7XnY2mA8rMCxxa+yOojcaxqT/i8TiyhretPyRnORvqR0frR/CVEFwcG/B+N/Yy",
+	"ytlrGoYRmWJBDvTvevn6r3RaHz46fUoiremREaaR4zop+cA3KCYizBDx4Btrr3Xm53M70j4P4Swc/95+",
+	"BRgpP4jrSIXVRDotp68BmGfR93dB+k7L+dtW6offMr/KLbMUQGF+t48YWApRjEg367ePSc17KWae9T0W",
+	"zWK7bC14KnOuGS/jm1k3xrIzZ9GDsq532jDby0v9A6U62+Zz18lauDd2T+zqgGfraD/j/BUWA1KCRO+4",
+	"lWfZ2ATw6aghZqjW3Ea/0Rdr+ci97vnXuFmHXPRoGBJ2d07SBu11DRdZZAQHJycXh29OXhy9fHlwnGMH",
+	"KVT3f/CzY3/325+3Cp2QiTSM6vMf2AXzg9HAMPiC8YL9xFrbjJnH2krwonWFSmTWmBP6JK+gY6twT7FE",
+	"IcRLPDKENRTBtHiIo1MirogwW3hn1lA06AbGcHR8dnBy3H51cXpw8vvBSY49xMMhMx6KB0xYBTGUdw9C",
+	"QvFE3z2VaFXvmKvXPKT9wriTnMKjjyRYXcodPAin8zLxdOsAy8XeZeKwvq/9eCvA3Q+YPcQ0egguHtss",
+	"rArO+LLdjAuUJwTTFNxpti34E2yQJsTiMK6KeXxqr5PE8nr5yOzvRDb2n2d0RPhEPaCkHtLQ+NSEoFcE",
+	"UYYUHREgGP214hCGRFj4uKM321F9UdGAvGP4CtMI96IH0r/0rd/DEhwyiWsUUSknYFC5JDOJAsz05vYI",
+	"EkRz7RD2W3GORpjNjO1NSDTFTJEwddlNpJb63g8JCIWxaV1xfonGEQ6INd4zQ1Am2PqS8Sl7viRkGn5k",
+	"WJFxbVKFJO7r4cB/aAOjvn0Sg9AxL4kdW09hSZTZ3WjzjPPXmM3st/JhCNNoDW5Ml3GwY+Lojq+YgOub",
+	"qS/4yLWkAZaEJOgRTArmivouedJfQTDvGJ6oIRf0P6XkmU32iVxg4g3tFO+O2+/O/vHm5OhfB3nLZQ7G",
+	"+7dWLAz/bdDS+/fvvcVA0nVDLMad3pWq5GQ85kKR8DUJKT4Da/tDiT5PljOR9L316+mbY2BSVK1IsSrL",
+	"Y9Kcs3U4sa2SLCsvmwy2uWPSOh0gydPa3Ns0/W6VtXeSiGOuDvmE3QNbiyPbZHtMN7Ky4zdnF4dv3h3n",
+	"eVg8hIkBPOYKGdjun51lx/7OZfUEmcbmwUdjzGYvicI0kmudk3FIoD73Y8HHRChKEmkKB+qCTUa9Ih+t",
+	"zURkkyjSnfVfoyEYh+Sys5iLUI9Tn7uOje29wAXJPCeH+6her+9pPe7d2b4N4RrRKKJxkojjpl7OECvi",
+	"aX3PWTNnMzNnb1bkJS0N/vbcdWhYLuozC2ehNzYzblWPKy9woOgVWYltDVwlHSbOGcyM05jHzuKPqyer",
+	"zV0bZvtwe7CTmfOOe7BrnNixB/yDY7pjAGCBbrNYzRFejiJy6MjBeZ7AwSF9SR/TxJC9EJECiaPAIV2N",
+	"OYzkEI9t3G+fKol6HNwLWKH3XKghCnkwGelTXUFdzY4rhtfaWJOVF3T+oMZ8fCMPfakb5nn4x/XnNOHq",
+	"xfmn8CMkeuah/4NTFgfJdBwX/uMitrlpRPApq6wjFk2g8XWxlIWor4+uzbFp+r6LujBx1yRYNX0f8fWj",
+	"Vxfpx06VLjiLJNdgeCUhvLT4z+9K5lZdTlekwRBdUhZqdEDDOPlzGex5egEXbYIJIpaUDSJihkoSgq22",
+	"6SZZuFWNK5Nri1loVNKE4OJMYCxMKmOcrJ1meBpA4/j1nglTNFE4EEWjyEhuosNDSqLwIHao2JViIfDM",
+	"WdyTFIEJBoq2IDPi0h7YOJMivEG4l0WUWUMagt6Vk57gEakEPCTdRNvX/CXN37D5AJVNPD1zhNZQ+8La",
+	"DeBp56KFH5NpnIaxQHkQVdP66Izw9SvCBmrotGrNhpuLDvt3p3Pt+16nc13zO87TZ27reWfi+/UA/k9+",
+	"gZhsiMPudK53DnXDtt/pTKrbu/pPzYfO+m8b/tR2zZ898+cQ/jT1n7rv++c//pKd8bDTua639ceG3+lc",
+	"N1/oj9v6486LO8/09OeW9+ODzfbsh6c/tzqdyje7vGcrQv/iW2J9GGBBBJfrAM+6iIWUHJU2N5ymCN+m",
+	"p75NRrxHo8Vu2401vbQkZTnBJrZmz+Kpbb18nJMFZ5fgJgFw8TRrzvlpCslSeZUuxJh2gV2ZuDfgVYnR",
+	"2w7/HHUj3CNRN2biEeeXJERYFUn/YcFc+j5Eglh3G2UDM4cFLRviKKi8vMAMRzMIh1u7NUXi9DtG/5wQ",
+	"ZErH9CkRScJ50Wzb9WY12NnuezvbuO419pq+txcEDS8I6jtBGPhNEtScjaTVIwUFV17pr8GVlGH/RTCc",
+	"UHmJ2ptXXC8UXgMjaRggisjgBDLxVlKBvtOGdDDUuqPATG+rBTKfuvwcFDZ73c/QEF/Zuh8F8ncxRazd",
+	"yhxQhYnVGovYeG1hsa4WXgJDrCEVJFBczOIQbBO6M+UilLaSRGWTmhdSOY7w7GKjDlRPKO9GOlpCJmv4",
+	"xpoNzoEXj5bHW9HuZ/b9hrtSvQlOGjfHSb0UTpYknBy9uwZFOTCLsKD5YMaosYgJMHpchGmDdSx7wUby",
+	"FxgldpeMEsVWGsijtQ2TtMn0HNMkpxT8lEVGh9KK9d7cTcXHtVSSv8NLsPebGkIAjIsrIpKYoNU2j23T",
+	"xcAU8QEtYj5CXycpK7QsRqEZAX/dOCLWUUyF1apgJNSP+HS9yWVnUTBZr1MngkjpbWnmtOF1VA2SgrJu",
+	"jZLCS05yeXi7UNVfMgytOwe2aliSPqwR/3kOQ7VayMg3CnN2g4uoeIlMb2ORclNzxSLPWy9J6o02YkQB",
+	"93xkfuWZH7lWF3iihheC9C9WGYOtgZ1q+Rq4TlwGEY0Fv6IhETlZTFjvnRHFbk+0tUfm/C0x57zY/8ie",
+	"vwb2vMgeMgx7E3s25LEcAH38+9HZwUvUI5KGVleyrgON7CnXaI09BE8kIteKMChnqMFhk5FGT3v/7Oj3",
+	"A8d1jo4zH2HgDDwZROuO3hUWEGcLI8RulCOG049XVJHQOY9X8KVrqGV1oebn0g81n9HLLrw5jicjImiA",
+	"jl5mTM2EKQQGaWTdgLUMz4trqpXVQGOVKwZho96lmRUJJoKq2SnUXwNk9wgWRLQnapj+6zBG1K/vz+LM",
+	"WWDL8GsK8lCpsXHoU9bnGWdzxnydzPlLGHu+rK2lEvBRmhEbU70+hCKyg8vW1taAquGkpxtvxSN4NEw+",
+	"O0vhBO23R8mpMuXm+lwgvUJkA2Gh8Fw8IZJEXEHQZwWB89csAUxxYN2gAWGBcaioIZck68WDVryPplAS",
+	"SCEcmup6wDdjIFwTvjwk6IqwkIsnsoJeAAcw9pM4bN3UFVISZdZjguPdfDFbfav+08tGDHlvoLV00T+9",
+	"Q4FHmS9OSJ8IQYSNZgCI466ndm/i3zSieoJPJdRSMQnv1l+k58zlYLQQ455UXBDAmzQYil2dctHXCWiU",
+	"5kq2oXdjGK5W8Zf2fDqdVjD8XOFisGX7yq1XR/sHx6cH0GfuOoqqKA7ii/fWcR2baeC0nGrFNy35mDA8",
+	"pk7LqVf8Sh0KUakhHICt2Nsvtz6mhZXmW5apQZsBWVGvO25k6+xmIwc0F4TwZtQjaECvCKugY0JsNaIx",
+	"ESMqofhgN+50obu0BMGhcVadvHl1cLH/5vXb9vH/XbRfvj46Tr6Ff8UFRCBJXkwisr4eV0RlUi7uNF5c",
+	"viTWh2IhJm2ylSuZNXc3ts8W7ijdPK0WMT9fyHKv+f5toqM+xLeKEwi+yCpbzv7JG2O8ajnEDxt7O37f",
+	"8/uN0GtgP/Qwxtve9m4V+43doLfd3E64r+mp12VHXzCXL0yzYFqG+UqavOP5ckNo7BQEbCVE2ScqGML9",
+	"DFm4/UkUzSrZAC77Qz6GqzgqoZRbOCPf5n3CZf2nWRH8Tm7/Yld/thSn3ZP4JLSBtRaFp7357TEuzXXq",
+	"fmNVj+SAbi1mAM5dp2EO7Pp+mdoV0KW6uUsuBho61Td3StO8dY9qbXOPghw63bW2t7nrYmbD3HWaZZBR",
+	"lBcLfUsssCDTJyv3ASPMSnwfzjUPkZPRCIuZ03L+lyiU8JHMJaHwADSHJK7UOdfjrro74e5be3Ga2xEe",
+	"ZYg7ulBNE/Vm8LeC2qhPI6X5mcIslCaiA076T0bv6errEL4lWATDC9P8g2lzHjd6jqQWnrCtJIKjCApf",
+	"V1CbzaxjKrmA0nozcJ+niYlM40wqFJEBjkytPy0dSW56pAPARY/UlMb1yBW5VpmKkejd2aG3i6xA9e5H",
+	"3/f9L0gueAcb96ULBW5xJNDAZGwN+dQ1IWRVU6+zR2bcCvOEQU0hCIlKSgb9OSFilmoiY3ODpBdiSPp4",
+	"EimnVc2YOShT2w195VBGR1oxr7oF1bEXAf0Hn5q8NluQFWhnQDQxrAIHLt63RLxdCVbNL4ILX1u4fN+/",
+	"KZjdPo4k6QIuJRyZBN5sQUY+UUiQARahRjwsBErwZyB+ngaezZKYNJM3BYBZUxIcujUbQhnQa/H6cwam",
+	"zPMby9VMx1gklSOM+VFP4VovdhxvYQMUTMCLa2pRUTZAAZbEVmsUIxzR/xjt8unx4f6zzYWpFhZleFZu",
+	"QevjYObFZA8hZkD3XCjUm1ljYdfrxtXdqQK9TnclDN7lATnqOdIiXqLmWmzCHlEGX0EziPSMKx7QUGaZ",
+	"C8QOxgU6wKi26eWNQkxwoVZVP/N+fkrDT6kt8FNiCfwE9oVPxgr4yfD8T6mV71Nq1rtx2dE4vjV0UTqz",
+	"i5KpXUQMZZjJXWRmd1E6vanmn4CQDZuF0pI9MqRQEtIr2ldIdDc3JGwmucaBimY2uDRcySlC5wYFxKws",
+	"HNeie+ncEI70/KyCJ2fCLU3mebigIDdEj94QvOQ4r4Iua1O+JXCv8O1guxFncY1JiI8wZVraOXp53Ebm",
+	"tR5pA2mKlpeEpBUvrbFhaQcjk9tzo3WZ84BMxH4ceKx5T9pBcwxrBC6COjHqF4K9vQnq16b7DcE2x3cl",
+	"e0ps/qWynHLOoSxsp2acm8JmZPDkXRa97SshzYQ7356ordQPIfPFV04c+9WlYXf99RaL5DQ8vz1rOoWh",
+	"DmGkQjaVgyllOiVhSzuc3wFpGRjXsawcqAkHKglp0v6eAF3DvnJwAispCSO0Pb8938nCt4oH5YAzHKMk",
+	"dKbx+a35Sxa6lbwmB57hHiXBs5rrPfCaDJwr+U4ezmyqREloM13uiSJzvOeeTL8fHau7GCtwJj7Gqfm1",
+	"pufXPH/7zK+1Go1WrVHxff9feRdxi02iKAkpcXCIKxG/IhEOyC95V9ZSPInpmQ3jcNohjk2/ZcvHLsdp",
+	"GI1nMRoDlLZclITzygKa+sstTIkJOHEhZwIZVhiz8zEKeVv257Z05wMm1u1cNsZBr1XTkeIKRxfWhO3A",
+	"82nwjVZZ5UJ+j3NqjeK3s5Pnv01Ir6QBPRPatWhDX/BP55a00sxgxAqj7kZQSKdPWehCXesoApVdgjfU",
+	"PElW2RQhnEPbx2Wrw2pf9lLkcIya/KD5hZUx4GuUWdvIqpzHL8rhoOF9RaUq73B4LH13M2/FwjNquTed",
+	"isaA1lv5psUvQq3uvdj40WfyffpMYgN6kcPEdcZcFvhDzLNqkClOTRQW8G0XIvFsBs0YSznlIkTmQWIt",
+	"u0FbYyigSpKoHz9YshSg+kTGpczKuRqM8PNZnA1m6DWPgn2R3oYNXewbAyVaLjy4ZWRcoPUXPJzdTLyN",
+	"BVJNhpU/cHApOVsQSHOS52sMsnxWPPzV9MpIh86PVbTT3EHNZhP5Vd8vIxjeXborXUMmTpYuLIoFsajJ",
+	"c9o4fTwbTGvmkWpEWUKdnn2WuwKFlpK3l7BE5qGKaKY/W2O4ESuXHyid35eWEj9G2HJ2+n6/EdYDrxn4",
+	"xGv0mzveHvaJV+/Vwh1cDfbIdiMXUrFQqyd+cfFeJNgErDLvyWVlpLhjGZko+7DkVyLGWZC/GilukejL",
+	"jhA3z7zNvrYqW+ZF3nwpeS/7fPq6IYpeXP+OH89Y/yjwenk223jVK66bZNrcGPMvWzr1dzf3WChvfEeh",
+	"tloCxsW3T6BfswxCCmoSgiRdAt7CRxy+ZTHc0GleEr9l5NLWR/M+03xlCJNNN9ayLmckeRI4DWb6i2N6",
+	"1r8Mff8ydvKAVhkZuLws/jlCgQszzBeL5Bkj6e2NxSDHlX3gN60WZ+y6sWEcs7DHr507mD7dz2vv/lYM",
+	"25/Xdp3JEqrN77SZ92Wj3mSBzhRT+JKtqF+N7F1GcI4l5q9ZPs0/Kr9JsFyyk67IR4UIDRpFCDJsbHKP",
+	"CTsreEfkK3lP5psmiS9cSShhlM9VY360e5eze6MXMwRPeK4wfhe//2uYgTnqViKDmDGM5JgEtE+DGwrV",
+	"8BTIZ5GqzZW8XrDeXE0YYtLTjIBs2mAcmwwPpTyRxiTZ16qbfZLYr+dfoC0rYi6/QJsqPWtfoS0Vg5x9",
+	"IBe1l17CNnsLKw65eekckWsq1QO+pluwjs+kpnyp7oK8sD4ZTKTCyAjtqfG/0UA1H+3sNbaR7/t+Xpgc",
+	"UfY2I09W3VUFSxfKKWfrRmZrBJgshcfSpo+lTb/w0qYLb8Umge/riPlGFVAXS1Xecfx8ndT84K+zMdqr",
+	"J9hcUXVFVW8QBMyP6KnRweGFLVur5NnaQia3LV9yvkJDPI01zFwVI7mqtIkNP4zFkApqKxQRvRs2d2Ox",
+	"Rqu+wAkJSWhy/aAs/FdQt/Wvq9X6ueuzzuflU75PYu9QvlrMvHTMGVz3y8aHAxwMrRcaFhPqHYtwEFeJ",
+	"gIyt5ybDSg2JgASE2QKx2f4JkzKFliB1Ai16um01oUybGzm/X6egSjQCTdqmILjw2ubYFG2zEKUiaZIC",
+	"qyczmazgLCfXykXUvqQP6a4uYkQCudpUzHrNFBcx7z7yKyIyD7PnHvjkE7X0NFLspf/19M1xtvaIFuCX",
+	"6o7cs7c+88ZXVmGxxrpcpYUbGuce1NJWrjKChfmh7Gv7puhYWWNK3PzRPf7oHk/c4+X84l+HM7vxwO+A",
+	"HR3/3n51tO4VsLz6/vgU2Oe2oT6GM3y34QzWLFrewGpG14AWGyKpNJXuhIkehneZ4fUcKs0rVk8g/cMU",
+	"YtvS3GsLj+nWVXVd6lhiH02ze01xV9Lvk0C1Ms+1U4mCIQkurUSaPNBuHxEQJFtYhdm3dKmEl50VWV9W",
+	"wAIdipknJiwP/HmCrpJ1aCqpYTHF7/x8/v8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

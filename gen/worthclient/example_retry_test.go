@@ -8,69 +8,61 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/gen/worthclient"
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// safeRetries retries the requests that are safe to retry: reads, and writes that name the version which they change. Any
-// other write may have succeeded although its answer was lost, and would undo what others wrote since.
-//
-// If the answer to a write under If-Match is lost, its retry is answered with 412, since the write itself made a new version.
-// A program reads the user again after a 412 anyway.
-type safeRetries struct{ retrying, once *http.Client }
-
-func (c safeRetries) Do(r *http.Request) (*http.Response, error) {
-	ifMatch := r.Header.Get("If-Match")
-	if r.Method == http.MethodGet || ifMatch != "" && ifMatch != "*" {
-		return c.retrying.Do(r)
+// Idempotent returns a request editor that gives each write an Idempotency-Key of its own, unless it has one. The server then executes
+// the write once, however often the request is sent, and repeats its first answer.
+func Idempotent() worthclient.RequestEditorFn {
+	return func(_ context.Context, r *http.Request) error {
+		if r.Method != http.MethodGet && r.Header.Get("Idempotency-Key") == "" {
+			r.Header.Set("Idempotency-Key", uuid.NewString())
+		}
+		return nil
 	}
-	return c.once.Do(r)
 }
 
-// newSafeRetries returns a client that tries up to five times: after a failed connection, a 429, and a status of 500 or above.
-// It waits for as long as Retry-After says, or else for one, two, four and eight seconds, at most until the request's context
-// is done.
-func newSafeRetries() safeRetries {
+// Retry returns a client that tries up to five times: after a failed connection, a 429, and a status of 500 or above. It waits for as
+// long as Retry-After says, or else for one, two, four and eight seconds, at most until the request's context is done. It sends the
+// same header each time, so the writes of a client with [Idempotent] are executed once.
+func Retry() *http.Client {
 	c := retryablehttp.NewClient()
 	c.RetryMax = 4
 	c.Logger = nil
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler // return the last answer, not an error
-	return safeRetries{retrying: c.StandardClient(), once: http.DefaultClient}
+	return c.StandardClient()
 }
 
-// Retries of what is safe to retry, with [go-retryablehttp].
+// Retries of reads and writes, with [go-retryablehttp]: each write has a key, which it keeps for all attempts.
 //
 // [go-retryablehttp]: https://pkg.go.dev/github.com/hashicorp/go-retryablehttp
 func Example_retry() {
-	url, token, stop := sandbox(unavailable(2))
+	url, token, stop := sandbox(cut(1), unavailable(1))
 	defer stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	client, err := worthclient.NewClientWithResponses(url,
-		worthclient.WithHTTPClient(newSafeRetries()), worthclient.WithRequestEditorFn(bearer(token)))
+		worthclient.WithHTTPClient(Retry()), worthclient.WithRequestEditorFn(bearer(token)), worthclient.WithRequestEditorFn(Idempotent()))
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	// Without If-Match there is no retry.
-	blind, err := client.UpdateCustomerUserWithResponse(ctx, customer, ada, nil,
-		worthclient.UserPatch{Mobile: new("+44 20 7946 0001")})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("without If-Match:", blind.Status())
-
+	// The first attempt is refused, and the second written, but its answer is lost. If-Match is right only once.
 	start := time.Now()
-	patched, err := client.UpdateCustomerUserWithResponse(ctx, customer, ada,
+	written, err := client.UpdateCustomerUserWithResponse(ctx, customer, ada,
 		&worthclient.UpdateCustomerUserParams{IfMatch: new(`"1"`)},
 		worthclient.UserPatch{Mobile: new("+44 20 7946 0001")})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("with If-Match:", patched.Status())
+	if err := written.Err(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(written.Status(), written.Headers200.ETag, "replayed:", *written.Headers200.IdempotencyReplayed)
 	fmt.Println("waited for Retry-After:", time.Since(start) >= time.Second)
 	// Output:
-	// without If-Match: 503 Service Unavailable
-	// with If-Match: 200 OK
+	// 200 OK "2" replayed: true
 	// waited for Retry-After: true
 }

@@ -154,8 +154,8 @@ func TestInvalidConfigurations(t *testing.T) {
 			"the rate limits are turned off with --dev only: set --rate-limit-address, --rate-limit-principal and --max-in-flight to what you allow\n" +
 				"--trusted-proxy ::ffff:10.0.0.0/104 would match nothing: write it as IPv4\n" +
 				`"127.0.0.1:65536" is not an address to listen on: set --listen (DRAGOMAN_LISTEN) to HOST:PORT, such as 127.0.0.1:8080` + "\ndatabase URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)"},
-		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1",
-			"--database-wait must not be negative, and is -2s\n--remembered-users must be from 0 to 10000000, and is -1\n--idle-timeout must not be negative, and is -1s\n" +
+		{"", "--request-timeout=30s --idle-timeout=-1s --database-wait=-2s --remembered-users=-1 --idempotency-retention=0",
+			"--database-wait must not be negative, and is -2s\n--idempotency-retention must be from 1m0s to 720h0m0s, and is 0s\n--remembered-users must be from 0 to 10000000, and is -1\n--idle-timeout must not be negative, and is -1s\n" +
 				"--request-timeout (30s; 0s is no timeout) must be shorter than --write-timeout (30s), or its 503 could not be written"},
 		{"", "--dev --listen=0.0.0.0:8080 --tls-cert=some.file --tls-key=some.file",
 			"--dev listens on a loopback address only, such as 127.0.0.1:8080: see --listen (DRAGOMAN_LISTEN)\n--dev speaks plain HTTP: leave out --tls-cert (DRAGOMAN_TLS_CERT) and --tls-key (DRAGOMAN_TLS_KEY)"},

@@ -36,11 +36,12 @@ func (f timeoutFlags) timeouts() server.Timeouts {
 type serveCommand struct {
 	Listen string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The address to listen on (${default})."`
 	databaseFlag
-	DatabaseConnections int           `default:"16" placeholder:"N" help:"How many connections to PostgreSQL the server opens at most, at least 6 (${default}). With several servers the sum counts; see the guide. SQLite has no use for it."`
-	NoMigrate           bool          `help:"Do not migrate the database, but wait until 'dragoman migrate' has, as long as --database-wait says."`
-	DatabaseRead        string        `secret:"password" placeholder:"URL" help:"A PostgreSQL standby of --database, from which lists, searches, histories and the change feed are read. Single users, and whatever a write reads, are read from --database. By default there is none."`
-	ReadLag             time.Duration `default:"5s" help:"How far the standby of --database-read may be behind. While it is further behind, or down, it is not used (${default})."`
-	RememberedUsers     int           `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
+	DatabaseConnections  int           `default:"16" placeholder:"N" help:"How many connections to PostgreSQL the server opens at most, at least 6 (${default}). With several servers the sum counts; see the guide. SQLite has no use for it."`
+	NoMigrate            bool          `help:"Do not migrate the database, but wait until 'dragoman migrate' has, as long as --database-wait says."`
+	DatabaseRead         string        `secret:"password" placeholder:"URL" help:"A PostgreSQL standby of --database, from which lists, searches, histories and the change feed are read. Single users, and whatever a write reads, are read from --database. By default there is none."`
+	ReadLag              time.Duration `default:"5s" help:"How far the standby of --database-read may be behind. While it is further behind, or down, it is not used (${default})."`
+	RememberedUsers      int           `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
+	IdempotencyRetention time.Duration `default:"24h" help:"How long the answer to a write with an Idempotency-Key is kept, to be repeated: from 1m to 720h (${default}). Whoever repeats a request later makes another write."`
 	secretKeyFlags
 	issuerFlags
 	tokenLimitFlag
@@ -140,24 +141,25 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	log, level := c.logger()
 	config := server.Config{
-		Listen:              c.Listen,
-		Database:            c.Database,
-		DatabaseRead:        c.DatabaseRead,
-		ReadLag:             c.ReadLag,
-		DatabaseWait:        c.DatabaseWait,
-		DatabaseConnections: &c.DatabaseConnections,
-		NoMigrate:           c.NoMigrate,
-		RememberedUsers:     &c.RememberedUsers,
-		SecretKey:           secretKey,
-		OldSecretKeys:       oldSecretKeys,
-		Auth:                auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},
-		Timeouts:            c.timeouts(),
-		Limits:              limits,
-		TLS:                 tls,
-		CORS:                c.CORSOrigin,
-		Log:                 log,
-		Admin:               c.admin(level),
-		Docs:                c.Docs,
+		Listen:               c.Listen,
+		Database:             c.Database,
+		DatabaseRead:         c.DatabaseRead,
+		ReadLag:              c.ReadLag,
+		DatabaseWait:         c.DatabaseWait,
+		DatabaseConnections:  &c.DatabaseConnections,
+		NoMigrate:            c.NoMigrate,
+		RememberedUsers:      &c.RememberedUsers,
+		IdempotencyRetention: &c.IdempotencyRetention,
+		SecretKey:            secretKey,
+		OldSecretKeys:        oldSecretKeys,
+		Auth:                 auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},
+		Timeouts:             c.timeouts(),
+		Limits:               limits,
+		TLS:                  tls,
+		CORS:                 c.CORSOrigin,
+		Log:                  log,
+		Admin:                c.admin(level),
+		Docs:                 c.Docs,
 	}
 	for _, problem := range config.Problems() {
 		if !errors.Is(problem, auth.ErrNoKey) { // added above, with the names of the variables

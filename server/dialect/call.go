@@ -37,6 +37,9 @@ type Call struct {
 	caller uint64    // the caller's key in flight
 	bytes  int64     // the number of body bytes that flight counts
 
+	repeatable *repeatable // nil unless the request has an idempotency key
+	replayed   bool        // the response is that of an earlier request with the key
+
 	contentUnwanted bool // the content of the response is discarded
 
 	idleTimeout time.Duration // how long the call may go without progress
@@ -126,11 +129,7 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 		return store.User{}, Written{}, err
 	}
 	ignored := c.unknown
-	update := c.dialect.service.Store.UpdateUser
-	if c.dryRun {
-		update = c.dialect.service.Store.PreviewUpdate
-	}
-	user, changed, err := update(ctx, key, c.change(edit, &ignored))
+	user, changed, err := c.updateUser(ctx, key, c.change(edit, &ignored))
 	if err != nil {
 		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
 	}
@@ -210,11 +209,7 @@ func (c *Call) CreateUser(ctx context.Context, u *store.User) error {
 	u.CustomerID = c.Customer.ID
 	u.CreatedBy = c.Principal.Actor()
 	u.UpdatedBy = u.CreatedBy
-	create := s.Store.CreateUser
-	if c.dryRun {
-		create = s.Store.PreviewCreation
-	}
-	if err := create(ctx, u); err != nil {
+	if err := c.createUser(ctx, u); err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
 	return nil

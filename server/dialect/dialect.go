@@ -71,6 +71,7 @@ type Dialect struct {
 	service     *Service
 	operations  map[string]*operation
 	tenants     *tenants
+	underWay    *underWay
 	contentType []string // ContentType as a header value; shared by responses, which must not modify it
 }
 
@@ -116,6 +117,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 	d.service = s
 	d.operations = map[string]*operation{}
 	d.tenants = newTenants()
+	d.underWay = newUnderWay()
 	d.contentType = []string{d.ContentType}
 	stages := map[string][]echo.MiddlewareFunc{}
 	for _, item := range d.Document.Paths.Map() {

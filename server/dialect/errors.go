@@ -30,6 +30,7 @@ const (
 	PreconditionFailed               // If-Match or If-None-Match is false
 	ContentTooLarge                  // the body is over its limit
 	UnsupportedMediaType             // the body is not declared as JSON
+	KeyReused                        // the idempotency key is that of another request
 	RateLimited                      // the client exceeds a rate or concurrency limit
 	Unavailable                      // the database or the tokens' keys cannot be reached, or the database is too busy
 )
@@ -52,6 +53,7 @@ var kinds = [...]struct {
 	PreconditionFailed:   {http.StatusPreconditionFailed, "precondition_failed"},
 	ContentTooLarge:      {http.StatusRequestEntityTooLarge, "content_too_large"},
 	UnsupportedMediaType: {http.StatusUnsupportedMediaType, "unsupported_media_type"},
+	KeyReused:            {http.StatusUnprocessableEntity, "key_reused"},
 	RateLimited:          {http.StatusTooManyRequests, "rate_limited"},
 	Unavailable:          {http.StatusServiceUnavailable, "unavailable"},
 }
@@ -201,6 +203,8 @@ func kindOf(err error) Kind {
 		return ContentTooLarge
 	case errors.Is(err, errUnsupportedMediaType):
 		return UnsupportedMediaType
+	case errors.Is(err, errKeyReused):
+		return KeyReused
 	case errors.As(err, &limited):
 		return RateLimited
 	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, errTooManyBytes), errors.Is(err, semaphore.ErrFull),

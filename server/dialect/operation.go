@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"mime"
@@ -48,6 +49,7 @@ type operation struct {
 	permission auth.Permission
 	check      Check // nil if the schema states all constraints
 	parameters []parameter
+	repeatable bool               // it takes an idempotency key
 	writes     bool               // the method is not safe (RFC 9110, section 9.2.1)
 	takesQuery bool               // it has query parameters; an operation without any ignores the query
 	body       *openapi3.Schema   // nil if the operation has no body
@@ -70,6 +72,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 	if method == http.MethodPatch {
 		op.acceptHeader = headerAcceptPatch
 	}
+	op.repeatable = takesIdempotencyKey(method)
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 		op.parameters = append(op.parameters, parameter{p.Value, parameterSchema(p.Value)})
 		op.takesQuery = op.takesQuery || isQuery(p.Value)
@@ -135,28 +138,42 @@ func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		var body any
 		if op.body != nil {
-			if err := op.readBody(c, call, parameters); err != nil {
+			if body, err = op.readBody(c, call); err != nil {
 				return err
 			}
 		}
-		c.Response().Before(func() {
-			// The generated code sets the document's media type, without a charset.
-			h := c.Response().Header()
-			if h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
-				h[echo.HeaderContentType] = op.dialect.contentType
-			}
-			if call.dryRun && op.writes && c.Response().Status < http.StatusMultipleChoices {
-				// There is no new version. The server may have spelled the name as RFC 9110 does.
-				h.Del(headerETag)
-				delete(h, headerETag)
-			}
-		})
-		if !op.versioned && call.isConditional() {
-			return op.serveUnversioned(c, call, next)
+		if call.repeatable == nil {
+			return op.perform(c, call, parameters, body, next)
 		}
-		return next(c)
+		return op.serveOnce(c, call, func() error { return op.perform(c, call, parameters, body, next) })
 	}
+}
+
+// perform validates the body and calls next, the handler.
+func (op *operation) perform(c echo.Context, call *Call, parameters Parameters, body any, next echo.HandlerFunc) error {
+	if op.body != nil {
+		if err := op.checkBody(c, call, parameters, body); err != nil {
+			return err
+		}
+	}
+	c.Response().Before(func() {
+		// The generated code sets the document's media type, without a charset.
+		h := c.Response().Header()
+		if h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
+			h[echo.HeaderContentType] = op.dialect.contentType
+		}
+		if call.dryRun && op.writes && c.Response().Status < http.StatusMultipleChoices {
+			// There is no new version. The server may have spelled the name as RFC 9110 does.
+			h.Del(headerETag)
+			delete(h, headerETag)
+		}
+	})
+	if !op.versioned && call.isConditional() {
+		return op.serveUnversioned(c, call, next)
+	}
+	return next(c)
 }
 
 // serveUnversioned evaluates the preconditions of a request for a resource without an entity tag, such as a list: If-Match is
@@ -171,21 +188,25 @@ func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.Hand
 	if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
 		return errPreconditionFailed
 	}
-	response := c.Response()
 	call.contentUnwanted = true
-	c.SetResponse(echo.NewResponse(&discarded{header: http.Header{}}, c.Echo()))
-	err := next(c)
-	c.SetResponse(response)
-	if err != nil {
+	if err := divert(c, &discarded{header: http.Header{}}, func() error { return next(c) }); err != nil {
 		return err
 	}
 	if !matches {
 		return errPreconditionFailed
 	}
 	if op.cacheable {
-		response.Header().Set(echo.HeaderCacheControl, CacheControl)
+		c.Response().Header().Set(echo.HeaderCacheControl, CacheControl)
 	}
 	return c.NoContent(http.StatusNotModified)
+}
+
+// divert calls fn while w takes the response.
+func divert(c echo.Context, w http.ResponseWriter, fn func() error) error {
+	response := c.Response()
+	defer c.SetResponse(response) // also after a panic, which is answered
+	c.SetResponse(echo.NewResponse(w, c.Echo()))
+	return fn()
 }
 
 // discarded is a ResponseWriter that discards the response.
@@ -215,6 +236,9 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	}
 	parameters, wrong := op.readParameters(c)
 	wrong = append(wrong, call.readPreferences(parameters)...)
+	if op.repeatable {
+		wrong = append(wrong, op.readIdempotencyKey(c, call, parameters)...)
+	}
 	if len(wrong) > 0 {
 		return nil, &InvalidError{Fields: wrong}
 	}
@@ -370,25 +394,35 @@ func (op *operation) authorize(ctx context.Context, call *Call, tenant Tenant) e
 	return nil
 }
 
-// readBody reads and validates the body, and replaces it by a checkedBody with the decoded value.
-func (op *operation) readBody(c echo.Context, call *Call, parameters Parameters) error {
+// readBody reads and decodes the body.
+func (op *operation) readBody(c echo.Context, call *Call) (any, error) {
 	r := c.Request()
 	if err := op.checkMediaType(r.Header); err != nil {
-		return err
+		return nil, err
 	}
 	if r.ContentLength > maxBody {
-		return errContentTooLarge // before a client with Expect: 100-continue sends it
+		return nil, errContentTooLarge // before a client with Expect: 100-continue sends it
 	}
 	body := http.MaxBytesReader(c.Response(), r.Body, maxBody)
 	if call.flight != nil && (r.ContentLength < 0 || r.ContentLength > freeBytes) {
 		body = &bodyInFlight{ReadCloser: body, call: call}
 	}
+	var from io.Reader = body
+	if call.repeatable != nil {
+		from = io.TeeReader(body, call.repeatable.request)
+	}
 	call.suspend()
-	value, err := readJSON(body)
+	value, err := readJSON(from)
 	call.resume()
 	if err != nil {
-		return explainRead(call, err)
+		return nil, explainRead(call, err)
 	}
+	return value, nil
+}
+
+// checkBody validates the decoded body, and replaces that of the request by a checkedBody.
+func (op *operation) checkBody(c echo.Context, call *Call, parameters Parameters, value any) error {
+	r := c.Request()
 	wrong := trim(op.body, value, "")
 	call.Body, _ = value.(map[string]any)
 	dropNulls(call.Body, op.body, op.shown)

@@ -14,6 +14,7 @@ type Summary struct {
 	Customer  int64          // the customer's Long id; 0 if the directory has no such customer, or until the caller is authorized
 	Changed   string         // the value of Dragoman-Changed, or ""
 	DryRun    bool           // nothing was written
+	Replayed  bool           // the response is that of an earlier request with the same idempotency key
 }
 
 // SummaryOf returns the summary of a request. It is empty if the request matched no operation.
@@ -24,6 +25,6 @@ func SummaryOf(c echo.Context) Summary {
 	}
 	return Summary{
 		Dialect: call.dialect.Name, Operation: call.operation,
-		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed, DryRun: call.dryRun,
+		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed, DryRun: call.dryRun, Replayed: call.replayed,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/getkin/kin-openapi/openapi3"
@@ -83,6 +84,9 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 			}
 		}
 	}
+	if takesIdempotencyKey(method) {
+		d.checkRepeatable(lacks, name, item, o)
+	}
 	if !writes {
 		return
 	}
@@ -102,6 +106,22 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	}
 	if item.Get == nil && method != http.MethodPost {
 		lacks.add("the document has no GET %s, which gives the %s that %s is preconditioned by", path, headerETag, name)
+	}
+}
+
+// checkRepeatable adds to lacks what an operation that takes an idempotency key lacks.
+func (d *Dialect) checkRepeatable(lacks *missing, name string, item *openapi3.PathItem, o *openapi3.Operation) {
+	const in = openapi3.ParameterInHeader
+	if o.Parameters.GetByInAndName(in, headerIdempotencyKey) == nil && item.Parameters.GetByInAndName(in, headerIdempotencyKey) == nil {
+		lacks.add("the document has no parameter %s of %s", headerIdempotencyKey, name)
+	}
+	if o.Responses.Status(http.StatusUnprocessableEntity) == nil {
+		lacks.add("the document has no answer %d to %s", http.StatusUnprocessableEntity, name)
+	}
+	for status, response := range o.Responses.Map() {
+		if strings.HasPrefix(status, "2") && response.Value.Headers[headerReplayed] == nil {
+			lacks.add("the document has no header %s in the answer %s to %s", headerReplayed, status, name)
+		}
 	}
 }
 

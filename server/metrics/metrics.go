@@ -33,6 +33,7 @@ type Metrics struct {
 	tokens     *prometheus.CounterVec
 	statements *prometheus.HistogramVec
 	retries    *prometheus.CounterVec
+	replays    *prometheus.CounterVec
 }
 
 // New returns metrics that include build_info with the arguments, and those of the Go runtime and the process.
@@ -48,13 +49,14 @@ func New(version, commit, goVersion string) *Metrics {
 		truncated: counter("http_responses_truncated_total", "Responses that ended early, after their header was sent."),
 		refusals:  counters("http_refusals_total", "Requests that were refused, by kind of error.", "dialect", "kind"),
 		tokens:    counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome"),
+		replays:   counters("idempotency_replays_total", "Requests with an Idempotency-Key that were given the answer to an earlier one.", "dialect", "operation"),
 		retries:   counters("db_update_retries_total", "Attempts to update a user that were retried or given up, by reason: conflict (another writer was first), stale (the cached user was not current), needs_lock (the update takes an administrator away), rolled_back (by the database), given_up (the last attempt).", "reason"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels identify the program."},
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.inFlight, m.panics, m.truncated, m.refusals, m.tokens, m.statements, m.retries, build,
+		m.requests, m.inFlight, m.panics, m.truncated, m.refusals, m.tokens, m.statements, m.retries, m.replays, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// Start each counter at 0: a rate misses the increase from absent to 1.
@@ -98,6 +100,7 @@ type Request struct {
 	Took               time.Duration
 	Refusal            string          // the kind of the error, or ""
 	Truncated          bool            // the response ended early
+	Replayed           bool            // the response is that of an earlier request with the same idempotency key
 	Token              auth.TokenFault // the token's fault, or ""
 	TokenGood          bool
 	TraceID            string // if the trace is sampled, else ""
@@ -125,6 +128,9 @@ func (m *Metrics) End(r Request) {
 		m.tokens.WithLabelValues("good").Inc()
 	case r.Token != "":
 		m.tokens.WithLabelValues(string(r.Token)).Inc()
+	}
+	if r.Replayed {
+		m.replays.WithLabelValues(r.Dialect, r.Operation).Inc()
 	}
 	if r.Truncated {
 		m.truncated.Inc()

@@ -52,6 +52,9 @@ var (
 
 	descUserLookups = desc("user_cache_lookups_total", "Lookups of users to update in the cache, see --remembered-users, by result.", "result")
 
+	descRecords      = desc("idempotency_records", "Answers that are kept for requests with an Idempotency-Key, a million at most, as counted twice a minute.")
+	descOldestRecord = desc("idempotency_oldest_record_timestamp_seconds", "The time of the oldest of them, 0 if there is none. It is not before --idempotency-retention by more than a minute.")
+
 	descTokens   = desc("token_cache_tokens", "Verified tokens in the cache.")
 	descLookups  = desc("token_cache_lookups_total", "Lookups of tokens in the cache of verified tokens, by result.", "result")
 	descKeys     = desc("key_set_keys", "Keys of the issuer's key set that verify tokens, if it has one.", "issuer")
@@ -106,6 +109,10 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	users := c.Store.Remembered()
 	count(descUserLookups, float64(users.Hits), "hit")
 	count(descUserLookups, float64(users.Misses), "miss")
+	if records, known := c.Store.Records(); known {
+		gauge(descRecords, float64(records.Records))
+		gauge(descOldestRecord, seconds(records.Oldest))
+	}
 	tokens := c.Verifier.TokenCache()
 	gauge(descTokens, float64(tokens.Size))
 	count(descLookups, float64(tokens.Hits), "hit")

@@ -21,6 +21,7 @@ var beyondVendor = []int{
 	http.StatusPreconditionFailed, // only with If-Match or If-None-Match
 	http.StatusRequestEntityTooLarge,
 	http.StatusUnsupportedMediaType,
+	http.StatusUnprocessableEntity, // only with Idempotency-Key
 	http.StatusTooManyRequests,
 	http.StatusServiceUnavailable,
 }

@@ -26,6 +26,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "The user's present version is not one that the request's preconditions allow."},
 	dialect.ContentTooLarge:      {"PAYLOAD_TOO_LARGE", "The request body is too large."},
 	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "The request body must be JSON."},
+	dialect.KeyReused:            {"IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was sent with another request before."},
 	dialect.RateLimited:          {"TOO_MANY_REQUESTS", "Too many requests were made. Try again later."},
 	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "The service cannot answer at the moment. Try again later."},
 }

@@ -26,6 +26,7 @@ var wordsOf = map[dialect.Kind]words{
 	dialect.PreconditionFailed:   {"PRECONDITION_FAILED", "PreconditionFailedError", "Precondition Failed"},
 	dialect.ContentTooLarge:      {"CONTENT_TOO_LARGE", "ContentTooLargeError", "Content Too Large"},
 	dialect.UnsupportedMediaType: {"UNSUPPORTED_MEDIA_TYPE", "UnsupportedMediaTypeError", "Unsupported Media Type"},
+	dialect.KeyReused:            {"IDEMPOTENCY_KEY_REUSED", "IdempotencyKeyReusedError", "Idempotency-Key was sent with another request before"},
 	dialect.RateLimited:          {"TOO_MANY_REQUESTS", "TooManyRequestsError", "Too Many Requests"},
 	dialect.Unavailable:          {"SERVICE_UNAVAILABLE", "ServiceUnavailableError", "Service Unavailable"},
 }

@@ -87,6 +87,8 @@ type Step struct {
 	// Together says that the statements after the first change nothing by themselves where it changed no row, so that all of them can be
 	// sent at once.
 	Together bool
+	// MayWait says that a statement after the first may wait for a unique value that another transaction holds. It is implied by Alone and by Together.
+	MayWait bool
 }
 
 // Run executes the statements in turn by exec, which returns how many rows a statement changed, and returns how many the first one

@@ -138,7 +138,7 @@ func (d *Database) readAlone(ctx context.Context, q *query) error {
 // waited for a unique value that another transaction holds.
 func (d *Database) writeAlone(ctx context.Context, s *step) error {
 	var settings []string
-	bounded := s.Alone || s.Together
+	bounded := s.Alone || s.Together || s.MayWait
 	if bounded {
 		// What is sent with the commit is not canceled.
 		settings = []string{setLockTimeout}

@@ -80,6 +80,9 @@ type Trouble struct {
 	Trouble  string    `json:"trouble"`
 }
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -106,16 +109,18 @@ type GetPersonParams struct {
 
 // PatchPersonParams defines parameters for PatchPerson.
 type PatchPersonParams struct {
-	Prefer      *Prefer      `json:"Prefer,omitempty"`
-	IfMatch     *IfMatch     `json:"If-Match,omitempty"`
-	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+	Prefer         *Prefer         `json:"Prefer,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IfNoneMatch    *IfNoneMatch    `json:"If-None-Match,omitempty"`
 }
 
 // PutPersonParams defines parameters for PutPerson.
 type PutPersonParams struct {
-	Prefer      *Prefer      `json:"Prefer,omitempty"`
-	IfMatch     *IfMatch     `json:"If-Match,omitempty"`
-	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+	Prefer         *Prefer         `json:"Prefer,omitempty"`
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+	IfMatch        *IfMatch        `json:"If-Match,omitempty"`
+	IfNoneMatch    *IfNoneMatch    `json:"If-None-Match,omitempty"`
 }
 
 // PatchPersonJSONRequestBody defines body for PatchPerson for application/json ContentType.
@@ -239,6 +244,21 @@ func (w *ServerInterfaceWrapper) PatchPerson(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
 		var IfMatch IfMatch
@@ -312,6 +332,21 @@ func (w *ServerInterfaceWrapper) PutPerson(ctx echo.Context) error {
 		}
 
 		params.Prefer = &Prefer
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 	}
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -876,15 +911,16 @@ type PatchPersonResponseObject interface {
 }
 
 type PatchPerson200ResponseHeaders struct {
-	CacheControl      string
-	DragomanChanged   string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	ETag              string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	ETag                string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type PatchPerson200JSONResponse struct {
@@ -908,6 +944,9 @@ func (response PatchPerson200JSONResponse) VisitPatchPersonResponse(w http.Respo
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1302,6 +1341,58 @@ func (response PatchPerson415JSONResponse) VisitPatchPersonResponse(w http.Respo
 	return err
 }
 
+type PatchPerson422ResponseHeaders struct {
+	Accept            *string
+	AcceptEncoding    *string
+	AcceptPatch       *string
+	DragomanDryRun    *bool
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
+}
+
+type PatchPerson422JSONResponse struct {
+	Body    Trouble
+	Headers PatchPerson422ResponseHeaders
+}
+
+func (response PatchPerson422JSONResponse) VisitPatchPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
+	}
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.AcceptPatch != nil {
+		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchPerson429JSONResponse struct{ LaterJSONResponse }
 
 func (response PatchPerson429JSONResponse) VisitPatchPersonResponse(w http.ResponseWriter) error {
@@ -1431,15 +1522,16 @@ type PutPersonResponseObject interface {
 }
 
 type PutPerson200ResponseHeaders struct {
-	CacheControl      string
-	DragomanChanged   string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	ETag              string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	ETag                string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type PutPerson200JSONResponse struct {
@@ -1463,6 +1555,9 @@ func (response PutPerson200JSONResponse) VisitPutPersonResponse(w http.ResponseW
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
 	}
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
@@ -1857,6 +1952,58 @@ func (response PutPerson415JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	return err
 }
 
+type PutPerson422ResponseHeaders struct {
+	Accept            *string
+	AcceptEncoding    *string
+	AcceptPatch       *string
+	DragomanDryRun    *bool
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
+}
+
+type PutPerson422JSONResponse struct {
+	Body    Trouble
+	Headers PutPerson422ResponseHeaders
+}
+
+func (response PutPerson422JSONResponse) VisitPutPersonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
+	}
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.AcceptPatch != nil {
+		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutPerson429JSONResponse struct{ LaterJSONResponse }
 
 func (response PutPerson429JSONResponse) VisitPutPersonResponse(w http.ResponseWriter) error {
@@ -2131,34 +2278,36 @@ func (sh *strictHandler) PutPerson(ctx echo.Context, shop string, person string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fp7b+M2Ev8qBK/AJakUy69s4vtj6900Bx/2DkEvRQ6wvAAjjS22EqklqcRGTt+9ICnZsiO/kk3RBM4f",
-	"0WuG8+SPw6EfccCTlDNgSuLeI46AhCDM7WcSRPCZMyV4rJ8FfMuogBD3lMjAwTKIICH6i5qlgHtYKkHZ",
-	"BOe5gz9HhE006eNaMgdP3Ql39UtX/k5Tl6eKckZiN+WUKRBWjh7tUsx+yVjtYHecx0CYEfrzDZnsq+gv",
-	"8C0DqQaXm1S1hErM+mOj1w4itAUTEIb1BqZq2/C3gioFrDThxU7LHZwSQRJQRTQH438TFUT6ljLcKwKN",
-	"HcxIogUMxq4lqBqTEqVAaPKvQ+T7yhmdHPn+yf+PbhvHH308/Opj/Xp04uOjob1z5oRPaY5PjsuvP2Cn",
-	"xrRCnpuAlGSiPyaZVOgO0AniAgFTVM2QIhOJKEMhz+5iQN8yrkAaLw7G/+EMthqqid6BtdcCxjYdaw0t",
-	"Pm/K/9zBAmTKmQSTJF9Ikd8BZwqYyVqSpjENiE6zxm+Sr0zDHwSMcQ//rbGAkYb9Khs3wqhs5YQgA0FN",
-	"tuIevhEzRCaEMhRrkafYqSLPpSATnhDmXoqZW8z8OkEFS6PABz1LiYIvNKFqG4uZk1UG95rHNJjtzKfh",
-	"wJ3jwSaWCnLkDv6fW0COOwi3c5bglFsIGmfSguqrxycCJKx09EAkElb0Spz6QQDpzq621O7PLOChTr/9",
-	"2K7LSb0Lz/MTyE4aYAG4fe1YCPfOpNdOvRdk0K+MZCrSwBIQ9edlkuK/A0NUIsYVmnAevr35fnt76/Yr",
-	"vtu3znh20PJyXOOpfwpiY5UKnoJQ1OK24DHUy13oOLRUo/lKxO9+g8AYdw2iCPfysDo3SKDqyxAu9GrT",
-	"6+YOHpOExrONZO3cwRN6D2wjVUtTaRONeKogkdtSz3okn1tFhCCz6pjnuYMjwsI6D1XIOrmDebqkX1lb",
-	"Vqg+6Loq4syMxbI4Jjrti/ivHftMB5GywHCNuUiIsiXiWWdRGJQVY4XvQptlC8K1YzdXo6wZSl/PQzN3",
-	"gTMPamlIYfbc8aWq6xOlz+SDXfaW0yWdp9GmgBXJtqp2wbxe6nwBSCi7rshtOuuzNiHTL8AmKsK9Vrfj",
-	"LFV4X31/6nmu709bno+Pjp3eP/zM89qB+Q8/+f7QN38j359+uNKEfc/3s+bZub60PMOsr31zaZ3by4W9",
-	"XJlLV1/anueNfvypKvHK96ftvr7teL4/7X7St2f69sOnF0s6+thzf/zTpB2fHH3s+f7puzXveO/ynTAE",
-	"bkJojEgYCpASL4HkUlZ2V4euAuV2ymeCZUKmA8tw1lmBziW4XJ1ACWXlc7NuOul/F9rn3qWdWP70vPvS",
-	"EOzl/ojcA2IcPURUAZIpCQCvh/YqnFdsrTilspauAaZf07AoCA44dMChAw4dcOi74tDmKnNjZbmGtdqb",
-	"rJZgu9SMy7VibbUm+F0MyVM8fIhIzVYid/BDBGKH7Yslc+w4dZLLXejTwtSqtHt+ljbkT3NSLYRsVrck",
-	"dBbinyqtwwdBJqia/VfLtvreAREg9HZz8XRVBvdftzdlT89kkPm6yMxIqdTuwykbc82/vB/vM0TZPTAF",
-	"IepfD5CKiEIhHY9BSDQWPEEqAsRVpJ8pQ9rbcA8CERRSEkOgUEJmBYfexyuqtDuKjf4MyYinf5coBZ4a",
-	"6+9BSCu6eeqdeuUkICnFPdw+9U7b2MzgyJje0Oyy8agvecMO0ni0m4NcE0zAJJEOr+lU6O20fllsK1Ya",
-	"mi3P+25NjqXNz5pOh1V0pb1hDlLcyknKps3/0qnLi1pZ5VnCJmpD80aaV22v8zSdtdMDEscgUEQkUhGV",
-	"qMi4QxReIwodO6PqOOYzr1F2qg19czv9al/S8LX3lNPZj77Z2o++dbGd3p6f5A7u7uml7i7WFqOvnu0N",
-	"i/MfjaGL0x8NoNjZ0KOsFE1y6LkXe9Y3tryUiLAQEcSy5M5WFLXKpAtw3kGd9JnqoLRGmzqXLrzXKI9F",
-	"dyJdHC7mI7Nm2YbU8lpkXs9Xo5VAbRFRHNnp0YvTl088nH3nFcw20vLlesWcGv8lFk9EJKIKMf6AqHwV",
-	"DK/8OGEjf0H2Ivifcw4mjIvdT5N2WTaqvxl490dX72bd8c5fd51q7ql/s/uW18GsZjeQZuqvjL9Fv/AA",
-	"wAcAPgDwAYDfMgBX+1cGX6udq+FI46gEcV+ibyZi3MMNxWeycd82NXfxKhQzV2Rs8WmU/xEAAP//",
+	"7Fptb9s4Ev4rPO4Cl2SlWLbjNPF96LrN9uC73iHoZpEDIhdgpLHFXYlUSSqxkGp/+4GkZMuO/NY0xTbw",
+	"l1CWZjivfGZI5gEHPEk5A6Yk7j/gCEgIwjy+JUEEbzlTgsf6t4BPGRUQ4r4SGThYBhEkRH9ReQq4j6US",
+	"lE1wUTj4bUTYRJM+rCRz8NSdcFe/dOUfNHV5qihnJHZTTpkCYeXo2S5E/iFjjZPdch4DYUboL1dksqui",
+	"H+BTBlINL9apagmVyAdjo9cWIrQFExCG9QqmatP014IqBawy4clOKxycEkESUGU0hyEkKVfAgvzfkOs3",
+	"lOF+GW/sYEYSLadG5mq6umkpUQqE5vp4cPO3H9w/Rw9tp9PrFZ99bF74/o3vj9w/R599Xz9jPYwOSyof",
+	"H/6InQaDynndBKQkE/0xyaRCt4AkMIU4C8BB91RFqI0UR51eD91RSW9jQINf3w6HKIiIIIG21EG3RADi",
+	"AlGGQp5pmk8ZVyCNl4fj/xAVRKutH7uWYIXZN8j3lTM6OvD9o88H163D1z6++ehj/Xp0pL1gn5wZ4WOa",
+	"w6PD6uuu7jjShgFTVOVIkYlcZeR/OYONhmqiF2DtpYCxXZONhpaf14FA4WABMuVMglkp70m5yAPOFDCz",
+	"dEmaxjQgeq21fpd8CYt+FDDGffxDa46lLftVtq6EUdnKCUEGgpoli/v4SuSITAhlKNYij7FTh98LQSY8",
+	"Icy9ELlbwl+ToJKlVYKkhiqi4D1NqNrEYoCpzuBe8pgG+dZ8GhPdGSiuY6nBZ+Hg/7kl7rrDcDNnhdCF",
+	"xeFxJm1lefb4RICElY7uiUTCil6K0yAIIN3a1Zba/YUFPNTptxvbZbWot+H58gSyiwZYAO5AOxbCnTPp",
+	"uVPvCRn0GyOZijSwBER9u0xS/A9giErEuEITzsPvb71fX1+7g5rvdm22vjhoRTWv8dQ/BbGxSgVPQShq",
+	"cVvwGJrlznW8sVSjWSXit79DYIy7BFGGe3FanRskUM29GBe62vR7hYPHJKFxvpasWzh4Qu+AraXqaCpt",
+	"ohFPFSRyU+pZjxQzq4gQJK/PeVY4OCIsbPJQjeykcDBPF/SrGuwa1SvdXEacmblYFsdEp30Z/5Vzn+og",
+	"UhYYrjEXCVG2Tz49mTcGVdtc4zvXZtmueOXc7eUoa4bK17PQzFzgzIJaGVKaPXN8perqRBkweW/L3mK6",
+	"pLM0WhewMtmW1S6ZV0udFYCEssua3LazOmsTMn0PbKIi3O/0TpyFDu+j7089z/X9acfz8cGh0/+Hn3le",
+	"NzB/4WfT0Zsu3venr95pwoHn+1n79EwPHc8w63Fghs6ZHc7t8M4MPT10Pc8b/fRzXeI73592B/rxxPP9",
+	"ae+NfjzVj6/ePFnSweu++9M3k3Z4dPC67/vHL9a8w53bd8IQuAmhMSJhKEBKvACSC1nZW566DpSbKb8Q",
+	"LBMyHVqG05Ml6FyAy+UFlFBW/W43LSf951z73LuwC8ufnvWeGoKd3B+RO0CMo/uIKkAyJQHg1dBeh/Oa",
+	"rTWn1GrpCmD6LQ3LhmCPQ3sc2uPQHoe+Kg6t7zLXdpYrWOsHtPUWbJuecbFXbOzWBL+NIXmMh/cRadhK",
+	"FA6+j0BssX2xZI6dp0lytQt93JhalbbPz8qG4nFOqrmQ9epWhM5c/GOldfggyARV+a9attX3FogAobeb",
+	"81/vquD+6/qqOtMzGWS+zjMzUiq1+3DKxlzzL+7HBwxRdgdMQYgGl0OkIqJQSMdjEBKNBU+QigBxFenf",
+	"lCHtbbgDgQgKKYkhUCghecmh9/GKKu2OcqOfIxnx9O8SpcBTY/0dCGlFt4+9Y69aBCSluI+7x95xF5sV",
+	"HBnTW5pdth70ULTsJK0HuzkoNMEETBLp8JqTCr2d1i/LbcXSgWbH877aIcfC5mfFSYdVdOl4w9wmubXr",
+	"pHWb/4WrpycdZVUXKuuoDc13cnjV9U4ep7N2ekDiGASKiEQqohKVGbePwnNE4cSuqCaO2cprVSfVhr69",
+	"mX75XNLwdXeUc7IbfbuzG33nfDO9vT8pHNzb0Uu9bawtZ1++4Lwp7380hs5vfzSAYmfNGWWtaZI3nnu+",
+	"Y39j20uJCAsRQSxLbm1H0ahMOgfnLdRJv1AdlDZo0+TSufda1bXoVqTzy8ViZGqWPZBarEXm9awaLQVq",
+	"g4jyym4bZRbvtLU+5X3NGx7mX7nm2aO3YrHDMZftf4lyi4hEVCHG7xGVz4L6tf/pWMtfkj2pYMw4hxPG",
+	"xfb3T9sUmvq/WhTOwn88fIA0Jvn24l72RdmLqXLe2fNWxfaO+rd7O1bd77pKZw17lTRTL6s6lOef+/Kw",
+	"Lw/78rAvD/vysF15qJ/9GfSvn/rdjDRmSxB3VW3IRIz7uKV4Llt3XVMEylehyF2RsfmnUfH/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
