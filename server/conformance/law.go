@@ -49,11 +49,12 @@ const (
 	ETags   Feature = "etag"    // the answer to reading a user has an ETag
 	Changed Feature = "changed" // the answer to an update has Dragoman-Changed
 	Strict  Feature = "prefer"  // an update with Prefer: handling=strict is answered with Preference-Applied
+	Repeats Feature = "repeat"  // an update that is repeated under its Idempotency-Key is answered with Idempotency-Replayed
 	Rules   Feature = "rules"   // the server claims to keep the laws of grade Own; it does if it offers Changed
 )
 
 // Features lists all features.
-var Features = []Feature{ETags, Changed, Strict, Rules}
+var Features = []Feature{ETags, Changed, Strict, Repeats, Rules}
 
 // Group is a group of members that are only changed if Config.Allow has it.
 type Group string
@@ -82,7 +83,7 @@ func Laws(a description.API) []Law {
 
 func (d *dialect) laws() []Law {
 	var all []Law
-	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, changeHeaders, tokens, tenants, addresses, concurrency, answers) {
+	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, changeHeaders, repeating, tokens, tenants, addresses, concurrency, answers) {
 		if law.of != nil && !law.of(d, law) {
 			continue
 		}

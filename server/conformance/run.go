@@ -148,6 +148,13 @@ func (r *run) begin(ctx context.Context) error {
 		return fmt.Errorf("%w: write to the user: %s", ErrUnreachable, r.client.redact(err.Error()))
 	}
 	r.has[Strict] = x.header.Get("Preference-Applied") != ""
+	keyed := t.updateRequest(t.idle().String()).with(idempotencyKey, t.key())
+	for range 2 {
+		if x, err = r.client.do(ctx, keyed); err != nil {
+			return fmt.Errorf("%w: write to the user: %s", ErrUnreachable, r.client.redact(err.Error()))
+		}
+	}
+	r.has[Repeats] = x.header.Get(replayed) != ""
 	return nil
 }
 
@@ -362,6 +369,7 @@ var featureNames = map[Feature]string{
 	ETags:   "an ETag",
 	Changed: "Dragoman-Changed",
 	Strict:  "Prefer: handling=strict",
+	Repeats: "Idempotency-Key",
 	Rules:   "Dragoman's rules",
 }
 

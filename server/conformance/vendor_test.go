@@ -14,7 +14,7 @@ import (
 
 // plain makes of our answers those of a server that has none of Dragoman's additions.
 func plain(c *call) answer {
-	for _, name := range []string{"If-Match", "If-None-Match", "Prefer"} {
+	for _, name := range []string{"If-Match", "If-None-Match", "Prefer", "Idempotency-Key"} {
 		c.Header.Del(name)
 	}
 	a := c.send()
