@@ -38,14 +38,15 @@ func (c *descriptionCheck) identity() {
 	for name, lacks := range map[string]bool{
 		"Name": a.Name == "", "Title": a.Title == "", "Files": a.Files == nil, "Samples": a.Samples == nil && len(a.Updates) > 0,
 		"ErrorField": a.ErrorField == "", "ErrorMessage": a.ErrorMessage == "", "Show": a.Show == "" && len(a.Updates) > 0,
+		"ChangedField": a.ChangedField == "" && len(a.Updates) > 0, "ChangedState": a.ChangedState == "" && len(a.Updates) > 0,
 	} {
 		if lacks {
 			c.say("the description has no %s", name)
 		}
 	}
 	if body, ok := a.Answer(""); ok {
-		for _, path := range []string{a.ErrorField, a.ErrorMessage} {
-			if !slices.ContainsFunc(body.Members, func(m description.Member) bool { return m.Path == path }) {
+		for _, path := range []string{a.ErrorField, a.ErrorMessage, a.ChangedField, a.ChangedState} {
+			if path != "" && !slices.ContainsFunc(body.Members, func(m description.Member) bool { return m.Path == path }) {
 				c.say("%q is no member of every error's body", path)
 			}
 		}
@@ -163,7 +164,7 @@ func (c *descriptionCheck) table(b description.Body, where string, schema *opena
 			c.say("%s: %s stands twice in the table", where, m.Path)
 		case !ok:
 			c.say("%s: %s is not in the document", where, m.Path)
-		case d.required != (m.Required || !b.Request):
+		case d.required != (m.Required || !b.Request && !m.Sometimes):
 			c.say("%s: required of %s is %t in the document", where, m.Path, d.required)
 		case b.Request && d.nullable == (m.Null == description.NullRefused), !b.Request && !d.nullable && m.Null != description.NullNever:
 			c.say("%s: nullable of %s is %t in the document, null is %q in the table", where, m.Path, d.nullable, m.Null)

@@ -125,21 +125,7 @@ func TestDryRunWaitsForNoWriter(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s := servertest.StartWith(t, server.Config{Database: url, Timeouts: server.Timeouts{Request: 30 * time.Second}})
-		driver, source := "pgx", url
-		if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-			driver, source = "sqlite", "file:"+path
-		}
-		db, err := sql.Open(driver, source)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		ctx := context.Background()
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := beside(t, url)
 		lock(t, conn, url)
 		for _, r := range []servertest.Request{
 			{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"Augusta","email":"augusta@example.com"}`},
@@ -155,10 +141,30 @@ func TestDryRunWaitsForNoWriter(t *testing.T) {
 				t.Errorf("%s %s: %d %s", r.Method, r.Path, a.Status, a.Body)
 			}
 		}
-		if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		if _, err := conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// beside gives a connection to a database beside the server's.
+func beside(t *testing.T, url string) *sql.Conn {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, source = "sqlite", "file:"+path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // lock makes writers of the sandbox's users wait.

@@ -59,6 +59,26 @@ var spoiled = map[string]struct {
 		document: func(p *openapi3.PathItem) { delete(p.Put.Responses.Status(200).Value.Headers, "Dragoman-Dry-Run") },
 		says:     "the document has no header Dragoman-Dry-Run in the answer 200 to PUT",
 	},
+	"no Prefer": {
+		document: func(p *openapi3.PathItem) { p.Put.Parameters = without(p.Put.Parameters, "Prefer") },
+		says:     "the document has no parameter Prefer of PUT",
+	},
+	"no list of conflicts in the document": {
+		document: func(p *openapi3.PathItem) { delete(p.Put.Responses.Status(412).Value.Headers, "Dragoman-Conflict") },
+		says:     "the document has no header Dragoman-Conflict in the answer 412 to PUT",
+	},
+	"no present ETag in the document": {
+		document: func(p *openapi3.PathItem) { delete(p.Put.Responses.Status(412).Value.Headers, "ETag") },
+		says:     "the document has no header ETag in the answer 412 to PUT",
+	},
+	"no path of what has changed": {
+		api:  func(a *description.API) { a.ChangedField = "" },
+		says: "toy: the description has no ChangedField",
+	},
+	"a wrong path of what has changed": {
+		api:  func(a *description.API) { a.ChangedState = "meanwhile[].state" },
+		says: `toy: "meanwhile[].state" is no member of every error's body`,
+	},
 	"no server of dry runs": {
 		api: func(a *description.API) {
 			a.Spec = func() (*openapi3.T, error) {

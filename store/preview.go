@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -14,6 +13,9 @@ import (
 func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	before, err := s.loadUser(ctx, key)
 	if err != nil {
+		return User{}, nil, err
+	}
+	if c, err = s.withPast(ctx, s.read, c, &before); err != nil {
 		return User{}, nil, err
 	}
 	refused, invalid := s.edit(c, &before, &after)
@@ -78,26 +80,4 @@ func (s *Store) PreviewCreation(ctx context.Context, u *User) error {
 	row.Version = 1
 	*u = row
 	return nil
-}
-
-// AssumeSecrets makes after, which edit has made of before, differ from before in every secret that edit sets, also where it sets the
-// present one: a preview that told these apart would tell a caller whether a guess is right. Edit must be pure; its error is ignored.
-func AssumeSecrets(before, after *User, edit func(*User) error) {
-	marked := *before
-	marked.unshare()
-	mark := rand.Text()
-	for i := range editable {
-		if f := &editable[i]; f.secret {
-			f.set(&marked, mark, nil)
-		}
-	}
-	probe := marked
-	probe.unshare()
-	_ = edit(&probe)
-	normalize(after) // an empty text means none
-	for i := range editable {
-		if f := &editable[i]; f.secret && !f.same(&probe, &marked) && f.same(before, after) {
-			f.set(after, mark, nil)
-		}
-	}
 }

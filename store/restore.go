@@ -69,11 +69,8 @@ func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (p
 	if err != nil {
 		return 0, nil, err
 	}
-	err = s.read.WithContext(ctx).
-		Where("user_id = ? AND customer_id = ? AND version BETWEEN ? AND ?", u.ID, u.CustomerID, version, u.Version).
-		Order("version").Find(&changes).Error
-	if err != nil {
-		return 0, nil, databaseError(ctx, "reading history", err)
+	if changes, err = changesBetween(ctx, s.read, &u, version); err != nil {
+		return 0, nil, err
 	}
 	if len(changes) == 0 || changes[0].Version != version || int64(len(changes)) != u.Version-version+1 {
 		return 0, nil, fmt.Errorf("version %d is not in the history: %w", version, ErrNotFound)

@@ -28,6 +28,12 @@ type Change struct {
 	// that name, ignoring case, then it stays.
 	UsernameFollowsEmail bool
 
+	// Base, if it is not nil, returns the version that the change was made for, if that is older than the user's, else 0. For an older
+	// one Merge takes the place of Edit, by the same rules. It is also given the user's past since that version, nil if there is
+	// none; see [Store.UserPast].
+	Base  func(u *User) int64
+	Merge func(u *User, past *Past) error
+
 	// restores says that Edit writes an older state back, EmailVerified included.
 	restores bool
 }
@@ -200,6 +206,9 @@ func (s *Store) conflict(ctx context.Context, d *duplicate) error {
 func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change) (User, []Field, error) {
 	before, err := s.before(ctx, by, key)
 	if err != nil {
+		return User{}, nil, err
+	}
+	if c, err = s.withPast(ctx, by.db, c, &before); err != nil {
 		return User{}, nil, err
 	}
 	var after User

@@ -19,6 +19,7 @@ type userField struct {
 	scan  func(*User) any // where database/sql puts the column's value
 	value func(*User) any // what is written to the column
 	same  func(a, b *User) bool
+	copy  func(to, from *User)
 
 	unshare   func(*User)                    // gives the user memory of its own for the value; nil where it has that anyway
 	normalize func(*User)                    // brings the value into the one form that the model has for it; nil where there is one only
@@ -38,6 +39,7 @@ func required[T comparable](name Field, column string, k kind[T], at func(*User)
 		scan:  func(u *User) any { return k.scan(at(u)) },
 		value: func(u *User) any { return k.value(*at(u)) },
 		same:  func(a, b *User) bool { return k.same(*at(a), *at(b)) },
+		copy:  func(to, from *User) { *at(to) = *at(from) },
 		show:  func(u *User, c *Catalogue) any { return k.show(*at(u), c) },
 		set: func(u *User, v any, c *Catalogue) (wrong string) {
 			value, wrong := k.read(v, c)
@@ -59,6 +61,7 @@ func optional[T comparable](name Field, column string, k kind[T], at func(*User)
 			x, y := *at(a), *at(b)
 			return x == y || x != nil && y != nil && k.same(*x, *y)
 		},
+		copy:    func(to, from *User) { *at(to) = clone(*at(from)) },
 		unshare: func(u *User) { *at(u) = clone(*at(u)) },
 		show: func(u *User, c *Catalogue) any {
 			if p := *at(u); p != nil {

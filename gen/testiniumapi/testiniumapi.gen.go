@@ -18,6 +18,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/labstack/echo/v4"
 )
@@ -52,6 +53,27 @@ type AuthorityReference struct {
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
+// ConcurrentChange A member whose value has changed since the version in If-Match. It repeats no value. All but `field` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Field The name of the member.
+	Field string `json:"field"`
+
+	// State What the body asks of it. `conflict`: another value than it has now, or it sets a secret. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of a member to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made, in milliseconds since 1970-01-01T00:00:00Z.
+	At *int64 `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
 // Error Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type Error struct {
 	// Timestamp Milliseconds since 1970-01-01T00:00:00Z.
@@ -72,6 +94,9 @@ type Error struct {
 
 	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
+
+	// Changes In the answer 412 to a write with a stale If-Match, the members that have changed since that version, if the caller may read the user. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+	Changes []ConcurrentChange `json:"changes,omitempty"`
 }
 
 // FieldError defines model for FieldError.
@@ -305,7 +330,7 @@ type UpdateUserParams struct {
 	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -743,10 +768,12 @@ type NotFoundJSONResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 type PreconditionFailedJSONResponse struct {
 	Body Error
@@ -995,8 +1022,14 @@ func (response ListUsers412JSONResponse) VisitListUsersResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1293,8 +1326,14 @@ func (response GetUser412JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1600,8 +1639,14 @@ func (response UpdateUser412JSONResponse) VisitUpdateUserResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1914,122 +1959,134 @@ func (sh *strictHandler) UpdateUser(ctx echo.Context, id CustomerID, userID User
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H2PUxs5sv+/ou/cVuXHjY1tIAGntm4dMPd8SyBfMJfbF7NYnpGxHmNpVtJg/HLc3/6qW5oftsfGBMhu",
-	"NqnaWpwZSSOpW92fbrVan7xAjmMpmDDaa37yRoyGTOHPVhCw2MCvkOlA8dhwKbym1x0xMmYhp8RMY6aJ",
-	"GVFDzIiRgQynZEynZESvmU8mI6YY4UaTPSkME6bSncaMcE2EFIzIIVQaV0lLEBqGHFqHh/uKXsoxFVXP",
-	"93QwYmMKXYBPeU1PG8XFpXd767vutUUgQ3i00M0+D5kw3Ez7aVeyPo6oJjTrVdoEeX5ysEd26/WaTzQL",
-	"sD/17ep2tf7qxWf3co8GIwZfUjJa7GMrmtCpJv1Y8WtqmE+ErARQo7/yg4r9lnDFQq9pVMJWdyCttzei",
-	"4hKqlJNzPGAqIyXXZKK4YSSwlWA+YqqoYSEZTEkgx2Oq3xA2js2U8CHhJi1JhDQjLi4/a75876ZyKSvw",
-	"sKKveFyR2EcaVWLJhWHKjrc4qn01PUlECfGhYJ9IQdg1U1NChZ4wRQYskhPS3wjVtKISkXGG6zVxAzdM",
-	"vCF0oJkwhEWaYaH7DWkgZcSomCFB51JIdRcJ7LKwfIrkmOAqslWXEMJ1lWNVxWwVWGRNkogrISeCSMG0",
-	"T6gIsXXN1DVTzzSBV5OR1Ixc0yhhJOTDIVMsrJK3U5OubYqtESOvmABCKxoY6Co8j5kKYBExWERQr2XI",
-	"WGpDNhtE0DHDAVH37NVWsTqjwQjbiLg2MDYzYoL0q9Vq/7OXW7tLL8vnVxslxSUMk4fUSJVOdKJxImLF",
-	"cA6vmdJcikdbfp2QjWNpmAimJyyO6LSM/o5bUynFNTAidM6xrZGECsKoijhTBD7PtCETbkaWmnTMSOFD",
-	"lZ/Z9LNn8L1iwAEiYK04jnhpd0dUhBEXlz9CvcD0C/LVde6ZJrYhQvUVC8lQKpASKGFfN7Zqny9QT6hh",
-	"h3zMSxTTB2BWrknEhsaRVzPyWyIN1U3SV/20dxq11ICRMQ0ZcKcUAbOrgwvSN32Q/1KElgjYAIqGkYwY",
-	"oZeUC59IlQoPaJhrUvNhkZGxVKzYfJWEig5NhTMzrIyMiWnMK7CCIxhExenbSr1eJS27jFORRLAENB1I",
-	"MeSXCazLmdlhN3QcRzBBPY+GoWJa97w36sfd3Z035se6T3perLgIeEwjfLG5uwsvPH/VxL6XEQ+m5avI",
-	"TqYVCyMZWcLCJAURZ8L4IJVA47ve4JS6Ryg+nmmik8H/sMA0Sf+3AkFg3ifZvH/5Sfvtx3qtVnsz+bEx",
-	"P2u//bhlX5TPmh1AZ798vvLlwEHAUZCgQyXHc2sFxPC/Kq6tSie0ohzmmGpSh/X/aotEzIDc9EnIL7mB",
-	"vxL/T/WI2ZlOBExLIBXTn7++mFHT1hC17fyITtNVIcmEckMGbAjcbtQUlCcujLXkIyjzS6bwex8+fGgl",
-	"IPkND6hh5dNI8xIwHGwQFqwmIFBevd6ugZzR9xXOH6yu/2yl4ZQFoTBd+AJhU8aU83DjaVHRre9FXFwh",
-	"dj9hNDzgSpszXUZIeE0oDiMdEihhn2RyfAiVV/ZXxkwhOTqh1/Qumf2U7wE+GTPjjIggUQrwAVgZVEwr",
-	"HAr/4Di/ahdytaQQtGNG1dni6SPfg5533DsdS6FZFRDTXzZqGxb0d0LHzTRcMQUpLUG0kwnVJIlDAFdf",
-	"4cBnhn2Gw1jBALbA47KAnbs/Ihec5T1bNhMLnKAYDR9n8J1h5R01wWimn27MKHr835NZbue7u2c/s2e/",
-	"skyxuU7kxn9Ao4gpULw0MGhLiSrpGDJONAhCkpv8BDr4TJMg0UaOmXpDoCEJpgtUV2yYaBZaeLtV24S5",
-	"znT2dmO77nscemFnxfM9MDO8plc6Pcu1wVCqMTVWGb3a8nxvTG/4OBl7zd1a7XV9d7exvfV6q7a7W/fL",
-	"1Nae6/yy+UkE/y1hpLOfDjod7cxwNjd3N91wYFLywTxt5wu2ws+sBOm1yBUrkhaxHRnTKwYS0mE+rpGm",
-	"qPF8ohMw5jSh5Oyss+/DqBG3NLa3yTXXfBAx0jrd63QKFqBPBmD+gWkgSCgTKAMAk2nyvAT/8YKFc8Wm",
-	"DgW+qJLOMDeDHBtqlqJ3fFpuMsEgHZrPdLd1TxnCbliQgJmNBZpFa8zZZigeYQp822zRAEtNPRAglrEX",
-	"egAfh8WCbWbs3mhUybGIpjCfAdOaWSv7isXGx3lvbJGRTJQmiYgAYOco166gCderPRWla2fOeJxBIzEF",
-	"2Am1fn3+8f/9pfKf8091v7G9ffvvnocPer2Pvd555T/n/+714LcHf85fuFI978UPC8gZMI1rtzJmWtNL",
-	"eJmKCsRO1iTDWXkAI1l2Hzr5O8/nbRSDxNBLDbwLwphc0mvUBuNSXwvYfaT/so9MV3RjplxR7k7w5/hn",
-	"q95AwF7wO4G+gcad/6lKutgr5UQtENii0Wj6GfRNVdASwn4kvZ7xz18+7/Ve/vv5h40Xf+t5H3/tefD4",
-	"/CXQ2f7ys4KLZV68fJG+vS/BX8LAWYEYS8h4JAV7GlLeg5LUkmph7W7WtvCHTAyh6L+zHgXqBItd4PWG",
-	"TyYjHozsU507TBfpPWH06jOpDTP1JyD5IddmndW7ksClfv3Nar1af1ElHzKPNyhg57IEq1vIQvea2A4w",
-	"hkqQUbhxxBVTu4JZpFmJPK83vtHFaim33oL9POo17k+9hQW7hIg5lb/lxWcduCVuVpi8RR9w7tsl1O1m",
-	"uA0MmUQhfNZtYiAlyFatRrjQ5i4zq3SSXddWe3fAGFsbnoO0r5JOaEWwddw0ft3e9ImWdhj/oNf0FJsh",
-	"V4zF2u5eFtH8q51XtVI07+ywJ0P0t9CyNfCynVutzwRNzEgq/r/WiR/Y/U74SeM4cs60jf/REjfQ8r78",
-	"oNjQa3p/2ci3hjfsW73RVkq6T87Z0Uets+5/HZ90/ru9f9Ha22ufnjZJN7WqIxpcaRIzNeYaXWZGEs3S",
-	"zQ5hR88lUrywBZ0yQmVfTStuo6+sd67Kxty24Px2waqqecFirUruDF+rsit+63tFd+6d1TMnMk7sWxq6",
-	"J2uQLeO+Fe5ndGiMaQTTzBBlQqOUCxYSBgRFzyn+8prweZJ+3z3VXvPjJ2/IWRR6TY+NKY+ARTPBgk8y",
-	"U58Kwir4xPnXvdvzYunO0T9bh539i5P2/z9rn3adF8Nrehs0CGQizAaN+cZ1fSO1mfUGGMobwEl6A1YZ",
-	"rHxDTaK95lat5nuGj5k2dBx7zfrrzZ2d2u7Oq61arXbrP5St5/pqWfpe0/qo7JzvzlUK23Or2ljcz/tK",
-	"V4UL1+hKeUjVJXt6ifa+9cvhcWv/ont8fHHYOvl72xI/iyDBnT4zooI0tl+Rn/nblXrsm5dqqcfsSJoD",
-	"mYgvoJL2zk67x+/aJxdHx92Lg+Ozo/0mOZKZJw6X7xC6ku1i6pgFfMhZSPppqU7Y/06+W987kGrAw5CJ",
-	"p6ebRQ8X++2jTnv/DhCRpO777zhigWSzbt4TlugvAQQ7++1374+77aO9Xy5+bv9ycdI+O03JOOdntK4W",
-	"isEadM5RmrrN0Z/rnKJ03o3KNbFjn7HutKySI+dZgzUeSsG+y+aVnCLAUqTRKcaFWdI+PaMcddsnR63D",
-	"i9P2yT/bJxftk5PjkybQKRHsJmaBSXEUkQHu7oQEFn0Wv0Y0D9l3+jlvy5E072SI2mvRGJjxSsBiQcfn",
-	"eksCQ1grhRjWVR2biXctxD5+Pj0eMC1fDmqcnS7ADLubvApiWLfAd3jhnE2BFJYXDyiPvoSmen/S3js+",
-	"2u90O8dHFwetziGoqdT76pyJQi7uAEhFZteTLYpb264s7oy6+HeMBhTSlCuxfOdBM6fM9Hdt9iBecv/s",
-	"8jGTiXl6PnK+gYtu5137+KxbMBNDjnt8hCrFrxnhghg+ZshB8NhIjIxkIvxO4vuRGIAKD9iZoNeUR3QQ",
-	"fQF/AMCUzl774uyo9c9W57D19tB5BEJq6IBq3IAGIWAD5bnWCe4gXrGpJgEVQPEBI4qBigyRCYyUZEzF",
-	"1G4GKk0mVADqyUIUrFv6w4ghNk63Eo2UVySOaMDcZqWwXGZPk2DA/5sFrG2llhVYNpSDG6LpkFlfrHCh",
-	"Dt8A32GIayWLcV3Ndlk07MMYtivlOyqm7ql+em7tHh9fvGsd/ZJ6Lp033tpTfsqqaZx2FuuT6qZAgkob",
-	"Kjn2HbeguyuL10a/l9Vt36Ts+j146Pfb0GmSd1xrIDHG2GA89HxQNkq9Pw+BP3z4UJkPTF/VxHwc+0NJ",
-	"rZM4lsqw8B0LOe3ilt/Tk/z07P3745Nue//iXXu/07ro/vK+4PZ+tuoop9QMgbDVbNwsOWW5rmzIT5+u",
-	"mjZXKjsOWimeB727Ylb697VUs20qO3K7yA1ybaxkzJThdmM3iBgVR7ipvOQoqUiiCGYS/lpYZHeaF8MD",
-	"pApBdm3e+l4WDly+iSgjhgdYEL+C0rC7dOiF4RilhwFNLnIydeS5t7amLIRoQnvQxQdseRf6X79Nt9k/",
-	"LR9kw26Rp5vvH/MRu8p+YWrPs89JPKmE3JXS5CTdTSuLmoWR+UQxLaNrlh18gg+kB6HSgD8WaZyDOfKO",
-	"WHBV6r6xkRMrCJueNy0MeuvWX8Uwd7dZziwh11D2sXq5vZL/0iaJA/zA4C6ypMBNOj23Kkw0vS9rLenq",
-	"Hay2uEyQzHII9j2yQRoRfXJ82L44O22fzMSKeNljz78H34plDJr5bOc6xrThgidjEsogGYMIIoEM3Xkx",
-	"zUA2B0z7ZJAYIiRK+SrpFo6g6hGNmcWHNg4cT/SextDVdI3b6FU/D25OP8ZC/BpMQ9/t//ezQ8iFQmlH",
-	"sGBhBP03pG930l381lLNMbuQZiZhhVxA5lsyc3j8i5pEP8PhaSlIPFLUrtvV4tSFTJQ1aaPGAUpFzAUJ",
-	"pMLRYWs/Oy5dr9XSQ9EwZwjAs9lIz3pTZc+cpsfx86O41nWeSuWBjUu1gVkYWGXYWN8FFQ44i0KHF7JR",
-	"U6XotDjo17eF8I6yUc/xQ7445sIrVk7t1m0aKLL6pCWef1nV0KvbPHykrKn/6nbfO9oX2ikRCI3bmdCT",
-	"+bbe8Sji6UlizYG/67uva5VavVKrd2u1Jv7336UCa5UUmpMJeQ+yYaVcnZNlFur5aYCaY9UyiVIg/QIO",
-	"cZFAZZOHgZiOoy2z5dTuO/sFmqnWqiDM+pkpmspPe0LInUhaScf6LNutL0Vt9/PKZcMvPy3Wch6ZVhSR",
-	"Rj1L2gCL0HlfcFX6FipxTbALiwKKYoReF0ym8mm8YlPACxZZWc+yDJPAEJvVZMhZHqXuW18TAox8d6xK",
-	"jpIoIkY6m1+7RA+KiiuQCjbGMY90L8A4SlQSsXkRO68oi/GstcourQzPP202bn9YSTKgmcOPR1K0b2Je",
-	"nhFDJcA+VGgy5KIocksgRH1rptFDWQ6i7tcmqIYCuy4JI7VnBCwGGUwJ1QETmEsmhTRrS9oc9a8QtI0a",
-	"YDp7wO3oTiRi1jyn56fAPuLavEETAp5YGG/3IfS9YGIdBGOgGDUs3C891P1EovG1/S4uERrdh8HQxgW1",
-	"nEQ0O+J1zUQo1TN9B6uAPknDhcopkltAjmOKpwEfyQ7aAeSBkZmrZCGWEksAfOpnzg7DOi65vmux3G1E",
-	"unHz8PFGDKs+otq8p1pPpApPmGbmQexmN2aQ/VM9ZJtGz6ZgGHPADB6RLh3HPWyJ3XXsVhBCgk3SET6e",
-	"1V+vIZh67GZ3bSQ6y2iyRMM9xFmhE3XnvMGKBI5L3WaPNGmu1Ts/D2LoOtBrke0NselKLHdd8msmyIAG",
-	"V/dWx8vhD/T7mik+dO7CRybKArzKZr7ss6UM4pc4ZFI6F+bcz0LPM9adXR/+DLCaVZW53CtDICUAYokq",
-	"mdVsBcm/TBrN4ohZzliGPG1WgiXqnQtr7kB3ZiCotSJxYxBGSmybVfKumN4tLZjlAEPwiu5QFtocSFmy",
-	"MXf0ZYL1yN/bXaJHcgJWHBVkwEicGGRWBxqsPs1cM1TbzGQB+wwAnHbvTdqd+y3VPy/O9AmNojx74jG0",
-	"g2RTLGbGOkdCiUb/GBE6etytcwAAns2QdUmj+0PT3Pl5izq7Y2u/2nooYn0gse+Em0u/8RAN/vlg8yFw",
-	"Eow632X8Q7zCfksomnmF1Bp9bsPKnsgPOgM157aQ7ME6CcoM+DQ7wuPbaQeLI6CauePvakwj/r92A/H5",
-	"0cHeCx9d5qEcUy7QQbR/1CI2uaBOT936Luckas2Jn5265iJNEFBMUihCMuAhV/bsKI3wkI6SkfZduyEm",
-	"RyRcBFESgtiDKhEdsCiNThbRlERSXpGIXzHsUm4ug/QE9azn9fOY3hwycWlGXrOxvTVrLv/a693UapVe",
-	"76ZR63nPX/jNN72kVtsM8P/sJ0ypgGkUer2b1wdQsFXr9ZL6qx3406hhZfjbwj+NHftn1/45wD/b8Gez",
-	"Vqud//Wn4hcPer2bzRb83Kr1ejfbb+HnK/j5+u2Dv/T8b83KX7/Y1168fP63Zq9X/dMO78XLle6UndXn",
-	"fEsO4q2w/qyUwliPzAB01h85oJEuvBwTLuwru3NABS4+ABBYTRtAku7RnUj2sw3L9WRhIcz2aeThPQzR",
-	"J1FERVNyRups+w8wLdF7KJWb3iZJhMvxWyUtYtsjgrEQqBrJCVMVlOs2SyEIUZLE8exTlw9DT8cDGZHn",
-	"mMbFJ4Jx9DqkNTG9IegGomMasBfom9FsLUlbb+z43piL9N87j2cTdwvhvWmpTAmkbjXrVEUXa8OehwWL",
-	"zkbYAYQWbEIwQOqD01kFEjiV5vJf3XvUj26kPxyYzZnra/PmavP9EQDjnCH/2BAmBSRnguP252TEDbPc",
-	"/Kj45Z4IpLAu6mV4BP63C0qrtm+RSe9mZ/uhOmyl/nq9Qn+N6DUmdC1MnneXX2WFzAKusUaQk11BxKgC",
-	"TDm/mGqNrSfwrjyca8uDAe5wlDyWz6Nooi46LWCdsyABG/EUc7OiTTlgVDEF1mP+r4NUz/3jQzfN34HK",
-	"H9/mvDIyJrYhalwMZRr6RgOMCHO2R/bNn8KU6118RTWQ4zz9RromYIZU5BrXzY2NS25GyQAKb6QtVHiY",
-	"/fYWAuRcwlgymJIRLExM5ZvFWDzT2UY3ckIB+MRKOoHheqir5D01I+2nZz781JPjFwI0zIhxZfcQM79N",
-	"timB2W/Qa4h5awrn4kLp0uD0vCUhEz2PcGFNrXyAdpG4ec7CNCIe2NAM/D4Mo9AOlkJfBM8H79vDDTN9",
-	"fcs0Dx2yTE+5oHE11wd7lsafTdsPQ/lXpRh6WDnG0ton/6ocKDouPEAnhWLKhX5iD9Oqp45h0ndDqchA",
-	"yYnGebe5gFzcBHxz5uRbkwhZ0UYqVlTN6eQuCF+cNo3qxbFhK8bmGtXaAiNOJpMqxddVqS43XF29cdjZ",
-	"ax+dtrEOxhoYjB3Ko3oWQvGozmmD3AASzjpiteXherVmW5MxEzTmXtPbrNaqmy4oAFduIfPGJx7e2swb",
-	"8OKSmTLHcYSw3+b6z8/Xu85l24uWj63niivCQ53rvphewproFpgGnyEdUjRvA4wo0RHVI+KYh4FC7Zf2",
-	"eKM/f+VBup2JZx8kMVK+ybqApbBlq5uXRRthJ/Ncfi5hH8x8CuBo2Ex3kNxn3fGPIRcc2/eh7EAxeqXd",
-	"Nq0QLrmVHA5zz6uQxKhEBJgbC713AD2ZRs6lLiM9AsojhOI4U/kB+SyLwQXMRxN6ZgMuMPps7/jd+9bR",
-	"Lxet/Xedo+wp/utOm202+y307Ax5ZDab7Mdyx2JeZKOQR/XWX6P0XG7aNeoUc8itXTxPXHZ7PpdcqVGr",
-	"3Sctz8c5X7dXG9ZZI9wMtgbb9NXu652d17uv6PZgK9gMG6w+rJWqaocNFp3P7nnRgfxxJk4Y4EXRht7M",
-	"1GIegQhjnPHReqdUhAN5M7fZMZtcZ5n303Yp92DaJLepzqYhrUbymkU0YD/NquvMM2FbyPtsE2stMbHt",
-	"AFMZG9K5LSH3Pp77d5kBZN9kBot36LrpFa0RWyi3HmBAUV5wBp7asiXgEF7ApOfx+ms54jEmaT48pOzs",
-	"TyHf8DNtZfMf61D3V3fmcFVu/bI2sPTGbNHyxOzLa88XRkpv1raW1crE1MZ8PoBb39uyYmt1vULmMaxS",
-	"v7vKzKEkrLR5d6U8mQzWWGNEC9mDoGK9cXfFkoPlULWxe3fV+TN7t763vc4slmXTwLprzEzJwVa0rpLx",
-	"mKopCCUAAamuNfQSBL5n/30OJcuB0CfrBL1diuGOBcvuAliEcL8zvCi/Y+GxwYXLF/lEMOQeEOQx4cfX",
-	"iD5spe/A46mAx7pJEXOlUx6R8MeCFOktPqtqYZmvHH7MXmZyF3pYAA7lpARJrA2PIoKRPunFRmiDluQ6",
-	"+UpSB/2pWeKPhulKkg6vC+6+eVD3d2YxXQmk8704McuuLSrs1BeSHzrnkMs0FbhMVNyMuCjFdpkQyPdd",
-	"aBwrGStOTRHwOQfd8gBEF3wY2ptg0Dv1BqMH0U094yROXWJ4WMHGC1gP2oTq9eAm5kJ5Ery59DKnbwNy",
-	"3l3c5V9fp+HZq4YsnMWl91aG03sj2UcDpog/iTt/mwO+xjJ8ugJw3gdgDmmk2RxoXIr7SnDevbCbCyJe",
-	"huDsVXcLgiPPhm9vCdTkH6fHR4RGWhbuN5nJA0GFu1IhSFT0TJOQDWkSGdIvEvSmMplMKvCtSqIiF3rX",
-	"B4lCbb40PKlauFncBlM0CUqtTGzw9EIBTadzV4/j6oYPWK//JROwqKXSrsaYXjGQi6g78DqlcXpvsW3A",
-	"Xflgw6VdVrcxoh52QwMTTe3tLzEaJukdB3nIhv2sligKz/5aq+EVB8SwG9wDsVlTzroHlR2fCNzCuSQD",
-	"NpUiJJsNFxtj+wHS0iWVfpNd4VwUtOlVChiqiNcnw5cyxOSOzZPnpdtTLxbvybz9bmV+OSvTCYHvZuYa",
-	"ZmaJkCre2PEU5kbhpvx1zI20+KNYLPMreN0W0uJrGj3Fi29nE0VXireUr2qi7GLzb/iCgrn9gfW2BnLO",
-	"/8q98zMGXG3n7gpzKTofaPfV1xjU/PURWG97nRksycSFxuYa/S3NwP5VW6ruutwlxmoxEAyVdDEE7OM5",
-	"bnlir6wKn5f3XGe5CzDlGNUu7oPrYpRVNYufmbswBg2SkrA7PA+fWni6GPDBFWHDIV5Hn+fl5Zq4TEwu",
-	"JMhl4nWRKIrRyN77OXeFY3Z1Y4v0U33cTxOwuBZtpX5Bg9uEOP2CYu0TG9RDoR+oXFw0yRSxn2Zi9b1k",
-	"bm7creMLc3Se0W2ZN3BJIE81D6mzBL89v/2/AAAA//8=",
+	"7H2PUxs5sv+/ou/cVSXZGxvbQAKmtu68/LjnuwTyBXO5fXEOyzMy1mMseSUNxi/H/e2vuiXNjO3xDwLs",
+	"bnZTlQpgSxpJ3er+dKu753MQydFYCiaMDpqfgyGjMVP4ayuK2NjAbzHTkeJjw6UImkFnyMiIxZwSMx0z",
+	"TcyQGmKGjPRlPCUjOiVDestCMhkyxQg3mhxKYZgwlc50zAjXREjBiBxAp1GVtAShccxhdPjwSNFrOaKi",
+	"GoSBjoZsRGEK8KigGWijuLgO7u9DN71jEckYPlqYZo/HTBhupj0/lWyOQ6oJzWblhyAvz08OyX69XguJ",
+	"ZhHOp75b3a3WX7/64lke0mjI4ElKJotzbCUTOtWkN1b8lhoWEiErEfTorXygYj+lXLE4aBqVstUT8P0O",
+	"h1RcQ5dyco76TGWk5JpMFDeMRLYT7MeYKmpYTPpTEsnRiOoDwkZjMyV8QLjxLYmQZsjF9RftVxjcVa5l",
+	"BT6s6Bs+rkicI00qY8mFYcqud2ZVUgwSHpnVy7KsZmmPS6T6hgykIhSmyxS5pUkK/EEFoSSSIkqVYsK4",
+	"XQB20cyERCrbXTNDKPCIYoZMhjwaEuBoaLfhjhlkSKoYnoUqaQucIRV6whQxklD37Ak3Q3iWoQkj7UHl",
+	"HTXRMHRDkIgmCVN45hSjMX6WagYLs38MuTZSWY5nt0xNyS1TGmiiuYjYF7O1b3ekpuepKDl8QKgekcI9",
+	"1S2szxI5Ib2tWE0rKhXZyXRcQxzjGSYOCO1rIAFLNMNGD5trX8qEUTEz2fa1kGrdEVjglQlKMdt1CVnd",
+	"VDO6TpgjbJOk4kbIiQD+0GFGFs3ULVMvNIGvJkOpmWPBmA8GTLG4Sn6YGi9bLZsQI2+YAAZTNDIwVfh8",
+	"zFQEQoyBEIN+LUNGUhuy3SCCjhguiLrPXu8UuzMaDXGMhGsDazNDJkivWq32vpgvjjv0unx/tVFSXMMy",
+	"eUyNVH6jgV1faDJWDPfQseeTib92zEZjaZiIpudsnNBpGf0dt3otwTUw4tx5FIRRlXCmCDyeaWOPJlKT",
+	"jhgpPKjydzb94h18rxhwgIhYazxOeOl0h1TECRfX30O/yPQK+s1N7oUmdiAQdSxGYceNZcDeiKlr9n0q",
+	"jEyjIYuL3Z3QoZpgo9jqxDeNndqrx6wISPtUrJEJP0ccrgntyxQkMoq+yVCOyoTjF8//nBr2lo94iZL5",
+	"AMeTa5KwgXGz1oz8lEpDdZP0VM/TQ+M0+oyMaMzgPEoRMUsOLkjP9ECbSBFbtsMBUBgOZcIIvaZcgPbx",
+	"4hIG5prUQlQ7I6lYcfgqiRUdmApnZlAZGjOmY14BmZXAIioO4VXq9SppWcHlhTDBFjB0JMWAX6cgiWZ2",
+	"h93R0TiBDeoGNI4V07obHKjv9/f3Dsz39ZB0g7HiIuJjmuAX2/v78EUQrtrY9zLh0bScOexmWkE4lIll",
+	"ZSRvwpkwIchhwJhuNril7iMUmC800Wn/f1hkmqT3U4EgsO+TbN9//k376ft6rVY7mHzfmN+1n77fsV+U",
+	"75pdQPuofL9yAcBBpFPQGQPljkT+JSief1bcWJV2bA8V7DHVpA4S7/UOSZgBTRGSmF9zAz8l/k/1kNmd",
+	"TgVsSyQV019+vphR09YA8d38ii78qZBkQrkhfTYAbjdqCnABD8ZGGgHg4zVT+LwPHz60UtB1hkfUsPJt",
+	"pHkLREswIBxYTUAgvn6zWwPJqh+qjj5YdPPFstCjNwrblUvsjCnnAdbz4vD7MEi4uEFr8ZzR+IQrbS51",
+	"GSHhay+h3ZIAdoQkUz0D6LxyvnLMFJKjHQfN4JrZR4UBILIRM85sddi9AnYtFdMKh8Z/dJxftQe5WtII",
+	"xjHD6mxz/1EYwMzb7js9lkKzKmDEP2zVtqyZ2Y4dN9N4xRZkCH0ylKhn03EMcPIrXPjMsi9xGSsYwDZ4",
+	"Whawe/dr5ILLfGbLdmKBE9aClI0X7+3EmXm6NaPoCX9JZrmfn+6hfcyhfcoyxeYmkbubHL4D/BcZtB5F",
+	"lbQNGaUaBCHJnUwEJvhCkyjVRo6YOiAwkDX9OWz8INUstoB+p7YNe53p7N3Gbj0MOMzC7koQBmBYBc2g",
+	"dHuWa4OBVCNqrDJ6vROEwYje8VE6Cpr7tdqb+v5+Y3fnzU5tf78elqmtQzf5ZfuTCv5Tykj7yC/ar3Zm",
+	"Odvb+9tuObAp+WKed/IF6+jvrATptcgNK5IWsR0Z0RsGEtJhPq6RpqjxQqJTMF81oeTysn0UwqoRtzR2",
+	"d8kt17yfMNK6OGy3CzZvSPpg8IIxJEgsU2gDAJNp8rIE//GCTXfDpg4FvqqS9iA3/BwbaubRO35abiTC",
+	"Ih2az60tdIgawu5YlBoW2wbNORMnE4+wBaEdtmhyeuMWBIhl7IUZwMPhsOCYGbs3GlVyJpIp7GfEtGbW",
+	"r3DDxibEfW/skKFMlSapSABg5yjXnqAJ16t9M6VnZ85cnkEjYwqwE3r96+XH//eHyn8+fa6Hjd3d+393",
+	"A/yg2/3Y7X6q/OfTv7td+D2AH59euVbd4NUfF5AzYBo3bmXEtKbX8KUXFYidrEmGu/IIRrLsPnDyd57P",
+	"j1EMEkOvNfAuCGNyTW9RG4xKvUvodex910OmKzrOPVcss5Jn+Wen3kDAXvC0ocdQKu9xq5IOzko5UQsE",
+	"tmg0mX4Bfb0KWkLYj6TbNeGn7152u9/9++WHrVd/7gYf/9UN4ONP3wGd7W9h1nCxzavvXvlvH0rw72Dh",
+	"rECMJWQ8lYI9DykfQElqSbVwdrdrO/iLdX6AnrUehRnf8U69ETofNX6qcxf9Ir0njN58IbVhp34DJH/L",
+	"tdnk9K4kcOlN0na1Xq2/qpIP2R0LKGDnpAWrW8jC9Jo4DjCGSpFRvPeOiqk9wSzRrESe1xu/08NqKbfZ",
+	"gf0y6jUeTr2FA7uEiDmVf8+Hz7qsS9yssHmLXu/cN02ou79xVzYyTWJ4rLu2QUqQnVqNcKENmll2yAVP",
+	"+MprN4/UKGrTPkhd66IHtIBmhpPcIMjRTW0vv4pTK9wR2is44lAtfssNSRi9BQyWoIJQ5JrDn9wU9AJN",
+	"Uuc7FtLfQhbGbTplYIdUAAwjlmsYe82TfSwB+02gpb170rm30DubuMi2oErOEFyOs1sKq0HcRj+ceR3J",
+	"V3vNwMjd2OyBNVZJO7YTsw6xxr92t0Oipd2Sv9FbeoHDkBvGxtrGIRStpNd7r2ulVpKzb5/NUrqHka3h",
+	"nMVgaH0paGqGUvH/tddBkY1cgF+RA62Tcut/tMSr2Hwuf1RsEDSDP2zlQR5b9lu9dayUdI+c80+cti47",
+	"/3V23v7v46Or1uHh8cVFk3Q89yQ0utFkzNSIa+QOAzzor82EXT2XSPFCMIlnhMqRmlbclXHZ7FyXrbkL",
+	"5vlrmFVd84bFXpX8kmGjzq75fRgU3eRru2fOedzYH2jsPtmAbBn3rXDr26s5msA2M0TvMCjlgsWEAUHR",
+	"I42/BU14PPHPd5/qoPnxczDgLImDZsBGlCfAopnAxk8yFwoVhFXwE3dvEdx/KrZun/6j9bZ9dHV+/P8v",
+	"jy86zjsUNIMtGkUyFWaLjvnWbX3L+yL01vb2/vYWcJLeglMGJ99Qk+qguVOrhYHhI6YNHY2DZv3N9t5e",
+	"bX/v9U6tVrsPH8vWc3O1LP2gbX1Sds7veSuFi95VYyzeDH+lp8IFXnWkfEvVNXt+ifa+9ePbs9bRVefs",
+	"7Opt6/yvx5b4WSwY3qBi9E9j9zX5O/9hpR773Us174k8leZEpuJnUEmHlxeds3fH51enZ52rk7PL06Mm",
+	"OZWZhxOP7wCmkt0O6zGL+ACwWc+3ase9b+S7D4MTqfo8jpl4frpZ9HB1dHzaPj5aAyJSfy3yDUcskGzW",
+	"fX7OUv1zAMH20fG792ed49PDH6/+fvzj1fnx5YUn45z/1rqwKAbB0DkHtCzGKjpnM513T3NN7NpnrGYt",
+	"q+TUeSzhjMcYLPlNNq/gFAEWOE0uMMLQkvb5GeW0c3x+2np7dXF8/o/j86vj8/Oz8ybQKRXsbswi43EU",
+	"kRHemsVEikIkJNE8Zt/o57xYp9K8kzFqr0VjYMbbA4cFHcqbHQkMRq8UotFXTWwmcr0QRfvl9HjEtvx8",
+	"UOPyYgFm2Fv6VRDDugW+wQvnxIuksLx4Qnnyc2iq9+fHh2enR+1O++z06qTVfgtqKnPbWSetkIs3K1KR",
+	"2fNkmxZ9eXjj7DJZMMpSSFOuxPIbHc2cMtMbaLPOmmD/4kWeplNtnXULfsS1OQEHdvieNSObZMH3OXMj",
+	"7cJ/XXKHy7LQdohNcjzKjkExWWOTc5C1fxLp42Pu1pjYWajyV3r83J8dPmIyNc9/9Jw75arTfnd8dtkp",
+	"WNYxj627XCl+ywgXxPARw0MHHxuJXm0m4m8Y72EkBmzHI3Yp6C3lCe0nP4MLBZBd+/D46vK09Y9W+23r",
+	"h7fOiRJTQ/tUM+K0os1S4VqneJl9w6aaRFQAxfsMJBIIG5tKJSUZUTG1QkdpMqECgGIWLWM9+R+GDM0J",
+	"LySNlDcELy/cvbmwXGZT6TDb5mDBPLGC3spTG1XEDdF0wKz7Wriom98B32G0dSULt17Ndllg9uMYtiPl",
+	"Oyqm7lP9/NzaOTu7etc6/dE7e90FhlWNoWdVnzKQhZ15dR5JQAEDJUeh4xb0EGapA+gqtHDgdym7fgke",
+	"+uXuwJrkHdcaSIzhXhiaP58fgFLvt0PgDx8+VOZzJFYNMZ9S8VhS63Q8lsqw+B2LOe3gLenzk/zi8v37",
+	"s/PO8dHVu+Ojduuq8+P7wk3Bi1V57FIztB2sZuNmSYr5prIhT71ftW2uVZYLXykmw6/vmLX+ZY377GbP",
+	"rtwecoNcO1ZyzJTh9i48ShgVp3gPvySPXqRJAjsJPy0sspfzi5EqUsUgu7bvwyCLTC+/d5UJw1wqxK+g",
+	"NOzFJjquOAaMYmydDw1xvk/3re0pC9HCMB5M8RFRAoX51+99ZMLn5Yts2KgCH6/wMV+x6xwWtvZT9jiJ",
+	"SXPIXZ4m5/4CsiyAG1YWEsW0TG5ZloMHD/A5eT72lCUa92COvEMW3ZR6vFxsyXLC+mTvwqJ37sNVDLN+",
+	"zHJmibmGtk81y92V/OeHJA7wA4O7SKICN2mfNC5MMn0oay2Z6hpWWzwmSGY5INSxgQ/OPz97e3x1eXF8",
+	"PhNeE2QfB+ED+FYsY9DDrGKDrXJRxp4uCKuYbL8Yi7U06qmNgVSMGvQjYfcqaSUJRoH1MJyiZ5OrtaGG",
+	"9TD2CEOrbEWAgVQOfWJS76x3xhVpWKkcZs8KjYxUS+KhfEoRZhojtLVrLJYpsPmqILDQXprhmjTFVJCl",
+	"ZAGepaW50AxBsQ2liFkIOzjiScJ9arPd4/r+m1qlVq/U6p1arYn//ruUbZfz4g6eRJqwZYU/Wu/bWUCd",
+	"nw/pT22EZ5Rw9NQuXeHr+9BHyKzidZNVjVg5GhwcZIol6eNZtQmqb7SPAe15l1uvWVakxAEMISceb2hm",
+	"dFaTpEp6IB56Nokk62cK/aqkN5K3LO41vVg+WBM2iNPzIhyPuo9rlF4HGhetmD/VbVPZmQKBIEAqfQz8",
+	"YkFWwaSCMNCzZ30xM3WJyAgD96xy2vmJoB8T9FNCtT8gD2TC7XnxZFnGE7tMTmXXcXMTY9pwwdMRiWWU",
+	"jgAqkUjGLsUaziwGWoYobIREKlVJp1CnQg/p2B92TJ1CRroYw/54LGITPsI8H8g/jMX4NBDXPRfa1csq",
+	"lRQa+Ylgw8IKegekZ4OkXMjzhkLM7rou0XszxXB26o0NCuKY+SpGQ3rLFqQ7XawiscxdnqVUZwVoXLmG",
+	"wUxhnVjajAr7vJISO3hA8wCjeq22OkjWsJFeZ8Ms6Lv7jNmoUnRaZNO9eUPn82rRzpbwKOamU5PqF8hI",
+	"WgoyHipqkdxqgO3iDsuGtCltYFwnzEXaeZnhvC1hVr2mXqv5GjVACNzTjO+KJZXgG19rKS9tYu+fPU53",
+	"FUNy+b3Rxp/AEXcW5PItf3NfiJEsW/Xcycvh0lyM4sqt3bn30Zary0Bgcu46dedjMMuG+q9O572jfXWl",
+	"RATpW4jfnB/r3bNggfq8GM5nkC3Lc3VOltkzEfoob8eqZbK7QPoFy3QFWMAskRmwkFO75zxaMEy1VgVc",
+	"0cuck0WUkaVLrwUaBbbbHFd7xeU7ly2/PJW95UVlkpBGPRPAcAidP95YyYnGM9cEp1CGZyOmdUfesCV6",
+	"+4ZNwYK0OMNez8o4jQyxRf4GvIBUQnv7gCZnHmJSJadpkoAmKeBwzYii4gakgk0UyNPwCoY9JSpN2Lyk",
+	"njedisk2tco+rQw+fd5u3P9xJcmAZs6jcCrF8d2YlxcoUymwDxWaDLgoitwSo7K+MzPoW1luVj9sTET9",
+	"Obsutz1APaBV2gdEGzGBpRW9kbuxpM39QCsEbaMGVr7Nvj9da5uaDYsIhN7Vk3BtDtCpBJ9YEG5BiX6Q",
+	"46AOgjFSjBoWH5UaAs8kGt/Y5+IRoclDGAy9nqCW04Rm+ee3TMRSvdBrWAX0iY+5LadI7hNzHFMsVfBE",
+	"njHAPTa9YZUsxFZiiUvH3zxmJpDjktt1h2W9W9Gtm8dPt2I49WDNvKdaT6SKz5lm5lHsZq/qkf29HrJD",
+	"o00tGAbuMYP1W0rX8QDv0v4mnkwQQoJN/Aqfzg9cryGYeuph9206F8toskTDPcZ9rVO1dt/gRALH+YuU",
+	"J9o0N+rax4MYuo30RmQ78L4p5K5rfssE6dPo5sHqeDn8qVsnAR+4C6QnJsoCvMp2vuyxpQwSlrjoPZ0L",
+	"ex5m+VsZ686ej3AGWM2qylzulSGQEgCxRJXMaraC5F8mjWZxxCxnLEOetmTSEvXOhTV3YDozENRakejH",
+	"gpUSO2aVvCv6CXzDrCQrgle8IGOxtfiz2q8ufxQD8Cj563GH6KGcgBVHBekzMk4NMqsDDVafZs56qq0H",
+	"NmJfAID99A6yVNsHHdXfLs4MCU2SvJj4GYyDZFNszIz1scQSjf4RInR0v1jnAAA8W77zmiYPh6b5ddg9",
+	"6uy27f1657GI9ZHEXgs3lz7jMRr8y8HmY+AkGHWhu9lAvMJ+SmmSJeTbul89bmOzn+lmbAZqzgUV2Ox0",
+	"CcoM+DTLgw3ttoPFEVHNXDa/GtGE/68NKXl5enL4KkQndSxHlAt0EB2dtoit9ax9SZCwcKPDJmFWEoYL",
+	"X72oWDNaxKTPY65sYQuaYKarkokO3bgx1qomXERJGoPYgy4J7bPEp/iIZEoSKW9Iwm8YTik3l0F6gnrW",
+	"8/p5RO/eMnFthkGzsbszay7/q9u9q9Uq3e5do9YNXr4KmwfdtFbbjvB/9hes94Q1nrrduzcn0LBV63bT",
+	"+us9+NGoYWf42cIfjT37Y9/+OMEfu/Bju1arffrTX4pPPOl277Zb8OtOrdu92/0Bfn0Nv7754dFPevnn",
+	"ZuVPP9vTXn338s/Nbrf6m13eq+9WulP2VhchKclmX2H9WSmF0X/5HZi1/sgJTXThyxHhwn5l72iowMMH",
+	"AAK7aQNI0n20Fsl+sWG5mSws5Ko8jzx8gCH6LIqoaErOSJ3d8BGmJXoPpXLb2ySpcJdLVdIidjwiGIuB",
+	"qomcMFVBuW5LKIMQJel4PPupK9alp6O+TMhLrDEXEsE4eh18T6y9DLqB6DGN2Cv0zWi2kaStN/bCYMSF",
+	"/3vv6WziTiFHxrfKlIB3q1mnKrpYG7aoBFh0NuYaILRgE4Ihsx+cziqQwKk0V5zzwat+ciP98cBszlzf",
+	"mDdXm+9PABjnDPmnhjAekFwKjhfNkyE3zHLzk+KXByKQwrmol+ER+G8flFbtyCKT7t3e7mN12Er99WaF",
+	"/sL7ZSGLmxes86uskFnANdYIcrIrShhVgCnnD1OtsfMM3pXHc215eNgaR8lT+TyKJuqi0wLOOYtSsBEv",
+	"sHA82pR9RhVTYD3mf514Pfe3Dx1fBAuVP36b88rQmLENWuZiIH0wNLXxT872yJ75l9hzvYu4q0ZylNew",
+	"8mcCdkglbnDd3Nq65maY9qHxlh+hwuPs92AhZNpVsyf9KRnCwcTKYVk0ywudXXQjJxSAz1hJJzDcDHWV",
+	"vKdmqEOfOBl6T05YCIUxQ8aVvUPM/DbZpQSW5kOvIRbVKySXY4zGkGrSDZYEp3QDwoU1tfIF2kPi9jkL",
+	"iEl4ZINg8PmwjMI42Ap9ETxffGjT3Wbm+gPTPHbI0qeKugitmTnYhNRw9i1KsJR/VorB6JUzbK1D8s/K",
+	"iaKjwgfopFBMuWQAnKHveuEYxn83kIr0lZxo3HdbqNDFTcAzZ9LHm0TIijZSsaJq9pu7IHxx2zSqF8eG",
+	"rTEO16jWFhhxMplUKX5dlep6y/XVW2/bh8enF8fYB2MNDEaT5vFTC8HZVOe0QW4ACRcUgsSCerVmR5Nj",
+	"JuiYB81gu1qrbrugADy5hfJVn3l8b8tXwRfXzJQ5jhOE/fbVS3mRGje57HrR8rH1XHFFeKxz3Tem13Am",
+	"OgWmwc+QDh7NZ7FQCdVD4piHgULtlc54qzf/Bip/nYkRhJIYKQ+yKWArHNnq5mVxXTjJvNCwqyYMO+8B",
+	"HI2b/gbJPdYlBA644Dh+CG37itEb7a5phXCVN+VgkHtehSRGpSLCwp3ovQPoybR9mZt7XQ4CylOE4rhT",
+	"eZWZrBTQFexHE2ZmAy4wHvnw7N371umPV62jd+3T7FP8a63NNluaH2Z2iTwyW+r+Y7ljMW+yVSjyfh9u",
+	"0HqucP4GfYoFbjdunldVvf80V6GwUas9pLbdxzlfd1Ab1Fkj3o52+rv09f6bvb03+6/pbn8n2o4brD6o",
+	"lapqhw0Wnc/u86ID+eNM5gjAi6INvZ2pxTwmHdY446MNLqiI+/Ju7rJjtkLdMu+nnVLuwbQV+L3OpjGt",
+	"JvKWJTRif5lV15lnwo6Qz9lWp1xiYtsFehkb07krIff9eO7vMgPIfpMZLMFbN82gaI3YRrn1AAtK8oYz",
+	"8NS2LQGH8AVsep7BtZEjHmOS5sNDyrJBCy9DeKGtbP51VUb56rLQV734p2wMbL0127T8rTHLe883Rkpv",
+	"13aW9crE1NZ8UZ37MNixYmt1v0L5TuxSX99lJk0VO22v75RXZMMeG6xooQQfdKw31ncsqc4CXRv767vO",
+	"Z3Hfh8HuJrtYVpIK+26wMyWlDtC6SkcjqqYglAAEeF1r6DUI/MD+/QlalgOhz9YJer8Uw50Jlr2oaBHC",
+	"/cLwovwFUE8NLlzR5WeCIQ+AIE8JP75G9GE7fQMezwU8Nq0snCud8oiEXxek2KTc0Vdb56gAP2bftLYO",
+	"PSwAhyUJlFwTbXiSEIz08Qk9aIOWFAz7Surv/aZZ4teG6Uoq928K7n73oO6vzGK6EkgXBuPULHunYuGm",
+	"vlBB2DmHXLnGyGVIczPkohTbZUIgv3eh47GSY8WpKQI+56BbHoDogg9j+5o69E4dYPQguqlnnMTeJYbJ",
+	"CjZewHrQJlRvBjcxPfJZ8ObSN03+PiDn+ubuJSabDDz7HkQLZ/Ho/SDj6YOR7JMBU8SfxFVkyAFfYxk+",
+	"XQE4HwIwBzTRbA40LsV9JTjvQdjNBREvQ3D2PbwLgiPPB7avMNbkbxdnp4QmWhZevjZTGYgK976nKFXJ",
+	"C01iNqBpYkivSNC7ymQyqcCzKqlKXOhdDyQKtUVHMVOVjFjMKTEwLAZTNAlKrUxscP+2I00LWU2Yx4+n",
+	"Gx5gvf7XTMChlkq7HiN6w2zJAClifNfjqOJDAHEAV4vAhku70qgjRD3sjkYmmdpX043RMPHVAPKQDftY",
+	"LVEUXv6pVsP3LxHD7vAOxNbRuuycVPZCIvAK55r02VSKmGw3XGyMnQdIS/dmhgOSCqxZMSNo/XueMFSR",
+	"a0vHTKJVXCEV8rL0eurV4ku8779ZmT+flemEwDczcwMzs0RIFV979Rzmhi0xEG9ctNc1fxKLZf4EbzqC",
+	"b76h0VN8K//s2xay9+quG6LQJ+vyO37Lz9z9wGZXAznnf+Xe+RkDrra3vsNc0eZH2n31DRY1/w4m7Le7",
+	"yQ6W1GZEY3OD+Za+xuSrtlTdu/yXGKvFQDBU0sUQsI+f8MoTZ2VV+Ly85zqrXYBFKKl2cR9cF6Osqln8",
+	"zNxb19AgKQm7w3x4b+HpYsAHV4QNBiwyzUJxe66Jq83nQoJcOXsXiaIYTexLyefeL529V7pFel4f93wB",
+	"Fjei7dQraHBXRq2gWHvEBvUUqrXZaJIpYj/NxOqXprq9idW0olKxsEefMrot8wYuCeSp5iF1luD3n+7/",
+	"LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/dragoman-id/dragoman/server/apierror"
 )
@@ -60,6 +61,27 @@ func (from Authority) Update() AuthorityReference {
 	return to
 }
 
+// ConcurrentChange A member whose value has changed since the version in If-Match. It repeats no value. All but `field` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Field The name of the member.
+	Field string `json:"field"`
+
+	// State What the body asks of it. `conflict`: another value than it has now, or it sets a secret. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of a member to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made, in milliseconds since 1970-01-01T00:00:00Z.
+	At *int64 `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
 // Error Testinium documents codes and sentences, but no body. This is the shape that clients of Spring services read, with the documented code as `message` and the documented sentence as `description`; `errors` is an addition of Dragoman.
 type Error struct {
 	// Timestamp Milliseconds since 1970-01-01T00:00:00Z.
@@ -80,6 +102,9 @@ type Error struct {
 
 	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
+
+	// Changes In the answer 412 to a write with a stale If-Match, the members that have changed since that version, if the caller may read the user. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+	Changes []ConcurrentChange `json:"changes,omitempty"`
 }
 
 // UnmarshalJSON decodes what fits and ignores the rest: the answer may be from a proxy, whose errors look different.
@@ -374,7 +399,7 @@ type UpdateUserParams struct {
 	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -961,10 +986,12 @@ type ListUsersResponse404Headers struct {
 
 // ListUsersResponse412Headers the declared response headers of an HTTP 412 response for ListUsers
 type ListUsersResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // ListUsersResponse429Headers the declared response headers of an HTTP 429 response for ListUsers
@@ -1166,10 +1193,12 @@ type GetUserResponse404Headers struct {
 
 // GetUserResponse412Headers the declared response headers of an HTTP 412 response for GetUser
 type GetUserResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // GetUserResponse429Headers the declared response headers of an HTTP 429 response for GetUser
@@ -1373,10 +1402,12 @@ type UpdateUserResponse408Headers struct {
 
 // UpdateUserResponse412Headers the declared response headers of an HTTP 412 response for UpdateUser
 type UpdateUserResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // UpdateUserResponse413Headers the declared response headers of an HTTP 413 response for UpdateUser
@@ -1925,12 +1956,26 @@ func ParseListUsersResponse(rsp *http.Response) (*ListUsersResponse, error) {
 		response.Headers404 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListUsersResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -2379,12 +2424,26 @@ func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
 		response.Headers404 = &headers
 	case rsp.StatusCode == 412:
 		var headers GetUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -2872,12 +2931,26 @@ func ParseUpdateUserResponse(rsp *http.Response) (*UpdateUserResponse, error) {
 		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers UpdateUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string

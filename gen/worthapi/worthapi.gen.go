@@ -83,6 +83,27 @@ type CompanyDetails struct {
 	UpdatedBy *openapi_types.UUID `json:"updated_by"`
 }
 
+// ConcurrentChange A member whose value has changed since the version in If-Match. It repeats no value. All but `field` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Field The name of the member.
+	Field string `json:"field"`
+
+	// State What the body asks of it. `conflict`: another value than it has now, or it sets a secret. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of a member to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made, RFC 3339 in UTC, with milliseconds.
+	At *string `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
 // Error Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type Error struct {
 	// Status `fail` below 500, `error` from 500 on.
@@ -101,6 +122,9 @@ type ErrorData struct {
 
 	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
+
+	// Changes In the answer 412 to a write with a stale If-Match, the members that have changed since that version, if the caller may read the user. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+	Changes []ConcurrentChange `json:"changes,omitempty"`
 }
 
 // FieldError defines model for FieldError.
@@ -406,7 +430,7 @@ type CreateCustomerUserParams struct {
 	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
 	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -452,7 +476,7 @@ type UpdateCustomerUserParams struct {
 	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -1128,10 +1152,12 @@ type ListNotModifiedResponse struct {
 }
 
 type PreconditionFailedResponseHeaders struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 type PreconditionFailedJSONResponse struct {
 	Body Error
@@ -1373,8 +1399,14 @@ func (response ListCustomerSubroles412JSONResponse) VisitListCustomerSubrolesRes
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1630,8 +1662,14 @@ func (response ListCustomerUsers412JSONResponse) VisitListCustomerUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1908,8 +1946,14 @@ func (response CreateCustomerUser412JSONResponse) VisitCreateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -2297,8 +2341,14 @@ func (response GetCustomerUser412JSONResponse) VisitGetCustomerUserResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -2614,8 +2664,14 @@ func (response UpdateCustomerUser412JSONResponse) VisitUpdateCustomerUserRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
+	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -3018,132 +3074,144 @@ func (sh *strictHandler) UpdateCustomerUser(ctx echo.Context, customerID string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1pcxs3sn8Fb3arbCcz1PDSQVcqoWXprRJbdklyvG9NrQjOgCSiIcAAoCiuzf3tr9DAXOSQHB1WfOhD",
-	"IprE0Wg0Gn3joxPw0ZgzwpR0Wh+dIcEhEfCxHQRkrPSnkMhA0LGinDkt52xI0IiEFCM1GxPE+0gNCerx",
-	"cKY/Y/T2zemZi6ZDIgiiSqJ9zhRhyjvTralEmHE1JKKC2gzhMKR6WN3zpcADPsKs4riODIZkhPXceg6n",
-	"5UglKBs487lr4TpgAQ/1V0vwdWlImKJq1o2hSOAbYolwAlA8BHp6criP9qpV30WSBABPtVlpVqrbz+4I",
-	"5VusguEtUNg+2/9HCRwayJs7u3u3B3QfB0Oixxc8Woa0HU3xTKLuWNArrIiLGPcC3aO7dkJB/pxQQUKn",
-	"pcSErAcg7rc/xGyguxRja9QjQiI1xAqpIZVoKqgiKDCd9MaNscCKhKg3QwEfjbB8jshorGaI9hFVcUuk",
-	"MUfZ4Fb4cp1rb8A9/aUnL+nY4wAjjrwxp0wRYdabXdVLMTuZsAIq1Q27iDNEroiYIczklAjUIxGfou5W",
-	"KGaemLCEhC3UyC5cEfYc4Z4kTCESSQKNbrakHucRwSy3BUcDxsWmLchSK2zHFKjUdF2xERZUCl0FMV0Y",
-	"Z6SCXswUsfuK4Uuk+CVher8EDpSeUX8/JiLQJ4DoQ0vCCmorNOJSoXoNMTwiABe23203st0JDoYwRkSl",
-	"0iCqIWGoW6lUurc+NQdneFCMJqkEZwN0hSMaYsVFjK+JJOKJRGNBABVXREjK2b2doqOQjMZcERbMTsg4",
-	"wrOibbREF3NFKjU9aeAs9SmOMEMEi4gSgfT0RCo0pWoIrSQeEZSZyPuNzG6NwbeC9IkgLCDt8TiiheAO",
-	"MQsjygY/6X6B6mb4uQXuiURmIITlJQlRnwt92IEv7tQa/u354glW5BUd0YIb8L0mVipRRPrKbq8k6M8J",
-	"V1i2UFd0Y+gkGuEZ6hE0wiHR1MlZQFyEWYgoQ13V1fcNZ6HZBBgATviQRwThAabMRVzEPEAPTCXyXcQZ",
-	"QSMuSHb4CgoF7iuPEtX3hkqN8Zh6+iBGehGevdi9arWC2uY0xpwFQQs9dMBZnw4mgoR57JBrPBpHGkEd",
-	"B4ehIFJ2nOfip7293efqp6qLOs5YUBbQMY7gh/renv7Bcdch9i2PaDArPkUGmYYtDHlkNlYjKYgoYcrV",
-	"zEVfjBYaQKn9CtjHE4nkpPcHCVQLdf/MbIjG+zTB+8Mj7c+fqr7vP5/+VFvE2p8/NcwPxVgzCzh6WYyv",
-	"9DhQzeCw5qB9wUcLZ4VPGfqnZ8fyjkLDkTWOsURVff63GygiSvNNF4V0QJX+y+H/WA6JwfSEabQEXBB5",
-	"+/NFlJi1+3BpLq7oND4VHE0xVahH+pralZjpOxAORin+qO/kAREw3/v379sTzfkVDbAixWjEaQu9HBhQ",
-	"H1iJNEPZ3mn6ms/ImzLn9+bKvvWlYS8LhDW64AeQfhKiXJQaPq9wM3ediLJLUBJOCA73BdH3/TtZtJW6",
-	"QbIUzdnQFEsUmC5r4eRjImAbjkKn5QyI2p9IxUdEwESuo8WMEVFWWwnsj/qAOH+3FF8ZYzWsZH5yHQ1G",
-	"3EaOOZOkoiWZv22FWOEt/esFDS2B4vCQCqnWLAybZdndGuMBcVFyRfV15y9uiYIEXIRyy9/KrPMmezcZ",
-	"h1/A3mXa2K/1Wt4BbGsJ0jS5D5I0iHhgqjTgr6FLu757pcwHW+kScZrV3GwnBcH3vI1Hfe+10eQzYBvh",
-	"oAJM3b2n9cOq54vTJ7C9W3X9x1M8kUg3qqA3jJiLnUqtOyKcNIlJIhaTqEZYfyJJaAT9hl/XOEqllxrZ",
-	"btR3g55Hgnrfa5C9htdrBnvebuA3d8Ma6eO+FvSohkWv13EdrZA5LSe38NX3ZZ+LEVZ6JyY0LBR+MjrH",
-	"b6RAYmyjSzKLbQOxjIhG+JJodmVlRypBboab00VyopVCiTAgzNVYAfmn1myiKyppLyKofbp/dJTRJF3U",
-	"02qkVjEYCvlEt9GCKpHoaYEcSTOa0iWZWWnyWQUd9VN1KsBRRASSJNYC4Nti1Usv0moFiQwQbzC5JsFE",
-	"a93QoJXV6qyOB4deo8A1w2YVuVhl1MfGWJaWINCTg+VJj5kQS62maS2aaXwGREpitPVLMlYu4L3WQEM+",
-	"ERJNWKQF9VRaRjDRlMr1hgugK4O6lLIWlNCcVDPGWnzVvf799MP//M377/nHqltrNuefOg580el86HTO",
-	"vf+ef+p09GdH/zl/Zlt1nGd/XyJCLRvZcb0RkRIP9I+jidSyFwIZzKh2gJU7EJIh9/7rYrvhAdg1kcID",
-	"qWlXsx40wFfAA0eFphetP6LuD10gOqbp3xz/UUwVxWYJd4F+GtUaCP4ZM5Tmsnpwa46qoDOAShA98xjr",
-	"DTZSbTS7xf7GDHfFxn5AnY5yz3942un88Onp+61nP3ecD//uOPrr8x/0PptPbtJwuc2zH57Fv950w3/Q",
-	"CyeZzVixjceckc+zlTfYSWy2auns1v0GfOATfT3oS8hYJrBlLOaAV2sumg5pMDTfytR+urzfU4Ivb7nb",
-	"GlPfwJa/olKVOb1rN7jQH1GvVCvVZxX0PjGA67vWmj619s54BrwWjKMJQ0yAUKiym8tm5gSTSJICfl6t",
-	"faeH1excuQN7u92r3Xz3lg8sZ/F51rsZ75n52ko2hduc0sH3fDyNqbjAoKvxuGxtTq3ICFv3h/V48EkU",
-	"6mmt1wP2CjV8H1Em1Sb1oxDJFrT1diStnKxWAuwFAApAToLfazRr/k7D98LteuA1iF/zdpsB9oIGqdZ3",
-	"d/0q2akXS/BWW7mL9D7XnY2mA8rMCxxa+yOojcaxqT/i8TiyhretPyRnORvqR0frR/CVEFwcG/B+N/Yy",
-	"ytlrGoYRmWJBDvTvevn6r3RaHz46fUoiremREaaR4zop+cA3KCYizBDx4Btrr3Xm53M70j4P4Swc/95+",
-	"BRgpP4jrSIXVRDotp68BmGfR93dB+k7L+dtW6offMr/KLbMUQGF+t48YWApRjEg367ePSc17KWae9T0W",
-	"zWK7bC14KnOuGS/jm1k3xrIzZ9GDsq532jDby0v9A6U62+Zz18lauDd2T+zqgGfraD/j/BUWA1KCRO+4",
-	"lWfZ2ATw6aghZqjW3Ea/0Rdr+ci97vnXuFmHXPRoGBJ2d07SBu11DRdZZAQHJycXh29OXhy9fHlwnGMH",
-	"KVT3f/CzY3/325+3Cp2QiTSM6vMf2AXzg9HAMPiC8YL9xFrbjJnH2krwonWFSmTWmBP6JK+gY6twT7FE",
-	"IcRLPDKENRTBtHiIo1MirogwW3hn1lA06AbGcHR8dnBy3H51cXpw8vvBSY49xMMhMx6KB0xYBTGUdw9C",
-	"QvFE3z2VaFXvmKvXPKT9wriTnMKjjyRYXcodPAin8zLxdOsAy8XeZeKwvq/9eCvA3Q+YPcQ0egguHtss",
-	"rArO+LLdjAuUJwTTFNxpti34E2yQJsTiMK6KeXxqr5PE8nr5yOzvRDb2n2d0RPhEPaCkHtLQ+NSEoFcE",
-	"UYYUHREgGP214hCGRFj4uKM321F9UdGAvGP4CtMI96IH0r/0rd/DEhwyiWsUUSknYFC5JDOJAsz05vYI",
-	"EkRz7RD2W3GORpjNjO1NSDTFTJEwddlNpJb63g8JCIWxaV1xfonGEQ6INd4zQ1Am2PqS8Sl7viRkGn5k",
-	"WJFxbVKFJO7r4cB/aAOjvn0Sg9AxL4kdW09hSZTZ3WjzjPPXmM3st/JhCNNoDW5Ml3GwY+Lojq+YgOub",
-	"qS/4yLWkAZaEJOgRTArmivouedJfQTDvGJ6oIRf0P6XkmU32iVxg4g3tFO+O2+/O/vHm5OhfB3nLZQ7G",
-	"+7dWLAz/bdDS+/fvvcVA0nVDLMad3pWq5GQ85kKR8DUJKT4Da/tDiT5PljOR9L316+mbY2BSVK1IsSrL",
-	"Y9Kcs3U4sa2SLCsvmwy2uWPSOh0gydPa3Ns0/W6VtXeSiGOuDvmE3QNbiyPbZHtMN7Ky4zdnF4dv3h3n",
-	"eVg8hIkBPOYKGdjun51lx/7OZfUEmcbmwUdjzGYvicI0kmudk3FIoD73Y8HHRChKEmkKB+qCTUa9Ih+t",
-	"zURkkyjSnfVfoyEYh+Sys5iLUI9Tn7uOje29wAXJPCeH+6her+9pPe7d2b4N4RrRKKJxkojjpl7OECvi",
-	"aX3PWTNnMzNnb1bkJS0N/vbcdWhYLuozC2ehNzYzblWPKy9woOgVWYltDVwlHSbOGcyM05jHzuKPqyer",
-	"zV0bZvtwe7CTmfOOe7BrnNixB/yDY7pjAGCBbrNYzRFejiJy6MjBeZ7AwSF9SR/TxJC9EJECiaPAIV2N",
-	"OYzkEI9t3G+fKol6HNwLWKH3XKghCnkwGelTXUFdzY4rhtfaWJOVF3T+oMZ8fCMPfakb5nn4x/XnNOHq",
-	"xfmn8CMkeuah/4NTFgfJdBwX/uMitrlpRPApq6wjFk2g8XWxlIWor4+uzbFp+r6LujBx1yRYNX0f8fWj",
-	"Vxfpx06VLjiLJNdgeCUhvLT4z+9K5lZdTlekwRBdUhZqdEDDOPlzGex5egEXbYIJIpaUDSJihkoSgq22",
-	"6SZZuFWNK5Nri1loVNKE4OJMYCxMKmOcrJ1meBpA4/j1nglTNFE4EEWjyEhuosNDSqLwIHao2JViIfDM",
-	"WdyTFIEJBoq2IDPi0h7YOJMivEG4l0WUWUMagt6Vk57gEakEPCTdRNvX/CXN37D5AJVNPD1zhNZQ+8La",
-	"DeBp56KFH5NpnIaxQHkQVdP66Izw9SvCBmrotGrNhpuLDvt3p3Pt+16nc13zO87TZ27reWfi+/UA/k9+",
-	"gZhsiMPudK53DnXDtt/pTKrbu/pPzYfO+m8b/tR2zZ898+cQ/jT1n7rv++c//pKd8bDTua639ceG3+lc",
-	"N1/oj9v6486LO8/09OeW9+ODzfbsh6c/tzqdyje7vGcrQv/iW2J9GGBBBJfrAM+6iIWUHJU2N5ymCN+m",
-	"p75NRrxHo8Vu2401vbQkZTnBJrZmz+Kpbb18nJMFZ5fgJgFw8TRrzvlpCslSeZUuxJh2gV2ZuDfgVYnR",
-	"2w7/HHUj3CNRN2biEeeXJERYFUn/YcFc+j5Eglh3G2UDM4cFLRviKKi8vMAMRzMIh1u7NUXi9DtG/5wQ",
-	"ZErH9CkRScJ50Wzb9WY12NnuezvbuO419pq+txcEDS8I6jtBGPhNEtScjaTVIwUFV17pr8GVlGH/RTCc",
-	"UHmJ2ptXXC8UXgMjaRggisjgBDLxVlKBvtOGdDDUuqPATG+rBTKfuvwcFDZ73c/QEF/Zuh8F8ncxRazd",
-	"yhxQhYnVGovYeG1hsa4WXgJDrCEVJFBczOIQbBO6M+UilLaSRGWTmhdSOY7w7GKjDlRPKO9GOlpCJmv4",
-	"xpoNzoEXj5bHW9HuZ/b9hrtSvQlOGjfHSb0UTpYknBy9uwZFOTCLsKD5YMaosYgJMHpchGmDdSx7wUby",
-	"FxgldpeMEsVWGsijtQ2TtMn0HNMkpxT8lEVGh9KK9d7cTcXHtVSSv8NLsPebGkIAjIsrIpKYoNU2j23T",
-	"xcAU8QEtYj5CXycpK7QsRqEZAX/dOCLWUUyF1apgJNSP+HS9yWVnUTBZr1MngkjpbWnmtOF1VA2SgrJu",
-	"jZLCS05yeXi7UNVfMgytOwe2aliSPqwR/3kOQ7VayMg3CnN2g4uoeIlMb2ORclNzxSLPWy9J6o02YkQB",
-	"93xkfuWZH7lWF3iihheC9C9WGYOtgZ1q+Rq4TlwGEY0Fv6IhETlZTFjvnRHFbk+0tUfm/C0x57zY/8ie",
-	"vwb2vMgeMgx7E3s25LEcAH38+9HZwUvUI5KGVleyrgON7CnXaI09BE8kIteKMChnqMFhk5FGT3v/7Oj3",
-	"A8d1jo4zH2HgDDwZROuO3hUWEGcLI8RulCOG049XVJHQOY9X8KVrqGV1oebn0g81n9HLLrw5jicjImiA",
-	"jl5mTM2EKQQGaWTdgLUMz4trqpXVQGOVKwZho96lmRUJJoKq2SnUXwNk9wgWRLQnapj+6zBG1K/vz+LM",
-	"WWDL8GsK8lCpsXHoU9bnGWdzxnydzPlLGHu+rK2lEvBRmhEbU70+hCKyg8vW1taAquGkpxtvxSN4NEw+",
-	"O0vhBO23R8mpMuXm+lwgvUJkA2Gh8Fw8IZJEXEHQZwWB89csAUxxYN2gAWGBcaioIZck68WDVryPplAS",
-	"SCEcmup6wDdjIFwTvjwk6IqwkIsnsoJeAAcw9pM4bN3UFVISZdZjguPdfDFbfav+08tGDHlvoLV00T+9",
-	"Q4FHmS9OSJ8IQYSNZgCI466ndm/i3zSieoJPJdRSMQnv1l+k58zlYLQQ455UXBDAmzQYil2dctHXCWiU",
-	"5kq2oXdjGK5W8Zf2fDqdVjD8XOFisGX7yq1XR/sHx6cH0GfuOoqqKA7ii/fWcR2baeC0nGrFNy35mDA8",
-	"pk7LqVf8Sh0KUakhHICt2Nsvtz6mhZXmW5apQZsBWVGvO25k6+xmIwc0F4TwZtQjaECvCKugY0JsNaIx",
-	"ESMqofhgN+50obu0BMGhcVadvHl1cLH/5vXb9vH/XbRfvj46Tr6Ff8UFRCBJXkwisr4eV0RlUi7uNF5c",
-	"viTWh2IhJm2ylSuZNXc3ts8W7ijdPK0WMT9fyHKv+f5toqM+xLeKEwi+yCpbzv7JG2O8ajnEDxt7O37f",
-	"8/uN0GtgP/Qwxtve9m4V+43doLfd3E64r+mp12VHXzCXL0yzYFqG+UqavOP5ckNo7BQEbCVE2ScqGML9",
-	"DFm4/UkUzSrZAC77Qz6GqzgqoZRbOCPf5n3CZf2nWRH8Tm7/Yld/thSn3ZP4JLSBtRaFp7357TEuzXXq",
-	"fmNVj+SAbi1mAM5dp2EO7Pp+mdoV0KW6uUsuBho61Td3StO8dY9qbXOPghw63bW2t7nrYmbD3HWaZZBR",
-	"lBcLfUsssCDTJyv3ASPMSnwfzjUPkZPRCIuZ03L+lyiU8JHMJaHwADSHJK7UOdfjrro74e5be3Ga2xEe",
-	"ZYg7ulBNE/Vm8LeC2qhPI6X5mcIslCaiA076T0bv6errEL4lWATDC9P8g2lzHjd6jqQWnrCtJIKjCApf",
-	"V1CbzaxjKrmA0nozcJ+niYlM40wqFJEBjkytPy0dSW56pAPARY/UlMb1yBW5VpmKkejd2aG3i6xA9e5H",
-	"3/f9L0gueAcb96ULBW5xJNDAZGwN+dQ1IWRVU6+zR2bcCvOEQU0hCIlKSgb9OSFilmoiY3ODpBdiSPp4",
-	"EimnVc2YOShT2w195VBGR1oxr7oF1bEXAf0Hn5q8NluQFWhnQDQxrAIHLt63RLxdCVbNL4ILX1u4fN+/",
-	"KZjdPo4k6QIuJRyZBN5sQUY+UUiQARahRjwsBErwZyB+ngaezZKYNJM3BYBZUxIcujUbQhnQa/H6cwam",
-	"zPMby9VMx1gklSOM+VFP4VovdhxvYQMUTMCLa2pRUTZAAZbEVmsUIxzR/xjt8unx4f6zzYWpFhZleFZu",
-	"QevjYObFZA8hZkD3XCjUm1ljYdfrxtXdqQK9TnclDN7lATnqOdIiXqLmWmzCHlEGX0EziPSMKx7QUGaZ",
-	"C8QOxgU6wKi26eWNQkxwoVZVP/N+fkrDT6kt8FNiCfwE9oVPxgr4yfD8T6mV71Nq1rtx2dE4vjV0UTqz",
-	"i5KpXUQMZZjJXWRmd1E6vanmn4CQDZuF0pI9MqRQEtIr2ldIdDc3JGwmucaBimY2uDRcySlC5wYFxKws",
-	"HNeie+ncEI70/KyCJ2fCLU3mebigIDdEj94QvOQ4r4Iua1O+JXCv8O1guxFncY1JiI8wZVraOXp53Ebm",
-	"tR5pA2mKlpeEpBUvrbFhaQcjk9tzo3WZ84BMxH4ceKx5T9pBcwxrBC6COjHqF4K9vQnq16b7DcE2x3cl",
-	"e0ps/qWynHLOoSxsp2acm8JmZPDkXRa97SshzYQ7356ordQPIfPFV04c+9WlYXf99RaL5DQ8vz1rOoWh",
-	"DmGkQjaVgyllOiVhSzuc3wFpGRjXsawcqAkHKglp0v6eAF3DvnJwAispCSO0Pb8938nCt4oH5YAzHKMk",
-	"dKbx+a35Sxa6lbwmB57hHiXBs5rrPfCaDJwr+U4ezmyqREloM13uiSJzvOeeTL8fHau7GCtwJj7Gqfm1",
-	"pufXPH/7zK+1Go1WrVHxff9feRdxi02iKAkpcXCIKxG/IhEOyC95V9ZSPInpmQ3jcNohjk2/ZcvHLsdp",
-	"GI1nMRoDlLZclITzygKa+sstTIkJOHEhZwIZVhiz8zEKeVv257Z05wMm1u1cNsZBr1XTkeIKRxfWhO3A",
-	"82nwjVZZ5UJ+j3NqjeK3s5Pnv01Ir6QBPRPatWhDX/BP55a00sxgxAqj7kZQSKdPWehCXesoApVdgjfU",
-	"PElW2RQhnEPbx2Wrw2pf9lLkcIya/KD5hZUx4GuUWdvIqpzHL8rhoOF9RaUq73B4LH13M2/FwjNquTed",
-	"isaA1lv5psUvQq3uvdj40WfyffpMYgN6kcPEdcZcFvhDzLNqkClOTRQW8G0XIvFsBs0YSznlIkTmQWIt",
-	"u0FbYyigSpKoHz9YshSg+kTGpczKuRqM8PNZnA1m6DWPgn2R3oYNXewbAyVaLjy4ZWRcoPUXPJzdTLyN",
-	"BVJNhpU/cHApOVsQSHOS52sMsnxWPPzV9MpIh86PVbTT3EHNZhP5Vd8vIxjeXborXUMmTpYuLIoFsajJ",
-	"c9o4fTwbTGvmkWpEWUKdnn2WuwKFlpK3l7BE5qGKaKY/W2O4ESuXHyid35eWEj9G2HJ2+n6/EdYDrxn4",
-	"xGv0mzveHvaJV+/Vwh1cDfbIdiMXUrFQqyd+cfFeJNgErDLvyWVlpLhjGZko+7DkVyLGWZC/GilukejL",
-	"jhA3z7zNvrYqW+ZF3nwpeS/7fPq6IYpeXP+OH89Y/yjwenk223jVK66bZNrcGPMvWzr1dzf3WChvfEeh",
-	"tloCxsW3T6BfswxCCmoSgiRdAt7CRxy+ZTHc0GleEr9l5NLWR/M+03xlCJNNN9ayLmckeRI4DWb6i2N6",
-	"1r8Mff8ydvKAVhkZuLws/jlCgQszzBeL5Bkj6e2NxSDHlX3gN60WZ+y6sWEcs7DHr507mD7dz2vv/lYM",
-	"25/Xdp3JEqrN77SZ92Wj3mSBzhRT+JKtqF+N7F1GcI4l5q9ZPs0/Kr9JsFyyk67IR4UIDRpFCDJsbHKP",
-	"CTsreEfkK3lP5psmiS9cSShhlM9VY360e5eze6MXMwRPeK4wfhe//2uYgTnqViKDmDGM5JgEtE+DGwrV",
-	"8BTIZ5GqzZW8XrDeXE0YYtLTjIBs2mAcmwwPpTyRxiTZ16qbfZLYr+dfoC0rYi6/QJsqPWtfoS0Vg5x9",
-	"IBe1l17CNnsLKw65eekckWsq1QO+pluwjs+kpnyp7oK8sD4ZTKTCyAjtqfG/0UA1H+3sNbaR7/t+Xpgc",
-	"UfY2I09W3VUFSxfKKWfrRmZrBJgshcfSpo+lTb/w0qYLb8Umge/riPlGFVAXS1Xecfx8ndT84K+zMdqr",
-	"J9hcUXVFVW8QBMyP6KnRweGFLVur5NnaQia3LV9yvkJDPI01zFwVI7mqtIkNP4zFkApqKxQRvRs2d2Ox",
-	"Rqu+wAkJSWhy/aAs/FdQt/Wvq9X6ueuzzuflU75PYu9QvlrMvHTMGVz3y8aHAxwMrRcaFhPqHYtwEFeJ",
-	"gIyt5ybDSg2JgASE2QKx2f4JkzKFliB1Ai16um01oUybGzm/X6egSjQCTdqmILjw2ubYFG2zEKUiaZIC",
-	"qyczmazgLCfXykXUvqQP6a4uYkQCudpUzHrNFBcx7z7yKyIyD7PnHvjkE7X0NFLspf/19M1xtvaIFuCX",
-	"6o7cs7c+88ZXVmGxxrpcpYUbGuce1NJWrjKChfmh7Gv7puhYWWNK3PzRPf7oHk/c4+X84l+HM7vxwO+A",
-	"HR3/3n51tO4VsLz6/vgU2Oe2oT6GM3y34QzWLFrewGpG14AWGyKpNJXuhIkehneZ4fUcKs0rVk8g/cMU",
-	"YtvS3GsLj+nWVXVd6lhiH02ze01xV9Lvk0C1Ms+1U4mCIQkurUSaPNBuHxEQJFtYhdm3dKmEl50VWV9W",
-	"wAIdipknJiwP/HmCrpJ1aCqpYTHF7/x8/v8BAAD//w==",
+	"7H17dxo58uhX0e3dc5LMduMGg185c3bJ665nEifHdiZ7f7HXiO4CtG5ajCRM+CXez36PSlI/oIH2I5lk",
+	"kj9mTECPUqlUqrc+ehEfT3gKqZLewUdvBDQGgR+7UQQTpT/FICPBJorx1DvwTkdAxhAzStR8AoQPiBoB",
+	"6fN4rj9T8ub1yalPZiMQQJiS5ClPFaQqONWtmSQ05WoEokG6KaFxzPSwuuczQYd8TNOG53syGsGY6rn1",
+	"HN6BJ5Vg6dC7vvYtXM/TiMf6qyX4eiyGVDE17zkoMvhGVBKaAeSGIA+PXzwl+81m6BMJEcLT7DQ6jebO",
+	"oztC+YaqaHQLFHZPn/6zBg4N5J3dvf3bA/qURiPQ4wueLEPaTWZ0LklvItgVVeCTlAeR7tFbO6GA36dM",
+	"QOwdKDGF9QC4fk9HNB3qLtXYGvdBSKJGVBE1YpLMBFNAItNJb9yECqogJv05ifh4TOVjAuOJmhM2IEy5",
+	"lkRjjqXDW+HL9z4EQx7oLwN5ySYBRxhpEkw4SxUIs97Sqng6SFik1i+rSAG4RCovyYCLbKOvaDLVhExT",
+	"QknE02gqBKTKYkHTtQTlEy5MdwmKUE3MAhSZjVg0Ijw17WpiTCHtUQEk5Sk0yGGKENJUzkAQxQm1c8+Y",
+	"Gum5FE2AHA6CV5rkfTsEiWiSgCBjOicCaIzfTSXohZl/jJhUXJijCVcg5uQKhNR7Ilkawa3J2rV7JubH",
+	"07SCS+iN6hGe2lntwvqQ8BnpbcViHohpmrEQSzXEEp6C9DGhfam3ABIJ2OhmsPY5T4CmJWAPhykXm47A",
+	"Eq3MkEuYriu21YKa7esMso19Mldgz5XZbaL4JaSaTgSNlJ5Rfz8BEWkOBJppQtwgXUXGXCqy3SIpHQPC",
+	"Re13O+1id6DRCMdImFQaRDWClPQajUbv1tv7/JQOq9EkleDpUB8YFlPFhcOXproHkkwEICosld0bFzuM",
+	"YTzhCtJofgyThM6rttESnbuVmNT0tHCsUgJUJAwE0dODVOaE6VaSjoEUJgp+hfmtMfhGwAAEpBF0J5OE",
+	"VYI7ommcsHT4s+4XqV7hPrXAPZDEDKQ5FsTIs5jy8Xj3xiCG8PM0VXwajSAudre8g0qCjWJzk+222uGj",
+	"u6xIb+19kUbGw+zm6Gu3z6easSIHm434uIrH3Rr+Y6rgJRuzirvinT6eTJIEBspCLYH8PuWKygPSEz23",
+	"HxLB6AMZ0xj0eeRpBGY7WEp6qqcvBZ7GhuxwAORpI54AoUPKUn2JOK6nB2aShD7eHmMuoDh8g8SCDlTA",
+	"QA2CkVITOmGBZj2JXkRgRcmg2WyQruE/jpcSbKGHjng6YMOpgLiMHfhAx5NEI+jMo3EsQMoz77H4eX9/",
+	"77H6uemTM28iWBqxCU3wh+39ff2D569D7BuesGheTRwGmYYRjnhiSBm3N2GQKl+zUy2KWWgQpfYrZJgP",
+	"JJHT/n8gUgek93thQzTeZxnevzzSfv+5GYbh49nPrUWs/f5z2/xQjTWzgMNn1fjKGQDTLJ3qO2Mg7JHI",
+	"f+SzlPwrsGMFh7E5VBrHVJKm5ng7bZKA0jeFT2I2ZEr/5fh/KkdgMD1NNVoiLkDe/nyBEvPuAMW0xRWd",
+	"uFPByYwyRfow0NSuxFzf+ngwat0IWgocgsD53r17153qu06xiCqoRiPNW6DQowfUB1YSzRB3djuh5qzy",
+	"ptfROyOk3JoXOiGManTlHDsjykU56fOK09e+l7D0EtXSY6DxUwFawnkrq7byuCRnzkYcr5nIdFkLJ5+A",
+	"wG04jL0Dbwjq6VQqPgaBE/meFqzGoKx+HNkf9QHx/mopvjGhatQo/OR7GgzXRk54KqGhZbe/bMVU0S39",
+	"6wWLLYHS+AUTUq1ZmL187G5N6BB8kt2qA935q1uigIiLWG6FW4V13mTvppP4K9i7Qhv7tV7LW4RtLUGa",
+	"JvdBkgYRX5gqDfhr6NKu714p84utdIk4zWputpMbxb4bL84p0iWwjXDQQKbu39P6cdXXi9NnsL1ddf27",
+	"KR5Iohs1yOsUzMXOpNaWCc2aOJJwYhLTCBtMJcRGtWmH2xpHufTSgp329l7UDyDaHgRt2G8H/U60H+xF",
+	"YWcvbsGADrSgxzQser2e72kV1DvwSgtffV8OuBhTpXdiyuJK4aegZf0KFRJjl1zC3FmjnIxIxvQSNLuy",
+	"siOTKDfjzekTOdVqsCQUEeZrrKD80+p0yBWTrJ8A6Z48PTws6M4+6WvFWStVKYn5VLfRgipI8rBCjmQF",
+	"3fAS5laafNQgh4NcgbTqigSnBeC31cqmXqTVCnKtzW4wfIBoqiA2DQ4WVKXs0GsU+GbYourqlGR9bIyJ",
+	"awkCPTnaOvWYGbG0WprWkrnGZwRSgrFPXMJE+Yj3VpuM+FRIMk0TLajn0jLBiWZMrjfVIF0Z1OWUtaB2",
+	"l6SaCdXiq+7174fv/89fgv+ef2z6rU7n+tOZh1+cnb0/OzsP/nv+6exMf/b0n/NHttWZ9+ivS0SoZSM7",
+	"bjAGKelQ/zieSi17EZTBjGqHWLkDIRlyH7yqtlQ/R0s6UXQoNe1q1kOG9Ap54LjS2IRGyN5PPSS6VNO/",
+	"Of5jRxWrtO0y/bSbLRT8C4Y3NCBy4QxwDXKKUAnQM0+o3mAj1SbzW+yvY7grNvY9OTtT/vlPD8/Ofvr0",
+	"8N3Wo7+fee//febpr89/0vtsPvlZw+U2j3565H696Yb/pBcOhc1YsY1HPIXPs5U32Elqtmrp7G6Hbfxg",
+	"jCj6EjKWiZIpud1s+dZkjd/K3GK/vN8zoJe33G2NqT/Blr9kUtU5vWs3uNIDtt1oNpqPGuRd5nLRd601",
+	"9mrtPeUF8A5wHE0YYoqE4qyANJ2bEwyJhAp+3mx9p4fV7Fy9A3u73WvdfPeWDyxP3XnWu+n2zHxtJZvK",
+	"bc7p4Hs+nsY4XmHQ1Xhctq/nVnBCrcPH+nj4NIn1tNbPg3tF2mFIWCoVqh9myCWb+1o/XS6s6z3ta75s",
+	"nAFankA1zvJ2zerRIG68ZUXQCk5F47MjVu412oAiCdArLaUleIUIMmT6n0wVbg6aTC0dpdy5LQvjHtjr",
+	"wgwptOgYQX4HGYdS9jXX0uFMt4zZYABC5nZJZ9ZiaYaCBnmN4uck84eYO8Yi+ubEa7d8vX1OK32rlSt7",
+	"saJiVdKM9tudVrjbDoN4ZzsK2hC2gr1ORIOoDc3tvb2wCbvb1ZqR1QLvohVd685Gg0Ql8QmNrV0X1XET",
+	"oqA/Ig0Zg+bWfyRPS7bpj57WO/ErIbg4MuD9ZuyQjKevWBwnMKMCnuvf9fL1X+kdvP/oDRgkWoOGMWWJ",
+	"53v5scRviDucNCUQ4DfWDu5dn1/bkZ7yGHnM0W/dl4iR+oP4nlRUTaV34A00ANdF9P1VwMA78P6ylUfU",
+	"bJlf5ZZZCqKwvNuHKVpgiUOkX4zAcaQWPBPzwHqxq2axXbYWfN4lJ19Q8PKtG2PZLbjomVrXO29Y7BXk",
+	"fpdanW3za98reg42ds/8FYhnGzJzyvlLKoZQg0TvuJWnxSgj9JVhuEars0N+ZU/W8pF73fNvcbNecNFn",
+	"cQzp3TlJF60Ca7jIIiN4fnx88eL18ZPDZ8+eH5XYQQ7V/R/84tjf/faXrW3HMJWGUX3+A7tg1jGaLUUf",
+	"O12wS/FiRJO1QdFFqxWTxKyxJExL3iBH1pAxo5LEGHnzgyGsoYhUi900OQFxBcJs4Z1ZQ9WgGxjD4dHp",
+	"8+Oj7suLk+fHvz0/LrEHNxwx4xE3YMYqwFDePQgJ1RN991SiVegjrl7xmA0qI5hKiqQ+kmjNqnfwMDA2",
+	"KETGrgOsFEVbiOj7vvbjjcAwCsTsC8qSL8HFM1XWmDZSvmyP5IKUCcE0Leq36Kex4dYY45RyVc3jczuo",
+	"BMvrZQ1mf7ohYrZo/pZ0Lo0Cu6RbbwysfWyG7xk5/oAs2QNKfhwbfGcjpG2osjRD1AmUruJAxYjnOiSf",
+	"tb+XY+MiXjboOFmg4Dd60uw/T9kY+FR9QeUmZrGxGAnBroCwlCg2Bjxj+mvF0bADafxD4rnZjuq7nUXw",
+	"NqVXlCW0n3whlVULSn0qgdhwRxP9zaScog3qEuaSRDTVm9sHzWs0GzGZBpyTMU3nhp0ISWY0VRDn3mPN",
+	"jxrk3QhQjnbsT3F+SdBUZ/1IqSEok2lymfJZ+nhJLjcs3HBK42Vnikg60MOhK9vG6P35SQyjGIMsjHE9",
+	"hWUBj3ejzVPOX9F0br+VX4YwzQ3nO7p0cbdZzIW7lSOuL/OB4GPfkgYaX7L4W7TCmFv9u+RJfwTBvE3p",
+	"VI24YP9bSwTcZNIpxcje0LTz9qj79vSfr48P/+d52dhbgvH+DTwLw/85aOndu3fBYkzzuiEWQ6DvSlVy",
+	"OplwoSB+BTGjp+ig+FKiz4PlNEx9b/1y8voImRRTK/JL6/KYPOF2HU5sqyzFNChmwm7umLXOB8iSVDf3",
+	"Nk2/W/32rQRxxNULPk3vga25IEvZnbCNrOzo9enFi9dvj8o8zA1h3KBHXBED2/2zs+LY37msniHTmIn4",
+	"eELT+TNQlCVyrT/XRafqcz8RfAJCMcikKRqpi3Q67leFC9g07HSaJLqz/ms0BOPDXY5b4CLW42xf+54N",
+	"M7+gFXllxy+eku3t7X2tx709fWqjCccsSZjLV/L83DEcUwWB1ve8NXN2CnP251WO5drg71z7HovrBSAX",
+	"4ax0YBfGbepx5QWNFLuCldjWwDXyYVzCbmGc9rXzr39cPVnr2rcR319uD3YLc95xD/aM398FDbz3THeK",
+	"ACzQbRGrJcIrUUQJHSU4zzM4OGbSecaPa5PdTYGAqlhsG44yG3EJNlV+OSplZfzHIYaUAFVoPcTuDdJN",
+	"EoyH6WHIQc8ktGqmCj0MD8EgE5NMPeDCKiuYSFm2ydn89rUyQJkX0EhxsZqP2CliG19j1ljM8GZZCD7q",
+	"0jc6GPrs0sr8U0AdChN2aQw++RxUq49TzGgCq8oldN8cZlFFDhTSn5tAuChhvYa3gZvYAJKqwTVJOyef",
+	"IajGJh6C9LAiWzfL0afyUrpAuJ6zsfYOqko7WBEy5TMnUUpQMqvk0CA9ScfQM7H2WT9V6NcgvTG/grh3",
+	"4Oy3jzfETiF4Lsoaq4+44C5uw3CZsiFb+awWTVXHSQsx6XSsOYVbrBZZNFBaLNF849xfnQi4koXauar3",
+	"zgGCRMiUJAmV7myU6JClaqedb6tL1yxdmQv8zpCM2+wqFpW5JxfiNzFUDoU4X6OIEjmiE7tlAw1ln6PT",
+	"mCryjgs1IjGPpmMteDRIT0uMDSMO2sjMmvzDiZobxbxnumFZzPy4XpTIBM/q+hT4I9J6Gfr/cJa6kNIz",
+	"z8f/uHCeFI0Iy6fWEoCTaJeqFGgJt2czUjth6JMeTtwzYX+dMCQ83XCUF7bcTpUvuIgk32B4JSE8s/hf",
+	"kPCQFivALxdWaTdbNYqrqMWKOCN6BUvXHV0uZbDKa5Tl9WbFTGzNgEGpSEvMTTi+ma+iXAvuax771AzD",
+	"9fGTCsZyE60uCQDXGeapEHS+SKQFFWuZMWt+dsnSWEOCDV0Zjo283mlmVaRvEp0kS4cJmGGzMi3WDOln",
+	"tVGamkJNBRSNYURWdsyLdXf0L64gT144wwDtwnZtPYr8uqqF0Reaoz13wQmrcNlaPBU5YjNsVB2CwuhL",
+	"p2DN9Yvh6aXrN0+Z68lpX/AEGhGPoZeZhIs3dpa/uHEjC0xsDb9ZcQm4zlULP4KZSxstr9pEqx589Mb0",
+	"w0tIh2rkHbQ6bb8Uzf7vs7MPYRicnX1ohWfew0f+weOzaRhuR/h/+AfmkGHe2NnZh90XumE3PDubNnf2",
+	"9J9WiJ313y7+ae2ZP/vmzwv809F/tsMwPP/bP4ozvjg7+7Dd1R/b4dnZh84T/XFHf9x9cueZHv79IPjb",
+	"F5vt0U8P/35wdtb40y7v0YpUBccC16ctVERGa6lYSHXhNNkSlXY2nCYtaN28p77Px7zPksVuO+0N+oHl",
+	"BJtYnD2LJ7b18nHOFlxcgp8Flrtp1pzzkxySpQKEVl9EdmXiyZFXZZ5RO/xj0ktoH5KeY+gJ55cQE6qq",
+	"TERxxVxaItFCvYlo0CI8zmFBK6YOCCYvL2hKkzmGma/dmiqby9uU/T4FYoorDhiIrEBO1Ww7251mtLsz",
+	"CHZ36HbQ3u+EwX4UtYMo2t6N4ijsQNTyNpJWHypKEr7UX2O8QYH9V8FwzOQl6W5e8XalhSMysp4BoooM",
+	"jrFywEoqOEW5aTgCqQJBU72tFshyqZXHaNWzV//cSFZYma3CSFNNEWu3sgRUZSEYjUVqlDtcrF+wl8RM",
+	"QJTV50u5yaAmMy5iaWt9NTbZE2ImJwmdX2w0lG1nlHcjQ15GJmv4xpoNLoHnRivjrWr3C/t+w11p3gQn",
+	"7ZvjZLsWTpYknBK9+wZFJTCrsKD5YMHyvYgJtIxfxHmD9XJ+yZD+B1iu95Ys12tMcLZhVuYhP8c1DHC1",
+	"ra/7134uPq6lkvIdXoO939RajmBcXIHIYm1XG8Z3TBcDU8KHrIr5CH2d5KzQshhF5oBBHZMEbDQRE1bD",
+	"wpHIIOGz9Xb53UXBZL1VIxNEam9Lp2SPWEfVKCko6/uuKbyUJJcv7zxohkveg3XnwFodsnInGvGf5zA0",
+	"m5WMfKMwZze4ioqXyPQ2bgs/Nxgt8rz1kqTeaCNGVHDPH8yvPvODD+qCTtXoQsDgYpXH0HphmZavkeu4",
+	"QuFkIvgVi0GUZDFhQzxSuBvRtn4w5z8Tcy6L/T/Y87fAnhfZQ4Fhb2LPJ9UuvsOj3w5Pnz8jfZAstrqS",
+	"dd5oZM+4RqszdT+QBD4oSLHgdME/1n16evjbc8/3Do8KH3Hgah+Z7hhcUYH5KziC87UfpjT/eMUUxN65",
+	"W8HXrqHW1YU6n0s/1HxGL7vy5jiajkGwiBw+K5iaIVUEDdLExoq0Gmudiu3NJoYchI16l2ZWEE0FU/MT",
+	"rBeLyO4DFSC6UzXK//XCIeqXd6euIgWyZfw1B3mk1MREfbF0wAsRSQXzdTbnP2LnwrG2lkbEx3mlCUf1",
+	"+hCKxA4uD7a2hkyNpn3deMuNELA4++wtxZx13xxmp8qUxx1wQfQKic2WwEK5bkIiQZjKIg2CEUJmCdlT",
+	"AwmLII2Mc0VhqEjBHYWt+MCkXTFFaGyqASPfdED4JscFHc5pzMUD2SBPkAMY+4lLB7NOeUkK6zFJZ375",
+	"uQF9q/4rKIaVBq+xtfTJv4IXgo4LXxzDAIQAYUPeEGLX9cTujftNI6ov+Exi7TdToMf6jvScpdzGA5Ly",
+	"QCouAPEmDYacz04uOu0QjdJcyTY+e4LDtRrh0p7PZrMGxZ8bXAy3bF+59fLw6fOjk+fY59r3FFOJi/R2",
+	"e+sVfP5esxGalnwCKZ0w78DbboSNbSycqUZ4ALZcSJjc+pgXgrzeskwN2wxhRWiJa2RfQiiGl2kuiDkw",
+	"pA8YCZE2yBGArZ44ATFmEl2gPdfpQnc5EEBj46w6fv3y+cXT16/edI/+30X32avDo+xb/JcreIZFfcQ0",
+	"gfX1QxMms/K2J25x5RKe76uFmLzJVqnE57W/sX2x0Fjt5nl1q+vzheoxrTC8TQjte3ereJHgi6zywHt6",
+	"/NoYrw48COP2/m44CMJBOw7aNIwDSulOsLPXpGF7L+rvdHYy7mt66nXZ0RfM5QvTLJiWcb6aJm83X2kI",
+	"jZ2KqN6MKAegohHez1jdYjBNknmjGOVrfygH+lbHhdRyERfk25J/uLb/tCiC3ynwojrYolg63O6JOwld",
+	"ZK1VMcyvf/0RvOx722F7VY/sgG4tZtZf+17bHNj1/Qo1obBLc3OXUqIMdtre3Ckvn6J7NFube1Tkpuuu",
+	"rf3NXRfT3659r1MHGVX1JrBvjQVWpIMW5T5khEWJ7/255iFyOh5TMfcOvP8LimR8pHBJKDpEzSFLPvDO",
+	"9bir7k68+9ZenOZ2xMBB19HH6t+kP8e/DdIlA5Yozc8UTWNpIjrwpP9s9J6evg7xW6AiGl2Y5u9Nm3PX",
+	"6DGRWniitkIXTRJ8qKNBuuncOqayCyivj4f3eZ7wn2qcSUUSGNLE1CbW0pHkpkc+AF70RM2Yez9FwQdV",
+	"qHBN3p6+CPaIFaje/i0Mw/Arkgve4sZ97UKBXx0JNDRpvSM+800QX9PUF+/DnFthHlKsgYjhUVkpvt+n",
+	"IOa5JjIxN0h+IcYwoNNEeQfNipDQMUvZWCvmTb/iNY9FQP/JZyb52RaQR9oZYtz5KnDw4n0D4s1KsFph",
+	"FVz0g4UrDMObgtkb0ERCD3Ep8chk8BYLSPOpIgKGVGDhR1wIhv8VIH6cB6HNs/i0LMwv9K0pCQ/dmg1h",
+	"KdJr9fpLBqbCA2nLEf8TKrKKTMb8qKfwrRfbxVvYAAUT8OKbko4sHZKISrDVJsWYJux/jXb58OjF00eb",
+	"Cz4uLMrwrNKC1sfBXFeTPYaYId1zoTCq3VTyCHruNRqmUK/TXSHFlytRjnpMtIiXqbkWm6aIpQkuxWYY",
+	"a+sqCbFYFpkLxhG6wldoVNv0NlolJrhQq6q1Bn9/yOJPuS3wU2YJ/IT2hU/GCvjJ8PxPuZXvU27Wu3GZ",
+	"dBdhHPskn9kn2dQ+AUMZZnKfmNl9kk9vXh/KQCgGLmMp7D6MGJawDqr2FQvImBsSNxM+0Ehh4giThMUr",
+	"OUXs3aAwp5WFXe3cZ94N4cjPzyp4Sibc2mRehgsfEMHo0RuClx3nVdAVbcq3BO4lvR1sN+IsvjEJ8TFl",
+	"qZZ2Dp8ddYl5T1HaQJqq5WUhadVLa29Y2vOxSQC90brMeSAmrcsFIWvek3fQHMMagaugzoz6lWDvbIL6",
+	"lel+Q7DN8V3JnjKbf61U2JJzqAjbiRnnprAZGTx7R05v+0pIC+HOtydqK/Vj0kL1leNiv3os7q2/3pxI",
+	"zuLz27OmExzqBY5UyaZKMOVMpyZseYfzOyCtAOM6llUCNeNANSHN2t8ToGvYVwlOZCU1YcS257fnO0X4",
+	"VvGgEnCGY9SEzjQ+vzV/KUK3kteUwDPcoyZ4VnO9B15TgHMl3ynDWUyVqAltocs9UWSJ99yT6fejZ3UX",
+	"YwUuxMd4rbDVCcJWEO6chq2Ddvug1W6EYfg/ZRfxQTpNkiykxKMxbST8ChIawT/KrqyleBLTsxjG4XVj",
+	"6ky/dcuyL8dpGI1nMRoDlbZSlIT30gKa+8stTJkJOHMhFwIZVhizyzEKZVv257Z0lwMm1u1cMcZBr1XT",
+	"keKKJhfWhO3hc6/4jVZZ5UJ+j3dijeK3s5OXv81Ir6YBvRDatSbHSsNbWtJKM4MRK4y6m2C1tQFLYx/f",
+	"4UgSVNklekPNE6qNTRHCJbR9vEmC7FLksENNedDywuoY8DXKrG1kVdbpV+Vw0PC+ZFLVdzj8KCl7M2/F",
+	"wrOvpTcoq8bA1lvlptUvWK7uvdj4h8/k+/SZOAN6lcPE9yZcVvhDzDOwmKvPTBSWfThnNuIug2ZCpZxx",
+	"EePbqCZQBdsaQwFTEpKBe2BtKUD1gXT1Luu5Gozw81mcDWboNY+YfpXehg1d7Ns9NVouPBBqZFyk9Sc8",
+	"nt9MvHUCqSbDxn9odCl5uiCQliTPVxRl+aJ4+IvpVZAOvb81yW5nl3Q6HRI2w7COYHh36a52oTGXLF1Z",
+	"ORFjUbMKB4XXmNC0ljCpTxZLM+oMDt1jTb+cvD7K3oqkkpiHtZK5/myN4UasXH5Q/fq+tBT3ePKBtzsI",
+	"B+14Owo6UQhBe9DZDfZpCMF2vxXv0ma0DzvtUkjFQkE390L0vUiwGVh13r8tykiuYx2ZqPgQ9jcixlmQ",
+	"vxkpbpHo647gmtcskv7OvLLqiqRXvd27aYhCn6zLd/wo1YI0u/Bm/Hp5tth41avzm2Ta0hjXX7d0Gu5t",
+	"7rFQA/+OQm2zBoyLb4phv04dhFQUrkVJuga8lY8j/ZnFcEOnZUn8lpFLWx/Nu4fXK0OYbLqxlnV5avNm",
+	"SsFMf3BMzxDUF5Wxs4cp68jA9WXxzxEKXJlhvlhJ1RhJb28sRjmuBTvt7b2oH0C0PQjasN8O+p1oP9iL",
+	"ws5e3IIBHTRLxS+tXdcZxmka9/kH7w6mT//z2rv/LIbtz2u7LmQJta7vtJn3ZaPeZIEuFFP4mq2o34zs",
+	"XUdw/mafFSrIp0ZgrCtYLtlJV+SjYoQGSxKCGTaucCCGnVW8z/WNvNP2pyaJr1xJqGGUL5Xs/2H3rmf3",
+	"Jk/mBJ/GXmH8dg9GLNjtkBmYo24lMowZo0ROIGIDFt1QqMYaqJ9FqjZX8nrBenPJeYxJzzMCimmDLjYZ",
+	"X9N6II1JcqBVNxMa1g63yy+71xUxl192z5Weta+714pBLj48T7rp3FSFhkSCwax9bZ+qvBQsfGBSfcFX",
+	"6ivW8ZnUlK/VXVAW1qfDqVSUGKE9N/6326QVkt399g4JwzAsC5Njlr4pyJNNf1XB0oWC1sW6kcUaASZL",
+	"4Udp0x+lTb/y0qYLb7Bnge/riPlGFVAXS1XecfxyndTy4K+KMdqrJ9hcUXVFXXUUBMyP5KHRwfEZRlur",
+	"5NHaQia3LV9yvkJDPHEaZqmKkVxV2sSGHzoxpEG6iiSgd8PmbizWaNUXOEAMscn1w8L830Dd1j+uVuvn",
+	"rs96fV0/5fvYeYfK1WKua8ec4XW/bHx4TqORew1Dt4+Lz2fgGw6QxI9NhpUagcAEhPkCsdn+GZMyhZYw",
+	"dYIserptNaFCmxs5v1/loEoyRk3apiD4+Ir1xBRtsxDlImmWAqsnM5ms6CyHD8onLL2iCYtNuqtPUpBI",
+	"rjYVc7tliouYJ0b4FQjS6uyQX9mTBumWHs7mU7X0fp7z0v9y8vqoWHtEC/BLdUfu2VtfeAiyqLBYY12p",
+	"0sINjXNf1NJWrzKChflL2dfMQw21PdOu+Q/3+A/3eOYer+cX/zac2e0v/Fjk4dFv3ZeH656KLKvvP96L",
+	"/Nw21B/hDN9tOIM1i9Y3sJrRNaDVhkgmTaU7YaKH8fF+fD2HSfOO2ANM/zCF2LY099qiE7Z11VyXOpbZ",
+	"R/PsXlPcFQYDiNQBCpBGmmOSRCOILq1EakrZQeweERBQLKziXpZjEp+0UrC+rIAFOhbzQEzTMvDnGbpq",
+	"1qFp5IbFHL/X59f/PwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

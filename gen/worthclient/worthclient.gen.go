@@ -85,6 +85,27 @@ type CompanyDetails struct {
 	UpdatedBy *UserID   `json:"updated_by"`
 }
 
+// ConcurrentChange A member whose value has changed since the version in If-Match. It repeats no value. All but `field` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Field The name of the member.
+	Field string `json:"field"`
+
+	// State What the body asks of it. `conflict`: another value than it has now, or it sets a secret. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of a member to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made, RFC 3339 in UTC, with milliseconds.
+	At *time.Time `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
 // Error Every error, in a shape that fits both that Worth documents. `data.errors` is an addition of Dragoman.
 type Error struct {
 	// Status `fail` below 500, `error` from 500 on.
@@ -124,6 +145,9 @@ type ErrorData struct {
 
 	// Errors The first single errors of the request, at most 100, then `and more errors` if there are more; empty where the error is not about a member.
 	Errors []FieldError `json:"errors"`
+
+	// Changes In the answer 412 to a write with a stale If-Match, the members that have changed since that version, if the caller may read the user. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+	Changes []ConcurrentChange `json:"changes,omitempty"`
 }
 
 // FieldError defines model for FieldError.
@@ -451,7 +475,7 @@ type CreateCustomerUserParams struct {
 	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304 on a read and with 412 on a write, and anything else is true of it. An addition of Dragoman.
 	IfNoneMatch *ListIfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -517,7 +541,7 @@ type UpdateCustomerUserParams struct {
 	// IfNoneMatch Entity tags as ETag gave them, separated by commas, or `*`. If one of them is the user's present version, a read is answered with 304 without a body, and a write with 412, which writes nothing. Tags are compared weakly. An addition of Dragoman.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. An addition of Dragoman.
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every member that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored. An addition of Dragoman.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise. An addition of Dragoman.
@@ -1626,10 +1650,12 @@ type ListCustomerSubrolesResponse403Headers struct {
 
 // ListCustomerSubrolesResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerSubroles
 type ListCustomerSubrolesResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // ListCustomerSubrolesResponse429Headers the declared response headers of an HTTP 429 response for ListCustomerSubroles
@@ -1812,10 +1838,12 @@ type ListCustomerUsersResponse403Headers struct {
 
 // ListCustomerUsersResponse412Headers the declared response headers of an HTTP 412 response for ListCustomerUsers
 type ListCustomerUsersResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // ListCustomerUsersResponse429Headers the declared response headers of an HTTP 429 response for ListCustomerUsers
@@ -2001,10 +2029,12 @@ type CreateCustomerUserResponse408Headers struct {
 
 // CreateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for CreateCustomerUser
 type CreateCustomerUserResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // CreateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for CreateCustomerUser
@@ -2258,10 +2288,12 @@ type GetCustomerUserResponse404Headers struct {
 
 // GetCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for GetCustomerUser
 type GetCustomerUserResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // GetCustomerUserResponse429Headers the declared response headers of an HTTP 429 response for GetCustomerUser
@@ -2465,10 +2497,12 @@ type UpdateCustomerUserResponse408Headers struct {
 
 // UpdateCustomerUserResponse412Headers the declared response headers of an HTTP 412 response for UpdateCustomerUser
 type UpdateCustomerUserResponse412Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
 }
 
 // UpdateCustomerUserResponse413Headers the declared response headers of an HTTP 413 response for UpdateCustomerUser
@@ -3034,12 +3068,26 @@ func ParseListCustomerSubrolesResponse(rsp *http.Response) (*ListCustomerSubrole
 		response.Headers403 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListCustomerSubrolesResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -3436,12 +3484,26 @@ func ParseListCustomerUsersResponse(rsp *http.Response) (*ListCustomerUsersRespo
 		response.Headers403 = &headers
 	case rsp.StatusCode == 412:
 		var headers ListCustomerUsersResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -3884,12 +3946,26 @@ func ParseCreateCustomerUserResponse(rsp *http.Response) (*CreateCustomerUserRes
 		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers CreateCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -4452,12 +4528,26 @@ func ParseGetCustomerUserResponse(rsp *http.Response) (*GetCustomerUserResponse,
 		response.Headers404 = &headers
 	case rsp.StatusCode == 412:
 		var headers GetCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
@@ -4945,12 +5035,26 @@ func ParseUpdateCustomerUserResponse(rsp *http.Response) (*UpdateCustomerUserRes
 		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers UpdateCustomerUserResponse412Headers
+		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Conflict", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanConflict = &value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
 		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string

@@ -234,11 +234,39 @@ func TestErrorsAsDescribed(t *testing.T) {
 				if answer.Status != status {
 					t.Errorf("%s: %d %s", operation, answer.Status, answer.Body)
 				}
-				x.checkError(t, b, answer, status == http.StatusBadRequest)
+				x.checkError(t, withoutChanges(d, b), answer, status == http.StatusBadRequest)
 			}
-			x.checkError(t, b, x.send(t, caller("ROLE_ADMIN"), d, d.Show, nobody, nil, nil), false)
+			x.checkError(t, withoutChanges(d, b), x.send(t, caller("ROLE_ADMIN"), d, d.Show, nobody, nil, nil), false)
+			// The user is at a later version than the first, by a change of what the body names.
+			fresh := x.user(t, servertest.Sandbox, true)
+			if _, _, err := x.Store.UpdateUser(t.Context(), store.UserByID(fresh.CustomerID, fresh.ID), store.Change{
+				Actor: &servertest.GraceUUID, Edit: func(u *store.User) error { u.FirstName = "Augusta"; return nil },
+			}); err != nil {
+				t.Fatal(err)
+			}
+			stale := x.send(t, caller("ROLE_ADMIN"), d, operation, fresh, d.Everything(operation, x.Unique("changed", 50)), http.Header{"If-Match": {`"1"`}})
+			if stale.Status != http.StatusPreconditionFailed {
+				t.Errorf("%s: %d %s", operation, stale.Status, stale.Body)
+			}
+			x.checkError(t, onlyChanges(d, b), stale, true)
 		}
 	}
+}
+
+// onlyChanges gives of the table of errors what says what has changed since If-Match, withoutChanges the rest.
+func onlyChanges(d description.API, b description.Body) description.Body {
+	b.Members = slices.DeleteFunc(slices.Clone(b.Members), func(m description.Member) bool { return !isChange(d, m) })
+	return b
+}
+
+func withoutChanges(d description.API, b description.Body) description.Body {
+	b.Members = slices.DeleteFunc(slices.Clone(b.Members), func(m description.Member) bool { return isChange(d, m) })
+	return b
+}
+
+func isChange(d description.API, m description.Member) bool {
+	list, _, _ := strings.Cut(d.ChangedField, "[]")
+	return list != "" && (m.Path == list || strings.HasPrefix(m.Path, list+"[]"))
 }
 
 func (x exchange) checkError(t *testing.T, b description.Body, answer servertest.Answer, aboutMembers bool) {

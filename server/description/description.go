@@ -38,6 +38,9 @@ type API struct {
 	Page func(number, size int) string
 	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how.
 	ErrorField, ErrorMessage string
+	// ChangedField and ChangedState are the paths by which the answer 412 to an update says which member has changed since the version in
+	// If-Match, and whether that is in conflict with the body. Empty where there are no updates.
+	ChangedField, ChangedState string
 	// Vendor is what only the vendor's documentation says. Its zero value is a dialect without a vendor.
 	Vendor Vendor
 }
@@ -99,6 +102,8 @@ type Member struct {
 	// The rest of an answer's member.
 
 	Null Null // of a request's: what null does
+	// Sometimes says that answers may lack it; the note says which have it.
+	Sometimes bool
 
 	// The rest of a request's member.
 
@@ -138,7 +143,7 @@ const (
 	NullAlways    Null = "always"
 )
 
-// Absent is what the absence of a member does in a request. The members of an answer are always there.
+// Absent is what the absence of a member does in a request.
 type Absent string
 
 // What absence does.

@@ -27,9 +27,13 @@ type Call struct {
 	ifMatch     entityTags
 	ifNoneMatch entityTags
 	strict      bool
-	dryRun      bool     // nothing is written
-	many        bool     // the request is not about a single customer
-	unknown     []string // the paths of the body's members that the document does not name
+	dryRun      bool          // nothing is written
+	replaces    bool          // the method is PUT
+	merge       bool          // a write with a stale If-Match is merged, if it is not in conflict
+	merged      bool          // it was
+	conflicts   []store.Field // for which it was not
+	many        bool          // the request is not about a single customer
+	unknown     []string      // the paths of the body's members that the document does not name
 	origin      store.Origin
 	response    http.ResponseWriter
 
@@ -67,7 +71,7 @@ func CallFrom(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }
 // returns what is wrong with them.
 func (c *Call) readPreferences(p Parameters) []FieldError {
 	if header, ok := p[headerPrefer].(string); ok {
-		c.strict = prefersStrict(header)
+		c.strict, c.merge = prefersStrict(header), prefersMerge(header)
 	}
 	var wrong []FieldError
 	for _, h := range [...]struct {
@@ -100,7 +104,7 @@ type Edit struct {
 }
 
 // apply edits u, password included.
-func (e *Edit) apply(u *store.User) error {
+func (e Edit) apply(u *store.User) error {
 	if err := e.Apply(u); err != nil || e.setPassword == nil {
 		return err
 	}
@@ -117,13 +121,17 @@ type Written struct {
 // UpdateUser applies edit to the user with this key. Within the transaction that writes the user, it evaluates If-Match and
 // If-None-Match, then checks the caller's rank, then the dialect's own rules. The first failure in this order is returned. In a dry run
 // it returns the same and writes nothing.
+//
+// If If-Match is false and the request prefers a merge, the edit is merged with what was written since that version, and the rest is
+// checked of the result. If it cannot be, or the request does not prefer it, the error says what changed, if the caller may read the user.
 func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (store.User, Written, error) {
 	switch {
 	case edit.Password == nil || edit.setPassword != nil:
 	case c.dryRun:
 		c.assumePassword(&edit)
 	default:
-		return c.updatePassword(ctx, key, edit)
+		user, written, err := c.updatePassword(ctx, key, edit)
+		return user, written, c.explain(ctx, key, edit, err)
 	}
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
@@ -131,7 +139,8 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	ignored := c.unknown
 	user, changed, err := c.updateUser(ctx, key, c.change(edit, &ignored))
 	if err != nil {
-		return store.User{}, Written{}, fmt.Errorf("update user: %w", err)
+		c.merged = false
+		return store.User{}, Written{}, c.explain(ctx, key, edit, fmt.Errorf("update user: %w", err))
 	}
 	w := written(user, c.dialect.names(changed), ignored)
 	c.changed = w.Changed
@@ -162,38 +171,63 @@ func (c *Call) checkStanding(ctx context.Context) error {
 // change returns the store's change for an edit. When it is applied, it sets ignored to the members of the body that are
 // ignored.
 func (c *Call) change(edit Edit, ignored *[]string) store.Change {
-	return store.Change{
+	change := store.Change{
 		Actor:                c.Principal.Actor(),
 		UsernameFollowsEmail: edit.UsernameFollowsEmail,
 		Edit: func(u *store.User) error {
+			c.merged = false
 			before := *u
 			refused := edit.apply(u)
-			if c.dryRun {
-				store.AssumeSecrets(&before, u, edit.Apply)
+			if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
+				return errPreconditionFailed
 			}
-			if err := c.mayWrite(&before, u); err != nil {
-				return err
-			}
-			if edit.Ignored == nil {
-				return refused
-			}
-			owned := edit.Ignored(&before)
-			*ignored = slices.Sorted(slices.Values(slices.Concat(c.unknown, owned)))
-			if c.strict && len(owned) > 0 {
-				return joinRules(refused, &RuleError{Fields: ignoredErrors(owned)})
-			}
-			return refused
+			return c.checkEdit(&before, u, edit, refused, ignored)
 		},
 	}
+	if c.merge && c.ifMatch.present {
+		change.Base = func(u *store.User) int64 {
+			if c.ifMatch.allow(u.Version) || c.ifNoneMatch.have(u.Version) {
+				return 0
+			}
+			return c.baseVersion(u)
+		}
+		change.Merge = func(u *store.User, past *store.Past) error {
+			if past == nil {
+				return errPreconditionFailed
+			}
+			before := *u
+			merged, refused := past.Merge(u, edit.Apply, c.replaces)
+			if !merged {
+				return errPreconditionFailed
+			}
+			c.merged = true
+			if refused == nil && edit.setPassword != nil {
+				refused = edit.setPassword(u)
+			}
+			return c.checkEdit(&before, u, edit, refused, ignored)
+		}
+	}
+	return change
 }
 
-// mayWrite returns an error unless the caller may change a user from before to after. It evaluates the preconditions first, then
-// checks whether the caller's rank permits the change.
-func (c *Call) mayWrite(before, after *store.User) error {
-	if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
-		return errPreconditionFailed
+// checkEdit returns an error unless the caller may change a user from before to after by an edit, which has returned refused. It sets
+// ignored to the members of the body that are ignored.
+func (c *Call) checkEdit(before, after *store.User, edit Edit, refused error, ignored *[]string) error {
+	if c.dryRun {
+		store.AssumeSecrets(before, after, edit.Apply)
 	}
-	return c.dialect.service.Policy.CheckWrite(c.Principal, before, after)
+	if err := c.dialect.service.Policy.CheckWrite(c.Principal, before, after); err != nil {
+		return err
+	}
+	if edit.Ignored == nil {
+		return refused
+	}
+	owned := edit.Ignored(before)
+	*ignored = slices.Sorted(slices.Values(slices.Concat(c.unknown, owned)))
+	if c.strict && len(owned) > 0 {
+		return joinRules(refused, &RuleError{Fields: ignoredErrors(owned)})
+	}
+	return refused
 }
 
 // CreateUser adds u to the call's customer, on the caller's behalf, if the caller's rank allows it. In a dry run it writes nothing, and u
@@ -252,7 +286,7 @@ func (c *Call) Scope() store.FeedScope { return c.dialect.service.Policy.Scope(c
 // then 304.
 func (c *Call) CheckRead(version int64) (notModified bool, err error) {
 	if !c.ifMatch.allow(version) {
-		return false, errPreconditionFailed
+		return false, &preconditionError{version: version}
 	}
 	return c.ifNoneMatch.have(version), nil
 }

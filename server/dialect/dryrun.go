@@ -50,10 +50,13 @@ func (c *Call) beginDryRun(route string) {
 	}
 }
 
+// assumedHash stands for the hash of a password that is not hashed. No stored hash is equal.
+var assumedHash = "not hashed"
+
 // assumePassword makes the edit set a password without hashing it or looking at the present one, so that neither the response nor its
 // timing reveals anything about the present password.
 func (c *Call) assumePassword(edit *Edit) {
-	assumed := passwordHash{hash: "not hashed in a dry run", at: c.dialect.service.Now()}
+	assumed := passwordHash{hash: assumedHash, at: c.dialect.service.Now()}
 	edit.setPassword = func(u *store.User) error {
 		assumed.set(u)
 		return edit.Password.checkProof(c)

@@ -66,6 +66,8 @@ type Problem struct {
 	Kind   Kind
 	Status int
 	Fields []FieldError // the errors of single members and parameters, in the dialect's names; may be empty
+	// Changes are the fields that have changed since the version in If-Match, of a PreconditionFailed whose caller may know them.
+	Changes []ConcurrentChange
 }
 
 // FieldError is an error of one member or parameter. Field is its path in the dialect's names, such as "subrole.code", and is

@@ -51,6 +51,7 @@ type operation struct {
 	parameters []parameter
 	repeatable bool               // it takes an idempotency key
 	writes     bool               // the method is not safe (RFC 9110, section 9.2.1)
+	replaces   bool               // the method is PUT
 	takesQuery bool               // it has query parameters; an operation without any ignores the query
 	body       *openapi3.Schema   // nil if the operation has no body
 	shown      []*openapi3.Schema // the dialect's UserSchemas
@@ -68,7 +69,7 @@ type parameter struct {
 }
 
 func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi3.Operation, permission auth.Permission) (*operation, error) {
-	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID], acceptHeader: echo.HeaderAccept}
+	op := &operation{dialect: d, id: o.OperationID, permission: permission, check: d.Checks[o.OperationID], acceptHeader: echo.HeaderAccept, replaces: method == http.MethodPut}
 	if method == http.MethodPatch {
 		op.acceptHeader = headerAcceptPatch
 	}
@@ -123,7 +124,7 @@ func (op *operation) checkBounds() error {
 // (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
+		call := &Call{dialect: op.dialect, operation: op.id, replaces: op.replaces, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		call.beginDryRun(c.Path())
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
@@ -163,6 +164,10 @@ func (op *operation) perform(c echo.Context, call *Call, parameters Parameters, 
 		h := c.Response().Header()
 		if h.Get(echo.HeaderContentType) == echo.MIMEApplicationJSON {
 			h[echo.HeaderContentType] = op.dialect.contentType
+		}
+		if call.merged {
+			// Of a request with an idempotency key this becomes part of the recorded response.
+			h.Set(headerPreferenceApplied, call.appliedPreferences())
 		}
 		if call.dryRun && op.writes && c.Response().Status < http.StatusMultipleChoices {
 			// There is no new version. The server may have spelled the name as RFC 9110 does.

@@ -51,6 +51,17 @@ func (t entityTags) allow(version int64) bool {
 	return !t.present || t.any || slices.Contains(t.strong, strconv.FormatInt(version, 10))
 }
 
+// before returns the greatest version below this one that an If-Match header names, or 0.
+func (t entityTags) before(version int64) (latest int64) {
+	for _, tag := range t.strong {
+		v, err := strconv.ParseInt(tag, 10, 64)
+		if err == nil && strconv.FormatInt(v, 10) == tag && v < version {
+			latest = max(latest, v)
+		}
+	}
+	return latest
+}
+
 // allowUnversioned reports whether an If-Match header is true for a resource that exists and has no entity tag.
 func (t entityTags) allowUnversioned() bool { return !t.present || t.any }
 

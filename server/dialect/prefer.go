@@ -23,7 +23,7 @@ func preference(header, name string) (value string, given bool) {
 		element, _ = cutUnquoted(element, ';') // the rest are its parameters
 		named, value, _ := strings.Cut(element, "=")
 		if strings.EqualFold(strings.TrimSpace(named), name) {
-			return strings.Trim(strings.TrimSpace(value), `"`), true
+			return unquote(strings.TrimSpace(value)), true
 		}
 	}
 	return "", false
@@ -43,6 +43,36 @@ func cutUnquoted(text string, separator byte) (before, after string) {
 		}
 	}
 	return text, ""
+}
+
+// unquote returns the text of a quoted string, and other text as it is.
+func unquote(text string) string {
+	if len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
+		return text
+	}
+	var b strings.Builder
+	for i := 1; i < len(text)-1; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+// appliedPreferences returns the Preference-Applied header of a merged write.
+func (c *Call) appliedPreferences() string {
+	applied := preferMerge + "=" + mergeUntouched
+	if c.strict {
+		applied = handlingStrict + ", " + applied
+	}
+	return applied
+}
+
+// prefersMerge reports whether a Prefer header asks for merge=untouched.
+func prefersMerge(header string) bool {
+	value, _ := preference(header, preferMerge)
+	return strings.EqualFold(value, mergeUntouched)
 }
 
 // prefersStrict reports whether a Prefer header asks for handling=strict.

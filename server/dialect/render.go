@@ -40,6 +40,7 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	case RateLimited, Unavailable:
 		header.Set(echo.HeaderRetryAfter, RetryAfter(err))
 	}
+	p.Changes = d.describe(c, err)
 	if p.Kind != Invalid && p.Kind != Refused {
 		// Only these two kinds of errors can result from a preference.
 		header.Del(headerPreferenceApplied)

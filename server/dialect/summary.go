@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
 )
 
@@ -15,6 +16,8 @@ type Summary struct {
 	Changed   string         // the value of Dragoman-Changed, or ""
 	DryRun    bool           // nothing was written
 	Replayed  bool           // the response is that of an earlier request with the same idempotency key
+	Merged    bool           // the write was merged with those since the version in If-Match
+	Conflicts []store.Field  // the fields for which If-Match was false and the write was not, or could not have been, merged
 }
 
 // SummaryOf returns the summary of a request. It is empty if the request matched no operation.
@@ -26,5 +29,6 @@ func SummaryOf(c echo.Context) Summary {
 	return Summary{
 		Dialect: call.dialect.Name, Operation: call.operation,
 		Principal: call.Principal, Customer: call.Customer.ID, Changed: call.changed, DryRun: call.dryRun, Replayed: call.replayed,
+		Merged: call.merged, Conflicts: call.conflicts,
 	}
 }

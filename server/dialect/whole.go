@@ -90,7 +90,7 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	if !writes {
 		return
 	}
-	for _, header := range []string{headerIfMatch, headerIfNoneMatch} {
+	for _, header := range []string{headerIfMatch, headerIfNoneMatch, headerPrefer} {
 		if o.Parameters.GetByInAndName(openapi3.ParameterInHeader, header) == nil && item.Parameters.GetByInAndName(openapi3.ParameterInHeader, header) == nil {
 			lacks.add("the document has no parameter %s of %s", header, name)
 		}
@@ -102,6 +102,13 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 		// The GET of a collection has no ETag: a POST to it returns that of the created resource.
 		if answer.of != nil && !(answer.of == item.Get && method == http.MethodPost) && !description.DocumentsHeader(answer.of, headerETag) {
 			lacks.add("the document has no header %s in the answer 200 to %s", headerETag, answer.what)
+		}
+	}
+	if stale := o.Responses.Status(http.StatusPreconditionFailed); stale != nil && method != http.MethodPost {
+		for _, header := range []string{headerETag, headerConflict} {
+			if stale.Value.Headers[header] == nil {
+				lacks.add("the document has no header %s in the answer 412 to %s", header, name)
+			}
 		}
 	}
 	if item.Get == nil && method != http.MethodPost {

@@ -32,6 +32,7 @@ var Description = description.API{
 		}
 	},
 	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
+	ChangedField: "changes[].field", ChangedState: "changes[].state",
 	Vendor: description.Vendor{
 		Laws: laws, ListSuffix: "/", // linters refuse it in the document
 		// The vendor does not document which member contains the code.
@@ -102,6 +103,13 @@ var bodies = []description.Body{
 			{Path: "errors", Null: description.NullNever, Note: "the individual errors; empty if the error is not about a member"},
 			{Path: "errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
 			{Path: "errors[].message", Null: description.NullNever, Note: "a sentence"},
+			{Path: "changes", Null: description.NullNever, Sometimes: true, Note: "only in a 412: what has changed since the version in If-Match"},
+			{Path: "changes[].field", Null: description.NullNever, Note: "the member's name"},
+			{Path: "changes[].state", Null: description.NullNever, Note: "conflict, moved or same"},
+			{Path: "changes[].version", Null: description.NullNever, Sometimes: true, Note: "for who may read the history: the version of the last change"},
+			{Path: "changes[].at", Null: description.NullNever, Sometimes: true, Note: "likewise: its time"},
+			{Path: "changes[].actor", Null: description.NullNever, Sometimes: true, Note: "likewise: the UUID of the user who made it, if it is known"},
+			{Path: "changes[].dialect", Null: description.NullNever, Sometimes: true, Note: "likewise: the dialect's name, or cli"},
 		},
 	},
 }

@@ -50,6 +50,13 @@ func renderer(now func() time.Time) func(p dialect.Problem, operation, path stri
 		for _, f := range p.Fields {
 			e.Errors = append(e.Errors, testiniumapi.FieldError{Field: f.Field, Message: f.Message})
 		}
+		for _, c := range p.Changes {
+			change := testiniumapi.ConcurrentChange{Field: c.Field, State: string(c.State), Version: c.Version, Actor: c.Actor, Dialect: c.Dialect}
+			if c.At != nil {
+				change.At = new(c.At.UnixMilli())
+			}
+			e.Changes = append(e.Changes, change)
+		}
 		return e
 	}
 }

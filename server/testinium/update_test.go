@@ -468,9 +468,12 @@ func TestPutStaleVersionIsRefused(t *testing.T) {
 			return s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPut, Path: adaPath, Header: http.Header{"If-Match": {etag}}, Body: nine([2]string{"name", `"` + name + `"`})})
 		}
 		under(`"1"`, "Augusta").ExpectHeader(t, "ETag", `"2"`)
-		for _, name := range []string{"Byron", "Augusta"} {
-			under(`"1"`, name).Expect(t, 412, servertest.TestiniumError(412, "PRECONDITION_FAILED",
-				"The user's present version is not one that the request's preconditions allow.", adaPath))
+		changed := s.FindUser(t, servertest.Ada)
+		for name, state := range map[string]string{"Byron": "conflict", "Augusta": "same"} {
+			want := servertest.TestiniumError(412, "PRECONDITION_FAILED", "The user's present version is not one that the request's preconditions allow.", adaPath)
+			want = strings.TrimSuffix(want, "}") + fmt.Sprintf(`,"changes":[{"field":"name","state":%q,"version":2,"at":%d,"actor":%q,"dialect":"testinium"}]}`,
+				state, changed.UpdatedAt.UnixMilli(), changed.UpdatedBy)
+			under(`"1"`, name).Expect(t, 412, want)
 		}
 		under(`"2"`, "Augusta").ExpectHeader(t, "ETag", `"2"`)
 		under("*", "Byron").ExpectHeader(t, "ETag", `"3"`)

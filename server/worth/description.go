@@ -28,6 +28,7 @@ var Description = description.API{
 		}
 	},
 	ErrorField: "data.errors[].field", ErrorMessage: "data.errors[].message",
+	ChangedField: "data.changes[].field", ChangedState: "data.changes[].state",
 	Vendor: description.Vendor{
 		Laws: laws, ErrorTexts: []string{"message", "errorCode"}, ErrorCode: "errorCode",
 		// For some statuses the update's page and the error guide document different codes.
@@ -145,6 +146,13 @@ var bodies = []description.Body{
 			{Path: "data.errors", Null: description.NullNever, Note: "the individual errors; empty if the error is not about a member"},
 			{Path: "data.errors[].field", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
 			{Path: "data.errors[].message", Null: description.NullNever, Note: "a sentence"},
+			{Path: "data.changes", Null: description.NullNever, Sometimes: true, Note: "only in a 412: what has changed since the version in If-Match"},
+			{Path: "data.changes[].field", Null: description.NullNever, Note: "the member's name"},
+			{Path: "data.changes[].state", Null: description.NullNever, Note: "conflict, moved or same"},
+			{Path: "data.changes[].version", Null: description.NullNever, Sometimes: true, Note: "for who may read the history: the version of the last change"},
+			{Path: "data.changes[].at", Null: description.NullNever, Sometimes: true, Note: "likewise: its time"},
+			{Path: "data.changes[].actor", Null: description.NullNever, Sometimes: true, Note: "likewise: the UUID of the user who made it, if it is known"},
+			{Path: "data.changes[].dialect", Null: description.NullNever, Sometimes: true, Note: "likewise: the dialect's name, or cli"},
 		},
 	},
 }

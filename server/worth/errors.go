@@ -6,6 +6,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/gen/worthapi"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/store"
 )
 
 // words are the code, name and message of one kind of error. If Worth's update page and its error guide differ, the page takes
@@ -48,6 +49,13 @@ func render(p dialect.Problem, operation, _ string) any {
 	}
 	for _, f := range p.Fields {
 		e.Data.Errors = append(e.Data.Errors, worthapi.FieldError{Field: f.Field, Message: f.Message})
+	}
+	for _, c := range p.Changes {
+		change := worthapi.ConcurrentChange{Field: c.Field, State: string(c.State), Version: c.Version, Actor: c.Actor, Dialect: c.Dialect}
+		if c.At != nil {
+			change.At = new(c.At.Format(store.TimeLayout))
+		}
+		e.Data.Changes = append(e.Data.Changes, change)
 	}
 	if len(p.Fields) > 0 {
 		e.Message = strings.Join(dialect.Messages(p.Fields), ", ")

@@ -2,6 +2,7 @@ package worth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -349,10 +350,13 @@ func TestPatchStaleVersionIsRefused(t *testing.T) {
 			t.Fatalf("%d %s", first.StatusCode(), first.Body)
 		}
 		// Even where nothing would change.
-		for _, name := range []string{"Byron", "Augusta"} {
+		changed := s.FindUser(t, servertest.Ada)
+		for name, state := range map[string]string{"Byron": "conflict", "Augusta": "same"} {
 			r := patch(`"1"`, name)
-			servertest.Answer{Status: r.StatusCode(), Body: string(r.Body)}.
-				Expect(t, 412, servertest.WorthError(412, "PRECONDITION_FAILED", "PreconditionFailedError", "Precondition Failed"))
+			want := servertest.WorthError(412, "PRECONDITION_FAILED", "PreconditionFailedError", "Precondition Failed")
+			want = strings.TrimSuffix(want, "}}") + fmt.Sprintf(`,"changes":[{"field":"first_name","state":%q,"version":2,"at":%q,"actor":%q,"dialect":"worth"}]}}`,
+				state, changed.UpdatedAt.Format(store.TimeLayout), changed.UpdatedBy)
+			servertest.Answer{Status: r.StatusCode(), Body: string(r.Body)}.Expect(t, 412, want)
 		}
 		if r := patch(first.Headers200.ETag, "Byron"); r.StatusCode() != 200 || r.Headers200.ETag != `"3"` {
 			t.Errorf("%d %s", r.StatusCode(), r.Body)

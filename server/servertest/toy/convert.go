@@ -112,5 +112,12 @@ func render(p dialect.Problem, _, _ string) any {
 	for _, f := range p.Fields {
 		trouble.Problems = append(trouble.Problems, toyapi.Problem{Where: f.Field, What: f.Message})
 	}
+	for _, c := range p.Changes {
+		meanwhile := toyapi.Meanwhile{Where: c.Field, Wish: string(c.State), Version: c.Version, Actor: c.Actor, Dialect: c.Dialect}
+		if c.At != nil {
+			meanwhile.At = new(c.At.UnixMilli())
+		}
+		trouble.Meanwhile = append(trouble.Meanwhile, meanwhile)
+	}
 	return trouble
 }

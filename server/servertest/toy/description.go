@@ -69,6 +69,13 @@ var Description = description.API{
 				{Path: "problems", Null: description.NullNever, Note: "each single error"},
 				{Path: "problems[].where", Null: description.NullNever, Note: "the member's path, or the parameter's name"},
 				{Path: "problems[].what", Null: description.NullNever, Note: "a sentence"},
+				{Path: "meanwhile", Null: description.NullNever, Sometimes: true, Note: "only in a 412: what has changed since the version in If-Match"},
+				{Path: "meanwhile[].where", Null: description.NullNever, Note: "the member's name"},
+				{Path: "meanwhile[].wish", Null: description.NullNever, Note: "conflict, moved or same"},
+				{Path: "meanwhile[].version", Null: description.NullNever, Sometimes: true, Note: "for who may read the history: the version of the last change"},
+				{Path: "meanwhile[].at", Null: description.NullNever, Sometimes: true, Note: "likewise: its time"},
+				{Path: "meanwhile[].actor", Null: description.NullNever, Sometimes: true, Note: "likewise: the UUID of the user who made it, if it is known"},
+				{Path: "meanwhile[].dialect", Null: description.NullNever, Sometimes: true, Note: "likewise: the dialect's name, or cli"},
 			},
 		},
 	},
@@ -79,6 +86,7 @@ var Description = description.API{
 		}
 	},
 	ErrorField: "problems[].where", ErrorMessage: "problems[].what",
+	ChangedField: "meanwhile[].where", ChangedState: "meanwhile[].wish",
 }
 
 // role names a role in grants.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/labstack/echo/v4"
 )
@@ -25,6 +26,16 @@ import (
 // Grant defines model for Grant.
 type Grant struct {
 	Role string `json:"role"`
+}
+
+// Meanwhile defines model for Meanwhile.
+type Meanwhile struct {
+	Actor   *openapi_types.UUID `json:"actor,omitempty"`
+	At      *int64              `json:"at,omitempty"`
+	Dialect *string             `json:"dialect,omitempty"`
+	Version *int64              `json:"version,omitempty"`
+	Where   string              `json:"where"`
+	Wish    string              `json:"wish"`
 }
 
 // Person defines model for Person.
@@ -76,8 +87,9 @@ type Problem struct {
 
 // Trouble defines model for Trouble.
 type Trouble struct {
-	Problems []Problem `json:"problems"`
-	Trouble  string    `json:"trouble"`
+	Meanwhile []Meanwhile `json:"meanwhile,omitempty"`
+	Problems  []Problem   `json:"problems"`
+	Trouble   string      `json:"trouble"`
 }
 
 // IdempotencyKey defines model for IdempotencyKey.
@@ -97,6 +109,9 @@ type Later = Trouble
 
 // Refused defines model for Refused.
 type Refused = Trouble
+
+// Stale defines model for Stale.
+type Stale = Trouble
 
 // Unauthenticated defines model for Unauthenticated.
 type Unauthenticated = Trouble
@@ -466,6 +481,20 @@ type RefusedJSONResponse struct {
 	Headers RefusedResponseHeaders
 }
 
+type StaleResponseHeaders struct {
+	DragomanConflict *string
+	DragomanDryRun   *bool
+	ETag             *string
+	RateLimit        *string
+	RateLimitPolicy  *string
+	XRequestID       *string
+}
+type StaleJSONResponse struct {
+	Body Trouble
+
+	Headers StaleResponseHeaders
+}
+
 type UnauthenticatedResponseHeaders struct {
 	DragomanDryRun  *bool
 	RateLimit       *string
@@ -730,21 +759,7 @@ func (response GetPerson404JSONResponse) VisitGetPersonResponse(w http.ResponseW
 	return err
 }
 
-type GetPerson412ResponseHeaders struct {
-	Accept            *string
-	AcceptEncoding    *string
-	AcceptPatch       *string
-	DragomanDryRun    *bool
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
-}
-
-type GetPerson412JSONResponse struct {
-	Body    Trouble
-	Headers GetPerson412ResponseHeaders
-}
+type GetPerson412JSONResponse struct{ StaleJSONResponse }
 
 func (response GetPerson412JSONResponse) VisitGetPersonResponse(w http.ResponseWriter) error {
 
@@ -753,20 +768,14 @@ func (response GetPerson412JSONResponse) VisitGetPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.Accept != nil {
-		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
-	}
-	if response.Headers.AcceptEncoding != nil {
-		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
-	}
-	if response.Headers.AcceptPatch != nil {
-		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
 	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
 	}
-	if response.Headers.PreferenceApplied != nil {
-		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1185,21 +1194,7 @@ func (response PatchPerson408JSONResponse) VisitPatchPersonResponse(w http.Respo
 	return err
 }
 
-type PatchPerson412ResponseHeaders struct {
-	Accept            *string
-	AcceptEncoding    *string
-	AcceptPatch       *string
-	DragomanDryRun    *bool
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
-}
-
-type PatchPerson412JSONResponse struct {
-	Body    Trouble
-	Headers PatchPerson412ResponseHeaders
-}
+type PatchPerson412JSONResponse struct{ StaleJSONResponse }
 
 func (response PatchPerson412JSONResponse) VisitPatchPersonResponse(w http.ResponseWriter) error {
 
@@ -1208,20 +1203,14 @@ func (response PatchPerson412JSONResponse) VisitPatchPersonResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.Accept != nil {
-		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
-	}
-	if response.Headers.AcceptEncoding != nil {
-		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
-	}
-	if response.Headers.AcceptPatch != nil {
-		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
 	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
 	}
-	if response.Headers.PreferenceApplied != nil {
-		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1796,21 +1785,7 @@ func (response PutPerson408JSONResponse) VisitPutPersonResponse(w http.ResponseW
 	return err
 }
 
-type PutPerson412ResponseHeaders struct {
-	Accept            *string
-	AcceptEncoding    *string
-	AcceptPatch       *string
-	DragomanDryRun    *bool
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
-}
-
-type PutPerson412JSONResponse struct {
-	Body    Trouble
-	Headers PutPerson412ResponseHeaders
-}
+type PutPerson412JSONResponse struct{ StaleJSONResponse }
 
 func (response PutPerson412JSONResponse) VisitPutPersonResponse(w http.ResponseWriter) error {
 
@@ -1819,20 +1794,14 @@ func (response PutPerson412JSONResponse) VisitPutPersonResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.Accept != nil {
-		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
-	}
-	if response.Headers.AcceptEncoding != nil {
-		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
-	}
-	if response.Headers.AcceptPatch != nil {
-		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
+	if response.Headers.DragomanConflict != nil {
+		w.Header().Set("Dragoman-Conflict", fmt.Sprint(*response.Headers.DragomanConflict))
 	}
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
 	}
-	if response.Headers.PreferenceApplied != nil {
-		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -2278,36 +2247,39 @@ func (sh *strictHandler) PutPerson(ctx echo.Context, shop string, person string,
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fptb9s4Ev4rPO4Cl2SlWLbjNPF96LrN9uC73iHoZpEDIhdgpLHFXYlUSSqxkGp/+4GkZMuO/NY0xTbw",
-	"l1CWZjivfGZI5gEHPEk5A6Yk7j/gCEgIwjy+JUEEbzlTgsf6t4BPGRUQ4r4SGThYBhEkRH9ReQq4j6US",
-	"lE1wUTj4bUTYRJM+rCRz8NSdcFe/dOUfNHV5qihnJHZTTpkCYeXo2S5E/iFjjZPdch4DYUboL1dksqui",
-	"H+BTBlINL9apagmVyAdjo9cWIrQFExCG9QqmatP014IqBawy4clOKxycEkESUGU0hyEkKVfAgvzfkOs3",
-	"lOF+GW/sYEYSLadG5mq6umkpUQqE5vp4cPO3H9w/Rw9tp9PrFZ99bF74/o3vj9w/R599Xz9jPYwOSyof",
-	"H/6InQaDynndBKQkE/0xyaRCt4AkMIU4C8BB91RFqI0UR51eD91RSW9jQINf3w6HKIiIIIG21EG3RADi",
-	"AlGGQp5pmk8ZVyCNl4fj/xAVRKutH7uWYIXZN8j3lTM6OvD9o88H163D1z6++ehj/Xp0pL1gn5wZ4WOa",
-	"w6PD6uuu7jjShgFTVOVIkYlcZeR/OYONhmqiF2DtpYCxXZONhpaf14FA4WABMuVMglkp70m5yAPOFDCz",
-	"dEmaxjQgeq21fpd8CYt+FDDGffxDa46lLftVtq6EUdnKCUEGgpoli/v4SuSITAhlKNYij7FTh98LQSY8",
-	"Icy9ELlbwl+ToJKlVYKkhiqi4D1NqNrEYoCpzuBe8pgG+dZ8GhPdGSiuY6nBZ+Hg/7kl7rrDcDNnhdCF",
-	"xeFxJm1lefb4RICElY7uiUTCil6K0yAIIN3a1Zba/YUFPNTptxvbZbWot+H58gSyiwZYAO5AOxbCnTPp",
-	"uVPvCRn0GyOZijSwBER9u0xS/A9giErEuEITzsPvb71fX1+7g5rvdm22vjhoRTWv8dQ/BbGxSgVPQShq",
-	"cVvwGJrlznW8sVSjWSXit79DYIy7BFGGe3FanRskUM29GBe62vR7hYPHJKFxvpasWzh4Qu+AraXqaCpt",
-	"ohFPFSRyU+pZjxQzq4gQJK/PeVY4OCIsbPJQjeykcDBPF/SrGuwa1SvdXEacmblYFsdEp30Z/5Vzn+og",
-	"UhYYrjEXCVG2Tz49mTcGVdtc4zvXZtmueOXc7eUoa4bK17PQzFzgzIJaGVKaPXN8perqRBkweW/L3mK6",
-	"pLM0WhewMtmW1S6ZV0udFYCEssua3LazOmsTMn0PbKIi3O/0TpyFDu+j7089z/X9acfz8cGh0/+Hn3le",
-	"NzB/4WfT0Zsu3venr95pwoHn+1n79EwPHc8w63Fghs6ZHc7t8M4MPT10Pc8b/fRzXeI73592B/rxxPP9",
-	"ae+NfjzVj6/ePFnSweu++9M3k3Z4dPC67/vHL9a8w53bd8IQuAmhMSJhKEBKvACSC1nZW566DpSbKb8Q",
-	"LBMyHVqG05Ml6FyAy+UFlFBW/W43LSf951z73LuwC8ufnvWeGoKd3B+RO0CMo/uIKkAyJQHg1dBeh/Oa",
-	"rTWn1GrpCmD6LQ3LhmCPQ3sc2uPQHoe+Kg6t7zLXdpYrWOsHtPUWbJuecbFXbOzWBL+NIXmMh/cRadhK",
-	"FA6+j0BssX2xZI6dp0lytQt93JhalbbPz8qG4nFOqrmQ9epWhM5c/GOldfggyARV+a9attX3FogAobeb",
-	"81/vquD+6/qqOtMzGWS+zjMzUiq1+3DKxlzzL+7HBwxRdgdMQYgGl0OkIqJQSMdjEBKNBU+QigBxFenf",
-	"lCHtbbgDgQgKKYkhUCghecmh9/GKKu2OcqOfIxnx9O8SpcBTY/0dCGlFt4+9Y69aBCSluI+7x95xF5sV",
-	"HBnTW5pdth70ULTsJK0HuzkoNMEETBLp8JqTCr2d1i/LbcXSgWbH877aIcfC5mfFSYdVdOl4w9wmubXr",
-	"pHWb/4WrpycdZVUXKuuoDc13cnjV9U4ep7N2ekDiGASKiEQqohKVGbePwnNE4cSuqCaO2cprVSfVhr69",
-	"mX75XNLwdXeUc7IbfbuzG33nfDO9vT8pHNzb0Uu9bawtZ1++4Lwp7380hs5vfzSAYmfNGWWtaZI3nnu+",
-	"Y39j20uJCAsRQSxLbm1H0ahMOgfnLdRJv1AdlDZo0+TSufda1bXoVqTzy8ViZGqWPZBarEXm9awaLQVq",
-	"g4jyym4bZRbvtLU+5X3NGx7mX7nm2aO3YrHDMZftf4lyi4hEVCHG7xGVz4L6tf/pWMtfkj2pYMw4hxPG",
-	"xfb3T9sUmvq/WhTOwn88fIA0Jvn24l72RdmLqXLe2fNWxfaO+rd7O1bd77pKZw17lTRTL6s6lOef+/Kw",
-	"Lw/78rAvD/vysF15qJ/9GfSvn/rdjDRmSxB3VW3IRIz7uKV4Llt3XVMEylehyF2RsfmnUfH/AAAA//8=",
+	"7Frvbts4En8VHneBS7JSLDtxmvg+dN1ke/Bd9xC0WeSAyAUYaWxxVyJVkkpspNpnX5CUbNmR/Kdpim3g",
+	"L5YszXA4w5nfzJB6wAFPUs6AKYl7DzgCEoIwt+ckiOCcMyV4rP8L+JRRASHuKZGBg2UQQUL0GzVNAfew",
+	"VIKyMc5zB59HhI016UMjmYMn7pi7+qEr/6Cpy1NFOSOxm3LKFAgrR492IabvM1Y72C3nMRBmhP5yRcbb",
+	"TvQ9fMpAqsHFqqlaQiWm/ZGZ1wYitAZjEIb1CiZq3fDXgioFrFThyUbLHZwSQRJQxWoOQkhSroAF0//C",
+	"VD+hDPeK9cYOZiTRcipkrqarqpYSpUBoro97N//4wf1z+NB2Ot1u/tnH5oHv3/j+0P1z+Nn39T3Wl+F+",
+	"QeXj/R+xU6NQMa6bgJRkrF8mmVToFpAEphBnATjonqoItZHiqNPtojsq6W0MqP/hfDBAQUQECbSmDrol",
+	"AhAXiDIU8kzTfMq4AmmsPBj9SlQQNWs/ci1Bg9o3yPeVMzzY8/2Dz3vXrf3XPr756GP9eHigrWDvnBnh",
+	"Y5r9g/3y7bbmONCKAVNUTZEiY9mk5P84g7WKaqIXoO2lgJGNyVpFi9erQCB3sACZcibBRMo7UgR5wJkC",
+	"ZkKXpGlMA6JjrfW75EtY9KOAEe7hH1pzLG3Zt7J1JcyUrZwQZCCoCVncw1diisiYUIZiLfIQO1X4vRBk",
+	"zBPC3AsxdQv4qxNUsLQKkNRQRRS8owlV61gMMFUZ3Ese02C6MZ/GRHcGiqtYKvCZO/j/boG77iBcz1ki",
+	"dG5xeJRJm1mefX0iQMJKR/dEImFFL61TPwgg3djUltr9hQU81O63HdtlGdSb8Hy5A9mgARaA29eGhXBr",
+	"T3pu13uCB31QJIZv4T99lAoIOAupfoCoRCMSS2iK83PORjEN1POvb1llvJQV/Y2RTEU6VQREfTtsUPwP",
+	"MMvKuEJjzsPvD8Gvr6/dfsV225bPX7xoeTmusdS/BbFrlQqeglDUZmLBbaA+ljuf442lGs5qC377OwRG",
+	"uV+BsPuI2jEWRyaB4iZnjbhIiMI9nGU0fFSg5A4maoGMMnVyPKeblfkODimJwUbvo0HuQEhqPW+Dke4j",
+	"EFA7zj2VBv6BZYlWPSghw8EJvwOtgNR1z9Bp7huaDWnlFlLqDHoJooifRWvqYCN1qmuxXOiCrNfNHTwi",
+	"CY2nK8mOcgeP6R2wlVQdTaV9xoinChK5Lpati+UzrYgQZFod8zR3cERYWOdyFbLj3ME8XZhf2YNWqF7p",
+	"/ivizIzFsjgmGkeKgGoc+0RHBWUBbOIoFb4zrZaF9Max28urrRlKW8+WZmYCZ7aopSKF2jPDl1NtdpQ+",
+	"k/e2Mlx0l3TmRqsWrHC25WkXzM1SZzVSQtllRW7bafbahEzeARurCPc63WNnoQn66PsTz3N9f9LxfLy3",
+	"7/T+5WeedxSYX/jZNL2m0fX9yau3mrDv+X7WPjnVl45nmPW1by6dU3s5s5e35tLVlyPP84Y//VyV+Nb3",
+	"J0d9fXvs+f6k+0bfnujbV2+eLGnvdc/96ZtJ2z/Ye93z/cMXq97+1h0uYQjchNAYkTAUICVeAMkFr+zW",
+	"5KYZUK6n/EKwTMhkYBlOjpegcwEulwMooaz8364LJ/1zpm3uXdjA8ien3acuwVbmj8gdIMbRfUQVIJmS",
+	"AHAztFfhvKJrxSiVnNoATL+lYVFh7XBoh0M7HNrh0FfFodVV5srKsoG1eoZRLcE2qRkXa8Xaak3w2xiS",
+	"x3h4H5H6LqqpL2pqY/Q4dZLLtv6R5KTaMG7koPMWM3/slqnVcHN3L01SM5aaz3m19iVhRfxjG2hvgCAT",
+	"VE0/aNlW/VsgAkQ/U9H839vSV/5zfVXuohuHNG/njh4pldp9EspGXPMv7YUxRNkdMAUh6l8OkIqIQiEd",
+	"jUBINBI8QSoCxFWk/1OG9OLBHQhEUNFYo4RMC45DLZcqbY5iI2aKZMTTf0qUAk+N9rOWG7cPvUOvjCmS",
+	"UtzDR4fe4RE2gBAZ1VuaXbYe9CVv2UFaD7bXyDXBGIxPam8xO0mDEPf0w6JLWTpC6HjeV9uEWuilGnai",
+	"7ESXtp/M+a1bOcBdtTmzcNj77JuLhuY72Vw88o4fu7M2ekDiGASKiEQqohIVHrdbhedYhWMbUXUcs8hr",
+	"lWdDhr69nn5539jwHW0p53g7+nZnPb09odDUnbP11Pa8Mndwd0sbdTfRtRh9+YOCm+K8VSPo/LRVwyd2",
+	"VuwgVyoweeO5Z1sWS7ZWlYiwEBHEsuTWlie1k0nn0LzBdNIvnA5Ka2ZTZ9K59VrlZwgbkc4P8/OhyVh2",
+	"d2sxE5nHs1y0tFBrRBRH5JtMZvEbEj2f4nz0DQ+nXznj2X28fLG+MR+3/C2SLSISUYUYv0dUPgvmV76h",
+	"WslfkD0pXcw4B2PGxebnvZukmeqnTbmz8IXRe0hjMt1c3Ms+mH4xOc47fc6c2N5y9u3udvSdzpb0f6sc",
+	"ndX0KWmmXlZuKLZSd8lhlxx2yWGXHHbJYZPkUN31M9hf3e+7GWrEliDuysyQiRj3cEvxqWzdHZkUUDwK",
+	"xdQVGZu/GuZ/BQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
