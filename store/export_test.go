@@ -34,6 +34,9 @@ func (s *Store) Transaction(ctx context.Context, fn func(tx *gorm.DB) error) err
 // FoldRules is foldRules.
 const FoldRules = foldRules
 
+// NumberingPause is the sequencer's.
+const NumberingPause = numberingPause
+
 // Pools returns the reading and the writing pool.
 func (s *Store) Pools() (read, write *sql.DB) { return s.pools.Read, s.pools.Write }
 

@@ -96,9 +96,10 @@ type searchIndex struct {
 	list   func(ids []int64) string
 	// common returns the hashes that are in many rows, and in which part of them, as the database estimates. Nil if it cannot tell.
 	common func(db *gorm.DB) (map[int32]float64, error)
-	// write replaces rows, and forget deletes from search_pending. Neither is given two equal keys.
+	// write replaces rows. forget deletes rows from search_pending that were read in the same transaction, all those after a key up to
+	// the last of them. Neither is given two equal keys.
 	write  func(tx *gorm.DB, rows []indexRow) error
-	forget func(tx *gorm.DB, rows []pendingUser) error
+	forget func(tx *gorm.DB, after pendingUser, rows []pendingUser) error
 }
 
 // indexRow is a row of user_search.
@@ -127,16 +128,11 @@ var searchIndexes = map[string]searchIndex{
 			}
 			return tx.Exec("INSERT OR REPLACE INTO user_search (rowid, grams) SELECT value ->> 0, value ->> 1 FROM json_each(?)", string(append(list, ']'))).Error
 		},
-		forget: func(tx *gorm.DB, rows []pendingUser) error {
-			list := []byte("[")
-			for i, p := range rows {
-				if i > 0 {
-					list = append(list, ',')
-				}
-				list = fmt.Appendf(list, "[%d,%d,%d]", p.CustomerID, p.UserID, p.Version)
-			}
-			return tx.Exec("DELETE FROM search_pending WHERE (customer_id, user_id, version) IN "+
-				"(SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))", string(append(list, ']'))).Error
+		forget: func(tx *gorm.DB, after pendingUser, rows []pendingUser) error {
+			// No other writer has added a row between them.
+			last := rows[len(rows)-1]
+			return tx.Exec("DELETE FROM search_pending WHERE (customer_id, user_id, version) > (?, ?, ?) AND (customer_id, user_id, version) <= (?, ?, ?)",
+				after.CustomerID, after.UserID, after.Version, last.CustomerID, last.UserID, last.Version).Error
 		},
 	},
 	postgres.Name: {
@@ -173,7 +169,7 @@ var searchIndexes = map[string]searchIndex{
 				"ON CONFLICT (customer_id, user_id, part) DO UPDATE SET grams = excluded.grams",
 				"{"+joined(customers)+"}", "{"+joined(users)+"}", "{"+joined(parts)+"}", "{"+strings.Join(grams, ",")+"}").Error
 		},
-		forget: func(tx *gorm.DB, rows []pendingUser) error {
+		forget: func(tx *gorm.DB, _ pendingUser, rows []pendingUser) error {
 			var customers, users, versions []int64
 			for _, p := range rows {
 				customers, users, versions = append(customers, p.CustomerID), append(users, p.UserID), append(versions, p.Version)
@@ -387,7 +383,7 @@ func (s *Store) indexSome(ctx context.Context, after pendingUser) (changes int, 
 		if err := index.write(tx, indexRows(batch)); err != nil {
 			return databaseError(ctx, "indexing users", err)
 		}
-		return databaseErrorOrNil(ctx, "indexing users", index.forget(tx, batch))
+		return databaseErrorOrNil(ctx, "indexing users", index.forget(tx, after, batch))
 	})
 	if err == nil && len(batch) == indexedAtOnce {
 		next = batch[len(batch)-1]

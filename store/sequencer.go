@@ -19,13 +19,13 @@ const (
 	numberingTimeout = 10 * time.Second
 )
 
-// KeepNumbering calls [Store.NumberChanges] until ctx is done: after each write of this store, and twice a second for the writes of
-// other programs, so that a committed change is in the feed within a second. When numbering fails it is tried again; report is
-// called with the first error of a series, and with nil once it works again.
+// KeepNumbering does what [Store.NumberChanges] does until ctx is done: after each write of this store, and twice a second for the writes
+// of other programs, so that a committed change is in the feed within a second. Its rounds are numberingPause apart, unless a round is
+// full. When numbering fails it is tried again; report is called with the first error of a series, and with nil once it works again.
 func (s *Store) KeepNumbering(ctx context.Context, report func(error)) {
 	failing := false
 	for {
-		err := s.numberWithin(ctx, numberingTimeout)
+		numbered, err := s.numberWithin(ctx, numberingTimeout)
 		if ctx.Err() != nil {
 			return
 		}
@@ -33,10 +33,16 @@ func (s *Store) KeepNumbering(ctx context.Context, report func(error)) {
 			failing = !failing
 			report(err)
 		}
+		if numbered == numberedAtOnce {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(numberingPause):
+		}
+		if numbered > 0 {
+			continue // the next round publishes them
 		}
 		select {
 		case <-ctx.Done():
@@ -47,11 +53,10 @@ func (s *Store) KeepNumbering(ctx context.Context, report func(error)) {
 	}
 }
 
-func (s *Store) numberWithin(ctx context.Context, d time.Duration) error {
+func (s *Store) numberWithin(ctx context.Context, d time.Duration) (numbered int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	_, err := s.NumberChanges(ctx)
-	return err
+	return s.numberSome(ctx)
 }
 
 // wakeSequencer is called after each commit that may have written history.
@@ -67,9 +72,9 @@ func (s *Store) wakeSequencer() {
 // the others wait for it.
 func (s *Store) NumberChanges(ctx context.Context) (numbered int64, err error) {
 	for {
-		n, more, err := s.numberSome(ctx)
+		n, err := s.numberSome(ctx)
 		numbered += n
-		if err != nil || !more {
+		if err != nil || n == 0 {
 			return numbered, err
 		}
 	}
@@ -86,7 +91,7 @@ type feedState struct {
 func (feedState) TableName() string { return "feed_state" }
 
 // numberSome publishes the numbers of the round before, and gives the next numbers to committed changes that have none, numberedAtOnce
-// of them at most. It returns how many got theirs, and whether there is more to do.
+// of them at most. It returns how many got theirs. If any did, another round is needed to publish their numbers.
 //
 // The numbers of a round are published by the next one, when all of them are certain to be visible: on a sharded database the commit of
 // one transaction becomes visible on one node after the other. A reader that was told of a number before it can see the change
@@ -94,12 +99,12 @@ func (feedState) TableName() string { return "feed_state" }
 //
 // A version is only ever written after the one before it is committed. So wherever a version is seen here, the one before it
 // is seen too, and a batch takes a user's versions in order; within a batch time comes first, which no user's history goes back in.
-func (s *Store) numberSome(ctx context.Context) (numbered int64, more bool, err error) {
+func (s *Store) numberSome(ctx context.Context) (numbered int64, err error) {
 	var due bool
 	err = s.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM feed_pending) OR EXISTS (SELECT 1 FROM feed_state WHERE published < assigned)").
 		Scan(&due).Error
 	if err != nil || !due {
-		return 0, false, databaseErrorOrNil(ctx, "looking for changes without a number", err)
+		return 0, databaseErrorOrNil(ctx, "looking for changes without a number", err)
 	}
 	err = s.transaction(ctx, func(tx *gorm.DB) error {
 		// The lock lets one sequencer work at a time.
@@ -120,14 +125,13 @@ func (s *Store) numberSome(ctx context.Context) (numbered int64, more bool, err 
 			}
 		}
 		state.Assigned += numbered
-		more = numbered > 0
 		err := tx.Exec("UPDATE feed_state SET assigned = ?, published = ? WHERE id = 1", state.Assigned, state.Published).Error
 		return databaseErrorOrNil(ctx, "numbering changes", err)
 	})
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
-	return numbered, more, nil
+	return numbered, nil
 }
 
 // publish publishes the numbers that were assigned, if all of them are visible.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +131,36 @@ func TestOneSequencerWorksAtATime(t *testing.T) {
 				t.Errorf("change %d has number %d and version %d of user %d, after version %d", i, c.Number, c.Version, c.UserID, versions[c.UserID])
 			}
 			versions[c.UserID] = c.Version
+		}
+	})
+}
+
+// TestNumberingRests checks that changes that keep coming do not keep the sequencer at work: one round numbers many of them.
+func TestNumberingRests(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		var rounds atomic.Int64
+		s, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: storetest.Key, Observer: store.Observer{
+			Statement: func(_ context.Context, s store.Statement) {
+				if strings.HasPrefix(s.Text, "INSERT INTO feed (") {
+					rounds.Add(1)
+				}
+			},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		storetest.Directory(t, s)
+		rounds.Store(0) // the migration's is none
+		began := time.Now()
+		_, stop := keepNumbering(t, s)
+		for n := 0; n < 20 || rounds.Load() < 3; n++ {
+			edit(t, s, ada, func(u *store.User) { u.FirstName = fmt.Sprint("Ada ", n) })
+		}
+		stop()
+		if most := int64(time.Since(began)/store.NumberingPause) + 1; rounds.Load() > most {
+			t.Errorf("%d rounds in %s, want %d at most", rounds.Load(), time.Since(began), most)
 		}
 	})
 }

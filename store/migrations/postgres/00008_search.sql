@@ -9,8 +9,8 @@ CREATE TABLE user_search (
     grams       INTEGER[] NOT NULL,
     PRIMARY KEY (customer_id, user_id, part)
 );
--- The program writes many rows at once, in the background. A pending list would only make searches slower.
-CREATE INDEX user_search_grams ON user_search USING gin (grams) WITH (fastupdate = off);
+-- Searches read the index's pending list as a whole, so it is short.
+CREATE INDEX user_search_grams ON user_search USING gin (grams) WITH (fastupdate = on, gin_pending_list_limit = 256);
 
 -- Users whose rows in user_search are to be computed again. Searches look at these users themselves. parts is a set of bits.
 CREATE TABLE search_pending (
