@@ -62,7 +62,7 @@ func (c Claim) isSet() bool { return c.Name != "" || c.Form != "" || len(c.Map) 
 // Condition is a claim that a token must have.
 type Condition struct {
 	Claim    string // a name or a JSON Pointer, as in Claim.Name
-	Value    string // what the claim must be, or a list must contain; a number and a truth value by their JSON text
+	Value    string // what the claim must be, or a list must contain; a number and a truth value by their JSON text; not empty
 	AnyValue bool   // any value but null suffices, and Value is ignored
 }
 

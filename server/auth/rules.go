@@ -186,8 +186,12 @@ func (b *rulesBuilder) place(text, standard, setting string) place {
 }
 
 func (b *rulesBuilder) condition(c Condition, setting string) condition {
-	if c.Claim == "" {
+	switch {
+	case c.Claim == "":
 		b.add("%s: a condition has no claim", setting)
+	case c.Value == "" && !c.AnyValue:
+		// It is probably that of an unset variable. Providers issue an empty claim to users without a value.
+		b.add("%s: the value of %s is empty, which a claim without a value may be too: write CLAIM=VALUE", setting, c.Claim)
 	}
 	return condition{b.place(c.Claim, "", setting), c.Value, c.AnyValue}
 }

@@ -369,7 +369,9 @@ func TestInvalidRules(t *testing.T) {
 		{auth.Rules{MissingClaims: auth.MissingLegacy, Permissions: auth.Claim{Form: auth.FormWords}}, "--missing-claims=legacy cannot"},
 		{auth.Rules{MissingClaims: auth.MissingLegacy, Authorities: auth.Claim{Map: []auth.Mapping{{Theirs: "a", Ours: "ROLE_USER"}}}}, "--missing-claims=legacy cannot"},
 		{auth.Rules{PlatformAdministrators: &auth.Condition{Claim: "a", AnyValue: true}}, "--platform-administrators=CLAIM=VALUE"},
+		{auth.Rules{PlatformAdministrators: &auth.Condition{Claim: "a"}}, "--platform-administrators: the value of a is empty"},
 		{auth.Rules{Required: []auth.Condition{{Value: "a"}}}, "has no claim"},
+		{auth.Rules{Required: []auth.Condition{{Claim: "a"}}}, "--require: the value of a is empty"},
 		{auth.Rules{Scope: &auth.Scope{}}, "speak for no customer"},
 		{auth.Rules{Scope: &auth.Scope{Customers: []string{"*", "1"}}}, `"*" is neither`},
 	} {

@@ -123,6 +123,11 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"DRAGOMAN_LSITEN=x DRAGOMAN_JWTSECRET=x DRAGOMAN_PORT=8080 DRAGOMAN_PORT_80_TCP=x", "",
 			"there is no variable DRAGOMAN_JWTSECRET, did you mean DRAGOMAN_JWT_SECRET?\nthere is no variable DRAGOMAN_LSITEN, did you mean DRAGOMAN_LISTEN?\n" +
 				"there is no variable DRAGOMAN_PORT"},
+		{"dragoman_require=typ=Bearer Dragoman_Issuer=x dragoman_other=x", "",
+			"there is no variable Dragoman_Issuer, did you mean DRAGOMAN_ISSUER?\nthere is no variable dragoman_require, did you mean DRAGOMAN_REQUIRE?"},
+		{"DRAGOMAN_TOKEN_TYPE=", "", "DRAGOMAN_TOKEN_TYPE is empty: give it a value, or leave it out"},
+		{"DRAGOMAN_PLATFORM_ADMINISTRATORS=org=", "", "--platform-administrators: the value of org is empty, which a claim without a value may be too: write CLAIM=VALUE"},
+		{"DRAGOMAN_PLATFORM_ADMINISTRATORS==", "", `--platform-administrators: "=" is not CLAIM=VALUE, such as token_use=access`},
 		{"DRAGOMAN_READ_TIMEOUT=5 DRAGOMAN_LOG_LEVEL=loud DRAGOMAN_DEV=maybe DRAGOMAN_TRUSTED_PROXY=10.0.0.0/8,x", "",
 			`DRAGOMAN_READ_TIMEOUT must be a duration with its unit, such as 15s, not "5"` + "\n" +
 				`DRAGOMAN_TRUSTED_PROXY must be a network, such as 10.0.0.0/8, not "x"` + "\n" +

@@ -31,7 +31,7 @@ type keyFlags struct {
 // --missing-claims.
 type ruleFlags struct {
 	AudienceClaim          string   `notempty:"" placeholder:"CLAIM" help:"The claim with the audience, instead of aud: client_id for Cognito. It must be a string, and tokens with aud are then rejected. Requires --audience."`
-	TokenType              string   `enum:"any,access" default:"any" placeholder:"TYPE" help:"The typ that a token's header must have: access for at+jwt, or any for none, JWT or at+jwt (${default})."`
+	TokenType              string   `notempty:"" enum:"any,access" default:"any" placeholder:"TYPE" help:"The typ that a token's header must have: access for at+jwt, or any for none, JWT or at+jwt (${default})."`
 	Require                []string `notempty:"" placeholder:"CLAIM=VALUE" help:"A claim that tokens must have, such as token_use=access: its value, or one of its list. Without =VALUE any value suffices. Separate several by commas."`
 	ClaimUserID            string   `notempty:"" name:"claim-user-id" placeholder:"CLAIM" help:"The claim with the caller's own user UUID, which every token must then have. A name is literal; what begins with / is a JSON Pointer. By default custom:id, which a token may lack."`
 	ClaimCustomers         string   `notempty:"" placeholder:"CLAIM" help:"The claim with the caller's customers: a name or a JSON Pointer. By default customer_id."`
@@ -67,11 +67,11 @@ func (f ruleFlags) rules(t tokenFlags) (auth.Rules, error) {
 		r.Required = append(r.Required, c)
 	}
 	if f.PlatformAdministrators != "" {
-		c, err := auth.ParseCondition(f.PlatformAdministrators)
-		if err != nil {
+		if c, err := auth.ParseCondition(f.PlatformAdministrators); err != nil {
 			problems.Add(fmt.Errorf("--platform-administrators: %w", err))
+		} else {
+			r.PlatformAdministrators = &c
 		}
-		r.PlatformAdministrators = &c
 	}
 	return r, problems.Err()
 }

@@ -294,9 +294,7 @@ func TestEmptySettingsOfTokens(t *testing.T) {
 		}
 		names = append(names, flag.Name)
 		arguments = append(arguments, "--"+flag.Name+"=")
-		if flag.Name != "token-type" { // whose default is the other value
-			variables = append(variables, settings.Prefix+"_"+strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))+"=")
-		}
+		variables = append(variables, settings.Prefix+"_"+strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))+"=")
 		fmt.Fprintf(&file, "%s: ''\n", flag.Name)
 		fmt.Fprintf(&item, "    %s: ''\n", flag.Name)
 	}

@@ -88,7 +88,8 @@ func readSecret(flag *kong.Flag, path string) (string, error) {
 	return text, nil
 }
 
-// unknownVariables returns a problem for each variable with the prefix that belongs to no flag.
+// unknownVariables returns a problem for each variable with the prefix that belongs to no flag, and for each whose name is that of a
+// flag's variable in other letters, which would have no effect.
 func unknownVariables(app *kong.Application, environ []string) (problems Problems) {
 	known := map[string]bool{}
 	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
@@ -105,14 +106,15 @@ func unknownVariables(app *kong.Application, environ []string) (problems Problem
 	var unknown []string
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, Prefix+"_") && !known[name] && !isServiceLink(name, value) {
+		isOurs := strings.HasPrefix(name, Prefix+"_") || known[strings.ToUpper(name)]
+		if isOurs && !known[name] && !isServiceLink(name, value) {
 			unknown = append(unknown, name)
 		}
 	}
 	slices.Sort(unknown)
 	names := slices.Collect(maps.Keys(known))
 	for _, name := range slices.Compact(unknown) {
-		problems = append(problems, fmt.Errorf("there is no variable %s%s", name, nearest(name, names)))
+		problems = append(problems, fmt.Errorf("there is no variable %s%s", name, nearest(strings.ToUpper(name), names)))
 	}
 	return problems
 }
