@@ -118,6 +118,9 @@ func CheckLoopback(listen string) error {
 	return nil
 }
 
+// sandboxUUID is the UUID of the sandbox's customer, whose id is 3393.
+const sandboxUUID = "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"
+
 // Administrator returns the claims of Grace Hopper, who administers the sandbox's customer and may do everything there.
 func Administrator(lifetime time.Duration) auth.Claims {
 	grace := uuid.MustParse("0cfecc31-e3f4-4fce-9a27-f36ea6256a10")
@@ -141,7 +144,12 @@ func Greet(w io.Writer, address string, apis iter.Seq2[string, string], explorer
 	claims := Administrator(TokenLifetime)
 	claims.Rules = issuer.Rules
 	token, err := auth.Sign(issuer.Secret, claims, now)
-	data := map[string]any{"Address": address, "APIs": apis, "Explorer": explorer, "Token": token, "Without": err}
+	if err != nil {
+		// A map may mean the customer by its UUID alone.
+		claims.Customers = []string{sandboxUUID}
+		token, err = auth.Sign(issuer.Secret, claims, now)
+	}
+	data := map[string]any{"Address": address, "Customer": sandboxUUID, "APIs": apis, "Explorer": explorer, "Token": token, "Without": err}
 	if err := greeting.Execute(w, data); err != nil {
 		return fmt.Errorf("print the greeting: %w", err)
 	}
@@ -162,7 +170,7 @@ TOKEN='{{.Token}}'
 {{end}}
 Worth's update, partial:
 
-curl --request PATCH 'http://{{.Address}}/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users/94520740-d63c-4e02-85ca-c4e138801e73' \
+curl --request PATCH 'http://{{.Address}}/auth/api/v1/customers/{{.Customer}}/users/94520740-d63c-4e02-85ca-c4e138801e73' \
 --header "Authorization: Bearer $TOKEN" \
 --header 'Content-Type: application/json' \
 --data '{"first_name":"Augusta Ada","mobile":"+44 20 7946 0000"}'

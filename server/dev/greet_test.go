@@ -19,6 +19,7 @@ func TestGreetingWithoutToken(t *testing.T) {
 		says  string
 	}{
 		{auth.Rules{Customers: auth.Claim{Name: "/org/ids", Map: []auth.Mapping{{Theirs: "acme", Ours: "3393"}}}}, "TOKEN='ey"},
+		{auth.Rules{Customers: auth.Claim{Map: []auth.Mapping{{Theirs: "acme", Ours: "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"}}}}, "TOKEN='ey"},
 		{auth.Rules{Customers: auth.Claim{Map: []auth.Mapping{{Theirs: "acme", Ours: "1"}}}}, "None is made here: no value of the claim customer_id means"},
 	} {
 		var b strings.Builder
