@@ -307,6 +307,43 @@ func TestDiscoveryGoesOn(t *testing.T) {
 	}
 }
 
+// TestExplainWaitsForKeys checks that a token is explained with the keys of a provider that takes longer to answer than a request waits.
+func TestExplainWaitsForKeys(t *testing.T) {
+	t.Parallel()
+	d := newDiscoverable(t)
+	d.publish("/.well-known/openid-configuration", document(d.url, d.url+"/keys"))
+	d.publish("/keys", jwkSet(jwk(issuerKeys().p256.Public(), `"kid":"1"`)))
+	token := tokenOf(t, d.url, "1")
+	p := policy(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := discovering(d.url)
+		c.Transport = func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				<-time.After(4 * time.Second)
+				return next.RoundTrip(r)
+			})
+		}
+		v := newVerifier(t, c)
+		if err := verify(v, token); !errors.Is(err, auth.ErrKeysUnavailable) {
+			t.Errorf("a request: %v", err)
+		}
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := v.Explain(canceled, token, p).Err(); !errors.Is(err, auth.ErrKeysUnavailable) {
+			t.Errorf("explained without waiting: %v", err)
+		}
+		if err := v.Explain(t.Context(), token, p).Err(); err != nil {
+			t.Errorf("explained: %v", err)
+		}
+		v.Close()
+	})
+}
+
+// roundTripper is a function that is an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func TestDiscoveryOverHTTPS(t *testing.T) {
 	t.Parallel()
 	d := &discoverable{pages: map[string]page{}}

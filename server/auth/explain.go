@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,14 +44,21 @@ func (e Explanation) Err() error {
 
 // Explain applies the rules that [Verifier.Verify] applies to a token in JWS compact form, and returns what each finds. Where Verify
 // stops at the first rule that refuses the token, Explain continues with the others, also if the signature is invalid or no key is
-// available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured. p is the
-// policy that will decide about the principal.
-func (v *Verifier) Explain(token string, p Policy) Explanation {
+// available to check it. It stops where nothing can be read: if the token is malformed, or its issuer is not configured. If the issuer
+// has no keys yet, Explain waits until a read in progress has ended or ctx is done, longer than Verify, which answers requests. p is
+// the policy that will decide about the principal.
+func (v *Verifier) Explain(ctx context.Context, token string, p Policy) Explanation {
 	form := Finding{Rule: "form"}
 	if token, form.Refusal = bearerToken([]string{"Bearer " + token}, v.longest); form.Refusal != nil {
 		return Explanation{Findings: []Finding{form}}
 	}
 	s, err := v.checkSignature(token)
+	if errors.Is(err, ErrKeysUnavailable) {
+		if s, parseErr := v.parse(token); parseErr == nil {
+			s.issuer.set.waitForRead(ctx)
+		}
+		s, err = v.checkSignature(token)
+	}
 	if err != nil {
 		if s, form.Refusal = v.parse(token); form.Refusal != nil {
 			return Explanation{Findings: []Finding{form}}

@@ -313,6 +313,20 @@ func (r *reading) wait(limit <-chan time.Time) (done bool) {
 	return false
 }
 
+// waitForRead waits until the read in progress has ended, if there is one, or ctx is done.
+func (s *keySource) waitForRead(ctx context.Context) {
+	s.mu.Lock()
+	r := s.reading
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+	}
+}
+
 // The key set, and its setting, in errors.
 const (
 	keySetName    = "the key set"

@@ -56,7 +56,7 @@ func (c *explainCommand) Run(ctx context.Context) error {
 		return err
 	}
 	policy := auth.Policy{Roles: roles}
-	e := verifier.Explain(token, policy)
+	e := verifier.Explain(ctx, token, policy)
 	report := newTokenReport(e, policy.Describe(e.Principal))
 	if err := report.print(os.Stdout, c.Format); err != nil {
 		return fmt.Errorf("print the explanation: %w", err)

@@ -315,7 +315,7 @@ func (p *identityProvider) check(t *testing.T, v *auth.Verifier, c tokenCase) {
 	}
 	token := p.sign(t, c.header, members, c.members)
 	pr, err := v.Verify([]string{"Bearer " + token})
-	if explained := v.Explain(token, auth.Policy{Roles: roles(t)}).Err(); fmt.Sprint(explained) != fmt.Sprint(err) {
+	if explained := v.Explain(t.Context(), token, auth.Policy{Roles: roles(t)}).Err(); fmt.Sprint(explained) != fmt.Sprint(err) {
 		t.Errorf("%s: explained with %v, and verified with %v", c.name, explained, err)
 	}
 	switch {
