@@ -26,10 +26,12 @@ COUNT ?= 6
 KILLS ?= 1000
 # Which Python virtual environments are made with. Patroni's must be one that the user postgres can run.
 PYTHON ?= python3
+# How many writes `make repeat` makes on each engine.
+REPEATS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash repeat failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -51,6 +53,9 @@ faults: ## Cause every fault that the server is to survive: of the database, the
 
 crash: ## Kill the program and Postgres, KILLS times on each engine, while clients write, and look for what is lost
 	FAULTS=1 KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run 'Crash|Rolling' ./server/faulttest
+
+repeat: ## Repeat REPEATS writes on each engine under Idempotency-Keys, through proxies that cut connections, with kills, and look for what is done twice
+	FAULTS=1 REPEATS=$(REPEATS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestRepeat ./server/faulttest
 
 failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
 	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest

@@ -208,6 +208,9 @@ def is_foreseen(sent, response):
         case 412:
             # Entity tags, none or one of which happens to be the user's present version.
             return "if-match" in sent.headers or "if-none-match" in sent.headers
+        case 422:
+            # The same key was sent with another request.
+            return "idempotency-key" in sent.headers
     return False
 
 
@@ -309,9 +312,17 @@ schemathesis.openapi.format(
     .map(lambda tags: "*" if "*" in tags else ", ".join(tags)),
 )
 
+# Some keys are used again and again, with other requests and with the same.
+IDEMPOTENCY_KEYS = "idempotency-keys"
+schemathesis.openapi.format(
+    IDEMPOTENCY_KEYS, st.one_of(st.sampled_from(["a", '"a"', "b\\c", '"b\\\\c"', '"d\\"e"']), st.uuids().map(str))
+)
+
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
     for parameter in raw_schema["components"]["parameters"].values():
         if parameter["name"] in ("If-Match", "If-None-Match"):
             parameter["schema"]["format"] = ENTITY_TAGS
+        if parameter["name"] == "Idempotency-Key":
+            parameter["schema"]["format"] = IDEMPOTENCY_KEYS

@@ -56,6 +56,7 @@ func (c client) close() {
 type request struct {
 	method, path, body string
 	ifMatch            string
+	key                string // Idempotency-Key
 	id                 string // X-Request-Id; if empty the server chooses it
 }
 
@@ -83,6 +84,9 @@ func (c client) send(ctx context.Context, r request) (answer, error) {
 	q.Header.Set("current-company-id", "5251")
 	if r.id != "" {
 		q.Header.Set("X-Request-Id", r.id)
+	}
+	if r.key != "" {
+		q.Header.Set("Idempotency-Key", r.key)
 	}
 	if r.ifMatch != "" {
 		q.Header.Set("If-Match", r.ifMatch)

@@ -378,12 +378,12 @@ func TestCrashTestFindsLostWrites(t *testing.T) {
 	})
 	t.Run("program", func(t *testing.T) {
 		t.Parallel()
+		overlay := overlayWith(t, earlyAcknowledgement)
 		if os.Getenv(killsVariable) == "" {
-			earlyAcknowledgement(t)
 			t.Skipf("%s is not set", killsVariable)
 		}
 		_, url := sqliteFile(t)
-		c := newCrash(t, hasty(t), url, nil, 100)
+		c := newCrash(t, buildWith(t, "hasty", overlay), url, nil, 100)
 		expectLost(t, c.run(t.Context()))
 	})
 }
@@ -397,17 +397,23 @@ func expectLost(t testing.TB, err error) {
 	t.Logf("found: %s", line)
 }
 
-// earlyAcknowledgement returns a build overlay in which SQLite's batches are acknowledged before they are committed.
-func earlyAcknowledgement(t testing.TB) (overlay string) {
+// edited is a change of a file of package store that makes a program faulty.
+type edited struct{ file, before, after string }
+
+// earlyAcknowledgement has SQLite's batches acknowledged before they are committed.
+var earlyAcknowledgement = []edited{
+	{"sqlite/batch.go", "\t\treturn tx.runAll(claimed)\n", "\t\terr := tx.runAll(claimed)\n\t\tfor _, j := range claimed {\n\t\t\tj.Acknowledge()\n\t\t}\n" +
+		"\t\t<-time.After(2 * time.Millisecond)\n\t\treturn err\n"},
+	{"sqlite/batch.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"},
+	{"engine/queue.go", "// action is", "func (j *Job[W]) Acknowledge() {\n\tclose(j.done)\n\tj.done = make(chan struct{})\n}\n\n// action is"},
+}
+
+// overlayWith returns a build overlay with these changes. It fails the test if the code is not what they were made for.
+func overlayWith(t testing.TB, changes []edited) (overlay string) {
 	t.Helper()
 	dir := folder(t)
 	replace := map[string]string{}
-	for _, change := range []struct{ file, before, after string }{
-		{"sqlite/batch.go", "\t\treturn tx.runAll(claimed)\n", "\t\terr := tx.runAll(claimed)\n\t\tfor _, j := range claimed {\n\t\t\tj.Acknowledge()\n\t\t}\n" +
-			"\t\t<-time.After(2 * time.Millisecond)\n\t\treturn err\n"},
-		{"sqlite/batch.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"time\"\n"},
-		{"engine/queue.go", "// action is", "func (j *Job[W]) Acknowledge() {\n\tclose(j.done)\n\tj.done = make(chan struct{})\n}\n\n// action is"},
-	} {
+	for _, change := range changes {
 		original, err := filepath.Abs("../../store/" + change.file)
 		if err != nil {
 			t.Fatal(err)
@@ -437,11 +443,10 @@ func earlyAcknowledgement(t testing.TB) (overlay string) {
 	return overlay
 }
 
-// hasty builds a program with that overlay.
-func hasty(t testing.TB) string {
+// buildWith builds a program with an overlay.
+func buildWith(t testing.TB, name, overlay string) string {
 	t.Helper()
-	overlay := earlyAcknowledgement(t)
-	path, err := build("hasty", "-overlay", overlay)
+	path, err := build(name, "-overlay", overlay)
 	if err != nil {
 		t.Fatal(err)
 	}
