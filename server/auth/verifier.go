@@ -281,7 +281,7 @@ func refusal(err error) error {
 	case errors.Is(err, errCritical):
 		return unauthenticated(FaultMalformed, "the token has a crit header, and no extension is supported")
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return unauthenticated(FaultMalformed, "the token is malformed")
+		return unauthenticated(FaultMalformed, "the token is malformed: it must be a signed JWT, and not opaque or encrypted")
 	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return unauthenticated(FaultSignature, "the token is not signed with a configured key and that key's algorithm")
 	}

@@ -68,7 +68,7 @@ func TestExplain(t *testing.T) {
 		},
 		{name: "a claim of another shape", token: p.sign(t, nil, p.test.user, object{"organization": object{"acme": object{"id": "1"}}}), status: 1,
 			prints: []string{`customers organization is {"acme":{"id":"1"}}`, "--customers-form"}},
-		{name: "malformed", token: "no token at all", status: 1, prints: []string{"form REJECTED: the token is malformed", "caller none"}},
+		{name: "malformed", token: "no token at all", status: 1, prints: []string{"form REJECTED: the token is malformed: it must be a signed JWT", "caller none"}},
 		{name: "roles that hold elsewhere", token: p.sign(t, nil, p.test.user, object{"roles": object{"ROLE_ADMIN": object{"globex": "g"}}}),
 			flags: []string{"--claim-authorities=roles", "--authorities-form=keys-by-customer"}, prints: []string{`authorities roles has "ROLE_ADMIN", which is dropped because it does not hold for every customer of the token`, "rank 0"}},
 		{name: "controls in text", token: p.sign(t, nil, p.test.user, object{"sub": "a\x1b[31m\u202e", "organization": []string{"a\x1b[2J"}}), noPrint: "\x1b"},
