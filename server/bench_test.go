@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,18 +63,20 @@ func newBenchServer(t testing.TB, database string) *server.Server {
 type benchRequest struct {
 	name, method, path string
 	body               func(n int) string
+	keyed              bool // under an Idempotency-Key, another one each time
 }
 
 var benchRequests = []benchRequest{
 	{"patch", http.MethodPatch, worthUser(servertest.AdaUUID.String()),
-		func(n int) string { return fmt.Sprintf(`{"first_name":"Ada %d","mobile":"+44 20 7946 0000"}`, n) }},
+		func(n int) string { return fmt.Sprintf(`{"first_name":"Ada %d","mobile":"+44 20 7946 0000"}`, n) }, false},
 	{"put", http.MethodPut, "/account/api/v1/customers/3393/users/6860", func(n int) string {
 		return fmt.Sprintf(`{"name":"Ada %d","surname":"Lovelace","username":"adalovelace","email":"ada.lovelace@example.com","enabled":true,`+
 			`"accountNonExpired":true,"accountNonLocked":true,"credentialNonExpired":true,"authorities":[{"name":"ROLE_USER"}]}`, n)
-	}},
-	{"get_worth", http.MethodGet, worthUser(servertest.AdaUUID.String()), nil},
-	{"get_testinium", http.MethodGet, "/account/api/v1/customers/3393/users/6860", nil},
-	{"list", http.MethodGet, "/auth/api/v1/customers/" + servertest.SandboxUUID.String() + "/users", nil},
+	}, false},
+	{"patch_keyed", http.MethodPatch, worthUser(servertest.AdaUUID.String()), func(n int) string { return fmt.Sprintf(`{"first_name":"Ada keyed %d"}`, n) }, true},
+	{"get_worth", http.MethodGet, worthUser(servertest.AdaUUID.String()), nil, false},
+	{"get_testinium", http.MethodGet, "/account/api/v1/customers/3393/users/6860", nil, false},
+	{"list", http.MethodGet, "/auth/api/v1/customers/" + servertest.SandboxUUID.String() + "/users", nil, false},
 }
 
 func worthUser(id string) string {
@@ -101,6 +104,9 @@ func (r benchRequest) sender(t testing.TB, s *server.Server) (send func()) {
 		}
 		request := httptest.NewRequest(r.method, r.path, body)
 		request.Header = header.Clone()
+		if r.keyed {
+			request.Header.Set("Idempotency-Key", rand.Text())
+		}
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, request)
 		if answer.Code != http.StatusOK {

@@ -525,3 +525,22 @@ func TestDryRunHasNoIdempotencyKey(t *testing.T) {
 		expectReplay(t, first, r.send(t, s, r.body, keyed("dry")))
 	})
 }
+
+// TestMergedWriteIsRepeated: what was applied is a part of the recorded answer.
+func TestMergedWriteIsRepeated(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		patch := func(body string, header http.Header) servertest.Answer {
+			return s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: body, Header: header})
+		}
+		expectExecuted(t, patch(`{"last_name":"King"}`, nil))
+		header := keyed("merged", "If-Match", `"1"`, "Prefer", "handling=strict, merge=untouched")
+		first := patch(`{"first_name":"Augusta"}`, header)
+		expectExecuted(t, first)
+		first.ExpectHeader(t, "Preference-Applied", "handling=strict, merge=untouched")
+		expectReplay(t, first, patch(`{"first_name":"Augusta"}`, header))
+		if u := s.FindUser(t, servertest.Ada); u.FirstName != "Augusta" || u.LastName != "King" || u.Version != 3 {
+			t.Errorf("%+v", u)
+		}
+	})
+}

@@ -72,7 +72,7 @@ type Config struct {
 	// IdempotencyRetention is how long answers to requests with an Idempotency-Key are kept, as in [store.Config]; nil means
 	// store.DefaultIdempotencyRetention.
 	IdempotencyRetention *time.Duration
-	SecretKey            []byte // 32 bytes; encrypts access tokens and VCS passwords at rest
+	SecretKey            []byte // 32 bytes; encrypts what is secret at rest
 	// OldSecretKeys are earlier values of SecretKey. They decrypt what they encrypted.
 	OldSecretKeys [][]byte
 	Auth          auth.Config

@@ -42,7 +42,7 @@ func waitFor(d time.Duration) store.Wait {
 
 // secretKeyFlags are the keys that encrypt secrets at rest.
 type secretKeyFlags struct {
-	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that encrypts access tokens and VCS passwords in the database: 32 bytes in base64, as from 'openssl rand -base64 32'. Required. Prefer the variable."`
+	SecretKey    string   `secret:"" placeholder:"BASE64" help:"The key that encrypts access tokens, VCS passwords and answers kept for an Idempotency-Key in the database: 32 bytes in base64, as from 'openssl rand -base64 32'. Required. Prefer the variable."`
 	OldSecretKey []string `secret:"" placeholder:"BASE64" help:"A previous secret key, needed until 'dragoman rekey' has run; separate several by commas."`
 }
 

@@ -181,6 +181,7 @@ func (op *operation) replay(c echo.Context, call *Call, key store.RecordKey, req
 		return true, errKeyReused
 	}
 	call.replayed = true
+	call.merged, call.conflicts = false, nil // of an attempt that another server has overtaken
 	c.Response().Header().Set(headerReplayed, "true")
 	return true, a.write(c)
 }

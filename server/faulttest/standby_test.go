@@ -61,7 +61,7 @@ func (c *cluster) expectNotCanceled(t testing.TB) {
 }
 
 // TestSynchronousStandbyStops checks that nothing is acknowledged that the standby does not have: neither a write nor its repetition,
-// which finds the user as asked if the first commit was canceled.
+// which finds the user as asked if the first commit was canceled, or the answer to its idempotency key.
 func TestSynchronousStandbyStops(t *testing.T) {
 	t.Parallel()
 	primary, standby := synchronousPair(t)
@@ -78,6 +78,9 @@ func TestSynchronousStandbyStops(t *testing.T) {
 	for range 2 {
 		p.expectUnavailable(t, answered, patch("Lost"))
 	}
+	keyed := patch("Once") // of another user, whom no commit that waits has locked
+	keyed.key, keyed.path = "once", worthUsers+"/0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+	p.expectUnavailable(t, answered, keyed)
 	p.expect(t, http.StatusOK, reads[0])
 	primary.expectNotCanceled(t)
 	if n := primary.waiting(t); n == 0 {
@@ -90,14 +93,21 @@ func TestSynchronousStandbyStops(t *testing.T) {
 		if n := primary.query(t, "SELECT first_name FROM users WHERE id = 6860"); n[0] == "Before" {
 			return errNotYet
 		}
+		if n := primary.query(t, "SELECT count(*) FROM idempotency_records"); n[0] != "1" {
+			return errNotYet
+		}
 		return nil
 	})
 	stored := primary.query(t, "SELECT first_name FROM users WHERE id = 6860")[0]
 	for range 2 {
 		p.expectUnavailable(t, answered, patch(stored)) // it changes nothing
+		p.expectUnavailable(t, answered, keyed)         // it was executed
 	}
 	standby.thaw()
 	within(t, recovery, "recovery", p.succeeds(t, patch(stored)))
+	if a := p.expect(t, http.StatusOK, keyed); a.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("what was executed before is answered %v", a.header)
+	}
 	primary.kill()
 	standby.promote(t)
 	if got := standby.query(t, "SELECT first_name FROM users WHERE id = 6860"); got[0] != stored {

@@ -119,6 +119,9 @@ func start(t testing.TB, c server.Config) *Server {
 	if _, err := s.Store().NumberChanges(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.Store().PruneRecords(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	// Cleanups run backwards: what answers goes before what it answers from.
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
