@@ -18,7 +18,7 @@ func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after
 	if c, err = s.withPast(ctx, s.read, c, &before); err != nil {
 		return User{}, nil, err
 	}
-	refused, invalid := s.edit(c, &before, &after)
+	invalid, refused := s.edit(c, &before, &after)
 	if refused == nil && len(invalid) == 0 && losesAdministrator(&before, &after) {
 		if invalid, err = lastAdministrator(ctx, s.read, &before, &after); err != nil {
 			return User{}, nil, err

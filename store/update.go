@@ -212,7 +212,7 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		return User{}, nil, err
 	}
 	var after User
-	refused, invalid := s.edit(c, &before, &after)
+	invalid, refused := s.edit(c, &before, &after)
 	if refused != nil || len(invalid) > 0 {
 		if by.cached != nil {
 			return User{}, nil, errMayBeStale
@@ -252,9 +252,9 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 	return after, changed, nil
 }
 
-// edit makes after of before by a change's Edit, in the form that the model has for it. It returns Edit's error, and what the model
-// forbids about the fields that differ.
-func (s *Store) edit(c Change, before, after *User) (refused error, invalid FieldErrors) {
+// edit makes after of before by a change's Edit, in the form that the model has for it. It returns what the model forbids about the
+// fields that differ, and Edit's error.
+func (s *Store) edit(c Change, before, after *User) (invalid FieldErrors, refused error) {
 	*after = *before
 	after.unshare()
 	refused = c.Edit(after)
@@ -263,7 +263,7 @@ func (s *Store) edit(c Change, before, after *User) (refused error, invalid Fiel
 	after.fold(before)
 	edited := Diff(before, after)
 	// Fields that an edit leaves alone are not validated: an older program, or a newer one with more roles, may have stored them.
-	return refused, s.catalogue.validate(after, func(f Field) bool { return slices.Contains(edited, f) })
+	return s.catalogue.validate(after, func(f Field) bool { return slices.Contains(edited, f) }), refused
 }
 
 // follow changes what follows from an edit: whether the e-mail is verified, and the username that follows it. It reports whether the

@@ -178,8 +178,8 @@ func TestWorthUpdate(t *testing.T) {
 		t.Errorf("the answer is %+v", ok)
 	}
 	after := getWorth(t, id)
-	if after.ETag != ok.ETag {
-		t.Errorf("the ETag is %s after an update that gave %s", after.ETag, ok.ETag)
+	if after.ETag != ok.ETag.Value {
+		t.Errorf("the ETag is %s after an update that gave %s", after.ETag, ok.ETag.Value)
 	}
 	before.FirstName, before.UpdatedAt, before.UpdatedBy = "Mary W.", after.Response.Data.UpdatedAt, after.Response.Data.UpdatedBy
 	if !reflect.DeepEqual(after.Response.Data, before) {
@@ -363,7 +363,7 @@ func TestTestiniumUpdate(t *testing.T) {
 	if !reflect.DeepEqual(ok.Response, want) || ok.DragomanChanged.Value != "surname" || ok.DragomanIgnored.Set {
 		t.Errorf("the answer is\n%+v\nwant the user\n%+v", ok, want)
 	}
-	if after := getTestinium(t, want.EntityId); !reflect.DeepEqual(after.Response, want) || after.ETag != ok.ETag {
+	if after := getTestinium(t, want.EntityId); !reflect.DeepEqual(after.Response, want) || after.ETag != ok.ETag.Value {
 		t.Errorf("then it is\n%+v", after)
 	}
 	if !want.UserType.Null || !want.Password.Null || !want.LastPasswordResetDate.Null || !want.VcsPassword.Null ||
