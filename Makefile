@@ -28,10 +28,12 @@ KILLS ?= 1000
 PYTHON ?= python3
 # How many writes `make repeat` makes on each engine.
 REPEATS ?= 10000
+# How many calls and sequences `make trials` generates on each engine.
+TRIALS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash repeat failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash trials repeat failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -56,6 +58,9 @@ crash: ## Kill the program and Postgres, KILLS times on each engine, while clien
 
 repeat: ## Repeat REPEATS writes on each engine under Idempotency-Keys, through proxies that cut connections, with kills, and look for what is done twice
 	FAULTS=1 REPEATS=$(REPEATS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestRepeat ./server/faulttest
+
+trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
+	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
 
 failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
 	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest

@@ -129,6 +129,21 @@ func TestMetricsCount(t *testing.T) {
 				`dragoman_http_refusals_total{dialect="testinium",kind="wrong_password"}`: 9,
 				`dragoman_http_refusals_total{dialect="testinium",kind="rate_limited"}`:   2,
 			}},
+			{"a dry run", func() { trial(t, s, servertest.Manager(), patch("Dry")) }, map[string]float64{
+				`dragoman_dry_runs_total{dialect="worth",operation="updateCustomerUser"}`: 1,
+			}},
+			{"a conflict with If-Match, tried and meant", func() {
+				r := patch("Conflicting")
+				r.Header = http.Header{"If-Match": {`"1"`}}
+				trial(t, s, servertest.Manager(), r)
+				s.Ask(servertest.Manager(), r)
+			}, map[string]float64{`dragoman_conflicts_total{field="FirstName"}`: 1}},
+			{"a merge, tried and meant", func() {
+				r := servertest.Request{Method: http.MethodPatch, Path: worthUser(servertest.GraceUUID.String()), Body: `{"mobile":"1"}`,
+					Header: http.Header{"If-Match": {`"1"`}, "Prefer": {"merge=untouched"}}}
+				trial(t, s, servertest.Manager(), r)
+				s.Ask(servertest.Manager(), r)
+			}, map[string]float64{`dragoman_merges_total{dialect="worth",operation="updateCustomerUser"}`: 1}},
 			{"a token that is known", func() { s.Ask(servertest.Manager(), patch("Augusta")) }, map[string]float64{`dragoman_tokens_total{outcome="good"}`: 1}},
 		} {
 			before := scrape(t, s.Admin)

@@ -182,7 +182,7 @@ func (w *watch) measure(c echo.Context, s dialect.Summary, o outcome, t traced, 
 		r.Token = auth.FaultOf(o.err)
 		r.Truncated = errors.Is(o.err, dialect.ErrTruncated) && o.status != statusClientGone
 	}
-	r.Replayed = s.Replayed
+	r.Replayed, r.DryRun, r.Merged, r.Conflicts = s.Replayed, s.DryRun, s.Merged, s.Conflicts
 	if t.sampled {
 		r.TraceID = t.id
 	}
@@ -216,8 +216,13 @@ func (w *watch) logRequest(c echo.Context, s dialect.Summary, o outcome, t trace
 	if s.Customer != 0 {
 		attributes = append(attributes, slog.Int64("customer", s.Customer))
 	}
-	if s.Replayed {
-		attributes = append(attributes, slog.Bool("replayed", true))
+	for _, mark := range []struct {
+		name string
+		set  bool
+	}{{"replayed", s.Replayed}, {"dry_run", s.DryRun}, {"merged", s.Merged}} {
+		if mark.set {
+			attributes = append(attributes, slog.Bool(mark.name, true))
+		}
 	}
 	if o.err != nil {
 		attributes = append(attributes, slog.String("refusal", o.refusal))

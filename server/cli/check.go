@@ -34,7 +34,7 @@ type checkCommand struct {
 	User           string   `env:"DRAGOMAN_CHECK_USER" placeholder:"ID" help:"The user to write to: an ordinary one that exists for tests. The token's own user and administrators are rejected."`
 	Company        string   `env:"DRAGOMAN_CHECK_COMPANY" placeholder:"ID" help:"The company in which the caller acts, such as the current-company-id, if the dialect has one."`
 	Allow          []string `env:"DRAGOMAN_CHECK_ALLOW" placeholder:"PART" help:"What may be changed temporarily besides names and mobile number: identity (e-mail and username), state (status and flags), roles, or all."`
-	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must support: etag, changed, prefer, repeat, rules, or all. Otherwise laws about an addition that it does not support are skipped."`
+	Require        []string `env:"DRAGOMAN_CHECK_REQUIRE" placeholder:"FEATURE" help:"An addition of Dragoman that the server must support: etag, changed, prefer, repeat, dry-run, conflict, rules, or all. Otherwise laws about an addition that it does not support are skipped."`
 	Only           []string `env:"DRAGOMAN_CHECK_ONLY" placeholder:"LAW" help:"Check only this law, or those that match a pattern such as 'if-match-*'; repeat it for several."`
 	Skip           []string `env:"DRAGOMAN_CHECK_SKIP" placeholder:"LAW" help:"Skip this law, or those that match a pattern."`
 	List           bool     `env:"DRAGOMAN_CHECK_LIST" help:"List the laws of the dialect, or of all dialects, without sending a request."`

@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 		{"--list --dialect worth --only if-match-*", nil, 0, []string{"worth, 7 laws", "if-match-any-writes"}, ""},
 		{"--list --only nul-is-refused", nil, 2, nil, "the nearest is null-is-refused"},
 		{"--target " + s.URL + " --token-file token --other-token-file other --rate 1000 --only null-* --only other-caller-is-403 --junit r.xml --json r.json " + checkOfWorth, nil, 0,
-			[]string{"The server offers etag, changed, prefer, repeat, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user was restored, as far as this dialect shows it."}, ""},
+			[]string{"The server offers etag, changed, prefer, repeat, dry-run, conflict, rules.", "\nok       null-is-refused\n", "\nok       other-caller-is-403\n", "2 laws: 2 hold", "The user was restored, as far as this dialect shows it."}, ""},
 		{"--only null-* --rate 1000 --format json " + checkOfTestinium, []string{"DRAGOMAN_CHECK_TOKEN=" + token, "DRAGOMAN_CHECK_TARGET=" + s.URL + "/account/api/v1/"}, 0,
 			[]string{`"outcome": "holds"`}, ""},
 		{"--only if-match-* --rate 1000 --token-file token --allow all --require all --target " + careless.URL + " " + checkOfWorth, nil, 1,

@@ -28,6 +28,7 @@ const (
 // client sends requests within the rate and the limit of the run, and checks every answer against the document.
 type client struct {
 	base     *url.URL // of the API, without a slash at its end
+	basePath string   // the end of base's path, but for an API at the root
 	http     *http.Client
 	limiter  *rate.Limiter
 	left     atomic.Int64 // how many requests may still be sent
@@ -50,6 +51,7 @@ type request struct {
 	body      string
 	hasBody   bool
 	streamed  bool // send the body in chunks, without a Content-Length
+	dry       bool // send it to the API's dry runs
 }
 
 // with returns the request with a header set to these values, or without the header if there are none.
@@ -152,6 +154,9 @@ func (c *client) once(ctx context.Context, r request) (exchange, error) {
 
 func (c *client) send(ctx context.Context, r request) (exchange, error) {
 	x := exchange{request: r, url: c.base.String() + r.path}
+	if r.dry {
+		x.url = c.dryBase() + r.path
+	}
 	var body io.Reader
 	if r.hasBody {
 		body = strings.NewReader(r.body)

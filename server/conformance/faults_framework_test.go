@@ -250,7 +250,7 @@ var frameworkFaults = []fault{
 	{
 		name: "answers with a byte order mark", dialect: testinium,
 		breaks: []string{"answers-are-json"},
-		also:   []string{"errors-name-the-member"},
+		also:   []string{"errors-name-the-member", "dry-run-answers-as-the-update", "stale-if-match-is-explained"},
 		begin: answering(func(_ *call, a answer) answer {
 			if a.status >= http.StatusBadRequest {
 				a.body = append([]byte("\xef\xbb\xbf"), a.body...)

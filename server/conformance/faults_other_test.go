@@ -68,7 +68,7 @@ var otherFaults = []fault{
 	{
 		name: "an error without its data", dialect: worth,
 		breaks: []string{"error-bodies-match-the-document"},
-		also:   []string{"errors-name-the-member"},
+		also:   []string{"errors-name-the-member", "stale-if-match-is-explained"},
 		begin: answering(func(_ *call, a answer) answer {
 			if a.status < http.StatusBadRequest {
 				return a
@@ -269,6 +269,7 @@ var otherFaults = []fault{
 	{
 		name: "a wrong Dragoman-Changed", dialect: worth,
 		breaks: []string{"changed-lists-what-changed"},
+		also:   []string{"merge-keeps-what-others-wrote"},
 		begin: answering(func(_ *call, a answer) answer {
 			if a.header.Get("Dragoman-Changed") == "" {
 				return a
@@ -279,6 +280,7 @@ var otherFaults = []fault{
 	{
 		name: "a preference that is applied in words alone", dialect: worth,
 		breaks: []string{"strict-handling-refuses-unknown-members"},
+		also:   []string{"merge-keeps-what-others-wrote"},
 		begin: plainly(func(c *call) answer {
 			if c.Header.Get("Prefer") == "" {
 				return c.send()

@@ -74,7 +74,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "a PUT that changes the surname with the name", dialect: testinium, breaks: []string{"put-changes-only-what-differs"},
-		also: []string{"unknown-members-are-ignored", "changed-lists-what-changed"},
+		also: []string{"unknown-members-are-ignored", "changed-lists-what-changed", "merge-keeps-what-others-wrote", "stale-if-match-is-explained"},
 		begin: editing(func(c *call) {
 			if c.update() {
 				c.body = regexp.MustCompile(`"name":"(Check \d+)","surname":"Somerville"`).ReplaceAll(c.body, []byte(`"name":"$1","surname":"$1"`))
@@ -88,7 +88,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "a PUT that is good once", dialect: testinium, breaks: []string{"put-twice-is-put-once"},
-		also: []string{"etag-stays-while-nothing-changes", "changed-is-empty-when-nothing-changes"},
+		also: []string{"etag-stays-while-nothing-changes", "changed-is-empty-when-nothing-changes", "dry-run-answers-as-the-update"},
 		begin: func(tokens) func(*call) answer {
 			var last atomic.Value
 			return func(c *call) answer {
@@ -191,6 +191,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "an update's ETag of no use", dialect: worth, breaks: []string{"etag-is-strong"},
+		also: []string{"stale-if-match-is-explained"},
 		begin: answering(func(c *call, a answer) answer {
 			if tag := a.header.Get("ETag"); tag != "" && c.update() {
 				return a.set("ETag", "W/"+tag)
@@ -202,7 +203,7 @@ var simpleFaults = []fault{
 		name: "an ETag without quotes", dialect: worth, breaks: []string{"etag-is-well-formed"},
 		also: []string{"if-match-with-the-present-etag-writes", "if-match-takes-a-list", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-malformed-is-refused",
 			"if-none-match-with-the-present-etag-is-304", "if-none-match-with-a-stale-etag-is-200", "if-none-match-with-the-present-etag-on-an-update-is-412", "if-match-on-a-read-is-evaluated",
-			"one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
+			"one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing", "merge-keeps-what-others-wrote", "merge-of-a-conflict-is-412", "stale-if-match-is-explained"},
 		begin: answering(func(_ *call, a answer) answer {
 			if tag := a.header.Get("ETag"); tag != "" {
 				return a.set("ETag", strings.Trim(tag, `"`))
@@ -212,7 +213,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "If-Match that is never true", dialect: testinium, breaks: []string{"if-match-with-the-present-etag-writes", "if-match-any-writes"},
-		also: []string{"if-match-takes-a-list", "if-match-malformed-is-refused", "if-match-on-a-read-is-evaluated", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
+		also: []string{"if-match-takes-a-list", "if-match-malformed-is-refused", "if-match-on-a-read-is-evaluated", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing", "merge-keeps-what-others-wrote", "stale-if-match-is-explained"},
 		begin: editing(func(c *call) {
 			if c.Header.Get("If-Match") != "" {
 				c.Header["If-Match"] = []string{`"none"`}
@@ -253,7 +254,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "a write that forgets the last one", dialect: worth, breaks: []string{"read-modify-write-loses-nothing"},
-		also: []string{"one-of-parallel-conditional-writes-wins", "if-match-on-a-read-is-evaluated", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused"},
+		also: []string{"one-of-parallel-conditional-writes-wins", "if-match-on-a-read-is-evaluated", "if-match-with-a-stale-etag-is-412", "if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused", "merge-keeps-what-others-wrote", "merge-of-a-conflict-is-412", "stale-if-match-is-explained"},
 		begin: editing(func(c *call) {
 			if c.Header.Get("If-Match") != "" {
 				c.Header["If-Match"] = []string{"*"}
@@ -266,6 +267,7 @@ var simpleFaults = []fault{
 	},
 	{
 		name: "changes where there are none", dialect: worth, breaks: []string{"changed-is-empty-when-nothing-changes"},
+		also: []string{"merge-keeps-what-others-wrote"},
 		begin: answering(func(_ *call, a answer) answer {
 			if v, ok := a.header["Dragoman-Changed"]; ok && v[0] == "" {
 				return a.set("Dragoman-Changed", "first_name")

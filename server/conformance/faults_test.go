@@ -22,7 +22,7 @@ var (
 )
 
 // faults are servers that must not pass, each for one reason.
-var faults = slices.Concat(updateFaults, otherFaults, repeatingFaults, frameworkFaults, simpleFaults)
+var faults = slices.Concat(updateFaults, otherFaults, repeatingFaults, tryingFaults, frameworkFaults, simpleFaults)
 
 // TestFaultBreaksItsLaws runs the kit against each faulty server. It checks the laws that the fault breaks or may break, and a share
 // of the others, which differs for each fault: all laws, as with ALL_LAWS=1, take minutes.

@@ -65,8 +65,9 @@ var updateFaults = []fault{
 	{
 		name: "an ignored If-Match", dialect: worth,
 		breaks: []string{"if-match-with-a-stale-etag-is-412"},
-		also:   []string{"if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused", "if-match-on-a-read-is-evaluated", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
-		begin:  editing(func(c *call) { c.Header.Del("If-Match") }),
+		also: []string{"if-match-compares-strongly", "if-match-takes-a-list", "if-match-malformed-is-refused", "if-match-on-a-read-is-evaluated", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing",
+			"stale-if-match-is-explained", "merge-keeps-what-others-wrote", "merge-of-a-conflict-is-412"},
+		begin: editing(func(c *call) { c.Header.Del("If-Match") }),
 	},
 	{
 		name: "If-Match compared weakly", dialect: testinium,
@@ -104,7 +105,8 @@ var updateFaults = []fault{
 	{
 		name: "an ETag that never changes", dialect: worth,
 		breaks: []string{"etag-changes-with-the-user"},
-		also:   []string{"if-match-with-a-stale-etag-is-412", "if-match-takes-a-list", "if-none-match-with-the-present-etag-is-304", "if-none-match-with-a-stale-etag-is-200", "if-none-match-with-the-present-etag-on-an-update-is-412", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing"},
+		also: []string{"if-match-with-a-stale-etag-is-412", "if-match-takes-a-list", "if-none-match-with-the-present-etag-is-304", "if-none-match-with-a-stale-etag-is-200", "if-none-match-with-the-present-etag-on-an-update-is-412", "one-of-parallel-conditional-writes-wins", "read-modify-write-loses-nothing",
+			"stale-if-match-is-explained", "merge-keeps-what-others-wrote", "merge-of-a-conflict-is-412"},
 		begin: plainly(func(c *call) answer {
 			for i, line := range c.Header["If-Match"] {
 				if slices.Contains(strings.Split(line, ", "), `"1"`) {
@@ -121,7 +123,8 @@ var updateFaults = []fault{
 	{
 		name: "an ETag that changes with every update", dialect: testinium,
 		breaks: []string{"etag-stays-while-nothing-changes"},
-		also:   []string{"if-none-match-with-the-present-etag-is-304", "if-none-match-with-the-present-etag-on-an-update-is-412"},
+		also: []string{"if-none-match-with-the-present-etag-is-304", "if-none-match-with-the-present-etag-on-an-update-is-412",
+			"stale-if-match-is-explained", "merge-keeps-what-others-wrote", "dry-run-changes-nothing"},
 		begin: func(tokens) func(*call) answer {
 			var updates atomic.Int64
 			return func(c *call) answer {

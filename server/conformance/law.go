@@ -46,15 +46,17 @@ type Feature string
 
 // The features.
 const (
-	ETags   Feature = "etag"    // the answer to reading a user has an ETag
-	Changed Feature = "changed" // the answer to an update has Dragoman-Changed
-	Strict  Feature = "prefer"  // an update with Prefer: handling=strict is answered with Preference-Applied
-	Repeats Feature = "repeat"  // an update that is repeated under its Idempotency-Key is answered with Idempotency-Replayed
-	Rules   Feature = "rules"   // the server claims to keep the laws of grade Own; it does if it offers Changed
+	ETags    Feature = "etag"     // the answer to reading a user has an ETag
+	Changed  Feature = "changed"  // the answer to an update has Dragoman-Changed
+	Strict   Feature = "prefer"   // an update with Prefer: handling=strict is answered with Preference-Applied
+	Repeats  Feature = "repeat"   // an update that is repeated under its Idempotency-Key is answered with Idempotency-Replayed
+	DryRuns  Feature = "dry-run"  // an answer below /dry-run has Dragoman-Dry-Run
+	Explains Feature = "conflict" // a 412 to an update has the current ETag
+	Rules    Feature = "rules"    // the server claims to keep the laws of grade Own; it does if it offers Changed
 )
 
 // Features lists all features.
-var Features = []Feature{ETags, Changed, Strict, Repeats, Rules}
+var Features = []Feature{ETags, Changed, Strict, Repeats, DryRuns, Explains, Rules}
 
 // Group is a group of members that are only changed if Config.Allow has it.
 type Group string
@@ -83,7 +85,7 @@ func Laws(a description.API) []Law {
 
 func (d *dialect) laws() []Law {
 	var all []Law
-	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, changeHeaders, repeating, tokens, tenants, addresses, concurrency, answers) {
+	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, conflicts, changeHeaders, repeating, dryRuns, tokens, tenants, addresses, concurrency, answers) {
 		if law.of != nil && !law.of(d, law) {
 			continue
 		}

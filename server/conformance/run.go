@@ -49,7 +49,7 @@ func newRun(c Config, d *dialect) (*run, error) {
 	}
 	r := &run{c: c, d: d, nonce: newNonce(), has: map[Feature]bool{}, bookkeeping: slices.Clone(d.bookkeeping), rootToo: isHost(c.Target)}
 	r.client = &client{
-		base: base,
+		base: base, basePath: description.BasePath(d.document),
 		http: &http.Client{
 			Transport: c.Transport,
 			Timeout:   c.Timeout,
@@ -155,6 +155,17 @@ func (r *run) begin(ctx context.Context) error {
 		}
 	}
 	r.has[Repeats] = x.header.Get(replayed) != ""
+	if x, err = r.client.do(ctx, t.showRequest().asDryRun()); err != nil {
+		return fmt.Errorf("%w: read the user as a dry run: %s", ErrUnreachable, r.client.redact(err.Error()))
+	}
+	r.has[DryRuns] = x.header.Get(dryRun) != ""
+	if r.has[ETags] {
+		if x, err = r.client.do(ctx, t.updateRequest(t.idle().String()).with("If-Match", another(`"x"`))); err != nil {
+			return fmt.Errorf("%w: write to the user: %s", ErrUnreachable, r.client.redact(err.Error()))
+		}
+		// A server that ignores If-Match does not refuse it without an explanation.
+		r.has[Explains] = x.status != http.StatusPreconditionFailed || etag(x) != ""
+	}
 	return nil
 }
 
@@ -366,11 +377,13 @@ func (r *run) verdictOn(ctx context.Context, law Law) verdict {
 }
 
 var featureNames = map[Feature]string{
-	ETags:   "an ETag",
-	Changed: "Dragoman-Changed",
-	Strict:  "Prefer: handling=strict",
-	Repeats: "Idempotency-Key",
-	Rules:   "Dragoman's rules",
+	ETags:    "an ETag",
+	Changed:  "Dragoman-Changed",
+	Strict:   "Prefer: handling=strict",
+	Repeats:  "Idempotency-Key",
+	DryRuns:  "dry runs",
+	Explains: "explained conflicts",
+	Rules:    "Dragoman's rules",
 }
 
 func notAllowed(g Group) string {

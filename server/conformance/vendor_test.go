@@ -18,7 +18,7 @@ func plain(c *call) answer {
 		c.Header.Del(name)
 	}
 	a := c.send()
-	for _, name := range []string{"ETag", "Dragoman-Changed", "Dragoman-Ignored", "Preference-Applied", "Cache-Control", "X-Request-Id"} {
+	for _, name := range []string{"ETag", "Dragoman-Changed", "Dragoman-Ignored", "Dragoman-Conflict", "Dragoman-Dry-Run", "Preference-Applied", "Cache-Control", "X-Request-Id"} {
 		a = a.without(name)
 	}
 	return a

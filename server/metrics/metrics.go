@@ -34,6 +34,9 @@ type Metrics struct {
 	statements *prometheus.HistogramVec
 	retries    *prometheus.CounterVec
 	replays    *prometheus.CounterVec
+	dryRuns    *prometheus.CounterVec
+	merges     *prometheus.CounterVec
+	conflicts  *prometheus.CounterVec
 }
 
 // New returns metrics that include build_info with the arguments, and those of the Go runtime and the process.
@@ -50,13 +53,16 @@ func New(version, commit, goVersion string) *Metrics {
 		refusals:  counters("http_refusals_total", "Requests that were refused, by kind of error.", "dialect", "kind"),
 		tokens:    counters("tokens_total", "Tokens of requests, by outcome: good, or what was wrong with them.", "outcome"),
 		replays:   counters("idempotency_replays_total", "Requests with an Idempotency-Key that were given the answer to an earlier one.", "dialect", "operation"),
+		dryRuns:   counters("dry_runs_total", "Requests below /dry-run, which wrote nothing; the other series of requests count them, too.", "dialect", "operation"),
+		merges:    counters("merges_total", "Updates with a stale If-Match that were merged with what was written meanwhile, as Prefer: merge=untouched asks.", "dialect", "operation"),
+		conflicts: counters("conflicts_total", "Fields, by the names of the model, for which an update with a stale If-Match was refused: a concurrent write had given them another value.", "field"),
 		retries:   counters("db_update_retries_total", "Attempts to update a user that were retried or given up, by reason: conflict (another writer was first), stale (the cached user was not current), needs_lock (the update takes an administrator away), rolled_back (by the database), given_up (the last attempt).", "reason"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels identify the program."},
 		[]string{"version", "commit", "go_version"})
 	build.WithLabelValues(version, commit, goVersion).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.inFlight, m.panics, m.truncated, m.refusals, m.tokens, m.statements, m.retries, m.replays, build,
+		m.requests, m.inFlight, m.panics, m.truncated, m.refusals, m.tokens, m.statements, m.retries, m.replays, m.dryRuns, m.merges, m.conflicts, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	// Start each counter at 0: a rate misses the increase from absent to 1.
@@ -101,6 +107,9 @@ type Request struct {
 	Refusal            string          // the kind of the error, or ""
 	Truncated          bool            // the response ended early
 	Replayed           bool            // the response is that of an earlier request with the same idempotency key
+	DryRun             bool            // nothing was written
+	Merged             bool            // the update was merged with what was written meanwhile
+	Conflicts          []store.Field   // for which the update was refused
 	Token              auth.TokenFault // the token's fault, or ""
 	TokenGood          bool
 	TraceID            string // if the trace is sampled, else ""
@@ -134,6 +143,16 @@ func (m *Metrics) End(r Request) {
 	}
 	if r.Truncated {
 		m.truncated.Inc()
+	}
+	if r.DryRun {
+		m.dryRuns.WithLabelValues(r.Dialect, r.Operation).Inc()
+		return // it has neither merged nor refused an update
+	}
+	if r.Merged {
+		m.merges.WithLabelValues(r.Dialect, r.Operation).Inc()
+	}
+	for _, f := range r.Conflicts {
+		m.conflicts.WithLabelValues(string(f)).Inc()
 	}
 }
 
