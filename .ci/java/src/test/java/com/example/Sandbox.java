@@ -37,7 +37,7 @@ final class Sandbox {
     String email = "java." + ProcessHandle.current().pid() + "." + created.incrementAndGet() + "@example.com";
     var user = new NewUser().firstName("Mary").lastName("Jackson").email(email)
         .subrole(new NewUserSubrole().id("6351c76f-76a3-4950-9cc4-cc37cdc05ec2").code("risk_analyst").label("Risk Analyst"));
-    var answer = new CustomersApi(WorthNativeTest.client(MANAGER)).createCustomerUser(CUSTOMER, user, null, null, null);
+    var answer = new CustomersApi(WorthNativeTest.client(MANAGER)).createCustomerUser(CUSTOMER, user, null, null, null, null);
     return new Created(answer.getData().getUserId(), email);
   }
 

@@ -47,7 +47,7 @@ class TestiniumNativeTest {
     var update = json.convertValue(read.getData(), UserUpdate.class).surname("Winston");
     assertTrue(json.writeValueAsString(update).contains("\"userType\":null,"));
     var put = api.updateUserWithHttpInfo(Sandbox.CUSTOMER_ID, listed.getEntityId(), Sandbox.COMPANY, update,
-        read.getHeaders().get("ETag").get(0), null, "handling=strict");
+        read.getHeaders().get("ETag").get(0), null, "handling=strict", null);
     assertEquals(read.getData().surname("Winston"), put.getData());
     assertEquals(List.of("surname"), put.getHeaders().get("Dragoman-Changed"));
     assertNull(put.getHeaders().get("Dragoman-Ignored"));
@@ -63,7 +63,7 @@ class TestiniumNativeTest {
     String body = json.writeValueAsString(update);
     assertEquals(16, body.split(":null").length - 1, body);
     var put = api.updateUserWithHttpInfo(Sandbox.CUSTOMER_ID, listed.getEntityId(), Sandbox.COMPANY, update, null, null,
-        "handling=strict");
+        "handling=strict", null);
     assertEquals(listed.getEntityId(), put.getData().getEntityId());
     assertEquals(listed.getCreatedDate(), put.getData().getCreatedDate());
     assertNull(put.getHeaders().get("Dragoman-Ignored"));
@@ -97,7 +97,7 @@ class TestiniumNativeTest {
     assertEquals("USER_NOT_FOUND", missing.getMessage());
     assertEquals(List.of(), missing.getErrors());
     assertEquals("PRECONDITION_FAILED", error(412,
-        () -> api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, "\"2\"", null, null)).getMessage());
+        () -> api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, "\"2\"", null, null, null)).getMessage());
     assertEquals("PAYLOAD_TOO_LARGE", error(413, () -> put(api, id, replaceable(listed).name("M".repeat(1 << 18)))).getMessage());
   }
 
@@ -119,7 +119,7 @@ class TestiniumNativeTest {
   }
 
   private static void put(UsersApi api, long id, UserUpdate update) throws ApiException {
-    api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, null, null, null);
+    api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, null, null, null, null);
   }
 
   private static Error error(int status, Executable call) throws Exception {

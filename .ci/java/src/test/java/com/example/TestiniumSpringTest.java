@@ -44,7 +44,7 @@ class TestiniumSpringTest {
 
     List<String> bodies = new ArrayList<>();
     var put = api(Sandbox.MANAGER, Rest.template(bodies)).updateUserWithHttpInfo(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY,
-        replaceable(listed).surname("Winston"), read.getHeaders().getETag(), null, "handling=strict");
+        replaceable(listed).surname("Winston"), read.getHeaders().getETag(), null, "handling=strict", null);
     for (String member : List.of("userType", "entityId", "password", "newPassword", "accessToken", "createdDate", "customer",
         "lastPasswordResetDate", "vcsPassword", "cleanName", "checked")) {
       assertTrue(bodies.get(0).contains("\"" + member + "\":null"), member + ": " + bodies.get(0));
@@ -80,7 +80,7 @@ class TestiniumSpringTest {
     assertEquals("ACCESS_DENIED", Rest.error(403, Error.class, () -> put(reader, id, update)).getMessage());
     assertEquals("USER_NOT_FOUND", Rest.error(404, Error.class, () -> put(api, 1, update)).getMessage());
     assertEquals("PRECONDITION_FAILED", Rest.error(412, Error.class,
-        () -> api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, "\"2\"", null, null)).getMessage());
+        () -> api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, "\"2\"", null, null, null)).getMessage());
     assertEquals("PAYLOAD_TOO_LARGE", Rest.error(413, Error.class,
         () -> put(api, id, replaceable(listed).name("M".repeat(1 << 18)))).getMessage());
   }
@@ -104,6 +104,6 @@ class TestiniumSpringTest {
   }
 
   private static void put(UsersApi api, long id, UserUpdate update) {
-    api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, null, null, null);
+    api.updateUser(Sandbox.CUSTOMER_ID, id, Sandbox.COMPANY, update, null, null, null, null);
   }
 }

@@ -33,7 +33,7 @@ class WorthNativeTest {
     var user = Sandbox.createUser();
     var patched = api.updateCustomerUserWithHttpInfo(Sandbox.CUSTOMER.toString(), user.id().toString(),
         new UpdateCustomerUserRequest().firstName("Mary W.").status(UpdateCustomerUserRequest.StatusEnum.Active),
-        null, null, "handling=strict");
+        null, null, "handling=strict", null);
     assertEquals("User details updated successfully", patched.getData().getMessage());
     assertEquals(List.of("first_name, status"), patched.getHeaders().get("Dragoman-Changed"));
     assertEquals(List.of("\"2\""), patched.getHeaders().get("ETag"));
@@ -70,7 +70,7 @@ class WorthNativeTest {
     var cro = api.listCustomerSubroles(Sandbox.CUSTOMER, null, null).getData().stream()
         .filter(subrole -> subrole.getCode().equals("cro")).findFirst().orElseThrow();
     api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.id().toString(),
-        new UpdateCustomerUserRequest().subrole(new UpdateCustomerUserRequestSubrole().id(cro.getId().toString())), null, null, null);
+        new UpdateCustomerUserRequest().subrole(new UpdateCustomerUserRequestSubrole().id(cro.getId().toString())), null, null, null, null);
     var read = api.getCustomerUser(Sandbox.CUSTOMER, user.id(), null, null).getData();
     assertEquals("cro", read.getSubrole().getCode());
   }
@@ -103,12 +103,12 @@ class WorthNativeTest {
         error(404, () -> api.getCustomerUser(Sandbox.CUSTOMER, UUID.randomUUID(), null, null)).getMessage());
     assertEquals("fail", error(403, () -> api.listCustomerSubroles(UUID.randomUUID(), null, null)).getStatus());
     assertEquals("fail", error(412, () -> api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.id().toString(), patch,
-        "\"2\"", null, null)).getStatus());
+        "\"2\"", null, null, null)).getStatus());
     assertEquals("fail", error(413, () -> update(api, user.id(), new UpdateCustomerUserRequest().firstName("M".repeat(1 << 18)))).getStatus());
   }
 
   private static void update(CustomersApi api, UUID user, UpdateCustomerUserRequest patch) throws ApiException {
-    api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.toString(), patch, null, null, null);
+    api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.toString(), patch, null, null, null, null);
   }
 
   private static Error error(int status, Executable call) throws Exception {

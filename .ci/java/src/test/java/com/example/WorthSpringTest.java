@@ -35,7 +35,7 @@ class WorthSpringTest {
     List<String> bodies = new ArrayList<>();
     var patched = api(Sandbox.MANAGER, Rest.template(bodies)).updateCustomerUserWithHttpInfo(Sandbox.CUSTOMER.toString(),
         user.id().toString(), new UpdateCustomerUserRequest().firstName("Mary W.").status(UpdateCustomerUserRequest.StatusEnum.Active),
-        null, null, "handling=strict");
+        null, null, "handling=strict", null);
     assertEquals(List.of("{\"first_name\":\"Mary W.\",\"status\":\"ACTIVE\"}"), bodies);
     assertEquals("User details updated successfully", patched.getBody().getMessage());
     assertEquals("first_name, status", patched.getHeaders().getFirst("Dragoman-Changed"));
@@ -85,12 +85,12 @@ class WorthSpringTest {
     assertEquals("Customer user does not exist",
         Rest.error(404, Error.class, () -> update(api, UUID.randomUUID(), patch)).getMessage());
     assertEquals("fail", Rest.error(412, Error.class, () -> api.updateCustomerUser(Sandbox.CUSTOMER.toString(),
-        user.id().toString(), patch, "\"2\"", null, null)).getStatus());
+        user.id().toString(), patch, "\"2\"", null, null, null)).getStatus());
     assertEquals("fail", Rest.error(413, Error.class,
         () -> update(api, user.id(), new UpdateCustomerUserRequest().firstName("M".repeat(1 << 18)))).getStatus());
   }
 
   private static void update(CustomersApi api, UUID user, UpdateCustomerUserRequest patch) {
-    api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.toString(), patch, null, null, null);
+    api.updateCustomerUser(Sandbox.CUSTOMER.toString(), user.toString(), patch, null, null, null, null);
   }
 }
