@@ -236,8 +236,10 @@ func (d *Dialect) fieldErrors(err error) []FieldError {
 	var fields *store.FieldErrors
 	if errors.As(err, &fields) {
 		for _, f := range *fields {
-			name := d.FieldName(f.Field)
-			all = append(all, FieldError{Field: name, Message: name + " " + f.Reason})
+			// A field without a name takes its value from one that has a name, as a username does from the e-mail.
+			if name := d.FieldName(f.Field); name != "" {
+				all = append(all, FieldError{Field: name, Message: name + " " + f.Reason})
+			}
 		}
 	}
 	var conflict *store.ConflictError

@@ -210,6 +210,11 @@ func TestCreateReportsAllErrors(t *testing.T) {
 	} {
 		post(s, servertest.Manager(), body, nil).Expect(t, http.StatusBadRequest, invalidBody(fields...))
 	}
+	// The username is the e-mail, and has no name here.
+	const hidden = `"errors":[{"field":"email","message":"email must not contain invisible characters or bidirectional controls"}]`
+	if answer := post(s, servertest.Manager(), newUser("a\u202e@example.com"), nil); answer.Status != 400 || !strings.Contains(string(answer.Body), hidden) {
+		t.Errorf("the answer is %d %s", answer.Status, answer.Body)
+	}
 	if p := list(t, s, ""); p.TotalItems != "2" {
 		t.Errorf("%s users", p.TotalItems)
 	}
