@@ -405,9 +405,11 @@ func TestMergeIsJudgedAsAWhole(t *testing.T) {
 			status    int
 			says      string
 		}{
-			{"the last administrator", servertest.Grace, func(u *store.User) { u.FirstName = "Brewster" }, servertest.Administrator(),
+			{"the last administrator", servertest.Grace, func(u *store.User) { u.Mobile = new("1") }, servertest.Administrator(),
 				strings.Replace(administrator, `"enabled":true`, `"enabled":false`, 1), http.StatusBadRequest, "must leave the customer an active administrator"},
-			{"a name that is taken", servertest.Grace, func(u *store.User) { u.FirstName = "Brewster" }, servertest.Administrator(),
+			{"the last administrator, with a new password", servertest.Grace, func(u *store.User) { u.Mobile = new("2") }, servertest.Administrator(),
+				withPassword(strings.Replace(administrator, `"enabled":true`, `"enabled":false`, 1), `"newPassword":"pa55Word!"`), http.StatusBadRequest, "must leave the customer an active administrator"},
+			{"a name that is taken", servertest.Grace, func(u *store.User) { u.Mobile = new("3") }, servertest.Administrator(),
 				strings.Replace(administrator, `"gracehopper"`, `"adalovelace"`, 1), http.StatusBadRequest, "username is already taken"},
 			{"a user who now ranks above the caller", servertest.Ada, func(u *store.User) { u.Roles = store.Roles(1, 2, 3) }, servertest.Manager(),
 				putOfAda, http.StatusForbidden, "ACCESS_DENIED"},

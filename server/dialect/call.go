@@ -131,7 +131,10 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 		c.assumePassword(&edit)
 	default:
 		user, written, err := c.updatePassword(ctx, key, edit)
-		return user, written, c.explain(ctx, key, edit, err)
+		if err != nil {
+			err = c.explain(ctx, key, edit, err)
+		}
+		return user, written, err
 	}
 	if err := c.checkStanding(ctx); err != nil {
 		return store.User{}, Written{}, err
@@ -139,7 +142,6 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	ignored := c.unknown
 	user, changed, err := c.updateUser(ctx, key, c.change(edit, &ignored))
 	if err != nil {
-		c.merged = false
 		return store.User{}, Written{}, c.explain(ctx, key, edit, fmt.Errorf("update user: %w", err))
 	}
 	w := written(user, c.dialect.names(changed), ignored)

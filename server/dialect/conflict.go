@@ -58,9 +58,10 @@ func (e *preconditionError) conflicts() (fields []store.Field) {
 	return fields
 }
 
-// explain returns err, and for an errPreconditionFailed a *preconditionError, if the caller may read the user. It reads the present user
-// and the history since the version in If-Match.
+// explain returns err, for which an update was refused, and for an errPreconditionFailed a *preconditionError, if the caller may read the
+// user. It reads the present user and the history since the version in If-Match.
 func (c *Call) explain(ctx context.Context, key store.UserKey, edit Edit, err error) error {
+	c.merged = false // what was merged was not written
 	explained := (*preconditionError)(nil)
 	if !errors.Is(err, errPreconditionFailed) || errors.As(err, &explained) || !c.permits(auth.PermissionRead) {
 		return err
