@@ -244,6 +244,11 @@ func everything(t *testing.T, url string, o store.Observer) {
 	_, _, err = s.PreviewUpdate(ctx, ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "free@example.com" })})
 	must(err)
 	must(s.RehearseUpdate(ctx, ada, store.Change{Edit: pure(func(u *store.User) { u.Email = "free@example.com" })}))
+	_, past, err := s.UserPast(ctx, key(mary), func(*store.User) int64 { return 1 })
+	must(err)
+	if past == nil {
+		t.Error("there is no past")
+	}
 	_, _, err = s.RestoreUser(ctx, key(mary), 2, nil)
 	must(err)
 	_, _, err = s.PreviewRestore(ctx, key(mary), 1)

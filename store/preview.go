@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -67,7 +68,9 @@ func (s *Store) PreviewCreation(ctx context.Context, u *User) error {
 	if len(invalid) > 0 {
 		return fmt.Errorf("creating user: %w", &invalid)
 	}
-	if _, err := s.FindCustomer(ctx, CustomerByID(u.CustomerID)); err != nil {
+	if _, err := s.FindCustomer(ctx, CustomerByID(u.CustomerID)); errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("creating user: customer: %w", ErrNotFound)
+	} else if err != nil {
 		return fmt.Errorf("creating user: %w", err)
 	}
 	others, err := taken(ctx, s.read, 0, &row, FieldUUID, FieldUsername, FieldEmail)

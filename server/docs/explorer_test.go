@@ -83,6 +83,34 @@ func TestExplorerInABrowser(t *testing.T) {
 		)
 	})
 
+	t.Run("try PATCH as a dry run", func(t *testing.T) {
+		page := openTab(t, browser, url)
+		patch := "#operations-Customers-updateCustomerUser"
+		page.do(chromedp.Navigate(url + "/docs/worth#/Customers/updateCustomerUser"))
+		page.press(".auth-wrapper .authorize")
+		page.fill(".auth-container input", s.Token(servertest.Manager()))
+		page.press(".auth-btn-wrapper button[type=submit]")
+		page.press(".auth-btn-wrapper .btn-done")
+		page.do(
+			chromedp.WaitVisible(".servers select"),
+			// As a choice by hand does, so that React notices.
+			chromedp.Evaluate[chromedp.Void](`(() => {
+				const servers = document.querySelector(".servers select");
+				Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, "value").set.call(servers, "/dry-run/auth/api/v1");
+				servers.dispatchEvent(new Event("change", {bubbles: true}));
+			})()`),
+		)
+		page.press(patch + " .try-out__btn")
+		page.fill(patch+` tr[data-param-name=customerID] input`, servertest.SandboxUUID.String())
+		page.fill(patch+` tr[data-param-name=userID] input`, servertest.GraceUUID.String())
+		page.fill(patch+" textarea.body-param__text", `{"first_name": "Brewster"}`)
+		page.press(patch + " .execute")
+		page.expectAnswer(patch, http.StatusOK, "dragoman-changed: first_name", "dragoman-dry-run: true")
+		if grace := s.FindUser(t, servertest.Grace); grace.Version != 1 {
+			t.Errorf("the directory has version %d of %s", grace.Version, grace.FirstName)
+		}
+	})
+
 	t.Run("try PATCH, and GET of another dialect", func(t *testing.T) {
 		page := openTab(t, browser, url)
 		patch := "#operations-Customers-updateCustomerUser"

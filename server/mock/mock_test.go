@@ -55,7 +55,7 @@ func newMockWith(t testing.TB, c server.Config, seed uint64) *mock.Server {
 }
 
 // call is a request with the mock's own token.
-type call struct{ method, path, prefer, body string }
+type call struct{ method, path, match, prefer, body string }
 
 func (c call) to(t testing.TB, m http.Handler) *http.Response {
 	t.Helper()
@@ -68,8 +68,10 @@ func (c call) to(t testing.TB, m http.Handler) *http.Response {
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Current-Company-Id", "5251")
 	r.Header.Set("Content-Type", "application/json")
-	if c.prefer != "" {
-		r.Header.Set("Prefer", c.prefer)
+	for name, value := range map[string]string{"Prefer": c.prefer, "If-Match": c.match} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
 	}
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, r)
@@ -91,6 +93,10 @@ var session = []call{
 	{method: http.MethodGet, path: testiniumUsers + "1"},
 	{method: http.MethodGet, path: worthUsers + "?sort_by=nothing&page=0&pages=2"},
 	{method: http.MethodPatch, path: worthAda, prefer: "code=503"},
+	{method: http.MethodPatch, path: "/dry-run" + worthAda, body: `{"last_name":"Byron"}`},
+	{method: http.MethodPost, path: "/dry-run" + worthUsers, body: strings.Replace(newUser, "mary.jackson", "katherine.johnson", 1)},
+	{method: http.MethodPatch, path: worthAda, match: `"1"`, body: `{"first_name":"Adelaide"}`},
+	{method: http.MethodPatch, path: worthAda, match: `"2"`, prefer: "merge=untouched, delay=1", body: `{"mobile":"1"}`},
 	{method: http.MethodGet, path: "/account/api/v1/nothing"},
 	{method: http.MethodGet, path: worthUsers},
 	{method: http.MethodGet, path: changes},
