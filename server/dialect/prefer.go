@@ -103,6 +103,7 @@ var mockErrors = map[int]error{
 	http.StatusPreconditionFailed:    errPreconditionFailed,
 	http.StatusRequestEntityTooLarge: errContentTooLarge,
 	http.StatusUnsupportedMediaType:  errUnsupportedMediaType,
+	http.StatusUnprocessableEntity:   errKeyReused,
 	http.StatusTooManyRequests:       &RateLimitedError{RetryAfter: time.Second},
 	http.StatusInternalServerError:   errRequested,
 	http.StatusServiceUnavailable:    store.ErrUnavailable,
