@@ -356,7 +356,7 @@ func TestExhaustedPool(t *testing.T) {
 	}
 	release()
 	recovers(t, p)
-	p.expectMetric(t, `dragoman_db_statement_duration_seconds_count{kind="update",outcome="timed_out"}`, 1)
+	p.expectMetric(t, `dragoman_db_statement_duration_seconds_count{kind="update",outcome="busy"}`, 1)
 	p.expectMetric(t, `dragoman_db_pool_waits_total{pool="read_write"}`, 1)
 }
 
