@@ -240,6 +240,7 @@ func TestDryRunRoutes(t *testing.T) {
 		{http.MethodDelete, worthAda, http.StatusMethodNotAllowed},
 		{http.MethodPatch, "/auth/api/v1/customers/x/users/y", http.StatusForbidden},
 		{http.MethodHead, worthAda, http.StatusOK},
+		{http.MethodOptions, worthAda, http.StatusNoContent},
 	} {
 		if a := trial(t, s, servertest.Manager(), servertest.Request{Method: c.method, Path: c.path, Body: "{}"}); a.Status != c.status {
 			t.Errorf("%s %s: %d %s, want %d", c.method, c.path, a.Status, a.Body, c.status)
@@ -249,6 +250,9 @@ func TestDryRunRoutes(t *testing.T) {
 		a := s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPatch, Path: path, Body: `{"first_name":"Augusta"}`})
 		if a.Status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+		if marked := a.Header.Get("Dragoman-Dry-Run") != ""; marked != strings.HasPrefix(path, dialect.DryRunPath+"/") {
+			t.Errorf("%s: Dragoman-Dry-Run is %q", path, a.Header.Get("Dragoman-Dry-Run"))
 		}
 	}
 	// What is there only as a dry run is nowhere else.

@@ -301,6 +301,10 @@ func TestIdempotencyKeyIsOfItsCaller(t *testing.T) {
 		another := servertest.Administrator()
 		another.Subject = "somebody else"
 		expectExecuted(t, r.sendBy(t, s, another, r.body, keyed(key)))
+		// This server does not check who the issuer is, so it accepts tokens of several.
+		namesake := servertest.Administrator()
+		namesake.Issuer = "https://another.example.com"
+		expectExecuted(t, r.sendBy(t, s, namesake, r.body, keyed(key)))
 		expectReplay(t, first, r.send(t, s, r.body, keyed(key)))
 		for _, other := range r.dialect.Updates {
 			if o := servertest.Operation(t, r.dialect, other); o.OperationID != r.operation(t) {
@@ -309,6 +313,29 @@ func TestIdempotencyKeyIsOfItsCaller(t *testing.T) {
 				expectExecuted(t, another.send(t, s, another.dialect.Everything(other, s.Unique("another", 64)), keyed(key)))
 			}
 		}
+	})
+}
+
+// TestIdempotencyKeyOfOneOfSeveralIssuers: a caller's key is the same at a server with one issuer and at one with several, as in a rolling
+// restart with another configuration.
+func TestIdempotencyKeyOfOneOfSeveralIssuers(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		const one, two = "https://one.example.com", "https://two.example.com"
+		scope := &auth.Scope{Customers: []string{"3393"}}
+		issuers := []auth.Issuer{
+			{Secret: servertest.Secret, Rules: auth.Rules{Issuer: one, Scope: scope}}, {Secret: servertest.Secret, Rules: auth.Rules{Issuer: two, Scope: scope}},
+		}
+		before := servertest.StartWith(t, server.Config{Database: url, Auth: auth.Config{Issuers: issuers[:1]}})
+		after := servertest.StartWith(t, server.Config{Database: url, Auth: auth.Config{Issuers: issuers}})
+		who := servertest.Manager()
+		patch := servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"Augusta"}`, Header: keyed("restart")}
+		who.Issuer = one
+		first := before.Ask(who, patch)
+		expectExecuted(t, first)
+		expectReplay(t, first, after.Ask(who, patch))
+		who.Issuer = two
+		expectExecuted(t, after.Ask(who, patch))
 	})
 }
 

@@ -39,7 +39,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 		}
 	}
 	e.HTTPErrorHandler = f.renderError
-	middlewares := []echo.MiddlewareFunc{f.identify, w.observe, f.recover, f.secure, h.endConnections}
+	middlewares := []echo.MiddlewareFunc{f.identify, dialect.MarkDryRuns, w.observe, f.recover, f.secure, h.endConnections}
 	origins, err := parseOrigins(c.CORS)
 	if err != nil {
 		return nil, nil, err

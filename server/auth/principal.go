@@ -31,6 +31,8 @@ type Principal struct {
 	// Subject is the token's sub claim, the issuer's name for the caller. If there are several issuers, it is the token's iss, a
 	// space and its sub. It is not empty.
 	Subject string
+	// Issuer is the token's iss claim, Name its sub claim. Unlike Subject they do not depend on how many issuers there are.
+	Issuer, Name string
 	// Token is the hash of the token.
 	Token TokenHash
 

@@ -466,6 +466,7 @@ func (r *rules) readSubject(t *evaluation) error {
 	if err := checkSubject(t.claims.Subject); err != nil {
 		return err
 	}
+	t.principal.Issuer, t.principal.Name = t.claims.Issuer, t.claims.Subject
 	t.principal.Subject = t.claims.Subject
 	if r.qualifies {
 		t.principal.Subject = t.claims.Issuer + " " + t.claims.Subject

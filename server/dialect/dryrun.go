@@ -12,7 +12,7 @@ import (
 // would be, and nothing is written. It is a path and not a header, since a server that does not know a header would write.
 const DryRunPath = "/dry-run"
 
-// headerDryRun is in every response below DryRunPath.
+// headerDryRun is in every response below DryRunPath, by [MarkDryRuns].
 const headerDryRun = "Dragoman-Dry-Run"
 
 // IsDryRun reports whether a path, of a request or of a route, is below DryRunPath.
@@ -43,10 +43,13 @@ func HandlerOf(e *echo.Echo, r *echo.Route) (echo.HandlerFunc, error) {
 	return c.Handler(), nil
 }
 
-// beginDryRun marks the call as a dry run if its route is one.
-func (c *Call) beginDryRun(route string) {
-	if c.dryRun = IsDryRun(route); c.dryRun {
-		c.response.Header().Set(headerDryRun, "true")
+// MarkDryRuns is middleware for all requests. It marks every response below DryRunPath, also those that no operation gives, such as a 404.
+func MarkDryRuns(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if IsDryRun(c.Request().URL.Path) {
+			c.Response().Header().Set(headerDryRun, "true")
+		}
+		return next(c)
 	}
 }
 

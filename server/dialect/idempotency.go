@@ -117,7 +117,7 @@ func hashParts(h hash.Hash, parts ...string) {
 // recordKey returns the key of the call's record: another one for each issuer and subject, customer, operation, and key of the client.
 func (c *Call) recordKey() store.RecordKey {
 	h := sha256.New()
-	hashParts(h, c.Principal.Subject, c.dialect.Name, c.operation, c.repeatable.name)
+	hashParts(h, c.Principal.Issuer, c.Principal.Name, c.dialect.Name, c.operation, c.repeatable.name)
 	return store.RecordKey{CustomerID: c.Customer.ID, Hash: [sha256.Size]byte(h.Sum(nil))}
 }
 

@@ -124,9 +124,9 @@ func (op *operation) checkBounds() error {
 // (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id, replaces: op.replaces, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead}
+		call := &Call{dialect: op.dialect, operation: op.id, replaces: op.replaces, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead,
+			dryRun: IsDryRun(c.Path())}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
-		call.beginDryRun(c.Path())
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
 		defer call.end()
 		c.SetRequest(c.Request().WithContext(call))

@@ -48,7 +48,6 @@ func (d *Dialect) RenderError(c echo.Context, err error) error {
 	header.Set(echo.HeaderContentType, cmp.Or(d.ErrorContentType, d.ContentType))
 	path := c.Request().URL.Path
 	if IsDryRun(path) {
-		header.Set(headerDryRun, "true")
 		path = strings.TrimPrefix(path, DryRunPath) // as the real request is answered
 	}
 	body, err := d.errorBody(p, SummaryOf(c).Operation, path)

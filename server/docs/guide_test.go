@@ -38,6 +38,7 @@ type htmlPage struct {
 	ids      map[string]int
 	links    []string
 	elements map[string]int
+	rows     []string // rows of a table outside of one, as after an empty line
 }
 
 func parsePage(t *testing.T, s *servertest.Server, path string) htmlPage {
@@ -54,6 +55,9 @@ func parsePage(t *testing.T, s *servertest.Server, path string) htmlPage {
 	for n := range root.Descendants() {
 		if n.Type == html.ElementNode {
 			p.elements[n.Data]++
+		}
+		if n.Type == html.TextNode && n.Parent.Data == "p" && strings.HasPrefix(n.Data, "| ") {
+			p.rows = append(p.rows, n.Data)
 		}
 		for _, attribute := range n.Attr {
 			switch attribute.Key {
@@ -124,6 +128,9 @@ func TestGuideLinks(t *testing.T) {
 		}
 		if page.elements["h1"] == 0 || page.elements["script"] > 0 || page.elements["style"] > 0 {
 			t.Errorf("%s has the elements %v", path, page.elements)
+		}
+		for _, row := range page.rows {
+			t.Errorf("%s: this row is in no table: %s", path, row)
 		}
 		for _, link := range page.links {
 			if file, ok := strings.CutPrefix(link, "https://github.com/dragoman-id/dragoman/blob/main/"); ok {
