@@ -129,8 +129,9 @@ func mayImport(t *testing.T) map[string][]string {
 		"store/userfile":   {"store"},
 		"store/storetest":  {"store"},
 		"server/faulttest": {},
-		// SCIM's grammar, which knows neither users nor HTTP.
+		// SCIM's grammar and its PATCH, which know neither users nor HTTP.
 		"server/scim/filter": {},
+		"server/scim/patch":  {"server/scim/filter"},
 		// The dialect that tests add to the others.
 		"server/servertest/toy":               {"server/servertest/toy/gen/toyapi", "server/servertest/toy/gen/documents", "server/description", "server/dialect", "server/auth", "store"},
 		"server/servertest/toy/gen/toyapi":    {},

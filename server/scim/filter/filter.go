@@ -195,25 +195,26 @@ func valuesOf(attribute any, sub *Attribute) (values []any) {
 			element, _ := value.(map[string]any)
 			value = element[sub.Name]
 		}
-		if present(value) {
+		if HasValue(value) {
 			values = append(values, value)
 		}
 	}
 	return values
 }
 
-// present reports whether a value is one: a complex one is if one of its sub-attributes is.
-func present(value any) bool {
+// HasValue reports whether an attribute with this value has one, as [Expression] says. A complex attribute has one if one of its
+// sub-attributes does.
+func HasValue(value any) bool {
 	switch value := value.(type) {
 	case nil:
 		return false
 	case string:
 		return value != ""
 	case []any:
-		return slices.ContainsFunc(value, present)
+		return slices.ContainsFunc(value, HasValue)
 	case map[string]any:
 		for _, sub := range value {
-			if present(sub) {
+			if HasValue(sub) {
 				return true
 			}
 		}
