@@ -24,6 +24,8 @@ type commandLine struct {
 	Customer   customerCommand   `cmd:"" help:"Manage customers and their companies."`
 	Import     importCommand     `cmd:"" help:"Import users from a file."`
 	Export     exportCommand     `cmd:"" help:"Export users to a file."`
+	Pull       pullCommand       `cmd:"" help:"Copy a vendor's users to a file that 'dragoman import' takes."`
+	Merge      mergeCommand      `cmd:"" help:"Make one file of users from Worth's and Testinium's."`
 	History    historyCommand    `cmd:"" help:"Print the history of a user: when, by whom and through which API each value was changed."`
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
 	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`

@@ -57,6 +57,9 @@ var commandLines = map[string][]string{
 	"token explain":  {"", "--format=json", "--jwks-url=secrets.csv --issuer=i --audience=a", "--idp=okta", "--config=secrets.yaml", "--config=broken.yaml", secretOfTokens},
 	"ready":          {"--listen=127.0.0.1:1", "--listen=nowhere"},
 	"version":        {"", "--format=json"},
+	"pull worth":     {"--source=http://127.0.0.1:1 --customer=x --token-file=secrets.csv", "--source=http://u:" + secretOfDSN + "@127.0.0.1:1 --customer=x --token-file=secrets.csv"},
+	"pull testinium": {"--source=http://127.0.0.1:1 --customer=1 --company=1 --token-command=exit --retry-for=1ms", "--source=http://127.0.0.1:1 --customer=1 --company=1 --token-file=secrets.csv --retry-for=1ms"},
+	"merge":          {"secrets.csv secrets.csv", "none.ndjson secrets.csv --mapping=secrets.csv"},
 	"check": {"--list", checkOfAda + " --target=http://127.0.0.1:1", checkOfAda + " --target=http://u:" + secretOfDSN + "@127.0.0.1:1",
 		checkOfAda + " --target=" + secretOfFile, checkOfAda + " --target=http://127.0.0.1:1 --other-token=" + secretOfTokens},
 }

@@ -45,6 +45,8 @@ var settingValues = map[string][2]string{
 	"require": {"one,cid", "two,three"}, "only": {"one", "two,three"}, "skip": {"one", "two,three"}, "list": {"true", "false"},
 	"junit": {"one", "two"}, "update": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"}, "from": {"sqlite:one.db", "postgres://u@h/d"}, "to": {"sqlite:one.db", "postgres://u@h/d"},
+	"source": {"https://one.example.com", "https://two.example.com"}, "token-command": {"one", "two, and three"}, "retry-for": {"1s", "2s"},
+	"mapping": {"one", "two"}, "prefer": {"one=worth", "two=worth,three=testinium"}, "merge/format": {"json", "text"}, "page-size": {"7", "8"}, "resume": {"true", "false"}, "pull testinium/company": {"1", "2"},
 	"database-read": {"postgres://u@h/d", "postgres://u@g/d"}, "read-lag": {"1s", "2s"},
 }
 

@@ -155,24 +155,6 @@ func orDefault[T comparable](value *T, otherwise T) {
 	}
 }
 
-// baseURL returns the URL of the API: the target, with the dialect's base path if it has no path.
-func baseURL(target, basePath string) (*url.URL, error) {
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("the --target must be an http or https URL, such as https://staging.example.com")
-	}
-	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, errors.New("the --target must be a URL without user, query and fragment")
-	}
-	for len(u.Path) > 0 && u.Path[len(u.Path)-1] == '/' {
-		u.Path = u.Path[:len(u.Path)-1]
-	}
-	if u.Path == "" {
-		u.Path = basePath
-	}
-	return u, nil
-}
-
 // isHost reports whether a target has no path.
 func isHost(target string) bool {
 	u, err := url.Parse(target)

@@ -43,7 +43,7 @@ type run struct {
 }
 
 func newRun(c Config, d *dialect) (*run, error) {
-	base, err := baseURL(c.Target, description.BasePath(d.document))
+	base, err := description.BaseURL("--target", c.Target, description.BasePath(d.document))
 	if err != nil {
 		return nil, err
 	}

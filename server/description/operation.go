@@ -97,6 +97,23 @@ func BasePath(document *openapi3.T) string {
 	return u.Path
 }
 
+// BaseURL returns the URL of an API, without a slash at its end: that of a server, to which it adds the dialect's base path, or one with
+// a path. The errors name the setting that has the URL.
+func BaseURL(setting, server, basePath string) (*url.URL, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("the %s must be an http or https URL, such as https://staging.example.com", setting)
+	}
+	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("the %s must be a URL without user, query and fragment", setting)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	if u.Path == "" {
+		u.Path = basePath
+	}
+	return u, nil
+}
+
 // IsSafe tells whether a method is one that changes nothing (RFC 9110, section 9.2.1).
 func IsSafe(method string) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)

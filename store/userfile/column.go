@@ -21,8 +21,8 @@ func findColumn(name string) int {
 	return slices.IndexFunc(columns, func(c store.FileColumn) bool { return c.Name == name })
 }
 
-// columnOf returns the name of the column for a field, or the field's own.
-func columnOf(f store.Field) string {
+// ColumnOf returns the name of the column for a field, or the field's own.
+func ColumnOf(f store.Field) string {
 	for _, c := range columns {
 		if c.Field == f {
 			return c.Name

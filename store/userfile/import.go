@@ -245,7 +245,7 @@ func (b *badLines) add(e *LineError) {
 }
 
 func (b *badLines) addRepeated(r store.RepeatedValue) {
-	line, column := b.line(r.Line), columnOf(r.Field)
+	line, column := b.line(r.Line), ColumnOf(r.Field)
 	if line == nil || line.names(column) {
 		return
 	}
@@ -287,7 +287,7 @@ func merge(rows []store.ImportRow, bad []*LineError, wrong []store.RefusedRow) [
 		}
 		var more []Problem
 		for _, e := range row.Errors {
-			if p := (Problem{columnOf(e.Field), e.Reason}); !line.names(p.Column) {
+			if p := (Problem{ColumnOf(e.Field), e.Reason}); !line.names(p.Column) {
 				more = append(more, p)
 			}
 		}

@@ -136,3 +136,32 @@ func (n *ndjsonWriter) write(u *store.User) error {
 }
 
 func (n *ndjsonWriter) flush() error { return n.w.Flush() }
+
+// WriteColumns writes a line of NDJSON with some columns alone, in the order of files. Values are strings, bools, int64 and []string;
+// names that no column has are an error.
+func WriteColumns(w io.Writer, values map[string]any) error {
+	e, left := jsontext.NewEncoder(w), len(values)
+	if err := e.WriteToken(jsontext.BeginObject); err != nil {
+		return fmt.Errorf("writing users: %w", err)
+	}
+	for _, c := range columns {
+		value, ok := values[c.Name]
+		if !ok {
+			continue
+		}
+		left--
+		if err := e.WriteToken(jsontext.String(c.Name)); err != nil {
+			return fmt.Errorf("writing users: %w", err)
+		}
+		if err := json.MarshalEncode(e, value); err != nil {
+			return fmt.Errorf("writing users: %s: %w", c.Name, err)
+		}
+	}
+	if left > 0 {
+		return fmt.Errorf("writing users: %d of the values have no column", left)
+	}
+	if err := e.WriteToken(jsontext.EndObject); err != nil {
+		return fmt.Errorf("writing users: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,366 @@
+// Package pull copies the users of a vendor's customer into a file that `dragoman import` takes, with the ids that the vendor gave them.
+//
+// What was read is kept in a journal beside the file, without secrets, so that a pull that was interrupted can go on. The journal is
+// the lines of the file, and between them lines that say how far the reading has come. The file appears when everything was read and
+// checked. Users that the directory's rules do not allow are reported and left out.
+package pull
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"github.com/dragoman-id/dragoman/server/moving/source"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/userfile"
+)
+
+// Pull is one pull.
+type Pull struct {
+	Client   *source.Client
+	Dialect  string // worth or testinium
+	Source   string // the URL, to recognize the journal by
+	Customer string // as the dialect writes it
+	// PageSize is the number of users on a page, where there are pages.
+	PageSize int64
+	// Journal is the file with what was read so far. Resume continues with one that exists; without it one must not exist.
+	Journal string
+	Resume  bool
+	// Refused is called for each user that the directory's rules do not allow, when everything was read.
+	Refused func(Refused)
+	// Progress is called with the number of users read, and of all as far as that is known; else -1.
+	Progress func(users, total int64)
+	// Notice is called with what a person who waits should know.
+	Notice func(string)
+}
+
+// Refused is a user that cannot be imported.
+type Refused struct {
+	At     string // such as "page 3, record 7"
+	User   string // the id at the source
+	Reason string
+}
+
+func (r Refused) String() string { return fmt.Sprintf("%s, user %s: %s", r.At, r.User, r.Reason) }
+
+// Result counts the users of a pull.
+type Result struct{ Written, Refused int64 }
+
+// The errors of a pull that its caller can mend.
+var (
+	ErrJournalExists = errors.New("an interrupted pull has left its journal")
+	ErrOtherJournal  = errors.New("the journal is that of another pull")
+	ErrListChanges   = errors.New("the list changed whenever it was read")
+)
+
+// maxPasses is how often a list with pages is read until nothing was missed.
+const maxPasses = 5
+
+// Run reads the users and writes the file by write, which is called once and is given a function that writes the file's content. The
+// journal is removed at the end.
+func (p *Pull) Run(ctx context.Context, write func(func(io.Writer) error) error) (result Result, err error) {
+	roles, err := openScratch(ctx, p.Dialect, p.Customer)
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, roles.Close()) }()
+	j, err := p.open()
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	if !j.state.Done {
+		if p.Dialect == "worth" {
+			err = p.readPages(ctx, j, roles.Catalogue())
+		} else {
+			err = p.readList(ctx, j, roles.Catalogue())
+		}
+		if err != nil {
+			return result, err
+		}
+	}
+	bad, err := j.check(ctx, roles)
+	if err != nil {
+		return result, err
+	}
+	err = write(func(w io.Writer) error {
+		result, err = j.copy(ctx, w, bad, p.Refused)
+		return err
+	})
+	if err != nil {
+		return result, err
+	}
+	return result, j.remove()
+}
+
+// openScratch opens a directory in memory that has nothing but the customer, to check users against the directory's rules.
+func openScratch(ctx context.Context, dialect, customer string) (*store.Store, error) {
+	key := make([]byte, 32)
+	rand.Read(key)
+	row := store.Customer{Name: "the source's"}
+	var err error
+	if dialect == "worth" {
+		row.UUID, err = uuid.Parse(customer)
+	} else {
+		row.ID, err = strconv.ParseInt(customer, 10, 64)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s writes a customer otherwise than %s: see --customer", dialect, store.Excerpt(customer))
+	}
+	s, err := store.Open(ctx, store.Config{URL: store.InMemory, SecretKey: key})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.CreateCustomer(ctx, &row); err != nil {
+		return nil, errors.Join(fmt.Errorf("checking --customer: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// readPages reads a list with pages until a pass over it found every user once, and no others than the passes before.
+func (p *Pull) readPages(ctx context.Context, j *journal, roles *store.Catalogue) error {
+	for !j.state.Done {
+		if j.state.Pass == maxPasses {
+			return fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
+				ErrListChanges, maxPasses, j.state.Total, j.people())
+		}
+		if err := p.readPass(ctx, j, roles); err != nil {
+			return err
+		}
+		people, total := j.people(), j.state.Total
+		j.state.Done = !j.state.Changed && j.inPass == total && people == total
+		if !j.state.Done {
+			p.notice(fmt.Sprintf("%d users were seen and the list says that there are %d: it changed while it was read; reading it again", people, total))
+			again := j.state.Pass + 1
+			if people > total { // some were removed
+				if err := j.restart(); err != nil {
+					return err
+				}
+			}
+			j.beginPass(again)
+			j.state.Total = total
+		}
+		if err := j.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPass reads the rest of the pages.
+func (p *Pull) readPass(ctx context.Context, j *journal, roles *store.Catalogue) error {
+	for {
+		number := j.state.Page + 1
+		page, err := p.Client.WorthPage(ctx, number, p.PageSize)
+		if err != nil {
+			return err
+		}
+		for i, record := range page.Records {
+			person, err := source.WorthPerson(record, p.Customer, roles)
+			if err := j.add(person, err, fmt.Sprintf("page %d, record %d", number, i+1)); err != nil {
+				return err
+			}
+		}
+		j.state.Changed = j.state.Changed || number > 1 && j.state.Total != page.TotalItems
+		j.state.Page, j.state.Total = number, page.TotalItems
+		p.progress(j.people(), page.TotalItems)
+		if number >= page.TotalPages || len(page.Records) == 0 {
+			return nil
+		}
+		if err := j.commit(); err != nil {
+			return err
+		}
+	}
+}
+
+// readList reads a list without pages.
+func (p *Pull) readList(ctx context.Context, j *journal, roles *store.Catalogue) error {
+	customer, err := strconv.ParseInt(p.Customer, 10, 64)
+	if err != nil {
+		return err
+	}
+	n := 0
+	again := func() error {
+		n = 0
+		return j.restart()
+	}
+	err = p.Client.TestiniumUsers(ctx, again, func(element jsontext.Value) error {
+		n++
+		person, err := source.TestiniumPerson(element, customer, roles)
+		if n%100 == 0 {
+			p.progress(int64(n), -1)
+		}
+		return j.add(person, err, fmt.Sprintf("user %d of the list", n))
+	})
+	if err != nil {
+		return err
+	}
+	j.state.Done = true
+	return j.commit()
+}
+
+func (p *Pull) progress(users, total int64) {
+	if p.Progress != nil {
+		p.Progress(users, total)
+	}
+}
+
+func (p *Pull) notice(text string) {
+	if p.Notice != nil {
+		p.Notice(text)
+	}
+}
+
+// rowsPerBatch is how many users are checked at a time.
+const rowsPerBatch = 500
+
+// check returns what is wrong with the users of the journal, by their numbers from 1.
+func (j *journal) check(ctx context.Context, s *store.Store) (bad map[int64]problem, err error) {
+	lines, err := j.users()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lines.Close()) }()
+	into, err := s.NewImport(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, into.Close()) }()
+	bad = map[int64]problem{}
+	reader := userfile.NewReader(lines, userfile.NDJSON, s.Catalogue())
+	for ended := false; !ended; {
+		var rows []store.ImportRow
+		for len(rows) < rowsPerBatch && !ended {
+			row, err := reader.Next()
+			var wrong *userfile.LineError
+			switch {
+			case errors.Is(err, io.EOF):
+				ended = true
+			case errors.As(err, &wrong):
+				for _, w := range wrong.Problems {
+					bad[wrong.Line] = bad[wrong.Line].with(w.Column + " " + w.Reason)
+				}
+			case err != nil:
+				return nil, err
+			default:
+				rows = append(rows, row)
+			}
+		}
+		refused, err := into.Check(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range refused {
+			for _, e := range row.Errors {
+				if e.Field == store.FieldUsername && slices.ContainsFunc(rows, func(r store.ImportRow) bool { return r.Line == row.Line && r.User.Username == r.User.Email }) {
+					continue // the e-mail says the same
+				}
+				bad[row.Line] = bad[row.Line].with(userfile.ColumnOf(e.Field) + " " + e.Reason)
+			}
+		}
+	}
+	err = into.Repeated(func(r store.RepeatedValue) {
+		if r.NamedByEmail && r.Field == store.FieldUsername {
+			return // the e-mail says the same
+		}
+		p := bad[r.Line]
+		p.like = append(p.like, likeness{userfile.ColumnOf(r.Field), r.First})
+		bad[r.Line] = p
+	})
+	return bad, err
+}
+
+// problem is what is wrong with a user of the journal.
+type problem struct {
+	reasons []string
+	like    []likeness
+}
+
+func (p problem) with(reason string) problem {
+	p.reasons = append(p.reasons, reason)
+	return p
+}
+
+// likeness says that the value of a column is that of an earlier user.
+type likeness struct {
+	column string
+	first  int64
+}
+
+// copy writes the users of the journal that nothing is wrong with.
+func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]problem, report func(Refused)) (result Result, err error) {
+	firsts := map[int64]string{} // the users that others are like
+	for _, p := range bad {
+		for _, l := range p.like {
+			firsts[l.first] = ""
+		}
+	}
+	refuse := func(r Refused) {
+		result.Refused++
+		if report != nil {
+			report(r)
+		}
+	}
+	n := int64(0)
+	err = j.each(func(e entry) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.refused != nil {
+			refuse(*e.refused)
+			return nil
+		}
+		n++
+		p, wrong := bad[n]
+		if _, isFirst := firsts[n]; isFirst {
+			firsts[n] = e.key()
+		}
+		if !wrong {
+			result.Written++
+			_, err := w.Write(e.line)
+			return err
+		}
+		for _, l := range p.like {
+			p.reasons = append(p.reasons, fmt.Sprintf("%s is also that of user %s, who comes before", l.column, firsts[l.first]))
+		}
+		for _, reason := range p.reasons {
+			refuse(Refused{e.at, e.key(), reason})
+			result.Refused--
+		}
+		result.Refused++
+		return nil
+	})
+	return result, err
+}
+
+// key returns the source's id of a user.
+func (e entry) key() string {
+	var ids struct {
+		ID   json.Number `json:"id"`
+		UUID string      `json:"uuid"`
+	}
+	if json.NewDecoder(bytes.NewReader(e.line)).Decode(&ids) == nil && ids.UUID != "" {
+		return ids.UUID
+	}
+	return ids.ID.String()
+}
+
+// open opens the journal.
+func (p *Pull) open() (*journal, error) {
+	head := header{Version: 1, Dialect: p.Dialect, Source: p.Source, Customer: p.Customer, PageSize: p.PageSize}
+	j, err := openJournal(p.Journal, head, p.Resume)
+	if errors.Is(err, os.ErrExist) {
+		return nil, ErrJournalExists
+	}
+	return j, err
+}

@@ -1,0 +1,83 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+)
+
+// Tokens are the bearer tokens of a source: one from a file, which may be replaced while it is used, or those that a command prints,
+// one for each time that the source refused the last. It is safe for concurrent use.
+type Tokens struct {
+	File    string
+	Command string // for the shell; empty: there is none
+
+	mu      sync.Mutex
+	current string
+}
+
+// errNoToken means that there is nowhere to take a token from.
+var errNoToken = errors.New("there is no token: set --token-file or --token-command")
+
+// after returns the token that is to be used now that one was refused; "" if none was yet. It is the refused one if there is no other.
+func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current != "" && t.current != refused {
+		return t.current, nil
+	}
+	if t.File != "" {
+		text, err := os.ReadFile(t.File)
+		if err != nil {
+			return "", fmt.Errorf("reading the token of --token-file: %w", err)
+		}
+		token, err := checkToken(string(text), "--token-file")
+		if err != nil {
+			return "", err
+		}
+		if token != refused {
+			t.current = token
+			return token, nil
+		}
+	}
+	switch {
+	case t.Command != "":
+		out, err := t.run(ctx)
+		if err != nil {
+			return "", err
+		}
+		if t.current, err = checkToken(out, "--token-command"); err != nil {
+			return "", err
+		}
+	case t.File == "":
+		return "", errNoToken
+	}
+	return t.current, nil
+}
+
+// run runs the command. What it prints on standard error goes to that of the program, so that it can ask for something.
+func (t *Tokens) run(ctx context.Context) (string, error) {
+	c := exec.CommandContext(ctx, "sh", "-c", t.Command) // #nosec G204 -- the operator gives the command
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("running --token-command: %w", err)
+	}
+	return string(out), nil
+}
+
+// checkToken returns the token in a text. It never repeats the text in an error.
+func checkToken(text, setting string) (string, error) {
+	token := strings.TrimSpace(text)
+	switch {
+	case token == "":
+		return "", fmt.Errorf("%s gives no token", setting)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", fmt.Errorf("%s gives more than a token: it must be one line", setting)
+	}
+	return token, nil
+}
