@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"reflect"
@@ -567,6 +568,41 @@ func TestMergedWriteIsRepeated(t *testing.T) {
 		first.ExpectHeader(t, "Preference-Applied", "handling=strict, merge=untouched")
 		expectReplay(t, first, patch(`{"first_name":"Augusta"}`, header))
 		if u := s.FindUser(t, servertest.Ada); u.FirstName != "Augusta" || u.LastName != "King" || u.Version != 3 {
+			t.Errorf("%+v", u)
+		}
+	})
+}
+
+// TestFailedCommitIsNotLoggedAsAChange: a write that is not committed with the record of its answer has changed and merged nothing.
+func TestFailedCommitIsNotLoggedAsAChange(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		var j journal
+		s := servertest.StartWith(t, server.Config{Database: url, Log: j.log(slog.LevelInfo)})
+		base := s.FindUser(t, servertest.Ada).Version
+		rewrite(t, s, servertest.Ada, func(u *store.User) { u.LastName = "King" })
+		refuse := []string{"CREATE TRIGGER refuse BEFORE INSERT ON idempotency_records BEGIN SELECT RAISE(ABORT, 'refused'); END"}
+		if store.EngineOf(url) == "postgres" {
+			refuse = []string{
+				"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$refused$$; END'",
+				"CREATE TRIGGER refuse BEFORE INSERT ON idempotency_records FOR EACH ROW EXECUTE FUNCTION refuse()",
+			}
+		}
+		conn := beside(t, url)
+		for _, statement := range refuse {
+			if _, err := conn.ExecContext(context.Background(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := s.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"Augusta"}`,
+			Header: keyed("refused", "If-Match", fmt.Sprintf(`"%d"`, base), "Prefer", "merge=untouched", "X-Request-Id", "refused")})
+		if a.Status != http.StatusInternalServerError || len(a.Header["Preference-Applied"])+len(a.Header["Dragoman-Changed"]) > 0 {
+			t.Errorf("%d %v %s", a.Status, a.Header, a.Body)
+		}
+		if line := j.request(t, "refused"); line["changed"] != nil || line["merged"] != nil {
+			t.Errorf("logged is %v", line)
+		}
+		if u := s.FindUser(t, servertest.Ada); u.Version != base+1 {
 			t.Errorf("%+v", u)
 		}
 	})

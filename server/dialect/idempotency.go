@@ -170,6 +170,7 @@ func (op *operation) replay(c echo.Context, call *Call, key store.RecordKey, req
 	if err != nil {
 		return true, err
 	}
+	call.conflicts = nil // of an attempt that another server has overtaken
 	var a answer
 	if err := json.Unmarshal(record.Answer, &a); err != nil {
 		return true, fmt.Errorf("read a recorded answer: %w", err)
@@ -181,24 +182,25 @@ func (op *operation) replay(c echo.Context, call *Call, key store.RecordKey, req
 		return true, errKeyReused
 	}
 	call.replayed = true
-	call.merged, call.conflicts = false, nil // of an attempt that another server has overtaken
 	c.Response().Header().Set(headerReplayed, "true")
 	return true, a.write(c)
 }
 
 // execute runs the handler, and executes what it has prepared together with the record of its answer. An answer that is no success is
 // not recorded.
-func (op *operation) execute(c echo.Context, call *Call, run func() error, record store.Record) (answer, error) {
+func (op *operation) execute(c echo.Context, call *Call, run func() error, record store.Record) (a answer, err error) {
 	defer func() {
 		call.repeatable.write.Close()
 		call.repeatable.write = nil
+		if err != nil {
+			call.changed, call.merged = "", false // what was prepared was not written
+		}
 	}()
 	recorded := recorder{header: http.Header{}}
-	err := divert(c, &recorded, run)
-	if err != nil {
+	if err := divert(c, &recorded, run); err != nil {
 		return answer{}, err
 	}
-	a := answer{op.dialect.service.Policy.Rank(call.Principal), recorded.status, recorded.header, recorded.body.Bytes()}
+	a = answer{op.dialect.service.Policy.Rank(call.Principal), recorded.status, recorded.header, recorded.body.Bytes()}
 	if a.Status < http.StatusOK || a.Status >= http.StatusMultipleChoices {
 		return a, nil
 	}
