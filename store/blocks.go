@@ -16,16 +16,20 @@ const (
 )
 
 // skipBlocks finds the block that contains the user at offset. It narrows ids, a query for the ids of all users of a customer, to start
-// at that block, and returns the remaining offset within the narrowed query. A page in the middle of a long list then skips whole
+// at that block, and returns the remaining offset within the narrowed query. If provisioned is true the query is for users who are not deprovisioned. A page in the middle of a long list then skips whole
 // blocks, and at most one block's users one by one.
 //
 // A user added between this query and the next one shifts the page no more than a user added between the reading of two pages does.
-func (s *Store) skipBlocks(ctx context.Context, from reader, ids *gorm.DB, customerID, offset int64, descending bool) (_ *gorm.DB, rest int64, err error) {
+func (s *Store) skipBlocks(ctx context.Context, from reader, ids *gorm.DB, customerID, offset int64, descending, provisioned bool) (_ *gorm.DB, rest int64, err error) {
 	const doing = "finding a page of users"
 	if offset < blockSize {
 		return ids, offset, nil
 	}
-	rows, err := from.db.WithContext(ctx).Table("user_blocks").Select("block", "CAST(sum(users) AS BIGINT) AS users").Where("customer_id = ?", customerID).Group("block").
+	users := "users"
+	if provisioned {
+		users = "users - deprovisioned"
+	}
+	rows, err := from.db.WithContext(ctx).Table("user_blocks").Select("block", "CAST(sum("+users+") AS BIGINT) AS users").Where("customer_id = ?", customerID).Group("block").
 		Order(clause.OrderByColumn{Column: clause.Column{Name: "block"}, Desc: descending}).Limit(int(offset / minBlockUsers)).Rows()
 	if err != nil {
 		return nil, 0, databaseError(ctx, doing, err)

@@ -42,7 +42,11 @@ const (
 )
 
 // names are the unique fields that an update may change.
-var names = unique[2:]
+var (
+	names      = unique[2:]
+	byUsername = names[0]
+	byEmail    = names[1]
+)
 
 // claimAll makes the statement that claims all unique values of users.
 func claimAll(users ...User) engine.SQL {
@@ -95,6 +99,10 @@ func (f uniqueField) text(u *User) string {
 	return u.Username
 }
 
+// changeable are the unique fields that an update may change, in declaration order. FieldExternalID is unique within a customer, and the
+// others, which are claimed, over the platform.
+var changeable = []Field{FieldUsername, FieldEmail, FieldExternalID}
+
 // taken returns those of the given fields of u whose values a user other than self already has.
 func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field) ([]Field, error) {
 	var others []Field
@@ -111,6 +119,18 @@ func taken(ctx context.Context, db *gorm.DB, self int64, u *User, among ...Field
 		if n > 0 {
 			others = append(others, f.field)
 		}
+	}
+	if u.ExternalID == nil || !slices.Contains(among, FieldExternalID) {
+		return others, nil
+	}
+	var n int64
+	err := db.WithContext(ctx).Model(&User{}).
+		Where("customer_id = ? AND external_id = ? AND id <> ?", u.CustomerID, *u.ExternalID, self).Count(&n).Error
+	if err != nil {
+		return nil, databaseError(ctx, fmt.Sprintf("asking whether %s is taken", FieldExternalID), err)
+	}
+	if n > 0 {
+		others = append(others, FieldExternalID)
 	}
 	return others, nil
 }
@@ -143,10 +163,18 @@ func claimants(ctx context.Context, db *gorm.DB, kind, value string) ([]UserKey,
 	return keys, nil
 }
 
-// usersByEmail returns the users who have an e-mail, as [FoldEmail] compares them: one at most, unless it is one of a [Collision].
+// fold returns the value of the claim to a name.
+func (f uniqueField) fold(name string) string {
+	if f.kind == claimEmail {
+		return FoldEmail(name)
+	}
+	return Fold(name)
+}
+
+// usersNamed returns the users who have a username or an e-mail, as f compares them: one at most, unless it is one of a [Collision].
 // A customerID of 0 stands for all customers.
-func (s *Store) usersByEmail(ctx context.Context, customerID int64, email string) ([]User, error) {
-	keys, err := claimants(ctx, s.read, claimEmail, FoldEmail(email))
+func (s *Store) usersNamed(ctx context.Context, customerID int64, f uniqueField, name string) ([]User, error) {
+	keys, err := claimants(ctx, s.read, f.kind, f.fold(name))
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +188,7 @@ func (s *Store) usersByEmail(ctx context.Context, customerID int64, email string
 			return nil, databaseError(ctx, findingUser, err)
 		}
 		// A shared claim outlives the user's name.
-		users = append(users, slices.DeleteFunc(found, func(u User) bool { return FoldEmail(u.Email) != FoldEmail(email) })...)
+		users = append(users, slices.DeleteFunc(found, func(u User) bool { return f.fold(f.text(&u)) != f.fold(name) })...)
 	}
 	return users, nil
 }

@@ -21,7 +21,7 @@ import (
 // Folded and sealed columns are computed, and Version becomes 1. No other field has a default.
 //
 // The error is a *[FieldErrors] when the user is invalid; a *[ConflictError] with those of FieldID, FieldUUID,
-// FieldUsername and FieldEmail whose values another user has; ErrNotFound when there is no such customer; ErrBusy; or
+// FieldUsername, FieldEmail and FieldExternalID whose values another user has; ErrNotFound when there is no such customer; ErrBusy; or
 // ErrUnavailable. On error u is unchanged.
 func (s *Store) CreateUser(ctx context.Context, u *User) error {
 	for range maxAttempts {
@@ -66,7 +66,7 @@ func (s *Store) giveID(ctx context.Context, u *User) (err error) {
 // creationConflict returns a *ConflictError with the fields of a refused user whose values another user has, or nil if none has
 // any longer. wanted is the user as it was given, and row as it was to be stored.
 func (s *Store) creationConflict(ctx context.Context, wanted, row *User) error {
-	fields, err := taken(ctx, s.read.WithContext(ctx), 0, row, FieldID, FieldUUID, FieldUsername, FieldEmail)
+	fields, err := taken(ctx, s.read.WithContext(ctx), 0, row, slices.Concat([]Field{FieldID, FieldUUID}, changeable)...)
 	if err != nil {
 		return err
 	}

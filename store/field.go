@@ -28,6 +28,9 @@ const (
 	FieldEmailVerified        Field = "EmailVerified"
 	FieldFirstLogin           Field = "FirstLogin"
 	FieldExternalAuthID       Field = "ExternalAuthID"
+	FieldExternalID           Field = "ExternalID"
+	FieldDisplayName          Field = "DisplayName"
+	FieldDeprovisionedAt      Field = "DeprovisionedAt"
 )
 
 // Fields that appear only in errors of creating a row. No update changes them.
@@ -68,6 +71,17 @@ var editable = []userField{
 	required(FieldEmailVerified, "email_verified", boolean, func(u *User) *bool { return &u.EmailVerified }),
 	required(FieldFirstLogin, "first_login", boolean, func(u *User) *bool { return &u.FirstLogin }),
 	optional(FieldExternalAuthID, "external_auth_id", identifier, func(u *User) **uuid.UUID { return &u.ExternalAuthID }),
+	optionalText(FieldExternalID, "external_id", MaxExternalIDLength, func(u *User) **string { return &u.ExternalID }),
+	optionalText(FieldDisplayName, "display_name", MaxDisplayNameLength, func(u *User) **string { return &u.DisplayName }),
+	optional(FieldDeprovisionedAt, "deprovisioned_at", moment, func(u *User) **time.Time { return &u.DeprovisionedAt }).
+		normalized(func(u *User) {
+			switch {
+			case u.Status != StatusInactive:
+				u.DeprovisionedAt = nil
+			case u.DeprovisionedAt != nil:
+				u.DeprovisionedAt = new(inMillis(*u.DeprovisionedAt))
+			}
+		}),
 }
 
 // identity and creation are the fields that are set when a user is created and never change.

@@ -50,7 +50,7 @@ func (s *Store) locate(ctx context.Context, reference string) (keys []UserKey, e
 	if id, err := uuid.Parse(reference); err == nil {
 		return claimants(ctx, s.read, "uuid", id.String())
 	}
-	users, err := s.usersByEmail(ctx, 0, reference)
+	users, err := s.usersNamed(ctx, 0, byEmail, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,32 @@ func (s *Store) locate(ctx context.Context, reference string) (keys []UserKey, e
 		keys = append(keys, UserByID(u.CustomerID, u.ID))
 	}
 	return keys, nil
+}
+
+// UsersWith returns the customer's users who have a value of a field that is unique: FieldUsername and FieldEmail, compared by [Fold] and
+// [FoldEmail], or FieldExternalID, compared exactly. Deprovisioned users are among them. It returns one user at most, unless the
+// value is one of a [Collision]; no user, and no error, where none has the value.
+func (s *Store) UsersWith(ctx context.Context, customerID int64, field Field, value string) (users []User, err error) {
+	switch field {
+	case FieldUsername:
+		users, err = s.usersNamed(ctx, customerID, byUsername, value)
+	case FieldEmail:
+		users, err = s.usersNamed(ctx, customerID, byEmail, value)
+	case FieldExternalID:
+		err = s.read.WithContext(ctx).Where("customer_id = ? AND external_id = ?", customerID, value).Find(&users).Error
+		err = databaseErrorOrNil(ctx, findingUser, err)
+	default:
+		return nil, fmt.Errorf("%s: values of %s are not unique", findingUser, field)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range users {
+		if err := s.keys.openSecrets(&users[i]); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
 }
 
 // loadUser returns the user that key identifies, from the database.

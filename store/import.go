@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,7 +20,7 @@ import (
 // Import adds many users at once, such as those of a file. It is made by [Store.NewImport] and used by one goroutine: first
 // [Import.Check] is given every row, batch by batch, then [Import.Write] is given the same rows again.
 //
-// It keeps nothing of a row in memory but how many users each block of ids gets. To find ids, UUIDs, usernames and e-mails that come
+// It keeps nothing of a row in memory but how many users each block of ids gets. To find ids, UUIDs, names, e-mails and external ids that come
 // twice, it writes 24 bytes for each to a temporary file, if there are more than half a million. Close removes the file.
 type Import struct {
 	store     *Store
@@ -75,7 +77,7 @@ func (s *Store) NewImport(ctx context.Context) (*Import, error) {
 func (i *Import) Close() error { return i.values.close() }
 
 // Check returns those of the rows that Write would not store, in their order: what the model forbids, a customer that does not
-// exist, and an id, UUID, username or e-mail that a user has. When all rows were given, [Import.Repeated] returns those that come twice.
+// exist, and an id, UUID, username or e-mail that a user has, or an external id that one of the customer has. When all rows were given, [Import.Repeated] returns those that come twice.
 func (i *Import) Check(ctx context.Context, rows []ImportRow) ([]RefusedRow, error) {
 	users, wrong, err := i.complete(ctx, i.store.read, rows)
 	if err != nil {
@@ -178,10 +180,22 @@ func (i *Import) claim(r *ImportRow, u *User, wrong FieldErrors) error {
 			return err
 		}
 	}
-	return nil
+	if u.ExternalID == nil || u.CustomerID == 0 || !brings(r, FieldExternalID, wrong) {
+		return nil
+	}
+	value := strconv.FormatInt(u.CustomerID, 10) + " " + *u.ExternalID
+	return i.values.add(len(unique), value, r.Line, r.User.Username == r.User.Email)
 }
 
-// RepeatedValue is an id, UUID, username or e-mail of a row that an earlier row has.
+// repeatable returns the field of a value that claim has remembered.
+func repeatable(index byte) Field {
+	if int(index) == len(unique) {
+		return FieldExternalID
+	}
+	return unique[index].field
+}
+
+// RepeatedValue is an id, UUID, username, e-mail or external id of a row that an earlier row has.
 type RepeatedValue struct {
 	Line, First int64 // the row's, and the first that has the value
 	Field       Field
@@ -197,7 +211,7 @@ func (i *Import) Repeated(found func(RepeatedValue)) error {
 	return i.values.repeated(func(again, first rowValue) {
 		line, namedByEmail := again.line()
 		before, _ := first.line()
-		found(RepeatedValue{Line: line, First: before, Field: unique[again[0]].field, NamedByEmail: namedByEmail})
+		found(RepeatedValue{Line: line, First: before, Field: repeatable(again[0]), NamedByEmail: namedByEmail})
 	})
 }
 
@@ -225,6 +239,35 @@ func (i *Import) findTaken(ctx context.Context, rows []ImportRow, users []User, 
 		for k := range rows {
 			if brings(&rows[k], q.field, wrong[k]) && taken[q.value(&users[k])] {
 				wrong[k] = append(wrong[k], FieldError{q.field, "is already taken"})
+			}
+		}
+	}
+	return i.findTakenExternalIDs(ctx, rows, users, wrong)
+}
+
+// findTakenExternalIDs is findTaken for what is unique within a customer.
+func (i *Import) findTakenExternalIDs(ctx context.Context, rows []ImportRow, users []User, wrong []FieldErrors) error {
+	wanted := map[int64]map[string][]int{} // indexes of rows, by customer and external id
+	for k := range rows {
+		u := &users[k]
+		if u.ExternalID == nil || u.CustomerID == 0 || !brings(&rows[k], FieldExternalID, wrong[k]) {
+			continue
+		}
+		if wanted[u.CustomerID] == nil {
+			wanted[u.CustomerID] = map[string][]int{}
+		}
+		wanted[u.CustomerID][*u.ExternalID] = append(wanted[u.CustomerID][*u.ExternalID], k)
+	}
+	for customer, ids := range wanted {
+		var found []string
+		err := i.store.read.WithContext(ctx).Model(&User{}).
+			Where("customer_id = ? AND external_id IN ?", customer, slices.Collect(maps.Keys(ids))).Pluck("external_id", &found).Error
+		if err != nil {
+			return databaseError(ctx, fmt.Sprintf("asking whether %s is taken", FieldExternalID), err)
+		}
+		for _, id := range found {
+			for _, k := range ids[id] {
+				wrong[k] = append(wrong[k], FieldError{FieldExternalID, "is already taken"})
 			}
 		}
 	}

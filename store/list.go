@@ -17,7 +17,10 @@ import (
 // Query says which of a customer's users a list shows, and in which order. The zero value shows all by ascending ID, which
 // is the order of their creation by one server.
 type Query struct {
-	Filters    []Filter // all must hold
+	Filters []Filter // all must hold
+	// Provisioned leaves out users who are deprovisioned; see [User.DeprovisionedAt].
+	Provisioned bool
+
 	Sort       SortField
 	Descending bool // also reverses the order of users that are equal in Sort
 }
@@ -59,16 +62,22 @@ var sortColumns = [...]string{
 type Filter struct {
 	condition string
 	values    []any
-	part      string  // the folded text that users must contain, if the condition is that of Mentions
-	email     *string // instead of a condition: the user's e-mail, which is looked up before the list is read
+	part      string         // the folded text that users must contain, if the condition is that of Mentions
+	named     *nameCondition // instead of a condition
+}
+
+// nameCondition is the condition that a user has a name, who is looked up by the name's claim before the list is read.
+type nameCondition struct {
+	field uniqueField
+	name  string
 }
 
 // conditionOn returns the filter's condition on users of a customer, and the values of its parameters.
 func (f Filter) conditionOn(ctx context.Context, s *Store, customerID int64) (string, []any, error) {
-	if f.email == nil {
+	if f.named == nil {
 		return f.condition, f.values, nil
 	}
-	users, err := s.usersByEmail(ctx, customerID, *f.email)
+	users, err := s.usersNamed(ctx, customerID, f.named.field, f.named.name)
 	if err != nil || len(users) == 0 {
 		return Nobody().condition, nil, err
 	}
@@ -96,7 +105,7 @@ func HasLastName(name string) Filter { return Filter{condition: "last_name = ?",
 // HasEmail finds the user with this e-mail, as [FoldEmail] compares them; several, if it is one of those that [Collision] is
 // about.
 func HasEmail(email string) Filter {
-	return Filter{email: &email}
+	return Filter{named: &nameCondition{byEmail, email}}
 }
 
 // HasMobile finds users with exactly this mobile number; the empty text finds those without one.
@@ -131,6 +140,22 @@ func Mentions(text string) Filter {
 // standard_conforming_strings is off.
 var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
+// HasUsername finds the user with this username, as [Fold] compares them; several, if it is one of those that [Collision] is about.
+func HasUsername(name string) Filter { return Filter{named: &nameCondition{byUsername, name}} }
+
+// HasExternalID finds the user with exactly this external id.
+func HasExternalID(id string) Filter {
+	return Filter{condition: "external_id = ?", values: []any{id}}
+}
+
+// The condition of Query.Provisioned, for lists with filters, and for those without: these read ids from an index alone, which has no
+// column of deprovisioned users, but another index has only those.
+const (
+	provisionedCondition      = "deprovisioned_at IS NULL"
+	provisionedIndexCondition = "NOT EXISTS (SELECT 1 FROM users AS gone WHERE gone.customer_id = users.customer_id AND gone.id = users.id " +
+		"AND gone.deprovisioned_at IS NOT NULL)"
+)
+
 // Nobody matches no user.
 func Nobody() Filter { return Filter{condition: "1 = 0"} }
 
@@ -155,6 +180,13 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 		return nil, 0, databaseError(ctx, "listing users", err)
 	}
 	defer release()
+	var all userCount
+	if len(q.Filters) == 0 {
+		if all, err = storedCount(ctx, from, customerID); err != nil {
+			return nil, 0, err
+		}
+		q.Provisioned = q.Provisioned && all.deprovisioned > 0
+	}
 	found := from.db.WithContext(ctx).Model(&User{}).Where("customer_id = ?", customerID)
 	for _, f := range q.Filters {
 		condition, values, err := f.conditionOn(ctx, s, customerID)
@@ -163,14 +195,27 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 		}
 		found = found.Where(condition, values...)
 	}
+	switch {
+	case q.Provisioned && everybody:
+		found = found.Where(provisionedIndexCondition)
+	case q.Provisioned:
+		found = found.Where(provisionedCondition)
+	}
 	found = found.Session(&gorm.Session{})
 	if i := slices.IndexFunc(q.Filters, func(f Filter) bool { return f.part != "" }); i >= 0 {
 		if found, err = s.narrow(ctx, from, customerID, q.Filters[i].part, found); err != nil {
 			return nil, 0, err
 		}
 	}
-	if total, err = s.countUsers(ctx, from, customerID, q, found); err != nil {
-		return nil, 0, err
+	switch {
+	case len(q.Filters) > 0:
+		if err := found.Count(&total).Error; err != nil {
+			return nil, 0, databaseError(ctx, "counting users", err)
+		}
+	case q.Provisioned:
+		total = all.users - all.deprovisioned
+	default:
+		total = all.users
 	}
 	if w.Offset >= total || w.Limit <= 0 {
 		return nil, total, nil
@@ -184,7 +229,7 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 	// The ids are read from an index alone; only the rows of the window are then read.
 	ids := found.Select("id")
 	if everybody {
-		if ids, offset, err = s.skipBlocks(ctx, from, ids, customerID, offset, descending); err != nil {
+		if ids, offset, err = s.skipBlocks(ctx, from, ids, customerID, offset, descending, q.Provisioned); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -54,6 +55,9 @@ func checkNames(ctx context.Context, db *gorm.DB, before, after *User, followed 
 			renamed = append(renamed, f.field)
 		}
 	}
+	if !equal(before.ExternalID, after.ExternalID) {
+		renamed = append(renamed, FieldExternalID)
+	}
 	others, err := taken(ctx, db, before.ID, after, renamed...)
 	if err != nil || len(others) == 0 {
 		return err
@@ -73,7 +77,7 @@ func (s *Store) PreviewCreation(ctx context.Context, u *User) error {
 	} else if err != nil {
 		return fmt.Errorf("creating user: %w", err)
 	}
-	others, err := taken(ctx, s.read, 0, &row, FieldUUID, FieldUsername, FieldEmail)
+	others, err := taken(ctx, s.read, 0, &row, slices.Concat([]Field{FieldUUID}, changeable)...)
 	if err != nil {
 		return err
 	}

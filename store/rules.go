@@ -15,6 +15,9 @@ const (
 	MaxUsernameLength = 254
 	MaxEmailLength    = 254
 	MaxMobileLength   = 64
+
+	MaxExternalIDLength  = 256
+	MaxDisplayNameLength = 256
 )
 
 // maxID is the highest id of a row: JavaScript's numbers hold no greater integer exactly.

@@ -184,8 +184,8 @@ func creationStep(u *User, change *UserChange) (engine.Step, error) {
 			recorded,
 			pending,
 			// Last, because others who add users to the customer wait for these rows.
-			{Text: addToCountStatement, Arguments: []any{u.CustomerID, slot, 1}},
-			addToBlocksStatement(u.CustomerID, slot, map[int64]int64{u.ID >> blockBits: 1}),
+			{Text: addToCountStatement, Arguments: []any{u.CustomerID, slot, 1, countOf(u).deprovisioned}},
+			addToBlocksStatement(u.CustomerID, slot, map[int64]userCount{u.ID >> blockBits: countOf(u)}),
 		},
 	}, nil
 }
@@ -204,7 +204,8 @@ func updateStep(before, after *User, change *UserChange, distributed bool) (engi
 		arguments = append(arguments, c.value(before))
 	}
 	renames := set&uniqueColumns != 0
-	together := !renames && !distributed
+	counts := countDeprovisioned(before, after)
+	together := !renames && len(counts) == 0 && !distributed
 	var recorded, pending engine.SQL
 	var err error
 	if together {
@@ -218,7 +219,7 @@ func updateStep(before, after *User, change *UserChange, distributed bool) (engi
 	step := engine.Step{
 		Key: before.ID,
 		// What else can go wrong with an update is no fault of its caller's.
-		Alone:    renames,
+		Alone:    renames || set&externalIDColumn != 0,
 		Together: together,
 		Statements: []engine.SQL{
 			{Text: updateFormOf(set, before).text(), Arguments: arguments},
@@ -229,5 +230,7 @@ func updateStep(before, after *User, change *UserChange, distributed bool) (engi
 	if renames {
 		step.Statements = append(step.Statements, renaming(before, after)...)
 	}
+	// Last, as in a creation.
+	step.Statements = append(step.Statements, counts...)
 	return step, nil
 }

@@ -50,7 +50,7 @@ const maxAttempts = 4
 // (see [SameMailbox]); empty text in Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
 // The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid, or was the
-// last who could administer the customer; a *[ConflictError] when its e-mail, its username or both are another user's;
+// last who could administer the customer; a *[ConflictError] with those of changeable whose values are another user's;
 // ErrBusy; ErrUnavailable; or what Edit returned. When a *FieldErrors is found in Edit's error, or by the store, all the
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one response can list all violations.
@@ -188,9 +188,9 @@ func (d *duplicate) Error() string { return fmt.Sprintf("user %d: %v", d.user.ID
 // conflict returns a *ConflictError with the fields whose values the database refused. If no user has these values any longer, or the
 // only such field is a username that followed the e-mail, it returns errNameFree.
 func (s *Store) conflict(ctx context.Context, d *duplicate) error {
-	among := []Field{FieldEmail, FieldUsername}
+	among := changeable
 	if d.followed {
-		among = []Field{FieldEmail}
+		among = []Field{FieldEmail, FieldExternalID}
 	}
 	fields, err := taken(ctx, s.read.WithContext(ctx), d.user.ID, &d.user, among...)
 	if err != nil {
@@ -360,7 +360,7 @@ func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, r
 		return refused
 	}
 	var among []Field
-	for _, f := range []Field{FieldUsername, FieldEmail} {
+	for _, f := range changeable {
 		is := func(e FieldError) bool { return e.Field == f }
 		if !slices.ContainsFunc(invalid, is) && !slices.ContainsFunc(*wrong, is) {
 			among = append(among, f)

@@ -52,6 +52,12 @@ type User struct {
 	EmailVerified, FirstLogin bool
 	ExternalAuthID            *uuid.UUID // the user's id at an external identity provider; nil: none
 
+	ExternalID  *string // by which a provisioning client knows the user: unique within the customer, case matters; nil: none
+	DisplayName *string // nil: none; the empty string is stored as nil
+	// DeprovisionedAt is when a provisioning client deleted the user, who is kept, INACTIVE. Nil means that none did. The store sets
+	// it to nil whenever Status is another.
+	DeprovisionedAt *time.Time `gorm:"serializer:epochms"`
+
 	CreatedAt time.Time  `gorm:"serializer:epochms;autoCreateTime:false"`
 	CreatedBy *uuid.UUID // nil: unknown
 	UpdatedAt time.Time  `gorm:"serializer:epochms;autoUpdateTime:false"`

@@ -149,8 +149,11 @@ func withColumn(parts ...[]userField) (rows []*userField) {
 // columnSet is a set of writtenColumns, bit n the one with index n.
 type columnSet uint32
 
-// uniqueColumns are those whose values no two users share.
-var uniqueColumns = columnsNamed("username_fold", "email_fold")
+// uniqueColumns are those whose values no two users share, externalIDColumn the one whose values no two of a customer share.
+var (
+	uniqueColumns    = columnsNamed("username_fold", "email_fold")
+	externalIDColumn = columnsNamed("external_id")
+)
 
 func columnsNamed(names ...string) (set columnSet) {
 	for i, c := range writtenColumns {

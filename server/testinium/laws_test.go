@@ -32,6 +32,9 @@ var notPut = map[string]string{
 	"EmailVerified":     "Worth's; a changed e-mail clears it, an import sets it",
 	"FirstLogin":        "Worth's; an import sets it",
 	"ExternalAuthID":    "Worth's; an import sets it",
+	"ExternalID":        "a provisioning client's",
+	"DisplayName":       "a provisioning client's",
+	"DeprovisionedAt":   "a provisioning client's; a change of status clears it",
 	"CreatedAt":         "the creation's",
 	"CreatedBy":         "the creation's",
 }

@@ -38,6 +38,9 @@ var notPatched = map[string]string{
 	"EmailVerified":        "answers only; a changed e-mail clears it, an import sets it",
 	"FirstLogin":           "answers only; an import sets it",
 	"ExternalAuthID":       "answers only; an import sets it",
+	"ExternalID":           "a provisioning client's",
+	"DisplayName":          "a provisioning client's",
+	"DeprovisionedAt":      "a provisioning client's; a change of status clears it",
 	"CreatedAt":            "the creation's",
 	"CreatedBy":            "the creation's",
 }

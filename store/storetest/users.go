@@ -47,6 +47,8 @@ func UserGen() *rapid.Generator[store.User] {
 			EmailVerified:        rapid.Bool().Draw(t, "EmailVerified"),
 			FirstLogin:           rapid.Bool().Draw(t, "FirstLogin"),
 			ExternalAuthID:       maybe(uuidGen()).Draw(t, "ExternalAuthID"),
+			ExternalID:           maybe(textGen(1, store.MaxExternalIDLength)).Draw(t, "ExternalID"),
+			DisplayName:          maybe(textGen(1, store.MaxDisplayNameLength)).Draw(t, "DisplayName"),
 			CreatedAt:            created,
 			CreatedBy:            maybe(uuidGen()).Draw(t, "CreatedBy"),
 			UpdatedAt:            created.Add(time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "age")) * time.Millisecond),
@@ -55,6 +57,9 @@ func UserGen() *rapid.Generator[store.User] {
 		}
 		if rapid.IntRange(0, 3).Draw(t, "named by e-mail") == 0 {
 			u.Username = u.Email
+		}
+		if u.Status == store.StatusInactive {
+			u.DeprovisionedAt = maybe(timeGen()).Draw(t, "DeprovisionedAt")
 		}
 		u.ComputeFolds()
 		return u
