@@ -56,11 +56,11 @@ func (c *descriptionCheck) identity() {
 // operations checks that whatever writes is named as what it is, and that each can be asked about somebody.
 func (c *descriptionCheck) operations(all []description.Operation) {
 	written := map[string]bool{}
-	named := append([]string{c.api.Show, c.api.List, c.api.Create}, c.api.Updates...)
+	named := slices.Concat([]string{c.api.Show, c.api.List, c.api.Create}, c.api.Updates, c.api.Removals, c.api.OtherWrites, c.api.Reads)
 	for _, o := range all {
-		writes := o.OperationID == c.api.Create || slices.Contains(c.api.Updates, o.OperationID)
-		if writes == description.IsSafe(o.Method) {
-			c.say("%s %s (%s) changes users: %t; that it is in Updates or is Create: %t", o.Method, o.Path, o.OperationID, !description.IsSafe(o.Method), writes)
+		writes := o.OperationID == c.api.Create || slices.Contains(slices.Concat(c.api.Updates, c.api.Removals, c.api.OtherWrites), o.OperationID)
+		if changes := c.api.Writes(o.Method, o.OperationID); writes != changes {
+			c.say("%s %s (%s) changes users: %t; that it is in Updates or is Create: %t", o.Method, o.Path, o.OperationID, changes, writes)
 		}
 		named = slices.DeleteFunc(named, func(name string) bool { return name == o.OperationID })
 		for _, p := range o.Parameters {
@@ -194,7 +194,7 @@ func namesRole(b description.Body, path string) bool {
 
 // isComplete tells whether a member has all that one of such a body has, and nothing else.
 func isComplete(b description.Body, m description.Member) bool {
-	ofRequest := m.Null == description.NullRefused || m.Null == description.NullUnchanged
+	ofRequest := m.Null == description.NullRefused || m.Null == description.NullUnchanged || m.Null == description.NullCleared
 	if b.Request {
 		return m.Effect != "" && m.Absent != "" && ofRequest && m.Always == "" && m.Required == (m.Absent == description.AbsentRefused)
 	}

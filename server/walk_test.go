@@ -70,6 +70,9 @@ func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
 				r.Header.Set("Content-Type", "application/json")
 				r.Body = "{}"
 			}
+			if o.Method == http.MethodDelete {
+				r.Header.Set("If-Match", `"0"`) // what is refused for the caller's sake is not deleted for another reason
+			}
 			steps = append(steps, step{o, d.API, d.Name + "/" + o.OperationID, d.Permissions[o.OperationID], r})
 			o.Path, r.Path = dialect.DryRunPath+o.Path, dialect.DryRunPath+r.Path
 			steps = append(steps, step{o, d.API, "a dry run of " + d.Name + "/" + o.OperationID, d.Permissions[o.OperationID], r})
@@ -233,7 +236,7 @@ func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
 	good := rs256(nil)
 
 	// Otherwise it would be no wonder that the others are refused.
-	if a := p.send(s, good); a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
+	if a := p.send(s, good); a.Status != http.StatusOK && a.Status != http.StatusBadRequest && a.Status != http.StatusPreconditionFailed {
 		t.Fatalf("a good token: %d %s", a.Status, a.Body)
 	}
 	for name, authorization := range map[string][]string{

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -11,6 +13,15 @@ import (
 // administratorRoles are the roles whose active holders administer a customer: ROLE_ADMIN and ROLE_COMPANY_ADMIN. The
 // migrations' index users_administrators has the same set.
 var administratorRoles = Roles(1, 2)
+
+// ErrLastAdministrator is in the tree of the error of a write that would leave a customer without an active administrator; test for it
+// with errors.Is. The error also is a *[FieldErrors].
+var ErrLastAdministrator = errors.New("the last administrator")
+
+// Is reports whether target is ErrLastAdministrator and one of the errors is about that.
+func (e *FieldErrors) Is(target error) bool {
+	return target == ErrLastAdministrator && slices.ContainsFunc(*e, func(f FieldError) bool { return f.Reason == lastAdministratorReason })
+}
 
 // lastAdministratorReason is the reason for rejecting a write that would leave a customer without an administrator.
 const lastAdministratorReason = "must leave the customer an active administrator"

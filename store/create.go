@@ -108,7 +108,7 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 		row.UUID = s.NewUUID()
 	}
 	if row.AccessToken == "" {
-		row.AccessToken = s.newAccessToken()
+		row.AccessToken = s.NewAccessToken()
 	}
 	created(now, &row.CreatedAt, &row.UpdatedAt)
 	normalize(&row)
@@ -121,8 +121,8 @@ func (s *Store) complete(u *User, now time.Time) (User, FieldErrors) {
 // NewUUID returns a new random UUID, such as the store generates for users and customers.
 func (s *Store) NewUUID() uuid.UUID { return uuid.Must(uuid.NewRandomFromReader(s.random)) }
 
-// newAccessToken returns a new access token of 128 random bits, in hexadecimal.
-func (s *Store) newAccessToken() string {
+// NewAccessToken returns a new access token, as the store generates one for a new user: 128 random bits in hexadecimal.
+func (s *Store) NewAccessToken() string {
 	var b [16]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
 		panic(fmt.Sprintf("reading Config.Random, which must not fail: %v", err))

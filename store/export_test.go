@@ -123,7 +123,7 @@ func (s *Store) SealAccessTokens(t *testing.T) {
 	var users []User
 	err := s.write.Select("id", "uuid").Find(&users).Error
 	for _, u := range users {
-		sealed := s.keys.seal(u.UUID, sealedAccessToken, s.newAccessToken())
+		sealed := s.keys.seal(u.UUID, sealedAccessToken, s.NewAccessToken())
 		err = errors.Join(err, s.write.Exec("UPDATE users SET access_token_sealed = ? WHERE id = ?", sealed, u.ID).Error)
 	}
 	if err != nil {

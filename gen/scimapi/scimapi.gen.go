@@ -23,6 +23,29 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// Attribute An attribute of a resource.
+type Attribute struct {
+	Name            string         `json:"name"`
+	Type            string         `json:"type"`
+	MultiValued     bool           `json:"multiValued"`
+	Description     string         `json:"description"`
+	Required        bool           `json:"required"`
+	CanonicalValues []string       `json:"canonicalValues,omitempty"`
+	CaseExact       *bool          `json:"caseExact,omitempty"`
+	Mutability      string         `json:"mutability"`
+	Returned        string         `json:"returned"`
+	Uniqueness      string         `json:"uniqueness"`
+	SubAttributes   []SubAttribute `json:"subAttributes,omitempty"`
+}
+
+// AuthenticationScheme defines model for AuthenticationScheme.
+type AuthenticationScheme struct {
+	Type        string `json:"type"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Primary     bool   `json:"primary"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Value *string `json:"value,omitempty"`
@@ -174,6 +197,15 @@ type NewUser struct {
 	Password interface{} `json:"password,omitempty"`
 }
 
+// Pagination How lists are paged (RFC 9865).
+type Pagination struct {
+	Cursor                  bool   `json:"cursor"`
+	Index                   bool   `json:"index"`
+	DefaultPaginationMethod string `json:"defaultPaginationMethod"`
+	DefaultPageSize         int    `json:"defaultPageSize"`
+	MaxPageSize             int    `json:"maxPageSize"`
+}
+
 // PatchOperation defines model for PatchOperation.
 type PatchOperation struct {
 	// Op `add`, `replace` or `remove`, in any case.
@@ -235,23 +267,11 @@ type Schema struct {
 	Schemas []string `json:"schemas"`
 
 	// ID The schema's URN.
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Attributes  []struct {
-		Name            string         `json:"name"`
-		Type            string         `json:"type"`
-		MultiValued     bool           `json:"multiValued"`
-		Description     string         `json:"description"`
-		Required        bool           `json:"required"`
-		CanonicalValues []string       `json:"canonicalValues,omitempty"`
-		CaseExact       *bool          `json:"caseExact,omitempty"`
-		Mutability      string         `json:"mutability"`
-		Returned        string         `json:"returned"`
-		Uniqueness      string         `json:"uniqueness"`
-		SubAttributes   []SubAttribute `json:"subAttributes,omitempty"`
-	} `json:"attributes"`
-	Meta Meta `json:"meta"`
+	ID          string      `json:"id"`
+	Name        string      `json:"name"`
+	Description string      `json:"description"`
+	Attributes  []Attribute `json:"attributes"`
+	Meta        Meta        `json:"meta"`
 }
 
 // SchemaList defines model for SchemaList.
@@ -293,25 +313,12 @@ type ServiceProviderConfig struct {
 		Supported  bool `json:"supported"`
 		MaxResults int  `json:"maxResults"`
 	} `json:"filter"`
-	ChangePassword        Feature `json:"changePassword"`
-	Sort                  Feature `json:"sort"`
-	Etag                  Feature `json:"etag"`
-	AuthenticationSchemes []struct {
-		Type        string `json:"type"`
-		Name        string `json:"name"`
-		Description string `json:"description"`
-		Primary     bool   `json:"primary"`
-	} `json:"authenticationSchemes"`
-
-	// Pagination How lists are paged (RFC 9865).
-	Pagination struct {
-		Cursor                  bool   `json:"cursor"`
-		Index                   bool   `json:"index"`
-		DefaultPaginationMethod string `json:"defaultPaginationMethod"`
-		DefaultPageSize         int    `json:"defaultPageSize"`
-		MaxPageSize             int    `json:"maxPageSize"`
-	} `json:"pagination"`
-	Meta Meta `json:"meta"`
+	ChangePassword        Feature                `json:"changePassword"`
+	Sort                  Feature                `json:"sort"`
+	Etag                  Feature                `json:"etag"`
+	AuthenticationSchemes []AuthenticationScheme `json:"authenticationSchemes"`
+	Pagination            Pagination             `json:"pagination"`
+	Meta                  Meta                   `json:"meta"`
 }
 
 // SubAttribute defines model for SubAttribute.
@@ -567,9 +574,6 @@ type SearchAllParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListGroupsParams defines parameters for ListGroups.
@@ -609,9 +613,6 @@ type CreateGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteGroupParams defines parameters for DeleteGroup.
@@ -792,9 +793,6 @@ type SearchUsersParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteUserParams defines parameters for DeleteUser.
@@ -1040,21 +1038,6 @@ func (w *ServerInterfaceWrapper) SearchAll(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SearchAll(ctx, customer, params)
@@ -1212,21 +1195,6 @@ func (w *ServerInterfaceWrapper) CreateGroup(ctx echo.Context) error {
 		}
 
 		params.Prefer = &Prefer
-	}
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2114,21 +2082,6 @@ func (w *ServerInterfaceWrapper) SearchUsers(ctx echo.Context) error {
 		}
 
 		params.Prefer = &Prefer
-	}
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -3718,34 +3671,6 @@ func (response CreateGroup415ApplicationScimPlusJSONResponse) VisitCreateGroupRe
 	return err
 }
 
-type CreateGroup422ApplicationScimPlusJSONResponse struct {
-	IdempotencyKeyReusedApplicationScimPlusJSONResponse
-}
-
-func (response CreateGroup422ApplicationScimPlusJSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(422)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type CreateGroup429ApplicationScimPlusJSONResponse struct {
 	TooManyRequestsApplicationScimPlusJSONResponse
 }
@@ -3958,34 +3883,6 @@ func (response DeleteGroup404ApplicationScimPlusJSONResponse) VisitDeleteGroupRe
 	return err
 }
 
-type DeleteGroup408ApplicationScimPlusJSONResponse struct {
-	RequestTimeoutApplicationScimPlusJSONResponse
-}
-
-func (response DeleteGroup408ApplicationScimPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(408)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DeleteGroup412ApplicationScimPlusJSONResponse struct {
 	PreconditionFailedApplicationScimPlusJSONResponse
 }
@@ -4016,71 +3913,6 @@ func (response DeleteGroup412ApplicationScimPlusJSONResponse) VisitDeleteGroupRe
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(412)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DeleteGroup413ApplicationScimPlusJSONResponse struct {
-	ContentTooLargeApplicationScimPlusJSONResponse
-}
-
-func (response DeleteGroup413ApplicationScimPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(413)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DeleteGroup415ApplicationScimPlusJSONResponse struct {
-	UnsupportedMediaTypeApplicationScimPlusJSONResponse
-}
-
-func (response DeleteGroup415ApplicationScimPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.Accept != nil {
-		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
-	}
-	if response.Headers.AcceptEncoding != nil {
-		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
-	}
-	if response.Headers.AcceptPatch != nil {
-		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
-	}
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(415)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4671,37 +4503,6 @@ func (response PatchGroup408ApplicationScimPlusJSONResponse) VisitPatchGroupResp
 	return err
 }
 
-type PatchGroup409ApplicationScimPlusJSONResponse struct {
-	ConflictApplicationScimPlusJSONResponse
-}
-
-func (response PatchGroup409ApplicationScimPlusJSONResponse) VisitPatchGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.PreferenceApplied != nil {
-		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(409)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type PatchGroup412ApplicationScimPlusJSONResponse struct {
 	PreconditionFailedApplicationScimPlusJSONResponse
 }
@@ -5117,37 +4918,6 @@ func (response ReplaceGroup408ApplicationScimPlusJSONResponse) VisitReplaceGroup
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(408)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ReplaceGroup409ApplicationScimPlusJSONResponse struct {
-	ConflictApplicationScimPlusJSONResponse
-}
-
-func (response ReplaceGroup409ApplicationScimPlusJSONResponse) VisitReplaceGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.PreferenceApplied != nil {
-		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8178,34 +7948,6 @@ func (response DeleteUser404ApplicationScimPlusJSONResponse) VisitDeleteUserResp
 	return err
 }
 
-type DeleteUser408ApplicationScimPlusJSONResponse struct {
-	RequestTimeoutApplicationScimPlusJSONResponse
-}
-
-func (response DeleteUser408ApplicationScimPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(408)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type DeleteUser412ApplicationScimPlusJSONResponse struct {
 	PreconditionFailedApplicationScimPlusJSONResponse
 }
@@ -8236,71 +7978,6 @@ func (response DeleteUser412ApplicationScimPlusJSONResponse) VisitDeleteUserResp
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(412)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DeleteUser413ApplicationScimPlusJSONResponse struct {
-	ContentTooLargeApplicationScimPlusJSONResponse
-}
-
-func (response DeleteUser413ApplicationScimPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(413)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type DeleteUser415ApplicationScimPlusJSONResponse struct {
-	UnsupportedMediaTypeApplicationScimPlusJSONResponse
-}
-
-func (response DeleteUser415ApplicationScimPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.Accept != nil {
-		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
-	}
-	if response.Headers.AcceptEncoding != nil {
-		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
-	}
-	if response.Headers.AcceptPatch != nil {
-		w.Header().Set("Accept-Patch", fmt.Sprint(*response.Headers.AcceptPatch))
-	}
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(415)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10588,171 +10265,172 @@ func (sh *strictHandler) ReplaceUser(ctx echo.Context, customer Customer, id Use
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H35c9s41uC/guU3Vd3ppmRJlh1bXV0zbieZcU2udZLN7MaeEURCEj6TgBoALWsy/v72LTyAp0iK8qHO",
-	"wV98SAQI4D28+/jseDxccEaYks7oszMn2CcC/jzxPLJQ+i+fSE/QhaKcOSPn/ZygkPgUI7VaEInUHCuk",
-	"5gRNuL9CIV6hOb4mLlrOiSCIKolOOVOEqc771YIgKhHjjCA+1YPCruM60puTEOs36RmdkSOVoGzm3N66",
-	"dhXPmcd9/dHaasbUJ0xRtRrHb0yWMscS4eTl8RTox/MXp+i43++5SBJPT4P6B92Dbv/wyabFnGJvTvSE",
-	"ggfrSzkJlngl0Xgh6DVWxEWMdzw9YqznFeT3iAriOyMlIlL/nmcCz3iI2ekcs5keUgYDrJSgk0ilIKAS",
-	"LQVVBHlmnN7gAgusiI8mK+TxMMTyF0TChVohOkVUxU8ixtWcslndAbjOTWfGO/rDjryiiw6H1eCgs+CU",
-	"KSLMznLr52waUE813YAFHJZXEk25QEuq5gjrtRGBrnEQaehihjDyOPMiIQhTdssa2JKoTVtWgCJYEEDC",
-	"Ljpj8FrM5JIIpDjCdj7zaiQVDgg6m3ZeYeXNXTsF8nAQEAHILgj24bNIEoEwM//MqVRcGBwk10Ss0DUR",
-	"UuOapMwjmxAtPsBnYnUesRKs1yc9RpzZye36JyTgSzTe88WqIyKWXAkLXWQRRBH2C8ITqU+PBJLAQ6VL",
-	"mnAeEMxyazqbMS6qkDIk4YQIaW+3AScAdwnEwAytAJJdUQKlJbFgGqGIXTG+ZIgzIt3kkCUR10T8IJH+",
-	"ajnnklgk8el0SgTxu+i3VYJeBuhI8SvCNN4L7Cm9VP35gghPEwmiiYQed6JQyKVC+wPEcEhgQ9h+djjM",
-	"DifYm8McAZVK703NCUPjbrc73gTl5+/xrPwYpRKczfRuqI8VF/F5ahz7QaKFIHBUFqc0mKk31+DFgeRA",
-	"c8chUbhrH9iaAJ35JFxwRZi3OieLAK/K4G2RMKa6VOoFFG4TQwSLgBKB9OuJVOZiAfRwSFDmRZ2/k9Wm",
-	"E3vJPWzeXnZqH87P4oNiZAmHte3G3wqiMYd55GSxCGjptueY+QFls1/1OE+NM3zHbvIHicxEmpQRH2gZ",
-	"VQZxxyERM/JrxBSPvDnxs8Mt6cESwUO+4VVPB8PeRtb01qDEw6GUpXQWlhq1JjxSCBs6t5zzsIwSblrm",
-	"OVbkJQ1pCUv4qC8plSggU2UXJwn6PeIKyxEai3F8uhLeNiEoxL7mIogzj5jDpQyN1Vjzdc58g4wwAVC+",
-	"OQ8IwjNMmYu4iGmjnphK1HM1cUEhFyQ7fRf5Ak9VhxI17cyVWuAF7WjKFehNdKy41On3u+jEkK+Y4iJ4",
-	"Qk/tcTals0jTo9zpkBscLgJ9QBcO9n1BpLxwfhG/Hh8f/aJ+7bvowlkIyjy6wAF8sX98rL9w3LqDfcsD",
-	"6q3KccAcpiGHcx4YxAQoBpQw5WpqrImHXQ0cqf0IyOYPEslo8t/EUyM0/j0DEH3uy+Tcd39ov//a7/V6",
-	"vyx/HRRP7fdfh+aL8lMzGzh7Vn5e6XWmmrBjzTmmwmJ++qVmP//o2Lk6Z765O/qMsUR9TQcPhyggSvML",
-	"F/l0RpX+zeEnlnNiTjpi+lg8LojceI2IEquTKQhdxYW/i5GfoyWmCk3IVCO1EistAgD+N6KKWqabEQHv",
-	"+/jx40mkGZuiHlakQp5LnwBBR0+o76VEmoodPj3ogWS3LUn+aCSWO1O2WPDC+rhSMpvgXlFoehAZ+NZ1",
-	"tIQTEhVrU4mwu1kY5kgQFQlWKie5aEIk9YlEY7NKOTZ8hfqw9PSC6P2/xiFxSYhpIB3Xofptv0dErBzX",
-	"0XKNM3LSF+f2HeKbl4TN1NwZ9XuDYdnlOeURq9IP8Q0NoxCxSIuDGiCCyCjQCD/o9fRmfDLFUaBg6Vaw",
-	"6qKXmuiAhN9DIcEMyLKRbRKdALh7cVqEAy3OV2zRg4VmdzflIsTKIPnhMCUNWZw/jYTkcL9wEPDlc61C",
-	"/B8tXsZIW9D+4gUu8IxIgBdMYPXNo8ODJ110BrTNaCPxZqZUSAWjUsl2zMiNMgsYx+i8EOSa8kjCozAa",
-	"sxUC3ahy42YLFXA96A9KwRpJxcMyyqIh69lvf5Dow4ezZ3mMG5DD4f6RN+kQb3/aGZLjYWdy4B13jrze",
-	"wZE/IFM87cdLXWA1z67UvnQ72vD8xgsin/hb3C7G1YYbFoPJaiv2vqFxOknhogkekKrrRdZXuOU1e0GD",
-	"Ujr/Ee6FIJJHwiPSyoqHw2Fq19jvDruD7uCJqxl0rL4c9Ac59Yf56EjvfIEFlZxpWYv8PnY1DuqfHtc/",
-	"5VL/JPBzpuAnfBvA3wGxNGghxq6ea0KZOdExZr5+gguYkSvz4AJr1V0LeNKN8bvMHGAOCvnEC7Bli+v0",
-	"DZHfkRYGcMCvSYA9cuFUAGNqjnK7+/BXwaNFlYSgJwbdEGkkyK/v/M3L5//68O75eTnKz/S8d9fL/k5K",
-	"hLwTdEVW6fEZsQ6F+IpIFC0syaESRF3ggi6SEVBXhOE+AzRAZBkcHKBrKukkIOjk3enZWQZpXDTRGq/W",
-	"ahjyeaSf0bKlxsIS0Y9mlLwrsrICoCaH01QTtIqEJLHgDp+Wa416k1aQT9Umau42uSFepO8zPDAqKDEp",
-	"weWMuGbarA4aa7tddGLNTmsr0C/X6hDMSXzzxXAw6KI3LFjp8/SIlMQYFq7IQrlw7oMhmvNISBSxQLO5",
-	"VMA1NHxJZcrAzAmluFJQk3MYvMBasNSj/vnjp//1X53/ufzcdwcHB7f/uXDgg4uLTxcXl53/ufzPxYX+",
-	"29G/Lp/Ypy6cJ39ak421nGPn7YRESjzTX4aR1OISArHJKF2w+Xvgi8HqKVjX1tH5OVh2kcIzqVFUi4Cx",
-	"Dp0xbqAZvgb9OawQmLhA45/GgG5Z03OMD1UacB5zhv0BvDtjSwPTHxexTa2L3sNCBbHklPhWNg1W1ZC1",
-	"psUqkH5CFxfKvfzpx4uLn/7z48e9J3++cD7988LRH1/+pCFs/nKTB9efefLTk/jbbUH9k94fyYChAoCv",
-	"OSM7A+IWMMQGSGv3db83hD+MSWPC/ZURvnLm32F/EIuf8KlMzOQlkF4SfFUPZ31G3wCwX1KpmtzYWjiW",
-	"emH2u/1u/0kXfUzcGZpjWgOs1qUZzyxvBPNo+IsI8CG2sGG2MleUBJKUkOr+4Nu+jQZAzW7k3YA02AJI",
-	"isNUdRex/OKVgjKF9Xdw04wNuUTy12e0boZOjcUIW0eM9b3wKNBqTKLRaCigYa+HKJOKYL+LzJRrpula",
-	"b1gscWHgjRNNSY3NXMPcaqxAjTVxBoOydVbFgn5qJIvdkOAcQ1ZAhW+pQgHB18Sq+PrcZlT/S1WG3Gu1",
-	"3LXsWaOqILl5R5bGmymFlvE8kjIO47JJPuZajFvqJ40fSaY2v9iWRFlyCl30BuTEReI5MIzBnnUlmlrg",
-	"brLzGe3u/WpBXsO4DUqIfR5c83lt5IOEt5UoIiLzki31kXfwXZVy9OH8tVmWmaKgvQk20lrCCOxkciQ9",
-	"Go6sRWvkcUFGg25vVL1qu6wt16uwUGfMJzflK6b6q1ghNXqCsTC5Bgf61kZljFP9KruLTF+zrdVJb7jq",
-	"PK2QA3YXdLJGGvX6fb14xhPfV3rex8ODQe/psNfxD/e9zpD0Bp2jAw93vCHp7x8d9frk6X75SVN/q1O+",
-	"1Q/LBWfSWGN+w741jev/PBOOAWY1TS2MsXhPQ//n/5bGs5csWh+CwjRwRo6xYXZ7XePhjQkpZoh09Fex",
-	"zyI5cOmMPpUjGV7QkSXJEpDsuRBcOJd6JA3fxzABe7Ix+LkaoiqSzsgZ9nrObXb7fxJk6oyc/9pLA2n2",
-	"7Ar2zMRwJJXOBQ26EAcaN4gPnHciCL7SFFpEQSzoIp8K4ikuQMLMROnEXvnOM7Hq2FiBsiXZIXuFyIKc",
-	"y7OT8XnWzbHuJC169upGpw9mR3VSv1WjwfbxW9fJel42Dk/8PbfGgp3GpzRBzHtCPTUpWCptIpSSwBbA",
-	"hYjR3yPSQvlBoawh+57zl1jMyI6A/T4bhgZuZXBsDA4O0d/pbw8O368RMC+4mFDfJ2yHIMnEK2jZ1eeg",
-	"w7TgWDMun5NIGiKxI8gUbJxGpMEQCoILtliejcKzdldctNRSicxGc0qn5F302prwllgi3/oNW+gzravi",
-	"4B0E1RlI7Q74JpQPTTENjM703cPjJZXqNVevuE+npXFoOTuHxvHxT+PCyUG8cicTsFz3/lxwcybe8/s6",
-	"9tdcveAR2yHhE9Z1ZTxxsWzY3gEDjGr8jzVifXpS0SBAWGlp2ppogHfk7wjYKL+sKxJHNdWNgme+Ugi+",
-	"FRCNRjXMXgBx39HFSoyUxjDN+LpviIsy/MhZLsFPbvNYYpmxXN5IfVKSWLlDbhY80PsNGQdobCwgYyTx",
-	"SsaxUGmkxBxfk7z1dGOOwi/mTWOj343QmtE351K3gcg2W8Tqy9JMkUkaKSNVWe26ya1Int/ZzcoGTX+l",
-	"F8z++56GhEdq17qtT33jAhCCXhNEGVI0JHC1bJwVVRIR5rdCdyn0tLBNPfKB4WtMAzwJdmmd8LHCEyzB",
-	"p6LvvMmMoVJGYGa+IiuJPMw0ICdE0xBNHgC2inMUYrYyZEJItMRMET8N0AHzM/o4J6C2xRROcX6FwMli",
-	"7dXMII/Jm4MMn1/W1EBDpQ0xNIFMVCGJp3o6iBZKQ5q/DXSC2O5OEtxdj01JGPj98PA9568wW9lP5c7t",
-	"MW6Mg3HmQRLCFjNZj2vePBU8dC0agE0tyUAA45ph0t8yrfkjkOMDw5Gac0H/vVN7UEyOUEil1NCE8DHw",
-	"ynw78Pz48WOnmFlRN0UxEeO+kJXRYsGFIv4r4lNsfF87FSF+qEsP59I4tw3XoaoipbuADmniet1R2KeS",
-	"FPNONsd888Dk6XSCt3G0TbPXfo8Sz23GO/vZeR6Cb/ezsxB8QYSixmG8EDTEYlWZYK+E8Y8VcpRd56bD",
-	"ha8J4/5t/G1Vjv6Si6txtzRqx84xuHWda5Pu8bn6qf5t8iqHQ2Yc6B6x9bTo/0NEf1Meqt8fPOmm6p7B",
-	"dK2dEOaZdA/INM7G9UA6N2ezQhCXJCH1eMAZ2DryZxv702u2tJ8HElUklCV+/mTbWAi8yp9J1pNeZra5",
-	"ogwCFeA0bBCx5CExHyTZ48bpDoFKmPlo2DvOhzQUfPS1oIwd+GXL+dv792/ty2pRYmhiG+JAiE/JMbnx",
-	"uSbvuSzBihcEq0iQdYRPiHBF5n3ulcmzZa+AXIWytIA4O6GADVQuArzaHFkEkpidouZ4XIf6DzCRhpct",
-	"JFBt9oOEXmP/iCdNTB+x0JhmX5vAYs1YIHsqU3wkwe86Ngbn+gqWVIf5B7BwhW3S2JupM/pUP/Er/fTt",
-	"5cNev0ospTVY85KaAJ08hsQBaPm1bDyquvUd3tpDf0vEW2z88ZsiowpYlmbHleB6LlGQ3JjUumwWXh3q",
-	"HTwI8ctFmW2xN+BbXOHg3KQ1bjl8UA353KyF83czUK5ED4v8awhiUGFDNYY4Gq32xtcz7A+SiHqGvZ9l",
-	"2CWhfb6JRYzXkpxrFEGAWz2Lz56qeUnlSZ2bONLQCtAPQHEzOWqDg4MN2EtujB/3rMxlmMaksiiw9iYT",
-	"z1d7rFVUPS7A8ks22rXxzAUy34i62GTwAj0O8c2ZGd3v9XqVSyglRTG9vt/uLA4U6FQjSpJZ/OGdqHoW",
-	"p8qw8pXdYR4TPUGwFTmSq+BjRTqKhhulqQDLnGduuxk0SgVNK7lkHaK1okcujLleZncd6wQqf3uaPWS8",
-	"QTaMBDKXtFxOlRunO1Jm0ns3MJUyJSGmAXmwTHFIg4Q+1ALBHLqq8o3O6DVhhp7EaeVmcvisW0/yXAeG",
-	"b1zHfvnWyBICt0sE0aQwD3odBYENpE7sxlrpmUhiK2TlTwZ7il6XUU1ICRFoigNJXFMBSQOO3CiAICgW",
-	"JhNWGoOxSR4p3uR0971bt0ioiyS4MZF7qkmyqb9QCiWr7CaGTyr18fhumhSaz1mNr4V+oVVjK5/tIv0G",
-	"+HI9J2ELamv09BypOhy6TkhZTLiq6dbRBpZkWLNNhVkIfk198D4Ydh0LD64NiwVVkZqabXHJgDIOuRV3",
-	"g0RseQ8ekGLO4JGZ5eOxKmYRvTiojjrd+dQbUK/7ndYaAbsHgtzWnNwh1HmRcslFjbiF3tpHpC1Cl9Zd",
-	"nKzQu9OzV/VYpZF0MeeMvI5qlGJz7dPSKCmVCPmEBmS8kbY8FL14m651nWo0lc2ONUuHwholOkEAsrHM",
-	"6RfojR4IvE6QBVEQc4J8DucNqCa23cg5D8jdd9Dv50XA/Cb+ZoULmyQFFI2LpOQFnxorh8lqi6uqWps4",
-	"nyJNU5mWUqRrSx9mokKqYHdn2dNNim2sb+SDocz8Wh9+ECR0WbpmDZTNkIclsel5IsQB/bcpEfXj6xen",
-	"T9bot2EtSVkUN5e3+c+Li5teT/847uifzy4ubgb6/6ODi4ubk97FRdQ/PNK/Br1er2N+n8CvwZH5dWx+",
-	"vYBfB/rXfq/Xu/z5T7UyXE1CJ0CGcbScU0WQXGCPONXienKSiWBQJrSDM+HNgohESs5TYl5i5htjH4qt",
-	"2EzGMaTxChLyazI2JWDYCkBRKF9jHt8kEEJSWH11HXDTYGTKrJg0XWnSWwqlW6ws566VX9mKhdRo+zYj",
-	"FIokIXOqpoRnckeSMqMm+FLvrpYK7xchyhfVgMskvOXBlkC0ucpbwIS7iWGDnWmjmR2WHk+GN6ydTr0J",
-	"yLKxR/PanBcUyKLqAszU1BwrlFzaT/04poh00emSmehzvRZLmA+l5GofPEjEzEby4l1N0U8zcmEDd1Ht",
-	"Y4ePa9a2C817mTOn6ab5wnAqlxvg/1DW8BxObfAcFI3i9TbwB7ZSb2eUfggbdC5JeiuDNIhla8Cp4QZb",
-	"eZ/KicO7BMVrq8vls/BL6MPTEvqAc9XrEmgW7HWYcUY9HIC7845w17dQCwDPb7CnSryNhcu/DeEKo0BR",
-	"WJtfP/E+PKzwhAZUrWrnPWpCgPo5hKt78wE8qSLBSD3x1LqHjCYn5XCpu+/vMqNqL2A/4/GoJeLG8MGI",
-	"lPWn0CtePEsQlanqkAVPkUomo3KAyZxVbhVlN7KOrG2DRJW2EzjeH6TWlhq4ju/H9g63Y3u75Ge5Yq2V",
-	"jMzQqodiYZbytczrYZjXO4JFTkEosQknlYMNPwmoVHewl5dTr5yqfejWaQDbGDv0xfPigsBrPuuKWUpA",
-	"ABwqce3fWT0Es3tpcdjHPgiNcdOkZOudN/Dg7kPXkVyo31YP4xU+svO9Mf8+xJTHmyMnmqPRQdVNLr+S",
-	"kIXx1nofTqEyZ0WDgrTvCLKhWKVq4EGZmJerjw5ktVbia8o495vwK30/M4GV1ULSsIlgssa8rJRRyrTi",
-	"124jOGj8mkTB1fqphPgmb0SpI+dwPd7iVcCx/47+m2xmFnWxeLXcOxnnFpa4tobLGoeCXoLxDbzNuBWa",
-	"STJxfGFOmIGQEGVS4e4xzdMcVVuDSEPu+mDHG7/vcoNX676iILiCF3hGWUWwwt/4EtizbSOEk6YtSahZ",
-	"QYtLWFvd5vUNgvL4WqLYjLfD3AC71ldEzbm/kXDQggxVsp7kGjVZyxrhTWrQUystVa10fdP519bB+tjY",
-	"p034/T3QfPAgsikX6p7rOKwWRBe2rCVQRzctaV6gGnYZ9vK7Fcwnh9x1GkVWrW1NE3+waeLbsRtURQkZ",
-	"h24quGdqNZtqaZramn5xxkEqOXxk3KNryYNJmrK8QlMumscWxRmsKlNrwjwbN4mAqCPbjQNRdk0V8Yvx",
-	"rmU0viTGqGEMUSOlPQnZedy4nI0BudTfXMpym2Dch7DvZMNdms0BEFqzERVDMpp58/KxEY2iH5p5Gmys",
-	"QtNohLvxtmwYQH2841YZCJoOxPaqIi2IEzYgHGL96m5v0AKis2WCwrrUB/nvJhEFehuwuBj2jOQw+rEy",
-	"GpL+VdyEwwU410XIZsLA4S2xzKTCTFamzO2u8yAaVdu1hD/bCbRiD0au3PKoy8yBtaANTdtXziC0BVo7",
-	"bfnKR0rK0EhcyDTY7JiKyzKY3EHbb1UqvILODNB4z9oZvYBgaA6E4g5n2SiPSRRHsCUtEfQLxoY1jtvY",
-	"3TZ2t43dbWN329jdNna3jd1tY3e/t9jdHOutSgF9GKfZMO/WeWTpKltX4yEide+Lfi4EGPs8xJTpDZ09",
-	"e32CTA9/afdSxM51fOwYLHR+fOKOfrmIer19D36Sv0DjPGiWd3Fx8/RF575I+pfsG19cXNzsn+g/h/oK",
-	"HPym/zzUfz797d5v+vHPo87PO3vbk59+/PPo4qL7zW7vyU+19KVf3+xpvUdJ84zyknznhin4Z3cUVB+c",
-	"PJUHdd81FX2LDP+HyOgvkYr+QIJ+1kCPuT+NzpDMw+GDHmN54O6Xe34Pc6MaBCZvah98fxhocZZ4kaBq",
-	"lYk8mRAsiDiJTGaP6djvjOzH6XvnSi1METfKpjyuEGf9dMSIOcn0f/FtobKu3UvX42HaTSouY6alKRHY",
-	"yeVob29G1Tya6If34hk61E/+dkpLyBkrHTc9QWPxQWtmWiZ/t5KKhGAwPBVcyo6VFM5im8UrzPAM7GfZ",
-	"GJ60OJexMUIz98Sn7yLJjYfpzZXCLnpFPcElnyr0nCmB0dkzkFZMw4o16whUVDX/2SrlJMw4ukwJahdx",
-	"CB/htj239R9Bl0Dj75W2i7aaF7qQ5sQm08LWltgwaAZVe8kN9lSw6qITKE4t0ypKIfEptppnaeW/cRf9",
-	"74iIVTZGEQ4jVo6hXB+CxKqsJoN+gybq2XoKMm7wJ1EGrvEJ2FaBpv3uHEv0j062TmDnDTwtXfSPzgu9",
-	"kvSDczIlQhBhy9vBScVD31kcjb8DW7Lgy1Rbw3GNNv3OXHH4EWK8IxUXcE8D6hEmDZU1iH2ygKcH3d4a",
-	"ai+Xyy6Gr7tczPbsWLn38uz0+et3z2GMJjtUwc1/d3r2Cg26PRDS4/tirCparHUy5SucfrdnBvMFYXhB",
-	"nZGz3+11902kwBxu+d7n+Gbc7nUlxJ+adpgxCCsdYOkje6dxh/7bS9dZ8KrY1Tgs1bxGY6JVhU1rx9Rh",
-	"kq3tEeOQHYWmlPmVDe33n4DvtWB/7qLXhNjO4QsioGYoZ2gc7/xf+s0jQbA/hrRAoK6nb169PXn9f/91",
-	"8uzV2evkU/hPw5jHQVxnPtA3vbaTIICj3ebosh1zb92Gj6f9WxsMsc0kGzxZ6CCvgWm95L9xf1VT/LOk",
-	"OZ+N9+330tiwDU35t27Nl4+Wvsz7lPqNG/Hlp9GMrEnzwa93f2u80ugOtsMBOLUyXABsblA90laXhN7m",
-	"U2NvzERXfPi514OmsdaEYOsvog/vX3SOXMSIVPrCT8iKMx/tD2xjX+A5oOPHzc/QBwbVvhPelGEVMCig",
-	"Ui+HsoT8dTLSV74XZbHf5KDXu0OjyYwb+VPqrzLSXc6f5Jz4GL20QE/tQHpUInfmhMIlF1dOIgVqlOnG",
-	"OPOXrISkr2LW2+L0elEf+9h4zRs38IwdDUl9J2fQGxx0eoNO7/B9bzAaDkeDYbfX6/0/p1jHqfbJpF5T",
-	"wtXK5Dw4373rwd6AHA73j7xJh3j7086QHA87kwPvuHPk9Q6O/AGZ4mkfPPFyr+HG8vWd4n62KSe8cPoX",
-	"jpNxh2QdHk4GYhnvRRGYGb+D/spZM95/SgyxxjCfAezPwyEa9NDT4+Eh0vfE0FZjBf+UpCdmxPrby80E",
-	"o7wh7mXWppslQjBnPnahfweqpDnQub1Ta0Sp6EFvTqWSKI+y3pjrcR5fTpeeIhFqOkP8+Pfdf3NoCHLZ",
-	"iIRw72W6BMOQ/uYhubr0MGh/86C05ySMGG4ekXQEgwFHmwcUWrLoYf3B5mElrZJgaINNFTucwriDJidY",
-	"Uv9dDx4cbx5c7Blx6zoHTSBd1mgQxjbYaEm/FLBsRKFhvDa7DpwJqXJhOytpOcRxHYVnQAqB+TiXenxW",
-	"QfprElEwIxU6jvFfYolM9IGbRKeqOaEiEWoiFhAp0Th17o3TFlPh4yssWoiyu9lWY3lhxN0G+kSmo3qD",
-	"p09Bom7yoImFa/BkJruvwdPP13MCG2tkd1fgLh9BRM0LpVljIUiL2Q9ikfBRZDiDYXvZ9xUktaQi9NbC",
-	"jhl5+UULNWnx7FqpxpCKtj/nfYWJ/SYsu9g79RsTQu4hTXy1jF2DFGIZTG2xWczXYm5uGd3lrfvwds0z",
-	"GfcoS6wixpppVpGaM7NxTT4VxFNcrEZG/hj2jnM1x6DbK7Z9CxKPAQR22ef3m4kI0FvtrjKCsRIYOtua",
-	"NQ2freasSbXyjD7fyHpxJ1U/5n5bcaJsTHhTO+c3tOHv2fDZ6tnD3nEjZTlpM/v1KeYN1punhedEo/PX",
-	"zfxPgUshbBhuGdcvVeL3PsPzt4ajB0SRBrw94b5bMfkdsGqzgy+dVV+2RKk1/v1BZOIZ3JA6MuGWG/Xe",
-	"MHOvoZ6WGZ0a9aiSX4xJb0bU3QjAI5npvh/j2/dkbttK/q5q7gq3qLV3tfau1t51F152TrBfz8nuauba",
-	"TELhJRoBLzNVlfI3/K8CMyUTgRgpHof2QQrfNbeN+qeCh0kynEIhlwr1Xa1M2xac0JeAM4KUwExiCPPb",
-	"gTAN2/r2zF674Nj3Ma1lK/d9Mk0sHOz7TtxdIjE4JWE12xuempie1pxDtsnCFswv1+ehqaXt293/9x1x",
-	"OCwPFMi+LFu/pCAWfREBShlS0gGb6mrzNJkxyZA21qm1wbY22G/QBgv5FusZRXUSaqQaSY4qSeSiDI3t",
-	"7ONSURIHgS1yUZQnkwlwEPxBQqVtpNWKlbsWK1uPbeux/X5SVVpT5NdvimwF9lZgbwX2VmB/VAsysNkt",
-	"JPZCEEW2d2F9QoTST+RaY+4muyG/wl1L3I8S1V9d4aJYNzPtFOqYRMpYALCZkY/K+3Mnv2ffWOD+xd6X",
-	"tk6CfTjm69vkPd5BkMgt4svOJFjrP1ohziTtJeHatS7W1sXauljvnFKQv0wZrviMSk9rgqv75RTU8dS9",
-	"z1mKeVvJYt8wst58eifBRjnq+XXy15ajPi5HvQt3a8TZWsbWMraWsd0jdih3mx6cs20m6NkbbzvoFLjh",
-	"u7TAdqVuaelH0r59txrmu0zfta9dt8w2BP70OdtszRSIrqpPOVmh5Zx687QLlqQzqEbYLTQIiyfK9lBz",
-	"NAg+CqpIWgMyU0Y7byDPNkGL2wGWlL/M9jZzTLcBOLLSNmIxE9+KKz4qq7dItbfVigqiQNqVu0wI2IKd",
-	"24m+bNU409G8QnSwT7ZCQys0tELDnbXhTG+qR1WDYwr42bywXvU1z+xE37XE8Ovk9i1/b/l7DX/fjtfW",
-	"89mWzbZstmWz99DNZcxodq2Um9sNyT1FnmyW/tZWqj/lbEpnlYz5Y9xj2ZBnZF3voKdDV7SdsOvSJX+l",
-	"3Lu0Qfu6T/gEKX5FGLKdFE/srTVdkQyx6aac+Dfo5GCGOG5FhWKu3216PpgH9Zagv7zpBpLNWunZpvyr",
-	"gGMf+vLrj5LACysi3K71ox99LnsImtPnv7JxcnHBbVhAojEOevmX2Ycfl5tXIFmRYZc+dpvrsK+xwjb5",
-	"tZWljQik9W1zlrDB9FM78BVRc+5Df1mtSbv2t50E4JGZ4DaTtbd+VtsLEKUb07o9F6oUrluULS89s3XJ",
-	"o4ratHJIK4e0csid5ZBlxbV6dP3feFfrzP7GSQttQUwMuOl2qpmCC1kgkxWydNKFVA8otAlNRBQNiRvz",
-	"R+iTZJ0HVCCodwfZIB/SFyyJIMiU1/GTRjY45Gxmy3po8hpn8WVakI9T66YRYvRnhsCPTfcS6Bi0G09F",
-	"7LBuC/1+Y4V+214UbS+KthdF24uiFTJbIfPrLtocWRGl2IHhEUo2m4qRMu4Gi87ixrBGFKQybRa5xDIV",
-	"/pgPjf+0qDbh/uoHiWLi5sZNfLlAKWt0jQQJM0MqIjQItEUkVdwPj/ojKCNnakdOiMfDTDv4+GWmm/XC",
-	"WkxsY8eAYEF88xX2PCJlbP+RiEoZwaLJ0iQ/6ofsKqlEEbsmAu5SMwnUcOn7VZK2nLBNfd5V6nNeOtyF",
-	"ALhJpCmRW3YueTSVAl6TJUzVNO+6Pe2HOe3vO+m7fxf3QKsFtlrgV6kFbqORVUUdMLJMgj2+qST+5++N",
-	"A6xumG2eD48+bN7/y+QK1Q9PnmtrBbS1AtpaAd9wg4XI8LANPRINl9xVK3mttQZgSZjGpWRBvTbacjwr",
-	"lP4ystwX2Tj+bv6ZtnV82zq+bR3fto5vFbVWUWvddW3r+FbjartHtd2jHrN1vAk826plvOFFn6lf22nu",
-	"Fb4yfaKst5AZScH4HKmfKXL87vTslYuWplOs0iIV4wpNNSaZB9ScMMRZF2k1Ccoho5O3ZxLNOOIMyTlf",
-	"amEKs/QlxgtqMqbQEjyP9Y5N/VYrByA8w5TVujd31v7uTv7FLRSoB+p6V9kRIHYUW4fzgzcCaIl8S+Rb",
-	"It+gRWCFoaumQaAhoTvIaroTjdtFdOxd6egDJUi1inWrWH+3HtAvz/vZxHUZ+yy/2aDVNmD1W8zOrhQO",
-	"Hi8vW7+jvuXiie9LF9keM3GjxZBf678TNm4qfIOWUeoFO+gOnnTRSRCgROywY6wrx0SdYiEo8RGPFIgx",
-	"jDOyq6aMX6iG9330YrTYlfYjtEJXwlFNgu9X1mHxS95V625r9YBWD2j1gG30AIRlYhdePopSYJr9NXZW",
-	"xY+3UZWtv66NkGwjJL/d9qdlmla5pljW+/Q8Vt60ElWqtKm4IgeIYnMsq9S4vlbjWDpJYWSAvSuJpMIr",
-	"mXALF0nKPIK8gOrdo4Dga6J1vKQOyAr5HHyNWubrotdREBixEjNEwoVaISwEXrkmLVF/ymFrOEgXoqVU",
-	"WAIsiEozOUZ/ff4excUf7xaD+RC9WVvtss1L/Aoy5fQ8d+kL2576w556q5232nmrnbfaeaudt9p5q523",
-	"2nmrnX/ZvY6rExj148SLBPQs+PTZMeWOTyI1d0afoPmNqYFZ3oaXSlsi04Tcfjh/adRbzBD1CVNUrdDC",
-	"VrHVlB+4IdKiE2URkWm8bKzR/iDRhw9nzzR7iETgjJyY/YOuVpELmXHZ6gm15m6qWpLplHhqlPHiUom8",
-	"OfGurByImVwSEAql7aKFA8QZMWKp1cJBWTd0N7MuX6w6ImLp+i6T0/28RZVeW486LSdavk/g+i4i2Jvr",
-	"tdpm1XGVpExR0Dm+JoiqzNS2jXX5vJU9HzPdFbTGe/v/AwAA//8=",
+	"7H35c+O41eC/guWXqpmeULIky25bU1OJp4/Elb62j+3stpwIIiEJn0lADYCWlY6/v30LD+ApkqJ8KH3w",
+	"Fx8SAQJ4D+8+vjgeD5ecEaakM/riLAj2iYA/zzyPLJX+yyfSE3SpKGfOyHm/ICgkPsVIrZdEIrXACqkF",
+	"QVPur1GI12iBr4iLVgsiCKJKoiecKcJU5/16SRCViHFGEJ/pQWHXcR3pLUiI9Zv0jM7IkUpQNndubly7",
+	"imfM477+aGM1E+oTpqhaT+I3JktZYIlw8vJ4CvTz2+dP0Gm/33ORJJ6eBvWPukfd/vGjbYt5gr0F0RMK",
+	"Hmwu5SxY4bVEk6WgV1gRFzHe8fSIiZ5XkM8RFcR3RkpEpP49TwWe8xCzJwvM5npIGQywUoJOI5WCgEq0",
+	"ElQR5JlxeoNLLLAiPpqukcfDEMtfEQmXao3oDFEVP4kYVwvK5nUH4DrXnTnv6A878pIuOxxWg4POklOm",
+	"iDA7y62fs1lAPdV0AxZwWF5KNOMCrahaIKzXRgS6wkGkoYsZwsjjzIuEIEzZLWtgS6K2bVkBimBBAAm7",
+	"6JzBazGTKyKQ4gjb+cyrkVQ4IOh81nmJlbdw7RTIw0FABCC7INiHzyJJBMLM/LOgUnFhcJBcEbFGV0RI",
+	"jWuSMo9sQ7T4AJ+K9duIlWC9PukJ4sxObtc/JQFfocmBL9YdEbHkSljoIosgirBfEZ5KfXokkAQeKl3S",
+	"lPOAYJZb0/mccVGFlCEJp0RIe7sNOAG4KyAGZmgFkOyKEiitiAXTCEXskvEVQ5wR6SaHLIm4IuInifRX",
+	"qwWXxCKJT2czIojfRb+vE/QyQEeKXxKm8V5gT+ml6s+XRHiaSBBNJPS4M4VCLhU6HCCGQwIbwvaz42F2",
+	"OMHeAuYIqFR6b2pBGJp0u93JNig/e4/n5ccoleBsrndDfay4iM9T49hPEi0FgaOyOKXBTL2FBi8OJAea",
+	"OwmJwl37wM4E6Nwn4ZIrwrz1W7IM8LoM3hYJY6pLpV5A4TYxRLAIKBFIv55IZS4WQA+HBGVe1PkbWW87",
+	"sRfcw+btZaf24e15fFCMrOCwdt34G0E05jCPnC2XAS3d9gIzP6Bs/pse56lJhu/YTf4kkZlIkzLiAy2j",
+	"yiDuJCRiTn6LmOKRtyB+drglPVgieMg3vOrxYNjbypreGJS4P5SylM7CUqPWlEcKYUPnVgsellHCbct8",
+	"ixV5QUNawhI+6ktKJQrITNnFSYI+R1xhOUITMYlPV8LbpgSF2NdcBHHmEXO4lKGJmmi+zplvkBEmAMq3",
+	"4AFBeI4pcxEXMW3UE1OJeq4mLijkgmSn7yJf4JnqUKJmnYVSS7ykHU25Ar2JjhWXOv1+F50Z8hVTXARP",
+	"6Kk9zmZ0Hml6lDsdco3DZaAPaOxg3xdEyrHzq/jt9PTkV/Vb30VjZyko8+gSB/DF4emp/sJx6w72DQ+o",
+	"ty7HAXOYhhwueGAQE6AYUMKUq6mxJh52NXCk9iMgmz9JJKPpfxNPjdDkcwYg+txXybnv/9A+/9bv9Xq/",
+	"rn4bFE/t829D80X5qZkNnD8tP6/0OlNN2LHmHDNhMT/9UrOfv3fsXJ1z39wdfcZYor6mg8dDFBCl+YWL",
+	"fDqnSv/m8BPLBTEnHTF9LB4XRG69RkSJ9dkMhK7iwt/FyM/RClOFpmSmkVqJtRYBAP8bUUUt082JgPd9",
+	"/PjxLNKMTVEPK1Ihz6VPgKCjJ9T3UiJNxY4fH/VAstuVJH80EsutKVsseGF9XCmZTXCvKDTdiwx84zpa",
+	"wgmJirWpRNjdLgxzJIiKBCuVk1w0JZL6RKKJWaWcGL5CfVh6ekH0/l/hkLgkxDSQjutQ/bbPERFrx3W0",
+	"XOOMnPTFuX2H+PoFYXO1cEb93mBYdnme8IhV6Yf4moZRiFikxUENEEFkFGiEH/R6ejM+meEoULB0K1h1",
+	"0QtNdEDC76GQYAZk2cg2iU4A3L04LcKBFucrtujBQrO7m3ERYmWQ/HiYkoYszj+JhORwv3AQ8NUzrUL8",
+	"Hy1exkhb0P7iBS7xnEiAF0xg9c2T46NHXXQOtM1oI/FmZlRIBaNSyXbCyLUyC5jE6LwU5IrySMKjMBqz",
+	"NQLdqHLjZgsVcD3qD0rBGknFwzLKoiHr2W9/kujDh/OneYwbkOPh4Yk37RDvcNYZktNhZ3rknXZOvN7R",
+	"iT8gMzzrx0tdYrXIrtS+dDfa8OzaCyKf+DvcLsbVlhsWg8lqK/a+oUk6SeGiCR6QqutFNle44zV7ToNS",
+	"Ov8R7oUgkkfCI9LKisfDYWrXOOwOu4Pu4JGrGXSsvhz1Bzn1h/noRO98iQWVnGlZi3yeuBoH9U+P659y",
+	"pX8S+DlX8BO+DeDvgFgatBQTV881pcyc6AQzXz/BBczIlXlwibXqrgU86cb4XWYOMAeFfOIF2LLFTfqG",
+	"yGekhQEc8CsSYI+MnQpgzMxR7nYf/iJ4tKySEPTEoBsijQT59b19/eLZPz+8e/a2HOXnet7b62V/IyVC",
+	"3hm6JOv0+IxYh0J8SSSKlpbkUAmiLnBBF8kIqCvCcJ8BGiCyDI6O0BWVdBoQdPbuyfl5BmlcNNUar9Zq",
+	"GPJ5pJ/RsqXGwhLRj2aUvEuytgKgJoezVBO0ioQkseAOn5ZrjXqTVpBP1SZq7ja5Jl6k7zM8MCooMSnB",
+	"5Yy4ZtqsDhpru110Zs1OGyvQL9fqEMxJfPPFcDDootcsWOvz9IiUxBgWLslSuXDugyFa8EhIFLFAs7lU",
+	"wDU0fEVlysDMCaW4UlCTcxi8xFqw1KP+8fOn//Vfnf+5+NJ3B0dHN/8eO/DBePxpPL7o/M/Fv8dj/bej",
+	"f108sk+NnUd/2JCNtZxj5+2EREo811+GkdTiEgKxyShdsPk74IvB6hlY1zbR+RlYdpHCc6lRVIuAsQ6d",
+	"MW6gOb4C/TmsEJi4QJNfJoBuWdNzjA9VGnAec4b9Abw7Y0sD0x8XsU2ti97DQgWx5JT4VjYN1tWQtabF",
+	"KpB+QuOxci9++Xk8/uXfP388ePSnsfPpH2NHf3zxi4aw+ctNHtx85tEvj+JvdwX1L3p/JAOGCgC+4ozs",
+	"DYg7wBAbIG3c18PeEP4wJo0p99dG+MqZf4f9QSx+wqcyMZOXQHpF8GU9nPUZfQfAfkGlanJja+FY6oU5",
+	"7Pa7/Udd9DFxZ2iOaQ2wWpdmPLO8Ecyj4S8iwIfYwobZ2lxREkhSQqr7g+/7NhoANbuRtwPSYAcgKQ5T",
+	"1V3E8otXCsoU1j/ATTM25BLJX5/Rphk6NRYjbB0x1vfCo0CrMYlGo6GAhr0eokwqgv0uMlNumKZrvWGx",
+	"xIWBN041JTU2cw1zq7ECNdbEGQzK1lkVC/qpkSx2Q4JzDFkBFb6lCgUEXxGr4utzm1P9L1UZcq/Vctey",
+	"Z42qguTmHVkab6YUWsbzSMo4jMsm+ZhrMW6lnzR+JJna/GJbEmXJKXTRa5ATl4nnwDAGe9aVaGqBu83O",
+	"Z7S79+sleQXjtigh9nlwzee1kQ8S3laiiIjMS3bUR97Bd1XK0Ye3r8yyzBQF7U2wkdYSRmAnkyPp0XBk",
+	"LVojjwsyGnR7o+pV22XtuF6FhTpnPrkuXzHVX8UKqdETjIXJNTjQtzYqY5zqV9ldZPqaXa1OesNV52mF",
+	"HLC7oLMN0qjX7+vFM574vtLzPh0eDXqPh72Of3zodYakN+icHHm44w1J//DkpNcnjw/LT5r6O53yjX5Y",
+	"LjmTxhrzO/ataVz/55lwDDCraWphjMUHGvp//G9pPHvJovUhKEwDZ+QYG2a31zUe3piQYoZIR38V+yyS",
+	"A5fO6FM5kuElHVmSLAHJngnBhXOhR9LwfQwTsCcbg5+rIaoi6YycYa/n3GS3/wdBZs7I+a+DNJDmwK7g",
+	"wEwMR1LpXNCgC3GgcYP4wHmnguBLTaFFFMSCLvKpIJ7iAiTMTJRO7JXvPBXrjo0VKFuSHXJQiCzIuTw7",
+	"GZ9n3RybTtKiZ69udPpgdlQn9Vs1Gmwfv3GdrOdl6/DE33NjLNhpfEoTxLwj1FOTgqXSJkIpCWwBXIgY",
+	"/RyRFsr3CmUN2fecv8BiTvYE7PfZMDRwK4NjY3B0jP5Gf793+H6LgHnOxZT6PmF7BEkmXkHLrj4HHaYF",
+	"x4Zx+S2JpCESe4JMwcZpRBoMoSC4YIvl2Sg8a3fFRUstlchsNKd0St5Fr6wJb4Ul8q3fsIU+07oqDt5B",
+	"UJ2B1P6Ab0L50AzTwOhMPzw8XlCpXnH1kvt0VhqHlrNzaByf/DIpnBzEK3cyAct1788FN2fiPX+sY3/F",
+	"1XMesT0SPmFdV8YTF8uG7R0wwKjG/1gj1qcnFQ0ChJWWpq2JBnhH/o6AjfLruiJxVFPdKHjmG4XgGwHR",
+	"aFTD7DkQ9z1drMRIaQzTjG/6hrgow4+c5RL85DaPJZYZy+WN1CcliZU75HbBA73fknGAJsYCMkESr2Uc",
+	"C5VGSizwFclbT7fmKPxq3jQx+t0IbRh9cy51G4hss0WsvizNFJmkkTJSldWum9yK5Pm93axs0PQ3esHs",
+	"v+9pSHik9q3b+tQ3LgAh6BVBlCFFQwJXy8ZZUSURYX4rdJdCTwvb1CMfGL7CNMDTYJ/WCR8rPMUSfCr6",
+	"zpvMGCplBGbmS7KWyMNMA3JKNA3R5AFgqzhHIWZrQyaERCvMFPHTAB0wP6OPCwJqW0zhFOeXCJws1l7N",
+	"DPKYvDnI8Pl1Qw00VNoQQxPIRBWSeKang2ihNKT5+0AniO3uJMHd9diUhIHfDQ/fc/4Ss7X9VO7dHuPG",
+	"OBhnHiQhbDGT9bjmzTPBQ9eiAdjUkgwEMK4ZJv0905r/BHJ8YDhSCy7ov/ZqD4rJEQqplBqaED4GXpnv",
+	"B54fP37sFDMr6qYoJmLcFbIyWi65UMR/SXyKje9rryLET3Xp4Vwa57bhOlRVpHQX0CFNXK87CvtUkmLe",
+	"yeaYbx+YPJ1O8CaOtmn22h9R4rnJeGczOTElgcwsEyaSC23QwF4KviRCUeNg9jDjjHo4AGctfEQVCWWJ",
+	"czpxuWMh8BqCdLjwNS09vnEdD0vy7BobjaWQAZ159HERmcuyhOyzwxvXCaNAUVibXz/xITys8JQGVK1r",
+	"5z25id3zNQ/1b7J++7o3H8GTKhIs9+TmlKcagtE0n2+RnHYdJXiXGVUHiH4/+bJmHYMb1zGeUkakrD+F",
+	"3k3uHD6Zg7MvyYMnD9jMqBxgMmeVW8VFsisOSZJAG3JJcRAvAzvLo3BTdDpsAnZ9NktBQyzW9VAfNjnp",
+	"fvH07LHZQ8yfV/zaspN4FkIkR3HrmZWWltNQwnjD669NvI3yihwrLi4n3dIYvcyZXZnkrm1nsbmx2Fey",
+	"QcKI/qY8Mac/eNRNjTuGr0mi+ZpnkrugrkA2ig+KN3A2L4RsShJSjwecyU3KGEfPbMGoDEnenXD2b7Jx",
+	"M2VG2kvKICwJTsOmDEgeEvNBUivChNhAWCJmPhr2TvMBTIWInFpQxuE6Zcv56/v3b+zLalFiWET8+Jjc",
+	"+FyT95Sh+3OCVSRK7noiclXU2ci9Mnm27BWQmVSWBBTnIhWwgcplgNfb4whB77JT1HI26t/DRBpetmxI",
+	"tZEf0veNtTOeNDF0xipiWmvBpBFoMRJyJTOlhhqxKjjXl7CkOsw/goUrbFNEX8+c0af6iV/qp28u7vf6",
+	"VWIprcGaF9SE4+UxJA43bc7VDQpukatgpjdEvMEm+mZbHGQBy9Jc2BJcz6UFk2uTSJvNua1DvaN7IX65",
+	"mNId9gZ8iyscvDVJzDsOH1RDPjdr4fzdDJQr0cMi/waCGFTYUnsljj2tvfH1DPuDJKKeYR9mGXZJIK9v",
+	"tIZ4Lcm5RhGEszYXd8xLKk/qrYkaD626fA8UN5OROjg62oK95NpEbZyXBQikEegsCqx12UTv1h5rFVWP",
+	"yy39mo1tbzxzgcw3oi629EOBHof4+tyM7vd6vcollJKimF7fbXcWBwp0qhElySz++FZUPYtTZVj50u6w",
+	"oCMLgq3IkVwFHyvSUTTcKk0FWOb88LvNoFEqaFq3Kavl14oeuaSFbUqwdfmWvz3NFTS+Xxs0BnmKWi6n",
+	"yo2TmykzyfxbmEqZkhDTgDxYZjikQUIfaoFgDl1VRULM6RVhhp7ERSTM5PBZt57kuQ4M37qOw/KtkRWk",
+	"aZQIokkZLvQqCgKbNpF4ibTSM5WElRl1sKfoVRnVhAQwgWY4kMQ19c404Mi1AgiCYmHy3qVxD5lUseJN",
+	"zpoH3CKhzpHg4x2I3GNNkk21lVIoWWU3cXNQqY/Hd9MU8HyGenwt9AutGlv5bBfpN8CXmxlIO1Bbo6fn",
+	"SNXx0HVCymLCVU23TrawJMOabeLbUvAr6oOv0bDrWHhwbRA8qIrUVGiMC4RscMjjHbkblF2Qd+ABKeYM",
+	"HphZPhyrim1IxUF11Kkol+y0mS3U626ntUHAbr3UEgJXECCWWMoVFzXiFnpjH5G25GRaZXW6Ru+enL+s",
+	"xyqNpMsFZ+RVVKMUm2ufFkJKqUTIpzQgk6205b7oxZt0rZtUo6lsdqpZOpTRKdEJApCNZU6/QK/1QOB1",
+	"giyJgggz5HM4b0A1setG3vKA3H4H/X5eBMxv4q9WuLApkUDRuEgK3PCZsXKYHNa4hrL1gPEZ0jSVaSlF",
+	"urbQaSYGrAp2t5Y93aS0zuZGPhjKzK/04QdBQpela9ZA2Rx5WBKbjCtCHNB/mYJwP796/uTRBv02rCUp",
+	"guTmsrT/MR5f93r6x2lH/3w6Hl8P9P8nR+Px9VlvPI76xyf616DX63XM7zP4NTgxv07Nr+fw60j/Ouz1",
+	"ehd//EOtDFeTvg2QYRytFlQRJJfYI061uJ6cZCIYlAntb/CcsgoJ+a98BbVlbaVanNQFTewbBVE/MZVU",
+	"m8z74MKCCmxv8Jy8o/8iJZX/CkwjHWDX+pKoBfe3mpdpbBupXs/AYGeztRwVTzspc0Ztym3VSjc3nX9t",
+	"OWiUt3i9JCIBT/64eYkFdoJ9qHplU8onUE9BkJBfkYmpxcXWcEsKdcTM49tkdcjOrS9zBv5yjEy9K1Mv",
+	"QZo8w0INLStmuxt1sHbi7jWGGJuaD9XqkDlVU0s5IV9JvWcTBa93V8sgD4vg58tqwGUyj/NgSyDa3BpR",
+	"wITbSciDvRkKMjssPZ4M2944nXrrnJUwHsyh9rag2xe1SpBzTPHHQu27w9TFdvyozB/W3GtPmA81PWsf",
+	"PEo0gEai/G29BI+buH0Pb+rrlmaE2Af0OFQ4hpPTdNPCDXAqF1vgf1+OihxObXHqFP0V9Wzxnh0Iu/kL",
+	"7sM9kKtWsZOvACTmDeDUcIOdHIPlxOFdguK1ZT7z5VBK6MPjEvqAdw9raRTTcrRjxFClUQFe+pPUakQD",
+	"n+rdiM7xbkRnn9QkV7O4kowYTLkvAmLxriUd90M63hEscuJZibE0KaBtbrNWgm5hSC6/00UbYo38tYsV",
+	"QF88L66LveHMrZilBAQQjpgocrcWzsEeXVoj+aEPQmPcLKlcfOsN3LtfzXUkF+r39f24S0/sfK/Nv/cx",
+	"5en2kILmaHRUdZPLryQkI72xZvknUKC2ok9H2n4H2RilUiG8zD6BSyIid+C3ZfGUN/UeiWkUXG6ygBBf",
+	"55XAOoJo7QTrgGN/u4UCuGJNmFct/0vGuYUlbqzhosZWrZdgzM5vMhbrZrJAHLqWEwcg2kCZnMo7TPM4",
+	"Rxc2INKQP93b8cbvu9jiMLmrMAVexmXOytdsqoxlMDfhqTEEmYSDO8BjcC9iCBfqjus4rpY5lraQJ1xj",
+	"Ny3iXkBvuwyLpW4FnclBoU54zIarb4ZTtCkHe005+H7yAaoiJYxTK5XRMtWpTX04LIjtkGecRJLDR8ZF",
+	"tJEumSRmy0s046J5fEWcs6sy1TXMs3FbDIi8sP1HEGVXVBG/GPNXRolL4iwaxlE0EgySsIWHjU3YGpRI",
+	"/e3FO3cJSLwPVT7r8m82B0BowxxQdEs3M5vn/cONPMDNTHrWX9vUI3s73pZ1hdbHfO0Uha3pQGyaKNKC",
+	"OGgdXMKbV3d32wUQnR2DtDedkJDxb4LxoZsDi8t/z0kOox8qqjvp2MVNSFCAc32TbDYAHN4Ky0w6wHRt",
+	"CvvuOxa8UX1hS/izvU8r9mDsATsedZnlpxa0oWl0yxm496GZ1Y6vfKDAdI3EhWjr7RbguBCFyZ+yHWal",
+	"wmvoRQGtBq1JyQsIhnZIKO7plnWnTqM4iidpAqFfMDGscdLGL7bxi238Yhu/2MYvtvGLbfxiG7/4o8Uv",
+	"5lhvVRrc/fhHhvnqBg8sXWVrC9xHSNxd0c+FSD6fh5gyvaHzp6/OEGEe96EwWhl2buJjx2Ch8/Mjd/Tr",
+	"OOr1Dj34Sf4MrQKhPeB4fP34eeeuSPrn7Bufj8fXh2f6z6G+Ake/6z+P9Z+Pf7/zm37+06jzx7297dEv",
+	"P/9pNB53v9vtPfqllr7069tbbXZlaZ5VW5Lz2TAN+fyWguq9k6fy6MnbpuPukOV8H1nNJVLRf5CgnzfQ",
+	"Y+5OozMk83h4r8dYHiH39Z7f/dyoBhGA2xom3x0GWpwlXiSoWmeCDKYECyLOIhNCL209Jvtx+t6FUktT",
+	"to6yGY9r4lk/HTFiTjL9n31bmq1r99L1eJj2z4oLt2lpSgR2cjk6OJhTtYim+uGDeIYO9ZO/ndKiecZK",
+	"x00X1Fh80JqZlsnfraUiIRgMnwguZcdKCuexzeIlZngO9rNsuEZaoMjYGKF9fZJi4iLJjYfp9aXCLnpJ",
+	"PcElnyn0jCmB0flTkFZMi44N6wjUkDX/2brsJMw4ukzRbRdxiHPgtiG59R9BX0Tj75W2b7haFPqu5sQm",
+	"07TXlhkwaAZ1isk19lSw7qIzKMct00oyIfEptppnaa3DSRf974iIdTYcDQ4jVo6hQCGCDIasJoN+h7bx",
+	"2ZxyGbc0lCgD1/gEbHNE03B4gSX6eydbGbHzGp6WLvp757leSfrBWzIjQhBhC/rBScVD31kcjb8DW7Lg",
+	"q1Rbw3GdKv3OXDn8EWK8IxUXcE8D6hEmDZU1iH22hKcH3d4Gaq9Wqy6Gr7tczA/sWHnw4vzJs1fvnsEY",
+	"TXaogpv/7sn5SzTo9kBIj++LsaposdbJpPA7/W7PDOZLwvCSOiPnsNvrHppIgQXc8oMv8c24OehKCDU0",
+	"DUBjEFY6wNJHDp7YKcAPtuRVYYpxBKJ5jcZEqwqbZpapwyRb3yDGITsKzSjzK1v4Hz4C32vB/txFrwix",
+	"vdKXRECVVM7QJN75P/WbR4JgfwL5N0Bdn7x++ebs1f/959nTl+evkk/hPw1jHkcbnftA3/TazoIAjnaX",
+	"o8v2CL5xGz6edqxtMMS2z9SgsT7v37m/rileWtJc0AZq9ntpSFKi7yLyGY0d7OOAX5EAe2Ts3Ka1YD7M",
+	"9SLvIeo3biSYn0azpSbNE7/d/W1wPqMJ2A4N4KLK0HSwoEE9PFsvD3qzz4z1MBMr8eGPvR40vbUGAVtR",
+	"Dn14/7xz4iJGpNLXd0rWnPnocGAbEwMHAY09bt6GPjCoVp5wmgzhh0EBlXo5lCXErJORpfK9NIv9Mge9",
+	"3i0aZWacwp9S75OR1XLeIefMx+iFBXpq1dGjEikyJ+KtuLh0EplOo0w3xpk/Z+UdfRWzvhOn14v62MfG",
+	"B964AWnsNkgq1jiD3uCo0xt0esfve4PRcDgaDLu9Xu//OcXKNLVPJhVoEh5VJrXB+R5cDQ4G5Hh4eOJN",
+	"O8Q7nHWG5HTYmR55p50Tr3d04g/IDM/64FeXBw03lq9YE/fjTfna2OmPHSfj3Mi6L5wMxDK+iCIwM14E",
+	"/ZWzYYr/lJhVjZk9A9g/Dodo0EOPT4fHSN8TQ1uNTftTktWTEdJvLrYTjPKGvhdZC22WCMGc+UiE/i2o",
+	"kuYnb+2d2iBKRX94cyqVxGyU9fbcjNr4eroMFYlQ0xnix3/s/qFDQ5DLRiSE+yDT5RiG9LcPydXVh0GH",
+	"2welPTNhxHD7iKSjGQw42T6g0FJGD+sPtg8rafUEQxtsqtihFcYdNTnBkvr1evDgdPvgYs+LG9c5agLp",
+	"skaJMLbBRkv6vYCdIgoN47VpUeAaSFUF2xlKyyGO6yg8B1IIzMe50OOz6s5fkviAOanQWIw3EktkYgnc",
+	"JNZULQgViVATsYBIiSapq26StsgKH1790EKU3c2u+sdzI+420CMyHeEbPP0EJOomD5rItgZPZtKyGjz9",
+	"bDOZq7F+dXt17OIBRNS8UJo1/YG0mP0gFgkfRIYzGHaQfV9BUktq3O4s7JiRF1+1UJOWA66VagypaPuL",
+	"3lWYOGzCsou9X78zIeQO0sQ3y9g1SCEywZTkmcd8LebmltFd3Lj3b6U8l3GPtcQqYmyTZhWpcTIbpeRT",
+	"QTzFxXpk5I9h7zRXqge61WJbiT2x/0OYln3+sJmIAL3hbisjGCuBobPfp5Gymk8m1ZQz2nkjW8StFPeY",
+	"l+3EV7Lx2k2tlt/Rhn9kM2arNQ97p41U36Tpbatm74sbPwG2gbDhgGVsuFSrPvgCz98YFhuQss5lG8w2",
+	"YYc7cd098E6zg2+Cd36ndOVHFISfAtbVXT233HL1mpm7AtV+zOjUckWV/GrsVnOibnepHsgW9eNYmH4k",
+	"m9JOYmlVB1a4Ra1RpzXqtLzsNrzsLcF+PSe7rS1nOwmFl2gEvMgUAsrf8L8IzJRMhEykeByNBllnV9x2",
+	"058JHib5WwqFXCrUd7WOaTvnQc1qzghSAjOJITJtDwIqbOtrl0+3P3nuk3DJFWHe+m9kvR+OfReLU7Yq",
+	"2idT4NzBvu/ElccTO0wSO7K7PaaJRWbDA2ILcO/A/HI1wJsaoL7f/f/YYXXDcm949mXZkhsFseiriMLJ",
+	"kJIOmBrX26fJjEmGtAE9bUDPt2VpbLDePJ99SzSh+sbNlBDxv5nTUidwRqqRIKiSVCLK0MTOPimVDHEQ",
+	"2DILRfEwmQAHwX9IRrQ9U1opcd9SYuuXbP2SP056RWtZ/PYti6383crfrfzdyt+72HeBa+4ggBfCBrJd",
+	"p+pj8pV+ItfUbD8B9vkV7luAfpDA8uqSCcVCjGmPN8fk8sX83CbnPSgrz538gX1jgZkXu5bZxHv7cMym",
+	"d0m9u4VckFvE1x3MvtE5rkI6SRqDwbVrHaCtA7R1gN46qj1/mTJc8SmVnlbs1ncLa6/jqQdfshTzppLF",
+	"vmZks23oXkKBctTz2+SvLUd9WI56G+7WiLO1jK1lbC1ju0NkT+423Ttn207QszfetmQpcMN3acXmSt3S",
+	"0o+k8e5+Ncx3mUZe37pumW0m+ulLtnuXqThcVfBwukarBfUWaVslSedQ3q5b6DgVT5RtyuVoEHwUVJG0",
+	"qGCmLnPe3p3tquX4ZIajQJXUU8w2y3JM+Xo4stK+VDET34krPiirt0h1sNOKCqJA2tG3TAjYgZ3bib5u",
+	"1TjTDblCdLBPtkJDKzS0QsOtteFMs6MHVYNjCvjFvLBe9TXP7EXftcTw2+T2LX9v+XsNf9+N19bz2ZbN",
+	"tmy2ZbN30M1lzGj2rZSb2w2pN0WeXNVBv5QxVzbS5zPTZmsv7Lp0yd8o9y7t+L3pEz5Dil8ShmxrvjN7",
+	"a02bHUNsuikn/h1aA5ghjltRJJfrd5smAuZBvSVoWG7aS2RzSnobjfz1R5mG9iAilPbvL3ko7smf+cqG",
+	"vaVt9rON9Qe9/Mvsww/LzSuQrMiwSx/baJzv2a6xtrixEYG0vm3OEjaYfmoHviRqwX1oWKo1adf+tpMA",
+	"PDITZJvrb57V7gJE6cYu0sb5G3DdoXJ26ZltSh5V1KaVQ1o5pJVDbi2HrCqu1YPr/8a7Wmf2N05a6DNh",
+	"QrpN+0zNFFxI6piukaWTLmRuQK1H6EqhaEjcmD9C4x3rPKACQck1SO74kL5gRQRBpqCMn3RGwSFnc1t0",
+	"Q5PXOMcu09N6klo3jRCjPzMEfmLaYUALmv14KmKHdVtr9jurNdu2Q2jbIbTtENp2CK2Q2QqZ33bd4MiK",
+	"KMUmAA9QNdjUSJRxe1F0HncaNaIglWn3wRWWqfDHfOgkp0W1KffXP0EbdyBubtwVlguUskbXSJAwM2QW",
+	"Qsc5WzZRxQ3WqD+CIm+mWuKUeDzM9BePX2baIy9zDey9gGBBfPMV9jwiZWz/kYhKGcGiycrkMuqH7Cqp",
+	"RBG7IgLuUjMJ1HDpuxUztpywzWTeVyZzXjrchwC4TaQpkVv2Lnk0lQJekRVM1TSNuj3t+zntHzuHu38b",
+	"90CrBbZa4DepBe6ikVVFHTCySoI9vquc/GfvjQOsbpjtxg6P3m8a/4vkCtUPT55rU//brgDfeVeAH7NW",
+	"V9xSIDI8bEubPsMl99WbXGutAVgSZnGhV1Cvjbac9LWnLJblvspO5Lfzz7S9yNte5G0v8rYXeat2tWpX",
+	"63xre5G3+lNbOq1tkta8F7kJI9upB7nhRV+oX9sp7SW+ND2ZrO+PGUnBeBCpn6lA/O7J+UsXrUzrUaVF",
+	"KsYVmmlMMg+oBWGIsy7SSg/UKkZnb84lmnPEGZILvtLCFGbpS4xP0+Q/oRX4EevdlPqtVg5AeI4pq3VW",
+	"7q192628hTuoQ/fUta2y+n7s9rXu43svut8S+TZm4z/W4q7CFFTT4M6QpT3k/dyKbuwjfvS2tOmeUoha",
+	"ZbVVVn9YH+HX5x9s4tyLvXrfbVhnG9L5PeYvVwoHD5e5rN9R3zLwzPeli2xTlbhRYMiv9N8JGzc1sEFy",
+	"L/UTHXUHj7roLAhQInbYMdY9YuIysRCU+IhHCsQYxhnZV1PBr1Rr+jF6CVrsSvvpWaEr4agmBfYb6xD4",
+	"Ne+qdWG1ekCrB7R6wC56AMIysbWuHkQpMN3tGjuA4sfbuMPWB9bGELYxhN9vv88yTatcUyxr9vk2Vt60",
+	"ElWqtKm4ZgWIYgssq9S4vlbjWDpJYWSAvUuJpMJrmXALF0nKPIK8gOrdo4DgK6J1vKRSxhr5HPx3Wubr",
+	"oldREBixEjNEwqVaIywEXrsmcU9/ymFrOEgXoqVUWAIsiEozOUZ/efYexeURbxeleB/NSFvtss3c+wZy",
+	"yfQ8t2mE2p76/Z56q5232nmrnbfaeaudt9p5q5232nmrnX/d3YCrU/z048SLBFT1//TFMQWBzyK1cEaf",
+	"oD2MqRJZ3qiWSltE0oSxfnj7wqi3mCHqE6aoWqOlrfOqKT9wQ6RFJ8oiItMY1Fij/UmiDx/On2r2EInA",
+	"GTkx+wddrSJbMOOy1RNqzd3UfSSzGfHUKOPFpRJ5C+JdWjkQM7kiIBRK22cKB4gzYsRSq4WDsm7obmZd",
+	"vlh3RMTS9V0kp/tlhzq2tmJzWnCzfJ/A9V1EsLfQa7XtnOM6QpmymQt8RRBVmalto+fyeSu7Imb6D2iN",
+	"9+b/BwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -24,6 +24,29 @@ import (
 	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
+// Attribute An attribute of a resource.
+type Attribute struct {
+	Name            string         `json:"name"`
+	Type            string         `json:"type"`
+	MultiValued     bool           `json:"multiValued"`
+	Description     string         `json:"description"`
+	Required        bool           `json:"required"`
+	CanonicalValues []string       `json:"canonicalValues,omitempty"`
+	CaseExact       *bool          `json:"caseExact,omitempty"`
+	Mutability      string         `json:"mutability"`
+	Returned        string         `json:"returned"`
+	Uniqueness      string         `json:"uniqueness"`
+	SubAttributes   []SubAttribute `json:"subAttributes,omitempty"`
+}
+
+// AuthenticationScheme defines model for AuthenticationScheme.
+type AuthenticationScheme struct {
+	Type        string `json:"type"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Primary     bool   `json:"primary"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Value string `json:"value,omitempty"`
@@ -201,6 +224,15 @@ type NewUser struct {
 	Password interface{} `json:"password,omitempty"`
 }
 
+// Pagination How lists are paged (RFC 9865).
+type Pagination struct {
+	Cursor                  bool   `json:"cursor"`
+	Index                   bool   `json:"index"`
+	DefaultPaginationMethod string `json:"defaultPaginationMethod"`
+	DefaultPageSize         int    `json:"defaultPageSize"`
+	MaxPageSize             int    `json:"maxPageSize"`
+}
+
 // PatchOperation defines model for PatchOperation.
 type PatchOperation struct {
 	// Op `add`, `replace` or `remove`, in any case.
@@ -262,23 +294,11 @@ type Schema struct {
 	Schemas []string `json:"schemas"`
 
 	// ID The schema's URN.
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	Attributes  []struct {
-		Name            string         `json:"name"`
-		Type            string         `json:"type"`
-		MultiValued     bool           `json:"multiValued"`
-		Description     string         `json:"description"`
-		Required        bool           `json:"required"`
-		CanonicalValues []string       `json:"canonicalValues,omitempty"`
-		CaseExact       *bool          `json:"caseExact,omitempty"`
-		Mutability      string         `json:"mutability"`
-		Returned        string         `json:"returned"`
-		Uniqueness      string         `json:"uniqueness"`
-		SubAttributes   []SubAttribute `json:"subAttributes,omitempty"`
-	} `json:"attributes"`
-	Meta Meta `json:"meta"`
+	ID          string      `json:"id"`
+	Name        string      `json:"name"`
+	Description string      `json:"description"`
+	Attributes  []Attribute `json:"attributes"`
+	Meta        Meta        `json:"meta"`
 }
 
 // SchemaList defines model for SchemaList.
@@ -320,25 +340,12 @@ type ServiceProviderConfig struct {
 		Supported  bool `json:"supported"`
 		MaxResults int  `json:"maxResults"`
 	} `json:"filter"`
-	ChangePassword        Feature `json:"changePassword"`
-	Sort                  Feature `json:"sort"`
-	Etag                  Feature `json:"etag"`
-	AuthenticationSchemes []struct {
-		Type        string `json:"type"`
-		Name        string `json:"name"`
-		Description string `json:"description"`
-		Primary     bool   `json:"primary"`
-	} `json:"authenticationSchemes"`
-
-	// Pagination How lists are paged (RFC 9865).
-	Pagination struct {
-		Cursor                  bool   `json:"cursor"`
-		Index                   bool   `json:"index"`
-		DefaultPaginationMethod string `json:"defaultPaginationMethod"`
-		DefaultPageSize         int    `json:"defaultPageSize"`
-		MaxPageSize             int    `json:"maxPageSize"`
-	} `json:"pagination"`
-	Meta Meta `json:"meta"`
+	ChangePassword        Feature                `json:"changePassword"`
+	Sort                  Feature                `json:"sort"`
+	Etag                  Feature                `json:"etag"`
+	AuthenticationSchemes []AuthenticationScheme `json:"authenticationSchemes"`
+	Pagination            Pagination             `json:"pagination"`
+	Meta                  Meta                   `json:"meta"`
 }
 
 // SubAttribute defines model for SubAttribute.
@@ -613,9 +620,6 @@ type SearchAllParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -675,9 +679,6 @@ type CreateGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -976,9 +977,6 @@ type SearchUsersParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -2246,17 +2244,6 @@ func NewSearchAllRequestWithBody(server string, customer Customer, params *Searc
 			req.Header.Set("Prefer", headerParam2)
 		}
 
-		if params.IdempotencyKey != nil {
-			var headerParam3 string
-
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam3)
-		}
-
 	}
 
 	return req, nil
@@ -2497,17 +2484,6 @@ func NewCreateGroupRequestWithBody(server string, customer Customer, params *Cre
 			}
 
 			req.Header.Set("Prefer", headerParam2)
-		}
-
-		if params.IdempotencyKey != nil {
-			var headerParam3 string
-
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam3)
 		}
 
 	}
@@ -3721,17 +3697,6 @@ func NewSearchUsersRequestWithBody(server string, customer Customer, params *Sea
 			}
 
 			req.Header.Set("Prefer", headerParam2)
-		}
-
-		if params.IdempotencyKey != nil {
-			var headerParam3 string
-
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam3)
 		}
 
 	}
@@ -5122,14 +5087,6 @@ type CreateGroupResponse415Headers struct {
 	XRequestID      *string
 }
 
-// CreateGroupResponse422Headers the declared response headers of an HTTP 422 response for CreateGroup
-type CreateGroupResponse422Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
 // CreateGroupResponse429Headers the declared response headers of an HTTP 429 response for CreateGroup
 type CreateGroupResponse429Headers struct {
 	DragomanDryRun  *bool
@@ -5177,8 +5134,6 @@ type CreateGroupResponse struct {
 	ApplicationScimJSON413 *ContentTooLarge
 	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
 	ApplicationScimJSON415 *UnsupportedMediaType
-	// ApplicationScimJSON422 the response for an HTTP 422 `application/scim+json` response
-	ApplicationScimJSON422 *IdempotencyKeyReused
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -5203,8 +5158,6 @@ type CreateGroupResponse struct {
 	Headers413 *CreateGroupResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *CreateGroupResponse415Headers
-	// Headers422 the parsed response headers for an HTTP 422 response
-	Headers422 *CreateGroupResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -5256,11 +5209,6 @@ func (r CreateGroupResponse) GetApplicationScimJSON413() *ContentTooLarge {
 // GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
 func (r CreateGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
 	return r.ApplicationScimJSON415
-}
-
-// GetApplicationScimJSON422 returns the response for an HTTP 422 `application/scim+json` response
-func (r CreateGroupResponse) GetApplicationScimJSON422() *IdempotencyKeyReused {
-	return r.ApplicationScimJSON422
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -5341,14 +5289,6 @@ type DeleteGroupResponse404Headers struct {
 	XRequestID      *string
 }
 
-// DeleteGroupResponse408Headers the declared response headers of an HTTP 408 response for DeleteGroup
-type DeleteGroupResponse408Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
 // DeleteGroupResponse412Headers the declared response headers of an HTTP 412 response for DeleteGroup
 type DeleteGroupResponse412Headers struct {
 	DragomanConflict *string
@@ -5357,25 +5297,6 @@ type DeleteGroupResponse412Headers struct {
 	RateLimit        *string
 	RateLimitPolicy  *string
 	XRequestID       *string
-}
-
-// DeleteGroupResponse413Headers the declared response headers of an HTTP 413 response for DeleteGroup
-type DeleteGroupResponse413Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
-// DeleteGroupResponse415Headers the declared response headers of an HTTP 415 response for DeleteGroup
-type DeleteGroupResponse415Headers struct {
-	Accept          *string
-	AcceptEncoding  *string
-	AcceptPatch     *string
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
 }
 
 // DeleteGroupResponse429Headers the declared response headers of an HTTP 429 response for DeleteGroup
@@ -5415,14 +5336,8 @@ type DeleteGroupResponse struct {
 	ApplicationScimJSON403 *Forbidden
 	// ApplicationScimJSON404 the response for an HTTP 404 `application/scim+json` response
 	ApplicationScimJSON404 *NotFound
-	// ApplicationScimJSON408 the response for an HTTP 408 `application/scim+json` response
-	ApplicationScimJSON408 *RequestTimeout
 	// ApplicationScimJSON412 the response for an HTTP 412 `application/scim+json` response
 	ApplicationScimJSON412 *PreconditionFailed
-	// ApplicationScimJSON413 the response for an HTTP 413 `application/scim+json` response
-	ApplicationScimJSON413 *ContentTooLarge
-	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
-	ApplicationScimJSON415 *UnsupportedMediaType
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -5437,14 +5352,8 @@ type DeleteGroupResponse struct {
 	Headers403 *DeleteGroupResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *DeleteGroupResponse404Headers
-	// Headers408 the parsed response headers for an HTTP 408 response
-	Headers408 *DeleteGroupResponse408Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
 	Headers412 *DeleteGroupResponse412Headers
-	// Headers413 the parsed response headers for an HTTP 413 response
-	Headers413 *DeleteGroupResponse413Headers
-	// Headers415 the parsed response headers for an HTTP 415 response
-	Headers415 *DeleteGroupResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -5473,24 +5382,9 @@ func (r DeleteGroupResponse) GetApplicationScimJSON404() *NotFound {
 	return r.ApplicationScimJSON404
 }
 
-// GetApplicationScimJSON408 returns the response for an HTTP 408 `application/scim+json` response
-func (r DeleteGroupResponse) GetApplicationScimJSON408() *RequestTimeout {
-	return r.ApplicationScimJSON408
-}
-
 // GetApplicationScimJSON412 returns the response for an HTTP 412 `application/scim+json` response
 func (r DeleteGroupResponse) GetApplicationScimJSON412() *PreconditionFailed {
 	return r.ApplicationScimJSON412
-}
-
-// GetApplicationScimJSON413 returns the response for an HTTP 413 `application/scim+json` response
-func (r DeleteGroupResponse) GetApplicationScimJSON413() *ContentTooLarge {
-	return r.ApplicationScimJSON413
-}
-
-// GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
-func (r DeleteGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
-	return r.ApplicationScimJSON415
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -5795,15 +5689,6 @@ type PatchGroupResponse408Headers struct {
 	XRequestID      *string
 }
 
-// PatchGroupResponse409Headers the declared response headers of an HTTP 409 response for PatchGroup
-type PatchGroupResponse409Headers struct {
-	DragomanDryRun    *bool
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
-}
-
 // PatchGroupResponse412Headers the declared response headers of an HTTP 412 response for PatchGroup
 type PatchGroupResponse412Headers struct {
 	DragomanConflict *string
@@ -5880,8 +5765,6 @@ type PatchGroupResponse struct {
 	ApplicationScimJSON404 *NotFound
 	// ApplicationScimJSON408 the response for an HTTP 408 `application/scim+json` response
 	ApplicationScimJSON408 *RequestTimeout
-	// ApplicationScimJSON409 the response for an HTTP 409 `application/scim+json` response
-	ApplicationScimJSON409 *Conflict
 	// ApplicationScimJSON412 the response for an HTTP 412 `application/scim+json` response
 	ApplicationScimJSON412 *PreconditionFailed
 	// ApplicationScimJSON413 the response for an HTTP 413 `application/scim+json` response
@@ -5908,8 +5791,6 @@ type PatchGroupResponse struct {
 	Headers404 *PatchGroupResponse404Headers
 	// Headers408 the parsed response headers for an HTTP 408 response
 	Headers408 *PatchGroupResponse408Headers
-	// Headers409 the parsed response headers for an HTTP 409 response
-	Headers409 *PatchGroupResponse409Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
 	Headers412 *PatchGroupResponse412Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -5949,11 +5830,6 @@ func (r PatchGroupResponse) GetApplicationScimJSON404() *NotFound {
 // GetApplicationScimJSON408 returns the response for an HTTP 408 `application/scim+json` response
 func (r PatchGroupResponse) GetApplicationScimJSON408() *RequestTimeout {
 	return r.ApplicationScimJSON408
-}
-
-// GetApplicationScimJSON409 returns the response for an HTTP 409 `application/scim+json` response
-func (r PatchGroupResponse) GetApplicationScimJSON409() *Conflict {
-	return r.ApplicationScimJSON409
 }
 
 // GetApplicationScimJSON412 returns the response for an HTTP 412 `application/scim+json` response
@@ -6074,15 +5950,6 @@ type ReplaceGroupResponse408Headers struct {
 	XRequestID      *string
 }
 
-// ReplaceGroupResponse409Headers the declared response headers of an HTTP 409 response for ReplaceGroup
-type ReplaceGroupResponse409Headers struct {
-	DragomanDryRun    *bool
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
-}
-
 // ReplaceGroupResponse412Headers the declared response headers of an HTTP 412 response for ReplaceGroup
 type ReplaceGroupResponse412Headers struct {
 	DragomanConflict *string
@@ -6161,8 +6028,6 @@ type ReplaceGroupResponse struct {
 	ApplicationScimJSON404 *NotFound
 	// ApplicationScimJSON408 the response for an HTTP 408 `application/scim+json` response
 	ApplicationScimJSON408 *RequestTimeout
-	// ApplicationScimJSON409 the response for an HTTP 409 `application/scim+json` response
-	ApplicationScimJSON409 *Conflict
 	// ApplicationScimJSON412 the response for an HTTP 412 `application/scim+json` response
 	ApplicationScimJSON412 *PreconditionFailed
 	// ApplicationScimJSON413 the response for an HTTP 413 `application/scim+json` response
@@ -6189,8 +6054,6 @@ type ReplaceGroupResponse struct {
 	Headers404 *ReplaceGroupResponse404Headers
 	// Headers408 the parsed response headers for an HTTP 408 response
 	Headers408 *ReplaceGroupResponse408Headers
-	// Headers409 the parsed response headers for an HTTP 409 response
-	Headers409 *ReplaceGroupResponse409Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
 	Headers412 *ReplaceGroupResponse412Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
@@ -6235,11 +6098,6 @@ func (r ReplaceGroupResponse) GetApplicationScimJSON404() *NotFound {
 // GetApplicationScimJSON408 returns the response for an HTTP 408 `application/scim+json` response
 func (r ReplaceGroupResponse) GetApplicationScimJSON408() *RequestTimeout {
 	return r.ApplicationScimJSON408
-}
-
-// GetApplicationScimJSON409 returns the response for an HTTP 409 `application/scim+json` response
-func (r ReplaceGroupResponse) GetApplicationScimJSON409() *Conflict {
-	return r.ApplicationScimJSON409
 }
 
 // GetApplicationScimJSON412 returns the response for an HTTP 412 `application/scim+json` response
@@ -8116,14 +7974,6 @@ type DeleteUserResponse404Headers struct {
 	XRequestID      *string
 }
 
-// DeleteUserResponse408Headers the declared response headers of an HTTP 408 response for DeleteUser
-type DeleteUserResponse408Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
 // DeleteUserResponse412Headers the declared response headers of an HTTP 412 response for DeleteUser
 type DeleteUserResponse412Headers struct {
 	DragomanConflict *string
@@ -8132,25 +7982,6 @@ type DeleteUserResponse412Headers struct {
 	RateLimit        *string
 	RateLimitPolicy  *string
 	XRequestID       *string
-}
-
-// DeleteUserResponse413Headers the declared response headers of an HTTP 413 response for DeleteUser
-type DeleteUserResponse413Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
-// DeleteUserResponse415Headers the declared response headers of an HTTP 415 response for DeleteUser
-type DeleteUserResponse415Headers struct {
-	Accept          *string
-	AcceptEncoding  *string
-	AcceptPatch     *string
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
 }
 
 // DeleteUserResponse429Headers the declared response headers of an HTTP 429 response for DeleteUser
@@ -8190,14 +8021,8 @@ type DeleteUserResponse struct {
 	ApplicationScimJSON403 *Forbidden
 	// ApplicationScimJSON404 the response for an HTTP 404 `application/scim+json` response
 	ApplicationScimJSON404 *NotFound
-	// ApplicationScimJSON408 the response for an HTTP 408 `application/scim+json` response
-	ApplicationScimJSON408 *RequestTimeout
 	// ApplicationScimJSON412 the response for an HTTP 412 `application/scim+json` response
 	ApplicationScimJSON412 *PreconditionFailed
-	// ApplicationScimJSON413 the response for an HTTP 413 `application/scim+json` response
-	ApplicationScimJSON413 *ContentTooLarge
-	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
-	ApplicationScimJSON415 *UnsupportedMediaType
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -8214,14 +8039,8 @@ type DeleteUserResponse struct {
 	Headers403 *DeleteUserResponse403Headers
 	// Headers404 the parsed response headers for an HTTP 404 response
 	Headers404 *DeleteUserResponse404Headers
-	// Headers408 the parsed response headers for an HTTP 408 response
-	Headers408 *DeleteUserResponse408Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
 	Headers412 *DeleteUserResponse412Headers
-	// Headers413 the parsed response headers for an HTTP 413 response
-	Headers413 *DeleteUserResponse413Headers
-	// Headers415 the parsed response headers for an HTTP 415 response
-	Headers415 *DeleteUserResponse415Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteUserResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -8250,24 +8069,9 @@ func (r DeleteUserResponse) GetApplicationScimJSON404() *NotFound {
 	return r.ApplicationScimJSON404
 }
 
-// GetApplicationScimJSON408 returns the response for an HTTP 408 `application/scim+json` response
-func (r DeleteUserResponse) GetApplicationScimJSON408() *RequestTimeout {
-	return r.ApplicationScimJSON408
-}
-
 // GetApplicationScimJSON412 returns the response for an HTTP 412 `application/scim+json` response
 func (r DeleteUserResponse) GetApplicationScimJSON412() *PreconditionFailed {
 	return r.ApplicationScimJSON412
-}
-
-// GetApplicationScimJSON413 returns the response for an HTTP 413 `application/scim+json` response
-func (r DeleteUserResponse) GetApplicationScimJSON413() *ContentTooLarge {
-	return r.ApplicationScimJSON413
-}
-
-// GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
-func (r DeleteUserResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
-	return r.ApplicationScimJSON415
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -10715,13 +10519,6 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 		}
 		response.ApplicationScimJSON415 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest IdempotencyKeyReused
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON422 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11081,37 +10878,6 @@ func ParseCreateGroupResponse(rsp *http.Response) (*CreateGroupResponse, error) 
 			headers.XRequestID = &value
 		}
 		response.Headers415 = &headers
-	case rsp.StatusCode == 422:
-		var headers CreateGroupResponse422Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
@@ -11266,33 +11032,12 @@ func ParseDeleteGroupResponse(rsp *http.Response) (*DeleteGroupResponse, error) 
 		}
 		response.ApplicationScimJSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest RequestTimeout
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON408 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest PreconditionFailed
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.ApplicationScimJSON412 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest ContentTooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
-		var dest UnsupportedMediaType
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -11456,37 +11201,6 @@ func ParseDeleteGroupResponse(rsp *http.Response) (*DeleteGroupResponse, error) 
 			headers.XRequestID = &value
 		}
 		response.Headers404 = &headers
-	case rsp.StatusCode == 408:
-		var headers DeleteGroupResponse408Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers DeleteGroupResponse412Headers
 		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
@@ -11532,89 +11246,6 @@ func ParseDeleteGroupResponse(rsp *http.Response) (*DeleteGroupResponse, error) 
 			headers.XRequestID = &value
 		}
 		response.Headers412 = &headers
-	case rsp.StatusCode == 413:
-		var headers DeleteGroupResponse413Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers413 = &headers
-	case rsp.StatusCode == 415:
-		var headers DeleteGroupResponse415Headers
-		if values := rsp.Header.Values("Accept"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Accept = &value
-		}
-		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.AcceptEncoding = &value
-		}
-		if values := rsp.Header.Values("Accept-Patch"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Patch", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.AcceptPatch = &value
-		}
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
@@ -12233,13 +11864,6 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 		}
 		response.ApplicationScimJSON408 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON409 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest PreconditionFailed
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12513,44 +12137,6 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers408 = &headers
-	case rsp.StatusCode == 409:
-		var headers PatchGroupResponse409Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.PreferenceApplied = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers409 = &headers
 	case rsp.StatusCode == 412:
 		var headers PatchGroupResponse412Headers
 		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
@@ -12878,13 +12464,6 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 		}
 		response.ApplicationScimJSON408 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
-		var dest Conflict
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON409 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest PreconditionFailed
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13165,44 +12744,6 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 			headers.XRequestID = &value
 		}
 		response.Headers408 = &headers
-	case rsp.StatusCode == 409:
-		var headers ReplaceGroupResponse409Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.PreferenceApplied = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers409 = &headers
 	case rsp.StatusCode == 412:
 		var headers ReplaceGroupResponse412Headers
 		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
@@ -17471,33 +17012,12 @@ func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 		}
 		response.ApplicationScimJSON404 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest RequestTimeout
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON408 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
 		var dest PreconditionFailed
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.ApplicationScimJSON412 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest ContentTooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
-		var dest UnsupportedMediaType
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON415 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -17692,37 +17212,6 @@ func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers404 = &headers
-	case rsp.StatusCode == 408:
-		var headers DeleteUserResponse408Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers408 = &headers
 	case rsp.StatusCode == 412:
 		var headers DeleteUserResponse412Headers
 		if values := rsp.Header.Values("Dragoman-Conflict"); len(values) > 0 {
@@ -17768,89 +17257,6 @@ func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers412 = &headers
-	case rsp.StatusCode == 413:
-		var headers DeleteUserResponse413Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers413 = &headers
-	case rsp.StatusCode == 415:
-		var headers DeleteUserResponse415Headers
-		if values := rsp.Header.Values("Accept"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Accept = &value
-		}
-		if values := rsp.Header.Values("Accept-Encoding"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.AcceptEncoding = &value
-		}
-		if values := rsp.Header.Values("Accept-Patch"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Accept-Patch", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.AcceptPatch = &value
-		}
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers415 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteUserResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {

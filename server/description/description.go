@@ -27,13 +27,22 @@ type API struct {
 	Parameters map[string]func(Subject) string
 	// Show is the operationId of reading one user, List of reading a customer's users, Create of adding one. Empty: there is none.
 	Show, List, Create string
-	// Updates are the operationIds of changing a user: each operation with another method than GET that is not Create.
+	// Updates are the operationIds of changing a user by a body that has the user's members: each operation that writes and is in no
+	// other list.
 	Updates []string
+	// Removals are the operationIds of removing a user.
+	Removals []string
+	// OtherWrites are the operationIds of other writes: of users, by a body that has not the user's members, or of something else.
+	OtherWrites []string
+	// Reads are the operationIds that change nothing although their method is not safe, such as a search by POST.
+	Reads []string
 	// Bodies are what requests and answers have in them, in the order in which FIELDS.md has them.
 	Bodies []Body
 	// Samples gives a value for every member that a request can set, by the member's path. None is what the sandbox has; what must
 	// be no other user's, such as an e-mail, has unique in it.
 	Samples func(unique string) map[string]any
+	// Example gives a body that an operation accepts, where that is not made of Samples. What must be no other user's has unique in it.
+	Example func(operation, unique string) map[string]any
 	// Page gives the query that asks for a page of the list, from 1; nil if the list is whole.
 	Page func(number, size int) string
 	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how.
@@ -78,7 +87,10 @@ type Body struct {
 	Operations []string // operationIds; empty: every operation, where it answers with an error
 	Request    bool     // else it is an answer
 	User       string   // what the paths of the members that show a user begin with, such as "data."
-	Members    []Member
+	// Own says that the dialect's own tests hold the table against the server, since a user's members are within others, or are not
+	// what the body has. The tests of all dialects hold it against the document alone.
+	Own     bool
+	Members []Member
 }
 
 // Member is one member of a body.
@@ -123,6 +135,7 @@ const (
 	Ignored  Effect = "is ignored"
 	Owned    Effect = "is ignored, and reported if it is not what a GET shows"
 	Matches  Effect = "must be what the path says"
+	Reads    Effect = "says what to do"
 	Proves   Effect = "proves that the caller knows the user's password, for newPassword"
 )
 
@@ -133,6 +146,7 @@ type Null string
 const (
 	NullRefused   Null = "refused"
 	NullUnchanged Null = "unchanged"
+	NullCleared   Null = "cleared"
 )
 
 // In an answer.
@@ -185,6 +199,9 @@ func (b Body) Whole() bool {
 
 // Everything is a body that sets all that an operation can set and that needs no proof, good for a user who is there for tests.
 func (a API) Everything(operation, unique string) map[string]any {
+	if a.Example != nil {
+		return a.Example(operation, unique)
+	}
 	body := map[string]any{}
 	b, _ := a.Request(operation)
 	samples := a.Samples(unique)

@@ -75,12 +75,26 @@ func At(value any, path string) []any {
 	return all
 }
 
-// DocumentsHeader reports whether an operation, which may be nil, documents a header of its 200 answer.
+// Success returns the status of an operation's success and what the document says of it, 0 and nil if it has none.
+func Success(o *openapi3.Operation) (status int, response *openapi3.Response) {
+	for _, status := range []int{http.StatusOK, http.StatusCreated, http.StatusNoContent} {
+		if documented := o.Responses.Status(status); documented != nil {
+			return status, documented.Value
+		}
+	}
+	return 0, nil
+}
+
+// DocumentsHeader reports whether an operation, which may be nil, documents a header of its success.
 func DocumentsHeader(o *openapi3.Operation, name string) bool {
-	if o == nil || o.Responses.Status(http.StatusOK) == nil {
+	if o == nil {
 		return false
 	}
-	for documented := range o.Responses.Status(http.StatusOK).Value.Headers {
+	_, success := Success(o)
+	if success == nil {
+		return false
+	}
+	for documented := range success.Headers {
 		if strings.EqualFold(documented, name) {
 			return true
 		}
@@ -119,6 +133,11 @@ func IsSafe(method string) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
 }
 
+// Writes tells whether an operation with this method may change something.
+func (a API) Writes(method, operation string) bool {
+	return !IsSafe(method) && !slices.Contains(a.Reads, operation)
+}
+
 // About gives the path and the headers that ask the operation about a subject. A parameter that the description cannot write
 // is left out, which a test of all descriptions finds.
 func (o Operation) About(s Subject) (path string, header http.Header) {
@@ -138,7 +157,7 @@ func (o Operation) About(s Subject) (path string, header http.Header) {
 
 // JSONSchema gives the schema of what is JSON in a body, or nil.
 func JSONSchema(content openapi3.Content) *openapi3.Schema {
-	for _, name := range []string{"application/json", "application/problem+json"} {
+	for _, name := range []string{"application/json", "application/problem+json", "application/scim+json"} {
 		if media := content.Get(name); media != nil {
 			return media.Schema.Value
 		}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/labstack/echo/v4"
 )
 
 // Call is a request to an operation: the caller, the customer, and the body, all of which are set once the request has passed
@@ -35,6 +37,7 @@ type Call struct {
 	many        bool          // the request is not about a single customer
 	unknown     []string      // the paths of the body's members that the document does not name
 	origin      store.Origin
+	request     *http.Request
 	response    http.ResponseWriter
 
 	flight *InFlight // counts the request; nil until it does
@@ -99,6 +102,9 @@ type Edit struct {
 	UsernameFollowsEmail bool
 	// Password is set beside what Apply does; nil sets none.
 	Password *NewPassword
+	// Restores says that the user may be one whom the dialect hides, and that the request's preconditions are not about the user. The
+	// request creates what the client takes for a new user.
+	Restores bool
 
 	setPassword func(u *store.User) error // carries out Password; nil does nothing
 }
@@ -178,17 +184,20 @@ func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 		UsernameFollowsEmail: edit.UsernameFollowsEmail,
 		Edit: func(u *store.User) error {
 			c.merged = false
+			if c.hides(u, edit) {
+				return store.ErrNotFound
+			}
 			before := *u
 			refused := edit.apply(u)
-			if !c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version) {
+			if !edit.Restores && (!c.ifMatch.allow(before.Version) || c.ifNoneMatch.have(before.Version)) {
 				return errPreconditionFailed
 			}
 			return c.checkEdit(&before, u, edit, refused, ignored)
 		},
 	}
-	if c.merge && c.ifMatch.present {
+	if c.merge && c.ifMatch.present && !edit.Restores {
 		change.Base = func(u *store.User) int64 {
-			if c.ifMatch.allow(u.Version) || c.ifNoneMatch.have(u.Version) {
+			if c.ifMatch.allow(u.Version) || c.ifNoneMatch.have(u.Version) || c.hides(u, edit) {
 				return 0
 			}
 			return c.baseVersion(u)
@@ -210,6 +219,20 @@ func (c *Call) change(edit Edit, ignored *[]string) store.Change {
 		}
 	}
 	return change
+}
+
+// hides reports whether the dialect has no such user for an edit.
+func (c *Call) hides(u *store.User, edit Edit) bool {
+	return c.dialect.Hides != nil && !edit.Restores && c.dialect.Hides(u)
+}
+
+// FindUser returns the user with this key, and store.ErrNotFound also for one whom the dialect hides.
+func (c *Call) FindUser(ctx context.Context, key store.UserKey) (store.User, error) {
+	u, err := c.dialect.service.Store.FindUser(ctx, key)
+	if err == nil && c.hides(&u, Edit{}) {
+		return store.User{}, fmt.Errorf("finding user: %w", store.ErrNotFound)
+	}
+	return u, err
 }
 
 // checkEdit returns an error unless the caller may change a user from before to after by an edit, which has returned refused. It sets
@@ -305,6 +328,24 @@ func (c *Call) ContentUnwanted() bool { return c.contentUnwanted }
 
 // Ignored returns the Dragoman-Ignored header for a body of which only unknown members are ignored, or nil if it has none.
 func (c *Call) Ignored() *string { return ignoredHeader(c.unknown) }
+
+// IgnoredWith returns the Dragoman-Ignored header for a body of which these members are ignored besides unknown ones. If the request
+// prefers handling=strict, they are an error. It is for requests that do not edit a user; see [Edit].
+func (c *Call) IgnoredWith(members []string) (*string, error) {
+	if c.strict && len(members) > 0 {
+		return nil, &RuleError{Fields: ignoredErrors(members)}
+	}
+	return ignoredHeader(slices.Sorted(slices.Values(slices.Concat(c.unknown, members)))), nil
+}
+
+// URL returns the URL of the dialect's base path as the client names the server, followed by path. It is the same in a dry run.
+func (c *Call) URL(path string) string {
+	scheme := "http"
+	if forwarded := c.request.Header.Get(echo.HeaderXForwardedProto); c.request.TLS != nil || strings.EqualFold(forwarded, "https") {
+		scheme = "https"
+	}
+	return scheme + "://" + c.request.Host + c.dialect.BasePath() + path
+}
 
 // NamesKnownMember reports whether the body has at least one member that the document names.
 func (c *Call) NamesKnownMember() bool {

@@ -64,6 +64,15 @@ type Dialect struct {
 	FieldName func(store.Field) string
 	// TakenMessage returns the message for an e-mail or a username that another user has.
 	TakenMessage func(store.Field) string
+	// TakenStatus is the status of a request that is refused only because of values that another user has. 0 means 400.
+	TakenStatus int
+	// Hides reports whether a user is not found by the dialect's requests. Nil means that none is hidden. The store's lists and
+	// FindUser do not know of it.
+	Hides func(*store.User) bool
+	// IgnoresUnknownQuery makes the dialect ignore query parameters that the document does not name, which are otherwise an error.
+	IgnoresUnknownQuery bool
+	// MaxValues is the maximum number of JSON values in a body. 0 means 1024.
+	MaxValues int
 	// Render returns the body of an error response. operation is the operationId, or "" if the request matched none. path is the
 	// request's path, truncated to 256 characters. If the body is too long, Render is called again with fewer fields.
 	Render func(p Problem, operation, path string) any
@@ -126,7 +135,7 @@ func (d *Dialect) Mount(s *Service) (map[string][]echo.MiddlewareFunc, error) {
 			if err != nil {
 				return nil, err
 			}
-			op.writes = !description.IsSafe(method)
+			op.writes = d.Writes(method, o.OperationID)
 			d.operations[o.OperationID] = op
 			stages[o.OperationID] = []echo.MiddlewareFunc{op.serve}
 		}

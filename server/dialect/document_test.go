@@ -43,12 +43,16 @@ func TestOperationsNameTheirPermission(t *testing.T) {
 func TestOperationsHaveExamples(t *testing.T) {
 	t.Parallel()
 	eachOperation(t, func(_ *openapi3.T, _, _ string, o *openapi3.Operation) {
-		for _, status := range []string{"200", "400"} {
-			for media, content := range o.Responses.Value(status).Value.Content {
+		success, _ := description.Success(o)
+		for _, status := range []int{success, http.StatusBadRequest} {
+			if status == 0 {
+				continue // it is always refused
+			}
+			for media, content := range o.Responses.Status(status).Value.Content {
 				if content.Example == nil {
-					t.Errorf("%s: %s has no example of %s", o.OperationID, status, media)
+					t.Errorf("%s: %d has no example of %s", o.OperationID, status, media)
 				} else if err := content.Schema.Value.VisitJSON(content.Example, openapi3.VisitAsResponse()); err != nil {
-					t.Errorf("%s: the example of %s does not fit: %v", o.OperationID, status, err)
+					t.Errorf("%s: the example of %d does not fit: %v", o.OperationID, status, err)
 				}
 			}
 		}
@@ -122,10 +126,10 @@ func TestIDsHaveAMaximum(t *testing.T) {
 func refusedRequest(t *testing.T, s *servertest.Server, d description.API) servertest.Request {
 	t.Helper()
 	if len(d.Updates) == 0 {
-		if request, ok := refusedReads[d.Name]; ok {
+		if request, ok := refusedRequests[d.Name]; ok {
 			return request
 		}
-		t.Fatalf("%s has no update: add a read that is refused to refusedReads", d.Name)
+		t.Fatalf("%s has no update: add a request that is refused to refusedRequests", d.Name)
 	}
 	o := servertest.Operation(t, d, d.Updates[0])
 	table, _ := d.Request(o.OperationID)
@@ -143,8 +147,12 @@ func refusedRequest(t *testing.T, s *servertest.Server, d description.API) serve
 	return servertest.Request{Method: o.Method, Path: path, Header: header, Body: servertest.Encode(t, body)}
 }
 
-// refusedReads are reads that are refused, of dialects without an update.
-var refusedReads = map[string]servertest.Request{
+// refusedRequests are requests that are refused, of dialects without an update.
+var refusedRequests = map[string]servertest.Request{
+	"scim": {
+		Method: http.MethodPut, Path: "/scim/v2/" + servertest.SandboxUUID.String() + "/Users/" + servertest.AdaUUID.String(),
+		Body: `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"adalovelace","emails":[{"value":"ada"}]}`,
+	},
 	"directory": {Method: http.MethodGet, Path: "/directory/v1/changes?after=x"},
 }
 

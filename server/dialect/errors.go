@@ -66,6 +66,10 @@ type Problem struct {
 	Kind   Kind
 	Status int
 	Fields []FieldError // the errors of single members and parameters, in the dialect's names; may be empty
+	// Taken says that all that is wrong is that another user has a value that must be unique. The Kind is Refused.
+	Taken bool
+	// LastAdministrator says that the request would leave the customer without an active administrator. The Kind is Refused.
+	LastAdministrator bool
 	// Changes are the fields that have changed since the version in If-Match, of a PreconditionFailed whose caller may know them.
 	Changes []ConcurrentChange
 }
@@ -75,6 +79,7 @@ type Problem struct {
 type FieldError struct {
 	Field   string
 	Message string
+	Code    string // the dialect's own classification of the error, which only its Render reads; often empty
 }
 
 // The maximum lengths, in characters, of text from a request that a response repeats.
@@ -152,8 +157,20 @@ func (d *Dialect) classify(err error) Problem {
 	switch p.Kind {
 	case Invalid, Refused:
 		p.Fields = boundErrors(d.fieldErrors(err), maxErrors)
+		p.LastAdministrator = errors.Is(err, store.ErrLastAdministrator)
+		if p.Taken = isOnlyTaken(err); p.Taken && d.TakenStatus != 0 {
+			p.Status = d.TakenStatus
+		}
 	}
 	return p
+}
+
+// isOnlyTaken reports whether an error is about values that another user has, and about nothing else.
+func isOnlyTaken(err error) bool {
+	var invalid *InvalidError
+	var rule *RuleError
+	var fields *store.FieldErrors
+	return errors.Is(err, store.ErrConflict) && !errors.As(err, &invalid) && !errors.As(err, &rule) && !errors.As(err, &fields)
 }
 
 // maxErrors is the maximum number of field errors in a response.

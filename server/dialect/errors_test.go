@@ -75,8 +75,8 @@ func TestModelErrorsUseDialectNames(t *testing.T) {
 		refused error
 		want    []FieldError
 	}{
-		{&model, []FieldError{{"given", "given must have at most 255 characters"}, {"mail", "Email is taken"}}},
-		{&RuleError{Fields: []FieldError{{"secret", "secret is wrong"}}}, []FieldError{{"secret", "secret is wrong"}, {"mail", "Email is taken"}}},
+		{&model, []FieldError{{Field: "given", Message: "given must have at most 255 characters"}, {Field: "mail", Message: "Email is taken"}}},
+		{&RuleError{Fields: []FieldError{{Field: "secret", Message: "secret is wrong"}}}, []FieldError{{Field: "secret", Message: "secret is wrong"}, {Field: "mail", Message: "Email is taken"}}},
 	} {
 		p := d.classify(fmt.Errorf("updating user: %w", errors.Join(c.refused, taken)))
 		if p.Kind != Refused || p.Status != 400 || !slices.Equal(p.Fields, c.want) {

@@ -22,9 +22,9 @@ import (
 // maxDepth is the maximum depth to which a body's objects and arrays may be nested.
 const maxDepth = 32
 
-// maxValues is the maximum number of values in a body, including objects and arrays. A value of two bytes of text takes far more
-// memory when it is decoded. The largest useful body of any operation has about 350 values.
-const maxValues = 1024
+// defaultMaxValues is the maximum number of values in a body, including objects and arrays, unless a dialect has another. A value of two
+// bytes of text takes far more memory when it is decoded. The largest useful body of most operations has about 350 values.
+const defaultMaxValues = 1024
 
 // bodyReader reads one body after another and reuses its buffers.
 type bodyReader struct {
@@ -39,7 +39,7 @@ var bodyReaders = sync.Pool{New: func() any { return &bodyReader{} }}
 const maxKept = 16 << 10
 
 // readJSON reads r to its end and decodes it; see decode. The result does not share memory with the reused buffers.
-func readJSON(r io.Reader) (any, error) {
+func readJSON(r io.Reader, maxValues int) (any, error) {
 	b := bodyReaders.Get().(*bodyReader)
 	defer func() {
 		if b.text.Cap() <= maxKept {
@@ -58,7 +58,7 @@ func readJSON(r io.Reader) (any, error) {
 		return nil, &readError{err}
 	}
 	b.decoder.Reset(&b.text)
-	b.values = jsonDecoder{Decoder: &b.decoder}
+	b.values = jsonDecoder{Decoder: &b.decoder, maxValues: maxValues}
 	return b.values.decode()
 }
 
@@ -103,7 +103,8 @@ func (d *jsonDecoder) decode() (any, error) {
 
 type jsonDecoder struct {
 	*jsontext.Decoder
-	values int // the number of values read
+	maxValues int
+	values    int // the number of values read
 }
 
 var (
@@ -113,7 +114,7 @@ var (
 )
 
 func (d *jsonDecoder) value() (any, error) {
-	if d.values++; d.values > maxValues {
+	if d.values++; d.values > d.maxValues {
 		return nil, errTooMany
 	}
 	token, err := d.ReadToken()
@@ -235,7 +236,7 @@ func (d *jsonDecoder) explain(err error) error {
 	case errors.Is(err, errTooDeep):
 		return invalidBody(fmt.Sprintf("the body must not be nested deeper than %d", maxDepth))
 	case errors.Is(err, errTooMany):
-		return invalidBody(fmt.Sprintf("the body must have at most %d values", maxValues))
+		return invalidBody(fmt.Sprintf("the body must have at most %d values", d.maxValues))
 	case errors.Is(err, io.EOF) && d.InputOffset() == 0:
 		return invalidBody("the body is required")
 	default:

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func decodeJSON(body []byte) (any, error) { return readJSON(bytes.NewReader(body)) }
+func decodeJSON(body []byte) (any, error) { return readJSON(bytes.NewReader(body), defaultMaxValues) }
 
 func TestJSONValuesAreReadAsGo(t *testing.T) {
 	t.Parallel()

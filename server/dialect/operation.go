@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ type operation struct {
 	check      Check // nil if the schema states all constraints
 	parameters []parameter
 	repeatable bool               // it takes an idempotency key
-	writes     bool               // the method is not safe (RFC 9110, section 9.2.1)
+	writes     bool               // it may change something; see [description.API.Writes]
 	replaces   bool               // the method is PUT
 	takesQuery bool               // it has query parameters; an operation without any ignores the query
 	body       *openapi3.Schema   // nil if the operation has no body
@@ -73,7 +74,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 	if method == http.MethodPatch {
 		op.acceptHeader = headerAcceptPatch
 	}
-	op.repeatable = takesIdempotencyKey(method)
+	op.repeatable = takesIdempotencyKey(method) && d.Writes(method, o.OperationID)
 	for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 		op.parameters = append(op.parameters, parameter{p.Value, parameterSchema(p.Value)})
 		op.takesQuery = op.takesQuery || isQuery(p.Value)
@@ -124,7 +125,7 @@ func (op *operation) checkBounds() error {
 // (SEMANTICS.md, "Who may do what").
 func (op *operation) serve(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		call := &Call{dialect: op.dialect, operation: op.id, replaces: op.replaces, response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead,
+		call := &Call{dialect: op.dialect, operation: op.id, replaces: op.replaces, request: c.Request(), response: c.Response(), contentUnwanted: c.Request().Method == http.MethodHead,
 			dryRun: IsDryRun(c.Path())}
 		call.origin = store.Origin{Dialect: op.dialect.Name, Operation: op.id, RequestID: c.Response().Header().Get(echo.HeaderXRequestID)}
 		call.begin(c.Request().Context(), op.dialect.service.RequestTimeout)
@@ -294,7 +295,7 @@ func (op *operation) readParameters(c echo.Context) (parameters Parameters, wron
 		}
 		parameters[p.Name] = value
 	}
-	if op.takesQuery {
+	if op.takesQuery && !op.dialect.IgnoresUnknownQuery {
 		wrong = append(wrong, op.unknownQuery(query)...)
 	}
 	return parameters, wrong
@@ -417,7 +418,7 @@ func (op *operation) readBody(c echo.Context, call *Call) (any, error) {
 		from = io.TeeReader(body, call.repeatable.request)
 	}
 	call.suspend()
-	value, err := readJSON(from)
+	value, err := readJSON(from, cmp.Or(op.dialect.MaxValues, defaultMaxValues))
 	call.resume()
 	if err != nil {
 		return nil, explainRead(call, err)

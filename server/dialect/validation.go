@@ -142,6 +142,11 @@ func predicate(e *openapi3.SchemaError) string {
 		return fmt.Sprintf("must have at least %d characters", schema.MinLength)
 	case "maxLength":
 		return fmt.Sprintf("must have at most %d characters", *schema.MaxLength)
+	case "minItems":
+		if schema.MinItems == 1 {
+			return "must have at least 1 item"
+		}
+		return fmt.Sprintf("must have at least %d items", schema.MinItems)
 	case "minProperties":
 		return "must have at least one member"
 	case "maxItems":

@@ -79,7 +79,7 @@ func TestValidationErrorsQuoteSchema(t *testing.T) {
 func TestErrorsBelowParameter(t *testing.T) {
 	t.Parallel()
 	got := validate(schema(t, `{"type":"integer","minimum":1}`), int64(0), "page")
-	if want := []FieldError{{"page", "page must be at least 1"}}; !slices.Equal(got, want) {
+	if want := []FieldError{{Field: "page", Message: "page must be at least 1"}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -128,8 +128,8 @@ func TestUnknownMembers(t *testing.T) {
 
 func TestOneErrorPerMember(t *testing.T) {
 	t.Parallel()
-	got := onePerField([]FieldError{{"b", "first"}, {"a", "only"}, {"b", "second"}, {"", "body"}, {"b.c", "below"}})
-	want := []FieldError{{"", "body"}, {"a", "only"}, {"b", "first"}, {"b.c", "below"}}
+	got := onePerField([]FieldError{{Field: "b", Message: "first"}, {Field: "a", Message: "only"}, {Field: "b", Message: "second"}, {Field: "", Message: "body"}, {Field: "b.c", Message: "below"}})
+	want := []FieldError{{Field: "", Message: "body"}, {Field: "a", Message: "only"}, {Field: "b", Message: "first"}, {Field: "b.c", Message: "below"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The error statuses that every operation must document, and the additional ones of operations that write.
+// The error statuses that every operation must document, and the additional ones of operations that write and take a body.
 var (
 	refusals = []int{
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusPreconditionFailed,
@@ -67,9 +67,9 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	if _, ok := d.Permissions[o.OperationID]; !ok {
 		lacks.add("Permissions has none for %s", name)
 	}
-	writes := !description.IsSafe(method)
+	writes := d.Writes(method, o.OperationID)
 	statuses := refusals
-	if writes {
+	if writes && o.RequestBody != nil {
 		statuses = slices.Concat(refusals, refusalsOfWrites)
 	}
 	for _, status := range statuses {
@@ -84,7 +84,7 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 			}
 		}
 	}
-	if takesIdempotencyKey(method) {
+	if _, success := description.Success(o); takesIdempotencyKey(method) && writes && success != nil {
 		d.checkRepeatable(lacks, name, item, o)
 	}
 	if !writes {
@@ -100,11 +100,12 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 		what string
 	}{{o, name}, {item.Get, "GET " + path + ", whose version " + name + " changes"}} {
 		// The GET of a collection has no ETag: a POST to it returns that of the created resource.
-		if answer.of != nil && !(answer.of == item.Get && method == http.MethodPost) && !description.DocumentsHeader(answer.of, headerETag) {
+		if answer.of != nil && !(answer.of == item.Get && method == http.MethodPost) && !d.isUnversioned(o.OperationID, answer.of == o) &&
+			!description.DocumentsHeader(answer.of, headerETag) {
 			lacks.add("the document has no header %s in the answer 200 to %s", headerETag, answer.what)
 		}
 	}
-	if stale := o.Responses.Status(http.StatusPreconditionFailed); stale != nil && method != http.MethodPost {
+	if stale := o.Responses.Status(http.StatusPreconditionFailed); stale != nil && method != http.MethodPost && !slices.Contains(d.OtherWrites, o.OperationID) {
 		for _, header := range []string{headerETag, headerConflict} {
 			if stale.Value.Headers[header] == nil {
 				lacks.add("the document has no header %s in the answer 412 to %s", header, name)
@@ -114,6 +115,12 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 	if item.Get == nil && method != http.MethodPost {
 		lacks.add("the document has no GET %s, which gives the %s that %s is preconditioned by", path, headerETag, name)
 	}
+}
+
+// isUnversioned reports whether the success of an operation that writes need not have an entity tag: a removal leaves nothing that has a
+// version, and what other writes change has none either.
+func (d *Dialect) isUnversioned(operation string, own bool) bool {
+	return slices.Contains(d.OtherWrites, operation) || own && slices.Contains(d.Removals, operation)
 }
 
 // checkRepeatable adds to lacks what an operation that takes an idempotency key lacks.
