@@ -136,6 +136,16 @@ func searchableEmail(fold string) *string {
 	return &text
 }
 
+// EmailForms returns the forms of an e-mail that searches look for text in: its [FoldEmail] and, if that hides letters of the domain,
+// the one with the domain's labels decoded.
+func EmailForms(email string) []string {
+	forms := []string{FoldEmail(email)}
+	if decoded := searchableEmail(forms[0]); decoded != nil {
+		forms = append(forms, *decoded)
+	}
+	return forms
+}
+
 // SameMailbox reports whether two e-mails certainly name the same mailbox: they differ at most in the case of ASCII letters.
 // E-mails with the same [FoldEmail] may name different ones: a mail server may distinguish "ß" from "ss", or two spellings of "é".
 func SameMailbox(a, b string) bool {

@@ -25,8 +25,10 @@ type Query struct {
 	Descending bool // also reverses the order of users that are equal in Sort
 }
 
-// Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0.
-type Window struct{ Offset, Limit int64 }
+// Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0. In a list by ascending
+// ID, only users whose ID is above After count: a page that begins after the last user of the one before skips no user and repeats none,
+// whatever was created meanwhile.
+type Window struct{ Offset, Limit, After int64 }
 
 // SortField is a field to sort by. Text is compared by its code points, names and e-mails by their folds, on either engine
 // alike. Users without a value come before all others.
@@ -62,8 +64,10 @@ var sortColumns = [...]string{
 type Filter struct {
 	condition string
 	values    []any
-	part      string         // the folded text that users must contain, if the condition is that of Mentions
+	part      string         // a folded text that is a part of a name or the e-mail of all users whom the condition finds; see Mentions
 	named     *nameCondition // instead of a condition
+	of        []Filter       // instead of a condition: what is combined by join, or negated
+	join      string
 }
 
 // nameCondition is the condition that a user has a name, who is looked up by the name's claim before the list is read.
@@ -74,10 +78,28 @@ type nameCondition struct {
 
 // conditionOn returns the filter's condition on users of a customer, and the values of its parameters.
 func (f Filter) conditionOn(ctx context.Context, s *Store, customerID int64) (string, []any, error) {
-	if f.named == nil {
-		return f.condition, f.values, nil
+	switch {
+	case f.named != nil:
+		return f.named.conditionOn(ctx, s, customerID)
+	case len(f.of) == 0:
+		return strings.ReplaceAll(f.condition, uuidColumn, uuidTexts[s.db.Name()]), f.values, nil
 	}
-	users, err := s.usersNamed(ctx, customerID, f.named.field, f.named.name)
+	conditions, values := make([]string, len(f.of)), []any(nil)
+	for i, part := range f.of {
+		condition, some, err := part.conditionOn(ctx, s, customerID)
+		if err != nil {
+			return "", nil, err
+		}
+		conditions[i], values = "("+condition+")", append(values, some...)
+	}
+	if f.join == negation {
+		return conditions[0] + negation, values, nil
+	}
+	return strings.Join(conditions, f.join), values, nil
+}
+
+func (n nameCondition) conditionOn(ctx context.Context, s *Store, customerID int64) (string, []any, error) {
+	users, err := s.usersNamed(ctx, customerID, n.field, n.name)
 	if err != nil || len(users) == 0 {
 		return Nobody().condition, nil, err
 	}
@@ -86,6 +108,18 @@ func (f Filter) conditionOn(ctx context.Context, s *Store, customerID int64) (st
 		ids[i] = users[i].ID
 	}
 	return "id IN ?", []any{ids}, nil
+}
+
+// indexedPart returns a folded text that all users have a part of whom the filter finds, and "" if none is known.
+func (f Filter) indexedPart() string {
+	if f.join == conjunction {
+		for _, part := range f.of {
+			if text := part.indexedPart(); text != "" {
+				return text
+			}
+		}
+	}
+	return f.part
 }
 
 // HasUUID finds the one user with this UUID.
@@ -202,8 +236,8 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 		found = found.Where(provisionedCondition)
 	}
 	found = found.Session(&gorm.Session{})
-	if i := slices.IndexFunc(q.Filters, func(f Filter) bool { return f.part != "" }); i >= 0 {
-		if found, err = s.narrow(ctx, from, customerID, q.Filters[i].part, found); err != nil {
+	if part := All(q.Filters...).indexedPart(); part != "" {
+		if found, err = s.narrow(ctx, from, customerID, part, found); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -221,14 +255,17 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 		return nil, total, nil
 	}
 	offset, limit, backwards := w.Offset, min(w.Limit, total-w.Offset), false
-	if offset > total/2 {
+	if offset > total/2 && w.After == 0 {
 		// Counting from the end skips fewer rows.
 		offset, backwards = total-offset-limit, true
 	}
 	descending := q.Descending != backwards
 	// The ids are read from an index alone; only the rows of the window are then read.
 	ids := found.Select("id")
-	if everybody {
+	switch {
+	case w.After > 0:
+		ids = ids.Where("id > ?", w.After)
+	case everybody:
 		if ids, offset, err = s.skipBlocks(ctx, from, ids, customerID, offset, descending, q.Provisioned); err != nil {
 			return nil, 0, err
 		}

@@ -46,6 +46,9 @@ func crowd(t *testing.T, s *store.Store, customer int64) []store.User {
 			CreatedAt:  time.UnixMilli(int64(i * 11 % 7)),
 			UpdatedAt:  time.UnixMilli(int64(i*13%5) + 100),
 		}
+		if i%3 == 0 {
+			u.ExternalID, u.DisplayName = new(fmt.Sprintf("00u%d%%%s", i, names[i%len(names)])), new(names[i*7%len(names)])
+		}
 		if err := s.CreateUser(context.Background(), &u); err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +188,7 @@ func filterGen(catalogue *store.Catalogue, all []store.User) *rapid.Generator[fi
 	return rapid.Custom(func(t *rapid.T) filter {
 		u := rapid.SampledFrom(all).Draw(t, "like")
 		name := rapid.OneOf(rapid.SampledFrom(names), rapid.String().Filter(func(s string) bool { return !strings.Contains(s, "\x00") })).Draw(t, "text")
-		switch rapid.IntRange(0, 8).Draw(t, "filter") {
+		switch rapid.IntRange(0, 13).Draw(t, "filter") {
 		case 0:
 			id := rapid.SampledFrom([]uuid.UUID{u.UUID, uuid.Nil}).Draw(t, "UUID")
 			return filter{"UUID " + id.String(), store.HasUUID(id), func(u store.User) bool { return u.UUID == id }}
@@ -207,6 +210,23 @@ func filterGen(catalogue *store.Catalogue, all []store.User) *rapid.Generator[fi
 				shown, ok := catalogue.Subrole(u.Roles)
 				return ok && shown.ID == role.ID
 			}}
+		case 9, 10:
+			return comparisonGen(all).Draw(t, "comparison")
+		case 11:
+			of := rapid.SliceOfN(filterGen(catalogue, all), 0, 3).Draw(t, "of")
+			name, filters := combined(of)
+			return filter{"all of" + name, store.All(filters...), func(u store.User) bool {
+				return !slices.ContainsFunc(of, func(f filter) bool { return !f.holds(u) })
+			}}
+		case 12:
+			of := rapid.SliceOfN(filterGen(catalogue, all), 0, 3).Draw(t, "of")
+			name, filters := combined(of)
+			return filter{"any of" + name, store.Any(filters...), func(u store.User) bool {
+				return slices.ContainsFunc(of, func(f filter) bool { return f.holds(u) })
+			}}
+		case 13:
+			of := filterGen(catalogue, all).Draw(t, "of")
+			return filter{"not " + of.name, store.Not(of.filter), func(u store.User) bool { return !of.holds(u) }}
 		case 7:
 			return filter{"nobody", store.Nobody(), func(store.User) bool { return false }}
 		default:
@@ -223,6 +243,101 @@ func filterGen(catalogue *store.Catalogue, all []store.User) *rapid.Generator[fi
 				return false
 			}}
 		}
+	})
+}
+
+func combined(of []filter) (name string, filters []store.Filter) {
+	for _, f := range of {
+		name, filters = name+" ["+f.name+"]", append(filters, f.filter)
+	}
+	return name, filters
+}
+
+// orders are the operators that compare an order, and the orders that they are true for.
+var orders = map[store.Operator][]int{
+	store.Equal: {0}, store.Less: {-1}, store.LessOrEqual: {-1, 0}, store.Greater: {1}, store.GreaterOrEqual: {0, 1},
+}
+
+var parts = map[store.Operator]func(s, part string) bool{
+	store.Contains: strings.Contains, store.StartsWith: strings.HasPrefix, store.EndsWith: strings.HasSuffix,
+}
+
+// textsOf are the texts of a user, in the forms that comparisons find, and how a value is brought into the form.
+var textsOf = map[store.Text]struct {
+	of             func(u store.User) string
+	fold, foldPart func(string) string
+}{
+	store.TextUUID:        {func(u store.User) string { return u.UUID.String() }, same, same},
+	store.TextExternalID:  {func(u store.User) string { return valueOf(u.ExternalID) }, same, same},
+	store.TextUsername:    {func(u store.User) string { return u.Username }, store.Fold, store.Fold},
+	store.TextFirstName:   {func(u store.User) string { return u.FirstName }, store.Fold, store.Fold},
+	store.TextLastName:    {func(u store.User) string { return u.LastName }, store.Fold, store.Fold},
+	store.TextFullName:    {fullName, store.Fold, store.Fold},
+	store.TextDisplayName: {func(u store.User) string { return valueOf(u.DisplayName) }, same, same},
+	store.TextEmail:       {func(u store.User) string { return u.Email }, store.FoldEmail, store.Fold},
+	store.TextMobile:      {mobile, same, same},
+}
+
+func same(text string) string { return text }
+
+func valueOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+func fullName(u store.User) string {
+	if u.FirstName == "" || u.LastName == "" {
+		return u.FirstName + u.LastName
+	}
+	return u.FirstName + " " + u.LastName
+}
+
+// comparisonGen generates comparisons of texts, times and roles, with values that users have and with parts of these.
+func comparisonGen(all []store.User) *rapid.Generator[filter] {
+	return rapid.Custom(func(t *rapid.T) filter {
+		u := rapid.SampledFrom(all).Draw(t, "like")
+		operator := store.Operator(rapid.IntRange(int(store.Equal), int(store.EndsWith)).Draw(t, "operator"))
+		switch rapid.IntRange(0, 5).Draw(t, "comparison") {
+		case 0:
+			at := u.UpdatedAt.Add(rapid.SampledFrom([]time.Duration{0, -time.Millisecond, time.Microsecond, -time.Nanosecond}).Draw(t, "apart"))
+			holds := func(have time.Time) bool { return slices.Contains(orders[operator], have.Compare(at)) }
+			if rapid.Bool().Draw(t, "creation") {
+				at = u.CreatedAt.Add(at.Sub(u.UpdatedAt))
+				return filter{fmt.Sprint("created ", operator, at), store.CompareCreatedAt(operator, at), func(u store.User) bool { return holds(u.CreatedAt) }}
+			}
+			return filter{fmt.Sprint("updated ", operator, at), store.CompareUpdatedAt(operator, at), func(u store.User) bool { return holds(u.UpdatedAt) }}
+		case 1:
+			roles := u.Roles.Union(store.Roles(rapid.SampledFrom([]int64{1, 2, 3, 4, 12}).Draw(t, "role")))
+			return filter{fmt.Sprint("roles ", roles), store.HasAnyRole(roles), func(u store.User) bool { return u.Roles&roles != 0 }}
+		}
+		text := store.Text(rapid.IntRange(int(store.TextUUID), int(store.TextMobile)).Draw(t, "text"))
+		column := textsOf[text]
+		if rapid.IntRange(0, 7).Draw(t, "presence") == 0 {
+			return filter{fmt.Sprint("has ", text), store.HasText(text), func(u store.User) bool { return column.of(u) != "" }}
+		}
+		value := rapid.OneOf(rapid.Just(column.of(u)), rapid.SampledFrom(names), rapid.String()).Draw(t, "value")
+		if parts[operator] != nil {
+			whole := []rune(value)
+			from := rapid.IntRange(0, len(whole)).Draw(t, "from")
+			value = string(whole[from:rapid.IntRange(from, len(whole)).Draw(t, "to")])
+		}
+		value = rapid.SampledFrom([]string{value, strings.ToUpper(value), value + "\x00", value + "\x00a"}).Draw(t, "as")
+		return filter{fmt.Sprintf("text %d %d %q", text, operator, value), store.CompareText(text, operator, value), func(u store.User) bool {
+			have := column.of(u)
+			if have == "" {
+				return false
+			}
+			if part := parts[operator]; part != nil {
+				forms := []string{column.fold(have)}
+				if text == store.TextEmail {
+					forms = store.EmailForms(have)
+				}
+				return slices.ContainsFunc(forms, func(form string) bool { return part(form, column.foldPart(value)) })
+			}
+			return slices.Contains(orders[operator], strings.Compare(column.fold(have), column.fold(value)))
+		}}
 	})
 }
 
@@ -262,6 +377,30 @@ func TestSearchEscapesLIKE(t *testing.T) {
 			got, found, err := s.ListUsers(context.Background(), 3393, store.Query{Filters: []store.Filter{store.Mentions(text)}}, store.Window{Limit: 1000})
 			if err != nil || !slices.Equal(ids(got), ids(want)) || found != total {
 				t.Errorf("%s: %v of %d, want %v of %d, %v", text, ids(got), found, ids(want), total, err)
+			}
+		}
+	})
+}
+
+func TestWindowAfterUser(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		all := crowded(t, s)
+		for _, q := range []store.Query{{}, {Filters: []store.Filter{store.Not(store.HasStatus(store.StatusInvited))}}} {
+			want, total := listed(all, q, func(u store.User) bool { return len(q.Filters) == 0 || u.Status != store.StatusInvited }, store.Window{Limit: 1000})
+			var seen []int64
+			for after := int64(0); ; after = seen[len(seen)-1] {
+				page, found, err := s.ListUsers(context.Background(), 3393, q, store.Window{After: after, Limit: 7})
+				if err != nil || found != total || len(page) > 7 {
+					t.Fatalf("%d of %d, want %d, %v", len(page), found, total, err)
+				}
+				if len(page) == 0 {
+					break
+				}
+				seen = append(seen, ids(page)...)
+			}
+			if !slices.Equal(seen, ids(want)) {
+				t.Errorf("%v, want %v", seen, ids(want))
 			}
 		}
 	})
