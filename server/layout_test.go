@@ -100,9 +100,10 @@ func mayImport(t *testing.T) map[string][]string {
 	may := map[string][]string{
 		".":              {"server/cli"},
 		"server/cli":     {"server", "server/auth", "server/conformance", "server/description", "server/dev", "server/mock", "server/moving/merge", "server/moving/pull", "server/moving/source", "server/settings", "server/tracing", "store", "store/userfile"},
-		"server":         {"server/description", "server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "store"},
+		"server":         {"server/description", "server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "server/webhook", "store"},
+		"server/webhook": {"store"},
 		"server/dev":     {"server/auth"},
-		"server/metrics": {"server/auth", "store"},
+		"server/metrics": {"server/auth", "server/webhook", "store"},
 		"server/tracing": {"server/tracing/limits", "store"},
 		// Apart, since it must be initialized before OpenTelemetry's packages.
 		"server/tracing/limits": {},

@@ -23,6 +23,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/metrics"
 	"github.com/dragoman-id/dragoman/server/testinium"
 	"github.com/dragoman-id/dragoman/server/tracing"
+	"github.com/dragoman-id/dragoman/server/webhook"
 	"github.com/dragoman-id/dragoman/server/worth"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/labstack/echo/v4"
@@ -85,6 +86,7 @@ type Config struct {
 	Passwords     *auth.Passwords  // nil: auth.NewPasswords()
 	Now           func() time.Time // nil: time.Now
 	Log           *slog.Logger     // nil: slog.Default()
+	Webhooks      Webhooks
 	Admin         Admin
 	Tracing       *tracing.Tracing // nil: no traces. The caller closes it, after the server.
 	Build         Build            // shown in the log and in metrics
@@ -115,6 +117,7 @@ type Server struct {
 	dialects []*dialect.Dialect
 	tls      *tls.Config // nil: plain HTTP
 	watch    *watch
+	webhooks *webhook.Deliverer // nil: nothing is delivered
 	c        Config
 }
 
@@ -205,11 +208,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
+	webhooks := newDeliverer(c, s)
 	w.metrics.Watch(metrics.Sources{
-		Store: s, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: cert.expiry(),
+		Store: s, Webhooks: webhooks, Verifier: verifier, Passwords: c.Passwords, Draining: h.draining.Load, CertificateExpiry: cert.expiry(),
 		RateLimited: map[string]func() int64{"address": addresses.Refused, "principal": principals.Refused, "in_flight": inFlight.Refused},
 	})
-	return &Server{store: s, verifier: verifier, health: h, echo: e, dialects: mounted, tls: cert.config(), watch: w, c: c}, nil
+	return &Server{webhooks: webhooks, store: s, verifier: verifier, health: h, echo: e, dialects: mounted, tls: cert.config(), watch: w, c: c}, nil
 }
 
 // ServeHTTP implements [http.Handler].
@@ -263,6 +267,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	}
 	defer admin.stop()
 	defer s.startBackground()()
+	defer s.startWebhooks(ctx)()
 	failed := make(chan error, 1)
 	go func() { failed <- s.serve(h, l) }()
 	s.c.Log.Info("listening", "address", l.Addr().String(), "tls", s.tls != nil)

@@ -88,9 +88,10 @@ func (s *Store) findKeys(db *gorm.DB) (recorded bool, err error) {
 		}
 		users := db.Model(&User{}).Where("access_token_sealed LIKE ? OR vcs_password_sealed LIKE ?", id+".%", id+".%")
 		records := db.Table("idempotency_records").Where("sealed LIKE ?", id+".%")
-		for _, those := range []*gorm.DB{users, records} {
+		webhooks := db.Model(&webhookSecret{}).Where("sealed LIKE ?", id+".%")
+		for _, those := range []*gorm.DB{users, records, webhooks} {
 			var sealed []int64
-			if err := those.Limit(1).Pluck("customer_id", &sealed).Error; err != nil {
+			if err := those.Select("1").Limit(1).Scan(&sealed).Error; err != nil {
 				return false, databaseError(ctx, "looking for secrets under another key", err)
 			}
 			if len(sealed) > 0 {
@@ -144,8 +145,9 @@ func (s *Store) forgetKeys(ctx context.Context) error {
 	sealedOtherwise := s.write.Model(&User{}).Select("1").
 		Where("access_token_sealed NOT LIKE ? OR vcs_password_sealed NOT LIKE ?", present, present)
 	recordSealedOtherwise := s.write.Table("idempotency_records").Select("1").Where("sealed NOT LIKE ?", present)
-	err := s.write.WithContext(ctx).
-		Where("id <> ? AND NOT EXISTS (?) AND NOT EXISTS (?)", s.keys.sealing, sealedOtherwise, recordSealedOtherwise).Delete(&secretKey{}).Error
+	webhookSealedOtherwise := s.write.Model(&webhookSecret{}).Select("1").Where("sealed NOT LIKE ?", present)
+	err := s.write.WithContext(ctx).Where("id <> ? AND NOT EXISTS (?) AND NOT EXISTS (?) AND NOT EXISTS (?)",
+		s.keys.sealing, sealedOtherwise, recordSealedOtherwise, webhookSealedOtherwise).Delete(&secretKey{}).Error
 	if err != nil {
 		return databaseError(ctx, "removing the canaries of old keys", err)
 	}

@@ -73,6 +73,7 @@ func fillForCopy(t *testing.T, url string, n int) {
 			if _, err := s.NumberChanges(ctx); err != nil {
 				t.Fatal(err)
 			}
+			hooked(t, s)
 		}
 	}
 	keyed(t, s, users[4])

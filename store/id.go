@@ -21,6 +21,7 @@ const (
 	customerIDs = "customers"
 	companyIDs  = "companies"
 	userIDs     = "users"
+	webhookIDs  = "webhooks"
 )
 
 // idBlock is what is left of a block of ids. It is locked by a send on busy, a channel of capacity 1.

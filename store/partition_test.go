@@ -21,34 +21,38 @@ import (
 
 // severalPartitions are the statements that touch several partitions, by a part of their text, and why they may.
 var severalPartitions = map[string]string{
-	"FROM feed_pending)":                                                    "the sequencer asks for changes of all customers, twice a second",
-	"INSERT INTO feed (customer_id, number":                                 "the sequencer numbers changes of all customers, a thousand at a time",
-	"DELETE FROM feed_pending":                                              "as above",
-	"SELECT count(*) FROM feed WHERE number":                                "the sequencer verifies that what it has numbered is visible",
-	"feed.number <= $2 ORDER BY":                                            "a caller with customer_id * reads the feed of all customers",
-	"feed.customer_id IN ($3,$4)":                                           "a caller reads the feed of several customers",
-	"FROM search_pending)":                                                  "the indexer asks for users of all customers, twice a second",
-	"FROM search_pending WHERE (customer_id":                                "the indexer takes users of all customers, some hundred at a time",
-	"DELETE FROM search_pending p USING":                                    "as above",
-	"WHERE kind = $1 AND value IN":                                          "an import asks for several hundred values at a time",
-	`FROM "users" LIMIT`:                                                    "an import tries the secret key on any user",
-	`ORDER BY customer_id, id LIMIT`:                                        "a start that records a key tries it on the first user",
-	`ORDER BY customer_id DESC, id DESC LIMIT`:                              "and on the last",
-	"access_token_sealed NOT LIKE":                                          "`dragoman rekey` seals secrets of all customers",
-	"access_token_sealed LIKE":                                              "a start during a change of keys looks for secrets under the old one",
-	`FROM "claims" WHERE shared`:                                            "`dragoman migrate` ends collisions",
-	`FROM "reserved_folds" WHERE field`:                                     "names that collide, and `dragoman collisions`",
-	`SELECT DISTINCT "fold" FROM "reserved_folds"`:                          "`dragoman collisions`",
-	"DELETE FROM claims WHERE kind = 'username' AND":                        "`dragoman migrate` corrects claims after an operator's statements",
-	"DELETE FROM claims WHERE kind = 'email' AND":                           "as above",
-	"INSERT INTO claims (kind, value, customer_id, user_id) SELECT":         "as above",
-	"INSERT INTO reserved_folds (customer_id, user_id, field, fold) SELECT": "as above",
-	"UPDATE claims SET customer_id = u.customer_id":                         "as above",
-	"UPDATE claims SET shared = TRUE WHERE kind":                            "as above",
-	"FROM idempotency_records WHERE at":                                     "the pruner looks for expired records of all customers, twice a minute",
-	"FROM idempotency_records LIMIT":                                        "and counts all, a million at most",
-	`FROM "idempotency_records" WHERE (customer_id`:                         "`dragoman rekey` seals records of all customers",
-	"FROM reserved_folds r JOIN users":                                      "`dragoman migrate` gives reserved names to those who alone claim them",
+	"FROM feed_pending)":                                                                 "the sequencer asks for changes of all customers, twice a second",
+	"INSERT INTO feed (customer_id, number":                                              "the sequencer numbers changes of all customers, a thousand at a time",
+	"DELETE FROM feed_pending":                                                           "as above",
+	"SELECT count(*) FROM feed WHERE number":                                             "the sequencer verifies that what it has numbered is visible",
+	"feed.number <= $2 ORDER BY":                                                         "a caller with customer_id * reads the feed of all customers",
+	"feed.customer_id IN ($3,$4)":                                                        "a caller reads the feed of several customers",
+	"FROM search_pending)":                                                               "the indexer asks for users of all customers, twice a second",
+	"FROM search_pending WHERE (customer_id":                                             "the indexer takes users of all customers, some hundred at a time",
+	"DELETE FROM search_pending p USING":                                                 "as above",
+	"WHERE kind = $1 AND value IN":                                                       "an import asks for several hundred values at a time",
+	`FROM "users" LIMIT`:                                                                 "an import tries the secret key on any user",
+	`ORDER BY customer_id, id LIMIT`:                                                     "a start that records a key tries it on the first user",
+	`ORDER BY customer_id DESC, id DESC LIMIT`:                                           "and on the last",
+	"access_token_sealed NOT LIKE":                                                       "`dragoman rekey` seals secrets of all customers",
+	"access_token_sealed LIKE":                                                           "a start during a change of keys looks for secrets under the old one",
+	`FROM "claims" WHERE shared`:                                                         "`dragoman migrate` ends collisions",
+	`FROM "reserved_folds" WHERE field`:                                                  "names that collide, and `dragoman collisions`",
+	`SELECT DISTINCT "fold" FROM "reserved_folds"`:                                       "`dragoman collisions`",
+	"DELETE FROM claims WHERE kind = 'username' AND":                                     "`dragoman migrate` corrects claims after an operator's statements",
+	"DELETE FROM claims WHERE kind = 'email' AND":                                        "as above",
+	"INSERT INTO claims (kind, value, customer_id, user_id) SELECT":                      "as above",
+	"INSERT INTO reserved_folds (customer_id, user_id, field, fold) SELECT":              "as above",
+	"UPDATE claims SET customer_id = u.customer_id":                                      "as above",
+	"UPDATE claims SET shared = TRUE WHERE kind":                                         "as above",
+	"FROM idempotency_records WHERE at":                                                  "the pruner looks for expired records of all customers, twice a minute",
+	"FROM idempotency_records LIMIT":                                                     "and counts all, a million at most",
+	`FROM "idempotency_records" WHERE (customer_id`:                                      "`dragoman rekey` seals records of all customers",
+	"feed.version - 1 WHERE feed.number > $1 AND feed.number <= $2 ORDER BY": "an endpoint is told of the changes of all customers",
+	"SELECT DISTINCT \"customer_id\" FROM \"feed\"":                                      "servers that deliver to endpoints ask who was changed, five times a second",
+	"SELECT feed.number FROM":                                                            "`dragoman webhook list` counts the changes of all customers",
+	"SELECT c.at FROM":                                                                   "as above",
+	"FROM reserved_folds r JOIN users":                                                   "`dragoman migrate` gives reserved names to those who alone claim them",
 }
 
 // recorded are the distinct texts of the statements that a store has run.
@@ -260,6 +264,7 @@ func everything(t *testing.T, url string, o store.Observer) {
 		must(err)
 	}
 	keyed(t, s, mary)
+	hooked(t, s)
 	_, err = s.PruneRecords(ctx)
 	must(err)
 	role, _ := s.Catalogue().ByName("ROLE_USER")

@@ -10,10 +10,10 @@ import (
 // rekeyedAtOnce is how many users' secrets are sealed anew in one transaction.
 const rekeyedAtOnce = 500
 
-// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, idempotency records among it, and returns of how many
-// users. Then the
-// old keys are no longer needed, and a store is not opened with them any more. It may run while the directory is in use, as soon as every server seals with the present key;
-// what is sealed is not changed, so neither versions nor histories are.
+// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, idempotency records and secrets of webhooks among it, and
+// returns of how many users. Then the old keys are no longer needed, and a store is not opened with them any more. It may run while the
+// directory is in use, as soon as every server seals with the present key; what is sealed is not changed, so neither versions nor histories
+// are.
 func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 	for {
 		found, written, err := s.rekeyAll(ctx)
@@ -25,7 +25,11 @@ func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
 		if err != nil {
 			return users, err
 		}
-		if found+records == 0 {
+		webhooks, err := s.rekeyWebhooks(ctx)
+		if err != nil {
+			return users, err
+		}
+		if found+records+webhooks == 0 {
 			return users, s.forgetKeys(ctx)
 		}
 		// Another writer may have been first with some: a pass that finds nothing is the last.

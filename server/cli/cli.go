@@ -28,6 +28,7 @@ type commandLine struct {
 	Merge      mergeCommand      `cmd:"" help:"Make one file of users from Worth's and Testinium's."`
 	History    historyCommand    `cmd:"" help:"Print the history of a user: when, by whom and through which API each value was changed."`
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
+	Webhook    webhookCommand    `cmd:"" help:"Manage webhooks, which are told of changes by HTTP."`
 	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`
 	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database to a file, also while a server uses it."`
 	Copy       copyCommand       `cmd:"" help:"Copy a directory to another database, between SQLite and PostgreSQL in both directions."`

@@ -48,6 +48,7 @@ type serveCommand struct {
 
 	timeoutFlags
 	limitFlags
+	webhookFlags
 	tlsFlags
 	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" help:"An origin whose scripts may use the server, such as https://app.example.com; repeat it for several. It is normalized as browsers normalize origins. By default none may."`
 
@@ -135,6 +136,8 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	limits, err := c.limits(c.Dev)
 	problems.Add(err)
+	webhooks, err := c.webhooks()
+	problems.Add(err)
 	tls, err := c.tls(c.Dev)
 	problems.Add(err)
 	issuers, err := c.all(c.issuers)
@@ -155,6 +158,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		Auth:                 auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},
 		Timeouts:             c.timeouts(),
 		Limits:               limits,
+		Webhooks:             webhooks,
 		TLS:                  tls,
 		CORS:                 c.CORSOrigin,
 		Log:                  log,

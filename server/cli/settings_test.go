@@ -47,6 +47,9 @@ var settingValues = map[string][2]string{
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"}, "from": {"sqlite:one.db", "postgres://u@h/d"}, "to": {"sqlite:one.db", "postgres://u@h/d"},
 	"source": {"https://one.example.com", "https://two.example.com"}, "token-command": {"one", "two, and three"}, "retry-for": {"1s", "2s"},
 	"mapping": {"one", "two"}, "prefer": {"one=worth", "two=worth,three=testinium"}, "merge/format": {"json", "text"}, "page-size": {"7", "8"}, "resume": {"true", "false"}, "pull testinium/company": {"1", "2"},
+	"webhooks": {"false", "true"}, "webhook-allow-http": {"true", "false"}, "webhook-allow-network": {"10.0.0.0/8", "10.1.0.0/16,fd00::/8"},
+	"webhook-proxy": {"http://one:3128", "http://two:3128"}, "url": {"https://one", "https://two"}, "overlap": {"1h0m0s", "2h0m0s"},
+	"webhook add/from": {"1", "2"}, "webhook replay/from": {"1", "2"},
 	"database-read": {"postgres://u@h/d", "postgres://u@g/d"}, "read-lag": {"1s", "2s"},
 }
 

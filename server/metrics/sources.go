@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/webhook"
 	"github.com/dragoman-id/dragoman/store"
 )
 
@@ -18,6 +19,8 @@ type Sources struct {
 	Draining    func() bool
 	// CertificateExpiry returns when the server's certificate expires. It is nil without TLS.
 	CertificateExpiry func() time.Time
+	// Webhooks delivers to webhooks. It is nil if nothing does.
+	Webhooks *webhook.Deliverer
 }
 
 // Watch adds the metrics of the sources. It must be called at most once.
@@ -66,6 +69,12 @@ var (
 	descRunning = desc("password_hashes_running", "Password hashes that are being computed.")
 	descMost    = desc("password_hashes_running_max", "The maximum of password hashes that are computed at once.")
 	descWaiting = desc("password_hashes_waiting", "Password hashes that wait in the queue.")
+
+	descEndpoints = desc("webhook_endpoints", "Webhooks that this server delivers to, by state: ok, or failing if the last delivery failed.", "state")
+	descLag       = desc("webhook_lag_seconds", "The age of the oldest change that one of these webhooks was not told of, 0 if there is none.")
+	descAttempts  = desc("webhook_attempts_total", "Attempts to deliver a change to a webhook, by answer: 2xx, 3xx, 4xx, 5xx, timeout, unreachable, unresolved, forbidden address, untrusted, or forbidden URL.", "answer")
+	descAttempted = desc("webhook_attempt_seconds_total", "The total time of these attempts.")
+	descDisabled  = desc("webhook_disabled_total", "Webhooks that this server has disabled, because the schedule of attempts ended or the receiver answered 410.")
 
 	descProofs   = desc("present_passwords_refused_total", "Present passwords that were refused, by reason: wrong, or too_many (not checked, after too many wrong ones for the user).", "reason")
 	descLimited  = desc("rate_limited_total", "Requests that exceeded a limit, by limit: address, principal or in_flight.", "limit")
@@ -141,6 +150,17 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 		draining = 1
 	}
 	gauge(descDraining, draining)
+	if c.Webhooks != nil {
+		webhooks := c.Webhooks.Stats()
+		gauge(descEndpoints, float64(webhooks.Endpoints-webhooks.Failing), "ok")
+		gauge(descEndpoints, float64(webhooks.Failing), "failing")
+		gauge(descLag, webhooks.Lag.Seconds())
+		for answer, attempts := range webhooks.Attempts {
+			count(descAttempts, float64(attempts), answer)
+		}
+		count(descAttempted, webhooks.Took.Seconds())
+		count(descDisabled, float64(webhooks.Disabled))
+	}
 	if c.CertificateExpiry != nil {
 		gauge(descExpiry, seconds(c.CertificateExpiry()))
 	}

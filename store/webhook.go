@@ -1,0 +1,596 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// Webhook is an endpoint that is told of changes by HTTP: a place in the change feed, and what became of the last deliveries. The server
+// that delivers to it holds a lease: Worker names it, and it increases Beat as long as it works.
+type Webhook struct {
+	ID          int64 // positive and below 2^53
+	CustomerID  int64 // whose changes; AllCustomers for those of all
+	URL         string
+	CreatedAt   time.Time  `gorm:"serializer:epochms;autoCreateTime:false"`
+	Revision    int64      // counts what was done to the endpoint other than delivering
+	DisabledAt  *time.Time `gorm:"serializer:epochms"` // nil: it is enabled
+	DisabledFor string     // why it is disabled
+	Position    int64      // the number of the last change that was delivered
+	Attempts    int64      // how often the delivery of the next one has failed
+	NextAt      *time.Time `gorm:"serializer:epochms"` // not to be tried again before; nil: at once
+	AttemptedAt *time.Time `gorm:"serializer:epochms"` // nil: never
+	DeliveredAt *time.Time `gorm:"serializer:epochms"` // nil: never
+	Answer      string     // to the last attempt: a status, or what was wrong
+	Worker      string     // empty: none
+	Beat        int64
+}
+
+// AllCustomers is the CustomerID of a [Webhook] for the changes of all customers.
+const AllCustomers = 0
+
+// WebhookSecret is a secret that signs the deliveries to an endpoint.
+type WebhookSecret struct {
+	Key       []byte
+	ExpiresAt *time.Time // when a replaced one is no longer used; nil: it is the current one
+}
+
+// webhookSecret is a row of webhook_secrets.
+type webhookSecret struct {
+	WebhookID int64
+	ID        int64
+	Sealed    string
+	ExpiresAt *time.Time `gorm:"serializer:epochms"`
+}
+
+const (
+	// MaxWebhookURLLength is the maximum length of an endpoint's URL in bytes.
+	MaxWebhookURLLength = 2048
+	// MaxWebhooks is how many endpoints a customer may have, and how many there may be for the changes of all customers.
+	MaxWebhooks = 50
+	// MaxWebhookSecrets is how many secrets an endpoint may have at once.
+	MaxWebhookSecrets = 5
+	// webhookSecretPrefix precedes a secret in its text form, as Standard Webhooks has it.
+	webhookSecretPrefix = "whsec_"
+	// webhookSecretBytes is the length of a new secret.
+	webhookSecretBytes = 32
+)
+
+// The names of a webhook's members in [FieldErrors].
+const (
+	FieldWebhookURL      Field = "url"
+	FieldWebhookCustomer Field = "customer"
+	FieldWebhookFrom     Field = "from"
+	FieldWebhookSecrets  Field = "secrets"
+)
+
+// NewWebhook is an endpoint to be added.
+type NewWebhook struct {
+	CustomerID int64 // AllCustomers: those of all
+	URL        string
+	// From is the number of the first change to deliver; nil: what is written from now on.
+	From *int64
+	// AllowHTTP permits a URL without TLS.
+	AllowHTTP bool
+}
+
+// CheckWebhookURL returns what is wrong with the URL of an endpoint, a predicate, and "" if nothing is. The addresses of its host are
+// judged when they are dialled.
+func CheckWebhookURL(text string, allowHTTP bool) string {
+	scheme := "must be an https URL with a host, without a user and without a fragment"
+	if allowHTTP {
+		scheme = strings.Replace(scheme, "an https URL", "an https or http URL", 1)
+	}
+	if len(text) > MaxWebhookURLLength {
+		return fmt.Sprintf("must have at most %d bytes", MaxWebhookURLLength)
+	}
+	u, err := url.Parse(text)
+	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == utf8.RuneError }
+	switch {
+	case err != nil, strings.ContainsFunc(text, odd), u.Scheme != "https" && u.Scheme != "http", u.Hostname() == "", u.User != nil, strings.Contains(text, "#"):
+		return scheme
+	case u.Scheme == "http" && !allowHTTP:
+		return scheme + ", unless --webhook-allow-http (DRAGOMAN_WEBHOOK_ALLOW_HTTP) is set"
+	}
+	return ""
+}
+
+var insertWebhooks = newInsertion("webhooks", "id", "customer_id", "url", "created_at", "revision", "disabled_for", "position", "attempts", "answer", "worker", "beat")
+
+var insertWebhookSecrets = newInsertion("webhook_secrets", "webhook_id", "id", "sealed")
+
+// AddWebhook adds an endpoint, and returns it and its secret, which nothing returns again. The error is a *[FieldErrors] if something is
+// invalid, or if there are [MaxWebhooks] already; or ErrUnavailable.
+func (s *Store) AddWebhook(ctx context.Context, n NewWebhook) (w Webhook, secret string, err error) {
+	w, secret, p, err := s.PrepareAddWebhook(ctx, n)
+	if err == nil {
+		_, err = s.db.Run(ctx, p.step)
+		err = databaseErrorOrNil(ctx, "adding webhook", err)
+	}
+	if err != nil {
+		return Webhook{}, "", err
+	}
+	return w, secret, nil
+}
+
+// PrepareAddWebhook prepares [Store.AddWebhook], and returns what that would return.
+func (s *Store) PrepareAddWebhook(ctx context.Context, n NewWebhook) (w Webhook, secret string, p *Prepared, err error) {
+	w, err = s.checkNewWebhook(ctx, n)
+	if err != nil {
+		return Webhook{}, "", nil, err
+	}
+	err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
+		w.ID, err = takeIDs(tx, webhookIDs, 1)
+		return databaseErrorOrNil(ctx, "generating an id", err)
+	})
+	if err != nil {
+		return Webhook{}, "", nil, err
+	}
+	key, secret := newWebhookSecret()
+	step := engine.Step{Key: -w.ID, Alone: true, Statements: []engine.SQL{
+		insertWebhooks.of([]any{w.ID, w.CustomerID, w.URL, w.CreatedAt.UnixMilli(), w.Revision, "", w.Position, 0, "", "", 0}),
+		insertWebhookSecrets.of([]any{w.ID, 1, s.keys.sealWebhookSecret(w.ID, 1, key)}),
+	}}
+	return w, secret, &Prepared{s: s, step: step, created: true}, nil
+}
+
+// checkNewWebhook returns the endpoint to add, without an ID.
+func (s *Store) checkNewWebhook(ctx context.Context, n NewWebhook) (Webhook, error) {
+	var wrong FieldErrors
+	wrong.add(FieldWebhookURL, CheckWebhookURL(n.URL, n.AllowHTTP))
+	var known, endpoints int64
+	db := s.read.WithContext(ctx)
+	err := db.Model(&Customer{}).Where("id = ?", n.CustomerID).Count(&known).Error
+	if err == nil {
+		err = db.Model(&Webhook{}).Where("customer_id = ?", n.CustomerID).Count(&endpoints).Error
+	}
+	if err != nil {
+		return Webhook{}, databaseError(ctx, "checking a new webhook", err)
+	}
+	switch {
+	case n.CustomerID != AllCustomers && known == 0:
+		wrong.add(FieldWebhookCustomer, "must be a customer of the directory")
+	case endpoints >= MaxWebhooks:
+		wrong.add(FieldWebhookCustomer, fmt.Sprintf("has %d webhooks, which is the maximum: remove one", endpoints))
+	}
+	position, reason, err := s.positionBefore(ctx, n.From)
+	if err != nil {
+		return Webhook{}, err
+	}
+	wrong.add(FieldWebhookFrom, reason)
+	if err := wrong.errorOrNil(); err != nil {
+		return Webhook{}, fmt.Errorf("adding webhook: %w", err)
+	}
+	return Webhook{CustomerID: n.CustomerID, URL: n.URL, CreatedAt: s.now(), Revision: 1, Position: position}, nil
+}
+
+// positionBefore returns the position of an endpoint to which the change with number from is to be delivered next, the next one of the feed
+// if from is nil. reason is what is wrong with from, or "".
+func (s *Store) positionBefore(ctx context.Context, from *int64) (position int64, reason string, err error) {
+	if err := s.read.WithContext(ctx).Raw("SELECT published FROM feed_state").Scan(&position).Error; err != nil {
+		return 0, "", databaseError(ctx, "reading the feed", err)
+	}
+	switch {
+	case from == nil:
+		return position, "", nil
+	case *from < 1 || *from > position+1:
+		return 0, fmt.Sprintf("must be between 1 and %d, the number of the next change", position+1), nil
+	}
+	return *from - 1, "", nil
+}
+
+// newWebhookSecret returns a secret, and its text form. It is always crypto/rand's.
+func newWebhookSecret() (key []byte, text string) {
+	key = make([]byte, webhookSecretBytes)
+	_, _ = rand.Read(key) // never fails
+	return key, webhookSecretPrefix + base64.StdEncoding.EncodeToString(key)
+}
+
+// WebhookEdit is what an administrator does to an endpoint. The zero value changes nothing.
+type WebhookEdit struct {
+	apply   func(w *Webhook, now time.Time) // nil: nothing
+	from    *int64                          // the first change to deliver; nil: the place in the feed stays
+	overlap *time.Duration                  // a new secret is added, and the current one is used that long; nil: none is
+	remove  bool
+}
+
+// RotateWebhookSecret gives the endpoint a new secret. Deliveries are signed with the current one, too, during overlap.
+func RotateWebhookSecret(overlap time.Duration) WebhookEdit {
+	return WebhookEdit{overlap: &overlap}
+}
+
+// DisableWebhook ends deliveries. The endpoint keeps its place in the feed.
+func DisableWebhook() WebhookEdit {
+	return WebhookEdit{apply: func(w *Webhook, now time.Time) {
+		if w.DisabledAt == nil {
+			w.Disable(now, "by an administrator")
+		}
+	}}
+}
+
+// ReplayWebhook enables the endpoint, and delivers the changes from a number on, again if need be, or continues where the deliveries ended
+// if from is nil. A delivery that has failed is tried at once.
+func ReplayWebhook(from *int64) WebhookEdit {
+	return WebhookEdit{from: from, apply: func(w *Webhook, _ time.Time) {
+		w.DisabledAt, w.DisabledFor, w.Attempts, w.NextAt = nil, "", 0, nil
+	}}
+}
+
+// RemoveWebhook removes the endpoint and its secrets.
+func RemoveWebhook() WebhookEdit { return WebhookEdit{remove: true} }
+
+// Disable sets what a disabled endpoint has.
+func (w *Webhook) Disable(at time.Time, reason string) {
+	at = inMillis(at)
+	w.DisabledAt, w.DisabledFor, w.NextAt = &at, reason, nil
+}
+
+// EditWebhook edits the endpoint of the scope with this id, and returns what it is then, and its new secret if there is one. The error is
+// ErrNotFound if there is none; a *[FieldErrors] if the edit is invalid; ErrBusy; or ErrUnavailable.
+func (s *Store) EditWebhook(ctx context.Context, scope FeedScope, id int64, edit WebhookEdit) (w Webhook, secret string, err error) {
+	for range maxAttempts {
+		var p *Prepared
+		w, secret, p, err = s.PrepareEditWebhook(ctx, scope, id, edit)
+		if err != nil {
+			return Webhook{}, "", err
+		}
+		changed, err := s.db.Run(ctx, p.step)
+		if err != nil {
+			return Webhook{}, "", databaseError(ctx, "changing webhook", err)
+		}
+		if changed > 0 {
+			return w, secret, nil
+		}
+	}
+	return Webhook{}, "", s.GiveUp(ctx)
+}
+
+// PrepareEditWebhook prepares [Store.EditWebhook], and returns what that would return.
+func (s *Store) PrepareEditWebhook(ctx context.Context, scope FeedScope, id int64, edit WebhookEdit) (w Webhook, secret string, p *Prepared, err error) {
+	const doing = "changing webhook"
+	w, err = s.FindWebhook(ctx, scope, id)
+	if err != nil {
+		return Webhook{}, "", nil, err
+	}
+	var secrets []webhookSecret
+	if err := s.read.WithContext(ctx).Where("webhook_id = ?", id).Order("id").Find(&secrets).Error; err != nil {
+		return Webhook{}, "", nil, databaseError(ctx, doing, err)
+	}
+	before := w.Revision
+	w.Revision++
+	step := engine.Step{Key: -id, Alone: true}
+	if edit.remove {
+		step.Statements = []engine.SQL{
+			{Text: "DELETE FROM webhooks WHERE id = ? AND revision = ?", Arguments: []any{id, before}},
+			{Text: "DELETE FROM webhook_secrets WHERE webhook_id = ?", Arguments: []any{id}},
+		}
+		return w, "", &Prepared{s: s, step: step, created: true}, nil
+	}
+	if edit.apply != nil {
+		edit.apply(&w, s.now())
+	}
+	// A deliverer that has the endpoint finds that its revision is another.
+	update := engine.SQL{
+		Text:      "UPDATE webhooks SET revision = ?, disabled_at = ?, disabled_for = ?, attempts = ?, next_at = ?",
+		Arguments: []any{w.Revision, epochMillis(w.DisabledAt), w.DisabledFor, w.Attempts, epochMillis(w.NextAt)},
+	}
+	if edit.from != nil {
+		var reason string
+		if w.Position, reason, err = s.positionBefore(ctx, edit.from); err != nil {
+			return Webhook{}, "", nil, err
+		}
+		if reason != "" {
+			return Webhook{}, "", nil, fmt.Errorf("%s: %w", doing, &FieldErrors{{FieldWebhookFrom, reason}})
+		}
+		update.Text += ", position = ?"
+		update.Arguments = append(update.Arguments, w.Position)
+	}
+	update.Text += " WHERE id = ? AND revision = ?"
+	update.Arguments = append(update.Arguments, id, before)
+	step.Statements = []engine.SQL{update}
+	if edit.overlap != nil {
+		var more []engine.SQL
+		if secret, more, err = s.rotation(id, secrets, *edit.overlap); err != nil {
+			return Webhook{}, "", nil, fmt.Errorf("%s: %w", doing, err)
+		}
+		step.Statements = append(step.Statements, more...)
+	}
+	return w, secret, &Prepared{s: s, step: step, created: true}, nil
+}
+
+// rotation makes the statements that add a secret and let the present ones expire, and delete those that have.
+func (s *Store) rotation(id int64, secrets []webhookSecret, overlap time.Duration) (text string, statements []engine.SQL, err error) {
+	now := s.now()
+	until := inMillis(now.Add(overlap))
+	valid, last := 0, int64(0)
+	for _, present := range secrets {
+		last = max(last, present.ID)
+		if present.ExpiresAt == nil && overlap > 0 || present.ExpiresAt != nil && present.ExpiresAt.After(now) {
+			valid++
+		}
+	}
+	if valid >= MaxWebhookSecrets {
+		return "", nil, &FieldErrors{{FieldWebhookSecrets, fmt.Sprintf("are %d, which is the maximum: wait until one expires", valid)}}
+	}
+	key, text := newWebhookSecret()
+	return text, []engine.SQL{
+		{Text: "UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND expires_at IS NULL", Arguments: []any{until.UnixMilli(), id}},
+		{Text: "DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at <= ?", Arguments: []any{id, now.UnixMilli()}},
+		insertWebhookSecrets.of([]any{id, last + 1, s.keys.sealWebhookSecret(id, last+1, key)}),
+	}, nil
+}
+
+// FindWebhook returns the endpoint of the scope with this id, or ErrNotFound.
+func (s *Store) FindWebhook(ctx context.Context, scope FeedScope, id int64) (Webhook, error) {
+	found, err := s.webhooks(ctx, scope, func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", id) })
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("finding webhook: %w", ErrNotFound)
+	}
+	if err != nil {
+		return Webhook{}, err
+	}
+	return found[0], nil
+}
+
+// Webhooks returns the endpoints of the scope, by ascending ID. Those for the changes of all customers are only in the scope of all.
+func (s *Store) Webhooks(ctx context.Context, scope FeedScope) ([]Webhook, error) {
+	return s.webhooks(ctx, scope, func(db *gorm.DB) *gorm.DB { return db })
+}
+
+// EnabledWebhooks returns the endpoints that are not disabled.
+func (s *Store) EnabledWebhooks(ctx context.Context) ([]Webhook, error) {
+	return s.webhooks(ctx, FeedScope{All: true}, func(db *gorm.DB) *gorm.DB { return db.Where("disabled_at IS NULL") })
+}
+
+func (s *Store) webhooks(ctx context.Context, scope FeedScope, which func(*gorm.DB) *gorm.DB) (found []Webhook, err error) {
+	const doing = "reading webhooks"
+	db := s.read.WithContext(ctx)
+	query := which(db)
+	if !scope.All {
+		customers, err := scope.customers(db)
+		if err != nil {
+			return nil, databaseError(ctx, doing, err)
+		}
+		query = query.Where("customer_id IN ? AND customer_id <> ?", customers, AllCustomers)
+	}
+	err = query.Order("id").Find(&found).Error
+	return found, databaseErrorOrNil(ctx, doing, err)
+}
+
+// maxCountedChanges is how many undelivered changes are counted at most.
+const maxCountedChanges = 100_000
+
+// WebhookLag is how far an endpoint is behind the feed.
+type WebhookLag struct {
+	Changes int64     // that are not delivered; a hundred thousand at most are counted
+	Oldest  time.Time // when the first of them was written; the zero time if there is none
+}
+
+// WebhookLag returns how far an endpoint is behind the feed.
+func (s *Store) WebhookLag(ctx context.Context, w Webhook) (lag WebhookLag, err error) {
+	const doing = "counting undelivered changes"
+	err = s.reading(ctx, func(from reader) error {
+		db := from.db.WithContext(ctx)
+		waiting := func() *gorm.DB {
+			query := db.Table("feed").Where("feed.number > ? AND feed.number <= (SELECT published FROM feed_state)", w.Position)
+			if w.CustomerID != AllCustomers {
+				query = query.Where("feed.customer_id = ?", w.CustomerID)
+			}
+			return query
+		}
+		err := db.Table("(?) AS waiting", waiting().Select("feed.number").Limit(maxCountedChanges)).Count(&lag.Changes).Error
+		if err == nil && lag.Changes > 0 {
+			var at int64
+			err = waiting().Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
+				Order("feed.number").Limit(1).Select("c.at").Scan(&at).Error
+			lag.Oldest = time.UnixMilli(at).UTC()
+		}
+		return databaseErrorOrNil(ctx, doing, err)
+	})
+	return lag, err
+}
+
+// WebhookSecrets returns the secrets of an endpoint that have not expired, the newest first.
+func (s *Store) WebhookSecrets(ctx context.Context, id int64) (secrets []WebhookSecret, err error) {
+	var rows []webhookSecret
+	err = s.read.WithContext(ctx).Where("webhook_id = ? AND (expires_at IS NULL OR expires_at > ?)", id, s.now().UnixMilli()).Order("id DESC").Find(&rows).Error
+	if err != nil {
+		return nil, databaseError(ctx, "reading the secrets of a webhook", err)
+	}
+	for _, row := range rows {
+		key, err := s.keys.openWebhookSecret(id, row.ID, row.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, WebhookSecret{key, row.ExpiresAt})
+	}
+	return secrets, nil
+}
+
+// webhookSecretPlace is what a sealed secret is bound to.
+func webhookSecretPlace(webhook, id int64) string {
+	return fmt.Sprintf("webhook_secret %d %d", webhook, id)
+}
+
+func (k *keyring) sealWebhookSecret(webhook, id int64, key []byte) string {
+	return k.seal(uuid.Nil, webhookSecretPlace(webhook, id), string(key))
+}
+
+func (k *keyring) openWebhookSecret(webhook, id int64, sealed string) ([]byte, error) {
+	key, err := k.open(uuid.Nil, webhookSecretPlace(webhook, id), sealed)
+	if err != nil {
+		return nil, fmt.Errorf("opening a secret of webhook %d: %w", webhook, err)
+	}
+	return []byte(key), nil
+}
+
+// rekeyWebhooks seals anew all secrets of endpoints that it finds under an old key, and returns how many it found.
+func (s *Store) rekeyWebhooks(ctx context.Context) (found int64, err error) {
+	const doing = "sealing secrets of webhooks anew"
+	var stale []webhookSecret
+	err = s.read.WithContext(ctx).Where("sealed NOT LIKE ?", s.keys.sealing+".%").Order("webhook_id, id").Find(&stale).Error
+	if err != nil {
+		return 0, databaseError(ctx, doing, err)
+	}
+	for some := range slices.Chunk(stale, rekeyedAtOnce) {
+		err := s.transaction(ctx, func(tx *gorm.DB) error {
+			for _, row := range some {
+				key, err := s.keys.openWebhookSecret(row.WebhookID, row.ID, row.Sealed)
+				if err != nil {
+					return err
+				}
+				err = tx.Exec("UPDATE webhook_secrets SET sealed = ? WHERE webhook_id = ? AND id = ? AND sealed = ?",
+					s.keys.sealWebhookSecret(row.WebhookID, row.ID, key), row.WebhookID, row.ID, row.Sealed).Error
+				if err != nil {
+					return databaseError(ctx, doing, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return found, err
+		}
+		found += int64(len(some))
+	}
+	return found, nil
+}
+
+// ClaimWebhook gives the lease of an endpoint to a worker, if the endpoint is still as it was read. It returns whether it did; w has the
+// worker then. Whether an earlier worker is gone is for the caller to decide.
+func (s *Store) ClaimWebhook(ctx context.Context, w *Webhook, worker string) (bool, error) {
+	changed, err := s.db.Run(ctx, engine.Step{Key: -w.ID, Statements: []engine.SQL{{
+		Text:      "UPDATE webhooks SET worker = ?, beat = beat + 1 WHERE id = ? AND worker = ? AND beat = ? AND revision = ? AND disabled_at IS NULL",
+		Arguments: []any{worker, w.ID, w.Worker, w.Beat, w.Revision},
+	}}})
+	if err != nil {
+		return false, databaseError(ctx, "claiming a webhook", err)
+	}
+	if changed == 0 {
+		return false, nil
+	}
+	w.Worker = worker
+	w.Beat++
+	return true, nil
+}
+
+// SaveWebhook saves what became of deliveries, and renews the lease of w.Worker, or ends it if release is true or if w is disabled. It
+// returns false, and saves nothing, if the worker does not have the lease any more, or if the endpoint was changed since it was read.
+func (s *Store) SaveWebhook(ctx context.Context, w Webhook, release bool) (saved bool, err error) {
+	worker := w.Worker
+	ended := int64(0)
+	if w.DisabledAt != nil {
+		ended, release = 1, true
+	}
+	if release {
+		worker = ""
+	}
+	changed, err := s.db.Run(ctx, engine.Step{Key: -w.ID, Statements: []engine.SQL{{
+		Text: "UPDATE webhooks SET position = ?, attempts = ?, next_at = ?, attempted_at = ?, delivered_at = ?, answer = ?, disabled_at = ?, disabled_for = ?, " +
+			"revision = revision + ?, worker = ?, beat = beat + 1 WHERE id = ? AND worker = ? AND revision = ?",
+		Arguments: []any{
+			w.Position, w.Attempts, epochMillis(w.NextAt), epochMillis(w.AttemptedAt), epochMillis(w.DeliveredAt), w.Answer, epochMillis(w.DisabledAt), w.DisabledFor,
+			ended, worker, w.ID, w.Worker, w.Revision,
+		},
+	}}})
+	return changed > 0, databaseErrorOrNil(ctx, "saving the state of a webhook", err)
+}
+
+// WebhookChange is a change as an endpoint is told of it, without values.
+type WebhookChange struct {
+	Number       int64
+	CustomerID   int64
+	CustomerUUID uuid.UUID
+	UserID       int64
+	UserUUID     uuid.UUID
+	Version      int64
+	At           time.Time `gorm:"serializer:epochms"`
+	Dialect      string
+	Operation    string
+	Fields       []FieldChange `gorm:"serializer:json"`
+	Later        bool          // the user has an earlier change
+}
+
+// Created reports whether the change created its user.
+func (c *WebhookChange) Created() bool { return !c.Later }
+
+// Erased reports whether the change erased its user's personal data.
+func (c *WebhookChange) Erased() bool { return c.Operation == OperationErased }
+
+// OperationErased is the operation of the last change of a user whose personal data were erased.
+const OperationErased = "erased"
+
+// WebhookChanges returns up to limit changes of a customer, or of [AllCustomers], as [Store.ListChanges] does.
+func (s *Store) WebhookChanges(ctx context.Context, customerID, after int64, limit int) (changes []WebhookChange, next int64, err error) {
+	const doing = "reading the feed for a webhook"
+	err = s.reading(ctx, func(from reader) error {
+		changes = nil
+		tenant := customerID
+		if tenant == AllCustomers {
+			tenant = engine.NoTenant
+		}
+		release, err := engine.AcquireReader(ctx, from.lists, tenant)
+		if err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		defer release()
+		db := from.db.WithContext(ctx)
+		if err := db.Raw("SELECT published FROM feed_state").Scan(&next).Error; err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		query := db.Table("feed").Select(webhookChangeColumns).
+			Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
+			Joins("JOIN users u ON u.customer_id = feed.customer_id AND u.id = feed.user_id").
+			Joins("JOIN customers t ON t.id = feed.customer_id").
+			Joins("LEFT JOIN user_changes p ON p.customer_id = feed.customer_id AND p.user_id = feed.user_id AND p.version = feed.version - 1").
+			Where("feed.number > ? AND feed.number <= ?", after, next)
+		if customerID != AllCustomers {
+			query = query.Where("feed.customer_id = ?", customerID)
+		}
+		if err := query.Order("feed.number").Limit(limit).Find(&changes).Error; err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		if len(changes) == limit {
+			next = changes[limit-1].Number
+		}
+		next = max(after, next)
+		return nil
+	})
+	return changes, next, err
+}
+
+const webhookChangeColumns = "feed.number, c.customer_id, t.uuid AS customer_uuid, c.user_id, u.uuid AS user_uuid, c.version, c.at, c.dialect, c.operation, c.fields, " +
+	"p.version IS NOT NULL AS later"
+
+// changedAtOnce is how many changes ChangedCustomers looks at.
+const changedAtOnce = 1000
+
+// ChangedCustomers returns the customers of the first changes with numbers greater than after, and the number to pass as after in the next
+// call, until which there are no others. A negative after means the end of the feed.
+func (s *Store) ChangedCustomers(ctx context.Context, after int64) (customers []int64, next int64, err error) {
+	const doing = "looking for new changes"
+	err = s.reading(ctx, func(from reader) error {
+		customers = nil
+		db := from.db.WithContext(ctx)
+		if err := db.Raw("SELECT published FROM feed_state").Scan(&next).Error; err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		if after < 0 || next <= after {
+			return nil
+		}
+		next = min(next, after+changedAtOnce)
+		err := db.Table("feed").Where("number > ? AND number <= ?", after, next).Distinct().Pluck("customer_id", &customers).Error
+		return databaseErrorOrNil(ctx, doing, err)
+	})
+	return customers, max(after, next), err
+}
