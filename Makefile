@@ -28,12 +28,14 @@ KILLS ?= 1000
 PYTHON ?= python3
 # How many writes `make repeat` makes on each engine.
 REPEATS ?= 10000
+# How many changes `make deliver` makes on each engine.
+DELIVERIES ?= 100000
 # How many calls and sequences `make trials` generates on each engine.
 TRIALS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash trials repeat failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash trials repeat deliver failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -58,6 +60,9 @@ crash: ## Kill the program and Postgres, KILLS times on each engine, while clien
 
 repeat: ## Repeat REPEATS writes on each engine under Idempotency-Keys, through proxies that cut connections, with kills, and look for what is done twice
 	FAULTS=1 REPEATS=$(REPEATS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestRepeat ./server/faulttest
+
+deliver: ## Deliver DELIVERIES changes to a webhook on each engine, with kills of the server and of the receiver, and look for what is lost
+	FAULTS=1 DELIVERIES=$(DELIVERIES) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestDeliver ./server/faulttest
 
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
 	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
@@ -219,6 +224,9 @@ typescript: ## Make TypeScript clients and Zod schemas of the served documents, 
 
 python: .ci/python/venv/made ## Make Python clients of the served documents and run them against the server; needs Python 3.11
 	GO="$(GO)" .ci/python/run
+
+webhooks: .ci/webhooks/venv/made ## Verify deliveries with the libraries of Standard Webhooks for Python and JavaScript; needs Python 3 and Node.js 20
+	GO="$(GO)" .ci/webhooks/run
 
 ogen: ## Make ogen's Go clients of the documents and run them against the server
 	GO="$(GO)" .ci/ogen/run

@@ -7,7 +7,8 @@
 #	TOKEN_ELSEWHERE   a token of another customer's administrator
 #	TOKEN_SECRET      what the tokens are signed with
 #
-# and $work, a folder that goes with the server.
+# and $work, a folder that goes with the server. A script may set serve_flags, an array of further flags of the server, before.
+declare -p serve_flags >/dev/null 2>&1 || serve_flags=()
 work=$(mktemp -d /tmp/dragoman-clients.XXXXXX)
 server= # the process id of the server that runs
 
@@ -29,7 +30,7 @@ CGO_ENABLED=0 "${GO:-go}" -C "$(dirname "${BASH_SOURCE[0]}")/.." build -o "$work
 unset "${!DRAGOMAN_@}" # the server's configuration is its default, whatever is set here
 dragoman() { (cd "$work" && ./dragoman "$@"); }
 
-(cd "$work" && exec ./dragoman serve --dev --listen 127.0.0.1:0 >greeting 2>log) &
+(cd "$work" && exec ./dragoman serve --dev --listen 127.0.0.1:0 "${serve_flags[@]}" >greeting 2>log) &
 server=$!
 until SERVER_URL=$(sed -n 's/^Dragoman is listening on \(http:[^,]*\),.*/\1/p' "$work/greeting" 2>/dev/null) && [ -n "$SERVER_URL" ]; do
 	kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; server=; echo "The server did not start." >&2; exit 1; }
