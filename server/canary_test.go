@@ -368,6 +368,7 @@ func (a *aviary) serve() {
 			a.send(s, o, o.ask(herself, body), true)
 			a.send(s, o, o.ask(manager, body), true)
 		}
+		a.revive(s, o)
 		a.knock(s, o, manager)
 		a.misspell(s, o, manager)
 		for _, body := range o.malformed(a.T) {
@@ -375,14 +376,19 @@ func (a *aviary) serve() {
 			a.send(s, o, o.ask(manager, body), true)
 			a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{"Prefer": "handling=strict"}), true)
 		}
-		if slices.Contains(o.dialect.Removals, o.OperationID) {
-			rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.Status = store.StatusActive })
-		}
+		a.revive(s, o)
 	}
 	a.askAround(s)
 	a.plantUsers(s.Store)
 	a.export(s.Store)
 	a.dump()
+}
+
+// revive makes Ada active again, whom an operation has removed.
+func (a *aviary) revive(s *servertest.Server, o operation) {
+	if slices.Contains(o.dialect.Removals, o.OperationID) {
+		rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.Status = store.StatusActive })
+	}
 }
 
 // knock comes as everybody who is not let in, or not to everything.
@@ -426,7 +432,7 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 	// Twice the same request and then another one under a key, which no document but that of a write has.
 	repeated := o.bodies[0]
 	if success, _ := description.Success(o.Operation.Operation); o.OperationID == o.dialect.Create || success == http.StatusCreated {
-		repeated = servertest.Encode(a.T, o.dialect.Everything(o.OperationID, personalText+"-repeated"))
+		repeated = servertest.Encode(a.T, o.dialect.Everything(o.OperationID, personalText+"-repeated-"+o.OperationID))
 	}
 	for _, body := range []string{repeated, repeated, repeated + " "} {
 		a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{"Idempotency-Key": headerValue + "-of-" + o.OperationID}), true)

@@ -664,9 +664,6 @@ type PatchGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ReplaceGroupParams defines parameters for ReplaceGroup.
@@ -685,9 +682,6 @@ type ReplaceGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListResourceTypesParams defines parameters for ListResourceTypes.
@@ -1443,21 +1437,6 @@ func (w *ServerInterfaceWrapper) PatchGroup(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
-	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PatchGroup(ctx, customer, group, params)
@@ -1544,21 +1523,6 @@ func (w *ServerInterfaceWrapper) ReplaceGroup(ctx echo.Context) error {
 		}
 
 		params.Prefer = &Prefer
-	}
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
-		}
-
-		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -4320,13 +4284,12 @@ type PatchGroupResponseObject interface {
 }
 
 type PatchGroup204ResponseHeaders struct {
-	DragomanDryRun      *bool
-	DragomanIgnored     *string
-	IdempotencyReplayed *string
-	PreferenceApplied   *string
-	RateLimit           *string
-	RateLimitPolicy     *string
-	XRequestID          *string
+	DragomanDryRun    *bool
+	DragomanIgnored   *string
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 
 type PatchGroup204Response struct {
@@ -4339,9 +4302,6 @@ func (response PatchGroup204Response) VisitPatchGroupResponse(w http.ResponseWri
 	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
-	}
-	if response.Headers.IdempotencyReplayed != nil {
-		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
 	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
@@ -4602,34 +4562,6 @@ func (response PatchGroup415ApplicationScimPlusJSONResponse) VisitPatchGroupResp
 	return err
 }
 
-type PatchGroup422ApplicationScimPlusJSONResponse struct {
-	IdempotencyKeyReusedApplicationScimPlusJSONResponse
-}
-
-func (response PatchGroup422ApplicationScimPlusJSONResponse) VisitPatchGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(422)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type PatchGroup429ApplicationScimPlusJSONResponse struct {
 	TooManyRequestsApplicationScimPlusJSONResponse
 }
@@ -4729,14 +4661,13 @@ type ReplaceGroupResponseObject interface {
 }
 
 type ReplaceGroup200ResponseHeaders struct {
-	CacheControl        string
-	DragomanDryRun      *bool
-	DragomanIgnored     *string
-	IdempotencyReplayed *string
-	PreferenceApplied   *string
-	RateLimit           *string
-	RateLimitPolicy     *string
-	XRequestID          *string
+	CacheControl      string
+	DragomanDryRun    *bool
+	DragomanIgnored   *string
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 
 type ReplaceGroup200ApplicationScimPlusJSONResponse struct {
@@ -4757,9 +4688,6 @@ func (response ReplaceGroup200ApplicationScimPlusJSONResponse) VisitReplaceGroup
 	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
-	}
-	if response.Headers.IdempotencyReplayed != nil {
-		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
 	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
@@ -5017,34 +4945,6 @@ func (response ReplaceGroup415ApplicationScimPlusJSONResponse) VisitReplaceGroup
 		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type ReplaceGroup422ApplicationScimPlusJSONResponse struct {
-	IdempotencyKeyReusedApplicationScimPlusJSONResponse
-}
-
-func (response ReplaceGroup422ApplicationScimPlusJSONResponse) VisitReplaceGroupResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/scim+json")
-	if response.Headers.DragomanDryRun != nil {
-		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
-	}
-	if response.Headers.RateLimit != nil {
-		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
-	}
-	if response.Headers.RateLimitPolicy != nil {
-		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
-	}
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10265,172 +10165,171 @@ func (sh *strictHandler) ReplaceUser(ctx echo.Context, customer Customer, id Use
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H35c+O41eC/guWXqpmeULIky25bU1OJp4/Elb62j+3stpwIIiEJn0lADYCWlY6/v30LD+ApkqJ8KH3w",
-	"Fx8SAQJ4D+8+vjgeD5ecEaakM/riLAj2iYA/zzyPLJX+yyfSE3SpKGfOyHm/ICgkPsVIrZdEIrXACqkF",
-	"QVPur1GI12iBr4iLVgsiCKJKoiecKcJU5/16SRCViHFGEJ/pQWHXcR3pLUiI9Zv0jM7IkUpQNndubly7",
-	"imfM477+aGM1E+oTpqhaT+I3JktZYIlw8vJ4CvTz2+dP0Gm/33ORJJ6eBvWPukfd/vGjbYt5gr0F0RMK",
-	"Hmwu5SxY4bVEk6WgV1gRFzHe8fSIiZ5XkM8RFcR3RkpEpP49TwWe8xCzJwvM5npIGQywUoJOI5WCgEq0",
-	"ElQR5JlxeoNLLLAiPpqukcfDEMtfEQmXao3oDFEVP4kYVwvK5nUH4DrXnTnv6A878pIuOxxWg4POklOm",
-	"iDA7y62fs1lAPdV0AxZwWF5KNOMCrahaIKzXRgS6wkGkoYsZwsjjzIuEIEzZLWtgS6K2bVkBimBBAAm7",
-	"6JzBazGTKyKQ4gjb+cyrkVQ4IOh81nmJlbdw7RTIw0FABCC7INiHzyJJBMLM/LOgUnFhcJBcEbFGV0RI",
-	"jWuSMo9sQ7T4AJ+K9duIlWC9PukJ4sxObtc/JQFfocmBL9YdEbHkSljoIosgirBfEZ5KfXokkAQeKl3S",
-	"lPOAYJZb0/mccVGFlCEJp0RIe7sNOAG4KyAGZmgFkOyKEiitiAXTCEXskvEVQ5wR6SaHLIm4IuInifRX",
-	"qwWXxCKJT2czIojfRb+vE/QyQEeKXxKm8V5gT+ml6s+XRHiaSBBNJPS4M4VCLhU6HCCGQwIbwvaz42F2",
-	"OMHeAuYIqFR6b2pBGJp0u93JNig/e4/n5ccoleBsrndDfay4iM9T49hPEi0FgaOyOKXBTL2FBi8OJAea",
-	"OwmJwl37wM4E6Nwn4ZIrwrz1W7IM8LoM3hYJY6pLpV5A4TYxRLAIKBFIv55IZS4WQA+HBGVe1PkbWW87",
-	"sRfcw+btZaf24e15fFCMrOCwdt34G0E05jCPnC2XAS3d9gIzP6Bs/pse56lJhu/YTf4kkZlIkzLiAy2j",
-	"yiDuJCRiTn6LmOKRtyB+drglPVgieMg3vOrxYNjbypreGJS4P5SylM7CUqPWlEcKYUPnVgsellHCbct8",
-	"ixV5QUNawhI+6ktKJQrITNnFSYI+R1xhOUITMYlPV8LbpgSF2NdcBHHmEXO4lKGJmmi+zplvkBEmAMq3",
-	"4AFBeI4pcxEXMW3UE1OJeq4mLijkgmSn7yJf4JnqUKJmnYVSS7ykHU25Ar2JjhWXOv1+F50Z8hVTXARP",
-	"6Kk9zmZ0Hml6lDsdco3DZaAPaOxg3xdEyrHzq/jt9PTkV/Vb30VjZyko8+gSB/DF4emp/sJx6w72DQ+o",
-	"ty7HAXOYhhwueGAQE6AYUMKUq6mxJh52NXCk9iMgmz9JJKPpfxNPjdDkcwYg+txXybnv/9A+/9bv9Xq/",
-	"rn4bFE/t829D80X5qZkNnD8tP6/0OlNN2LHmHDNhMT/9UrOfv3fsXJ1z39wdfcZYor6mg8dDFBCl+YWL",
-	"fDqnSv/m8BPLBTEnHTF9LB4XRG69RkSJ9dkMhK7iwt/FyM/RClOFpmSmkVqJtRYBAP8bUUUt082JgPd9",
-	"/PjxLNKMTVEPK1Ihz6VPgKCjJ9T3UiJNxY4fH/VAstuVJH80EsutKVsseGF9XCmZTXCvKDTdiwx84zpa",
-	"wgmJirWpRNjdLgxzJIiKBCuVk1w0JZL6RKKJWaWcGL5CfVh6ekH0/l/hkLgkxDSQjutQ/bbPERFrx3W0",
-	"XOOMnPTFuX2H+PoFYXO1cEb93mBYdnme8IhV6Yf4moZRiFikxUENEEFkFGiEH/R6ejM+meEoULB0K1h1",
-	"0QtNdEDC76GQYAZk2cg2iU4A3L04LcKBFucrtujBQrO7m3ERYmWQ/HiYkoYszj+JhORwv3AQ8NUzrUL8",
-	"Hy1exkhb0P7iBS7xnEiAF0xg9c2T46NHXXQOtM1oI/FmZlRIBaNSyXbCyLUyC5jE6LwU5IrySMKjMBqz",
-	"NQLdqHLjZgsVcD3qD0rBGknFwzLKoiHr2W9/kujDh/OneYwbkOPh4Yk37RDvcNYZktNhZ3rknXZOvN7R",
-	"iT8gMzzrx0tdYrXIrtS+dDfa8OzaCyKf+DvcLsbVlhsWg8lqK/a+oUk6SeGiCR6QqutFNle44zV7ToNS",
-	"Ov8R7oUgkkfCI9LKisfDYWrXOOwOu4Pu4JGrGXSsvhz1Bzn1h/noRO98iQWVnGlZi3yeuBoH9U+P659y",
-	"pX8S+DlX8BO+DeDvgFgatBQTV881pcyc6AQzXz/BBczIlXlwibXqrgU86cb4XWYOMAeFfOIF2LLFTfqG",
-	"yGekhQEc8CsSYI+MnQpgzMxR7nYf/iJ4tKySEPTEoBsijQT59b19/eLZPz+8e/a2HOXnet7b62V/IyVC",
-	"3hm6JOv0+IxYh0J8SSSKlpbkUAmiLnBBF8kIqCvCcJ8BGiCyDI6O0BWVdBoQdPbuyfl5BmlcNNUar9Zq",
-	"GPJ5pJ/RsqXGwhLRj2aUvEuytgKgJoezVBO0ioQkseAOn5ZrjXqTVpBP1SZq7ja5Jl6k7zM8MCooMSnB",
-	"5Yy4ZtqsDhpru110Zs1OGyvQL9fqEMxJfPPFcDDootcsWOvz9IiUxBgWLslSuXDugyFa8EhIFLFAs7lU",
-	"wDU0fEVlysDMCaW4UlCTcxi8xFqw1KP+8fOn//Vfnf+5+NJ3B0dHN/8eO/DBePxpPL7o/M/Fv8dj/bej",
-	"f108sk+NnUd/2JCNtZxj5+2EREo811+GkdTiEgKxyShdsPk74IvB6hlY1zbR+RlYdpHCc6lRVIuAsQ6d",
-	"MW6gOb4C/TmsEJi4QJNfJoBuWdNzjA9VGnAec4b9Abw7Y0sD0x8XsU2ti97DQgWx5JT4VjYN1tWQtabF",
-	"KpB+QuOxci9++Xk8/uXfP388ePSnsfPpH2NHf3zxi4aw+ctNHtx85tEvj+JvdwX1L3p/JAOGCgC+4ozs",
-	"DYg7wBAbIG3c18PeEP4wJo0p99dG+MqZf4f9QSx+wqcyMZOXQHpF8GU9nPUZfQfAfkGlanJja+FY6oU5",
-	"7Pa7/Udd9DFxZ2iOaQ2wWpdmPLO8Ecyj4S8iwIfYwobZ2lxREkhSQqr7g+/7NhoANbuRtwPSYAcgKQ5T",
-	"1V3E8otXCsoU1j/ATTM25BLJX5/Rphk6NRYjbB0x1vfCo0CrMYlGo6GAhr0eokwqgv0uMlNumKZrvWGx",
-	"xIWBN041JTU2cw1zq7ECNdbEGQzK1lkVC/qpkSx2Q4JzDFkBFb6lCgUEXxGr4utzm1P9L1UZcq/Vctey",
-	"Z42qguTmHVkab6YUWsbzSMo4jMsm+ZhrMW6lnzR+JJna/GJbEmXJKXTRa5ATl4nnwDAGe9aVaGqBu83O",
-	"Z7S79+sleQXjtigh9nlwzee1kQ8S3laiiIjMS3bUR97Bd1XK0Ye3r8yyzBQF7U2wkdYSRmAnkyPp0XBk",
-	"LVojjwsyGnR7o+pV22XtuF6FhTpnPrkuXzHVX8UKqdETjIXJNTjQtzYqY5zqV9ldZPqaXa1OesNV52mF",
-	"HLC7oLMN0qjX7+vFM574vtLzPh0eDXqPh72Of3zodYakN+icHHm44w1J//DkpNcnjw/LT5r6O53yjX5Y",
-	"LjmTxhrzO/ataVz/55lwDDCraWphjMUHGvp//G9pPHvJovUhKEwDZ+QYG2a31zUe3piQYoZIR38V+yyS",
-	"A5fO6FM5kuElHVmSLAHJngnBhXOhR9LwfQwTsCcbg5+rIaoi6YycYa/n3GS3/wdBZs7I+a+DNJDmwK7g",
-	"wEwMR1LpXNCgC3GgcYP4wHmnguBLTaFFFMSCLvKpIJ7iAiTMTJRO7JXvPBXrjo0VKFuSHXJQiCzIuTw7",
-	"GZ9n3RybTtKiZ69udPpgdlQn9Vs1Gmwfv3GdrOdl6/DE33NjLNhpfEoTxLwj1FOTgqXSJkIpCWwBXIgY",
-	"/RyRFsr3CmUN2fecv8BiTvYE7PfZMDRwK4NjY3B0jP5Gf793+H6LgHnOxZT6PmF7BEkmXkHLrj4HHaYF",
-	"x4Zx+S2JpCESe4JMwcZpRBoMoSC4YIvl2Sg8a3fFRUstlchsNKd0St5Fr6wJb4Ul8q3fsIU+07oqDt5B",
-	"UJ2B1P6Ab0L50AzTwOhMPzw8XlCpXnH1kvt0VhqHlrNzaByf/DIpnBzEK3cyAct1788FN2fiPX+sY3/F",
-	"1XMesT0SPmFdV8YTF8uG7R0wwKjG/1gj1qcnFQ0ChJWWpq2JBnhH/o6AjfLruiJxVFPdKHjmG4XgGwHR",
-	"aFTD7DkQ9z1drMRIaQzTjG/6hrgow4+c5RL85DaPJZYZy+WN1CcliZU75HbBA73fknGAJsYCMkESr2Uc",
-	"C5VGSizwFclbT7fmKPxq3jQx+t0IbRh9cy51G4hss0WsvizNFJmkkTJSldWum9yK5Pm93axs0PQ3esHs",
-	"v+9pSHik9q3b+tQ3LgAh6BVBlCFFQwJXy8ZZUSURYX4rdJdCTwvb1CMfGL7CNMDTYJ/WCR8rPMUSfCr6",
-	"zpvMGCplBGbmS7KWyMNMA3JKNA3R5AFgqzhHIWZrQyaERCvMFPHTAB0wP6OPCwJqW0zhFOeXCJws1l7N",
-	"DPKYvDnI8Pl1Qw00VNoQQxPIRBWSeKang2ihNKT5+0AniO3uJMHd9diUhIHfDQ/fc/4Ss7X9VO7dHuPG",
-	"OBhnHiQhbDGT9bjmzTPBQ9eiAdjUkgwEMK4ZJv0905r/BHJ8YDhSCy7ov/ZqD4rJEQqplBqaED4GXpnv",
-	"B54fP37sFDMr6qYoJmLcFbIyWi65UMR/SXyKje9rryLET3Xp4Vwa57bhOlRVpHQX0CFNXK87CvtUkmLe",
-	"yeaYbx+YPJ1O8CaOtmn22h9R4rnJeGczOTElgcwsEyaSC23QwF4KviRCUeNg9jDjjHo4AGctfEQVCWWJ",
-	"czpxuWMh8BqCdLjwNS09vnEdD0vy7BobjaWQAZ159HERmcuyhOyzwxvXCaNAUVibXz/xITys8JQGVK1r",
-	"5z25id3zNQ/1b7J++7o3H8GTKhIs9+TmlKcagtE0n2+RnHYdJXiXGVUHiH4/+bJmHYMb1zGeUkakrD+F",
-	"3k3uHD6Zg7MvyYMnD9jMqBxgMmeVW8VFsisOSZJAG3JJcRAvAzvLo3BTdDpsAnZ9NktBQyzW9VAfNjnp",
-	"fvH07LHZQ8yfV/zaspN4FkIkR3HrmZWWltNQwnjD669NvI3yihwrLi4n3dIYvcyZXZnkrm1nsbmx2Fey",
-	"QcKI/qY8Mac/eNRNjTuGr0mi+ZpnkrugrkA2ig+KN3A2L4RsShJSjwecyU3KGEfPbMGoDEnenXD2b7Jx",
-	"M2VG2kvKICwJTsOmDEgeEvNBUivChNhAWCJmPhr2TvMBTIWInFpQxuE6Zcv56/v3b+zLalFiWET8+Jjc",
-	"+FyT95Sh+3OCVSRK7noiclXU2ci9Mnm27BWQmVSWBBTnIhWwgcplgNfb4whB77JT1HI26t/DRBpetmxI",
-	"tZEf0veNtTOeNDF0xipiWmvBpBFoMRJyJTOlhhqxKjjXl7CkOsw/goUrbFNEX8+c0af6iV/qp28u7vf6",
-	"VWIprcGaF9SE4+UxJA43bc7VDQpukatgpjdEvMEm+mZbHGQBy9Jc2BJcz6UFk2uTSJvNua1DvaN7IX65",
-	"mNId9gZ8iyscvDVJzDsOH1RDPjdr4fzdDJQr0cMi/waCGFTYUnsljj2tvfH1DPuDJKKeYR9mGXZJIK9v",
-	"tIZ4Lcm5RhGEszYXd8xLKk/qrYkaD626fA8UN5OROjg62oK95NpEbZyXBQikEegsCqx12UTv1h5rFVWP",
-	"yy39mo1tbzxzgcw3oi629EOBHof4+tyM7vd6vcollJKimF7fbXcWBwp0qhElySz++FZUPYtTZVj50u6w",
-	"oCMLgq3IkVwFHyvSUTTcKk0FWOb88LvNoFEqaFq3Kavl14oeuaSFbUqwdfmWvz3NFTS+Xxs0BnmKWi6n",
-	"yo2TmykzyfxbmEqZkhDTgDxYZjikQUIfaoFgDl1VRULM6RVhhp7ERSTM5PBZt57kuQ4M37qOw/KtkRWk",
-	"aZQIokkZLvQqCgKbNpF4ibTSM5WElRl1sKfoVRnVhAQwgWY4kMQ19c404Mi1AgiCYmHy3qVxD5lUseJN",
-	"zpoH3CKhzpHg4x2I3GNNkk21lVIoWWU3cXNQqY/Hd9MU8HyGenwt9AutGlv5bBfpN8CXmxlIO1Bbo6fn",
-	"SNXx0HVCymLCVU23TrawJMOabeLbUvAr6oOv0bDrWHhwbRA8qIrUVGiMC4RscMjjHbkblF2Qd+ABKeYM",
-	"HphZPhyrim1IxUF11Kkol+y0mS3U626ntUHAbr3UEgJXECCWWMoVFzXiFnpjH5G25GRaZXW6Ru+enL+s",
-	"xyqNpMsFZ+RVVKMUm2ufFkJKqUTIpzQgk6205b7oxZt0rZtUo6lsdqpZOpTRKdEJApCNZU6/QK/1QOB1",
-	"giyJgggz5HM4b0A1setG3vKA3H4H/X5eBMxv4q9WuLApkUDRuEgK3PCZsXKYHNa4hrL1gPEZ0jSVaSlF",
-	"urbQaSYGrAp2t5Y93aS0zuZGPhjKzK/04QdBQpela9ZA2Rx5WBKbjCtCHNB/mYJwP796/uTRBv02rCUp",
-	"guTmsrT/MR5f93r6x2lH/3w6Hl8P9P8nR+Px9VlvPI76xyf616DX63XM7zP4NTgxv07Nr+fw60j/Ouz1",
-	"ehd//EOtDFeTvg2QYRytFlQRJJfYI061uJ6cZCIYlAntb/CcsgoJ+a98BbVlbaVanNQFTewbBVE/MZVU",
-	"m8z74MKCCmxv8Jy8o/8iJZX/CkwjHWDX+pKoBfe3mpdpbBupXs/AYGeztRwVTzspc0Ztym3VSjc3nX9t",
-	"OWiUt3i9JCIBT/64eYkFdoJ9qHplU8onUE9BkJBfkYmpxcXWcEsKdcTM49tkdcjOrS9zBv5yjEy9K1Mv",
-	"QZo8w0INLStmuxt1sHbi7jWGGJuaD9XqkDlVU0s5IV9JvWcTBa93V8sgD4vg58tqwGUyj/NgSyDa3BpR",
-	"wITbSciDvRkKMjssPZ4M2944nXrrnJUwHsyh9rag2xe1SpBzTPHHQu27w9TFdvyozB/W3GtPmA81PWsf",
-	"PEo0gEai/G29BI+buH0Pb+rrlmaE2Af0OFQ4hpPTdNPCDXAqF1vgf1+OihxObXHqFP0V9Wzxnh0Iu/kL",
-	"7sM9kKtWsZOvACTmDeDUcIOdHIPlxOFdguK1ZT7z5VBK6MPjEvqAdw9raRTTcrRjxFClUQFe+pPUakQD",
-	"n+rdiM7xbkRnn9QkV7O4kowYTLkvAmLxriUd90M63hEscuJZibE0KaBtbrNWgm5hSC6/00UbYo38tYsV",
-	"QF88L66LveHMrZilBAQQjpgocrcWzsEeXVoj+aEPQmPcLKlcfOsN3LtfzXUkF+r39f24S0/sfK/Nv/cx",
-	"5en2kILmaHRUdZPLryQkI72xZvknUKC2ok9H2n4H2RilUiG8zD6BSyIid+C3ZfGUN/UeiWkUXG6ygBBf",
-	"55XAOoJo7QTrgGN/u4UCuGJNmFct/0vGuYUlbqzhosZWrZdgzM5vMhbrZrJAHLqWEwcg2kCZnMo7TPM4",
-	"Rxc2INKQP93b8cbvu9jiMLmrMAVexmXOytdsqoxlMDfhqTEEmYSDO8BjcC9iCBfqjus4rpY5lraQJ1xj",
-	"Ny3iXkBvuwyLpW4FnclBoU54zIarb4ZTtCkHe005+H7yAaoiJYxTK5XRMtWpTX04LIjtkGecRJLDR8ZF",
-	"tJEumSRmy0s046J5fEWcs6sy1TXMs3FbDIi8sP1HEGVXVBG/GPNXRolL4iwaxlE0EgySsIWHjU3YGpRI",
-	"/e3FO3cJSLwPVT7r8m82B0BowxxQdEs3M5vn/cONPMDNTHrWX9vUI3s73pZ1hdbHfO0Uha3pQGyaKNKC",
-	"OGgdXMKbV3d32wUQnR2DtDedkJDxb4LxoZsDi8t/z0kOox8qqjvp2MVNSFCAc32TbDYAHN4Ky0w6wHRt",
-	"CvvuOxa8UX1hS/izvU8r9mDsATsedZnlpxa0oWl0yxm496GZ1Y6vfKDAdI3EhWjr7RbguBCFyZ+yHWal",
-	"wmvoRQGtBq1JyQsIhnZIKO7plnWnTqM4iidpAqFfMDGscdLGL7bxi238Yhu/2MYvtvGLbfxiG7/4o8Uv",
-	"5lhvVRrc/fhHhvnqBg8sXWVrC9xHSNxd0c+FSD6fh5gyvaHzp6/OEGEe96EwWhl2buJjx2Ch8/Mjd/Tr",
-	"OOr1Dj34Sf4MrQKhPeB4fP34eeeuSPrn7Bufj8fXh2f6z6G+Ake/6z+P9Z+Pf7/zm37+06jzx7297dEv",
-	"P/9pNB53v9vtPfqllr7069tbbXZlaZ5VW5Lz2TAN+fyWguq9k6fy6MnbpuPukOV8H1nNJVLRf5CgnzfQ",
-	"Y+5OozMk83h4r8dYHiH39Z7f/dyoBhGA2xom3x0GWpwlXiSoWmeCDKYECyLOIhNCL209Jvtx+t6FUktT",
-	"to6yGY9r4lk/HTFiTjL9n31bmq1r99L1eJj2z4oLt2lpSgR2cjk6OJhTtYim+uGDeIYO9ZO/ndKiecZK",
-	"x00X1Fh80JqZlsnfraUiIRgMnwguZcdKCuexzeIlZngO9rNsuEZaoMjYGKF9fZJi4iLJjYfp9aXCLnpJ",
-	"PcElnyn0jCmB0flTkFZMi44N6wjUkDX/2brsJMw4ukzRbRdxiHPgtiG59R9BX0Tj75W2b7haFPqu5sQm",
-	"07TXlhkwaAZ1isk19lSw7qIzKMct00oyIfEptppnaa3DSRf974iIdTYcDQ4jVo6hQCGCDIasJoN+h7bx",
-	"2ZxyGbc0lCgD1/gEbHNE03B4gSX6eydbGbHzGp6WLvp757leSfrBWzIjQhBhC/rBScVD31kcjb8DW7Lg",
-	"q1Rbw3GdKv3OXDn8EWK8IxUXcE8D6hEmDZU1iH22hKcH3d4Gaq9Wqy6Gr7tczA/sWHnw4vzJs1fvnsEY",
-	"TXaogpv/7sn5SzTo9kBIj++LsaposdbJpPA7/W7PDOZLwvCSOiPnsNvrHppIgQXc8oMv8c24OehKCDU0",
-	"DUBjEFY6wNJHDp7YKcAPtuRVYYpxBKJ5jcZEqwqbZpapwyRb3yDGITsKzSjzK1v4Hz4C32vB/txFrwix",
-	"vdKXRECVVM7QJN75P/WbR4JgfwL5N0Bdn7x++ebs1f/959nTl+evkk/hPw1jHkcbnftA3/TazoIAjnaX",
-	"o8v2CL5xGz6edqxtMMS2z9SgsT7v37m/rileWtJc0AZq9ntpSFKi7yLyGY0d7OOAX5EAe2Ts3Ka1YD7M",
-	"9SLvIeo3biSYn0azpSbNE7/d/W1wPqMJ2A4N4KLK0HSwoEE9PFsvD3qzz4z1MBMr8eGPvR40vbUGAVtR",
-	"Dn14/7xz4iJGpNLXd0rWnPnocGAbEwMHAY09bt6GPjCoVp5wmgzhh0EBlXo5lCXErJORpfK9NIv9Mge9",
-	"3i0aZWacwp9S75OR1XLeIefMx+iFBXpq1dGjEikyJ+KtuLh0EplOo0w3xpk/Z+UdfRWzvhOn14v62MfG",
-	"B964AWnsNkgq1jiD3uCo0xt0esfve4PRcDgaDLu9Xu//OcXKNLVPJhVoEh5VJrXB+R5cDQ4G5Hh4eOJN",
-	"O8Q7nHWG5HTYmR55p50Tr3d04g/IDM/64FeXBw03lq9YE/fjTfna2OmPHSfj3Mi6L5wMxDK+iCIwM14E",
-	"/ZWzYYr/lJhVjZk9A9g/Dodo0EOPT4fHSN8TQ1uNTftTktWTEdJvLrYTjPKGvhdZC22WCMGc+UiE/i2o",
-	"kuYnb+2d2iBKRX94cyqVxGyU9fbcjNr4eroMFYlQ0xnix3/s/qFDQ5DLRiSE+yDT5RiG9LcPydXVh0GH",
-	"2welPTNhxHD7iKSjGQw42T6g0FJGD+sPtg8rafUEQxtsqtihFcYdNTnBkvr1evDgdPvgYs+LG9c5agLp",
-	"skaJMLbBRkv6vYCdIgoN47VpUeAaSFUF2xlKyyGO6yg8B1IIzMe50OOz6s5fkviAOanQWIw3EktkYgnc",
-	"JNZULQgViVATsYBIiSapq26StsgKH1790EKU3c2u+sdzI+420CMyHeEbPP0EJOomD5rItgZPZtKyGjz9",
-	"bDOZq7F+dXt17OIBRNS8UJo1/YG0mP0gFgkfRIYzGHaQfV9BUktq3O4s7JiRF1+1UJOWA66VagypaPuL",
-	"3lWYOGzCsou9X78zIeQO0sQ3y9g1SCEywZTkmcd8LebmltFd3Lj3b6U8l3GPtcQqYmyTZhWpcTIbpeRT",
-	"QTzFxXpk5I9h7zRXqge61WJbiT2x/0OYln3+sJmIAL3hbisjGCuBobPfp5Gymk8m1ZQz2nkjW8StFPeY",
-	"l+3EV7Lx2k2tlt/Rhn9kM2arNQ97p41U36Tpbatm74sbPwG2gbDhgGVsuFSrPvgCz98YFhuQss5lG8w2",
-	"YYc7cd098E6zg2+Cd36ndOVHFISfAtbVXT233HL1mpm7AtV+zOjUckWV/GrsVnOibnepHsgW9eNYmH4k",
-	"m9JOYmlVB1a4Ra1RpzXqtLzsNrzsLcF+PSe7rS1nOwmFl2gEvMgUAsrf8L8IzJRMhEykeByNBllnV9x2",
-	"058JHib5WwqFXCrUd7WOaTvnQc1qzghSAjOJITJtDwIqbOtrl0+3P3nuk3DJFWHe+m9kvR+OfReLU7Yq",
-	"2idT4NzBvu/ElccTO0wSO7K7PaaJRWbDA2ILcO/A/HI1wJsaoL7f/f/YYXXDcm949mXZkhsFseiriMLJ",
-	"kJIOmBrX26fJjEmGtAE9bUDPt2VpbLDePJ99SzSh+sbNlBDxv5nTUidwRqqRIKiSVCLK0MTOPimVDHEQ",
-	"2DILRfEwmQAHwX9IRrQ9U1opcd9SYuuXbP2SP056RWtZ/PYti6383crfrfzdyt+72HeBa+4ggBfCBrJd",
-	"p+pj8pV+ItfUbD8B9vkV7luAfpDA8uqSCcVCjGmPN8fk8sX83CbnPSgrz538gX1jgZkXu5bZxHv7cMym",
-	"d0m9u4VckFvE1x3MvtE5rkI6SRqDwbVrHaCtA7R1gN46qj1/mTJc8SmVnlbs1ncLa6/jqQdfshTzppLF",
-	"vmZks23oXkKBctTz2+SvLUd9WI56G+7WiLO1jK1lbC1ju0NkT+423Ttn207QszfetmQpcMN3acXmSt3S",
-	"0o+k8e5+Ncx3mUZe37pumW0m+ulLtnuXqThcVfBwukarBfUWaVslSedQ3q5b6DgVT5RtyuVoEHwUVJG0",
-	"qGCmLnPe3p3tquX4ZIajQJXUU8w2y3JM+Xo4stK+VDET34krPiirt0h1sNOKCqJA2tG3TAjYgZ3bib5u",
-	"1TjTDblCdLBPtkJDKzS0QsOtteFMs6MHVYNjCvjFvLBe9TXP7EXftcTw2+T2LX9v+XsNf9+N19bz2ZbN",
-	"tmy2ZbN30M1lzGj2rZSb2w2pN0WeXNVBv5QxVzbS5zPTZmsv7Lp0yd8o9y7t+L3pEz5Dil8ShmxrvjN7",
-	"a02bHUNsuikn/h1aA5ghjltRJJfrd5smAuZBvSVoWG7aS2RzSnobjfz1R5mG9iAilPbvL3ko7smf+cqG",
-	"vaVt9rON9Qe9/Mvsww/LzSuQrMiwSx/baJzv2a6xtrixEYG0vm3OEjaYfmoHviRqwX1oWKo1adf+tpMA",
-	"PDITZJvrb57V7gJE6cYu0sb5G3DdoXJ26ZltSh5V1KaVQ1o5pJVDbi2HrCqu1YPr/8a7Wmf2N05a6DNh",
-	"QrpN+0zNFFxI6piukaWTLmRuQK1H6EqhaEjcmD9C4x3rPKACQck1SO74kL5gRQRBpqCMn3RGwSFnc1t0",
-	"Q5PXOMcu09N6klo3jRCjPzMEfmLaYUALmv14KmKHdVtr9jurNdu2Q2jbIbTtENp2CK2Q2QqZ33bd4MiK",
-	"KMUmAA9QNdjUSJRxe1F0HncaNaIglWn3wRWWqfDHfOgkp0W1KffXP0EbdyBubtwVlguUskbXSJAwM2QW",
-	"Qsc5WzZRxQ3WqD+CIm+mWuKUeDzM9BePX2baIy9zDey9gGBBfPMV9jwiZWz/kYhKGcGiycrkMuqH7Cqp",
-	"RBG7IgLuUjMJ1HDpuxUztpywzWTeVyZzXjrchwC4TaQpkVv2Lnk0lQJekRVM1TSNuj3t+zntHzuHu38b",
-	"90CrBbZa4DepBe6ikVVFHTCySoI9vquc/GfvjQOsbpjtxg6P3m8a/4vkCtUPT55rU//brgDfeVeAH7NW",
-	"V9xSIDI8bEubPsMl99WbXGutAVgSZnGhV1Cvjbac9LWnLJblvspO5Lfzz7S9yNte5G0v8rYXeat2tWpX",
-	"63xre5G3+lNbOq1tkta8F7kJI9upB7nhRV+oX9sp7SW+ND2ZrO+PGUnBeBCpn6lA/O7J+UsXrUzrUaVF",
-	"KsYVmmlMMg+oBWGIsy7SSg/UKkZnb84lmnPEGZILvtLCFGbpS4xP0+Q/oRX4EevdlPqtVg5AeI4pq3VW",
-	"7q192628hTuoQ/fUta2y+n7s9rXu43svut8S+TZm4z/W4q7CFFTT4M6QpT3k/dyKbuwjfvS2tOmeUoha",
-	"ZbVVVn9YH+HX5x9s4tyLvXrfbVhnG9L5PeYvVwoHD5e5rN9R3zLwzPeli2xTlbhRYMiv9N8JGzc1sEFy",
-	"L/UTHXUHj7roLAhQInbYMdY9YuIysRCU+IhHCsQYxhnZV1PBr1Rr+jF6CVrsSvvpWaEr4agmBfYb6xD4",
-	"Ne+qdWG1ekCrB7R6wC56AMIysbWuHkQpMN3tGjuA4sfbuMPWB9bGELYxhN9vv88yTatcUyxr9vk2Vt60",
-	"ElWqtKm4ZgWIYgssq9S4vlbjWDpJYWSAvUuJpMJrmXALF0nKPIK8gOrdo4DgK6J1vKRSxhr5HPx3Wubr",
-	"oldREBixEjNEwqVaIywEXrsmcU9/ymFrOEgXoqVUWAIsiEozOUZ/efYexeURbxeleB/NSFvtss3c+wZy",
-	"yfQ8t2mE2p76/Z56q5232nmrnbfaeaudt9p5q5232nmrnX/d3YCrU/z048SLBFT1//TFMQWBzyK1cEaf",
-	"oD2MqRJZ3qiWSltE0oSxfnj7wqi3mCHqE6aoWqOlrfOqKT9wQ6RFJ8oiItMY1Fij/UmiDx/On2r2EInA",
-	"GTkx+wddrSJbMOOy1RNqzd3UfSSzGfHUKOPFpRJ5C+JdWjkQM7kiIBRK22cKB4gzYsRSq4WDsm7obmZd",
-	"vlh3RMTS9V0kp/tlhzq2tmJzWnCzfJ/A9V1EsLfQa7XtnOM6QpmymQt8RRBVmalto+fyeSu7Imb6D2iN",
-	"9+b/BwAA//8=",
+	"7H35d9u61eC/guHXc97LKyVLsuzYeued1i9L69Ns4ySTzsRuBZGQhM8koACgZTX197fPwQW4iqQoL2ri",
+	"8BcvEgECuBd3X746Hg8XnBGmpDP66swJ9omAP088jyyU/ssn0hN0oShnzsj5MCcoJD7FSK0WRCI1xwqp",
+	"OUET7q9QiFdojq+Ii5ZzIgiiSqJnnCnCVOfDakEQlYhxRhCf6kFh13Ed6c1JiPWb9IzOyJFKUDZzbm5c",
+	"u4oXzOO+/mhtNWPqE6aoWo3jNyZLmWOJcPLyeAr089nLZ+i43++5SBJPT4P6B92Dbv/wyabFPMPenOgJ",
+	"BQ/Wl3ISLPFKovFC0CusiIsY73h6xFjPK8iXiAriOyMlIlL/nucCz3iI2bM5ZjM9pAwGWClBJ5FKQUAl",
+	"WgqqCPLMOL3BBRZYER9NVsjjYYjlr4iEC7VCdIqoip9EjKs5ZbO6A3Cd686Md/SHHXlJFx0Oq8FBZ8Ep",
+	"U0SYneXWz9k0oJ5qugELOCwvJZpygZZUzRHWayMCXeEg0tDFDGHkceZFQhCm7JY1sCVRm7asAEWwIICE",
+	"XXTK4LWYySURSHGE7Xzm1UgqHBB0Ou28xsqbu3YK5OEgIAKQXRDsw2eRJAJhZv6ZU6m4MDhIrohYoSsi",
+	"pMY1SZlHNiFafIDPxeosYiVYr096jDizk9v1T0jAl2i854tVR0QsuRIWusgiiCLsV4QnUp8eCSSBh0qX",
+	"NOE8IJjl1nQ6Y1xUIWVIwgkR0t5uA04A7hKIgRlaASS7ogRKS2LBNEIRu2R8yRBnRLrJIUsiroj4SSL9",
+	"1XLOJbFI4tPplAjid9HvqwS9DNCR4peEabwX2FN6qfrzBRGeJhJEEwk97kShkEuF9geI4ZDAhrD97HCY",
+	"HU6wN4c5AiqV3puaE4bG3W53vAnKLz7gWfkxSiU4m+ndUB8rLuLz1Dj2k0QLQeCoLE5pMFNvrsGLA8mB",
+	"5o5DonDXPrA1ATr1SbjgijBvdUYWAV6VwdsiYUx1qdQLKNwmhggWASUC6dcTqczFAujhkKDMizp/I6tN",
+	"J/aKe9i8vezUPp6dxgfFyBIOa9uNvxNEYw7zyMliEdDSbc8x8wPKZr/pcZ4aZ/iO3eRPEpmJNCkjPtAy",
+	"qgzijkMiZuS3iCkeeXPiZ4db0oMlgod8w6ueDoa9jazpnUGJ+0MpS+ksLDVqTXikEDZ0bjnnYRkl3LTM",
+	"M6zIKxrSEpbwSV9SKlFApsouThL0JeIKyxEai3F8uhLeNiEoxL7mIogzj5jDpQyN1Vjzdc58g4wwAVC+",
+	"OQ8IwjNMmYu4iGmjnphK1HM1cUEhFyQ7fRf5Ak9VhxI17cyVWuAF7WjKFehNdKy41On3u+jEkK+Y4iJ4",
+	"Qk/tcTals0jTo9zpkGscLgJ9QOcO9n1BpDx3fhW/HR8f/ap+67vo3FkIyjy6wAF8sX98rL9w3LqDfccD",
+	"6q3KccAcpiGHcx4YxAQoBpQw5WpqrImHXQ0cqf0IyOZPEslo8t/EUyM0/pIBiD73ZXLuuz+0L7/1e73e",
+	"r8vfBsVT+/Lb0HxRfmpmA6fPy88rvc5UE3asOcdUWMxPv9Ts5+8dO1fn1Dd3R58xlqiv6eDhEAVEaX7h",
+	"Ip/OqNK/OfzEck7MSUdMH4vHBZEbrxFRYnUyBaGruPD3MfJztMRUoQmZaqRWYqVFAMD/RlRRy3QzIuB9",
+	"nz59Ook0Y1PUw4pUyHPpEyDo6An1vZRIU7HDpwc9kOy2JcmfjMRya8oWC15YH1dKZhPcKwpN9yID37iO",
+	"lnBComJtKhF2NwvDHAmiIsFK5SQXTYikPpFobFYpx4avUB+Wnl4Qvf83OCQuCTENpOM6VL/tS0TEynEd",
+	"Ldc4Iyd9cW7fIb5+RdhMzZ1RvzcYll2eZzxiVfohvqZhFCIWaXFQA0QQGQUa4Qe9nt6MT6Y4ChQs3QpW",
+	"XfRKEx2Q8HsoJJgBWTayTaITAHcvTotwoMX5ii16sNDs7qZchFgZJD8cpqQhi/PPIiE53C8cBHz5QqsQ",
+	"/0eLlzHSFrS/eIELPCMS4AUTWH3z6PDgSRedAm0z2ki8mSkVUsGoVLIdM3KtzALGMTovBLmiPJLwKIzG",
+	"bIVAN6rcuNlCBVwP+oNSsEZS8bCMsmjIevbbnyT6+PH0eR7jBuRwuH/kTTrE2592huR42JkceMedI693",
+	"cOQPyBRP+/FSF1jNsyu1L92ONry49oLIJ/4Wt4txteGGxWCy2oq9b2icTlK4aIIHpOp6kfUVbnnNXtKg",
+	"lM5/gnshiOSR8Ii0suLhcJjaNfa7w+6gO3jiagYdqy8H/UFO/WE+OtI7X2BBJWda1iJfxq7GQf3T4/qn",
+	"XOqfBH7OFPyEbwP4OyCWBi3E2NVzTSgzJzrGzNdPcAEzcmUeXGCtumsBT7oxfpeZA8xBIZ94AbZscZ2+",
+	"IfIFaWEAB/yKBNgj504FMKbmKLe7D38RPFpUSQh6YtANkUaC/PrO3r568c+P71+claP8TM97e73sb6RE",
+	"yDtBl2SVHp8R61CIL4lE0cKSHCpB1AUu6CIZAXVFGO4zQANElsHBAbqikk4Cgk7ePzs9zSCNiyZa49Va",
+	"DUM+j/QzWrbUWFgi+tGMkndJVlYA1ORwmmqCVpGQJBbc4dNyrVFv0gryqdpEzd0m18SL9H2GB0YFJSYl",
+	"uJwR10yb1UFjbbeLTqzZaW0F+uVaHYI5iW++GA4GXfSWBSt9nh6RkhjDwiVZKBfOfTBEcx4JiSIWaDaX",
+	"CriGhi+pTBmYOaEUVwpqcg6DF1gLlnrUP37+/L/+q/M/F1/77uDg4Obf5w58cH7++fz8ovM/F/8+P9d/",
+	"O/rXxRP71Lnz5A9rsrGWc+y8nZBIiWf6yzCSWlxCIDYZpQs2fwd8MVg9BevaOjq/AMsuUngmNYpqETDW",
+	"oTPGDTTDV6A/hxUCExdo/MsY0C1reo7xoUoDzmPOsD+Ad2dsaWD64yK2qXXRB1ioIJacEt/KpsGqGrLW",
+	"tFgF0s/o/Fy5F7/8fH7+y79//rT35E/nzud/nDv644tfNITNX27y4PozT355En+7Lah/0fsjGTBUAPAN",
+	"Z2RnQNwChtgAae2+7veG8IcxaUy4vzLCV878O+wPYvETPpWJmbwE0kuCL+vhrM/oEQD7FZWqyY2thWOp",
+	"F2a/2+/2n3TRp8SdoTmmNcBqXZrxzPJGMI+Gv4gAH2ILG2Yrc0VJIEkJqe4PHvdtNABqdiNvB6TBFkBS",
+	"HKaqu4jlF68UlCmsf4CbZmzIJZK/PqN1M3RqLEbYOmKs74VHgVZjEo1GQwENez1EmVQE+11kplwzTdd6",
+	"w2KJCwNvnGhKamzmGuZWYwVqrIkzGJStsyoW9FMjWeyGBOcYsgIqfEsVCgi+IlbF1+c2o/pfqjLkXqvl",
+	"rmXPGlUFyc07sjTeTCm0jOeRlHEYl03yMddi3FI/afxIMrX5xbYkypJT6KK3ICcuEs+BYQz2rCvR1AJ3",
+	"k53PaHcfVgvyBsZtUELs8+Caz2sjHyW8rUQREZmXbKmPvIfvqpSjj2dvzLLMFAXtTbCR1hJGYCeTI+nR",
+	"cGQtWiOPCzIadHuj6lXbZW25XoWFOmU+uS5fMdVfxQqp0ROMhck1ONC3NipjnOpX2V1k+pptrU56w1Xn",
+	"aYUcsLugkzXSqNfv68Uznvi+0vM+Hh4Mek+HvY5/uO91hqQ36BwdeLjjDUl//+io1ydP98tPmvpbnfKN",
+	"flguOJPGGvM79q1pXP/nmXAMMKtpamGMxXsa+n/8b2k8e8mi9SEoTANn5BgbZrfXNR7emJBihkhHfxX7",
+	"LJIDl87oczmS4QUdWZIsAcleCMGFc6FH0vBDDBOwJxuDn6shqiLpjJxhr+fcZLf/B0Gmzsj5r700kGbP",
+	"rmDPTAxHUulc0KALcaBxg/jAeSeC4EtNoUUUxIIu8qkgnuICJMxMlE7sle88F6uOjRUoW5IdsleILMi5",
+	"PDsZn2fdHOtO0qJnr250+mB2VCf1WzUabB+/cZ2s52Xj8MTfc2Ms2Gl8ShPEvCPUU5OCpdImQikJbAFc",
+	"iBj9EpEWyvcKZQ3ZD5y/wmJGdgTsD9kwNHArg2NjcHCI/kZ/v3f4fo+AecnFhPo+YTsESSZeQcuuPgcd",
+	"pgXHmnH5jETSEIkdQaZg4zQiDYZQEFywxfJsFJ61u+KipZZKZDaaUzol76I31oS3xBL51m/YQp9pXRUH",
+	"7yGozkBqd8A3oXxoimlgdKYfHh6vqFRvuHrNfTotjUPL2Tk0jo9/GRdODuKVO5mA5br354KbM/GeP9ax",
+	"v+HqJY/YDgmfsK4r44mLZcP2DhhgVON/rBHr05OKBgHCSkvT1kQDvCN/R8BG+W1dkTiqqW4UPPOdQvCd",
+	"gGg0qmH2Eoj7ji5WYqQ0hmnG131DXJThR85yCX5ym8cSy4zl8kbqk5LEyh1ys+CBPmzIOEBjYwEZI4lX",
+	"Mo6FSiMl5viK5K2nG3MUfjVvGhv9boTWjL45l7oNRLbZIlZflmaKTNJIGanKatdNbkXy/M5uVjZo+ju9",
+	"YPbfDzQkPFK71m196hsXgBD0iiDKkKIhgatl46yokogwvxW6S6GnhW3qkY8MX2Ea4EmwS+uEjxWeYAk+",
+	"FX3nTWYMlTICM/MlWUnkYaYBOSGahmjyALBVnKMQs5UhE0KiJWaK+GmADpif0ac5AbUtpnCK80sEThZr",
+	"r2YGeUzeHGT4/LqmBhoqbYihCWSiCkk81dNBtFAa0vw40AliuztJcHc9NiVh4HfDww+cv8ZsZT+VO7fH",
+	"uDEOxpkHSQhbzGQ9rnnzVPDQtWgANrUkAwGMa4ZJP2Za859Ajo8MR2rOBf3XTu1BMTlCIZVSQxPCx8Ar",
+	"83jg+enTp04xs6JuimIixl0hK6PFggtF/NfEp9j4vnYqQvxUlx7OpXFuG65DVUVKdwEd0sT1uqOwTyUp",
+	"5p1sjvnmgcnT6QTv4mibZq/9ESWem4x3NpMTUxLIzDJhIrnQBg3sheALIhQ1DmYPM86ohwNw1sJHVJFQ",
+	"ljinE5c7FgKvIEiHC1/T0sMb1/GwJC+usdFYChnQmUefFpG5LEvIPju8cZ0wChSFtfn1E+/DwwpPaEDV",
+	"qnbeo5vYPV/zUP8m67eve/MBPKkiwXJPrk95rCEYTfL5Fslp11GC95lRdYDo95Mva9YxuHEd4yllRMr6",
+	"U+jd5M7hszk4+5I8ePKAzYzKASZzVrlVXCS74pAkCbQhlxQH8TKwszwKN0Wn/SZg12ezEDTEYlUP9WGT",
+	"k+4XT88emz3E/HnFry07iRchRHIUt55ZaWk5DSWMN7z+2sTbKK/IseTictwtjdHLnNmVSe7adBbrG4t9",
+	"JWskjOhvyhNz+oMn3dS4Y/iaJJqveSa5C+oKZKP4oHgDZ7NCyKYkIfV4wJlcp4xx9MwGjMqQ5O0JZ/8m",
+	"GzdTZqS9pAzCkuA0bMqA5CExHyS1IkyIDYQlYuajYe84H8BUiMipBWUcrlO2nL9++PDOvqwWJYZFxI+P",
+	"yY3PNXlPGbq/JFhFouSuJyJXRZ2N3CuTZ8teAZlJZUlAcS5SARuoXAR4tTmOEPQuO0UtZ6P+PUyk4WXL",
+	"hlQb+SF931g740kTQ2esIqa1FkwagRYjIVcyU2qoEauCc30NS6rD/ANYuMI2RfTt1Bl9rp/4tX765uJ+",
+	"r18lltIarHlFTTheHkPicNPmXN2g4Aa5CmZ6R8Q7bKJvNsVBFrAszYUtwfVcWjC5Nom02ZzbOtQ7uBfi",
+	"l4sp3WJvwLe4wsGZSWLecvigGvK5WQvn72agXIkeFvnXEMSgwobaK3Hsae2Nr2fYHyUR9Qx7P8uwSwJ5",
+	"faM1xGtJzjWKIJy1ubhjXlJ5Umcmajy06vI9UNxMRurg4GAD9pJrE7VxWhYgkEagsyiw1mUTvVt7rFVU",
+	"PS639Gs2tr3xzAUy34i62NIPBXoc4utTM7rf6/Uql1BKimJ6fbfdWRwo0KlGlCSz+MNbUfUsTpVh5Wu7",
+	"w4KOLAi2IkdyFXysSEfRcKM0FWCZ88NvN4NGqaBp3aasll8reuSSFjYpwdblW/72NFfQ+H5t0BjkKWq5",
+	"nCo3Tm6mzCTzb2AqZUpCTAPyYJnikAYJfagFgjl0VRUJMaNXhBl6EheRMJPDZ916kuc6MHzjOvbLt0aW",
+	"kKZRIogmZbjQmygIbNpE4iXSSs9EElZm1MGeoldlVBMSwASa4kAS19Q704Aj1wogCIqFyXuXxj1kUsWK",
+	"NzlrHnCLhDpHgg+3IHJPNUk21VZKoWSV3cTNQaU+Ht9NU8DzGerxtdAvtGps5bNdpN8AX65nIG1BbY2e",
+	"niNVh0PXCSmLCVc13TrawJIMa7aJbwvBr6gPvkbDrmPhwbVB8KAqUlOhMS4QssYhD7fkblB2Qd6BB6SY",
+	"M3hgZvlwrCq2IRUH1VGnolyy1WY2UK+7ndYaAbv1UksIXEGAWGApl1zUiFvonX1E2pKTaZXVyQq9f3b6",
+	"uh6rNJIu5pyRN1GNUmyufVoIKaUSIZ/QgIw30pb7ohfv0rWuU42mstmxZulQRqdEJwhANpY5/QK91QOB",
+	"1wmyIAoizJDP4bwB1cS2GznjAbn9Dvr9vAiY38RfrXBhUyKBonGRFLjhU2PlMDmscQ1l6wHjU6RpKtNS",
+	"inRtodNMDFgV7G4te7pJaZ31jXw0lJlf6cMPgoQuS9esgbIZ8rAkNhlXhDig/zIF4X5+8/LZkzX6bVhL",
+	"UgTJzWVp/+P8/LrX0z+OO/rn8/Pz64H+/+jg/Pz6pHd+HvUPj/SvQa/X65jfJ/BrcGR+HZtfL+HXgf61",
+	"3+v1Lv74h1oZriZ9GyDDOFrOqSJILrBHnGpxPTnJRDAoE9rf4RllFRLyX/kSasvaSrU4qQua2DcKon5i",
+	"Kqk2mffBhQUV2N7hGXlP/0VKKv8VmEY6wK71NVFz7m80L9PYNlK9noHBzmZrOSiedlLmjNqU26qVrm86",
+	"/9py0Chv/nZBRAKe/HHzEgvsGPtQ9cqmlI+hnoIgIb8iY1OLi63glhTqiJnHN8nqkJ1bX+YM/OUYmXpX",
+	"pl6CNHmGhRpaVsx21+pgbcXdawwxNjUfqtUhc6qmlnJCvpJ6zyYKXu+ulkHuF8HPF9WAy2Qe58GWQLS5",
+	"NaKACbeTkAc7MxRkdlh6PBm2vXY69dY5K2E8mEPtrKDbF7VKkHNM8cdC7bv91MV2+KTMH9bca0+YDzU9",
+	"ax88SDSARqL8bb0ET5u4ffdv6uuWZoTYB/Q4VDiGk9N008INcCoXG+B/X46KHE5tcOoU/RX1bPGeHQjb",
+	"+Qvuwz2Qq1axla8AJOY14NRwg60cg+XE4X2C4rVlPvPlUErow9MS+oC3D2tpFNNysGXEUKVRAV76k9Rq",
+	"RAOf6t2IzuF2RGeX1CRXs7iSjBhMuS8CYvGuJR33QzreEyxy4lmJsTQpoG1us1aCbmFILr/TRRtijfy1",
+	"jRVAXzwvrou95sytmKUEBBCOmChytxbOwR5dWiP5oQ9CY9w0qVx86w3cu1/NdSQX6vfV/bhLj+x8b82/",
+	"9zHl8eaQguZodFB1k8uvJCQjvbNm+WdQoLaiT0fafgfZGKVSIbzMPoFLIiK34Ldl8ZQ39R6JSRRcrrOA",
+	"EF/nlcA6gmjtBKuAY3+zhQK4Yk2YVy3/S8a5hSWureGixlatl2DMzu8yFutmskAcupYTByDaQJmcyjtM",
+	"8zRHF9Yg0pA/3dvxxu+72OAwuaswBV7GRc7K12yqjGUwN+GxMQSZhIM7wGNwL2IIF+qO6zisljkWtpAn",
+	"XGM3LeJeQG+7DIulbgWdyUGhTnjMhquvh1O0KQc7TTl4PPkAVZESxqmVymiZ6tSmPhwWxHbIM04iyeEj",
+	"4yJaS5dMErPlJZpy0Ty+Is7ZVZnqGubZuC0GRF7Y/iOIsiuqiF+M+SujxCVxFg3jKBoJBknYwsPGJmwM",
+	"SqT+5uKd2wQk3ocqn3X5N5sDILRmDii6pZuZzfP+4UYe4GYmPeuvbeqRvR1vy7pC62O+torC1nQgNk0U",
+	"aUEctA4u4fWru73tAojOlkHa605IyPg3wfjQzYHF5b9nJIfRDxXVnXTs4iYkKMC5vkk2GwAOb4llJh1g",
+	"sjKFfXcdC96ovrAl/NnepxV7MPaALY+6zPJTC9rQNLrlDNz70Mxqy1c+UGC6RuJCtPVmC3BciMLkT9kO",
+	"s1LhFfSigFaD1qTkBQRDOyQU93TLulMnURzFkzSB0C8YG9Y4buMX2/jFNn6xjV9s4xfb+MU2frGNX/zR",
+	"4hdzrLcqDe5+/CPDfHWDB5ausrUF7iMk7q7o50Ikn89DTJne0OnzNyeIMI/7UBitDDvX8bFjsND5+Yk7",
+	"+vU86vX2PfhJ/gytAqE94Pn59dOXnbsi6Z+zb3x5fn69f6L/HOorcPC7/vNQ//n09zu/6ec/jTp/3Nnb",
+	"nvzy859G5+fdR7u9J7/U0pd+fXur9a4szbNqS3I+G6Yhn95SUL138lQePXnbdNwtspzvI6u5RCr6DxL0",
+	"0wZ6zN1pdIZkHg7v9RjLI+S+3fO7nxvVIAJwU8Pku8NAi7PEiwRVq0yQwYRgQcRJZELopa3HZD9O3ztX",
+	"amHK1lE25XFNPOunI0bMSab/s29Ls3XtXroeD9P+WXHhNi1NicBOLkd7ezOq5tFEP7wXz9ChfvK3U1o0",
+	"z1jpuOmCGosPWjPTMvn7lVQkBIPhM8Gl7FhJ4TS2WbzGDM/AfpYN10gLFBkbI7SvT1JMXCS58TC9vVTY",
+	"Ra+pJ7jkU4VeMCUwOn0O0opp0bFmHYEasuY/W5edhBlHlym67SIOcQ7cNiS3/iPoi2j8vdL2DVfzQt/V",
+	"nNhkmvbaMgMGzaBOMbnGngpWXXQC5bhlWkkmJD7FVvMsrXU47qL/HRGxyoajwWHEyjEUKESQwZDVZNDv",
+	"0DY+m1Mu45aGEmXgGp+AbY5oGg7PsUR/72QrI3bewtPSRX/vvNQrST84I1MiBBG2oB+cVDz0vcXR+Duw",
+	"JQu+TLU1HNep0u/MlcMfIcY7UnEB9zSgHmHSUFmD2CcLeHrQ7a2h9nK57GL4usvFbM+OlXuvTp+9ePP+",
+	"BYzRZIcquPnvn52+RoNuD4T0+L4Yq4oWa51MCr/T7/bMYL4gDC+oM3L2u73uvokUmMMt3/sa34ybva6E",
+	"UEPTADQGYaUDLH1k75mdAvxgC14VphhHIJrXaEy0qrBpZpk6TLL1DWIcsqPQlDK/soX//hPwvRbsz130",
+	"hhDbK31BBFRJ5QyN453/U795JAj2x5B/A9T12dvX707e/N9/njx/ffom+RT+0zDmcbTRqQ/0Ta/tJAjg",
+	"aLc5umyP4Bu34eNpx9oGQ2z7TA0a6/P+nfurmuKlJc0FbaBmv5eGJCX6LiJf0LmDfRzwKxJgj5w7t2kt",
+	"mA9zvch7iPqNGwnmp9FsqUnzxO93f2ucz2gCtkMDuKgyNB0saFAPz9bLg97sU2M9zMRKfPxjrwdNb61B",
+	"wFaUQx8/vOwcuYgRqfT1nZAVZz7aH9jGxMBBQGOPm7ehjwyqlSecJkP4YVBApV4OZQkx62RkqXwvzWK/",
+	"zEGvd4tGmRmn8OfU+2RktZx3yDnxMXplgZ5adfSoRIrMiXhLLi6dRKbTKNONcebPWXlHX8Ws78Tp9aI+",
+	"9rHxgTduQBq7DZKKNc6gNzjo9Aad3uGH3mA0HI4Gw26v1/t/TrEyTe2TSQWahEeVSW1wvntXg70BORzu",
+	"H3mTDvH2p50hOR52JgfecefI6x0c+QMyxdM++NXlXsON5SvWxP14U7527vTPHSfj3Mi6L5wMxDK+iCIw",
+	"M14E/ZWzZor/nJhVjZk9A9g/Dodo0ENPj4eHSN8TQ1uNTftzktWTEdJvLjYTjPKGvhdZC22WCMGc+UiE",
+	"/i2okuYnZ/ZOrRGloj+8OZVKYjbKenuuR218O12GikSo6Qzx4z92/9ChIchlIxLCvZfpcgxD+puH5Orq",
+	"w6D9zYPSnpkwYrh5RNLRDAYcbR5QaCmjh/UHm4eVtHqCoQ02VezQCuMOmpxgSf16PXhwvHlwsefFjesc",
+	"NIF0WaNEGNtgoyX9XsBOEYWG8dq0KHANpKqC7Qyl5RDHdRSeASkE5uNc6PFZdecvSXzAjFRoLMYbiSUy",
+	"sQRuEmuq5oSKRKiJWECkROPUVTdOW2SFD69+aCHK7mZb/eOlEXcb6BGZjvANnn4GEnWTB01kW4MnM2lZ",
+	"DZ5+sZ7M1Vi/ur06dvEAImpeKM2a/kBazH4Qi4QPIsMZDNvLvq8gqSU1brcWdszIi29aqEnLAddKNYZU",
+	"tP1F7ypM7Ddh2cXer49MCLmDNPHdMnYNUohMMCV5ZjFfi7m5ZXQXN+79WylPZdxjLbGKGNukWUVqnMxG",
+	"KflUEE9xsRoZ+WPYO86V6oFutdhWYk/s/xCmZZ/fbyYiQG+428oIxkpg6OzjNFJW88mkmnJGO29ki7iV",
+	"4h7zsq34SjZeu6nV8hFt+Ec2Y7Za87B33Ej1TZretmr2rrjxM2AbCBsOWMaGS7Xqva/w/I1hsQEp61y2",
+	"xmwTdrgV190B7zQ7+C545yOlKz+iIPwcsK7u6rnllqu3zNwVqPZjRqeWK6rkN2O3mhF1u0v1QLaoH8fC",
+	"9CPZlLYSS6s6sMItao06rVGn5WW34WVnBPv1nOy2tpzNJBReohHwIlMIKH/D/yIwUzIRMpHicTQaZJ1d",
+	"cdtNfyp4mORvKRRyqVDf1Tqm7ZwHNas5I0gJzCSGyLQdCKiwrW9dPt0F/72L/Shb4+yzKVfuYN934jri",
+	"iVUliQTZ3rrSxL6y5s+w5bS3YGW5it5NzUmPd/8/dpDcsNy3nX1ZtoBGQchpY2ramJo2puYHMfZB3Px6",
+	"Zkid2BapRuKUShJyKENjO/u4VL7CQWCLFRSFrGQCHAT/IUnLdh5pZa3WV9f66tqUg9ba9qNY21optpVi",
+	"Wyn2+7A1ArfaQowtuLCzHZDq48OVfiLXYGs3wd75Fe5aDH2QIOfq9P1iUcC035hj8spiPmoTxR6UheZO",
+	"fs++scBEix20bBK4fThmj9ukgd2CH+cW8W0HVq91MauQCpImVXDtWmdc64xrnXG3jrDOX6YMV3xOpacV",
+	"qtXdQqzreOre1yzFvKlksW8ZWW9huZOwlBz1/D75a8tRH5aj3oa7NeJsLWNrGVvL2O4QZZK7TffO2TYT",
+	"9OyNt+1BCtzwfVo9uFK3tPQjaQK7Ww3zfaap1PeuW2YbW37+mu0kZarfVhXfm6zQck69edriR9IZlFrr",
+	"FrofxRNlG0Q5GgSfBFUkLXCXqRGctzNnOzzFrfdLavtlGzc5ppQ6HFlpj6SYiW/FFR+U1Vuk2ttqRQVR",
+	"IO0uWyYEbMHO7UTftmqc6cxbITrYJ1uhoRUaWqHh1tpwpvHOg6rBMQX8al5Yr/qaZ3ai71pi+H1y+5a/",
+	"t/y9hr9vx2vr+WzLZls227LZO+jmMmY0u1bKze2GNJAiT67q5l7KmCubuvOpafm0E3ZduuTvlHuXd7n/",
+	"vN7tU/FLwpBtE3dib61p+WKITTflxL9DmXozxHErCrZy/W5T0N48qLcU98AvdL3vrTe27+Waq4OIUNpL",
+	"vuShuD985isbbpa2fM82eR/08i+zDz8sN69AsiLDLn1srYm7ZzuY2kK7RgTS+rY5S9hg+qkd+JqoOfeh",
+	"eabWpF37204C8MhMkG30vn5W2wsQpRu7SJu4r8F1iyrOpWe2LnlUUZtWDmnlkFYOubUcsqy4Vg+u/xvv",
+	"ap3Z3zhpoeeBCaU2rRw1U3AhNWKyQpZOupD/AHUHoUOCoiFxY/4ITWCs84AKBOW/IEXiY/qCJREEmeIm",
+	"ftKlA4eczWwBCE1e4wyxTH/lcWrdNEKM/swQ+LFpzQDtUHbjqYgd1m3d00dW97Qtzd+W5m9L87el+Vsh",
+	"sxUyv+8atpEVUYoF6R+ggq2p1yfjVpfoNO56aURBKtNOeEssU+GP+dDVTItqE+6vfoKW4kDc3LhDKRco",
+	"ZY2ukSBhZsjog+5ntoSfipt9UX8EBcdM5b4J8XiY6XUdv8y06l3kmql7AcGC+OYr7HlEytj+IxGVMoJF",
+	"k6XJIdQP2VVSiSJ2RQTcpWYSqOHSdyusaznh95sPfOqTcMEVYd7qb2T17WcQ56XDXQiAm0SaErll55JH",
+	"UyngDVnCVE3Tl9vTvp/T/rFzp/u3cQ+0WmCrBX6XWuA2GllV1AEjyyTY41Hlwr/4YBxgdcNsZ3B49MZ1",
+	"MhJKB3J8V5vfnBmTDLlxnVfJFaofnjzXZu+3FeofeYX6BuvN6whnRAsij6S8fWR42IaWcYZL7qpPttZa",
+	"A7AkTOOio6BeG2056bFOWSzLfZNdsW/nn2n7Yrd9sdu+2G1f7FbtatWu1vnWVj9r9ae2+llb/ax5X2wT",
+	"RrZVP2zDi75Sv7Zr12t8afoDWd8fM5KC8SBSP1PH9/2z09cuWpo2mEqLVIwrNNWYZB5Qc8IQZ12klR6o",
+	"+ItO3p1KNOOIMyTnfKmFKczSlxifpsl/QkvwI9a7KfVbrRyA8AxTVuus3FkrsVt5C7dQh+6pg1hl7fjY",
+	"7Wvdx/deMr4l8m3Mxn+s3VqFKaim2ZohSzvI+7kV3dhF/OhtadM9pRC1ymqrrP6wPsJvzz/YxLkXe/Ue",
+	"bVhnG9L5GPOXK4WDh8tc1u+ob1934vvSRbY1Sdy0LuRX+u+EjZsa2CC5l/qJDrqDJ110EgQoETvsGOse",
+	"MXGZWAhKfMQjBWIM44zsqsHdN6o1Pb7YyrJOcBa70m5wVuhKOKpJgf3O+tt9y7tqXVitHtDqAa0esI0e",
+	"gLBMbK3LB1EKTI+4xg6g+PE27rD1gbUxhG0M4WOMITRdM8s0rXJNsaxl5lmsvGklqlRpU3HNChDF5lhW",
+	"qXF9rcaxdJLCyAB7lxJJhVcy4RYukpR5BHkB1btHAcFXROt4SaWMFfI5+O+0zNdFb6IgMGIlZoiEC7VC",
+	"WAi8ck3inv6Uw9ZwkC5ES6mwBFgQlWZyjP7y4gOKyyPeLkrxPlp6ttplm7n3HeSS6Xlu04C0PfX7PfVW",
+	"O2+181Y7b7XzVjtvtfNWO2+181Y7/7a7AVen+OnHiRcJqOr/+atjCgKfRGrujD5DexhTJbK8US2Vtoik",
+	"CWP9ePbKqLeYIeoTpqhaoYWt86opP3BDpEUnyiIi0xjUWKP9SaKPH0+fa/YQicAZOTH7B12tIlsw47LV",
+	"E2rN3dR9JNMp8dQo48WlEnlz4l1aORAzuSQgFErbZwoHiDNixFKrhYOybuhuZl2+WHVExNL1XSSn+3WL",
+	"Ora2YnNacLN8n8D1XUSwN9drte2c4zpCmbKZc3xFEFWZqW2j5/J5K7siZvoPaI335v8HAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -755,9 +755,6 @@ type PatchGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -785,9 +782,6 @@ type ReplaceGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
-
-	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -2835,17 +2829,6 @@ func NewPatchGroupRequestWithBody(server string, customer Customer, group GroupI
 			req.Header.Set("Prefer", headerParam2)
 		}
 
-		if params.IdempotencyKey != nil {
-			var headerParam3 string
-
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam3)
-		}
-
 	}
 
 	return req, nil
@@ -2985,17 +2968,6 @@ func NewReplaceGroupRequestWithBody(server string, customer Customer, group Grou
 			}
 
 			req.Header.Set("Prefer", headerParam2)
-		}
-
-		if params.IdempotencyKey != nil {
-			var headerParam3 string
-
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam3)
 		}
 
 	}
@@ -5638,13 +5610,12 @@ func (r GetGroupResponse) ContentType() string {
 
 // PatchGroupResponse204Headers the declared response headers of an HTTP 204 response for PatchGroup
 type PatchGroupResponse204Headers struct {
-	DragomanDryRun      *bool
-	DragomanIgnored     *string
-	IdempotencyReplayed *string
-	PreferenceApplied   *string
-	RateLimit           *string
-	RateLimitPolicy     *string
-	XRequestID          *string
+	DragomanDryRun    *bool
+	DragomanIgnored   *string
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 
 // PatchGroupResponse400Headers the declared response headers of an HTTP 400 response for PatchGroup
@@ -5718,14 +5689,6 @@ type PatchGroupResponse415Headers struct {
 	XRequestID      *string
 }
 
-// PatchGroupResponse422Headers the declared response headers of an HTTP 422 response for PatchGroup
-type PatchGroupResponse422Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
 // PatchGroupResponse429Headers the declared response headers of an HTTP 429 response for PatchGroup
 type PatchGroupResponse429Headers struct {
 	DragomanDryRun  *bool
@@ -5771,8 +5734,6 @@ type PatchGroupResponse struct {
 	ApplicationScimJSON413 *ContentTooLarge
 	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
 	ApplicationScimJSON415 *UnsupportedMediaType
-	// ApplicationScimJSON422 the response for an HTTP 422 `application/scim+json` response
-	ApplicationScimJSON422 *IdempotencyKeyReused
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -5797,8 +5758,6 @@ type PatchGroupResponse struct {
 	Headers413 *PatchGroupResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *PatchGroupResponse415Headers
-	// Headers422 the parsed response headers for an HTTP 422 response
-	Headers422 *PatchGroupResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PatchGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -5847,11 +5806,6 @@ func (r PatchGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
 	return r.ApplicationScimJSON415
 }
 
-// GetApplicationScimJSON422 returns the response for an HTTP 422 `application/scim+json` response
-func (r PatchGroupResponse) GetApplicationScimJSON422() *IdempotencyKeyReused {
-	return r.ApplicationScimJSON422
-}
-
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
 func (r PatchGroupResponse) GetApplicationScimJSON429() *TooManyRequests {
 	return r.ApplicationScimJSON429
@@ -5898,14 +5852,13 @@ func (r PatchGroupResponse) ContentType() string {
 
 // ReplaceGroupResponse200Headers the declared response headers of an HTTP 200 response for ReplaceGroup
 type ReplaceGroupResponse200Headers struct {
-	CacheControl        string
-	DragomanDryRun      *bool
-	DragomanIgnored     *string
-	IdempotencyReplayed *string
-	PreferenceApplied   *string
-	RateLimit           *string
-	RateLimitPolicy     *string
-	XRequestID          *string
+	CacheControl      string
+	DragomanDryRun    *bool
+	DragomanIgnored   *string
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 
 // ReplaceGroupResponse400Headers the declared response headers of an HTTP 400 response for ReplaceGroup
@@ -5979,14 +5932,6 @@ type ReplaceGroupResponse415Headers struct {
 	XRequestID      *string
 }
 
-// ReplaceGroupResponse422Headers the declared response headers of an HTTP 422 response for ReplaceGroup
-type ReplaceGroupResponse422Headers struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
-}
-
 // ReplaceGroupResponse429Headers the declared response headers of an HTTP 429 response for ReplaceGroup
 type ReplaceGroupResponse429Headers struct {
 	DragomanDryRun  *bool
@@ -6034,8 +5979,6 @@ type ReplaceGroupResponse struct {
 	ApplicationScimJSON413 *ContentTooLarge
 	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
 	ApplicationScimJSON415 *UnsupportedMediaType
-	// ApplicationScimJSON422 the response for an HTTP 422 `application/scim+json` response
-	ApplicationScimJSON422 *IdempotencyKeyReused
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -6060,8 +6003,6 @@ type ReplaceGroupResponse struct {
 	Headers413 *ReplaceGroupResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *ReplaceGroupResponse415Headers
-	// Headers422 the parsed response headers for an HTTP 422 response
-	Headers422 *ReplaceGroupResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReplaceGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -6113,11 +6054,6 @@ func (r ReplaceGroupResponse) GetApplicationScimJSON413() *ContentTooLarge {
 // GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
 func (r ReplaceGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
 	return r.ApplicationScimJSON415
-}
-
-// GetApplicationScimJSON422 returns the response for an HTTP 422 `application/scim+json` response
-func (r ReplaceGroupResponse) GetApplicationScimJSON422() *IdempotencyKeyReused {
-	return r.ApplicationScimJSON422
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -11885,13 +11821,6 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 		}
 		response.ApplicationScimJSON415 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest IdempotencyKeyReused
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON422 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11931,13 +11860,6 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 				return nil, err
 			}
 			headers.DragomanIgnored = &value
-		}
-		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.IdempotencyReplayed = &value
 		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
@@ -12265,37 +12187,6 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers415 = &headers
-	case rsp.StatusCode == 422:
-		var headers PatchGroupResponse422Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers PatchGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
@@ -12485,13 +12376,6 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 		}
 		response.ApplicationScimJSON415 = &dest
 
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest IdempotencyKeyReused
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.ApplicationScimJSON422 = &dest
-
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12538,13 +12422,6 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 				return nil, err
 			}
 			headers.DragomanIgnored = &value
-		}
-		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.IdempotencyReplayed = &value
 		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
@@ -12872,37 +12749,6 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 			headers.XRequestID = &value
 		}
 		response.Headers415 = &headers
-	case rsp.StatusCode == 422:
-		var headers ReplaceGroupResponse422Headers
-		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
-			var value bool
-			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.DragomanDryRun = &value
-		}
-		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimit = &value
-		}
-		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.RateLimitPolicy = &value
-		}
-		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers ReplaceGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {

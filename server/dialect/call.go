@@ -155,6 +155,40 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 	return user, w, nil
 }
 
+// UpdateUsers applies an edit to several users of the call's customer in one transaction, to all or to none, on the caller's behalf, if
+// the caller's rank allows each. The request's preconditions are not about the users. It returns store.ErrNotFound for one whom the
+// dialect hides. In a dry run it checks the users one by one and writes nothing. It cannot be recorded under an idempotency key.
+func (c *Call) UpdateUsers(ctx context.Context, ids []int64, apply func(u *store.User) error) error {
+	if err := c.checkStanding(ctx); err != nil {
+		return err
+	}
+	s := c.dialect.service
+	change := store.Change{Actor: c.Principal.Actor(), Edit: func(u *store.User) error {
+		if c.hides(u, Edit{}) {
+			return store.ErrNotFound
+		}
+		before := *u
+		refused := apply(u)
+		if err := s.Policy.CheckWrite(c.Principal, &before, u); err != nil {
+			return err
+		}
+		return refused
+	}}
+	var err error
+	if c.dryRun {
+		_, err = s.Store.PreviewUpdates(ctx, c.Customer.ID, ids, change)
+	} else {
+		_, err = s.Store.UpdateUsers(ctx, c.Customer.ID, ids, change)
+	}
+	if err != nil {
+		return fmt.Errorf("update users: %w", err)
+	}
+	return nil
+}
+
+// IsDryRun reports whether the call writes nothing.
+func (c *Call) IsDryRun() bool { return c.dryRun }
+
 // checkStanding returns an error if the token names a user of the directory who is not ACTIVE or has one of the three account flags
 // false, or a user of a customer that the token's issuer may not speak for. It accepts a token that names no user of the directory,
 // since its issuer may keep its users elsewhere. It is called before the body is read and again before the write, since a body may take long to arrive.

@@ -33,6 +33,7 @@ import (
 	"github.com/dragoman-id/dragoman/gen/scimapi"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/scim/filter"
 	"github.com/dragoman-id/dragoman/store"
 )
 
@@ -82,6 +83,16 @@ type handler struct {
 	store *store.Store
 	roles *store.Catalogue
 	now   func() time.Time
+	// What filters and paths may name.
+	userSchema, groupSchema *filter.Schema
+}
+
+func newHandler(s *dialect.Service) *handler {
+	roles := s.Store.Catalogue()
+	return &handler{
+		store: s.Store, roles: roles, now: s.Now,
+		userSchema: filterSchema(userURN, userProperties(roles)), groupSchema: filterSchema(groupURN, groupProperties),
+	}
 }
 
 // base returns the URL of the endpoints of the call's customer.
