@@ -150,6 +150,7 @@ func mayImport(t *testing.T) map[string][]string {
 		may["server"] = append(may["server"], "server/"+d)
 		may["server/servertest"] = append(may["server/servertest"], "gen/"+d+"client")
 	}
+	may["server/scim"] = append(may["server/scim"], "server/scim/filter", "server/scim/patch")
 	return may
 }
 

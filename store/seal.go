@@ -25,6 +25,8 @@ type keyring struct {
 	keys    map[string]cipher.AEAD
 	// fingerprintKey is derived from the key that seals; see [Record].
 	fingerprintKey []byte
+	// codeKeys are derived from all keys, that of the key that seals first; see [Store.Authenticate].
+	codeKeys [][]byte
 }
 
 // newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
@@ -36,6 +38,7 @@ func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
 			return nil, fmt.Errorf("secret key: %w", err)
 		}
 		k.keys[keyID(key)] = aead
+		k.codeKeys = append(k.codeKeys, codeKeyOf(key))
 	}
 	return k, nil
 }

@@ -403,7 +403,12 @@ func attributesOf(u *store.User, roles *store.Catalogue) map[string]any {
 }
 
 // formatted returns the given name and the family name, as far as there are any.
-func formatted(u *store.User) string { return strings.TrimSpace(u.FirstName + " " + u.LastName) }
+func formatted(u *store.User) string {
+	if u.FirstName == "" || u.LastName == "" {
+		return u.FirstName + u.LastName
+	}
+	return u.FirstName + " " + u.LastName
+}
 
 // toAPIUser returns the user as a resource with all its attributes. base is the URL of the customer's endpoints.
 func toAPIUser(u *store.User, roles *store.Catalogue, base string) scimapi.User {

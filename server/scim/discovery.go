@@ -40,14 +40,14 @@ func userProperties(roles *store.Catalogue) []property {
 			{name: "familyName", kind: typeText, description: "The family name."},
 			{name: "givenName", kind: typeText, description: "The given name."},
 		}},
-		{name: "displayName", kind: typeText, description: "The name to show."},
+		{name: "displayName", kind: typeText, exact: true, description: "The name to show."},
 		{name: "emails", kind: typeComplex, required: true, several: true, description: "The e-mail address of the user. One is stored.", parts: []property{
 			{name: "value", kind: typeText, required: true, description: "The address."},
 			{name: "type", kind: typeText, values: []string{typeWork}, description: "The type of the address."},
 			{name: "primary", kind: typeBoolean, values: []string{"true"}, description: "Whether this is the address of the user."},
 		}},
 		{name: "phoneNumbers", kind: typeComplex, several: true, description: "The mobile number of the user. One is stored.", parts: []property{
-			{name: "value", kind: typeText, required: true, description: "The number."},
+			{name: "value", kind: typeText, required: true, exact: true, description: "The number."},
 			{name: "type", kind: typeText, values: []string{typeMobile}, description: "The type of the number."},
 		}},
 		{name: "active", kind: typeBoolean, required: true, description: "Whether the user is active."},
