@@ -90,9 +90,9 @@ func (h *handler) ListGroups(ctx context.Context, r scimapi.ListGroupsRequestObj
 	}
 	matches := func(store.Role) bool { return true }
 	if r.Params.Filter != nil {
-		expression, err := filter.Parse(h.groupSchema, *r.Params.Filter)
+		expression, err := parseFilter(h.groupSchema, r.Params.Filter)
 		if err != nil {
-			return nil, &dialect.InvalidError{Fields: []dialect.FieldError{{Field: "filter", Message: "filter is not valid: " + err.Error(), Code: invalidFilter}}}
+			return nil, err
 		}
 		matches = func(role store.Role) bool {
 			return expression.Match(map[string]any{"id": role.Name, "displayName": role.Name})

@@ -30,15 +30,12 @@ func fromSearch(r *scimapi.SearchRequest) listing {
 	return listing{r.Filter, r.StartIndex, r.Count, r.Cursor, names(r.Attributes), names(r.ExcludedAttributes)}
 }
 
-// limit returns the maximum number of resources on the page.
-func (l listing) limit() (int64, error) {
-	switch {
-	case l.count == nil:
-		return maxPage, nil
-	case l.cursor != nil && *l.count < 1:
-		return 0, &dialect.InvalidError{Fields: []dialect.FieldError{{Field: "count", Code: invalidCount, Message: "count must be at least 1 beside cursor"}}}
+// checkCount returns an error for a count that RFC 9865 does not allow beside a cursor.
+func (l listing) checkCount() error {
+	if l.cursor == nil || l.count == nil || *l.count >= 1 {
+		return nil
 	}
-	return min(max(*l.count, 0), maxPage), nil
+	return &dialect.InvalidError{Fields: []dialect.FieldError{{Field: "count", Code: invalidCount, Message: "count must be at least 1 beside cursor"}}}
 }
 
 // parseFilter parses a filter over the attributes of a schema; nil if there is none.
@@ -63,20 +60,16 @@ func (h *handler) list(ctx context.Context, l listing) (scimapi.UserList, error)
 	if err != nil {
 		return scimapi.UserList{}, err
 	}
-	limit, err := l.limit()
-	if err != nil {
+	if err := l.checkCount(); err != nil {
 		return scimapi.UserList{}, err
 	}
+	start, limit := pageOf(l.start, l.count)
 	q := store.Query{Provisioned: true}
 	if asked != nil {
 		q.Filters = fromFilter(asked, h.roles).filters()
 	}
 	if l.cursor != nil {
 		return h.pageAfter(ctx, call, l, q, limit)
-	}
-	start := int64(1)
-	if l.start != nil {
-		start = max(*l.start, 1)
 	}
 	users, total, err := h.store.ListUsers(ctx, call.Customer.ID, q, store.Window{Offset: start - 1, Limit: limit})
 	if err != nil {

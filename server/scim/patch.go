@@ -29,12 +29,12 @@ func (h *handler) PatchUser(ctx context.Context, r scimapi.PatchUserRequestObjec
 	}
 	user, written, err := call.UpdateUser(ctx, key, dialect.Edit{
 		Apply: func(u *store.User) error {
-			_, err := h.applyPatch(u, operations)
+			_, err := h.applyPatch(u, operations, base(call))
 			return err
 		},
 		Ignored: func(u *store.User) []string {
 			changed := *u
-			ignored, _ := h.applyPatch(&changed, operations) // Apply has returned the error
+			ignored, _ := h.applyPatch(&changed, operations, base(call)) // Apply has returned the error
 			return append(ignored, operations.Undeclared...)
 		},
 	})
@@ -66,8 +66,8 @@ func operationsOf(body map[string]any) (all []patch.Operation) {
 }
 
 // applyPatch carries out operations on the attributes of u, and returns those that were ignored.
-func (h *handler) applyPatch(u *store.User, operations *patch.Patch) (ignored []string, err error) {
-	before := attributesOf(u, h.roles)
+func (h *handler) applyPatch(u *store.User, operations *patch.Patch, base string) (ignored []string, err error) {
+	before := patched(u, h.roles, base)
 	if u.Status == store.StatusInvited {
 		// Only an operation that says so makes an invited user inactive.
 		delete(before, "active")
@@ -105,34 +105,42 @@ func clearRemoved(before, after map[string]any) {
 	}
 }
 
-// filterSchema returns a schema's properties as filters and paths name them, with those that all resources have.
+// filterSchema returns what paths can name: what filters can, and the attributes that only the server sets. Each value of an attribute
+// with several can also be named as the primary one, since Entra ID sends roles[primary eq "True"].value for the one role of a user.
 func filterSchema(urn string, properties []property) *filter.Schema {
-	s := &filter.Schema{URN: urn, Attributes: []filter.Attribute{
-		{Name: "id", ReadOnly: true}, {Name: "externalId"},
-		{Name: "meta", Type: filter.Complex, ReadOnly: true, Sub: []filter.Attribute{
-			{Name: "resourceType", ReadOnly: true}, {Name: "created", Type: filter.DateTime, ReadOnly: true},
-			{Name: "lastModified", Type: filter.DateTime, ReadOnly: true}, {Name: "location", ReadOnly: true}, {Name: "version", ReadOnly: true},
-		}},
-	}}
-	for _, p := range properties {
-		s.Attributes = append(s.Attributes, p.inFilters())
+	s := filterable(urn, properties)
+	for i := range s.Attributes {
+		a := &s.Attributes[i]
+		switch {
+		case a.Name == "id":
+			a.ReadOnly = true
+		case a.Name == "meta":
+			a.ReadOnly = true
+			a.Sub = append(a.Sub, filter.Attribute{Name: "location"}, filter.Attribute{Name: "version"})
+		case a.MultiValued && filter.Named(a.Sub, primary) == nil:
+			a.Sub = append(a.Sub, filter.Attribute{Name: primary, Type: filter.Boolean})
+		}
 	}
 	return s
 }
 
-func (p property) inFilters() filter.Attribute {
-	a := filter.Attribute{Name: p.name, MultiValued: p.several, Required: p.required, ReadOnly: p.fixed}
-	switch p.kind {
-	case typeBoolean:
-		a.Type = filter.Boolean
-	case typeComplex:
-		a.Type = filter.Complex
+// primary is the sub-attribute that one value of an attribute at most has, unless it is not declared.
+const primary = "primary"
+
+// patched returns the attributes of a user that the operations of a PATCH start from. All values that are not declared to be primary are:
+// an operation on the primary role is one on all roles, so that the user has one role after it.
+func patched(u *store.User, roles *store.Catalogue, base string) map[string]any {
+	attributes := attributesOf(u, roles)
+	for _, value := range attributes {
+		elements, _ := value.([]any)
+		for _, element := range elements {
+			element.(map[string]any)[primary] = true
+		}
 	}
-	if p.kind == typeText && !p.exact {
-		a.Text = &filter.Text{Fold: store.Fold}
+	meta := toAPIUser(u, roles, base).Meta
+	attributes["id"] = u.UUID.String()
+	attributes["meta"] = map[string]any{
+		"resourceType": *meta.ResourceType, "created": *meta.Created, "lastModified": *meta.LastModified, "location": *meta.Location, "version": *meta.Version,
 	}
-	for _, part := range p.parts {
-		a.Sub = append(a.Sub, part.inFilters())
-	}
-	return a
+	return attributes
 }
