@@ -86,14 +86,18 @@ func (d *Deliverer) next(ctx context.Context, e *endpoint) (wait time.Duration) 
 		return wait
 	}
 	if len(e.page) == 0 {
-		var err error
-		if e.page, e.read, err = d.c.Store.WebhookChanges(ctx, e.customer, e.read, pageSize); err != nil {
-			e.page = nil
+		if err := d.readPage(ctx, e); err != nil {
 			return faultPause // the loop over all endpoints reports it
 		}
 		if wait := e.found(); wait > 0 {
 			return wait
 		}
+	}
+	if d.pace.Wait(ctx) != nil {
+		return pollPeriod // ctx is done
+	}
+	if wait := e.mustWait(d.c.Now()); wait > 0 {
+		return wait // the lease may have become too old meanwhile
 	}
 	change := &e.page[0]
 	id, body, err := encode(change)
@@ -114,6 +118,17 @@ func (d *Deliverer) next(ctx context.Context, e *endpoint) (wait time.Duration) 
 		return 0
 	}
 	return d.failed(ctx, e, o, began)
+}
+
+// readPage reads the next changes of the feed.
+func (d *Deliverer) readPage(ctx context.Context, e *endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	page, read, err := d.c.Store.WebhookChanges(ctx, e.customer, e.read, pageSize)
+	if err == nil {
+		e.page, e.read = page, read
+	}
+	return err
 }
 
 // valid returns the secrets that have not expired.
@@ -199,7 +214,9 @@ func (d *Deliverer) failed(ctx context.Context, e *endpoint, o outcome, at time.
 	default:
 		log.Debug("a delivery to a webhook failed, and is tried again", "attempts", w.Attempts, "in", wait.Round(time.Second).String())
 	}
-	if err := d.saveOne(context.WithoutCancel(ctx), e, now); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseTimeout)
+	defer cancel()
+	if err := d.saveOne(ctx, e, now); err != nil {
 		return faultPause // the loop over all endpoints saves it later
 	}
 	return max(wait, time.Millisecond)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Step does what Run does until nothing is due at the clock's present time.
@@ -59,4 +61,9 @@ func (d *Deliverer) DeliverAll(ctx context.Context) {
 		for d.next(ctx, e) == 0 {
 		}
 	}
+}
+
+// SetRate replaces the limit of deliveries a second.
+func (d *Deliverer) SetRate(perSecond float64) {
+	d.pace = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
 }

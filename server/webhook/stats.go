@@ -16,8 +16,8 @@ type stats struct {
 }
 
 // newStats returns counters that begin at 0: a rate misses the increase from absent to 1.
-func newStats() stats {
-	s := stats{attempts: map[string]int64{}}
+func newStats() *stats {
+	s := &stats{attempts: map[string]int64{}}
 	for _, answer := range Answers {
 		s.attempts[answer] = 0
 	}

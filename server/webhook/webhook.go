@@ -22,8 +22,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -58,8 +61,13 @@ const (
 	leaseMargin = deliveryTimeout + drainTimeout + time.Second
 	// pollPeriod is how often new changes are looked for.
 	pollPeriod = 200 * time.Millisecond
+	// ratePerProcessor is how many deliveries a second a server makes at most, for each of its processors. Beyond that deliveries lag, and
+	// requests are served: a delivery costs about as much as half an update.
+	ratePerProcessor = 600
 	// pageSize is how many changes are read at once for an endpoint.
 	pageSize = 100
+	// databaseTimeout is when waiting for a database that does not answer is given up, to be tried again.
+	databaseTimeout = 10 * time.Second
 	// faultPause is how long to wait after an error of the database.
 	faultPause = 2 * time.Second
 	// idlePause is how long an endpoint without undelivered changes waits, unless it is woken.
@@ -73,12 +81,13 @@ type Deliverer struct {
 	name   string // of this worker
 	// timeout is deliveryTimeout, but in tests.
 	timeout time.Duration
+	pace    *rate.Limiter
 
 	mu        sync.Mutex
 	endpoints map[int64]*endpoint // those that this worker has
 	foreign   map[int64]lease     // those of other workers
 	fed       int64               // the number up to which endpoints were woken; negative: unknown
-	stats     stats
+	stats     *stats
 }
 
 // lease is a lease of another worker, as it was seen first.
@@ -95,9 +104,15 @@ func New(c Config) *Deliverer {
 	}
 	c.Log = cmp.Or(c.Log, slog.Default())
 	return &Deliverer{
-		c: c, client: newClient(c), name: rand.Text(), timeout: deliveryTimeout, endpoints: map[int64]*endpoint{}, foreign: map[int64]lease{}, fed: -1,
+		c: c, client: newClient(c), name: rand.Text(), timeout: deliveryTimeout, pace: newPace(), endpoints: map[int64]*endpoint{}, foreign: map[int64]lease{}, fed: -1,
 		stats: newStats(),
 	}
+}
+
+// newPace returns what limits the rate of deliveries. A second's worth may be made at once.
+func newPace() *rate.Limiter {
+	most := ratePerProcessor * runtime.GOMAXPROCS(0)
+	return rate.NewLimiter(rate.Limit(most), most)
 }
 
 // Run delivers until ctx is done. Then deliveries under way may end, places are saved and leases given up, which takes 20 seconds at most.
@@ -118,15 +133,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		err := d.save(ctx)
-		if now := d.c.Now(); err == nil && now.Sub(scanned) >= scanPeriod {
-			if err = d.scan(ctx); err == nil {
-				scanned = now
-			}
-		}
-		if err == nil {
-			err = d.wake(ctx)
-		}
+		err := d.round(ctx, &scanned)
 		d.startAll(ctx)
 		report(err)
 		select {
@@ -135,6 +142,22 @@ func (d *Deliverer) Run(ctx context.Context) {
 		}
 	}
 	d.stop(context.WithoutCancel(ctx))
+}
+
+// round does what is due for all endpoints. scanned is when they were read last.
+func (d *Deliverer) round(ctx context.Context, scanned *time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	if err := d.save(ctx); err != nil {
+		return err
+	}
+	if now := d.c.Now(); now.Sub(*scanned) >= scanPeriod {
+		if err := d.scan(ctx); err != nil {
+			return err
+		}
+		*scanned = now
+	}
+	return d.wake(ctx)
 }
 
 // startAll lets each endpoint that this worker has be delivered to by a goroutine of its own.

@@ -358,6 +358,24 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// TestFailedReadKeepsThePlace: after the feed could not be read, nothing is delivered again.
+func TestFailedReadKeepsThePlace(t *testing.T) {
+	t.Parallel()
+	each(t, func(f *fixture) {
+		r := newReceiver(f.T)
+		f.add(3393, r.URL, 1)
+		d := f.deliverer()
+		f.step(d)
+		wantNumbers(f.T, r, 1, 2)
+		ctx, cancel := context.WithCancel(f.Context())
+		cancel()
+		d.DeliverAll(ctx)
+		f.rename(ada, "A")
+		f.step(d)
+		wantNumbers(f.T, r, 4)
+	})
+}
+
 // TestReceiverThatMisbehaves: slow, endless, and with a header that is too long.
 func TestReceiverThatMisbehaves(t *testing.T) {
 	t.Parallel()
