@@ -32,10 +32,12 @@ REPEATS ?= 10000
 DELIVERIES ?= 100000
 # How many calls and sequences `make trials` generates on each engine.
 TRIALS ?= 10000
+# How many users each vendor has in `make moving`.
+MOVING_USERS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash trials repeat deliver failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -66,6 +68,9 @@ deliver: ## Deliver DELIVERIES changes to a webhook on each engine, with kills o
 
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
 	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
+
+moving: ## Move MOVING_USERS users from each of two fake vendors, compare, and shadow them under 200 requests a second for a minute
+	MOVING_USERS=$(MOVING_USERS) TRIALS=1 $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) ./server/moving/...
 
 failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
 	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest

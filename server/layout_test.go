@@ -99,7 +99,7 @@ func mayImport(t *testing.T) map[string][]string {
 	t.Helper()
 	may := map[string][]string{
 		".":              {"server/cli"},
-		"server/cli":     {"server", "server/auth", "server/conformance", "server/description", "server/dev", "server/mock", "server/moving/merge", "server/moving/pull", "server/moving/source", "server/settings", "server/tracing", "store", "store/userfile"},
+		"server/cli":     {"server", "server/auth", "server/conformance", "server/description", "server/dev", "server/mock", "server/moving/compare", "server/moving/difference", "server/moving/merge", "server/moving/pull", "server/moving/shadow", "server/moving/source", "server/settings", "server/tracing", "store", "store/userfile"},
 		"server":         {"server/description", "server/dialect", "server/docs", "server/auth", "server/metrics", "server/tracing", "server/webhook", "store"},
 		"server/webhook": {"store"},
 		"server/dev":     {"server/auth"},
@@ -110,6 +110,9 @@ func mayImport(t *testing.T) map[string][]string {
 		// Moving in from a vendor.
 		"server/moving/source":     {"gen/worthclient", "gen/testiniumclient", "server/apierror", "store"},
 		"server/moving/pull":       {"server/moving/source", "store", "store/userfile"},
+		"server/moving/difference": {},
+		"server/moving/compare":    {"server/moving/difference", "server/moving/source"},
+		"server/moving/shadow":     {"server/description", "server/moving/difference"},
 		"server/moving/merge":      {"store", "store/userfile"},
 		"server/moving/vendortest": {"store"},
 		"server/mock":              {"server", "server/auth", "server/dev", "store"},

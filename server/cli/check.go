@@ -248,8 +248,12 @@ func (c *checkCommand) config() (config conformance.Config, err error) {
 	}
 	config.Allow = allOr(c.Allow, conformance.Groups)
 	config.Require = allOr(c.Require, conformance.Features)
-	config.Transport, err = transport(c.CACert, c.Writers)
-	return config, err
+	t, err := transport(c.CACert, c.Writers)
+	if err != nil {
+		return config, err
+	}
+	config.Transport = t
+	return config, nil
 }
 
 // missing returns an error that lists the required flags that are not set.
@@ -303,7 +307,7 @@ func secretOrFile(secret, file string) (string, error) {
 }
 
 // transport returns a transport that keeps a connection for each writer and also trusts the authority of caCert.
-func transport(caCert string, writers int) (http.RoundTripper, error) {
+func transport(caCert string, writers int) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = writers
 	if caCert == "" {

@@ -26,6 +26,8 @@ type commandLine struct {
 	Export     exportCommand     `cmd:"" help:"Export users to a file."`
 	Pull       pullCommand       `cmd:"" help:"Copy a vendor's users to a file that 'dragoman import' takes."`
 	Merge      mergeCommand      `cmd:"" help:"Make one file of users from Worth's and Testinium's."`
+	Compare    compareCommand    `cmd:"" help:"Compare the users of a vendor with those of the server that is to answer in its place."`
+	Shadow     shadowCommand     `cmd:"" help:"Serve a vendor's answers, and compare them with those of the server that is to answer in its place."`
 	History    historyCommand    `cmd:"" help:"Print the history of a user: when, by whom and through which API each value was changed."`
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
 	Webhook    webhookCommand    `cmd:"" help:"Manage webhooks, which are told of changes by HTTP."`

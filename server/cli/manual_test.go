@@ -152,7 +152,7 @@ type reader struct {
 }
 
 func newReader(ctx context.Context, t *testing.T) *reader {
-	r := &reader{t: t, dir: t.TempDir(), ports: []string{":9090", ":" + freePort(t)}}
+	r := &reader{t: t, dir: t.TempDir(), ports: []string{":9090", ":" + freePort(t), ":8090", ":" + freePort(t)}}
 	bin := t.TempDir()
 	if err := os.Symlink(program(t), filepath.Join(bin, "dragoman")); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -30,20 +32,22 @@ type sourceFlags struct {
 	RetryFor     time.Duration `env:"RETRY_FOR" default:"10m" help:"How long to repeat a request that fails for a reason that may pass (${default})."`
 }
 
-// apiOf returns the description of a dialect, and the URL of its API at a server that a flag names.
-func apiOf(dialect, flag, server_ string) (description.API, *url.URL, error) {
-	for _, d := range server.Descriptions(server.Dialects()) {
-		if d.Name != dialect {
-			continue
-		}
-		document, err := d.Spec()
-		if err != nil {
-			return d, nil, err
-		}
-		u, err := description.BaseURL(flag, server_, description.BasePath(document))
-		return d, u, err
+// vendors are the dialects that users can be moved from.
+var vendors = []string{"worth", "testinium"}
+
+// apiOf returns the description of a vendor's dialect, and the URL of its API at a server that a flag names.
+func apiOf(dialect, flag, at string) (description.API, *url.URL, error) {
+	if !slices.Contains(vendors, dialect) {
+		return description.API{}, nil, fmt.Errorf("no vendor has the dialect %q: set --dialect to one of %s", dialect, strings.Join(vendors, ", "))
 	}
-	return description.API{}, nil, fmt.Errorf("there is no dialect %q", dialect)
+	all := server.Descriptions(server.Dialects())
+	d := all[slices.IndexFunc(all, func(d description.API) bool { return d.Name == dialect })]
+	document, err := d.Spec()
+	if err != nil {
+		return d, nil, err
+	}
+	u, err := description.BaseURL(flag, at, description.BasePath(document))
+	return d, u, err
 }
 
 // client returns the client that the flags describe.

@@ -60,6 +60,8 @@ var commandLines = map[string][]string{
 	"pull worth":     {"--source=http://127.0.0.1:1 --customer=x --token-file=secrets.csv", "--source=http://u:" + secretOfDSN + "@127.0.0.1:1 --customer=x --token-file=secrets.csv"},
 	"pull testinium": {"--source=http://127.0.0.1:1 --customer=1 --company=1 --token-command=exit --retry-for=1ms", "--source=http://127.0.0.1:1 --customer=1 --company=1 --token-file=secrets.csv --retry-for=1ms"},
 	"merge":          {"secrets.csv secrets.csv", "none.ndjson secrets.csv --mapping=secrets.csv"},
+	"compare":        {"--dialect=worth --source=http://127.0.0.1:1 --target=http://127.0.0.1:1 --customer=x --token-file=secrets.csv --target-token-file=secrets.csv"},
+	"shadow":         {"--dialect=worth --source=http://u:" + secretOfDSN + "@127.0.0.1:1 --target=http://127.0.0.1:1", "--dialect=worth --source=http://127.0.0.1:1 --target=http://127.0.0.1:1 --listen=256.0.0.1:1"},
 	"check": {"--list", checkOfAda + " --target=http://127.0.0.1:1", checkOfAda + " --target=http://u:" + secretOfDSN + "@127.0.0.1:1",
 		checkOfAda + " --target=" + secretOfFile, checkOfAda + " --target=http://127.0.0.1:1 --other-token=" + secretOfTokens},
 }

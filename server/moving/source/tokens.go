@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,10 @@ import (
 // Tokens are the bearer tokens of a source: one from a file, which may be replaced while it is used, or those that a command prints,
 // one for each time that the source refused the last. It is safe for concurrent use.
 type Tokens struct {
-	File    string
-	Command string // for the shell; empty: there is none
+	File string
+	// FileSetting is the setting that names the file, for errors; empty: --token-file.
+	FileSetting string
+	Command     string // for the shell; empty: there is none
 
 	mu      sync.Mutex
 	current string
@@ -33,9 +36,9 @@ func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
 	if t.File != "" {
 		text, err := os.ReadFile(t.File)
 		if err != nil {
-			return "", fmt.Errorf("reading the token of --token-file: %w", err)
+			return "", fmt.Errorf("reading the token of %s: %w", cmp.Or(t.FileSetting, "--token-file"), err)
 		}
-		token, err := checkToken(string(text), "--token-file")
+		token, err := checkToken(string(text), cmp.Or(t.FileSetting, "--token-file"))
 		if err != nil {
 			return "", err
 		}
@@ -58,6 +61,9 @@ func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
 	}
 	return t.current, nil
 }
+
+// Current returns the token of the file, or the one that the command printed last.
+func (t *Tokens) Current(ctx context.Context) (string, error) { return t.after(ctx, "") }
 
 // run runs the command. What it prints on standard error goes to that of the program, so that it can ask for something.
 func (t *Tokens) run(ctx context.Context) (string, error) {

@@ -187,7 +187,7 @@ func (v *Vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *Vendor) fail(w http.ResponseWriter, status int) {
-	body := map[string]any{"timestamp": time.Now().UnixMilli(), "status": status, "error": http.StatusText(status), "message": map[int]string{
+	body := map[string]any{"timestamp": int64(1767225600000), "status": status, "error": http.StatusText(status), "message": map[int]string{
 		400: "INVALID_REQUEST", 401: "UNAUTHORIZED", 403: "ACCESS_DENIED", 404: "USER_NOT_FOUND"}[status], "path": "/"}
 	if v.Dialect == "worth" {
 		said := map[int][3]string{

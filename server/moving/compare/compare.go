@@ -1,0 +1,319 @@
+// Package compare asks two servers for the same users and says in what their answers differ. It only reads.
+package compare
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dragoman-id/dragoman/server/moving/difference"
+	"github.com/dragoman-id/dragoman/server/moving/source"
+)
+
+// Compare is a comparison of the users of one customer.
+type Compare struct {
+	Dialect   string // worth or testinium
+	Operation string // the operationId of reading a user
+	// Source is the vendor, Target the server that is to answer in its place.
+	Source, Target *source.Client
+	Rules          difference.Comparison
+	PageSize       int64
+	// Sample is how many users to compare, chosen at random; 0: all.
+	Sample int
+	// Workers is how many users are compared at a time.
+	Workers  int
+	Progress func(users, total int64)
+}
+
+// maxUsers is how many users with differences a report names. Further ones are counted.
+const maxUsers = 1000
+
+// User is a user whose answers differ.
+type User struct {
+	ID          string                  `json:"id"`
+	Differences []difference.Difference `json:"differences"`
+}
+
+// Report is the result of a comparison.
+type Report struct {
+	Started time.Time     `json:"started"`
+	Took    time.Duration `json:"-"`
+	Listed  int64         `json:"listed"` // users of the source
+	Equal   int64         `json:"equal"`
+	Differ  int64         `json:"differ"`  // users with differences, those that are missing not among them
+	Missing int64         `json:"missing"` // users whom the target does not have
+	Gone    int64         `json:"gone"`    // users whom the source had when it was listed, and has no longer
+	// Noise counts, by field, differences that were there once and not when both sides were asked again.
+	Noise map[string]int64 `json:"noise"`
+	// Fields counts the users who differ in a field.
+	Fields map[string]int64 `json:"fields"`
+	Users  []User           `json:"users"` // the first 1000, in the order of the source's list
+}
+
+// Differences reports whether anything differs.
+func (r Report) Differences() bool { return r.Differ+r.Missing > 0 }
+
+// Run compares. The error says that the source or the target could not be read.
+func (c *Compare) Run(ctx context.Context) (Report, error) {
+	r := Report{Started: time.Now(), Noise: map[string]int64{}, Fields: map[string]int64{}, Users: []User{}}
+	ids, err := c.list(ctx)
+	if err != nil {
+		return r, fmt.Errorf("the source: %w", err)
+	}
+	r.Listed = int64(len(ids))
+	if c.Sample > 0 && c.Sample < len(ids) {
+		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+		ids = ids[:c.Sample]
+	}
+	var mu sync.Mutex
+	done := int64(0)
+	places := map[string]int{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, c.Workers))
+	for i, id := range ids {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			found, noise, err := c.user(ctx, id)
+			if err != nil && !errors.Is(err, errGone) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			if c.Progress != nil {
+				c.Progress(done, int64(len(ids)))
+			}
+			for _, d := range noise {
+				r.Noise[d.Field]++
+			}
+			r.count(User{id, found}, err)
+			places[id] = i
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return r, err
+	}
+	if err := ctx.Err(); err != nil && done < int64(len(ids)) {
+		return r, err
+	}
+	slices.SortFunc(r.Users, func(a, b User) int { return places[a.ID] - places[b.ID] })
+	r.Took = time.Since(r.Started)
+	return r, nil
+}
+
+func (r *Report) count(u User, err error) {
+	switch {
+	case err != nil:
+		r.Gone++
+		return
+	case len(u.Differences) == 0:
+		r.Equal++
+		return
+	case isMissing(u.Differences):
+		r.Missing++
+	default:
+		r.Differ++
+	}
+	for _, d := range u.Differences {
+		r.Fields[d.Field]++
+	}
+	if len(r.Users) < maxUsers {
+		r.Users = append(r.Users, u)
+	}
+}
+
+// missingUser is the field that says that the target does not have the user.
+const missingUser = "user"
+
+func isMissing(all []difference.Difference) bool { return len(all) == 1 && all[0].Field == missingUser }
+
+// list returns the ids of the source's users.
+func (c *Compare) list(ctx context.Context) (ids []string, err error) {
+	if c.Dialect == "testinium" {
+		err = c.Source.TestiniumUsers(ctx, func() error { ids = ids[:0]; return nil }, func(element jsontext.Value) error {
+			var u struct {
+				ID json.Number `json:"entityId"`
+			}
+			if json.Unmarshal(element, &u) == nil && u.ID != "" {
+				ids = append(ids, u.ID.String())
+			}
+			return nil
+		})
+		return ids, err
+	}
+	seen := map[string]bool{}
+	for number := int64(1); ; number++ {
+		page, err := c.Source.WorthPage(ctx, number, c.PageSize)
+		if err != nil {
+			return nil, err
+		}
+		for _, record := range page.Records {
+			var u struct {
+				ID string `json:"id"`
+			}
+			if json.Unmarshal(record, &u) == nil && u.ID != "" && !seen[u.ID] {
+				seen[u.ID] = true
+				ids = append(ids, u.ID)
+			}
+		}
+		if number >= page.TotalPages || len(page.Records) == 0 {
+			return ids, nil
+		}
+	}
+}
+
+var errGone = errors.New("the source has the user no longer")
+
+// user compares one user. If there is a difference, both sides are asked again, and only what differs in the same way is told.
+func (c *Compare) user(ctx context.Context, id string) (found, noise []difference.Difference, err error) {
+	found, err = c.once(ctx, id)
+	if err != nil || len(found) == 0 {
+		return nil, nil, err
+	}
+	again, err := c.once(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	stays := []difference.Difference{}
+	for _, d := range found {
+		if slices.Contains(again, d) {
+			stays = append(stays, d)
+		} else {
+			noise = append(noise, d)
+		}
+	}
+	return stays, noise, nil
+}
+
+func (c *Compare) once(ctx context.Context, id string) ([]difference.Difference, error) {
+	build := source.WorthUser(id)
+	if c.Dialect == "testinium" {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return []difference.Difference{{Field: missingUser, How: difference.Missing, Source: id}}, nil // no id that the target can have
+		}
+		build = source.TestiniumUser(n)
+	}
+	there, err := c.Source.Get(ctx, build)
+	if err != nil {
+		return nil, fmt.Errorf("the source: %w", err)
+	}
+	if there.Status == http.StatusNotFound {
+		return nil, errGone
+	}
+	here, err := c.Target.Get(ctx, build)
+	if err != nil {
+		return nil, fmt.Errorf("the target: %w", err)
+	}
+	if here.Status == http.StatusNotFound {
+		return []difference.Difference{{Field: missingUser, How: difference.Missing, Source: id}}, nil
+	}
+	return c.Rules.Compare(c.Operation, difference.Answer(there), difference.Answer(here)), nil
+}
+
+// WriteText writes the report for people.
+func (r Report) WriteText(w io.Writer) error {
+	for _, u := range r.Users {
+		for _, d := range u.Differences {
+			if _, err := fmt.Fprintf(w, "%s: %s\n", u.ID, d); err != nil {
+				return fmt.Errorf("write the report: %w", err)
+			}
+		}
+	}
+	if more := r.Differ + r.Missing - int64(len(r.Users)); more > 0 {
+		fmt.Fprintf(w, "and %d more users\n", more)
+	}
+	for _, counts := range []struct {
+		title string
+		of    map[string]int64
+	}{{"users who differ in", r.Fields}, {"differences that went away when asked again, in", r.Noise}} {
+		for _, field := range sorted(counts.of) {
+			fmt.Fprintf(w, "%s %s: %d\n", counts.title, field, counts.of[field])
+		}
+	}
+	_, err := fmt.Fprintf(w, "%d users, %d compared: %d equal, %d differ, %d missing\n", r.Listed, r.Equal+r.Differ+r.Missing, r.Equal, r.Differ, r.Missing)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func sorted(counts map[string]int64) []string {
+	var names []string
+	for name := range counts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// WriteJSON writes the report as one JSON object.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(struct {
+		Report
+		Seconds float64 `json:"seconds"`
+	}{r, r.Took.Seconds()}); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// WriteJUnit writes the report in JUnit's XML. Each user who differs is a failed case; those who are equal are one case.
+func (r Report) WriteJUnit(w io.Writer) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+	type testcase struct {
+		ClassName string   `xml:"classname,attr"`
+		Name      string   `xml:"name,attr"`
+		Failure   *failure `xml:"failure"`
+	}
+	type suite struct {
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Time     string     `xml:"time,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}
+	s := suite{Name: "dragoman compare", Tests: len(r.Users) + 1, Failures: len(r.Users), Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
+	s.Cases = append(s.Cases, testcase{ClassName: "dragoman.compare", Name: fmt.Sprintf("%d users are equal", r.Equal)})
+	for _, u := range r.Users {
+		f := &failure{Message: fmt.Sprintf("%d differences", len(u.Differences))}
+		for _, d := range u.Differences {
+			f.Text += d.String() + "\n"
+		}
+		s.Cases = append(s.Cases, testcase{"dragoman.compare", u.ID, f})
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	err := e.Encode(struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suite   suite    `xml:"testsuite"`
+	}{Suite: s})
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package shadow
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/moving/difference"
+)
+
+// counters count what happens, by operation.
+type counters struct {
+	other      atomic.Int64
+	mu         sync.Mutex
+	operations map[string]*counter
+}
+
+// maxExamples is how many examples of differences a report has of an operation.
+const maxExamples = 10
+
+type counter struct {
+	requests, equal, writtenSince, notSampled, tooLarge, dropped, unanswered, noDryRun atomic.Int64
+	source, target                                                                     latencies
+
+	mu       sync.Mutex
+	differ   int64
+	fields   map[string]int64
+	examples []example
+}
+
+// example is a request whose answers differ.
+type example struct {
+	Request     string                  `json:"request"` // without the query
+	Status      int                     `json:"status"`  // the source's
+	Differences []difference.Difference `json:"differences"`
+}
+
+func (c *counters) of(operation string) *counter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.operations[operation]
+	if n == nil {
+		n = &counter{fields: map[string]int64{}}
+		c.operations[operation] = n
+	}
+	return n
+}
+
+func (c *counters) differ(operation string, e example) {
+	n := c.of(operation)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.differ++
+	for _, d := range e.Differences {
+		n.fields[d.Field]++
+	}
+	if len(n.examples) < maxExamples {
+		n.examples = append(n.examples, e)
+	}
+}
+
+// latencies is a histogram of times, each class a fiftieth wider than the one before.
+type latencies struct {
+	mu      sync.Mutex
+	classes [1200]int64
+	n       int64
+}
+
+const (
+	classWidth = 1.02
+	shortest   = float64(time.Microsecond)
+)
+
+func (l *latencies) add(d time.Duration) {
+	i := int(math.Log(max(float64(d), shortest)/shortest) / math.Log(classWidth))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.classes[min(i, len(l.classes)-1)]++
+	l.n++
+}
+
+// quantile returns the upper bound of the class that has the quantile, and 0 if there are no times.
+func (l *latencies) quantile(q float64) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := int64(math.Ceil(q * float64(l.n)))
+	for i, n := range l.classes {
+		if left -= n; left <= 0 && l.n > 0 {
+			return time.Duration(shortest * math.Pow(classWidth, float64(i+1)))
+		}
+	}
+	return 0
+}
+
+// Report is what a shadow has seen so far.
+type Report struct {
+	Operations []Operation `json:"operations"`
+	// Other counts requests that are no operation of the dialect, such as sign-ins. They were served by the source, and nothing else.
+	Other int64 `json:"other"`
+}
+
+// Operation is what was seen of an operation.
+type Operation struct {
+	Name     string `json:"operation"`
+	Requests int64  `json:"requests"`
+	Equal    int64  `json:"equal"`
+	Differ   int64  `json:"differ"`
+	// WrittenSince counts requests about what the source was seen writing since the copy, which the target cannot know.
+	WrittenSince int64 `json:"written_since"`
+	NotSampled   int64 `json:"not_sampled"`
+	Dropped      int64 `json:"dropped"`    // the queue was full
+	TooLarge     int64 `json:"too_large"`  // a body was too long to be kept, or in another coding than gzip
+	Unanswered   int64 `json:"unanswered"` // by the source or the target
+	NoDryRun     int64 `json:"no_dry_run"` // the target does not know dry runs: nothing of it was compared
+	Queued       int64 `json:"queued"`
+
+	Fields   map[string]int64 `json:"fields"` // how many requests differed in each
+	Examples []example        `json:"examples"`
+	Source   Latency          `json:"source"`
+	Target   Latency          `json:"target"`
+}
+
+// Latency is in milliseconds.
+type Latency struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+}
+
+func (l *latencies) latency() Latency {
+	ms := func(q float64) float64 {
+		return math.Round(float64(l.quantile(q))/float64(time.Millisecond)*1000) / 1000
+	}
+	return Latency{ms(0.5), ms(0.99)}
+}
+
+// Report returns what was seen so far.
+func (s *Shadow) Report() Report {
+	r := Report{Operations: []Operation{}, Other: s.report.other.Load()}
+	s.report.mu.Lock()
+	operations := maps.Clone(s.report.operations)
+	s.report.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(operations)) {
+		n := operations[name]
+		n.mu.Lock()
+		o := Operation{
+			Name: name, Requests: n.requests.Load(), Equal: n.equal.Load(), Differ: n.differ, WrittenSince: n.writtenSince.Load(),
+			NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(), Unanswered: n.unanswered.Load(),
+			NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples),
+		}
+		n.mu.Unlock()
+		o.Queued = max(0, o.Requests-o.Equal-o.Differ-o.WrittenSince-o.NotSampled-o.Dropped-o.TooLarge-o.Unanswered-o.NoDryRun)
+		o.Source, o.Target = n.source.latency(), n.target.latency()
+		r.Operations = append(r.Operations, o)
+	}
+	return r
+}
+
+// Differ returns how many requests were answered differently.
+func (r Report) Differ() (n int64) {
+	for _, o := range r.Operations {
+		n += o.Differ
+	}
+	return n
+}
+
+// WriteText writes the report for people.
+func (r Report) WriteText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "operation\trequests\tequal\tdiffer\twritten since\tnot compared\tsource p50\tp99\ttarget p50\tp99")
+	for _, o := range r.Operations {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%.1fms\t%.1fms\t%.1fms\t%.1fms\n", o.Name, o.Requests, o.Equal, o.Differ, o.WrittenSince,
+			o.NotSampled+o.Dropped+o.TooLarge+o.Unanswered+o.NoDryRun+o.Queued, o.Source.P50, o.Source.P99, o.Target.P50, o.Target.P99)
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	for _, o := range r.Operations {
+		for _, why := range []struct {
+			n    int64
+			text string
+		}{{o.Dropped, "the queue was full"}, {o.TooLarge, "a body was too long, see --max-body"}, {o.Unanswered, "source or target did not answer"},
+			{o.NoDryRun, "the target does not know dry runs"}} {
+			if why.n > 0 {
+				fmt.Fprintf(w, "%s: %d not compared: %s\n", o.Name, why.n, why.text)
+			}
+		}
+		for _, field := range slices.Sorted(maps.Keys(o.Fields)) {
+			fmt.Fprintf(w, "%s: %d differ in %s\n", o.Name, o.Fields[field], field)
+		}
+		for _, e := range o.Examples {
+			fmt.Fprintf(w, "%s, answered with %d:\n", e.Request, e.Status)
+			for _, d := range e.Differences {
+				fmt.Fprintf(w, "    %s\n", d)
+			}
+		}
+	}
+	if _, err := fmt.Fprintf(w, "other requests: %d\n", r.Other); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON writes the report as one JSON object.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
