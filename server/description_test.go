@@ -106,6 +106,9 @@ func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
 		}
 		into[at] = documented{slices.Contains(schema.Required, name), nullable, property.Value}
 		flatten(property.Value, at, into)
+		for _, part := range property.Value.AllOf {
+			flatten(part.Value, at, into)
+		}
 	}
 }
 

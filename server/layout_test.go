@@ -151,6 +151,12 @@ func mayImport(t *testing.T) map[string][]string {
 		may["gen/"+d+"api"], may["gen/"+d+"client"] = nil, []string{"server/apierror"}
 		may["server/"+d] = []string{"gen/" + d + "api", "gen/documents", "server/description", "server/dialect", "server/auth", "store"}
 		may["server"] = append(may["server"], "server/"+d)
+		// A dialect may have packages of its own.
+		for path := range may {
+			if strings.HasPrefix(path, "server/"+d+"/") {
+				may["server/"+d] = append(may["server/"+d], path)
+			}
+		}
 		may["server/servertest"] = append(may["server/servertest"], "gen/"+d+"client")
 	}
 	may["server/scim"] = append(may["server/scim"], "server/scim/filter", "server/scim/patch")

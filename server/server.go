@@ -21,6 +21,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/directory"
 	"github.com/dragoman-id/dragoman/server/metrics"
+	"github.com/dragoman-id/dragoman/server/scim"
 	"github.com/dragoman-id/dragoman/server/testinium"
 	"github.com/dragoman-id/dragoman/server/tracing"
 	"github.com/dragoman-id/dragoman/server/webhook"
@@ -39,6 +40,7 @@ type Dialect struct {
 var dialects = []Dialect{
 	{worth.Description, worth.Mount},
 	{testinium.Description, testinium.Mount},
+	{scim.Description, scim.Mount},
 	{directory.Description, directory.Mount},
 }
 

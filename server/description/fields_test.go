@@ -25,8 +25,6 @@ var unnamed = map[string]string{
 	"AccessTokenSealed": "AccessToken as it is stored",
 	"VCSPasswordSealed": "VCSPassword as it is stored",
 	"Version":           "the header ETag of every dialect",
-	"ExternalID":        "known to provisioning clients and to files",
-	"DisplayName":       "known to provisioning clients and to files",
 	"DeprovisionedAt":   "in the history and in files",
 }
 
