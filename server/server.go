@@ -75,7 +75,9 @@ type Config struct {
 	// IdempotencyRetention is how long answers to requests with an Idempotency-Key are kept, as in [store.Config]; nil means
 	// store.DefaultIdempotencyRetention.
 	IdempotencyRetention *time.Duration
-	SecretKey            []byte // 32 bytes; encrypts what is secret at rest
+	// ErasureLedger is the file that lists erased users, as in [store.Config]. A directory that has personal data of one is not served.
+	ErasureLedger string
+	SecretKey     []byte // 32 bytes; encrypts what is secret at rest
 	// OldSecretKeys are earlier values of SecretKey. They decrypt what they encrypted.
 	OldSecretKeys [][]byte
 	Auth          auth.Config
@@ -172,8 +174,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 		}},
-		Now:      c.Now,
-		Observer: w.observer(),
+		ErasureLedger: c.ErasureLedger,
+		Now:           c.Now,
+		Observer:      w.observer(),
 	}
 	if c.IdempotencyRetention != nil {
 		directory.IdempotencyRetention = *c.IdempotencyRetention
@@ -189,7 +192,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, err
 	}
-	if err := errors.Join(c.Auth.CheckRoles(s.Catalogue()), warnOfCollisions(ctx, s, c.Log)); err != nil {
+	if err := errors.Join(c.Auth.CheckRoles(s.Catalogue()), s.CheckErasures(ctx), warnOfCollisions(ctx, s, c.Log)); err != nil {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
@@ -285,9 +288,8 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 	return s.shutdown(context.WithoutCancel(ctx), h)
 }
 
-// startBackground numbers changes for the change feed, indexes users for searches, checks the standby and deletes expired idempotency
-// records, in the background, until stop is
-// called.
+// startBackground numbers changes for the change feed, indexes users for searches, checks the standby, deletes expired idempotency
+// records and settles erasures, in the background, until stop is called.
 func (s *Server) startBackground() (stop func()) {
 	if s.c.Mock != nil {
 		return func() {} // its responses must not depend on time
@@ -328,6 +330,15 @@ func (s *Server) startBackground() (stop func()) {
 				return
 			}
 			s.c.Log.Info("expired idempotency records are deleted again")
+		})
+	})
+	background.Go(func() {
+		s.store.KeepErasing(ctx, func(err error) {
+			if err != nil {
+				s.c.Log.Warn("erasures are not settled: what was written meanwhile of erased users, or SQLite's log, still has their data", "error", err)
+				return
+			}
+			s.c.Log.Info("erasures are settled again")
 		})
 	})
 	return func() {

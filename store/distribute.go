@@ -20,7 +20,7 @@ var (
 	referenceTables = []string{"customers", "companies", "roles"}
 	// customersTables are sharded by customer_id, and their shards of one customer are on one node. users is the first.
 	customersTables = []string{"users", "user_changes", "feed", "feed_pending", "user_counts", "user_blocks", "reserved_folds", "user_search", "search_pending",
-		"idempotency_records"}
+		"idempotency_records", "erasures"}
 )
 
 // ErrNotCitus: the database has no functions to distribute tables with.

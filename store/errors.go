@@ -20,6 +20,10 @@ var (
 	ErrAmbiguous = errors.New("ambiguous")
 	// ErrConflict: a value that must be unique is already taken. The error is a *[ConflictError].
 	ErrConflict = errors.New("conflict")
+	// ErrErased: the user's personal data were erased, after which it cannot be changed.
+	ErrErased = errors.New("the user's personal data were erased, so it cannot be changed")
+	// ErrValueErased: the history no longer has a value that is needed.
+	ErrValueErased = errors.New("the value was erased")
 	// ErrBusy: every attempt lost to a concurrent writer. Nothing was written; a retry may succeed.
 	ErrBusy = engine.ErrBusy
 	// ErrUnavailable: the database could not be reached, refused work, or did not answer before the context's deadline.

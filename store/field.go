@@ -31,6 +31,7 @@ const (
 	FieldExternalID           Field = "ExternalID"
 	FieldDisplayName          Field = "DisplayName"
 	FieldDeprovisionedAt      Field = "DeprovisionedAt"
+	FieldLegalHoldAt          Field = "LegalHoldAt"
 )
 
 // Fields that appear only in errors of creating a row. No update changes them.
@@ -46,18 +47,19 @@ const (
 // The table of fields follows, divided by when a field may change. A row contains all that the package knows of a field; see
 // [userField].
 
-// editable are the fields that a write can change, in declaration order. [Diff] and the history name them in this order.
+// editable are the fields that a write can change, in declaration order. [Diff] and the history name them in this order. An erasure gives
+// each field its zero value, and erases its values from the history, unless its row says otherwise.
 var editable = []userField{
 	requiredText(FieldFirstName, "first_name", MaxNameLength, func(u *User) *string { return &u.FirstName }).inFiles(Present),
 	requiredText(FieldLastName, "last_name", MaxNameLength, func(u *User) *string { return &u.LastName }).inFiles(Present),
-	requiredText(FieldUsername, "username", MaxUsernameLength, func(u *User) *string { return &u.Username }).checked(checkUsername),
-	requiredText(FieldEmail, "email", MaxEmailLength, func(u *User) *string { return &u.Email }).checked(checkEmail).inFiles(Filled),
+	requiredText(FieldUsername, "username", MaxUsernameLength, func(u *User) *string { return &u.Username }).checked(checkUsername).namesCaller().erasedTo(func(u *User) { u.Username = erasedName(u.UUID) }),
+	requiredText(FieldEmail, "email", MaxEmailLength, func(u *User) *string { return &u.Email }).checked(checkEmail).inFiles(Filled).namesCaller().erasedTo(func(u *User) { u.Email = erasedName(u.UUID) }),
 	optionalText(FieldMobile, "mobile", MaxMobileLength, func(u *User) **string { return &u.Mobile }),
-	required(FieldRoles, "roles", roleSet, func(u *User) *RoleSet { return &u.Roles }).checked(checkRoles),
-	required(FieldStatus, "status", text, func(u *User) *string { return (*string)(&u.Status) }).checked(checkStatus),
-	required(FieldAccountNonExpired, "account_non_expired", boolean, func(u *User) *bool { return &u.AccountNonExpired }),
-	required(FieldAccountNonLocked, "account_non_locked", boolean, func(u *User) *bool { return &u.AccountNonLocked }),
-	required(FieldCredentialNonExpired, "credential_non_expired", boolean, func(u *User) *bool { return &u.CredentialNonExpired }),
+	required(FieldRoles, "roles", roleSet, func(u *User) *RoleSet { return &u.Roles }).checked(checkRoles).keptInHistory(),
+	required(FieldStatus, "status", text, func(u *User) *string { return (*string)(&u.Status) }).checked(checkStatus).keptInHistory().erasedTo(func(u *User) { u.Status = StatusInactive }),
+	required(FieldAccountNonExpired, "account_non_expired", boolean, func(u *User) *bool { return &u.AccountNonExpired }).keptInHistory(),
+	required(FieldAccountNonLocked, "account_non_locked", boolean, func(u *User) *bool { return &u.AccountNonLocked }).keptInHistory(),
+	required(FieldCredentialNonExpired, "credential_non_expired", boolean, func(u *User) *bool { return &u.CredentialNonExpired }).keptInHistory(),
 	optionalText(FieldPasswordHash, "password_hash", noMaxLength, func(u *User) **string { return &u.PasswordHash }).asSecret(),
 	// A restore leaves the password alone, so it must leave the time of its reset alone, too.
 	optional(FieldLastPasswordResetAt, "last_password_reset_at", moment, func(u *User) **time.Time { return &u.LastPasswordResetAt }).notRestored().
@@ -68,10 +70,10 @@ var editable = []userField{
 		}),
 	required(FieldAccessToken, "", text, func(u *User) *string { return &u.AccessToken }).asSecret().checked(checkAccessToken),
 	optionalText(FieldVCSPassword, "", noMaxLength, func(u *User) **string { return &u.VCSPassword }).asSecret(),
-	required(FieldEmailVerified, "email_verified", boolean, func(u *User) *bool { return &u.EmailVerified }),
-	required(FieldFirstLogin, "first_login", boolean, func(u *User) *bool { return &u.FirstLogin }),
-	optional(FieldExternalAuthID, "external_auth_id", identifier, func(u *User) **uuid.UUID { return &u.ExternalAuthID }),
-	optionalText(FieldExternalID, "external_id", MaxExternalIDLength, func(u *User) **string { return &u.ExternalID }),
+	required(FieldEmailVerified, "email_verified", boolean, func(u *User) *bool { return &u.EmailVerified }).keptInHistory(),
+	required(FieldFirstLogin, "first_login", boolean, func(u *User) *bool { return &u.FirstLogin }).keptInHistory(),
+	optional(FieldExternalAuthID, "external_auth_id", identifier, func(u *User) **uuid.UUID { return &u.ExternalAuthID }).namesCaller(),
+	optionalText(FieldExternalID, "external_id", MaxExternalIDLength, func(u *User) **string { return &u.ExternalID }).namesCaller(),
 	optionalText(FieldDisplayName, "display_name", MaxDisplayNameLength, func(u *User) **string { return &u.DisplayName }),
 	optional(FieldDeprovisionedAt, "deprovisioned_at", moment, func(u *User) **time.Time { return &u.DeprovisionedAt }).
 		normalized(func(u *User) {
@@ -82,6 +84,8 @@ var editable = []userField{
 				u.DeprovisionedAt = new(inMillis(*u.DeprovisionedAt))
 			}
 		}),
+	// Only SetLegalHold changes it, so neither a file nor a restore does.
+	optional(FieldLegalHoldAt, "legal_hold_at", moment, func(u *User) **time.Time { return &u.LegalHoldAt }).notRestored().fileName("").keptInHistory(),
 }
 
 // identity and creation are the fields that are set when a user is created and never change.

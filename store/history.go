@@ -33,7 +33,8 @@ func OriginFrom(ctx context.Context) Origin {
 	return Origin{}
 }
 
-// UserChange is a row of the history: one write that changed a user. It is written in the write's transaction and never altered.
+// UserChange is a row of the history: one write that changed a user. It is written in the write's transaction and never altered, except that
+// its values and its subject may be erased; see [Store.EraseUser].
 type UserChange struct {
 	UserID     int64         `json:"user" gorm:"primaryKey;autoIncrement:false"`
 	Version    int64         `json:"version" gorm:"primaryKey;autoIncrement:false"` // the version that the write made
@@ -48,7 +49,7 @@ type UserChange struct {
 }
 
 // FieldChange is the old and the new value of one field: a string, a bool, nil, or the names of roles. For a secret, New is "set" or
-// "cleared" and Old is nil.
+// "cleared" and Old is nil. A value that was erased is "erased".
 type FieldChange struct {
 	Field Field `json:"field"`
 	Old   any   `json:"old"`

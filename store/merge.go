@@ -11,9 +11,6 @@ import (
 // maxPast is how many versions a [Past] has at most.
 const maxPast = 100
 
-// erasedValue stands in the history for a value that was erased.
-const erasedValue = "erased"
-
 // Past is how a user came from an older version to the present one, by its history.
 type Past struct {
 	present   User

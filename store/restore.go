@@ -12,8 +12,8 @@ import (
 var errChanged = errors.New("the user was changed while its history was read")
 
 // RestoreUser writes the state that the user had at a version back as a new change, on actor's behalf. The change is checked and
-// recorded like any other. Secrets, and the time of the last password reset, stay as they are. It returns what [Store.UpdateUser]
-// returns, and ErrNotFound also when the history does not reach back to the version.
+// recorded like any other. Secrets, a legal hold, and the time of the last password reset, stay as they are. It returns what [Store.UpdateUser]
+// returns, and ErrNotFound also when the history does not reach back to the version, and ErrValueErased when it no longer has a value of that version.
 func (s *Store) RestoreUser(ctx context.Context, key UserKey, version int64, actor *uuid.UUID) (User, []Field, error) {
 	for range maxAttempts {
 		_, restoring, err := s.restoring(ctx, key, version, actor)
@@ -80,15 +80,26 @@ func (s *Store) changesSince(ctx context.Context, key UserKey, version int64) (p
 
 // undo reverts the changes, newest first.
 func (s *Store) undo(u *User, changes []UserChange) error {
+	lost := map[Field]int64{}
 	for i := len(changes) - 1; i >= 0; i-- {
 		for _, f := range changes[i].Fields {
 			row := editableNamed[f.Field]
 			if row == nil || !row.restorable {
 				continue
 			}
+			delete(lost, f.Field)
+			if f.Old == erasedValue && !row.kept {
+				lost[f.Field] = changes[i].Version
+				continue
+			}
 			if wrong := row.set(u, f.Old, s.catalogue); wrong != "" {
 				return fmt.Errorf("version %d: %s %s", changes[i].Version, f.Field, wrong)
 			}
+		}
+	}
+	for _, f := range editable {
+		if version, ok := lost[f.name]; ok {
+			return fmt.Errorf("the value that %s had before version %d was erased from the history: %w", f.name, version, ErrValueErased)
 		}
 	}
 	return nil

@@ -147,9 +147,10 @@ func checkText(s string, maxLength int) string {
 
 // The reasons for which names and e-mails that match their patterns are refused.
 const (
-	reasonInvisible = "must not contain invisible characters or bidirectional controls"
-	reasonEncoded   = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
-	reasonLongLabel = "must not have a domain with a label that has more than 63 characters when it is encoded"
+	reasonInvisible    = "must not contain invisible characters or bidirectional controls"
+	reasonEncoded      = "must not have a domain with a label that begins with xn-- and is not encoded as IDNA does"
+	reasonErasedDomain = "must not be at " + erasedDomain + ", which is for users whose personal data were erased"
+	reasonLongLabel    = "must not have a domain with a label that has more than 63 characters when it is encoded"
 )
 
 // checkName returns what is wrong with a text that users are known by. Syntax is what is wrong where the pattern does not match.
@@ -164,6 +165,8 @@ func checkName(s string, maxLength int, pattern *regexp.Regexp, syntax string) s
 		return syntax
 	case strings.ContainsFunc(s, Invisible):
 		return reasonInvisible
+	case strings.HasSuffix(FoldEmail(s), "@"+erasedDomain):
+		return reasonErasedDomain
 	}
 	return ""
 }

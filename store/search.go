@@ -100,6 +100,8 @@ type searchIndex struct {
 	// the last of them. Neither is given two equal keys.
 	write  func(tx *gorm.DB, rows []indexRow) error
 	forget func(tx *gorm.DB, after pendingUser, rows []pendingUser) error
+	// remove makes the statement that deletes a user's rows.
+	remove func(u *User) engine.SQL
 }
 
 // indexRow is a row of user_search.
@@ -133,6 +135,9 @@ var searchIndexes = map[string]searchIndex{
 			last := rows[len(rows)-1]
 			return tx.Exec("DELETE FROM search_pending WHERE (customer_id, user_id, version) > (?, ?, ?) AND (customer_id, user_id, version) <= (?, ?, ?)",
 				after.CustomerID, after.UserID, after.Version, last.CustomerID, last.UserID, last.Version).Error
+		},
+		remove: func(u *User) engine.SQL {
+			return engine.SQL{Text: "DELETE FROM user_search WHERE rowid IN (?, ?)", Arguments: []any{2 * u.ID, 2*u.ID + 1}}
 		},
 	},
 	postgres.Name: {
@@ -177,6 +182,9 @@ var searchIndexes = map[string]searchIndex{
 			return tx.Exec("DELETE FROM search_pending p USING unnest(CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bigint[])) AS r (c, u, v) "+
 				"WHERE p.customer_id = r.c AND p.user_id = r.u AND p.version = r.v",
 				"{"+joined(customers)+"}", "{"+joined(users)+"}", "{"+joined(versions)+"}").Error
+		},
+		remove: func(u *User) engine.SQL {
+			return engine.SQL{Text: "DELETE FROM user_search WHERE customer_id = ? AND user_id = ?", Arguments: []any{u.CustomerID, u.ID}}
 		},
 	},
 }

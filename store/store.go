@@ -19,6 +19,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/ledger"
 	"github.com/dragoman-id/dragoman/store/postgres"
 	"github.com/dragoman-id/dragoman/store/recent"
 	"github.com/dragoman-id/dragoman/store/sqlite"
@@ -51,6 +52,9 @@ type Config struct {
 	// IdempotencyRetention is how long the records of writes are kept that were made under an idempotency key; see [Record]. Zero means
 	// [DefaultIdempotencyRetention].
 	IdempotencyRetention time.Duration
+	// ErasureLedger is the path of the file that lists who was erased; see [Store.EraseUser]. Empty means that of the SQLite file with
+	// ".erasures" at its end, and for PostgreSQL none: then nobody can be erased.
+	ErasureLedger string
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 	// Observer observes what the store does.
@@ -82,6 +86,10 @@ type Store struct {
 	// retention is how long idempotency records are kept, and records what was found out about their table last.
 	retention time.Duration
 	records   atomic.Pointer[RecordState]
+	ledger    *ledger.Ledger // nil if there is none
+	inMemory  bool
+	erased    chan struct{} // wakes KeepErasing after an erasure of this store
+	purgeDue  atomic.Bool
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
 	// common caches the trigrams that are in many users.
@@ -223,6 +231,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)
 	}
 	s.catalogue = newCatalogue(roles)
+	s.ledger, s.inMemory, s.erased = ledgerOf(c), c.URL == InMemory, make(chan struct{}, 1)
 	remembered := DefaultRememberedUsers
 	if c.RememberedUsers != nil {
 		remembered = *c.RememberedUsers

@@ -49,8 +49,9 @@ const maxAttempts = 4
 // Beyond Edit the model sees to this: an e-mail that changes in more than the case of its ASCII letters is no longer verified
 // (see [SameMailbox]); empty text in Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
 //
-// The error is ErrNotFound when the customer has no such user; a *[FieldErrors] when the edited user is invalid, or was the
-// last who could administer the customer; a *[ConflictError] with those of changeable whose values are another user's;
+// The error is ErrNotFound when the customer has no such user; ErrErased when its personal data were erased; a *[FieldErrors] when
+// the edited user is invalid, or was the last who could administer the customer; a *[ConflictError] with those of changeable whose
+// values are another user's;
 // ErrBusy; ErrUnavailable; or what Edit returned. When a *FieldErrors is found in Edit's error, or by the store, all the
 // rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
 // the *FieldErrors and the *ConflictError in it, so that one response can list all violations.
@@ -258,6 +259,9 @@ func (s *Store) edit(c Change, before, after *User) (invalid FieldErrors, refuse
 	*after = *before
 	after.unshare()
 	refused = c.Edit(after)
+	if before.Erased() && (refused == nil || errors.As(refused, new(*FieldErrors))) {
+		refused = fmt.Errorf("updating user: %w", ErrErased)
+	}
 	keepBookkeeping(before, after)
 	normalize(after)
 	after.fold(before)

@@ -57,6 +57,7 @@ type User struct {
 	// DeprovisionedAt is when a provisioning client deleted the user, who is kept, INACTIVE. Nil means that none did. The store sets
 	// it to nil whenever Status is another.
 	DeprovisionedAt *time.Time `gorm:"serializer:epochms"`
+	LegalHoldAt     *time.Time `gorm:"serializer:epochms"` // since when the user must not be erased; nil: it may be
 
 	CreatedAt time.Time  `gorm:"serializer:epochms;autoCreateTime:false"`
 	CreatedBy *uuid.UUID // nil: unknown

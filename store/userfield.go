@@ -30,6 +30,12 @@ type userField struct {
 	set    func(*User, any, *Catalogue) string // takes such a value, not nil where the field must have one, or returns what is wrong with it
 	// restorable tells that an older value can be written back.
 	restorable bool
+
+	erase func(*User) // makes the value that of an erased user
+	// kept tells that the history keeps the values of an erased user, as they tell nothing about the person.
+	kept bool
+	// named tells that a token's subject may be the value.
+	named bool
 }
 
 // required makes the row of a field that always has a value.
@@ -40,6 +46,7 @@ func required[T comparable](name Field, column string, k kind[T], at func(*User)
 		value: func(u *User) any { return k.value(*at(u)) },
 		same:  func(a, b *User) bool { return k.same(*at(a), *at(b)) },
 		copy:  func(to, from *User) { *at(to) = *at(from) },
+		erase: func(u *User) { *at(u) = *new(T) },
 		show:  func(u *User, c *Catalogue) any { return k.show(*at(u), c) },
 		set: func(u *User, v any, c *Catalogue) (wrong string) {
 			value, wrong := k.read(v, c)
@@ -63,6 +70,7 @@ func optional[T comparable](name Field, column string, k kind[T], at func(*User)
 		},
 		copy:    func(to, from *User) { *at(to) = clone(*at(from)) },
 		unshare: func(u *User) { *at(u) = clone(*at(u)) },
+		erase:   func(u *User) { *at(u) = nil },
 		show: func(u *User, c *Catalogue) any {
 			if p := *at(u); p != nil {
 				return k.show(*p, c)
@@ -117,6 +125,9 @@ func (f userField) normalized(normalize func(*User)) userField             { f.n
 func (f userField) inFiles(need Need) userField                            { f.need = need; return f }
 func (f userField) fileName(name string) userField                         { f.file = name; return f }
 func (f userField) notRestored() userField                                 { f.restorable = false; return f }
+func (f userField) erasedTo(erase func(*User)) userField                   { f.erase = erase; return f }
+func (f userField) keptInHistory() userField                               { f.kept = true; return f }
+func (f userField) namesCaller() userField                                 { f.named = true; return f }
 
 // asSecret keeps a field out of files, and its value out of the history.
 func (f userField) asSecret() userField {

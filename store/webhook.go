@@ -527,9 +527,6 @@ func (c *WebhookChange) Created() bool { return !c.Later }
 // Erased reports whether the change erased its user's personal data.
 func (c *WebhookChange) Erased() bool { return c.Operation == OperationErased }
 
-// OperationErased is the operation of the last change of a user whose personal data were erased.
-const OperationErased = "erased"
-
 // WebhookChanges returns up to limit changes of a customer, or of [AllCustomers], as [Store.ListChanges] does.
 func (s *Store) WebhookChanges(ctx context.Context, customerID, after int64, limit int) (changes []WebhookChange, next int64, err error) {
 	const doing = "reading the feed for a webhook"

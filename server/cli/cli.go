@@ -32,6 +32,8 @@ type commandLine struct {
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
 	Webhook    webhookCommand    `cmd:"" help:"Manage webhooks, which are told of changes by HTTP."`
 	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`
+	Erase      eraseCommand      `cmd:"" help:"Erase a person's data: of a user remains a row without names. Prints what it would do, unless --yes is given."`
+	LegalHold  legalHoldCommand  `cmd:"" help:"Forbid to erase a user, or allow it again."`
 	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database to a file, also while a server uses it."`
 	Copy       copyCommand       `cmd:"" help:"Copy a directory to another database, between SQLite and PostgreSQL in both directions."`
 	Rekey      rekeyCommand      `cmd:"" help:"Encrypt all secrets with the current key, so that old keys can be removed."`

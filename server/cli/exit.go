@@ -25,6 +25,7 @@ func blame(err error) error {
 	var conflict *store.ImportError
 	var fields *store.FieldErrors
 	if errors.As(err, &refused) || errors.As(err, &conflict) || errors.As(err, &fields) ||
+		errors.Is(err, store.ErrErased) || errors.Is(err, store.ErrValueErased) ||
 		errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 		return badInput{err}
 	}

@@ -26,7 +26,7 @@ type exportCommand struct {
 
 // Help is the long text of --help.
 func (*exportCommand) Help() string {
-	return "It writes everything except secrets: passwords, access tokens and VCS passwords. " +
+	return "It writes everything except secrets and erased users: passwords, access tokens and VCS passwords. " +
 		"'dragoman import' reads what it writes without --spreadsheet. On standard output the default format is CSV.\n\n" + exitStatuses
 }
 

@@ -79,6 +79,8 @@ type storeFlags struct {
 	databaseFlag
 	secretKeyFlags
 	Dev bool `help:"Use the key of 'dragoman serve --dev', which is in .dragoman/ of the working directory. For an SQLite database this is the default if no key is configured."`
+
+	ledger string // the erasure ledger's path; empty for the default
 }
 
 // open opens an existing directory. The caller must close it.
@@ -108,7 +110,7 @@ func (f *storeFlags) openStore(ctx context.Context, developmentKey func() (strin
 		return nil, err
 	}
 	s, err := store.Open(ctx, store.Config{
-		URL: f.Database, Existing: existing, SecretKey: key, OldSecretKeys: old, Wait: f.wait(),
+		URL: f.Database, Existing: existing, SecretKey: key, OldSecretKeys: old, Wait: f.wait(), ErasureLedger: f.ledger,
 	})
 	return s, explainKey(existingHint(err), !configured)
 }

@@ -51,6 +51,8 @@ var commandLines = map[string][]string{
 	"backup":         {"backup.db", "secrets.csv", "none/backup.db"},
 	"copy":           {"--from=sqlite:none.db --to=postgres://u:" + secretOfDSN + "@127.0.0.1:1/d --database-wait=0s", "--from=postgres://u:p@" + secretOfDSN + "@h/d --to=sqlite:none.db", "--from=sqlite:a.db --to=" + secretOfFile + ":"},
 	"rekey":          {""},
+	"erase":          {"--user=6860", "--user=4711", "--replay=secrets.csv"},
+	"legal-hold set": {"--user=4711"}, "legal-hold lift": {"--user=4711"},
 	"changes number": {""},
 	"collisions":     {""},
 	"token sign":     {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},

@@ -42,6 +42,7 @@ type serveCommand struct {
 	ReadLag              time.Duration `default:"5s" help:"How far the standby of --database-read may be behind. While it is further behind, or down, it is not used (${default})."`
 	RememberedUsers      int           `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	IdempotencyRetention time.Duration `default:"24h" help:"How long the answer to a write with an Idempotency-Key is kept, to be repeated: from 1m to 720h (${default}). Whoever repeats a request later makes another write."`
+	ledgerFlag
 	secretKeyFlags
 	issuerFlags
 	tokenLimitFlag
@@ -153,6 +154,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		NoMigrate:            c.NoMigrate,
 		RememberedUsers:      &c.RememberedUsers,
 		IdempotencyRetention: &c.IdempotencyRetention,
+		ErasureLedger:        c.path(c.Database, c.Dev),
 		SecretKey:            secretKey,
 		OldSecretKeys:        oldSecretKeys,
 		Auth:                 auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},

@@ -23,7 +23,10 @@ import (
 // Directory is the directory of the keys, relative to the working directory.
 const Directory = ".dragoman"
 
-// The files of Directory. Each has 32 random bytes in base64.
+// ErasureLedger is the erasure ledger of a PostgreSQL that is served for development.
+const ErasureLedger = Directory + "/erasures"
+
+// The files of Directory with keys. Each has 32 random bytes in base64.
 const (
 	jwtSecretFile = "jwt-secret"
 	secretKeyFile = "secret-key"

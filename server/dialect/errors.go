@@ -210,7 +210,7 @@ func kindOf(err error) Kind {
 		return Forbidden
 	case errors.As(err, &invalid):
 		return Invalid
-	case errors.As(err, &rule), errors.As(err, &fields), errors.Is(err, store.ErrConflict):
+	case errors.As(err, &rule), errors.As(err, &fields), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrErased), errors.Is(err, store.ErrNoLedger):
 		return Refused
 	case errors.Is(err, store.ErrNotFound):
 		return UserNotFound
@@ -257,6 +257,11 @@ func (d *Dialect) fieldErrors(err error) []FieldError {
 			if name := d.FieldName(f.Field); name != "" {
 				all = append(all, FieldError{Field: name, Message: name + " " + f.Reason})
 			}
+		}
+	}
+	for _, about := range []error{store.ErrErased, store.ErrNoLedger} { // which are about no field
+		if errors.Is(err, about) {
+			all = append(all, FieldError{Message: about.Error()})
 		}
 	}
 	var conflict *store.ConflictError

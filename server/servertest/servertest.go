@@ -110,6 +110,9 @@ func start(t testing.TB, c server.Config) *Server {
 	if c.Dialects == nil {
 		c.Dialects = Dialects()
 	}
+	if c.ErasureLedger == "" {
+		c.ErasureLedger = t.TempDir() + "/erasures"
+	}
 	s, err := server.New(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)

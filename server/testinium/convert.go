@@ -82,7 +82,7 @@ func toAPIUser(u store.User, roles *store.Catalogue, withAccessToken bool) testi
 		Customer:             u.CustomerID,
 		Authorities:          []testiniumapi.Authority{},
 	}
-	if withAccessToken {
+	if withAccessToken && u.AccessToken != "" { // an erased user has none
 		shown.AccessToken = &u.AccessToken
 	}
 	if u.LastPasswordResetAt != nil {

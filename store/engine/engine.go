@@ -55,6 +55,10 @@ type Database interface {
 	// Settle makes the commit of tx as durable as that of a write, although tx may have written nothing.
 	Settle(tx *gorm.DB) error
 
+	// Purge removes from the database's files what was overwritten and deleted, as far as this can be done while it is in use. The error
+	// is ErrBusy while others prevent it.
+	Purge(ctx context.Context) error
+
 	// Close closes all pools.
 	Close() error
 }

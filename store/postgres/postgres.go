@@ -163,5 +163,8 @@ func (d *Database) Lock(tx *gorm.DB, name string) error { return tx.Exec(lockNam
 // AllowIdle switches idle_in_transaction_session_timeout off for tx.
 func (d *Database) AllowIdle(tx *gorm.DB) error { return tx.Exec(allowIdle).Error }
 
+// Purge does nothing: only VACUUM removes from a table's files what was overwritten and deleted, and takes long.
+func (d *Database) Purge(context.Context) error { return nil }
+
 // Close closes the connections.
 func (d *Database) Close() error { return errors.Join(d.pools.Find.Close(), d.pools.Write.Close()) }

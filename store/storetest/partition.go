@@ -25,7 +25,7 @@ const Partitions = 4
 var PartitionedTables = map[string]string{
 	"users": "customer_id", "user_changes": "customer_id", "feed": "customer_id", "feed_pending": "customer_id",
 	"user_counts": "customer_id", "user_blocks": "customer_id", "reserved_folds": "customer_id",
-	"user_search": "customer_id", "search_pending": "customer_id", "idempotency_records": "customer_id",
+	"user_search": "customer_id", "search_pending": "customer_id", "idempotency_records": "customer_id", "erasures": "customer_id",
 	"claims": "value",
 }
 

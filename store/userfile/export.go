@@ -13,7 +13,7 @@ import (
 
 // Export writes users of the directory to a file that can be imported. It writes the customers by ascending id, and the users of
 // each by ascending id. It reads the users in batches, without a common transaction: a user who is changed meanwhile is written
-// either as before or as after the change, and no user is written twice.
+// either as before or as after the change, and no user is written twice. It leaves out users whose personal data were erased.
 type Export struct {
 	Store  *store.Store
 	Format Format
@@ -94,6 +94,10 @@ func (e Export) users(ctx context.Context, out *Writer, customerID, written int6
 			return written, b.err
 		}
 		for k := range b.users {
+			if b.users[k].Erased() {
+				written--
+				continue
+			}
 			if err := out.Write(&b.users[k]); err != nil {
 				return written, err
 			}

@@ -1,0 +1,710 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+	"github.com/dragoman-id/dragoman/store/ledger"
+	"github.com/dragoman-id/dragoman/store/postgres"
+	"github.com/dragoman-id/dragoman/store/sqlite"
+)
+
+// The row of an erased user remains, so that ids, versions and the feed do, but what it tells of the person does not: each field has its
+// zero value, but the names, which are made of the UUID, and the status. A user is erased if, and only if, it has these names, as no
+// other user can take a name in erasedDomain.
+
+// erasedDomain is the domain of the usernames and e-mails of erased users. It never resolves (RFC 2606, section 2).
+const erasedDomain = "erased.invalid"
+
+// erasedValue stands in the history for a value, or a subject, that was erased.
+const erasedValue = "erased"
+
+// OperationErased is the operation of the last change of an erased user.
+const OperationErased = "erased"
+
+func erasedName(id uuid.UUID) string { return id.String() + "@" + erasedDomain }
+
+// Erased reports whether the user's personal data were erased.
+func (u *User) Erased() bool { return u.Username == erasedName(u.UUID) }
+
+// tombstone returns what remains of a user, as the version that follows it. Its secrets are not sealed.
+func (s *Store) tombstone(before *User, actor *uuid.UUID) User {
+	after := *before
+	after.unshare()
+	for i := range editable {
+		editable[i].erase(&after)
+	}
+	after.ComputeFolds()
+	s.stamp(before, &after, actor)
+	// So that provisioning clients do not see the user again.
+	after.DeprovisionedAt = clone(&after.UpdatedAt)
+	return after
+}
+
+// erasure returns the last change of an erased user. It tells which fields had a value, but none that tells of the person.
+func (s *Store) erasure(ctx context.Context, before, after *User) UserChange {
+	change := s.catalogue.change(ctx, before, after, Diff(before, after), after.UpdatedAt)
+	change.Operation = OperationErased
+	for i := range change.Fields {
+		f := &change.Fields[i]
+		if row := editableNamed[f.Field]; !row.kept && f.Old != nil {
+			f.Old = erasedValue
+		}
+	}
+	return change
+}
+
+// Erasure says whose personal data to erase, and on whose behalf.
+type Erasure struct {
+	Key   UserKey
+	Actor *uuid.UUID
+	// Reason is kept with the erasure. It must not tell who the person is.
+	Reason string
+	// Allow may refuse the erasure of a user, whose error is then returned. It is called with the user locked, and may be nil.
+	Allow func(u *User) error
+
+	// again says that the erasure was decided on before: the directory's rules do not refuse it. listed says that the ledger has it.
+	again, listed bool
+}
+
+// Erased describes an erasure.
+type Erased struct {
+	User User // what remains
+	// Done says that the user's personal data had been erased before, and nothing was written.
+	Done bool
+	// Fields are those of the user that have another value now.
+	Fields []Field
+	// Changes is how many entries of the user's history have values that are erased; Subjects how many changes of other users, which
+	// the person made, have the person's subject.
+	Changes, Subjects int64
+	// Records is how many idempotency records of writes to the user there are.
+	Records int64
+}
+
+var (
+	// ErrNoLedger: there is no ledger to list an erased user in.
+	ErrNoLedger = errors.New("there is no erasure ledger, which brings an erasure back after a restore: name its file in --erasure-ledger (DRAGOMAN_ERASURE_LEDGER)")
+	// ErrNotErased: the ledger lists users whose personal data are in the database.
+	ErrNotErased = errors.New("the database has personal data of erased users, as one has that was restored from a backup")
+)
+
+// The reasons for which a user is not erased.
+const (
+	reasonLegalHold = "must be lifted before the user can be erased"
+	maxReasonLength = 500
+)
+
+// FieldReason is the name of Erasure.Reason in errors.
+const FieldReason Field = "Reason"
+
+// ledgerOf returns the ledger of a Config, or nil if there is none.
+func ledgerOf(c Config) *ledger.Ledger {
+	if c.ErasureLedger != "" {
+		return ledger.At(c.ErasureLedger)
+	}
+	if path, isFile := strings.CutPrefix(c.URL, sqliteScheme); isFile {
+		return ledger.At(path + ".erasures")
+	}
+	return nil
+}
+
+// checkLedger returns ErrNoLedger unless there is a ledger, or none is needed, as nothing brings back a database in memory.
+func (s *Store) checkLedger() error {
+	if s.ledger == nil {
+		if s.inMemory {
+			return nil
+		}
+		return ErrNoLedger
+	}
+	return s.ledger.CheckWritable()
+}
+
+// EraseUser erases the personal data of a user, in one transaction: those in its row, in its history, in idempotency records of writes to
+// it, in the index for searches, and its subject in the history of others. The username and the e-mail are free again. A last change,
+// with the operation [OperationErased], tells the feed. Neither versions nor numbers of the feed change. Whoever is erased already stays
+// so, and nothing is written.
+//
+// The user's UUID is appended to the ledger, durably, before the transaction is committed: if that fails then, the ledger says that
+// [Store.ReplayErasures] has to finish it.
+//
+// The error is ErrNotFound if the customer has no such user; a *[FieldErrors] if there is a legal hold, if the user is the customer's last
+// administrator, or if the reason is too long or has one of the user's values; what Allow returned; ErrNoLedger; ErrBusy; or
+// ErrUnavailable.
+func (s *Store) EraseUser(ctx context.Context, e Erasure) (Erased, error) {
+	const doing = "erasing a user"
+	if err := s.checkLedger(); err != nil {
+		return Erased{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	for range maxAttempts {
+		done, err := s.eraseUser(ctx, e)
+		if why, again := retryReason(err); again {
+			s.observer.retry(ctx, why)
+			continue
+		}
+		if err != nil {
+			return Erased{}, fmt.Errorf("%s: %w", doing, err)
+		}
+		s.remember(&done.User)
+		s.wroteStanding(&done.User, nil)
+		s.purgeDue.Store(true)
+		select {
+		case s.erased <- struct{}{}:
+		default: // it is about to be settled already
+		}
+		return done, nil
+	}
+	s.observer.retry(ctx, RetryGivenUp)
+	return Erased{}, fmt.Errorf("%s: %w: other writers were first %d times", doing, ErrBusy, maxAttempts)
+}
+
+// PreviewErasure returns what EraseUser would return at the moment. It writes nothing, and locks nothing.
+func (s *Store) PreviewErasure(ctx context.Context, e Erasure) (Erased, error) {
+	const doing = "previewing an erasure"
+	if err := s.checkLedger(); err != nil {
+		return Erased{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	u, err := s.loadUser(ctx, e.Key)
+	if err != nil {
+		return Erased{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	done, err := s.checkErasure(ctx, s.read, e, &u)
+	if err != nil || done.Done {
+		return done, err
+	}
+	db := s.read.WithContext(ctx)
+	changes, err := s.changesWithValues(db, &u)
+	if err == nil {
+		var others othersChanges
+		others, err = s.findSubjects(ctx, &u)
+		done.Subjects = int64(len(others.keys))
+	}
+	if err == nil {
+		err = db.Raw("SELECT count(*) FROM idempotency_records WHERE customer_id = ? AND user_id = ?", u.CustomerID, u.ID).Scan(&done.Records).Error
+	}
+	done.Changes = changes
+	return done, databaseErrorOrNil(ctx, doing, err)
+}
+
+// checkErasure returns what the erasure of a user would make of it, or why it is refused. db must have locked the user's customer, if
+// the answer is to hold.
+func (s *Store) checkErasure(ctx context.Context, db *gorm.DB, e Erasure, u *User) (Erased, error) {
+	if e.Allow != nil {
+		if err := e.Allow(u); err != nil {
+			return Erased{}, err
+		}
+	}
+	if u.Erased() {
+		return Erased{User: *u, Done: true}, nil
+	}
+	after := s.tombstone(u, e.Actor)
+	done := Erased{User: after, Fields: Diff(u, &after)}
+	if e.again {
+		return done, nil
+	}
+	var wrong FieldErrors
+	if u.LegalHoldAt != nil {
+		wrong.add(FieldLegalHoldAt, reasonLegalHold)
+	}
+	wrong.add(FieldReason, checkReason(e.Reason, u))
+	if losesAdministrator(u, &after) {
+		last, err := lastAdministrator(ctx, db, u, &after)
+		if err != nil {
+			return Erased{}, err
+		}
+		if len(last) > 0 {
+			wrong.add(FieldStatus, lastAdministratorReason)
+		}
+	}
+	if err := wrong.errorOrNil(); err != nil {
+		return Erased{}, err
+	}
+	return done, nil
+}
+
+// checkReason returns what is wrong with the reason for an erasure, if anything is.
+func checkReason(reason string, u *User) string {
+	if wrong := checkText(reason, maxReasonLength); wrong != "" {
+		return wrong
+	}
+	folded := Fold(reason)
+	for _, value := range personalTexts(u) {
+		// A value of one or two characters is in many texts.
+		if len([]rune(value)) > 2 && strings.Contains(folded, Fold(value)) {
+			return "must not have a value of the user, as it is kept"
+		}
+	}
+	return ""
+}
+
+// personalTexts returns the texts in the user's fields that an erasure erases from the history.
+func personalTexts(u *User) (texts []string) {
+	for i := range editable {
+		f := &editable[i]
+		if f.kept || f.secret || f.kind == KindTime {
+			continue
+		}
+		if text, ok := f.show(u, nil).(string); ok && text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+func (s *Store) eraseUser(ctx context.Context, e Erasure) (done Erased, err error) {
+	u, err := s.loadUser(ctx, e.Key)
+	if err != nil {
+		return Erased{}, err
+	}
+	// Before the transaction, since it may take long.
+	others, err := s.findSubjects(ctx, &u)
+	if err != nil {
+		return Erased{}, err
+	}
+	err = s.transactionOnce(ctx, func(tx *gorm.DB) error {
+		before, err := s.lockUser(ctx, tx, e.Key)
+		if err != nil {
+			return err
+		}
+		if err := lockCustomer(ctx, tx, before.CustomerID); err != nil {
+			return err
+		}
+		if done, err = s.checkErasure(ctx, tx, e, &before); err != nil {
+			return err
+		}
+		if done.Done {
+			return s.settle(ctx, tx)
+		}
+		if s.ledger != nil && !e.listed {
+			if err := s.ledger.Append(ctx, ledger.Entry{UUID: before.UUID, At: done.User.UpdatedAt}); err != nil {
+				return err
+			}
+		}
+		return s.erase(ctx, tx, e, &before, &done, others)
+	})
+	return done, err
+}
+
+// erase writes what done.User is to be instead of before, and erases the values of before everywhere else.
+func (s *Store) erase(ctx context.Context, tx *gorm.DB, e Erasure, before *User, done *Erased, others othersChanges) error {
+	const doing = "erasing a user"
+	after := &done.User
+	s.keys.sealSecrets(before, after)
+	var err error
+	if done.Changes, err = s.changesWithValues(tx, before); err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	named, err := s.subjectsOf(tx, before)
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	change := s.erasure(ctx, before, after)
+	if before.UUID == orNil(change.Actor) || named.has(change.Dialect, change.Subject) {
+		change.Subject = erasedValue
+	}
+	step, err := updateStep(before, after, &change, s.distributed)
+	if err != nil {
+		return err
+	}
+	if changed, err := runIn(tx, step); err != nil {
+		return databaseError(ctx, doing, err)
+	} else if changed == 0 {
+		return errConflicting
+	}
+	if err := s.releaseNames(tx, before); err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	of := []any{before.CustomerID, before.ID}
+	erased := tx.Exec("UPDATE user_changes SET fields = "+s.erasedFields()+" WHERE customer_id = ? AND user_id = ? AND version <= ?", append(of, before.Version)...)
+	if erased.Error != nil {
+		return databaseError(ctx, doing, erased.Error)
+	}
+	own := tx.Exec("UPDATE user_changes SET subject = ? WHERE customer_id = ? AND user_id = ? AND "+named.condition(s.db.Name()),
+		append([]any{erasedValue, before.CustomerID, before.ID}, named.arguments()...)...)
+	if own.Error != nil {
+		return databaseError(ctx, doing, own.Error)
+	}
+	if done.Subjects, err = s.eraseSubjects(tx, before, named, others); err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	records := tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = ?", of...)
+	done.Records = records.RowsAffected
+	if records.Error != nil {
+		return databaseError(ctx, doing, records.Error)
+	}
+	if !s.distributed {
+		// What the indexer writes for the user from now on is computed from what remains.
+		if err := execute(tx, searchIndexes[s.db.Name()].remove(before)); err != nil {
+			return databaseError(ctx, doing, err)
+		}
+	}
+	err = tx.Exec("INSERT INTO erasures (customer_id, user_id, uuid, at, reason, sweep_from) VALUES (?, ?, ?, ?, ?, ?)",
+		before.CustomerID, before.ID, before.UUID, after.UpdatedAt.UnixMilli(), e.Reason, others.upTo).Error
+	return databaseErrorOrNil(ctx, doing, err)
+}
+
+func orNil(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return uuid.Nil
+	}
+	return *id
+}
+
+// releaseNames ends what a collision keeps of the names of a user who has none any longer.
+func (s *Store) releaseNames(tx *gorm.DB, before *User) error {
+	present := *before
+	present.ComputeFolds()
+	if err := tx.Exec("DELETE FROM reserved_folds WHERE customer_id = ? AND user_id = ?", before.CustomerID, before.ID).Error; err != nil {
+		return err
+	}
+	for _, f := range names {
+		for _, value := range []string{f.value(before), f.value(&present)} {
+			err := tx.Exec("UPDATE claims SET customer_id = NULL, user_id = NULL WHERE kind = ? AND value = ? AND user_id = ? AND shared", f.kind, value, before.ID).Error
+			if err != nil {
+				return err
+			}
+			var reserved int64
+			if err := tx.Model(&reservedFold{}).Where("field = ? AND fold = ?", f.kind, value).Count(&reserved).Error; err != nil || reserved > 0 {
+				return err
+			}
+			if err := tx.Exec("DELETE FROM claims WHERE kind = ? AND value = ? AND shared AND user_id IS NULL", f.kind, value).Error; err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keptInHistory lists the fields whose values an erasure leaves in the history, as text in SQL. Of secrets the history has none.
+var keptInHistory = func() string {
+	var names []string
+	for _, f := range editable {
+		if f.kept || f.secret {
+			names = append(names, "'"+string(f.name)+"'")
+		}
+	}
+	return strings.Join(names, ", ")
+}()
+
+// erasedFields is an expression for the column fields of user_changes with its values erased.
+func (s *Store) erasedFields() string { return erasedFields[s.db.Name()] }
+
+var erasedFields = map[string]string{
+	sqlite.Name: func() string {
+		value := func(of string) string {
+			return fmt.Sprintf(`json(CASE WHEN value ->> '$.field' IN (%s) OR json_type(value, '$.%s') = 'null' THEN value -> '$.%[2]s' ELSE '"%[3]s"' END)`,
+				keptInHistory, of, erasedValue)
+		}
+		return "(SELECT json_group_array(json_object('field', value ->> '$.field', 'old', " + value("old") + ", 'new', " + value("new") + ") ORDER BY key) " +
+			"FROM json_each(user_changes.fields))"
+	}(),
+	postgres.Name: func() string {
+		value := func(of string) string {
+			return fmt.Sprintf(`CASE WHEN c ->> 'field' IN (%s) OR c -> '%s' = 'null' THEN c -> '%[2]s' ELSE '"%[3]s"' END`, keptInHistory, of, erasedValue)
+		}
+		return "(SELECT coalesce(jsonb_agg(jsonb_build_object('field', c -> 'field', 'old', " + value("old") + ", 'new', " + value("new") + ") ORDER BY n), '[]') " +
+			"FROM jsonb_array_elements(user_changes.fields) WITH ORDINALITY AS f (c, n))"
+	}(),
+}
+
+// changesWithValues returns how many entries of a user's history have a value that an erasure would erase.
+func (s *Store) changesWithValues(db *gorm.DB, u *User) (n int64, err error) {
+	err = db.Raw("SELECT count(*) FROM user_changes WHERE customer_id = ? AND user_id = ? AND fields <> "+s.erasedFields(), u.CustomerID, u.ID).Scan(&n).Error
+	return n, err
+}
+
+// subjects are what a person may be called in the column subject of user_changes.
+type subjects struct {
+	id    uuid.UUID // the actor whose subject it is in any case
+	names []string
+}
+
+// subjectsOf returns the subjects of a user: its names and identifiers, those that it had included.
+func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
+	of := subjects{id: u.UUID, names: []string{u.UUID.String()}}
+	add := func(value any) {
+		if text, ok := value.(string); ok && text != "" && text != erasedValue && !slices.Contains(of.names, text) {
+			of.names = append(of.names, text)
+		}
+	}
+	for i := range editable {
+		if f := &editable[i]; f.named {
+			add(f.show(u, s.catalogue))
+		}
+	}
+	for after := int64(0); ; {
+		var changes []UserChange
+		err := db.Where("customer_id = ? AND user_id = ? AND version > ?", u.CustomerID, u.ID, after).Order("version").Limit(maxSubjectsRead).Find(&changes).Error
+		if err != nil || len(changes) == 0 {
+			return of, err
+		}
+		for _, c := range changes {
+			for _, f := range c.Fields {
+				if row := editableNamed[f.Field]; row != nil && row.named {
+					add(f.Old)
+					add(f.New)
+				}
+			}
+			after = c.Version
+		}
+	}
+}
+
+// maxSubjectsRead is how many changes are read at once.
+const maxSubjectsRead = 500
+
+// condition is the condition for a change that the person made and that has a subject to erase. With several issuers a subject is that of
+// its token after the issuer's name and a space. A name of a user may be that of another person's system account, which is the subject of a
+// command.
+func (s subjects) condition(engineName string) string {
+	place := map[string]string{sqlite.Name: "instr(subject, ' ')", postgres.Name: "strpos(subject, ' ')"}[engineName]
+	return "subject NOT IN ('', '" + erasedValue + "') AND (actor = ? OR dialect <> 'cli' AND (subject IN (?) OR substr(subject, " + place + " + 1) IN (?)))"
+}
+
+func (s subjects) arguments() []any { return []any{s.id, s.names, s.names} }
+
+// has reports whether a subject is the person's.
+func (s subjects) has(dialect, subject string) bool {
+	_, bare, found := strings.Cut(subject, " ")
+	if !found {
+		bare = subject
+	}
+	return dialect != "cli" && (slices.Contains(s.names, subject) || slices.Contains(s.names, bare))
+}
+
+// othersChanges are changes of other users that a person made.
+type othersChanges struct {
+	keys []changeKey
+	upTo int64 // the changes up to this number of the feed were searched
+}
+
+type changeKey struct{ CustomerID, UserID, Version int64 }
+
+// findSubjects looks for changes of other users that have a subject of the user's. It reads the whole history of the directory.
+func (s *Store) findSubjects(ctx context.Context, u *User) (found othersChanges, err error) {
+	const doing = "looking for changes that a user made"
+	release, err := engine.AcquireReader(ctx, s.pools.Searches, u.CustomerID)
+	if err != nil {
+		return othersChanges{}, databaseError(ctx, doing, err)
+	}
+	defer release()
+	db := s.read.WithContext(ctx)
+	of, err := s.subjectsOf(db, u)
+	if err == nil {
+		err = db.Raw("SELECT published FROM feed_state").Scan(&found.upTo).Error
+	}
+	if err == nil {
+		err = db.Raw("SELECT customer_id, user_id, version FROM user_changes WHERE NOT (customer_id = ? AND user_id = ?) AND "+of.condition(s.db.Name()),
+			append([]any{u.CustomerID, u.ID}, of.arguments()...)...).Scan(&found.keys).Error
+	}
+	return found, databaseErrorOrNil(ctx, doing, err)
+}
+
+// eraseSubjects erases the subject of a user in changes of other users: those that were found, and those that were written since.
+func (s *Store) eraseSubjects(tx *gorm.DB, u *User, of subjects, others othersChanges) (erased int64, err error) {
+	keys := others.keys
+	for _, recent := range []string{
+		"SELECT customer_id, user_id, version FROM feed_pending",
+		fmt.Sprintf("SELECT customer_id, user_id, version FROM feed WHERE number > %d", others.upTo),
+	} {
+		var since []changeKey
+		err := tx.Raw("SELECT c.customer_id, c.user_id, c.version FROM ("+recent+") r JOIN user_changes c "+
+			"ON c.customer_id = r.customer_id AND c.user_id = r.user_id AND c.version = r.version WHERE "+of.condition(s.db.Name()), of.arguments()...).Scan(&since).Error
+		if err != nil {
+			return erased, err
+		}
+		keys = append(keys, since...)
+	}
+	for _, k := range keys {
+		if k.CustomerID == u.CustomerID && k.UserID == u.ID {
+			continue
+		}
+		done := tx.Exec("UPDATE user_changes SET subject = ? WHERE customer_id = ? AND user_id = ? AND version = ? AND subject <> ?",
+			erasedValue, k.CustomerID, k.UserID, k.Version, erasedValue)
+		if done.Error != nil {
+			return erased, done.Error
+		}
+		erased += done.RowsAffected
+	}
+	return erased, nil
+}
+
+// Purge removes from the database's files what was overwritten and deleted. On PostgreSQL it does nothing, as only VACUUM does that. The
+// error is ErrBusy while others read or write.
+func (s *Store) Purge(ctx context.Context) error {
+	return databaseErrorOrNil(ctx, "purging the database", s.db.Purge(ctx))
+}
+
+// sweepAfter is when changes are looked at once more that an erased user may have made while another server did not know of the erasure
+// yet: authorization sees it within five seconds.
+const sweepAfter = time.Minute
+
+// erasingPeriod is how often erasures are settled.
+const erasingPeriod = 20 * time.Second
+
+// KeepErasing calls [Store.SweepErasures] until ctx is done, three times a minute, and [Store.Purge] after an erasure of this store. When it
+// fails it is tried again; report is called with the first error of a series, and with nil once it works again.
+func (s *Store) KeepErasing(ctx context.Context, report func(error)) {
+	failing := false
+	for {
+		err := s.settleErasures(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if failing != (err != nil) {
+			failing = !failing
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.erased:
+		case <-time.After(erasingPeriod):
+		}
+	}
+}
+
+func (s *Store) settleErasures(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, erasingPeriod)
+	defer cancel()
+	settled, err := s.SweepErasures(ctx)
+	if err != nil || settled == 0 && !s.purgeDue.Load() {
+		return err
+	}
+	s.purgeDue.Store(false)
+	if err := s.Purge(ctx); err != nil {
+		s.purgeDue.Store(true)
+		return err
+	}
+	return nil
+}
+
+// SweepErasures erases what was written of erased users while servers did not know of the erasure yet: subjects in changes that they made,
+// and idempotency records. It returns how many users are settled now. Any number of programs may do so at once.
+func (s *Store) SweepErasures(ctx context.Context) (settled int64, err error) {
+	const doing = "settling erasures"
+	var due []struct {
+		CustomerID, UserID, SweepFrom int64
+		UUID                          uuid.UUID
+	}
+	err = s.read.WithContext(ctx).Raw("SELECT customer_id, user_id, uuid, sweep_from FROM erasures WHERE sweep_from IS NOT NULL AND at < ? ORDER BY at LIMIT ?",
+		s.now().Add(-sweepAfter).UnixMilli(), prunedAtOnce).Scan(&due).Error
+	if err != nil {
+		return 0, databaseError(ctx, doing, err)
+	}
+	for _, d := range due {
+		u := User{ID: d.UserID, CustomerID: d.CustomerID, UUID: d.UUID}
+		err := s.transaction(ctx, func(tx *gorm.DB) error {
+			// The person's names are gone, but the actor is still there.
+			_, err := s.eraseSubjects(tx, &u, subjects{id: u.UUID, names: []string{u.UUID.String()}}, othersChanges{upTo: d.SweepFrom})
+			if err == nil {
+				// The record of a write that changed nothing may have been stored after the erasure.
+				err = tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = ?", u.CustomerID, u.ID).Error
+			}
+			if err == nil {
+				err = tx.Exec("UPDATE erasures SET sweep_from = NULL WHERE customer_id = ? AND user_id = ?", u.CustomerID, u.ID).Error
+			}
+			return databaseErrorOrNil(ctx, doing, err)
+		})
+		if err != nil {
+			return settled, err
+		}
+		settled++
+	}
+	return settled, nil
+}
+
+// notErased returns the UUIDs of the ledger whose users are in the database and not erased.
+func (s *Store) notErased(ctx context.Context, l *ledger.Ledger) (ids []uuid.UUID, err error) {
+	entries, err := l.Entries()
+	if err != nil {
+		return nil, err
+	}
+	for some := range slices.Chunk(entries, maxSubjectsRead) {
+		texts := make([]string, len(some))
+		for i, e := range some {
+			texts[i] = e.UUID.String()
+		}
+		var known, erased []uuid.UUID
+		db := s.read.WithContext(ctx)
+		err := db.Raw("SELECT value FROM claims WHERE kind = 'uuid' AND value IN ?", texts).Scan(&known).Error
+		if err == nil {
+			err = db.Raw("SELECT uuid FROM erasures WHERE uuid IN ?", texts).Scan(&erased).Error
+		}
+		if err != nil {
+			return nil, databaseError(ctx, "comparing the database with the erasure ledger", err)
+		}
+		for _, id := range known {
+			if !slices.Contains(erased, id) && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids, nil
+}
+
+// CheckErasures returns ErrNotErased if the ledger lists a user whose personal data are in the database.
+func (s *Store) CheckErasures(ctx context.Context) error {
+	if s.ledger == nil {
+		return nil
+	}
+	ids, err := s.notErased(ctx, s.ledger)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %d users of %s: run `dragoman erase --replay %[3]s` on it", ErrNotErased, len(ids), s.ledger.Path())
+}
+
+// ReplayErasures erases the users that the ledger at path lists and that are in the database with their personal data, on nobody's behalf, and
+// calls report with each. It does what was decided before, so neither a legal hold nor the rule of the last administrator is against
+// it. It can be repeated: whoever is erased already stays so.
+func (s *Store) ReplayErasures(ctx context.Context, path string, report func(Erased)) error {
+	const doing = "replaying erasures"
+	ids, err := s.notErased(ctx, ledger.At(path))
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	var own []ledger.Entry
+	if s.ledger != nil {
+		if own, err = s.ledger.Entries(); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	for _, id := range ids {
+		listed := slices.ContainsFunc(own, func(e ledger.Entry) bool { return e.UUID == id })
+		keys, err := claimants(ctx, s.read, "uuid", id.String())
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			done, err := s.EraseUser(ctx, Erasure{Key: key, again: true, listed: listed})
+			if err != nil {
+				return fmt.Errorf("%s: user %s: %w", doing, id, err)
+			}
+			report(done)
+		}
+	}
+	return nil
+}
+
+// SetLegalHold sets or lifts the legal hold of a user, who cannot be erased while there is one, on actor's behalf. It returns what
+// [Store.UpdateUser] returns; the hold that is set already keeps its time.
+func (s *Store) SetLegalHold(ctx context.Context, key UserKey, hold bool, actor *uuid.UUID) (User, []Field, error) {
+	at := s.now()
+	return s.UpdateUser(ctx, key, Change{Actor: actor, Edit: func(u *User) error {
+		switch {
+		case !hold:
+			u.LegalHoldAt = nil
+		case u.LegalHoldAt == nil:
+			u.LegalHoldAt = &at
+		}
+		return nil
+	}})
+}

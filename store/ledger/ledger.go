@@ -1,0 +1,148 @@
+// Package ledger keeps a list of erased users in a file outside of the database, so that a database that was restored from a backup can
+// be told whom to erase again. A line is the UUID of a user and a time, and nothing else.
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Entry is a line of a ledger.
+type Entry struct {
+	UUID uuid.UUID
+	At   time.Time // when the user's erasure began
+}
+
+// Ledger is a ledger's file, which need not exist yet. Several programs, on several machines, may use it at once, as long as its file
+// system has locks for files.
+type Ledger struct{ path string }
+
+// At returns the ledger at path.
+func At(path string) *Ledger { return &Ledger{path} }
+
+// Path returns the path of the file.
+func (l *Ledger) Path() string { return l.path }
+
+// timeLayout is RFC 3339 with milliseconds.
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+
+// lineBytes is the length of a line: a UUID, a space, a time in UTC, and a line feed.
+const lineBytes = 36 + 1 + 24 + 1
+
+// Append adds an entry, and returns when it is on disk. It creates the file, readable by its owner only, if there is none.
+func (l *Ledger) Append(ctx context.Context, e Entry) (err error) {
+	created, f, err := l.open()
+	if err != nil {
+		return fmt.Errorf("erasure ledger: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = fmt.Errorf("erasure ledger %s: %w", l.path, err)
+		}
+	}()
+	unlock, err := lock(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	// What remains of an entry that was not written completely belongs to an erasure that did not take place.
+	end -= end % lineBytes
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	line := fmt.Sprintf("%s %s\n", e.UUID, e.At.UTC().Format(timeLayout))
+	if _, err := f.WriteAt([]byte(line), end); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if created {
+		return syncDirectory(filepath.Dir(l.path))
+	}
+	return nil
+}
+
+func (l *Ledger) open() (created bool, f *os.File, err error) {
+	f, err = os.OpenFile(l.path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
+		return true, f, err
+	}
+	return false, f, err
+}
+
+func syncDirectory(path string) error {
+	directory, err := os.Open(path) // #nosec G304 -- that of a file that the operator names
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// CheckWritable returns an error unless Append could write to the file. It creates the file if there is none.
+func (l *Ledger) CheckWritable() error {
+	_, f, err := l.open()
+	if err != nil {
+		return fmt.Errorf("erasure ledger: %w", err)
+	}
+	return f.Close()
+}
+
+// ErrDamaged reports that a file is not a ledger, or was altered.
+var ErrDamaged = errors.New("it is no erasure ledger, or was altered")
+
+// Entries returns all entries, in their order; none if there is no file. It ignores the remains of an entry that was not written
+// completely. The error is [ErrDamaged] if something else is in the file.
+func (l *Ledger) Entries() ([]Entry, error) {
+	text, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("erasure ledger: %w", err)
+	}
+	var all []Entry
+	for number := 1; len(text) >= lineBytes; number++ {
+		line := text[:lineBytes]
+		text = text[lineBytes:]
+		if bytes.Equal(line, unwritten) {
+			continue
+		}
+		e, err := parse(line)
+		if err != nil {
+			return nil, fmt.Errorf("erasure ledger %s, line %d: %w", l.path, number, err)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// unwritten is what some file systems leave of a line that was not yet on disk when the machine failed.
+var unwritten = make([]byte, lineBytes)
+
+func parse(line []byte) (Entry, error) {
+	id, at, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+	var e Entry
+	var err error
+	if e.UUID, err = uuid.ParseBytes(id); err != nil || len(id) != 36 {
+		return Entry{}, ErrDamaged
+	}
+	if e.At, err = time.Parse(timeLayout, string(at)); err != nil || line[len(line)-1] != '\n' {
+		return Entry{}, ErrDamaged
+	}
+	return e, nil
+}
