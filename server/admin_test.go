@@ -144,6 +144,19 @@ func TestMetricsCount(t *testing.T) {
 				trial(t, s, servertest.Manager(), r)
 				s.Ask(servertest.Manager(), r)
 			}, map[string]float64{`dragoman_merges_total{dialect="worth",operation="updateCustomerUser"}`: 1}},
+			{"a write that is sent three times", func() {
+				r := patch("Repeated")
+				r.Header = http.Header{"Idempotency-Key": {"counted"}}
+				for range 3 {
+					s.Ask(servertest.Manager(), r)
+				}
+				if _, err := s.Store.PruneRecords(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}, map[string]float64{
+				`dragoman_idempotency_replays_total{dialect="worth",operation="updateCustomerUser"}`: 2,
+				`dragoman_idempotency_records`: 1,
+			}},
 			{"a token that is known", func() { s.Ask(servertest.Manager(), patch("Augusta")) }, map[string]float64{`dragoman_tokens_total{outcome="good"}`: 1}},
 		} {
 			before := scrape(t, s.Admin)
