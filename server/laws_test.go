@@ -28,6 +28,9 @@ func TestPutKeepsWorthFields(t *testing.T) {
 			if before.Status == store.StatusInvited && after.Status != store.StatusActive {
 				want.Status = store.StatusInvited
 			}
+			if want.Status != store.StatusInactive {
+				want.DeprovisionedAt = nil
+			}
 			if d := servertest.Differences(want, after); len(d) > 0 {
 				t.Errorf("%v were not kept: before\n%+v, after\n%+v", d, before, after)
 			}
@@ -50,6 +53,9 @@ func TestPatchKeepsTestiniumFields(t *testing.T) {
 				want.Username = after.Email
 			}
 			want.EmailVerified = before.EmailVerified && store.SameMailbox(before.Email, after.Email)
+			if after.Status != store.StatusInactive {
+				want.DeprovisionedAt = nil
+			}
 			want.Version, want.UpdatedAt, want.UpdatedBy = after.Version, after.UpdatedAt, after.UpdatedBy
 			if d := servertest.Differences(servertest.Folded(want), after); len(d) > 0 {
 				t.Errorf("%v were not kept: before\n%+v, after\n%+v", d, before, after)

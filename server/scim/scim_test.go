@@ -133,7 +133,7 @@ func TestEchoChangesNothing(t *testing.T) {
 			user := s.FindUser(t, servertest.Ada)
 			user.ID, user.UUID = 0, [16]byte{}
 			user.Username, user.Email = s.Unique("echo", 50), s.Unique("echo@example.com", 50)
-			user.AccessToken, user.ExternalID = "", nil
+			user.AccessToken = ""
 			change(&user)
 			user = s.CreateUser(t, user)
 			where := path + "/Users/" + user.UUID.String()

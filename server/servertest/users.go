@@ -33,7 +33,7 @@ func Administrator() auth.Claims {
 }
 
 // CreateUser stores u, such as storetest.UserGen generates, in the sandbox, and gives the user as stored: with ids, an
-// e-mail and a username of its own. An e-mail that is the username stays it.
+// e-mail, a username and an external id of its own. An e-mail that is the username stays it.
 func (s *Server) CreateUser(t rapid.TB, u store.User) store.User {
 	t.Helper()
 	u.ID, u.UUID, u.CustomerID = 0, uuid.Nil, Sandbox
@@ -43,6 +43,9 @@ func (s *Server) CreateUser(t rapid.TB, u store.User) store.User {
 		u.Username = u.Email
 	} else {
 		u.Username = s.Unique(u.Username, store.MaxUsernameLength)
+	}
+	if u.ExternalID != nil {
+		u.ExternalID = new(s.Unique(*u.ExternalID, store.MaxExternalIDLength))
 	}
 	if err := s.Store.CreateUser(context.Background(), &u); err != nil {
 		t.Fatalf("create user: %v", err)
