@@ -62,7 +62,7 @@ const (
 	// pollPeriod is how often new changes are looked for.
 	pollPeriod = 200 * time.Millisecond
 	// ratePerProcessor is how many deliveries a second a server makes at most, for each of its processors. Beyond that deliveries lag, and
-	// requests are served: a delivery costs about as much as half an update.
+	// requests are served.
 	ratePerProcessor = 600
 	// pageSize is how many changes are read at once for an endpoint.
 	pageSize = 100
