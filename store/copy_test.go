@@ -35,6 +35,10 @@ func fillForCopy(t *testing.T, url string, n int) {
 	}
 	defer s.Close()
 	storetest.Directory(t, s)
+	_, write := s.Pools()
+	if _, err := write.Exec("INSERT INTO erasures (customer_id, user_id, uuid, at, reason) VALUES (3393, 1, '5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa', 1, 'case 4711')"); err != nil {
+		t.Fatal(err)
+	}
 	i, err := s.NewImport(ctx)
 	if err != nil {
 		t.Fatal(err)
