@@ -26,6 +26,7 @@ var unnamed = map[string]string{
 	"VCSPasswordSealed": "VCSPassword as it is stored",
 	"Version":           "the header ETag of every dialect",
 	"DeprovisionedAt":   "in the history and in files",
+	"LegalHoldAt":       "a command's; in the history",
 }
 
 // keeps reports whether a request leaves a field of store.User as it is.

@@ -41,6 +41,7 @@ var notPatched = map[string]string{
 	"ExternalID":           "a provisioning client's",
 	"DisplayName":          "a provisioning client's",
 	"DeprovisionedAt":      "a provisioning client's; a change of status clears it",
+	"LegalHoldAt":          "set and lifted by a command",
 	"CreatedAt":            "the creation's",
 	"CreatedBy":            "the creation's",
 }
