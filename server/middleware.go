@@ -59,6 +59,9 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	e.GET(readyPath, h.ready)
 	if c.Mock != nil {
 		e.POST(resetPath, c.Mock.reset, newGuard(c.Listen, c.Admin.Hosts, origins).middleware)
+		for path, signIn := range c.Mock.SignIn {
+			e.POST(path, echo.WrapHandler(signIn))
+		}
 	}
 	if err := addHead(e); err != nil {
 		return nil, nil, err

@@ -16,6 +16,8 @@ type Mock struct {
 	// health checks, must not change the ids of calls, since they are sent at any time.
 	NewRequestID func(call bool) string
 	Reset        func() error // restores the initial data; it may be called concurrently
+	// SignIn are the handlers of POST that sign in the invented users, by path. A server that is not a mock signs nobody in.
+	SignIn map[string]http.HandlerFunc
 }
 
 // resetPath is the path of the mock's reset.

@@ -92,7 +92,10 @@ func (m *Server) start(ctx context.Context) (*instance, error) {
 		NewRequestID: m.newRequestIDs(),
 		Reset:        m.reset,
 	}
-	s, err := server.New(ctx, c)
+	var s *server.Server
+	c.Mock.SignIn = signIn{func() *store.Store { return s.Store() }}.routes()
+	var err error
+	s, err = server.New(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("start the mock: %w", err)
 	}

@@ -1,0 +1,299 @@
+package mock
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/store"
+)
+
+// Password is the password of every user of a mock.
+const Password = "Mock-password-1" // #nosec G101 -- it is public by design
+
+// The client of Testinium's token endpoint, as its Basic credential has it.
+const (
+	ClientID     = "mock-client"
+	ClientSecret = "mock-secret" // #nosec G101 -- it is public by design
+)
+
+// tokenSeconds is how long the vendors document their tokens to be valid. A mock's are valid for longer, as its clock stands still.
+const tokenSeconds = 3600
+
+// maxSignIn is the maximum size of a body of a sign-in.
+const maxSignIn = 64 << 10
+
+// signIn answers the vendors' sign-in endpoints for one instance, as they are documented.
+type signIn struct{ store func() *store.Store }
+
+// routes returns the handlers of POST by their paths.
+func (s signIn) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"/auth/api/v1/customer/sign-in":       s.worth(s.worthSignIn),
+		"/auth/api/v1/refresh-token/customer": s.worth(s.worthRefresh),
+		"/auth/api/v1/customer/logout":        s.worth(s.worthLogout),
+		"/uaa/oauth/token":                    s.testinium,
+	}
+}
+
+// vendorError is an error of a sign-in as a vendor words it.
+type vendorError struct {
+	status              int
+	code, name, message string
+}
+
+func (e *vendorError) Error() string { return e.message }
+
+func invalid(message string) error {
+	return &vendorError{http.StatusBadRequest, "INVALID", "ValidationMiddlewareError", message}
+}
+
+func refused(message string) error {
+	return &vendorError{http.StatusBadRequest, "INVALID", "SignInApiError", message}
+}
+
+// worth renders what a handler returns in Worth's envelope.
+func (s signIn) worth(handle func(*http.Request) (message string, data any, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		message, data, err := handle(r)
+		var wrong *vendorError
+		switch {
+		case errors.As(err, &wrong):
+			writeJSON(w, wrong.status, map[string]any{"status": "fail", "message": wrong.message, "errorCode": wrong.code, "data": map[string]any{"errorName": wrong.name}})
+		case err != nil:
+			writeJSON(w, http.StatusInternalServerError, map[string]any{"status": "error", "message": "Internal Server Error", "errorCode": "UNKNOWN_ERROR", "data": map[string]any{"errorName": "Error"}})
+		case data == nil:
+			writeJSON(w, http.StatusOK, map[string]any{"status": "success", "message": message})
+		default:
+			writeJSON(w, http.StatusOK, map[string]any{"status": "success", "message": message, "data": data})
+		}
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, nil
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // a client that is gone needs no answer
+}
+
+// object reads a body that is a JSON object of text, with these members and no others.
+func object(r *http.Request, names ...string) (map[string]string, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxSignIn))
+	if err != nil {
+		return nil, invalid("the body could not be read")
+	}
+	var members map[string]any
+	if json.Unmarshal(text, &members) != nil || members == nil {
+		return nil, invalid("the body must be a JSON object")
+	}
+	var wrong []string
+	values := map[string]string{}
+	for _, name := range names {
+		value, ok := members[name].(string)
+		if !ok || value == "" {
+			wrong = append(wrong, name+" is required")
+		}
+		values[name] = value
+		delete(members, name)
+	}
+	for name := range members {
+		wrong = append(wrong, store.Excerpt(name)+" is not allowed")
+	}
+	if wrong != nil {
+		slices.Sort(wrong)
+		return nil, invalid(strings.Join(wrong, ", "))
+	}
+	return values, nil
+}
+
+// find returns the user with an e-mail or a username, and the user's customer.
+func (s signIn) find(r *http.Request, name string, byUsername bool) (u store.User, c store.Customer, err error) {
+	customers, err := s.store().CustomersAfter(r.Context(), 0, 100)
+	if err != nil {
+		return u, c, err
+	}
+	for _, c := range customers {
+		users, err := s.store().FileUsersAfter(r.Context(), c.ID, 0, 1000)
+		if err != nil {
+			return u, c, err
+		}
+		for _, u := range users {
+			if store.FoldEmail(u.Email) == store.FoldEmail(name) || byUsername && store.Fold(u.Username) == store.Fold(name) {
+				return u, c, nil
+			}
+		}
+	}
+	return u, c, store.ErrNotFound
+}
+
+// permissions are those of Worth that concern users, as it lists them.
+var permissions = []map[string]any{
+	{"id": 7, "code": "customer_user:read", "label": "Customer user Read Only "},
+	{"id": 8, "code": "customer_user:write", "label": "Customer user Read Write"},
+	{"id": 9, "code": "customer_user:create", "label": "Customer user Create"},
+}
+
+func (s signIn) worthSignIn(r *http.Request) (string, any, error) {
+	body, err := object(r, "email", "password")
+	if err != nil {
+		return "", nil, err
+	}
+	if !strings.Contains(body["email"], "@") {
+		return "", nil, invalid("email must be an e-mail address")
+	}
+	u, c, err := s.find(r, body["email"], false)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && body["password"] != Password:
+		return "", nil, refused("Incorrect username or password.")
+	case err != nil:
+		return "", nil, err
+	case u.Status == store.StatusInactive:
+		return "", nil, refused("Your account has been disabled, Contact Support.")
+	case u.Status != store.StatusActive:
+		return "", nil, refused("Onboard the platform via Invitation Link sent to your email or Contact Support.")
+	case u.FirstLogin || !u.EmailVerified:
+		return "", nil, refused("Your account setup is incomplete. Please contact support for assistance.")
+	}
+	id, err := s.token(u, c, "id")
+	if err != nil {
+		return "", nil, err
+	}
+	access, err := s.token(u, c, "access")
+	if err != nil {
+		return "", nil, err
+	}
+	granted := []map[string]any{}
+	if s.store().Catalogue().Rank(u.Roles) >= 2 {
+		granted = permissions
+	}
+	details := map[string]any{"id": u.UUID, "first_name": u.FirstName, "last_name": u.LastName, "email": u.Email, "is_email_verified": u.EmailVerified}
+	if role, ok := s.store().Catalogue().Subrole(u.Roles); ok {
+		details["subrole"] = map[string]any{"id": role.SubroleUUID, "code": role.SubroleCode, "label": role.SubroleLabel}
+	}
+	return "Logged In successfully", map[string]any{
+		"user_details": details, "access_token": access, "id_token": id, "refresh_token": refreshPrefix + u.UUID.String(),
+		"permissions": granted, "customer_details": map[string]any{"id": c.UUID, "name": c.Name},
+	}, nil
+}
+
+// refreshPrefix begins the refresh token of a user, whose UUID follows. It protects nothing, as nothing of a mock does.
+const refreshPrefix = "mock-refresh."
+
+// worthRefresh takes the token from the body, since Worth documents no way to send it, but that it is required.
+func (s signIn) worthRefresh(r *http.Request) (string, any, error) {
+	body, err := object(r, "refresh_token")
+	if err != nil {
+		return "", nil, refused("Refresh Token is Required")
+	}
+	u, c, err := s.refreshed(r, body["refresh_token"])
+	if err != nil {
+		return "", nil, err
+	}
+	id, err := s.token(u, c, "id")
+	if err != nil {
+		return "", nil, err
+	}
+	access, err := s.token(u, c, "access")
+	return "Success", map[string]any{"access_token": access, "id_token": id}, err
+}
+
+// refreshed returns the user of a refresh token.
+func (s signIn) refreshed(r *http.Request, token string) (store.User, store.Customer, error) {
+	id, err := uuid.Parse(strings.TrimPrefix(token, refreshPrefix))
+	customers, failed := s.store().CustomersAfter(r.Context(), 0, 100)
+	if failed != nil {
+		return store.User{}, store.Customer{}, failed
+	}
+	for _, c := range customers {
+		if err != nil || !strings.HasPrefix(token, refreshPrefix) {
+			break
+		}
+		u, err := s.store().FindUser(r.Context(), store.UserByUUID(c.ID, id))
+		if err == nil && u.Status == store.StatusActive {
+			return u, c, nil
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return u, c, err
+		}
+	}
+	return store.User{}, store.Customer{}, refused("Refresh Token is Required")
+}
+
+func (s signIn) worthLogout(r *http.Request) (string, any, error) {
+	if r.Header.Get("Authorization") == "" {
+		return "", nil, &vendorError{http.StatusUnauthorized, "UNAUTHENTICATED", "AuthenticationMiddlewareError", "Authorization header not present"}
+	}
+	return "Logout successful", nil, nil
+}
+
+// token signs a token of the user's, which the mock accepts.
+func (s signIn) token(u store.User, c store.Customer, issuer string) (string, error) {
+	claims := auth.Claims{Subject: u.UUID.String(), UserID: &u.UUID, Customers: []string{strconv.FormatInt(c.ID, 10)}, Expires: validity, Issuer: "dragoman-mock-" + issuer}
+	catalogue := s.store().Catalogue()
+	for _, role := range catalogue.In(u.Roles) {
+		claims.Authorities = append(claims.Authorities, role.Name)
+	}
+	claims.Permissions = []auth.Permission{auth.PermissionRead}
+	if catalogue.Rank(u.Roles) >= 2 {
+		claims.Permissions = []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}
+	}
+	token, err := auth.Sign([]byte(Secret), claims, Start)
+	if err != nil {
+		return "", fmt.Errorf("sign the mock's token: %w", err)
+	}
+	return token, nil
+}
+
+// testinium answers the token endpoint. Of its errors only codes and sentences are documented.
+func (s signIn) testinium(w http.ResponseWriter, r *http.Request) {
+	fail := func(status int, code, sentence string) {
+		writeJSON(w, status, map[string]any{"status": status, "error": http.StatusText(status), "message": code, "description": sentence, "path": r.URL.Path})
+	}
+	if id, secret, ok := r.BasicAuth(); !ok || id != ClientID || secret != ClientSecret {
+		fail(http.StatusUnauthorized, "INVALID_CLIENT", "The client's credential is wrong.")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxSignIn)
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" || r.ParseForm() != nil {
+		fail(http.StatusBadRequest, "INVALID_REQUEST", "The body must be a form.")
+		return
+	}
+	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
+	if r.PostForm.Get("grant_type") != "password" || name == "" || password == "" {
+		fail(http.StatusBadRequest, "INVALID_REQUEST", "grant_type must be password, and username and password are required.")
+		return
+	}
+	u, c, err := s.find(r, name, true)
+	if err == nil && (password != Password || u.Status != store.StatusActive || !u.AccountNonExpired || !u.AccountNonLocked || !u.CredentialNonExpired) {
+		err = store.ErrNotFound
+	}
+	var token string
+	if err == nil {
+		token, err = s.token(u, c, "uaa")
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		fail(http.StatusForbidden, "ACCESS_DENIED", "Authentication failed due to incorrect credentials")
+	case err != nil:
+		fail(http.StatusInternalServerError, "INTERNAL_SERVER_ERROR", "An unexpected error occurred on the server side.")
+	default:
+		writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "bearer", "refresh_token": refreshPrefix + u.UUID.String(),
+			"expires_in": tokenSeconds, "scope": "openid", "jti": u.UUID})
+	}
+}
