@@ -13,6 +13,8 @@ FUZZTIME ?= 1m
 EXAMPLES ?= 300
 SEED ?= 1
 SCHEMATHESIS = .ci/schemathesis
+# How often `make scim` lets the judges test each engine.
+SCIM_RUNS ?= 20
 # benchstat has no releases.
 BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 # Further flags for `make bench` and `make growth`, such as --rounds 5; `go run ./server/bench run --help` lists them.
@@ -37,7 +39,7 @@ MOVING_USERS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis bench growth searches copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis scim bench growth searches provisioning copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -173,6 +175,9 @@ fuzz: ## Run every fuzz target, one after another, for FUZZTIME each
 schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against its documents; with TEST_POSTGRES_DSN set, on Postgres as well. EXAMPLES and SEED say with what
 	$(SCHEMATHESIS)/venv/bin/python $(SCHEMATHESIS)/gate.py --examples $(EXAMPLES) --seed $(SEED)
 
+scim: .ci/scim/venv/made ## Let public judges of SCIM servers test the server, SCIM_RUNS times on each engine; with TEST_POSTGRES_DSN set, on Postgres as well
+	SCIM_JUDGES=$(CURDIR)/.ci/scim/venv/bin SCIM_RUNS=$(SCIM_RUNS) $(GO) test -count=1 -timeout 30m -v -run '^TestJudges$$' ./server/scim
+
 .ci/%/venv/made: .ci/%/requirements.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -189,6 +194,9 @@ growth: build ## Measure directories of 10,000 users and of a million beside eac
 
 searches: build ## Measure searches among 10,000 users and among a million; needs what bench needs
 	$(GO) run ./server/bench growth --program ./dragoman --only search $(BENCHFLAGS)
+
+provisioning: build ## Measure an identity provider's 25 requests a second, alone and beside the load of another customer; needs what bench needs
+	$(GO) run ./server/bench provisioning --program ./dragoman --rounds 5 --duration 10s $(BENCHFLAGS)
 
 copy: ## Copy 100,000 users with history from each engine to the other and back, and compare; needs TEST_POSTGRES_DSN
 	COPY_USERS=100000 $(GO) test -count=1 -timeout 1h -run 'TestCopy$$' ./store

@@ -19,9 +19,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c struct {
-		Run    runCommand    `cmd:"" default:"withargs" help:"Compare the server with the floor, and print which targets it meets."`
-		Growth growthCommand `cmd:"" help:"Compare directories of different sizes."`
-		Floor  floorCommand  `cmd:"" hidden:"" help:"Serve the floor."`
+		Run          runCommand          `cmd:"" default:"withargs" help:"Compare the server with the floor, and print which targets it meets."`
+		Growth       growthCommand       `cmd:"" help:"Compare directories of different sizes."`
+		Provisioning provisioningCommand `cmd:"" help:"Measure an identity provider's requests, alone and beside the load of another customer."`
+		Floor        floorCommand        `cmd:"" hidden:"" help:"Serve the floor."`
 	}
 	k := kong.Parse(&c, kong.Name("bench"), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())
 	k.FatalIfErrorf(k.Run())
