@@ -21,7 +21,6 @@ const (
 	TextUsername                // by Fold
 	TextFirstName               // by Fold
 	TextLastName                // by Fold
-	TextFullName                // by Fold: the first and the last name with a space between them, or the one that there is
 	TextDisplayName             //
 	TextEmail                   // by FoldEmail. Parts are compared by Fold, and looked for in all of EmailForms.
 	TextMobile                  //
@@ -62,14 +61,11 @@ const uuidColumn = "{uuid}"
 var uuidTexts = map[string]string{sqlite.Name: "uuid", postgres.Name: `CAST(uuid AS TEXT) COLLATE "C"`}
 
 var comparedTexts = [...]comparedText{
-	TextUUID:       {column: uuidColumn, fold: exactly, foldPart: exactly},
-	TextExternalID: {column: "external_id", optional: true, fold: exactly, foldPart: exactly},
-	TextUsername:   {column: "username_fold", fold: Fold, foldPart: Fold},
-	TextFirstName:  {column: "first_name_fold", fold: Fold, foldPart: Fold, indexed: true},
-	TextLastName:   {column: "last_name_fold", fold: Fold, foldPart: Fold, indexed: true},
-	// A fold is that of the parts between its spaces, since no character combines with a space.
-	TextFullName: {column: "(first_name_fold || CASE WHEN first_name_fold = '' OR last_name_fold = '' THEN '' ELSE ' ' END || last_name_fold)",
-		fold: Fold, foldPart: Fold},
+	TextUUID:        {column: uuidColumn, fold: exactly, foldPart: exactly},
+	TextExternalID:  {column: "external_id", optional: true, fold: exactly, foldPart: exactly},
+	TextUsername:    {column: "username_fold", fold: Fold, foldPart: Fold},
+	TextFirstName:   {column: "first_name_fold", fold: Fold, foldPart: Fold, indexed: true},
+	TextLastName:    {column: "last_name_fold", fold: Fold, foldPart: Fold, indexed: true},
 	TextDisplayName: {column: "display_name", optional: true, fold: exactly, foldPart: exactly},
 	TextEmail:       {column: "email_fold", parts: []string{"email_fold", "coalesce(email_search, '')"}, fold: FoldEmail, foldPart: Fold, indexed: true},
 	TextMobile:      {column: "mobile", optional: true, fold: exactly, foldPart: exactly},

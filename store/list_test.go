@@ -272,7 +272,6 @@ var textsOf = map[store.Text]struct {
 	store.TextUsername:    {func(u store.User) string { return u.Username }, store.Fold, store.Fold},
 	store.TextFirstName:   {func(u store.User) string { return u.FirstName }, store.Fold, store.Fold},
 	store.TextLastName:    {func(u store.User) string { return u.LastName }, store.Fold, store.Fold},
-	store.TextFullName:    {fullName, store.Fold, store.Fold},
 	store.TextDisplayName: {func(u store.User) string { return valueOf(u.DisplayName) }, same, same},
 	store.TextEmail:       {func(u store.User) string { return u.Email }, store.FoldEmail, store.Fold},
 	store.TextMobile:      {mobile, same, same},
@@ -285,13 +284,6 @@ func valueOf(text *string) string {
 		return ""
 	}
 	return *text
-}
-
-func fullName(u store.User) string {
-	if u.FirstName == "" || u.LastName == "" {
-		return u.FirstName + u.LastName
-	}
-	return u.FirstName + " " + u.LastName
 }
 
 // comparisonGen generates comparisons of texts, times and roles, with values that users have and with parts of these.

@@ -175,8 +175,6 @@ type Meta struct {
 
 // Name defines model for Name.
 type Name struct {
-	// Formatted The given name and the family name.
-	Formatted  *string `json:"formatted,omitempty"`
 	FamilyName *string `json:"familyName,omitempty"`
 	GivenName  *string `json:"givenName,omitempty"`
 }
@@ -198,7 +196,7 @@ type NewUser struct {
 	// UserName Unique over all customers, ignoring case and normalization (NFC).
 	UserName string `json:"userName"`
 	Name     *struct {
-		// Formatted The server's; ignored.
+		// Formatted Ignored.
 		Formatted  *string `json:"formatted,omitempty"`
 		FamilyName *string `json:"familyName,omitempty"`
 		GivenName  *string `json:"givenName,omitempty"`
@@ -418,7 +416,7 @@ type UserReplacement struct {
 	// UserName Unique over all customers, ignoring case and normalization (NFC).
 	UserName string `json:"userName"`
 	Name     *struct {
-		// Formatted The server's; ignored.
+		// Formatted Ignored.
 		Formatted  *string `json:"formatted,omitempty"`
 		FamilyName *string `json:"familyName,omitempty"`
 		GivenName  *string `json:"givenName,omitempty"`

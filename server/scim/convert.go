@@ -376,7 +376,7 @@ func attributesOf(u *store.User, roles *store.Catalogue) map[string]any {
 		"emails":   []any{map[string]any{"value": u.Email, "type": typeWork, "primary": true}},
 	}
 	name := map[string]any{}
-	for member, text := range map[string]string{"givenName": u.FirstName, "familyName": u.LastName, "formatted": formatted(u)} {
+	for member, text := range map[string]string{"givenName": u.FirstName, "familyName": u.LastName} {
 		if text != "" {
 			name[member] = text
 		}
@@ -402,14 +402,6 @@ func attributesOf(u *store.User, roles *store.Catalogue) map[string]any {
 	return attributes
 }
 
-// formatted returns the given name and the family name, as far as there are any.
-func formatted(u *store.User) string {
-	if u.FirstName == "" || u.LastName == "" {
-		return u.FirstName + u.LastName
-	}
-	return u.FirstName + " " + u.LastName
-}
-
 // toAPIUser returns the user as a resource with all its attributes. base is the URL of the customer's endpoints.
 func toAPIUser(u *store.User, roles *store.Catalogue, base string) scimapi.User {
 	shown := scimapi.User{
@@ -429,7 +421,7 @@ func toAPIUser(u *store.User, roles *store.Catalogue, base string) scimapi.User 
 		Active:      new(u.Status == store.StatusActive),
 	}
 	if u.FirstName != "" || u.LastName != "" {
-		shown.Name = &scimapi.Name{Formatted: optional(formatted(u)), GivenName: optional(u.FirstName), FamilyName: optional(u.LastName)}
+		shown.Name = &scimapi.Name{GivenName: optional(u.FirstName), FamilyName: optional(u.LastName)}
 	}
 	if u.Mobile != nil {
 		shown.PhoneNumbers = []scimapi.PhoneNumber{{Value: u.Mobile, Type: new(typeMobile)}}
@@ -451,9 +443,7 @@ func ignoredMembers(body map[string]any, r resource, shown *scimapi.User) []stri
 		ignored = append(ignored, "meta")
 	}
 	if name, ok := body["name"].(map[string]any); ok && name["formatted"] != nil {
-		if shown == nil || shown.Name == nil || shown.Name.Formatted == nil || name["formatted"] != *shown.Name.Formatted {
-			ignored = append(ignored, "name.formatted")
-		}
+		ignored = append(ignored, "name.formatted")
 	}
 	// A user's groups are not shown, since they are the roles. Clients send an empty array for a new user.
 	if groups, isArray := body["groups"].([]any); body["groups"] != nil && (!isArray || len(groups) > 0) {

@@ -93,8 +93,8 @@ func written(cleared description.Null, absent description.Absent) []description.
 		set("externalId", "ExternalID"),
 		owned("meta", "", "the server's"),
 		required("userName", "Username", ""),
-		{Path: "name", Effect: description.Replaces, Null: cleared, Absent: absent, Note: "an object of the next three"},
-		owned("name.formatted", "", "the server's"),
+		{Path: "name", Effect: description.Replaces, Null: cleared, Absent: absent, Note: "an object of the next ones"},
+		optionalMember("name.formatted", ""),
 		set("name.familyName", "LastName"),
 		set("name.givenName", "FirstName"),
 		set("displayName", "DisplayName"),
@@ -161,7 +161,6 @@ var shownUser = slices.Concat(
 	[]description.Member{
 		sometimes("userName", "Username", ""),
 		sometimes("name", "", "if there is a given name or a family name"),
-		sometimes("name.formatted", "", "both of them"),
 		sometimes("name.familyName", "LastName", "if there is one"),
 		sometimes("name.givenName", "FirstName", "if there is one"),
 		sometimes("displayName", "DisplayName", "if there is one"),

@@ -18,7 +18,6 @@ type property struct {
 	required, several       bool
 	exact                   bool // text in which case matters
 	unique                  bool
-	fixed                   bool // read-only
 	values                  []string
 	parts                   []property
 }
@@ -36,7 +35,6 @@ func userProperties(roles *store.Catalogue) []property {
 	return []property{
 		{name: "userName", kind: typeText, required: true, unique: true, description: "The name by which the user signs in."},
 		{name: "name", kind: typeComplex, description: "The name of the user.", parts: []property{
-			{name: "formatted", kind: typeText, fixed: true, description: "The given name and the family name."},
 			{name: "familyName", kind: typeText, description: "The family name."},
 			{name: "givenName", kind: typeText, description: "The given name."},
 		}},
@@ -75,9 +73,6 @@ func (p property) part() scimapi.SubAttribute {
 	}
 	if p.kind == typeText {
 		a.CaseExact = &p.exact
-	}
-	if p.fixed {
-		a.Mutability = "readOnly"
 	}
 	if p.unique {
 		a.Uniqueness = "server"

@@ -58,7 +58,7 @@ func TestApplyPatch(t *testing.T) {
 			func(u *store.User) { u.FirstName, u.Email = "Augusta", "king@example.com" }, ""},
 		{"Okta: deactivated", `[{"op":"replace","value":{"active":false}}]`, nil, func(u *store.User) { u.Status = store.StatusInactive }, ""},
 		{"what is shown", `[{"op":"replace","value":{"id":"94520740-d63c-4e02-85ca-c4e138801e73","meta":{"resourceType":"User","version":"\"3\""},"name":{"formatted":"Ada Lovelace"}}}]`,
-			nil, func(*store.User) {}, ""},
+			nil, func(*store.User) {}, "name.formatted"},
 		{"what is not", `[{"op":"replace","value":{"id":"1","meta":{"resourceType":"User","version":"\"2\""}}}]`, nil, func(*store.User) {}, "id meta.version"},
 		{"removed", `[{"op":"remove","path":"displayName"},{"op":"remove","path":"phoneNumbers[type eq \"mobile\"]"},{"op":"remove","path":"externalId"},
 			{"op":"remove","path":"name.familyName"},{"op":"remove","path":"roles"}]`,

@@ -78,7 +78,7 @@ func filterable(urn string, properties []property) *filter.Schema {
 
 // comparable returns the property as filters compare it.
 func (p property) comparable(path string) filter.Attribute {
-	a := filter.Attribute{Name: p.name, MultiValued: p.several, Required: p.required, ReadOnly: p.fixed}
+	a := filter.Attribute{Name: p.name, MultiValued: p.several, Required: p.required}
 	switch {
 	case p.kind == typeBoolean:
 		a.Type = filter.Boolean
@@ -140,7 +140,6 @@ var texts = map[string]store.Text{
 	"externalId":      store.TextExternalID,
 	"userName":        store.TextUsername,
 	"displayName":     store.TextDisplayName,
-	"name.formatted":  store.TextFullName,
 	"name.familyName": store.TextLastName,
 	"name.givenName":  store.TextFirstName,
 }
@@ -170,7 +169,7 @@ func (t translator) comparison(c *filter.Comparison) query {
 			allOf(active, fixed(c.Match(map[string]any{name: true}))),
 			allOf(active.not(), fixed(c.Match(map[string]any{name: false}))))
 	case "name":
-		return where(store.HasText(store.TextFullName))
+		return anyOf(where(store.HasText(store.TextFirstName)), where(store.HasText(store.TextLastName)))
 	}
 	// The rest is the same for all users.
 	return fixed(c.Match(map[string]any{"meta": map[string]any{"resourceType": resourceTypeUser}}))

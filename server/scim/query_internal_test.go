@@ -131,7 +131,7 @@ func valueGen(u *store.User, roles *store.Catalogue, leaf filter.Attribute) *rap
 			at := rapid.SampledFrom([]time.Time{u.CreatedAt, u.UpdatedAt}).Draw(t, "time")
 			return strconv.Quote(at.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, -time.Nanosecond}).Draw(t, "apart")).Format(time.RFC3339Nano))
 		}
-		texts := []string{u.UUID.String(), u.Username, u.Email, u.FirstName, u.LastName, formatted(u), "work", "mobile", "User", "ROLE_USER", "", "x"}
+		texts := []string{u.UUID.String(), u.Username, u.Email, u.FirstName, u.LastName, "work", "mobile", "User", "ROLE_USER", "", "x"}
 		for _, text := range []*string{u.ExternalID, u.DisplayName, u.Mobile} {
 			if text != nil {
 				texts = append(texts, *text)

@@ -9,7 +9,7 @@
 //	Customer.UUID                      customer (path)
 //	ExternalID                         externalId
 //	Username                           userName
-//	FirstName, LastName                name.givenName, name.familyName, name.formatted (answers only)
+//	FirstName, LastName                name.givenName, name.familyName
 //	DisplayName                        displayName
 //	Email                              emails: one, of the type work, primary
 //	Mobile                             phoneNumbers: one, of the type mobile

@@ -61,7 +61,6 @@ func (s selection) of(u scimapi.User) scimapi.User {
 		s.ofMeta(u.Meta)
 	}
 	if drop(s, "name", &u.Name) {
-		drop(s, "name.formatted", &u.Name.Formatted)
 		drop(s, "name.familyname", &u.Name.FamilyName)
 		drop(s, "name.givenname", &u.Name.GivenName)
 	}
