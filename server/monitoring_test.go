@@ -191,7 +191,7 @@ func observedSeries(t *testing.T) exposed {
 	e.may("kind", "select", "insert", "update", "delete", "begin", "commit", "rollback")
 	e.may("outcome", "ok", "duplicate", "busy", "unavailable", "timed_out", "canceled", "failed", "good")
 	for _, f := range []auth.TokenFault{auth.FaultMissing, auth.FaultMalformed, auth.FaultSignature, auth.FaultUnknownKey, auth.FaultIssuer,
-		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultType, auth.FaultClaims} {
+		auth.FaultAudience, auth.FaultNotYetValid, auth.FaultExpired, auth.FaultType, auth.FaultUnknown, auth.FaultClaims} {
 		e.may("outcome", string(f))
 	}
 	e.may("pool", "find", "read", "write", "read_write")

@@ -21,6 +21,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/directory"
 	"github.com/dragoman-id/dragoman/server/metrics"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/scim"
 	"github.com/dragoman-id/dragoman/server/testinium"
 	"github.com/dragoman-id/dragoman/server/tracing"
@@ -199,8 +200,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	h := &health{store: s, verifier: verifier, log: c.Log}
 	w.stopping = h.draining.Load
 	e, mounted, err := newEcho(c, &dialect.Service{
-		Store:          s,
-		Verifier:       verifier,
+		Store:    s,
+		Verifier: verifier,
+		ProvisioningTokens: provisioning.NewVerifier(s, c.Now, func(err error) {
+			c.Log.Warn("the last use of a provisioning token cannot be recorded", "error", err)
+		}),
 		Policy:         auth.Policy{Roles: s.Catalogue()},
 		Passwords:      c.Passwords,
 		Limiter:        principals,

@@ -17,7 +17,7 @@ import (
 
 var (
 	// referenceTables are on every node.
-	referenceTables = []string{"customers", "companies", "roles"}
+	referenceTables = []string{"customers", "companies", "roles", "provisioning_tokens"}
 	// customersTables are sharded by customer_id, and their shards of one customer are on one node. users is the first.
 	customersTables = []string{"users", "user_changes", "feed", "feed_pending", "user_counts", "user_blocks", "reserved_folds", "user_search", "search_pending",
 		"idempotency_records", "erasures"}

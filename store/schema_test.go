@@ -20,7 +20,7 @@ import (
 func TestModelsMatchTables(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		for _, model := range []any{&store.User{}, &store.Customer{}, &store.Company{}, &store.Role{}, &store.UserChange{}, &store.Webhook{}} {
+		for _, model := range []any{&store.User{}, &store.Customer{}, &store.Company{}, &store.Role{}, &store.UserChange{}, &store.Webhook{}, &store.ProvisioningToken{}} {
 			schema, err := s.Schema(model)
 			if err != nil {
 				t.Fatal(err)

@@ -16,6 +16,7 @@ const (
 	FaultNotYetValid TokenFault = "not_yet_valid" // its nbf or iat is in the future
 	FaultExpired     TokenFault = "expired"       // its exp has passed
 	FaultType        TokenFault = "type"          // its typ is not that of an access token
+	FaultUnknown     TokenFault = "unknown"       // it is a provisioning token that was never issued, or was revoked
 	FaultClaims      TokenFault = "claims"        // a claim is missing, has a wrong type, or is not what is required
 )
 

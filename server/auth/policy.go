@@ -84,7 +84,7 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 	case PermissionRead, PermissionWrite, PermissionCreate:
 		return pr.hasPermission(perm) || pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
 	case PermissionHistory:
-		return pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
+		return !pr.provisions && (pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin))
 	}
 	return false
 }

@@ -25,7 +25,7 @@ const AllCustomers = "*"
 // effect.
 const PermissionHistory Permission = "history"
 
-// Principal is the caller as a verified token describes it. Only [Verifier.Verify] makes one; the zero Principal may do
+// Principal is the caller as a verified token describes it. Only [Verifier.Verify] and [NewProvisioner] make one; the zero Principal may do
 // nothing. A [Policy] decides what a principal may do.
 type Principal struct {
 	// Subject is the token's sub claim, the issuer's name for the caller. If there are several issuers, it is the token's iss, a
@@ -42,6 +42,8 @@ type Principal struct {
 	permissions       []string
 	authorities       []string
 	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
+
+	provisions bool // it has a provisioning token, which never grants PermissionHistory
 
 	scope map[customerKey]bool // the customers that the issuer may speak for; nil: every customer
 }

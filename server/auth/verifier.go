@@ -212,6 +212,13 @@ func (i *issuer) activeKeys() *activeKeys {
 	return i.set.current()
 }
 
+// Bearer returns the token in an Authorization header, of which authorization contains all values as received, and whether the header has the
+// form that [Verifier.Verify] requires. It is for tokens that are no JWTs.
+func Bearer(authorization []string) (string, bool) {
+	token, err := bearerToken(authorization, DefaultMaxTokenBytes)
+	return token, err == nil
+}
+
 // bearerToken returns the token of an Authorization header, which must not exceed a size in bytes.
 func bearerToken(authorization []string, longest int) (string, error) {
 	switch len(authorization) {

@@ -37,7 +37,7 @@ type commandLine struct {
 	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database to a file, also while a server uses it."`
 	Copy       copyCommand       `cmd:"" help:"Copy a directory to another database, between SQLite and PostgreSQL in both directions."`
 	Rekey      rekeyCommand      `cmd:"" help:"Encrypt all secrets with the current key, so that old keys can be removed."`
-	Token      tokenCommand      `cmd:"" help:"Sign a token, or explain what the server reads from one."`
+	Token      tokenCommand      `cmd:"" help:"Sign a token, explain what the server reads from one, or manage the tokens of provisioning clients (SCIM)."`
 	Check      checkCommand      `cmd:"" help:"Test any server against the laws of a dialect."`
 	Ready      readyCommand      `cmd:"" help:"Ask the server on this machine whether it is ready; the exit status is the answer."`
 	Version    versionCommand    `cmd:"" help:"Print the version, the commit and its date."`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/dev"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -32,7 +33,7 @@ func (*explainCommand) Help() string {
 	return "It reads a token from standard input and prints, rule by rule, what a server with these settings reads from it: who the caller " +
 		"would be, for which customers, with which permissions and rank, or why the token would be rejected. It takes the settings of " +
 		"'dragoman serve' that concern tokens, from the same variables and file, and fetches the keys. It needs no database: ranks are those " +
-		"of the roles that every directory begins with. It warns of what is accepted and has no effect, such as a token for no customer. It prints values of claims, which may be personal, and neither the token nor its signature.\n\n" +
+		"of the roles that every directory begins with. It warns of what is accepted and has no effect, such as a token for no customer. Of a provisioning client's token, which begins with drg_, it says whether the form is right: 'dragoman token list' has the rest. It prints values of claims, which may be personal, and neither the token nor its signature.\n\n" +
 		"Exit status: 0 the token would be accepted, 1 it would be rejected, or its signature could not be checked, 2 there is no token, " +
 		"80 a bad command line or configuration."
 }
@@ -50,6 +51,9 @@ func (c *explainCommand) Run(ctx context.Context) error {
 	token, err := readToken(os.Stdin)
 	if err != nil {
 		return err
+	}
+	if provisioning.Is(token) {
+		return explainProvisioningToken(token)
 	}
 	roles, err := initialRoles(ctx)
 	if err != nil {

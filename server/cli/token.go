@@ -13,8 +13,11 @@ import (
 )
 
 type tokenCommand struct {
-	Sign    signCommand    `cmd:"" default:"withargs" help:"Print a signed token on standard output, also without the word sign."`
-	Explain explainCommand `cmd:"" help:"Print what the server reads from a token, and who the caller would be."`
+	Sign    signCommand        `cmd:"" default:"withargs" help:"Print a signed token on standard output, also without the word sign."`
+	Create  tokenCreateCommand `cmd:"" help:"Create a token for a provisioning client (SCIM), and print it on standard output."`
+	List    tokenListCommand   `cmd:"" help:"List the tokens of provisioning clients, without the tokens themselves."`
+	Revoke  tokenRevokeCommand `cmd:"" help:"Revoke the token of a provisioning client. Every server refuses it within 5 seconds."`
+	Explain explainCommand     `cmd:"" help:"Print what the server reads from a token, and who the caller would be."`
 }
 
 type signCommand struct {

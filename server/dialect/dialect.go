@@ -17,6 +17,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
@@ -25,14 +26,16 @@ import (
 
 // Service holds what all dialects share: the directory, and the rules about who may do what in it.
 type Service struct {
-	Store     *store.Store
-	Verifier  *auth.Verifier
-	Policy    auth.Policy
-	Passwords *auth.Passwords
-	Limiter   *Limiter  // limits the rate of each caller, by the token's subject; nil means no limit
-	InFlight  *InFlight // limits concurrent requests and their bodies; nil means no limit
-	Log       *slog.Logger
-	Now       func() time.Time
+	Store    *store.Store
+	Verifier *auth.Verifier
+	// ProvisioningTokens verifies the tokens of provisioning clients, for dialects that accept them. Nil means that none does.
+	ProvisioningTokens *provisioning.Verifier
+	Policy             auth.Policy
+	Passwords          *auth.Passwords
+	Limiter            *Limiter  // limits the rate of each caller, by the token's subject; nil means no limit
+	InFlight           *InFlight // limits concurrent requests and their bodies; nil means no limit
+	Log                *slog.Logger
+	Now                func() time.Time
 	// RequestTimeout is how long a request may go without progress; 0 means no limit.
 	RequestTimeout time.Duration
 	Mock           bool // a request may ask for an error or a delay in its Prefer header
@@ -48,6 +51,9 @@ type Dialect struct {
 	Permissions map[string]auth.Permission
 	// Tenant returns the customer, and the company if the dialect has companies, that a request is about.
 	Tenant func(Parameters) Tenant
+	// AcceptsProvisioningTokens says that provisioning clients use the dialect, so that their tokens are accepted besides JWTs. In other
+	// dialects they are 401.
+	AcceptsProvisioningTokens bool
 	// Checks maps an operationId to a check of what the document states only in prose. An operation may have none.
 	Checks map[string]Check
 	// UserSchemas names the document's schemas that describe a user in responses. Clients that send a whole object back write

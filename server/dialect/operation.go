@@ -19,6 +19,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -226,7 +227,7 @@ func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
 // the request.
 func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 	r := c.Request()
-	principal, err := op.dialect.service.Verifier.Verify(r.Header.Values(echo.HeaderAuthorization))
+	principal, err := op.authenticate(r)
 	if err != nil {
 		return nil, err
 	}
@@ -255,6 +256,17 @@ func (op *operation) admit(c echo.Context, call *Call) (Parameters, error) {
 		c.Response().Header().Set(headerPreferenceApplied, handlingStrict)
 	}
 	return parameters, nil
+}
+
+// authenticate verifies the token of a request.
+func (op *operation) authenticate(r *http.Request) (auth.Principal, error) {
+	authorization := r.Header.Values(echo.HeaderAuthorization)
+	if tokens := op.dialect.service.ProvisioningTokens; tokens != nil && op.dialect.AcceptsProvisioningTokens {
+		if token, ok := auth.Bearer(authorization); ok && provisioning.Is(token) {
+			return tokens.Verify(r.Context(), token)
+		}
+	}
+	return op.dialect.service.Verifier.Verify(authorization)
 }
 
 // readParameters reads and validates every path, query and header parameter. It returns the valid ones, and what is wrong with

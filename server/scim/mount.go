@@ -12,9 +12,10 @@ import (
 func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	roles := s.Store.Catalogue()
 	d := &dialect.Dialect{
-		API:         Description,
-		Permissions: permissions,
-		Tenant:      tenant,
+		API:                       Description,
+		Permissions:               permissions,
+		AcceptsProvisioningTokens: true,
+		Tenant:                    tenant,
 		Checks: map[string]dialect.Check{
 			"createUser":   checkUser(roles),
 			"replaceUser":  checkUser(roles),

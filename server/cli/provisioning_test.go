@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/provisioning"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// TestProvisioningTokens goes through the life of a token: created, listed, explained, used and revoked.
+func TestProvisioningTokens(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		s := storetest.Open(t, database)
+		storetest.Directory(t, s)
+		dir := t.TempDir()
+		variables := []string{"DRAGOMAN_DATABASE=" + database, "DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_JWT_SECRET=" + secretOfTokens}
+		run := func(want int, input string, args ...string) (out, said string) {
+			t.Helper()
+			status, out, said := configured(t, dir, variables, input, args...)
+			if status != want {
+				t.Fatalf("%q: status %d, want %d\n%s%s", args, status, want, out, said)
+			}
+			return out, said
+		}
+		if out, _ := run(0, "", "token", "list"); out != "there are no tokens of provisioning clients\n" {
+			t.Error(out)
+		}
+		out, said := run(0, "", "token", "create", "--scim", "--customer=3393", "--note=Okta")
+		token, isLine := strings.CutSuffix(out, "\n")
+		if !isLine || !provisioning.WellFormed(token) {
+			t.Fatalf("printed %q", out)
+		}
+		id := regexp.MustCompile(`(?m)^id=(.*)$`).FindStringSubmatch(said)[1]
+		row, err := s.FindProvisioningToken(t.Context(), provisioning.Hash(token))
+		if err != nil || row.ID.String() != id || row.Role != "ROLE_USER" || row.Note != "Okta" || row.CreatedBy == "" {
+			t.Errorf("%+v, %v", row, err)
+		}
+		if days := row.ExpiresAt.Sub(row.CreatedAt).Round(time.Hour).Hours() / 24; days != 365 {
+			t.Errorf("valid for %v days", days)
+		}
+		other, _ := run(0, "", "token", "create", "--scim", "--customer=2E6438CB-ec3f-4e94-b5c9-8c058d2efaf1", "--role=ROLE_ADMIN", "--expires=1h")
+		for _, args := range [][]string{
+			{"token", "list"}, {"token", "list", "--customer=3393"}, {"token", "list", "--customer=2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"},
+		} {
+			if out, _ := run(0, "", args...); strings.Count(out, "valid") != 2 || !strings.Contains(out, id) || strings.Contains(out, token) {
+				t.Errorf("%q: %s", args, out)
+			}
+		}
+		if out, _ := run(0, "", "token", "list", "--customer=3394"); !strings.HasPrefix(out, "there are no") {
+			t.Error(out)
+		}
+
+		if out, _ := run(0, "Bearer "+token+"\n", "token", "explain"); !strings.Contains(out, "accepted below /scim") || strings.Contains(out, token) {
+			t.Error(out)
+		}
+		if out, said := run(1, token+"x", "token", "explain"); !strings.Contains(out, "checksum") || strings.Contains(out+said, token) {
+			t.Error(out, said)
+		}
+
+		v := provisioning.NewVerifier(s, nil, nil)
+		if _, err := v.Verify(t.Context(), strings.TrimSpace(other)); err != nil {
+			t.Error(err)
+		}
+		run(0, "", "token", "revoke", id)
+		run(0, "", "token", "revoke", id)
+		if _, err := v.Verify(t.Context(), token); !errors.Is(err, auth.ErrUnauthenticated) {
+			t.Errorf("revoked: %v", err)
+		}
+		if out, _ := run(0, "", "token", "list"); !strings.Contains(out, "revoked") {
+			t.Error(out)
+		}
+
+		for _, bad := range [][]string{
+			{"token", "create", "--scim", "--customer=1"},
+			{"token", "create", "--scim", "--customer=x"},
+			{"token", "create", "--scim", "--customer=3393", "--role=ROLE_OWNER"},
+			{"token", "create", "--scim", "--customer=3393", "--expires=17521h"},
+			{"token", "create", "--scim", "--customer=3393", "--expires=-1h"},
+			{"token", "revoke", "x"},
+			{"token", "revoke", "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"},
+		} {
+			run(2, "", bad...)
+		}
+		run(80, "", "token", "create", "--customer=3393")
+		run(80, "", "token", "create", "--scim")
+		if out, _ := run(0, "", "token", "--customer=3393"); strings.Count(out, ".") != 2 {
+			t.Errorf("no JWT: %s", out)
+		}
+	})
+}
