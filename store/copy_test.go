@@ -81,6 +81,13 @@ func fillForCopy(t *testing.T, url string, n int) {
 		}
 	}
 	keyed(t, s, users[4])
+	issued := token("h", nil)
+	if err := s.CreateProvisioningToken(ctx, &issued); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.UseProvisioningToken(ctx, issued); err != nil {
+		t.Fatal(err)
+	}
 	// A collision, as an older version may have left.
 	storetest.Exec(t, url, fmt.Sprintf("UPDATE users SET email = 'René@example.com', email_fold = 'old 1' WHERE id = %d", users[5].ID))
 	storetest.Exec(t, url, fmt.Sprintf("UPDATE users SET email = 'rené@example.com', email_fold = 'old 2' WHERE id = %d", users[6].ID))

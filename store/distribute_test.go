@@ -66,7 +66,7 @@ func TestDistribute(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"claims value none", "companies  ", "customers  ", "feed customer_id users", "feed_pending customer_id users",
+		"claims value none", "companies  ", "customers  ", "erasures customer_id users", "feed customer_id users", "feed_pending customer_id users",
 		"idempotency_records customer_id users", "provisioning_tokens  ", "reserved_folds customer_id users",
 		"roles  ", "search_pending customer_id users", "user_blocks customer_id users", "user_changes customer_id users", "user_counts customer_id users",
 		"user_search customer_id users", "users customer_id default",
