@@ -426,6 +426,7 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 	for _, subject := range []description.Subject{of(elsewhere, ada), of(nobody, ada), of(sandbox, alan), of(sandbox, nobody), theirCompany} {
 		a.send(s, o, o.request(manager, o.bodies[0], subject, nil), true)
 	}
+	a.revive(s, o)
 	for _, values := range []map[string]string{{"If-None-Match": "*"}, {"If-Match": `"99"`}} {
 		a.send(s, o, o.request(manager, o.bodies[0], servertest.AdaSubject, values), true)
 	}

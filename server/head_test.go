@@ -156,7 +156,7 @@ func TestOptionsListsMethods(t *testing.T) {
 				}
 			}
 			a := exchange(t, address, http.MethodOptions, "*", nil)
-			if want := "GET, HEAD, OPTIONS, PATCH, POST, PUT"; a.status != http.StatusNoContent || a.header.Get("Allow") != want {
+			if want := "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"; a.status != http.StatusNoContent || a.header.Get("Allow") != want {
 				t.Errorf("OPTIONS *: %d, Allow: %s, want 204 and %s", a.status, a.header.Get("Allow"), want)
 			}
 		})

@@ -91,7 +91,7 @@ func TestCORSAllowedOrigin(t *testing.T) {
 		a := s.Send(preflight(origin, path, method))
 		a.Expect(t, http.StatusNoContent, "")
 		a.ExpectHeader(t, "Access-Control-Allow-Origin", origin)
-		a.ExpectHeader(t, "Access-Control-Allow-Methods", "GET,HEAD,PATCH,POST,PUT")
+		a.ExpectHeader(t, "Access-Control-Allow-Methods", "DELETE,GET,HEAD,PATCH,POST,PUT")
 		a.ExpectHeader(t, "Access-Control-Allow-Headers", "Authorization,Content-Type,Idempotency-Key,If-Match,If-None-Match,Prefer,X-Request-Id,current-company-id,traceparent,tracestate")
 		a.ExpectHeader(t, "Access-Control-Allow-Credentials")
 		a.ExpectHeader(t, "Access-Control-Max-Age", "600")

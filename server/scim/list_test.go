@@ -182,7 +182,7 @@ func TestInvalidFiltersAreRefused(t *testing.T) {
 	for filter, detail := range map[string]string{
 		"":                       "character 1",
 		"userName":               "operator is expected",
-		`title eq "x"`:           `"title" is not an attribute`,
+		`title eq "x"`:           "at character 1: this is not an attribute",
 		`password eq "x"`:        "see /Schemas",
 		`meta.version eq "x"`:    "see /Schemas",
 		`roles[primary eq true]`: "see /Schemas",

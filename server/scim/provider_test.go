@@ -52,7 +52,7 @@ var providers = map[string][]step{
 			`{"op":"Replace","path":"name.familyName","value":"Winston"},{"op":"Replace","path":"emails[type eq \"work\"].value","value":"winston@fabrikam.example"},
 			{"op":"Add","path":"phoneNumbers[type eq \"mobile\"].value","value":"+1 (555) 0100"},
 			{"op":"Add","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department","value":"Research"}`),
-			shows: `{"name":{"formatted":"Mary Winston","familyName":"Winston","givenName":"Mary"},"emails":[{"value":"winston@fabrikam.example","type":"work","primary":true}]}`,
+			shows: `{"name":{"familyName":"Winston","givenName":"Mary"},"emails":[{"value":"winston@fabrikam.example","type":"work","primary":true}]}`,
 			then: func(u *store.User) {
 				u.LastName, u.Email, u.Mobile = "Winston", "winston@fabrikam.example", new("+1 (555) 0100")
 			}},
@@ -114,7 +114,7 @@ var providers = map[string][]step{
 			}},
 		{does: "replaces the profile with what it has read", method: "PUT", path: "/Users/{id}", status: 200, body: `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"{id}",
 			"userName":"cdarden","externalId":"00u1darden","name":{"givenName":"Christine","familyName":"Darden"},"emails":[{"primary":true,"value":"cdarden@example.com","type":"work","display":"c"}],
-			"active":true,"groups":[],"meta":{"resourceType":"User"}}`, shows: `{"name":{"formatted":"Christine Darden","familyName":"Darden","givenName":"Christine"}}`,
+			"active":true,"groups":[],"meta":{"resourceType":"User"}}`, shows: `{"name":{"familyName":"Darden","givenName":"Christine"}}`,
 			then: func(u *store.User) { u.FirstName, u.LastName = "Christine", "Darden" }},
 		{does: "deactivates the person by PUT", method: "PUT", path: "/Users/{id}", status: 200, body: `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"{id}",
 			"userName":"cdarden","externalId":"00u1darden","name":{"givenName":"Christine","familyName":"Darden"},"emails":[{"primary":true,"value":"cdarden@example.com","type":"work"}],

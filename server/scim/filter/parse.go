@@ -232,7 +232,7 @@ func (p *parser) comparison() (Expression, error) {
 		return nil, err
 	}
 	if undeclared != "" {
-		return nil, p.errorAt(start, "%s is not an attribute that can be filtered by: see /Schemas", quote(undeclared))
+		return nil, p.errorAt(start, "this is not an attribute that can be filtered by: see /Schemas")
 	}
 	if !p.take('[') {
 		return p.relation(start, attribute, sub)
@@ -266,7 +266,7 @@ func (p *parser) selectedSub(attribute *Attribute, start int) (*Comparison, erro
 	name := p.word(isName)
 	sub := Named(attribute.Sub, name)
 	if sub == nil {
-		return nil, p.errorf("%s is not a sub-attribute of %s that can be filtered by: see /Schemas", quote(name), attribute.Name)
+		return nil, p.errorf("this is not a sub-attribute of %s that can be filtered by: see /Schemas", attribute.Name)
 	}
 	if p.terms++; p.terms > MaxTerms {
 		return nil, p.errorf("it has more than %d comparisons", MaxTerms)
@@ -451,13 +451,13 @@ func (p *parser) name() (attribute, sub *Attribute, undeclared string, err error
 	}
 	if strings.Contains(local, ":") {
 		if !strings.EqualFold(name[:min(len(name), len("urn:"))], "urn:") || strings.HasSuffix(name, ":") {
-			return nil, nil, "", p.errorAt(start, "%s is not the name of an attribute", quote(name))
+			return nil, nil, "", p.errorAt(start, "this is not the name of an attribute")
 		}
 		return nil, nil, name, nil
 	}
 	parent, child, dotted := strings.Cut(local, ".")
 	if !isAttributeName(parent) || dotted && !isAttributeName(child) {
-		return nil, nil, "", p.errorAt(start, "%s is not the name of an attribute", quote(name))
+		return nil, nil, "", p.errorAt(start, "this is not the name of an attribute")
 	}
 	if attribute = Named(scope, parent); attribute == nil {
 		return nil, nil, name, nil
@@ -521,13 +521,4 @@ func (p *parser) path() (path Path, err error) {
 		return Path{Undeclared: path.Attribute.Name + "." + name}, nil
 	}
 	return path, nil
-}
-
-// quote quotes a name for a message, 64 characters of it at most.
-func quote(name string) string {
-	const most = 64
-	if runes := []rune(name); len(runes) > most {
-		name = string(runes[:most]) + "..."
-	}
-	return fmt.Sprintf("%q", name)
 }
