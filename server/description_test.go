@@ -100,7 +100,8 @@ func flatten(schema *openapi3.Schema, path string, into map[string]documented) {
 		if path != "" {
 			at = path + "." + name
 		}
-		nullable := property.Value.Nullable
+		// A schema that says nothing of the type allows null.
+		nullable := property.Value.Nullable || property.Value.Type == nil && len(property.Value.AllOf)+len(property.Value.OneOf) == 0
 		for _, one := range property.Value.OneOf {
 			nullable = nullable || one.Value.Nullable
 		}

@@ -29,6 +29,10 @@ func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	}
 	var found []FieldError
 	for _, e := range schemaErrors(err) {
+		// A schema without a type allows null (OpenAPI 3.0.3, nullable), which kin-openapi refuses.
+		if e.SchemaField == "nullable" && e.Schema.Type == nil {
+			continue
+		}
 		field := join(path, e.JSONPointer()...)
 		found = append(found, FieldError{Field: field, Message: subject(field) + " " + predicate(e)})
 	}

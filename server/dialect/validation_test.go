@@ -39,6 +39,8 @@ func TestValidationErrorsQuoteSchema(t *testing.T) {
 		{text, `1`, "the body must be a string"},
 		{text, `null`, "the body must not be null"},
 		{`{"type":"string","nullable":true}`, `null`, ""},
+		{`{}`, `null`, ""},
+		{`{"type":"object","properties":{"a":{},"b":{"description":"Anything."},"c":` + text + `}}`, `{"a":null,"b":null,"c":null}`, "c must not be null"},
 		{`{"type":"boolean"}`, `"true"`, "the body must be true or false"},
 		{`{"type":"array","items":{}}`, `{}`, "the body must be an array"},
 		{`{"type":"object"}`, `[]`, "the body must be an object"},
