@@ -14,7 +14,7 @@ import (
 
 // restoreSQLite is what the guide has to restore a backup, in the database's directory.
 const restoreSQLite = `mkdir before
-mv dragoman.db* before/
+mv dragoman.db dragoman.db-* before/
 install -m 600 backup.db dragoman.db
 `
 

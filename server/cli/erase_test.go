@@ -59,7 +59,7 @@ func TestErase(t *testing.T) {
 		o.run(0, nothing, "", "erase", "--user", "6860")
 		o.run(0, nothing+purged, "", "erase", "--user", "6860", "--yes")
 		o.run(2, "", "dragoman: error: there is no user ada@example.org\n", "erase", "--user", "ada@example.org")
-		o.run(2, "", "dragoman: error: previewing restore: updating user: the user's personal data were erased, so it cannot be changed\n", "restore", "--dry-run", "--user", "6860", "--version", "7")
+		o.run(2, "", "dragoman: error: previewing restore: the value that FirstName had before version 8 was erased from the history: the value was erased\n", "restore", "--dry-run", "--user", "6860", "--version", "7")
 		o.run(2, "", "dragoman: error: updating user: the user's personal data were erased, so it cannot be changed\n", "legal-hold", "set", "--user", "6860")
 		if _, out, _ := configured(t, o.dir, o.variables, "", "history", "--user", "6860"); !strings.Contains(out, "through cli erased\n    FirstName             \"erased\" -> \"\"\n") ||
 			strings.Contains(out, "Augusta") || strings.Contains(out, "7946") || strings.Contains(out, "example.org") {

@@ -57,6 +57,8 @@ var commandLines = map[string][]string{
 	"collisions":     {""},
 	"token sign":     {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"token explain":  {"", "--format=json", "--jwks-url=secrets.csv --issuer=i --audience=a", "--idp=okta", "--config=secrets.yaml", "--config=broken.yaml", secretOfTokens},
+	"webhook add":    {"--url=https://webhook.invalid/a --customer=3393", "--url=https://u:" + secretOfDSN + "@webhook.invalid/a", "--url=" + secretOfFile},
+	"webhook list":   {""}, "webhook rotate": {"1", "1 --overlap=0s", "4711"}, "webhook disable": {"1"}, "webhook replay": {"1", "1 --from=1"}, "webhook remove": {"1"},
 	"ready":          {"--listen=127.0.0.1:1", "--listen=nowhere"},
 	"version":        {"", "--format=json"},
 	"pull worth":     {"--source=http://127.0.0.1:1 --customer=x --token-file=secrets.csv", "--source=http://u:" + secretOfDSN + "@127.0.0.1:1 --customer=x --token-file=secrets.csv"},

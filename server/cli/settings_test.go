@@ -227,8 +227,12 @@ func (w *settingsWalk) expect(t *testing.T, how string, want int, ways ...way) {
 			args = append(args, "--"+flag.Name+"=1")
 		}
 	}
-	for range w.command.Positional {
-		args = append(args, "file.csv")
+	for _, p := range w.command.Positional {
+		if p.Target.CanInt() {
+			args = append(args, "1")
+		} else {
+			args = append(args, "file.csv")
+		}
 	}
 	for _, s := range given {
 		for _, way := range ways {

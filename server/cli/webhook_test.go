@@ -14,14 +14,14 @@ func TestWebhookCommands(t *testing.T) {
 		if status, out, said := configured(t, o.dir, o.variables, "", "webhook", "add", "--customer", "3393", "--url", "https://example.com/a"); status != 0 || !added.MatchString(out) {
 			t.Fatalf("%d\n%s%s", status, out, said)
 		}
-		o.run(0, "ID  CUSTOMER  STATE    DELIVERED  BEHIND  ATTEMPTS  ANSWER  URL\n1   3393      enabled  0          0       0         none    https://example.com/a\n", "", "webhook", "list")
+		o.run(0, "ID  CUSTOMER  STATE    DELIVERED  BEHIND  ATTEMPTS  ANSWER  URL\n1   3393      enabled  3          0       0         none    https://example.com/a\n", "", "webhook", "list")
 		rotated := regexp.MustCompile(`\Asecret=whsec_[A-Za-z0-9+/]{43}=\n\z`)
 		if status, out, said := configured(t, o.dir, o.variables, "", "webhook", "rotate", "1"); status != 0 || !rotated.MatchString(out) {
 			t.Errorf("%d\n%s%s", status, out, said)
 		}
-		o.run(0, "webhook 1 is disabled; its next change would be 1\n", "", "webhook", "disable", "1")
-		o.run(0, "ID  CUSTOMER  STATE                           DELIVERED  BEHIND  ATTEMPTS  ANSWER  URL\n"+
-			"1   3393      disabled: by an administrator  0          0       0         none    https://example.com/a\n", "", "webhook", "list")
+		o.run(0, "webhook 1 is disabled; its next change would be 4\n", "", "webhook", "disable", "1")
+		o.run(0, "ID  CUSTOMER  STATE                          DELIVERED  BEHIND  ATTEMPTS  ANSWER  URL\n"+
+			"1   3393      disabled: by an administrator  3          0       0         none    https://example.com/a\n", "", "webhook", "list")
 		o.run(0, "webhook 1 is enabled; its next change is 1\n", "", "webhook", "replay", "1", "--from", "1")
 		o.run(0, "webhook 1 is removed\n", "", "webhook", "remove", "1")
 		o.run(0, "no webhooks\n", "", "webhook", "list")
@@ -29,8 +29,8 @@ func TestWebhookCommands(t *testing.T) {
 			{"add --url http://example.com", "url must be an https URL"},
 			{"add --url https://example.com --customer 7", "customer must be a customer of the directory"},
 			{"add --url https://example.com --customer x", `"x" is no id of a customer`},
-			{"add --url https://example.com --from -1", "from must be between 1 and "},
-			{"rotate 1 --overlap -1s", "--overlap must be from 0s to 720h"},
+			{"add --url https://example.com --from=-1", "from must be between 1 and "},
+			{"rotate 1 --overlap=-1s", "--overlap must be from 0s to 720h"},
 			{"replay 1", "there is no webhook 1"},
 			{"disable 1", "there is no webhook 1"},
 		} {
