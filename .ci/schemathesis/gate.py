@@ -28,6 +28,8 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DSN_VARIABLE = "TEST_POSTGRES_DSN"
+# SCIM is left to the judges of `make scim`: rules.py does not know its errors, its ids and its groups, which nobody can create.
+LEFT_OUT = {"/openapi/scim.yaml"}
 GRACE_HOPPER = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
 
@@ -116,7 +118,9 @@ class Server:
     def documents(self):
         """The paths of the documents, as the server's catalogue lists them (RFC 9727)."""
         for api in json.loads(self.get("/.well-known/api-catalog"))["linkset"]:
-            yield next(link["href"] for link in api["service-desc"] if link["type"] == "application/yaml")
+            path = next(link["href"] for link in api["service-desc"] if link["type"] == "application/yaml")
+            if urllib.parse.urlsplit(path).path not in LEFT_OUT:
+                yield path
 
     def tail(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
