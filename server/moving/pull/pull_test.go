@@ -436,7 +436,7 @@ func TestFaultsThatStay(t *testing.T) {
 				case tc.name == "a redirection to another host":
 					to := elsewhere(t)
 					v.Front = func(w http.ResponseWriter, r *http.Request) bool {
-						http.Redirect(w, r, to+r.URL.Path, 307)
+						http.Redirect(w, r, to+r.URL.Path, http.StatusTemporaryRedirect)
 						return true
 					}
 				case tc.front != nil:

@@ -179,10 +179,10 @@ func (b *budget) Read(p []byte) (int, error) {
 // testiniumIDs parses the customer and the company.
 func (c Config) testiniumIDs() (customer, company int64, err error) {
 	if customer, err = strconv.ParseInt(c.Customer, 10, 64); err != nil {
-		return 0, 0, errors.New("Testinium's customer is a number: see --customer")
+		return 0, 0, errors.New("a customer of Testinium is a number: see --customer")
 	}
 	if company, err = strconv.ParseInt(c.Company, 10, 64); err != nil {
-		return 0, 0, errors.New("Testinium needs the company that the caller acts in, a number: set --company")
+		return 0, 0, errors.New("requests to Testinium need the company that the caller acts in, a number: set --company")
 	}
 	return customer, company, nil
 }
