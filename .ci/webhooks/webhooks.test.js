@@ -6,12 +6,12 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 
-const { DRAGOMAN_FOLDER, SERVER_URL, TOKEN_MANAGER } = process.env;
+const { SERVER_FOLDER, SERVER_URL, TOKEN_MANAGER } = process.env;
 const user = "/account/api/v1/customers/3393/users/6861";
 
 // dragoman runs a command, and returns what it prints as an object.
 function dragoman(...args) {
-  const out = execFileSync("./dragoman", args, { cwd: DRAGOMAN_FOLDER, encoding: "utf8" });
+  const out = execFileSync("./dragoman", args, { cwd: SERVER_FOLDER, encoding: "utf8" });
   return Object.fromEntries(out.split("\n").filter((line) => line.includes("=")).map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]));
 }
 
@@ -56,8 +56,9 @@ test("deliveries are verified, also while secrets are replaced", async (t) => {
   const secrets = [secret];
   for (let round = 0; round < 3; round++) {
     await rename(`JavaScript ${round}`);
+    const end = Date.now() + 60_000;
     for (let attempt = 0; ; attempt++) {
-      assert.ok(attempt < 20, "no delivery has the signatures of all secrets");
+      assert.ok(Date.now() < end, "no delivery has the signatures of all secrets");
       const { body, headers } = await next();
       const verified = secrets.filter((s) => {
         try {
