@@ -74,7 +74,7 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	}
 	r.Listed = int64(len(ids))
 	if c.Sample > 0 && c.Sample < len(ids) {
-		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] }) // #nosec G404 -- which users are compared is no secret
 		ids = ids[:c.Sample]
 	}
 	var mu sync.Mutex
