@@ -197,7 +197,7 @@ func deliver(t *testing.T, database string) {
 		}
 		return string(out)
 	}
-	_, secret, _ := strings.Cut(strings.TrimSpace(command("add", "--url", "http://"+f.address, "--from", "1")), "secret=")
+	_, secret, _ := strings.Cut(strings.TrimSpace(command("add", "--url", "http://"+f.address, "--customer", "3393", "--from", "1")), "secret=")
 	var err error
 	if f.secret, err = standardwebhooks.NewWebhook(secret); err != nil {
 		t.Fatal(err)
