@@ -300,51 +300,32 @@ func (s *Server) startBackground() (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() {
-		s.store.KeepNumbering(ctx, func(err error) {
-			if err != nil {
-				s.c.Log.Warn("changes cannot be numbered: the change feed has no new entries", "error", err)
-				return
-			}
-			s.c.Log.Info("changes are numbered again")
+	for _, task := range []struct {
+		keep          func(ctx context.Context, report func(error))
+		failing, well string // what is logged
+	}{
+		{s.store.KeepNumbering, "changes cannot be numbered: the change feed has no new entries", "changes are numbered again"},
+		{s.store.KeepIndexing, "users cannot be indexed: searches become slower", "users are indexed again"},
+		{
+			s.store.KeepStandby, "the standby of --database-read is not used: lists and searches are read from the primary",
+			"the standby of --database-read is used again",
+		},
+		{s.store.KeepPruning, "expired idempotency records cannot be deleted: their table grows", "expired idempotency records are deleted again"},
+		{
+			s.store.KeepErasing, "erasures are not settled: what was written meanwhile of erased users, or SQLite's log, still has their data",
+			"erasures are settled again",
+		},
+	} {
+		background.Go(func() {
+			task.keep(ctx, func(err error) {
+				if err != nil {
+					s.c.Log.Warn(task.failing, "error", err)
+					return
+				}
+				s.c.Log.Info(task.well)
+			})
 		})
-	})
-	background.Go(func() {
-		s.store.KeepIndexing(ctx, func(err error) {
-			if err != nil {
-				s.c.Log.Warn("users cannot be indexed: searches become slower", "error", err)
-				return
-			}
-			s.c.Log.Info("users are indexed again")
-		})
-	})
-	background.Go(func() {
-		s.store.KeepStandby(ctx, func(err error) {
-			if err != nil {
-				s.c.Log.Warn("the standby of --database-read is not used: lists and searches are read from the primary", "error", err)
-				return
-			}
-			s.c.Log.Info("the standby of --database-read is used again")
-		})
-	})
-	background.Go(func() {
-		s.store.KeepPruning(ctx, func(err error) {
-			if err != nil {
-				s.c.Log.Warn("expired idempotency records cannot be deleted: their table grows", "error", err)
-				return
-			}
-			s.c.Log.Info("expired idempotency records are deleted again")
-		})
-	})
-	background.Go(func() {
-		s.store.KeepErasing(ctx, func(err error) {
-			if err != nil {
-				s.c.Log.Warn("erasures are not settled: what was written meanwhile of erased users, or SQLite's log, still has their data", "error", err)
-				return
-			}
-			s.c.Log.Info("erasures are settled again")
-		})
-	})
+	}
 	return func() {
 		cancel()
 		background.Wait()

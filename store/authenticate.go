@@ -30,9 +30,15 @@ func authenticate(key []byte, purpose string, message []byte) []byte {
 	return h.Sum(nil)
 }
 
-// codeKeyOf derives the key of [Store.Authenticate] from a secret key.
-func codeKeyOf(secretKey []byte) []byte {
+// What the keys that are derived from a secret key are for; see deriveKey. Changing one makes what was made with its key invalid.
+const (
+	forCodes        = "dragoman: codes of messages"
+	forFingerprints = "dragoman: fingerprints of requests with an idempotency key"
+)
+
+// deriveKey derives a key for one purpose from a secret key.
+func deriveKey(secretKey []byte, purpose string) []byte {
 	h := hmac.New(sha256.New, secretKey)
-	h.Write([]byte("dragoman: codes of messages"))
+	h.Write([]byte(purpose))
 	return h.Sum(nil)
 }

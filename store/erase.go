@@ -552,23 +552,7 @@ const erasingPeriod = 20 * time.Second
 // KeepErasing calls [Store.SweepErasures] until ctx is done, three times a minute, and [Store.Purge] after an erasure of this store. When it
 // fails it is tried again; report is called with the first error of a series, and with nil once it works again.
 func (s *Store) KeepErasing(ctx context.Context, report func(error)) {
-	failing := false
-	for {
-		err := s.settleErasures(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if failing != (err != nil) {
-			failing = !failing
-			report(err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.erased:
-		case <-time.After(erasingPeriod):
-		}
-	}
+	keep(ctx, report, s.erased, func() (time.Duration, error) { return erasingPeriod, s.settleErasures(ctx) })
 }
 
 func (s *Store) settleErasures(ctx context.Context) error {

@@ -70,13 +70,6 @@ func fingerprint(key []byte, request [sha256.Size]byte) []byte {
 	return h.Sum(nil)
 }
 
-// fingerprintKeyOf derives the key of fingerprints from a secret key.
-func fingerprintKeyOf(secretKey []byte) []byte {
-	h := hmac.New(sha256.New, secretKey)
-	h.Write([]byte("dragoman: fingerprints of requests with an idempotency key"))
-	return h.Sum(nil)
-}
-
 // sealRecord returns the sealed part of a record: the key of its fingerprint, the fingerprint, and the answer. The key is part of it so
 // that it survives a change of the secret key: [Store.Rekey] does not have the request, to make another fingerprint.
 func (k *keyring) sealRecord(r Record) string {
@@ -207,22 +200,10 @@ func (s *Store) Records() (state RecordState, known bool) {
 // KeepPruning calls [Store.PruneRecords] until ctx is done, twice a minute. When it fails it is tried again; report is called with the
 // first error of a series, and with nil once it works again.
 func (s *Store) KeepPruning(ctx context.Context, report func(error)) {
-	failing := false
-	for {
+	keep(ctx, report, nil, func() (time.Duration, error) {
 		_, err := s.PruneRecords(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if failing != (err != nil) {
-			failing = !failing
-			report(err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pruningPeriod):
-		}
-	}
+		return pruningPeriod, err
+	})
 }
 
 // PruneRecords deletes the idempotency records whose retention is over, some at a time, and returns how many it deleted. Any number of

@@ -31,14 +31,14 @@ type keyring struct {
 
 // newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
 func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
-	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}, fingerprintKey: fingerprintKeyOf(key)}
+	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}, fingerprintKey: deriveKey(key, forFingerprints)}
 	for _, key := range append([][]byte{key}, old...) {
 		aead, err := newAEAD(key)
 		if err != nil {
 			return nil, fmt.Errorf("secret key: %w", err)
 		}
 		k.keys[keyID(key)] = aead
-		k.codeKeys = append(k.codeKeys, codeKeyOf(key))
+		k.codeKeys = append(k.codeKeys, deriveKey(key, forCodes))
 	}
 	return k, nil
 }

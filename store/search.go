@@ -310,26 +310,13 @@ func (s *Store) commonGrams(ctx context.Context, from reader) (map[int32]float64
 // KeepIndexing does what [Store.IndexUsers] does until ctx is done, at least twice a second. When indexing fails it is tried again;
 // report is called with the first error of a series, and with nil once it works again.
 func (s *Store) KeepIndexing(ctx context.Context, report func(error)) {
-	failing := false
 	var after pendingUser
-	for {
-		next, err := s.indexWithin(ctx, indexingTimeout, after)
-		if ctx.Err() != nil {
-			return
+	keep(ctx, report, nil, func() (pause time.Duration, err error) {
+		if after, err = s.indexWithin(ctx, indexingTimeout, after); after != (pendingUser{}) {
+			return 0, err
 		}
-		if failing != (err != nil) {
-			failing = !failing
-			report(err)
-		}
-		if after = next; after != (pendingUser{}) {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(indexingPeriod):
-		}
-	}
+		return indexingPeriod, err
+	})
 }
 
 func (s *Store) indexWithin(ctx context.Context, d time.Duration, after pendingUser) (next pendingUser, err error) {

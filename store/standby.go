@@ -210,22 +210,10 @@ func (s *Store) KeepStandby(ctx context.Context, report func(error)) {
 	if s.standby == nil || !ok {
 		return
 	}
-	failing := false
-	for {
+	keep(ctx, report, nil, func() (time.Duration, error) {
 		err := s.standby.check(ctx, primary)
-		if ctx.Err() != nil {
-			return
-		}
-		if failing != (err != nil) {
-			failing = !failing
-			report(err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(s.standby.period()):
-		}
-	}
+		return s.standby.period(), err
+	})
 }
 
 // Standby returns the state of the standby, and whether one is configured.
