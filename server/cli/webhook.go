@@ -73,7 +73,7 @@ func (*webhookAddCommand) Help() string {
 }
 
 // Run adds an endpoint.
-func (c *webhookAddCommand) Run(ctx context.Context) error {
+func (c *webhookAddCommand) Run(ctx context.Context) (err error) {
 	n := store.NewWebhook{URL: c.URL, AllowHTTP: c.WebhookAllowHTTP}
 	if c.From != 0 {
 		n.From = &c.From
@@ -85,24 +85,17 @@ func (c *webhookAddCommand) Run(ctx context.Context) error {
 		}
 		n.CustomerID = id
 	}
-	return c.use(ctx, func(s *store.Store) error {
-		w, secret, err := s.AddWebhook(ctx, n)
-		if err != nil {
-			return blame(err)
-		}
-		fmt.Printf("webhook_id=%d\nsecret=%s\n", w.ID, secret)
-		return nil
-	})
-}
-
-// use opens the directory, and closes it after fn.
-func (f *storeFlags) use(ctx context.Context, fn func(*store.Store) error) (err error) {
-	s, err := f.open(ctx)
+	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return fn(s)
+	w, secret, err := s.AddWebhook(ctx, n)
+	if err != nil {
+		return blame(err)
+	}
+	fmt.Printf("webhook_id=%d\nsecret=%s\n", w.ID, secret)
+	return nil
 }
 
 type webhookListCommand struct{ storeFlags }
@@ -113,20 +106,23 @@ func (*webhookListCommand) Help() string {
 }
 
 // Run lists the endpoints.
-func (c *webhookListCommand) Run(ctx context.Context) error {
-	return c.use(ctx, func(s *store.Store) error {
-		all, err := s.Webhooks(ctx, store.FeedScope{All: true})
-		if err != nil {
+func (c *webhookListCommand) Run(ctx context.Context) (err error) {
+	s, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	all, err := s.Webhooks(ctx, store.FeedScope{All: true})
+	if err != nil {
+		return err
+	}
+	lags := make([]store.WebhookLag, len(all))
+	for i, w := range all {
+		if lags[i], err = s.WebhookLag(ctx, w); err != nil {
 			return err
 		}
-		lags := make([]store.WebhookLag, len(all))
-		for i, w := range all {
-			if lags[i], err = s.WebhookLag(ctx, w); err != nil {
-				return err
-			}
-		}
-		return printWebhooks(os.Stdout, all, lags, time.Now())
-	})
+	}
+	return printWebhooks(os.Stdout, all, lags, time.Now())
 }
 
 func printWebhooks(w io.Writer, all []store.Webhook, lags []store.WebhookLag, now time.Time) error {
@@ -169,22 +165,25 @@ type webhookID struct {
 }
 
 // edit edits the endpoint, and prints its new secret if there is one, or else what was done.
-func (c *webhookID) edit(ctx context.Context, edit store.WebhookEdit, done string) error {
-	return c.use(ctx, func(s *store.Store) error {
-		w, secret, err := s.EditWebhook(ctx, store.FeedScope{All: true}, c.ID, edit)
-		if errors.Is(err, store.ErrNotFound) {
-			return badInput{fmt.Errorf("there is no webhook %d", c.ID)}
-		}
-		if err != nil {
-			return blame(err)
-		}
-		if secret != "" {
-			fmt.Printf("secret=%s\n", secret)
-			return nil
-		}
-		fmt.Println(strings.NewReplacer("ID", strconv.FormatInt(w.ID, 10), "NEXT", strconv.FormatInt(w.Position+1, 10)).Replace(done))
+func (c *webhookID) edit(ctx context.Context, edit store.WebhookEdit, done string) (err error) {
+	s, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	w, secret, err := s.EditWebhook(ctx, store.FeedScope{All: true}, c.ID, edit)
+	if errors.Is(err, store.ErrNotFound) {
+		return badInput{fmt.Errorf("there is no webhook %d", c.ID)}
+	}
+	if err != nil {
+		return blame(err)
+	}
+	if secret != "" {
+		fmt.Printf("secret=%s\n", secret)
 		return nil
-	})
+	}
+	fmt.Println(strings.NewReplacer("ID", strconv.FormatInt(w.ID, 10), "NEXT", strconv.FormatInt(w.Position+1, 10)).Replace(done))
+	return nil
 }
 
 type webhookRotateCommand struct {

@@ -127,14 +127,18 @@ func (s signIn) find(r *http.Request, name string, byUsername bool) (u store.Use
 	if err != nil {
 		return u, c, err
 	}
+	fields := []store.Field{store.FieldEmail}
+	if byUsername {
+		fields = append(fields, store.FieldUsername)
+	}
 	for _, c := range customers {
-		users, err := s.store().FileUsersAfter(r.Context(), c.ID, 0, 1000)
-		if err != nil {
-			return u, c, err
-		}
-		for _, u := range users {
-			if store.FoldEmail(u.Email) == store.FoldEmail(name) || byUsername && store.Fold(u.Username) == store.Fold(name) {
-				return u, c, nil
+		for _, f := range fields {
+			users, err := s.store().UsersWith(r.Context(), c.ID, f, name)
+			if err != nil {
+				return u, c, err
+			}
+			if len(users) > 0 {
+				return users[0], c, nil
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func WellFormed(text string) bool {
 }
 
 // Hash returns the form in which the store keeps a token.
-func Hash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
+func Hash(token string) string { return kept(sha256.Sum256([]byte(token))) }
+
+// kept returns the form in which the store keeps the SHA-256 of a token.
+func kept(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }

@@ -63,7 +63,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Principal, er
 		return auth.Principal{}, auth.Refuse(auth.FaultMalformed, "the provisioning token is malformed: its checksum does not match, so it was not copied as it was issued")
 	}
 	hash := auth.TokenHash(sha256.Sum256([]byte(token)))
-	e, err := v.find(ctx, token, hash)
+	e, err := v.find(ctx, hash)
 	if err != nil {
 		return auth.Principal{}, err
 	}
@@ -79,7 +79,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Principal, er
 }
 
 // find returns what the store has of a token, from the cache if that was asked lately.
-func (v *Verifier) find(ctx context.Context, token string, hash auth.TokenHash) (entry, error) {
+func (v *Verifier) find(ctx context.Context, hash auth.TokenHash) (entry, error) {
 	if item := v.found.Get(hash); item != nil {
 		return item.Value(), nil
 	}
@@ -94,7 +94,7 @@ func (v *Verifier) find(ctx context.Context, token string, hash auth.TokenHash) 
 		}
 	}
 	begun := time.Now()
-	e, err := v.read(ctx, Hash(token))
+	e, err := v.read(ctx, kept(hash))
 	if err != nil {
 		return entry{}, err
 	}

@@ -1,13 +1,13 @@
 package scim
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/dragoman-id/dragoman/gen/scimapi"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/scim/patch"
 	"github.com/dragoman-id/dragoman/store"
 )
 
@@ -252,12 +252,11 @@ func (p *parser) grants(attributes map[string]any) {
 			p.say(at, "must be an object")
 			continue
 		}
-		text, isText := grant["value"].(string)
+		name, isText := patch.Unwrapped(grant)["value"].(string)
 		if !isText {
 			p.say(at+".value", "must be a string")
 			continue
 		}
-		name := roleName(text)
 		role, known := p.roles.ByName(name)
 		if !known {
 			p.say(at+".value", "is not a role: "+strconv.Quote(dialect.Excerpt(name)))
@@ -266,23 +265,6 @@ func (p *parser) grants(attributes map[string]any) {
 		set = set.Union(store.Roles(role.ID))
 	}
 	p.r.roles = &set
-}
-
-// roleName returns the name of a role in the value of an item of roles: the value itself, or, as Entra ID sends an app role, the member
-// value of an object that is written as text.
-func roleName(text string) string {
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return text
-	}
-	var role map[string]any
-	if json.Unmarshal([]byte(text), &role) != nil {
-		return text
-	}
-	name, ok := role["value"].(string)
-	if !ok {
-		return text
-	}
-	return name
 }
 
 // apply sets the attributes that r has, and leaves the others.

@@ -281,13 +281,14 @@ func (p *parser) values(field, name string, a *filter.Attribute, value any, igno
 			p.errorf(InvalidValue, field, "%s must be an array of objects", name)
 			return nil
 		}
-		all = append(all, p.object(field, name, a, unwrapped(object), ignored))
+		all = append(all, p.object(field, name, a, Unwrapped(object), ignored))
 	}
 	return all
 }
 
-// unwrapped returns the object that an object has as JSON in its value: Entra sends app roles in this way.
-func unwrapped(object map[string]any) map[string]any {
+// Unwrapped returns the object that an object has as JSON in its value, or the object itself if it has none: Entra sends app roles in this
+// way.
+func Unwrapped(object map[string]any) map[string]any {
 	text, _ := object[filter.DefaultSub].(string)
 	var inner map[string]any
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") || json.Unmarshal([]byte(text), &inner) != nil || inner[filter.DefaultSub] == nil {
