@@ -3,7 +3,6 @@ package store_test
 import (
 	"bytes"
 	"context"
-
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,16 +29,7 @@ func openForErasing(t *testing.T, url string) (s *store.Store, list string) {
 
 func openWithLedger(t *testing.T, url, list string, now func() time.Time) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: url, SecretKey: storetest.Key, ErasureLedger: list, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.OpenWith(t, store.Config{URL: url, ErasureLedger: list, Now: now})
 }
 
 func erase(t *testing.T, s *store.Store, k store.UserKey) store.Erased {

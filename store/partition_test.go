@@ -200,16 +200,7 @@ func everything(t *testing.T, url string, o store.Observer) {
 	ctx := t.Context()
 	open := func(key []byte, old ...[]byte) *store.Store {
 		t.Helper()
-		s, err := store.Open(ctx, store.Config{URL: url, SecretKey: key, OldSecretKeys: old, Observer: o})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
+		return storetest.OpenWith(t, store.Config{URL: url, SecretKey: key, OldSecretKeys: old, Observer: o})
 	}
 	must := func(err error) {
 		t.Helper()

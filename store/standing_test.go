@@ -29,16 +29,7 @@ func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 // openAt opens a store by a clock of its own.
 func openAt(t *testing.T, url string, c *clock, o store.Observer) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: url, SecretKey: storetest.Key, Now: c.now, Observer: o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.OpenWith(t, store.Config{URL: url, Now: c.now, Observer: o})
 }
 
 func wantSuspended(t *testing.T, s *store.Store, id uuid.UUID, want bool, when string) {

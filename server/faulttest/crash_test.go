@@ -330,19 +330,22 @@ func (c *crash) report(t testing.TB) {
 		(sum / time.Duration(n)).Round(time.Millisecond), most.Round(time.Millisecond))
 }
 
-// kills returns the number of kills.
-func kills(t testing.TB) int {
+// numberIn returns the number in a variable, or few if it is not set.
+func numberIn(t testing.TB, variable string, few int) int {
 	t.Helper()
-	text := os.Getenv(killsVariable)
+	text := os.Getenv(variable)
 	if text == "" {
-		return fewKills
+		return few
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", variable, err)
 	}
 	return n
 }
+
+// kills returns the number of kills.
+func kills(t testing.TB) int { return numberIn(t, killsVariable, fewKills) }
 
 func TestCrashSQLite(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -137,19 +136,6 @@ func (f *follower) read(ctx context.Context, c client) error {
 	return nil
 }
 
-func deliveries(t testing.TB) int {
-	t.Helper()
-	text := os.Getenv(deliveriesVariable)
-	if text == "" {
-		return fewDeliveries
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func TestDeliverSQLite(t *testing.T) {
 	t.Parallel()
 	_, url := sqliteFile(t)
@@ -163,7 +149,7 @@ func TestDeliverPostgres(t *testing.T) {
 
 func deliver(t *testing.T, database string) {
 	ctx := t.Context()
-	total, kills := deliveries(t), 1
+	total, kills := numberIn(t, deliveriesVariable, fewDeliveries), 1
 	if total > fewDeliveries {
 		kills = 4
 	}

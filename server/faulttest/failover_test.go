@@ -317,15 +317,10 @@ func alternating(t testing.TB, programs []*program) client {
 
 func failovers(t testing.TB) int {
 	t.Helper()
-	text := os.Getenv(failoversVariable)
-	if text == "" {
+	if os.Getenv(failoversVariable) == "" {
 		t.Skip(failoversVariable + " is not set: run make failover")
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return numberIn(t, failoversVariable, 0)
 }
 
 func TestPatroniFailover(t *testing.T) {

@@ -50,14 +50,7 @@ type repeat struct {
 
 func newRepeat(t testing.TB, binary, database string, postgres *cluster, back *proxy) *repeat {
 	t.Helper()
-	r := &repeat{crash: newCrash(t, binary, database, postgres, 0), writes: fewRepeats, back: back, versions: map[string]int64{}}
-	if text := os.Getenv(repeatsVariable); text != "" {
-		var err error
-		if r.writes, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return r
+	return &repeat{crash: newCrash(t, binary, database, postgres, 0), writes: numberIn(t, repeatsVariable, fewRepeats), back: back, versions: map[string]int64{}}
 }
 
 // restart starts the program, at the address that it had before.

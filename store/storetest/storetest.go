@@ -66,7 +66,16 @@ func Exec(t testing.TB, url, statement string) {
 // Open opens the store at url with Key, and closes it when the test ends.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), store.Config{URL: url, SecretKey: Key})
+	return OpenWith(t, store.Config{URL: url})
+}
+
+// OpenWith is Open with a configuration of the test's own. Without a secret key it has Key.
+func OpenWith(t testing.TB, c store.Config) *store.Store {
+	t.Helper()
+	if c.SecretKey == nil {
+		c.SecretKey = Key
+	}
+	s, err := store.Open(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
