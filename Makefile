@@ -176,7 +176,8 @@ schemathesis: build $(SCHEMATHESIS)/venv/made ## Hold a running server against i
 	$(SCHEMATHESIS)/venv/bin/python $(SCHEMATHESIS)/gate.py --examples $(EXAMPLES) --seed $(SEED)
 
 scim: .ci/scim/venv/made ## Let public judges of SCIM servers test the server, SCIM_RUNS times on each engine; with TEST_POSTGRES_DSN set, on Postgres as well
-	SCIM_JUDGES=$(CURDIR)/.ci/scim/venv/bin SCIM_RUNS=$(SCIM_RUNS) $(GO) test -count=1 -timeout 30m -v -run '^TestJudges$$' ./server/scim
+	SCIM_JUDGES=$(CURDIR)/.ci/scim/venv/bin SCIM_RUNS=$(SCIM_RUNS) $(GO) test -count=1 -timeout 30m -v -run '^TestJudges$$' ./server/scim >.ci/scim/venv/log || { cat .ci/scim/venv/log; exit 1; }
+	@grep '^ *--- PASS: TestJudges' .ci/scim/venv/log # a test that is skipped, or of another name, is no success
 
 .ci/%/venv/made: .ci/%/requirements.txt
 	$(PYTHON) -m venv --clear $(@D)

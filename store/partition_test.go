@@ -48,7 +48,7 @@ var severalPartitions = map[string]string{
 	"FROM idempotency_records WHERE at":                                      "the pruner looks for expired records of all customers, twice a minute",
 	"FROM idempotency_records LIMIT":                                         "and counts all, a million at most",
 	`FROM "idempotency_records" WHERE (customer_id`:                          "`dragoman rekey` seals records of all customers",
-	"feed.version - 1 WHERE feed.number > $1 AND feed.number <= $2 ORDER BY": "an endpoint is told of the changes of all customers",
+	"feed.version - 1 WHERE feed.number > $1 AND feed.number <= $2 ORDER BY": "an endpoint receives the changes of all customers",
 	"SELECT DISTINCT \"customer_id\" FROM \"feed\"":                          "servers that deliver to endpoints ask who was changed, five times a second",
 	"SELECT feed.number FROM":                                                "`dragoman webhook list` counts the changes of all customers",
 	"SELECT c.at FROM":                                                       "as above",

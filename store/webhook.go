@@ -17,7 +17,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// Webhook is an endpoint that is told of changes by HTTP: a place in the change feed, and what became of the last deliveries. The server
+// Webhook is an endpoint that receives changes by HTTP: a place in the change feed, and what became of the last deliveries. The server
 // that delivers to it holds a lease: Worker names it, and it increases Beat as long as it works.
 type Webhook struct {
 	ID          int64 // positive and below 2^53
@@ -506,7 +506,7 @@ func (s *Store) SaveWebhook(ctx context.Context, w Webhook, release bool) (saved
 	return changed > 0, databaseErrorOrNil(ctx, "saving the state of a webhook", err)
 }
 
-// WebhookChange is a change as an endpoint is told of it, without values.
+// WebhookChange is a change as an endpoint receives it, without values.
 type WebhookChange struct {
 	Number       int64
 	CustomerID   int64

@@ -201,7 +201,7 @@ func TestRekeySealsWebhooks(t *testing.T) {
 	})
 }
 
-// TestWebhookLag counts what an endpoint was not told of.
+// TestWebhookLag counts what an endpoint has not received.
 func TestWebhookLag(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

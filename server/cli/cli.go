@@ -30,7 +30,7 @@ type commandLine struct {
 	Shadow     shadowCommand     `cmd:"" help:"Serve a vendor's answers, and compare them with those of the server that is to answer in its place."`
 	History    historyCommand    `cmd:"" help:"Print the history of a user: when, by whom and through which API each value was changed."`
 	Changes    changesCommand    `cmd:"" help:"Manage the change feed."`
-	Webhook    webhookCommand    `cmd:"" help:"Manage webhooks, which are told of changes by HTTP."`
+	Webhook    webhookCommand    `cmd:"" help:"Manage webhooks, which receive changes by HTTP."`
 	Restore    restoreCommand    `cmd:"" help:"Restore an earlier version of a user, as a new change. Secrets are not changed."`
 	Erase      eraseCommand      `cmd:"" help:"Erase a person's data: of a user remains a row without names. Prints what it would do, unless --yes is given."`
 	LegalHold  legalHoldCommand  `cmd:"" help:"Forbid to erase a user, or allow it again."`

@@ -51,7 +51,7 @@ func (f *webhookFlags) webhooks() (server.Webhooks, error) {
 }
 
 type webhookCommand struct {
-	Add     webhookAddCommand     `cmd:"" help:"Add an endpoint that is told of changes, and print its id and its secret."`
+	Add     webhookAddCommand     `cmd:"" help:"Add an endpoint that receives changes, and print its id and its secret."`
 	List    webhookListCommand    `cmd:"" help:"List the endpoints, how far each is behind, and the answer to its last delivery."`
 	Rotate  webhookRotateCommand  `cmd:"" help:"Give an endpoint a new secret, and print it."`
 	Disable webhookDisableCommand `cmd:"" help:"End deliveries to an endpoint. It keeps its place in the change feed."`

@@ -170,7 +170,7 @@ func (op *operation) replay(c echo.Context, call *Call, key store.RecordKey, req
 	if err != nil {
 		return true, err
 	}
-	call.conflicts = nil // of an attempt that another server has overtaken
+	call.conflicts = nil // of an attempt whose write lost to that of another server
 	var a answer
 	if err := json.Unmarshal(record.Answer, &a); err != nil {
 		return true, fmt.Errorf("read a recorded answer: %w", err)

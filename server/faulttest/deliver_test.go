@@ -22,7 +22,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// The delivery test changes users while a webhook is told of it, and meanwhile kills the server and the webhook's receiver. Each change must
+// The delivery test changes users while a webhook is notified of it, and meanwhile kills the server and the webhook's receiver. Each change must
 // be delivered, and the first delivery of each in the order of its user's versions. A follower that knows only the deliveries, and reads
 // the users that they name, must end with a copy that equals the directory. DELIVERIES is the number of changes.
 

@@ -102,7 +102,7 @@ func (d *Deliverer) next(ctx context.Context, e *endpoint) (wait time.Duration) 
 	change := &e.page[0]
 	id, body, err := encode(change)
 	if err != nil {
-		d.c.Log.Error("a change cannot be told", "webhook", e.id, "error", err)
+		d.c.Log.Error("a change cannot be delivered", "webhook", e.id, "error", err)
 		return idlePause
 	}
 	state := e.state()

@@ -171,7 +171,7 @@ func (f *fixture) rename(key store.UserKey, name string) {
 	f.number()
 }
 
-// add adds an endpoint that is told of changes from a number on.
+// add adds an endpoint that receives changes from a number on.
 func (f *fixture) add(customer int64, url string, from int64) (store.Webhook, string) {
 	f.Helper()
 	w, secret, err := f.store.AddWebhook(context.Background(), store.NewWebhook{CustomerID: customer, URL: url, From: &from, AllowHTTP: true})

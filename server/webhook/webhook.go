@@ -1,7 +1,7 @@
 // Package webhook delivers changes to endpoints, by Standard Webhooks 1.0. The change feed is the outbox: an endpoint is a place in it, so a
 // request that changes a user does nothing for its deliveries.
 //
-// Each endpoint has one delivery under way at most, so it is told of changes in the order of their numbers, and of each at least once. A
+// Each endpoint has one delivery under way at most, so it receives changes in the order of their numbers, and of each at least once. A
 // delivery that fails is tried again by the schedule of the standard; meanwhile the endpoint waits, and after the schedule's end it is
 // disabled, so that nothing is skipped.
 //

@@ -321,7 +321,7 @@ func TestStaleLeaseDeliversNothing(t *testing.T) {
 	})
 }
 
-// TestRun: endpoints are told of changes as they come, and a shutdown gives them to others at once.
+// TestRun: endpoints receive changes as they come, and a shutdown gives them to others at once.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	each(t, func(f *fixture) {

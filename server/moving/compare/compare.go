@@ -179,7 +179,7 @@ func (c *Compare) list(ctx context.Context) (ids []string, err error) {
 
 var errGone = errors.New("the source has the user no longer")
 
-// user compares one user. If there is a difference, both sides are asked again, and only what differs in the same way is told.
+// user compares one user. If there is a difference, both sides are asked again, and only what differs in the same way is reported.
 func (c *Compare) user(ctx context.Context, id string) (found, noise []difference.Difference, err error) {
 	found, err = c.once(ctx, id)
 	if err != nil || len(found) == 0 {

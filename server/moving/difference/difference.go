@@ -195,7 +195,7 @@ func quote(s string) string {
 	return string(text)
 }
 
-// values compares two values. field is the path as it is told, path the one that rules have.
+// values compares two values. field is the path as it is reported, path the one that rules have.
 func (d *walk) values(field, path string, a, b any) {
 	rule := d.c.rule(d.operation, path)
 	switch rule.Kind {
@@ -319,7 +319,7 @@ func (d *walk) arrays(rule Rule, field, path string, a, b []any) {
 	}
 }
 
-// keyOf returns what an element is found by. A number and the text of its digits are the same key, so that the type is told.
+// keyOf returns what an element is found by. A number and the text of its digits are the same key, so that the type is reported.
 func keyOf(element any, name string) string {
 	object, _ := element.(map[string]any)
 	return fmt.Sprint(object[name])

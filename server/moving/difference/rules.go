@@ -14,7 +14,7 @@ const (
 	Shared   Kind = "shared"   // as AnyOrder, and only elements that both sides have are compared
 )
 
-// Rule is a difference between a vendor and Dragoman that is known and told to nobody.
+// Rule is a difference between a vendor and Dragoman that is known and not reported.
 type Rule struct {
 	Dialect   string // empty: any
 	Operation string // the operationId; empty: any, also errors
@@ -105,7 +105,7 @@ var Rules = []Rule{
 }
 
 const (
-	serving  = "it tells of who serves, and not of the user"
-	transfer = "it tells of how the answer is transferred"
+	serving  = "it is about who serves, and not about the user"
+	transfer = "it is about how the answer is transferred"
 	browsers = "it instructs browsers about pages, and an API has none"
 )

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Endpoints that are told of changes. An endpoint is a place in the feed, and a lease: the server that is named in worker delivers to it,
+-- Endpoints that receive changes. An endpoint is a place in the feed, and a lease: the server that is named in worker delivers to it,
 -- and changes beat as long as it does.
 CREATE TABLE webhooks (
     id            INTEGER PRIMARY KEY CHECK (id > 0),
