@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Times are milliseconds since the epoch, UTC. Ids stay below 2^53, so that JavaScript clients keep them. Every identity sequence is
 -- named TABLE_id_seq, Postgres's default: the store moves it past ids that are given explicitly.
@@ -77,3 +78,4 @@ CREATE TABLE users (
     version                BIGINT  NOT NULL CHECK (version > 0)
 );
 CREATE INDEX users_customer_id ON users (customer_id, id);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Every write that changed a user, in the transaction that changed it. Rows are only added; number, the row's place in the
 -- change feed, is filled in once, after the row is committed.
@@ -19,7 +20,6 @@ CREATE TABLE user_changes (
 CREATE INDEX user_changes_pending ON user_changes (version, user_id) WHERE number IS NULL;
 CREATE INDEX user_changes_customer_id ON user_changes (customer_id, number);
 
--- +goose StatementBegin
 CREATE FUNCTION user_changes_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.number IS NULL AND NEW.number IS NOT NULL
@@ -28,7 +28,6 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'user_changes is append-only';
 END $$;
--- +goose StatementEnd
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE ON user_changes
     FOR EACH ROW EXECUTE FUNCTION user_changes_append_only();
 CREATE TRIGGER user_changes_stay BEFORE TRUNCATE ON user_changes
@@ -36,3 +35,4 @@ CREATE TRIGGER user_changes_stay BEFORE TRUNCATE ON user_changes
 
 -- Who of a customer may be its last administrator: roles 1 and 2, ROLE_ADMIN and ROLE_COMPANY_ADMIN.
 CREATE INDEX users_administrators ON users (customer_id) WHERE (roles & 6) <> 0;
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- By which rules the folded columns of all rows were computed last: '' before the first time. The program computes them, once this
 -- migration is applied, as SQL knows neither Unicode's case folding nor IDNA.
@@ -22,7 +23,6 @@ CREATE TABLE reserved_folds (
 CREATE INDEX reserved_folds_user_id ON reserved_folds (user_id);
 
 -- A reserved fold is refused like a taken one, as a duplicate.
--- +goose StatementBegin
 CREATE FUNCTION users_reserved_folds_check() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (TG_OP = 'INSERT' OR OLD.username_fold <> NEW.username_fold) AND EXISTS (
@@ -33,7 +33,6 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
--- +goose StatementEnd
 CREATE TRIGGER users_reserved_folds_insert BEFORE INSERT ON users
     FOR EACH ROW EXECUTE FUNCTION users_reserved_folds_check();
 CREATE TRIGGER users_reserved_folds_update BEFORE UPDATE OF username_fold, email_fold ON users
@@ -41,7 +40,6 @@ CREATE TRIGGER users_reserved_folds_update BEFORE UPDATE OF username_fold, email
     EXECUTE FUNCTION users_reserved_folds_check();
 
 -- Who has another name now needs the old one's fold no more.
--- +goose StatementBegin
 CREATE FUNCTION users_reserved_folds_release() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM reserved_folds WHERE user_id = NEW.id
@@ -49,8 +47,8 @@ BEGIN
             OR field = 'email' AND (OLD.email <> NEW.email OR OLD.email_fold <> NEW.email_fold));
     RETURN NULL;
 END $$;
--- +goose StatementEnd
 CREATE TRIGGER users_reserved_folds_release AFTER UPDATE OF username, username_fold, email, email_fold ON users
     FOR EACH ROW WHEN (OLD.username <> NEW.username OR OLD.username_fold <> NEW.username_fold
         OR OLD.email <> NEW.email OR OLD.email_fold <> NEW.email_fold)
     EXECUTE FUNCTION users_reserved_folds_release();
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- An index for searches for a part of a name or an e-mail. Every user has a row for each part: 1, the first and the last name, and 2,
 -- the e-mail. grams are the hashes of the customer's id with each run of three characters of the part; the program computes them.
@@ -23,15 +24,12 @@ CREATE TABLE search_pending (
 INSERT INTO search_pending (customer_id, user_id, version, parts) SELECT customer_id, id, version, 3 FROM users;
 
 -- Triggers, so that users written by a program of an older version are found as well.
--- +goose StatementBegin
 CREATE FUNCTION users_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO search_pending (customer_id, user_id, version, parts) SELECT customer_id, id, version, 3 FROM added
         ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = 3;
     RETURN NULL;
 END $$;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE FUNCTION users_search_pending() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO search_pending (customer_id, user_id, version, parts) VALUES (NEW.customer_id, NEW.id, NEW.version,
@@ -40,9 +38,9 @@ BEGIN
         ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = search_pending.parts | excluded.parts;
     RETURN NULL;
 END $$;
--- +goose StatementEnd
 CREATE TRIGGER users_search_insert AFTER INSERT ON users REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION users_added();
 CREATE TRIGGER users_search_update AFTER UPDATE OF first_name_fold, last_name_fold, email_fold, email_search ON users
     FOR EACH ROW WHEN (OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold
         OR OLD.email_fold <> NEW.email_fold OR OLD.email_search IS DISTINCT FROM NEW.email_search)
     EXECUTE FUNCTION users_search_pending();
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Who has a value that is unique over the platform. The rows of the users of one customer may be on another node than those of the
 -- next, where no index of users can tell; the row of one value is always in one place.
@@ -37,3 +38,4 @@ ALTER TABLE reserved_folds DROP CONSTRAINT reserved_folds_pkey;
 ALTER TABLE reserved_folds ADD PRIMARY KEY (customer_id, user_id, field, fold);
 DROP INDEX reserved_folds_user_id;
 CREATE INDEX reserved_folds_fold ON reserved_folds (field, fold);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Every key and foreign key of a customer's data contains the customer's id, so that the tables can be partitioned by it. What is unique
 -- over the platform is in claims.
@@ -53,12 +54,10 @@ ALTER TABLE user_changes ADD PRIMARY KEY (customer_id, user_id, version),
     ADD FOREIGN KEY (customer_id, user_id) REFERENCES users (customer_id, id);
 ALTER TABLE reserved_folds ADD FOREIGN KEY (customer_id, user_id) REFERENCES users (customer_id, id);
 
--- +goose StatementBegin
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
 END $$;
--- +goose StatementEnd
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE ON user_changes FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER user_changes_stay BEFORE TRUNCATE ON user_changes FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 CREATE TRIGGER feed_append_only BEFORE UPDATE OR DELETE ON feed FOR EACH ROW EXECUTE FUNCTION append_only();
@@ -86,3 +85,4 @@ ALTER TABLE user_blocks ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE user_blocks DROP CONSTRAINT user_blocks_pkey;
 ALTER TABLE user_blocks ADD PRIMARY KEY (customer_id, block, slot);
 ALTER TABLE user_blocks ALTER COLUMN slot DROP DEFAULT;
+-- +goose StatementEnd

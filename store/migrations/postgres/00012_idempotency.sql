@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- The answers to writes that were made under an Idempotency-Key, each written in the transaction of its write. hash is that of the
 -- caller, the operation and the key. Rows are deleted when they are older than the configured retention, of all customers at a time:
@@ -12,3 +13,4 @@ CREATE TABLE idempotency_records (
     PRIMARY KEY (customer_id, hash)
 );
 CREATE INDEX idempotency_records_at ON idempotency_records (at);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- What provisioning clients say of a user: their own id, which no two users of a customer share, and a name to show.
 ALTER TABLE users ADD COLUMN external_id TEXT COLLATE "C" CHECK (external_id <> '');
@@ -12,3 +13,4 @@ CREATE INDEX users_deprovisioned ON users (customer_id, id) WHERE deprovisioned_
 -- How many of the users are deprovisioned. Only the sum over slots is meant: one row may be negative.
 ALTER TABLE user_counts ADD COLUMN deprovisioned BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE user_blocks ADD COLUMN deprovisioned BIGINT NOT NULL DEFAULT 0;
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Endpoints that receive changes. An endpoint is a place in the feed, and a lease: the server that is named in worker delivers to it,
 -- and changes beat as long as it does. The tables are small and belong to no customer's data: on a sharded database they stay on the node
@@ -33,3 +34,4 @@ CREATE TABLE webhook_secrets (
 ALTER TABLE id_blocks DROP CONSTRAINT id_blocks_name_check;
 ALTER TABLE id_blocks ADD CONSTRAINT id_blocks_name_check CHECK (name IN ('customers', 'companies', 'users', 'webhooks'));
 INSERT INTO id_blocks (name, next) VALUES ('webhooks', 1);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Since when the user must not be erased, NULL if it may be.
 ALTER TABLE users ADD COLUMN legal_hold_at BIGINT;
@@ -19,7 +20,6 @@ CREATE INDEX erasures_sweep ON erasures (at) WHERE sweep_from IS NOT NULL;
 
 -- Changes are still only added, with one exception: an old or a new value, and a subject, may be replaced by "erased". The function does
 -- not go by the name of its table, which is another for a partition or a shard: only changes have fields.
--- +goose StatementBegin
 CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before JSONB;

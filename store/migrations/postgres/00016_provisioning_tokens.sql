@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- The credentials of provisioning clients. hash is the SHA-256 of the token in hexadecimal: the token itself is not stored. A token is found
 -- by it, before its customer is known.
@@ -15,3 +16,4 @@ CREATE TABLE provisioning_tokens (
     last_used_at BIGINT 
 );
 CREATE INDEX provisioning_tokens_customer_id ON provisioning_tokens (customer_id, created_at);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Times are milliseconds since the epoch, UTC. Ids stay below 2^53, so that JavaScript clients keep them.
 
@@ -72,3 +73,4 @@ CREATE TABLE users (
     version                INTEGER NOT NULL CHECK (version > 0)
 ) STRICT;
 CREATE INDEX users_customer_id ON users (customer_id, id);
+-- +goose StatementEnd

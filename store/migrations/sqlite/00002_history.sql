@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Every write that changed a user, in the transaction that changed it. Rows are only added; number, the row's place in the
 -- change feed, is filled in once, after the row is committed.
@@ -19,7 +20,6 @@ CREATE TABLE user_changes (
 CREATE INDEX user_changes_pending ON user_changes (version, user_id) WHERE number IS NULL;
 CREATE INDEX user_changes_customer_id ON user_changes (customer_id, number);
 
--- +goose StatementBegin
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE ON user_changes
 WHEN OLD.number IS NOT NULL OR NEW.number IS NULL
     OR OLD.user_id <> NEW.user_id OR OLD.version <> NEW.version OR OLD.customer_id <> NEW.customer_id OR OLD.at <> NEW.at
@@ -28,20 +28,16 @@ WHEN OLD.number IS NOT NULL OR NEW.number IS NULL
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_not_replaced BEFORE INSERT ON user_changes
 WHEN EXISTS (SELECT 1 FROM user_changes WHERE user_id = NEW.user_id AND version = NEW.version)
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_stays BEFORE DELETE ON user_changes
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
 
 -- Who of a customer may be its last administrator: roles 1 and 2, ROLE_ADMIN and ROLE_COMPANY_ADMIN.
 CREATE INDEX users_administrators ON users (customer_id) WHERE (roles & 6) <> 0;
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- A write adds one row to the history, and changed five B-trees for it, each in a place of its own: the table by its key, and four
 -- indexes, three of which held rows that have no number yet. Now the row is added at the end of the table, and beside it only
@@ -29,7 +30,6 @@ CREATE INDEX user_changes_customer_id ON user_changes (customer_id, number) WHER
 -- By rowid, as that is what tells apart entries with the same value.
 CREATE INDEX user_changes_pending ON user_changes (number) WHERE number IS NULL;
 
--- +goose StatementBegin
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE ON user_changes
 WHEN OLD.number IS NOT NULL OR NEW.number IS NULL
     OR OLD.user_id <> NEW.user_id OR OLD.version <> NEW.version OR OLD.customer_id <> NEW.customer_id OR OLD.at <> NEW.at
@@ -39,16 +39,12 @@ WHEN OLD.number IS NOT NULL OR NEW.number IS NULL
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_not_replaced BEFORE INSERT ON user_changes
 WHEN EXISTS (SELECT 1 FROM user_changes WHERE user_id = NEW.user_id AND version = NEW.version)
     OR NEW.rowid <> -1 AND EXISTS (SELECT 1 FROM user_changes WHERE rowid = NEW.rowid) -- it is -1 where none was asked for
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_stays BEFORE DELETE ON user_changes
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');

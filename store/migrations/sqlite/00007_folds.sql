@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- By which rules the folded columns of all rows were computed last: '' before the first time. The program computes them, once this
 -- migration is applied, as SQL knows neither Unicode's case folding nor IDNA.
@@ -22,15 +23,12 @@ CREATE TABLE reserved_folds (
 CREATE INDEX reserved_folds_user_id ON reserved_folds (user_id);
 
 -- A reserved fold is refused like a taken one, as a duplicate: the row that is in the way is inserted a second time.
--- +goose StatementBegin
 CREATE TRIGGER users_reserved_folds_insert AFTER INSERT ON users
 BEGIN
     INSERT INTO reserved_folds (field, fold, user_id)
     SELECT field, fold, user_id FROM reserved_folds WHERE user_id <> NEW.id
         AND (field = 'username' AND fold = NEW.username_fold OR field = 'email' AND fold = NEW.email_fold);
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER users_reserved_folds_update AFTER UPDATE OF username, username_fold, email, email_fold ON users
 BEGIN
     INSERT INTO reserved_folds (field, fold, user_id)

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Who has a value that is unique over the platform. The rows of the users of one customer may be on another node than those of the
 -- next, where no index of users can tell; the row of one value is always in one place.
@@ -39,3 +40,4 @@ INSERT INTO reserved_folds_anew (customer_id, user_id, field, fold)
 DROP TABLE reserved_folds;
 ALTER TABLE reserved_folds_anew RENAME TO reserved_folds;
 CREATE INDEX reserved_folds_fold ON reserved_folds (field, fold);
+-- +goose StatementEnd

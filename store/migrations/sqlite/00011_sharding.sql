@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Every key, index and foreign key of a customer's data begins with the customer's id, so that the tables can be partitioned by it. What
 -- is unique over the platform is in claims.
@@ -132,14 +133,11 @@ CREATE INDEX reserved_folds_fold ON reserved_folds (field, fold);
 CREATE INDEX users_administrators ON users (customer_id) WHERE (roles & 6) <> 0;
 
 -- The triggers of migration 00008, which went with the old table.
--- +goose StatementBegin
 CREATE TRIGGER users_search_insert AFTER INSERT ON users
 BEGIN
     INSERT INTO search_pending (customer_id, user_id, version, parts) VALUES (NEW.customer_id, NEW.id, NEW.version, 3)
         ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = 3;
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER users_search_update AFTER UPDATE OF first_name_fold, last_name_fold, email_fold, email_search ON users
 WHEN OLD.first_name_fold <> NEW.first_name_fold OR OLD.last_name_fold <> NEW.last_name_fold
     OR OLD.email_fold <> NEW.email_fold OR OLD.email_search IS NOT NEW.email_search
@@ -149,40 +147,29 @@ BEGIN
             + 2 * (OLD.email_fold <> NEW.email_fold OR OLD.email_search IS NOT NEW.email_search))
         ON CONFLICT (customer_id, user_id, version) DO UPDATE SET parts = search_pending.parts | excluded.parts;
 END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE ON user_changes
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_not_replaced BEFORE INSERT ON user_changes
 WHEN EXISTS (SELECT 1 FROM user_changes WHERE customer_id = NEW.customer_id AND user_id = NEW.user_id AND version = NEW.version)
     OR NEW.rowid <> -1 AND EXISTS (SELECT 1 FROM user_changes WHERE rowid = NEW.rowid) -- it is -1 where none was asked for
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER user_changes_stays BEFORE DELETE ON user_changes
 BEGIN
     SELECT RAISE(ABORT, 'user_changes is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER feed_append_only BEFORE UPDATE ON feed
 BEGIN
     SELECT RAISE(ABORT, 'feed is append-only');
 END;
--- +goose StatementEnd
--- +goose StatementBegin
 CREATE TRIGGER feed_stays BEFORE DELETE ON feed
 BEGIN
     SELECT RAISE(ABORT, 'feed is append-only');
 END;
--- +goose StatementEnd
 
 -- A count is the sum of several rows, so that those who add users to one customer at the same time need not wait for each other.
 CREATE TABLE user_counts_anew (
@@ -204,3 +191,4 @@ CREATE TABLE user_blocks_anew (
 INSERT INTO user_blocks_anew (customer_id, block, slot, users) SELECT customer_id, block, 0, users FROM user_blocks;
 DROP TABLE user_blocks;
 ALTER TABLE user_blocks_anew RENAME TO user_blocks;
+-- +goose StatementEnd

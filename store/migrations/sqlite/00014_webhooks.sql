@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Endpoints that receive changes. An endpoint is a place in the feed, and a lease: the server that is named in worker delivers to it,
 -- and changes beat as long as it does.
@@ -37,3 +38,4 @@ INSERT INTO id_blocks_anew (name, next) SELECT name, next FROM id_blocks;
 DROP TABLE id_blocks;
 ALTER TABLE id_blocks_anew RENAME TO id_blocks;
 INSERT INTO id_blocks (name, next) VALUES ('webhooks', 1);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 
 -- Since when the user must not be erased, NULL if it may be.
 ALTER TABLE users ADD COLUMN legal_hold_at INTEGER;
@@ -19,7 +20,6 @@ CREATE INDEX erasures_sweep ON erasures (at) WHERE sweep_from IS NOT NULL;
 
 -- Changes are still only added, with one exception: an old or a new value, and a subject, may be replaced by "erased".
 DROP TRIGGER user_changes_append_only;
--- +goose StatementBegin
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE ON user_changes
 WHEN NEW.rowid <> OLD.rowid OR NEW.customer_id <> OLD.customer_id OR NEW.user_id <> OLD.user_id OR NEW.version <> OLD.version
     OR NEW.at <> OLD.at OR NEW.actor IS NOT OLD.actor OR NEW.dialect <> OLD.dialect OR NEW.operation <> OLD.operation
