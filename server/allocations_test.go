@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -28,7 +27,7 @@ func TestAllocations(t *testing.T) {
 			found[engine+"/"+r.name] = testing.AllocsPerRun(300, send)
 		}
 	}
-	t.Run("sqlite", func(t *testing.T) { measure(t, "sqlite", "sqlite:"+filepath.Join(t.TempDir(), "dragoman.db")) })
+	t.Run("sqlite", func(t *testing.T) { measure(t, "sqlite", storetest.SQLiteURL(t)) })
 	t.Run("postgres", func(t *testing.T) { measure(t, "postgres", storetest.PostgresURL(t)) })
 	if t.Failed() {
 		return

@@ -147,7 +147,7 @@ func TestOpenConcurrently(t *testing.T) {
 
 func TestSQLiteVersion(t *testing.T) {
 	t.Parallel()
-	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "d"))
+	s := storetest.Open(t, storetest.SQLiteURL(t))
 	_, db := s.Pools()
 	var version string
 	if err := db.QueryRow("SELECT sqlite_version()").Scan(&version); err != nil {

@@ -90,7 +90,7 @@ func Start(t testing.TB) *Server {
 func StartWith(t testing.TB, c server.Config) *Server {
 	t.Helper()
 	if c.Database == "" {
-		c.Database = "sqlite:" + t.TempDir() + "/dragoman.db"
+		c.Database = storetest.SQLiteURL(t)
 	}
 	return start(t, c)
 }

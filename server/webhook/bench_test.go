@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +18,7 @@ import (
 
 // BenchmarkDelivery reports the processor time that a delivery costs this process, with a receiver that does as little as it can.
 func BenchmarkDelivery(b *testing.B) {
-	s := storetest.Open(b, "sqlite:"+filepath.Join(b.TempDir(), "dragoman.db"))
+	s := storetest.Open(b, storetest.SQLiteURL(b))
 	storetest.Directory(b, s)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/store"
@@ -111,6 +112,11 @@ func PartitionedURL(t testing.TB) string {
 // Empty makes the database at url one that was never migrated.
 func Empty(t testing.TB, url string) {
 	t.Helper()
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if Partitioned() && store.EngineOf(url) == "postgres" {
 		PostgresExec(t, url, "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE; CREATE SCHEMA %1$I', current_schema()); END $$")
 	}

@@ -6,11 +6,13 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -33,12 +35,13 @@ func Each(t *testing.T, f func(t *testing.T, s *store.Store)) {
 	EachURL(t, func(t *testing.T, url string) { f(t, Open(t, url)) })
 }
 
-// EachURL is Each with the URL of an empty database that nobody has opened yet. Whatever f opens it must close.
+// EachURL is Each with the URL of an empty database that no store has opened yet. Whatever f opens it must close. It may have its
+// tables already, see [Empty].
 func EachURL(t *testing.T, f func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		f(t, "sqlite:"+filepath.Join(t.TempDir(), "dragoman.db"))
+		f(t, SQLiteURL(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -49,8 +52,37 @@ func EachURL(t *testing.T, f func(t *testing.T, url string)) {
 // BenchEachURL is EachURL for benchmarks, which run one after the other.
 func BenchEachURL(b *testing.B, f func(b *testing.B, url string)) {
 	b.Helper()
-	b.Run("sqlite", func(b *testing.B) { f(b, "sqlite:"+filepath.Join(b.TempDir(), "dragoman.db")) })
+	b.Run("sqlite", func(b *testing.B) { f(b, SQLiteURL(b)) })
 	b.Run("postgres", func(b *testing.B) { f(b, PostgresURL(b)) })
+}
+
+// migrated returns the bytes of a SQLite database that has the tables and nothing in them. Copying them takes a hundredth of the time
+// that each of the tests would take to make them, which was a seventh of the processor time of package server's.
+var migrated = sync.OnceValues(func() (file []byte, err error) {
+	folder, err := os.MkdirTemp("", "storetest")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	path := filepath.Join(folder, "dragoman.db")
+	if _, err := store.Migrate(context.Background(), "sqlite:"+path, store.Wait{}); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// SQLiteURL makes a file in a folder of the test's own that has the tables and holds nothing, and returns its URL.
+func SQLiteURL(t testing.TB) string {
+	t.Helper()
+	file, err := migrated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "dragoman.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "sqlite:" + path
 }
 
 // Exec runs a statement of an operator's on the database at url, past every store.

@@ -126,7 +126,7 @@ func TestExportHasNoSecrets(t *testing.T) {
 				t.Errorf("%s has %d lines:\n%s", f, n, text)
 			}
 			// What one engine and one format wrote, an empty directory reads, whichever they are.
-			other := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
+			other := storetest.Open(t, storetest.SQLiteURL(t))
 			for _, id := range []int64{3393, 3394} {
 				if err := other.CreateCustomer(ctx, &store.Customer{ID: id}); err != nil {
 					t.Fatal(err)
