@@ -20,6 +20,7 @@ import (
 const (
 	usersOfWorth     = "/auth/api/v1/customers/2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1/users"
 	usersOfTestinium = "/account/api/v1/customers/3393/users"
+	tokensOfSandbox  = "/directory/v1/customers/3393/provisioning-tokens"
 )
 
 // got is an answer as it came over the wire.
@@ -135,6 +136,7 @@ func TestOptionsListsMethods(t *testing.T) {
 				"/docs":                        "OPTIONS, GET, HEAD",
 				"/elsewhere":                   "",
 				"/directory/v1/changes":        "OPTIONS, GET, HEAD",
+				tokensOfSandbox:                "OPTIONS, GET, HEAD, POST",
 				"/.well-known/api-catalog":     "OPTIONS, GET, HEAD",
 				"/auth/api/v1/elsewhere":       "",
 				testiniumAda + "/x":            "",

@@ -22,7 +22,7 @@ type Prepared struct {
 	// changed are the fields that an update changes.
 	changed []Field
 	created bool
-	tx      *gorm.DB // with the user's row locked; nil if it is not
+	tx      *gorm.DB // with the row locked that the outcome depends on; nil if it is not
 	end     func()   // ends what begin has begun
 }
 
@@ -127,7 +127,7 @@ func (p *Prepared) Commit(ctx context.Context, r Record) error {
 	return nil
 }
 
-// run runs the step, in the transaction that locks the user if there is one.
+// run runs the step, in the transaction that has the lock if there is one.
 func (p *Prepared) run(ctx context.Context, step engine.Step) (changed int64, err error) {
 	const doing = "writing under an idempotency key"
 	if p.tx == nil {

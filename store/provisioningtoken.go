@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/dragoman-id/dragoman/store/engine"
 )
 
 // ProvisioningToken is the credential with which a provisioning client manages the users of one customer. The store has its hash, not the
@@ -43,49 +45,121 @@ const (
 	FieldTokenExpires Field = "ExpiresAt"
 )
 
-// CreateProvisioningToken stores a new token. It sets ID and CreatedAt. The error is a *[FieldErrors] if the role is unknown, the note too
-// long, the expiry not within MaxProvisioningTokenLife from now, or the customer has MaxProvisioningTokens already; ErrNotFound if there is
-// no such customer; ErrBusy; or ErrUnavailable.
+var insertProvisioningTokens = newInsertion("provisioning_tokens",
+	"hash", "id", "customer_id", "role", "note", "created_at", "created_by", "expires_at")
+
+// insertion makes the statement that stores a new token.
+func (t *ProvisioningToken) insertion() engine.SQL {
+	return insertProvisioningTokens.of([]any{
+		t.Hash, t.ID, t.CustomerID, t.Role, t.Note, t.CreatedAt.UnixMilli(), t.CreatedBy, t.ExpiresAt.UnixMilli(),
+	})
+}
+
+// CreateProvisioningToken stores a new token. It sets CreatedAt, and ID where that is zero. The error is a *[FieldErrors] if the role is
+// unknown, the note too long, the expiry not within MaxProvisioningTokenLife from now, or the customer has MaxProvisioningTokens already;
+// ErrNotFound if there is no such customer; ErrBusy; or ErrUnavailable.
 func (s *Store) CreateProvisioningToken(ctx context.Context, t *ProvisioningToken) error {
-	const doing = "creating a provisioning token"
-	row := *t
-	row.ID, row.CreatedAt, row.ExpiresAt = s.NewUUID(), s.now(), inMillis(t.ExpiresAt)
-	row.RevokedAt, row.LastUsedAt = nil, nil
+	row, err := s.newProvisioningToken(*t)
+	if err != nil {
+		return err
+	}
+	err = s.transaction(ctx, func(tx *gorm.DB) error {
+		if err := lockForProvisioningToken(ctx, tx, row); err != nil {
+			return err
+		}
+		return databaseErrorOrNil(ctx, creatingProvisioningToken, execute(tx, row.insertion()))
+	})
+	if err != nil {
+		return err
+	}
+	*t = row
+	return nil
+}
+
+// PrepareProvisioningToken prepares [Store.CreateProvisioningToken]. It sets in t what that would set, and returns the errors that it would
+// return. The customer is locked until Commit or Close, so the caller must do nothing slow between.
+func (s *Store) PrepareProvisioningToken(ctx context.Context, t *ProvisioningToken) (*Prepared, error) {
+	row, err := s.newProvisioningToken(*t)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prepared{s: s, step: engine.Step{Statements: []engine.SQL{row.insertion()}}}
+	if p.tx, p.end, err = s.begin(ctx); err != nil {
+		return nil, err
+	}
+	if err := lockForProvisioningToken(ctx, p.tx, row); err != nil {
+		p.Close()
+		return nil, s.again(ctx, err)
+	}
+	*t = row
+	return p, nil
+}
+
+// PreviewProvisioningToken makes t what CreateProvisioningToken would make it at the moment, or returns that one's error. It writes nothing,
+// and no token will have the ID.
+func (s *Store) PreviewProvisioningToken(ctx context.Context, t *ProvisioningToken) error {
+	row, err := s.newProvisioningToken(*t)
+	if err != nil {
+		return err
+	}
+	if _, err := s.FindCustomer(ctx, CustomerByID(row.CustomerID)); err != nil {
+		return fmt.Errorf("%s: %w", creatingProvisioningToken, err)
+	}
+	if err := checkProvisioningTokens(ctx, s.find.WithContext(ctx), row); err != nil {
+		return err
+	}
+	*t = row
+	return nil
+}
+
+const creatingProvisioningToken = "creating a provisioning token"
+
+// newProvisioningToken returns t as it is to be stored, or a *FieldErrors.
+func (s *Store) newProvisioningToken(t ProvisioningToken) (ProvisioningToken, error) {
+	t.CreatedAt, t.ExpiresAt = s.now(), inMillis(t.ExpiresAt)
+	t.RevokedAt, t.LastUsedAt = nil, nil
+	if t.ID == uuid.Nil {
+		t.ID = s.NewUUID()
+	}
 	var wrong FieldErrors
-	if _, ok := s.catalogue.ByName(row.Role); !ok {
+	if _, ok := s.catalogue.ByName(t.Role); !ok {
 		wrong.add(FieldTokenRole, "must be the name of a role")
 	}
-	wrong.add(FieldTokenNote, checkText(row.Note, MaxProvisioningNote))
-	if !row.ExpiresAt.After(row.CreatedAt) || row.ExpiresAt.After(row.CreatedAt.Add(MaxProvisioningTokenLife)) {
+	wrong.add(FieldTokenNote, checkText(t.Note, MaxProvisioningNote))
+	if !t.ExpiresAt.After(t.CreatedAt) || t.ExpiresAt.After(t.CreatedAt.Add(MaxProvisioningTokenLife)) {
 		wrong.add(FieldTokenExpires, fmt.Sprintf("must be in the future, and at most %d days from now", int(MaxProvisioningTokenLife.Hours()/24)))
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("%s: %w", doing, &wrong)
+		return ProvisioningToken{}, fmt.Errorf("%s: %w", creatingProvisioningToken, &wrong)
 	}
-	err := s.transaction(ctx, func(tx *gorm.DB) error {
-		// Others who create one for the customer wait here, so that the number is exact.
-		err := lockCustomer(ctx, tx, row.CustomerID)
-		if errors.Is(err, gorm.ErrRecordNotFound) {
-			return fmt.Errorf("customer: %w", ErrNotFound)
-		}
-		if err != nil {
-			return err
-		}
-		var valid int64
-		err = tx.Model(&ProvisioningToken{}).
-			Where("customer_id = ? AND revoked_at IS NULL AND expires_at > ?", row.CustomerID, row.CreatedAt.UnixMilli()).Count(&valid).Error
-		if err != nil {
-			return databaseError(ctx, doing, err)
-		}
-		if valid >= MaxProvisioningTokens {
-			return &FieldErrors{{FieldCustomer, fmt.Sprintf("must have fewer than %d valid tokens: revoke some", MaxProvisioningTokens)}}
-		}
-		return databaseErrorOrNil(ctx, doing, tx.Create(&row).Error)
-	})
+	return t, nil
+}
+
+// lockForProvisioningToken returns an error unless the customer of a new token may have one more. Others who create one for the customer
+// wait until tx ends, so that the number is exact.
+func lockForProvisioningToken(ctx context.Context, tx *gorm.DB, t ProvisioningToken) error {
+	err := lockCustomer(ctx, tx, t.CustomerID)
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return fmt.Errorf("%s: customer: %w", creatingProvisioningToken, ErrNotFound)
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", creatingProvisioningToken, err)
 	}
-	*t = row
+	return checkProvisioningTokens(ctx, tx, t)
+}
+
+// checkProvisioningTokens returns a *FieldErrors if the customer of a new token has MaxProvisioningTokens valid ones.
+func checkProvisioningTokens(ctx context.Context, db *gorm.DB, t ProvisioningToken) error {
+	var valid int64
+	err := db.Model(&ProvisioningToken{}).
+		Where("customer_id = ? AND revoked_at IS NULL AND expires_at > ?", t.CustomerID, t.CreatedAt.UnixMilli()).Count(&valid).Error
+	if err != nil {
+		return databaseError(ctx, creatingProvisioningToken, err)
+	}
+	if valid >= MaxProvisioningTokens {
+		wrong := FieldErrors{{FieldCustomer, fmt.Sprintf("must have fewer than %d valid tokens: revoke some", MaxProvisioningTokens)}}
+		return fmt.Errorf("%s: %w", creatingProvisioningToken, &wrong)
+	}
 	return nil
 }
 
@@ -104,6 +178,27 @@ func (s *Store) ProvisioningTokens(ctx context.Context, customerID int64) (all [
 	}
 	err = db.Order("customer_id, created_at, id").Find(&all).Error
 	return all, databaseErrorOrNil(ctx, "listing provisioning tokens", err)
+}
+
+// ProvisioningTokensAfter returns up to limit tokens of a customer, oldest first, also those that are revoked or expired: those after the one
+// with an id, or the first ones for the zero UUID. The error is ErrNotFound if the customer has no token with the id.
+func (s *Store) ProvisioningTokensAfter(ctx context.Context, customerID int64, after uuid.UUID, limit int) (page []ProvisioningToken, err error) {
+	db := s.find.WithContext(ctx).Where("customer_id = ?", customerID)
+	if after != uuid.Nil {
+		last, err := s.FindProvisioningTokenByID(ctx, customerID, after)
+		if err != nil {
+			return nil, err
+		}
+		db = db.Where("(created_at, id) > (?, ?)", last.CreatedAt.UnixMilli(), last.ID)
+	}
+	err = db.Order("created_at, id").Limit(limit).Find(&page).Error
+	return page, databaseErrorOrNil(ctx, "listing provisioning tokens", err)
+}
+
+// FindProvisioningTokenByID returns a customer's token with this id, also if it is revoked or expired, or ErrNotFound.
+func (s *Store) FindProvisioningTokenByID(ctx context.Context, customerID int64, id uuid.UUID) (t ProvisioningToken, err error) {
+	err = take(ctx, s.find.WithContext(ctx), &t, "finding a provisioning token", map[string]any{"customer_id": customerID, "id": id})
+	return t, err
 }
 
 // RevokeProvisioningToken revokes a token of a customer, or of any customer for 0. For a token that is revoked already it does nothing. The

@@ -85,6 +85,40 @@ type History struct {
 	Next int64 `json:"next"`
 }
 
+// IssuedProvisioningToken defines model for IssuedProvisioningToken.
+type IssuedProvisioningToken struct {
+	// Token The token itself, which is shown this once.
+	Token string `json:"token"`
+
+	// ID By which the history names the client, as token:ID.
+	ID openapi_types.UUID `json:"id"`
+
+	// Role The highest role that the client may have to do with.
+	Role string `json:"role"`
+
+	// Note What the token is for.
+	Note string `json:"note"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt string `json:"createdAt"`
+
+	// CreatedBy The sub claim of who issued it.
+	CreatedBy string `json:"createdBy"`
+	ExpiresAt string `json:"expiresAt"`
+}
+
+// NewProvisioningToken defines model for NewProvisioningToken.
+type NewProvisioningToken struct {
+	// Role The name of the highest role that the client may have to do with: it can neither grant a role above that one's rank nor change a user who has a role of rank 2 or above that is above it.
+	Role *string `json:"role,omitempty"`
+
+	// Note What the token is for, such as the name of the identity provider's application.
+	Note *string `json:"note,omitempty"`
+
+	// ExpiresAt When the token expires (RFC 3339), at most 730 days from now; 365 days from now where it is absent.
+	ExpiresAt *string `json:"expiresAt,omitempty"`
+}
+
 // NumberedChange defines model for NumberedChange.
 type NumberedChange struct {
 	// ID The change's number in the feed.
@@ -129,8 +163,44 @@ type Problem struct {
 	Errors []FieldError `json:"errors"`
 }
 
+// ProvisioningToken defines model for ProvisioningToken.
+type ProvisioningToken struct {
+	// ID By which the history names the client, as token:ID.
+	ID openapi_types.UUID `json:"id"`
+
+	// Role The highest role that the client may have to do with.
+	Role string `json:"role"`
+
+	// Note What the token is for.
+	Note string `json:"note"`
+
+	// CreatedAt RFC 3339 in UTC, with milliseconds.
+	CreatedAt string `json:"createdAt"`
+
+	// CreatedBy The sub claim of who issued it, or the program that did.
+	CreatedBy string `json:"createdBy"`
+	ExpiresAt string `json:"expiresAt"`
+
+	// RevokedAt Null if it is not revoked.
+	RevokedAt *string `json:"revokedAt"`
+
+	// LastUsedAt At most an hour before the last use; null if there was none.
+	LastUsedAt *string `json:"lastUsedAt"`
+}
+
+// ProvisioningTokens defines model for ProvisioningTokens.
+type ProvisioningTokens struct {
+	Tokens []ProvisioningToken `json:"tokens"`
+
+	// Next What to give as `after` to read on; null where there are no more.
+	Next *openapi_types.UUID `json:"next"`
+}
+
 // CustomerID defines model for CustomerID.
 type CustomerID = int64
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -141,14 +211,26 @@ type IfNoneMatch = string
 // Limit defines model for Limit.
 type Limit = int32
 
+// Prefer defines model for Prefer.
+type Prefer = string
+
+// TokenID defines model for TokenID.
+type TokenID = openapi_types.UUID
+
 // UserID defines model for UserID.
 type UserID = int64
 
 // BadRequest A problem (RFC 9457).
 type BadRequest = Problem
 
+// ContentTooLarge A problem (RFC 9457).
+type ContentTooLarge = Problem
+
 // Forbidden A problem (RFC 9457).
 type Forbidden = Problem
+
+// IdempotencyKeyReused A problem (RFC 9457).
+type IdempotencyKeyReused = Problem
 
 // InternalServerError A problem (RFC 9457).
 type InternalServerError = Problem
@@ -159,14 +241,23 @@ type NotFound = Problem
 // PreconditionFailed A problem (RFC 9457).
 type PreconditionFailed = Problem
 
+// RequestTimeout A problem (RFC 9457).
+type RequestTimeout = Problem
+
 // ServiceUnavailable A problem (RFC 9457).
 type ServiceUnavailable = Problem
+
+// TokenNotFound A problem (RFC 9457).
+type TokenNotFound = Problem
 
 // TooManyRequests A problem (RFC 9457).
 type TooManyRequests = Problem
 
 // Unauthorized A problem (RFC 9457).
 type Unauthorized = Problem
+
+// UnsupportedMediaType A problem (RFC 9457).
+type UnsupportedMediaType = Problem
 
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
@@ -179,8 +270,50 @@ type ListChangesParams struct {
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304, and anything else is true of it.
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: to `*` a read is answered with 304 and a write with 412, and anything else is true of it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ListProvisioningTokensParams defines parameters for ListProvisioningTokens.
+type ListProvisioningTokensParams struct {
+	// After The `next` of the previous answer; absent at the beginning.
+	After *openapi_types.UUID `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many tokens to give at most.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: to `*` a read is answered with 304 and a write with 412, and anything else is true of it.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// CreateProvisioningTokenParams defines parameters for CreateProvisioningToken.
+type CreateProvisioningTokenParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: to `*` a read is answered with 304 and a write with 412, and anything else is true of it.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. Other preferences are ignored.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeProvisioningTokenParams defines parameters for RevokeProvisioningToken.
+type RevokeProvisioningTokenParams struct {
+	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: to `*` a read is answered with 304 and a write with 412, and anything else is true of it.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. Other preferences are ignored.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListUserHistoryParams defines parameters for ListUserHistory.
@@ -194,15 +327,27 @@ type ListUserHistoryParams struct {
 	// IfMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.1). What this path names has no entity tag: `*` is true of it, and anything else is answered with 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: `*` is answered with 304, and anything else is true of it.
+	// IfNoneMatch Entity tags, separated by commas, or `*` (RFC 9110, section 13.1.2). What this path names has no entity tag: to `*` a read is answered with 304 and a write with 412, and anything else is true of it.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
+
+// CreateProvisioningTokenJSONRequestBody defines body for CreateProvisioningToken for application/json ContentType.
+type CreateProvisioningTokenJSONRequestBody = NewProvisioningToken
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ListChanges Follow all changes
 	// (GET /changes)
 	ListChanges(ctx echo.Context, params ListChangesParams) error
+	// ListProvisioningTokens List the tokens of a customer's provisioning clients
+	// (GET /customers/{id}/provisioning-tokens)
+	ListProvisioningTokens(ctx echo.Context, id CustomerID, params ListProvisioningTokensParams) error
+	// CreateProvisioningToken Issue a token for a provisioning client
+	// (POST /customers/{id}/provisioning-tokens)
+	CreateProvisioningToken(ctx echo.Context, id CustomerID, params CreateProvisioningTokenParams) error
+	// RevokeProvisioningToken Revoke a token of a provisioning client
+	// (DELETE /customers/{id}/provisioning-tokens/{tokenId})
+	RevokeProvisioningToken(ctx echo.Context, id CustomerID, tokenID TokenID, params RevokeProvisioningTokenParams) error
 	// ListUserHistory Read a user's history
 	// (GET /customers/{id}/users/{userId}/history)
 	ListUserHistory(ctx echo.Context, id CustomerID, userID UserID, params ListUserHistoryParams) error
@@ -267,6 +412,225 @@ func (w *ServerInterfaceWrapper) ListChanges(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListChanges(ctx, params)
+	return err
+}
+
+// ListProvisioningTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProvisioningTokens(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProvisioningTokensParams
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProvisioningTokens(ctx, id, params)
+	return err
+}
+
+// CreateProvisioningToken converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateProvisioningToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateProvisioningTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateProvisioningToken(ctx, id, params)
+	return err
+}
+
+// RevokeProvisioningToken converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeProvisioningToken(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "tokenId" -------------
+	var tokenID TokenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tokenId", ctx.Param("tokenId"), &tokenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tokenId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeProvisioningTokenParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeProvisioningToken(ctx, id, tokenID, params)
 	return err
 }
 
@@ -391,19 +755,35 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/customers/:id/users/:userId/history", wrapper.ListUserHistory, options.OperationMiddlewares["listUserHistory"]...)
 	router.GET(options.BaseURL+"/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
+	router.GET(options.BaseURL+"/customers/:id/provisioning-tokens", wrapper.ListProvisioningTokens, options.OperationMiddlewares["listProvisioningTokens"]...)
+	router.POST(options.BaseURL+"/customers/:id/provisioning-tokens", wrapper.CreateProvisioningToken, options.OperationMiddlewares["createProvisioningToken"]...)
+	router.DELETE(options.BaseURL+"/customers/:id/provisioning-tokens/:tokenId", wrapper.RevokeProvisioningToken, options.OperationMiddlewares["revokeProvisioningToken"]...)
 
 }
 
 type BadRequestResponseHeaders struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanDryRun    *bool
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 type BadRequestApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers BadRequestResponseHeaders
+}
+
+type ContentTooLargeResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type ContentTooLargeApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ContentTooLargeResponseHeaders
 }
 
 type ForbiddenResponseHeaders struct {
@@ -416,6 +796,18 @@ type ForbiddenApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ForbiddenResponseHeaders
+}
+
+type IdempotencyKeyReusedResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type IdempotencyKeyReusedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers IdempotencyKeyReusedResponseHeaders
 }
 
 type InternalServerErrorResponseHeaders struct {
@@ -465,6 +857,18 @@ type PreconditionFailedApplicationProblemPlusJSONResponse struct {
 	Headers PreconditionFailedResponseHeaders
 }
 
+type RequestTimeoutResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type RequestTimeoutApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers RequestTimeoutResponseHeaders
+}
+
 type ServiceUnavailableResponseHeaders struct {
 	DragomanDryRun  *bool
 	RateLimit       *string
@@ -476,6 +880,18 @@ type ServiceUnavailableApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers ServiceUnavailableResponseHeaders
+}
+
+type TokenNotFoundResponseHeaders struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type TokenNotFoundApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers TokenNotFoundResponseHeaders
 }
 
 type TooManyRequestsResponseHeaders struct {
@@ -502,6 +918,20 @@ type UnauthorizedApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers UnauthorizedResponseHeaders
+}
+
+type UnsupportedMediaTypeResponseHeaders struct {
+	Accept          *string
+	AcceptEncoding  *string
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type UnsupportedMediaTypeApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers UnsupportedMediaTypeResponseHeaders
 }
 
 type ListChangesRequestObject struct {
@@ -583,6 +1013,9 @@ func (response ListChanges400ApplicationProblemPlusJSONResponse) VisitListChange
 	w.Header().Set("Content-Type", "application/problem+json")
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -769,6 +1202,983 @@ func (response ListChanges503ApplicationProblemPlusJSONResponse) VisitListChange
 	return err
 }
 
+type ListProvisioningTokensRequestObject struct {
+	ID     CustomerID `json:"id"`
+	Params ListProvisioningTokensParams
+}
+
+type ListProvisioningTokensResponseObject interface {
+	VisitListProvisioningTokensResponse(w http.ResponseWriter) error
+}
+
+type ListProvisioningTokens200ResponseHeaders struct {
+	CacheControl    string
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
+type ListProvisioningTokens200JSONResponse struct {
+	Body    ProvisioningTokens
+	Headers ListProvisioningTokens200ResponseHeaders
+}
+
+func (response ListProvisioningTokens200JSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens304Response = NotModifiedResponse
+
+func (response ListProvisioningTokens304Response) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type ListProvisioningTokens400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens400ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens401ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens403ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens404ApplicationProblemPlusJSONResponse struct {
+	TokenNotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens404ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens412ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens429ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens500ApplicationProblemPlusJSONResponse struct {
+	InternalServerErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens500ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProvisioningTokens503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListProvisioningTokens503ApplicationProblemPlusJSONResponse) VisitListProvisioningTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningTokenRequestObject struct {
+	ID     CustomerID `json:"id"`
+	Params CreateProvisioningTokenParams
+	Body   *CreateProvisioningTokenJSONRequestBody
+}
+
+type CreateProvisioningTokenResponseObject interface {
+	VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateProvisioningToken201ResponseHeaders struct {
+	CacheControl        string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
+}
+
+type CreateProvisioningToken201JSONResponse struct {
+	Body    IssuedProvisioningToken
+	Headers CreateProvisioningToken201ResponseHeaders
+}
+
+func (response CreateProvisioningToken201JSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.DragomanIgnored != nil {
+		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
+	}
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken400ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken401ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken403ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken404ApplicationProblemPlusJSONResponse struct {
+	TokenNotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken404ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken408ApplicationProblemPlusJSONResponse struct {
+	RequestTimeoutApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken408ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken412ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken413ApplicationProblemPlusJSONResponse struct {
+	ContentTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken413ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedMediaTypeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken415ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Accept != nil {
+		w.Header().Set("Accept", fmt.Sprint(*response.Headers.Accept))
+	}
+	if response.Headers.AcceptEncoding != nil {
+		w.Header().Set("Accept-Encoding", fmt.Sprint(*response.Headers.AcceptEncoding))
+	}
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken422ApplicationProblemPlusJSONResponse struct {
+	IdempotencyKeyReusedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken422ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken429ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken500ApplicationProblemPlusJSONResponse struct {
+	InternalServerErrorApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken500ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateProvisioningToken503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response CreateProvisioningToken503ApplicationProblemPlusJSONResponse) VisitCreateProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningTokenRequestObject struct {
+	ID      CustomerID `json:"id"`
+	TokenID TokenID    `json:"tokenId"`
+	Params  RevokeProvisioningTokenParams
+}
+
+type RevokeProvisioningTokenResponseObject interface {
+	VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeProvisioningToken204ResponseHeaders struct {
+	DragomanDryRun    *bool
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
+}
+
+type RevokeProvisioningToken204Response struct {
+	Headers RevokeProvisioningToken204ResponseHeaders
+}
+
+func (response RevokeProvisioningToken204Response) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeProvisioningToken400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken400ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken401ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken403ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken404ApplicationProblemPlusJSONResponse struct {
+	TokenNotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken404ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken412ApplicationProblemPlusJSONResponse struct {
+	PreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken412ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken429ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken500ApplicationProblemPlusJSONResponse struct {
+	InternalServerErrorApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken500ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProvisioningToken503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeProvisioningToken503ApplicationProblemPlusJSONResponse) VisitRevokeProvisioningTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListUserHistoryRequestObject struct {
 	ID     CustomerID `json:"id"`
 	UserID UserID     `json:"userId"`
@@ -850,6 +2260,9 @@ func (response ListUserHistory400ApplicationProblemPlusJSONResponse) VisitListUs
 	w.Header().Set("Content-Type", "application/problem+json")
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -1069,6 +2482,15 @@ type StrictServerInterface interface {
 	// ListChanges Follow all changes
 	// (GET /changes)
 	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
+	// ListProvisioningTokens List the tokens of a customer's provisioning clients
+	// (GET /customers/{id}/provisioning-tokens)
+	ListProvisioningTokens(ctx context.Context, request ListProvisioningTokensRequestObject) (ListProvisioningTokensResponseObject, error)
+	// CreateProvisioningToken Issue a token for a provisioning client
+	// (POST /customers/{id}/provisioning-tokens)
+	CreateProvisioningToken(ctx context.Context, request CreateProvisioningTokenRequestObject) (CreateProvisioningTokenResponseObject, error)
+	// RevokeProvisioningToken Revoke a token of a provisioning client
+	// (DELETE /customers/{id}/provisioning-tokens/{tokenId})
+	RevokeProvisioningToken(ctx context.Context, request RevokeProvisioningTokenRequestObject) (RevokeProvisioningTokenResponseObject, error)
 	// ListUserHistory Read a user's history
 	// (GET /customers/{id}/users/{userId}/history)
 	ListUserHistory(ctx context.Context, request ListUserHistoryRequestObject) (ListUserHistoryResponseObject, error)
@@ -1111,6 +2533,108 @@ func (sh *strictHandler) ListChanges(ctx echo.Context, params ListChangesParams)
 	return nil
 }
 
+// ListProvisioningTokens operation middleware
+func (sh *strictHandler) ListProvisioningTokens(ctx echo.Context, id CustomerID, params ListProvisioningTokensParams) error {
+	var request ListProvisioningTokensRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProvisioningTokens(ctx.Request().Context(), request.(ListProvisioningTokensRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProvisioningTokens")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListProvisioningTokensResponseObject); ok {
+		return validResponse.VisitListProvisioningTokensResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateProvisioningToken operation middleware
+func (sh *strictHandler) CreateProvisioningToken(ctx echo.Context, id CustomerID, params CreateProvisioningTokenParams) error {
+	var request CreateProvisioningTokenRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body CreateProvisioningTokenJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateProvisioningToken(ctx.Request().Context(), request.(CreateProvisioningTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateProvisioningToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateProvisioningTokenResponseObject); ok {
+		return validResponse.VisitCreateProvisioningTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeProvisioningToken operation middleware
+func (sh *strictHandler) RevokeProvisioningToken(ctx echo.Context, id CustomerID, tokenID TokenID, params RevokeProvisioningTokenParams) error {
+	var request RevokeProvisioningTokenRequestObject
+
+	request.ID = id
+	request.TokenID = tokenID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeProvisioningToken(ctx.Request().Context(), request.(RevokeProvisioningTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeProvisioningToken")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeProvisioningTokenResponseObject); ok {
+		return validResponse.VisitRevokeProvisioningTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListUserHistory operation middleware
 func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID UserID, params ListUserHistoryParams) error {
 	var request ListUserHistoryRequestObject
@@ -1143,69 +2667,111 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Hz5b9vIkv+/UuAbIJN8qdOOM5YRfNc5jPFiciAHPLtx3lOLLIn9QnYr3U0r2qz+90VVsynKomQHmcku",
-	"5vmXGZnsq+5PVxXzNUp0MdcKlbPR6GuUoUjR8M+nIsnwqVbO6Jz+TtEmRs6d1CoaRaf5QiwtjOdGXgmH",
-	"MSjdSWjGuBvFkcHPpTSYRiNnSowjm2RYCFrFLecYjSLrjFSzaLWKo2dGzHQh1DOzfFOq7Z3GtMQYtAK8",
-	"QrMEoewCDUww1wsY91Kz7JhSjWNYZGgQlHaZVDOQFhZGOofqBMTEonKAuUUeREfcOtJE6xyF4jO9EQ5/",
-	"k4V028e5yISjxXOcOtBTcBlahM+ldsKOYGzGQMSjdRYKsYQJQiFSBOFAqwRjECoFqWDsxmAx0Sq1tIRf",
-	"gA+d6RxBzIRUMWgTyKKFpYV+DFohFNpgc/kupEZMXUeim3Yy5+ZiLjtGOMyJiE4l1c5g0IVTz4vALOAR",
-	"tHSi1VTOSoPpJnvwiyjmOXHoMhJpatDay+jEPD4+/uXEPR7EcBnNjVSJnIucXxwcH9OLKG4Rds3Y1zqX",
-	"yXKbve8CL4gtwkGm8xSm2jCTklyicjFMliCdheo0zNLqkdOfUN2zYMvJPzFxIxh/bgiE+L6o+f7jmfb5",
-	"8aDf758sHg+vc+3z40P/op1rnoDzZ+38qui7Z0GmMTjxCRVMjS6YZ+uXeqHg9061Vuc8BTmteCwsDMBp",
-	"ODqEHJ1DY2NI5Uw6+r/m/wqboed0qYgtiTZoW+1o49zOLE+nDs32wd8G5dewENLBBKek1M4syXpZ/2/l",
-	"SaRyOEPD+11cXJyWLkPlZCIctnNLrEdIrYAXJLu08ObsKRw9etgHYT/Zb3NjqzjKpfrEjvNMGuueZkLN",
-	"0L63bbTTMTJpnTbLyoVAadHQbwEJz4yBdY1eTWk9Oo6eo+FDn6fRKMqldbT8r36hKI7mwogCXeW/58Jl",
-	"XUkjfzJo51pZ7E50uvxbz+9ge/1eUlqnCzRRHNEBzvePpiHM55f4JRC4w0EmokAQJPnKQVartJMR1rpO",
-	"gvCqs3UkhV+cZ/rm+KcVObsMJZDLlkJHqc304OD4II4kDSS+RXGkRMHqle7Vg6k2hXBeDY8OozgqxBdZ",
-	"lEU0Ou73Hw2Oj4cPDx8d9o+PB3Gbwp5PXwiXZNunfa6cdEtwYmZjsEhkOmQvl+iiEJZCA4wfjOFnUtrj",
-	"waBPwxLW6MFBd9Ad3O8CS8Jl0gLRBESRZWNXGrDeYMTrSAtEG6mgdD5KCbX0oZTiJg3wkRdTWEiXweFg",
-	"SCxknnlfueba+bTjCWvyai7ItdDwv3+Ay0sXf3zw8+Xlg//++aJ3//9fRh/+fhnR448PLqOfP/hfcT1w",
-	"e8z9B/fD25+2vGYcfelU+3UKtFbM6GVRWnI08IC4t+YAB4ZUl5Pcxx60lXBeaoV/loCG3y6gTf4f9A93",
-	"yGktyH0CIuL+AlLaAdN+1QsohFoGx0NxZiavGIgV2rounKoAJYnjU6Rfi+B0l7DQZZ4CfkkQUxjAC/kk",
-	"hknpaH6OwhKcw5q9n0tkD1xxl+HBBldTnIoyd9Fo0O/HG17jYNj0GoQP4qiQqvqz1WuQ19/l4shHb7u3",
-	"o1+O+q3urfL6f5qLW9HK3nezh34i0gqA0F+JVg4V/xTzeV6F5N7c6EmOxf/7p9VqA0wRwU7IfBP3kMor",
-	"TeiMrQkh1UlZEF4LcRyN0RQhPnyNphJzCjs+tMTRWu18tArKJxTUVHyMI+uEK200OiTxOOkY2j0RKQRq",
-	"atrFRJduNMmF+hStmnz8yeA0GkV/661vXD3/1vZee4o9w65dtKCOcRuEShfOShQ27m3hPtV5Zpad6kbV",
-	"tnc1pXft/nX99rNv6npgc1Znje1vNbkavoqjJjq9cXqNiZlpZ9pMZJqi+ga9+m7ZMKYQeR5EAyIl07XO",
-	"CEdXN21YXgzx6LJQwY87gVF0VeT2Rf4WzRWa52ShP1J0p8AOOcBvy6e4Z+9EQ/BeuzNdqvSHm1JlHwEC",
-	"2TLJOKDdScVL5YVO5VRiuh36N/AcOaPxg/E1rnE+r9NI6O3beyP510jS/Wux/LXhJIUkJp8JmeMPNYlw",
-	"iaruBdi8cRDudwxWOfCoOxBA/KNYIhN8r8SVkLmYeMz4I11YKpyYCItQZSw5HwnS2pJh+SdcWkiEIlQw",
-	"IQBLZpb+dWTHCb9OnfHbL7o6N/h9Qn+n9QuhltVT+7+D/xjrNXLSMccwThpzrr5OQbuMbhYOCrG8E/v3",
-	"iP29EqXLtJH/hT8cqASrhkJaK9WMpb826wnmEq/+SnZ9cXHRuZ5Z37fE9UT894i6vkR7FMPpHE5UGT1H",
-	"46RPLIjEabM7JQKLTPtCHNeReJETUGWeg5yCrHMIn5RecN2hznqUJaeAaagPKD4/sp3I0iYl9T9axZFo",
-	"SUi9OXsKBwcHxyAVvH/3NPZJvELmuQz1qOa2qXDYcbLAaM9eD1dxVKfwvy9V01h1SDovRY5JCxkLbVwW",
-	"g0PrpJJl4VU/l9195/xlFfvEC4tKOizsTRZ4RsMrYa/WyRVjxLK58mCwahQU2uXfqDeEsMw5WpXuPfTx",
-	"ymfFSBHT9pU3qmnVTbKacgJYzN2SS5fiVvsN+qTpvm7Zvp0tJ5DkQhZhL/ZDcSBqbvTMiMLX9BZGO9y7",
-	"36OVL/r8cYpzsIqjKzR2pySql/6Ea0P0htkohG1YQjjS7n0PV6tmAvNDdK2sFa2PxbYZV95ize61wje1",
-	"qSn/WoE/1ifRfu4qrpzSGfpItOmYknWd7FaK/7IsJmjwNrq/iiOuhLWX4OqEt4Ux5zbHzF+aAeRYYhC5",
-	"1euUt0EQvrrdqNV9gxSGW1Koq3p8yjbGNa18i3NVqrZNkfjVPcs3I3KoRFihU8xjnzQQFrgK+1IU+43A",
-	"83Cxq82DwnlCa8AZ27HFxKCLYWzRjbnCk+QoDKZ82dYKX005y7w/Wqzi7aaTuKEe10dvasDqI51/pjvh",
-	"qVpeN0LdxrdA0ULYETj84uKqUGRgKnLLrSnAW5ApGp2jv3j6NGaZ512omn44bE4bDPk/Q/yWDnod8hzx",
-	"kt6phnUKcocW7tWhuoywZ9zOw4XJbUcL1f3v9it/ij/RdIVNQauYTTD498qV58K6Gmvt9jNxS59KtcMP",
-	"cEHX/O0dsLwDljWwlDvCjxczxR9WnhCBpujvfH8Mt+6Q7R2y3UK27DJ+NLwN2ZDtJmCo0itVl8vhw0f3",
-	"icJNDxpq9ntC4+FqXaRvx3vGOrBSzXIEP/CaVsahsQMG/T5HFAoiKvXpNz9l7DseQwSiN0GZ6+hUU1T5",
-	"bS7ng1gX4bnn49aOxoOKPX6GPG1oLvh6gwZWfQetBsRL3LMUj61WMM+MsPutZFifakdvd6OTYeSLpLwJ",
-	"WHrJPQifpGLvUPOMwt0NePuaQvPIQFrNijgoTa0W23pJjMOkNNIt33IPJ3NwQnDcnJYuW/91Fgzu3y/e",
-	"ha4cxp/8dn3czLm5T/lJNdUhqSi808LCN56EPf8trdJz3ao9pZvoYt1YE5J3ZKMmrxa3o15vJl1WTmhw",
-	"L6zQkWn9O9pKODL4UihJceEKVaq5QOpF0ugiFexg6tIQRyN+nuf1jQ7OU8u6/5tWMxsHU6InQYae8bZp",
-	"0fAErUzRN6pXOTrv6aSz0DhtuDBsNOpnwsLvXHdE5TrvlnPsvOLRNobfO2dkVusHb3CKxqCpUpVMTJj6",
-	"tuJ8eEcBaGL0wnK/su+E8xTxnhv1zhEo3SFWsU3kMkFlWfMrcZ3OefSw298S2GKx6Ap+3dVm1qvm2t5v",
-	"50+fv3z7nOesjbMWfAVkT1+fN/zzKBp0+368nqMScxmNooNuv3vAva8uYx3uNbD9DHeEzBbxEh4nHah9",
-	"YwgUdh2X6tT1VJuTen49LnTaz3PhKE7ds5s9LV24yDSJF0TlJOwnP4sdQqILtOu+X38DGBP2HnOuHG39",
-	"fQbJy2LjgVvIBLuwxldMhlYVzqalA9BiZ1IRKU0IvvYEJugWiKrigtLVSGlJvQtpMe3CaYjN0jaBG8Nm",
-	"qfydVnu/Ruq9MNJhF14iphbevPrt+T+evnrx+vTlf/zj9NmL85cEUfgp//Ut7c0f2qRa8aqS39zgldRl",
-	"6Pw8gT5UYpzgTCol1WxXC2Lob2tpQey3IdTQcdhv6zhsD3RrYnqh1nDjwNDwfKuh6/ZbuvZv9BEO+/09",
-	"RZ+WxsHapD7UV7qon0wxSQ4GHTyYHnYOpwl2jsXwUWd6cITiaPjwSAz6HlKNomF/+LDTH3b6R+/6w9Hh",
-	"4Wh42O33+//ZhGNVF3l9xfF3mjW2avYf1umpKi0xik7LWWmdqJIVo+g0FUw3XUIGG1eBqJzTLS50u7/3",
-	"GLCB6Ol3Z9AAgKNoZkSCATBW/aC1VxrSPv7qP7h1z2Ij6bmrNBru9+RmAjqDF/JJs/mWzI4gVrB5ct1V",
-	"XZw1HZX//kfpxQl7A77e+nZdLqaOudt2DIqMmCBbJq7wrvflu3opbviapW0ZntDbGr39tcjuyc2BrFIH",
-	"/cNdM2pv0Gv2Ra3i6NB7hv1zGm3IPGVw85SNejNPOrh50rorlWYMhjfPaGk5oqnD45unXm+EWMXRw9sw",
-	"o60Tk+fegsCWjhsG5mVRCLMkP6fzXC+aKIXwtpiRN6yTmx9pTv0xku19lemKvzayva++Q33Vy9aJ0FZM",
-	"9JwxZxXam8BhsgRhE1QpgYzK5cWwyGSSMZCp3DVdXvirJZcZXc6yBtLZCXHITVUhO4ZSOZlzDn2Ne5tJ",
-	"zsqxpcwLH+AL/ib0+8DF7k/APtwYYhvfS90iIFefHdDITda/Uvn6O4tFpu06HyL5GnmFvgFaqwrg3cGc",
-	"O5hzDeb8IHwzvDW+CUb1R4IbaQOmuSWWmdwhme/uCv2LoYhbUuM7+P9VYccbDrTha7isjo8tyKORR2TX",
-	"1cwgfvjIH3/xCduv7NJW345068RRL5UGyfcue1eDlnDJ+VpCGrXLs134FQ2Gf+vBp88CLiHcwHk2swRT",
-	"Kk51raeGmoh0jU9Hp1NMXPNA/t/IuHawjzU7tuu9AbekDHp8dm2RIVcwq9Bb+8ePq/8JAAD//w==",
+	"7H19dxu30e9Xwd3mHMfpkiIpSorok3Ov/Har1pZ9bOlxG0uNwN0hiWoJ0ABWNOuyn/05MwB2l+SSoipH",
+	"SRP9k8hLAAtgBoPfvO6XKFHjiZIgrYl6X6IR8BQ0/XmUJDCx+FcKJtFiYoWSUS86HQEbQyo4s7MJMDvi",
+	"ltkRsL5KZ2zMZ2zEryFm0xFoYMIa9kxJC9I2TrG5MIxLZUegmZLQjOLIJCMYc3wPjhf1ImO1kMNoPo/9",
+	"HF7IRKX4aGUulyIFaYWdXYYXFjMZccN48e4wBPv23ctn7LDdbsXMQILDsPZec6/Z3n9802Se8WQEOKBW",
+	"2epUjrIpnxl2OdHimluImVSNBHtc4rgaPuVCQxr1rM5h83ueaz5UYy6f69m7XNYsGoe4ZEoyuAY9Y1ya",
+	"KWjWh0xN2eVOqmcNnctiR3C3ceXCsKkW1oJ8wnjfgLQMMgPUqHbpfaUy4HJhTsdDqWgZ9Vwx7oM2TA1K",
+	"MhB7TIkVXFfc9wnX3ELK+jOWqPGYm2JGgrpqcF0ksgh7OrNg3ECcHjKrrkCyZMQ1Tyy+EZ9PQCdIakBS",
+	"Q9pkR5aNlbFst8MkHwPNi/tn+91qd+DJiMbIhLE4RTsCyS6bzeblTUxxnMJ4oizIZPYOJhmf1W2Op1jg",
+	"UGGQGLhFnnRWMS4ZcJ0J0Ax5BYxlU2FH1MrwMbDKixp/gdlN8zpR763SsJ5PpWoYbHFr9nyrYQAaZAJH",
+	"k0kmatc74jLNhBz+gP0Se1k5nH51jwxzAzFuriBlA6WZsO54HnS6rRtP4ztu4ZUYixoJ9QFZRRiWwcB6",
+	"ZjTAPuXKctNjl/oyTMKQvOoDG/MUkDeUTCBmXKZMSHZpL1FGKJk6YtEAdIxGKgPGh1zImCkdDhoOLAxr",
+	"xSjZ2FhpqA7fZKnmA9sQYAeNkbUTPhENPAYZLqLhBW+j3W6yI3cWwvFl1AKHTpQciGGuIV3cHfjMx5MM",
+	"N+g84mmqwZjz6In+4fDw+yf2h3bMzqOJFjIRE57RD7uHh/hDFG/a2LcqE8ms/qi7zXSHcqQyRz/cpCQT",
+	"IG2MRxtlv58Nbal/RIf3kWEm7/8DEttjl58qBMF9nxb7fv+b9umHdqvVejL9obO8a59+6Lof6nfNLeD4",
+	"ef1+lVwvULxwlF8DrcZLR0JNJftrw4/VOE6dPMQ95oa1UU7sd1kGFqVWzFIxFBb/r+i/3IzA7XQucVsS",
+	"pcHceIzA6tnRwIJenfj7wPyKTbmwrA8DZGqrZ3ifEP9vJTyEtDAETe/78OHDUY7i1YqEW6jfLV62wAua",
+	"BsRzaRiKh/2DvRZKDXM7yTWPo0zIK8I2L4U29tmIyyGYM1O3dpzGSKCEnIX7LDcIWgaM49UhhxCzQqgN",
+	"cDycjpqApkkfp1EvwusEh/+TGyiKI7z5xmA9xJpwO2oKbPmNBjNR0kATb80/7Lg3mJ3WTpIbq8agozjC",
+	"CRxvbo1NnPyHz2GBawRkgrcKR8p7AelHqV9GGGt5CdyxzsqUJHy2nsGu1RUcG5PX3RTuV3cnkmBYfbum",
+	"Jm+1uhZGKCnk8BQbbt5MOkDN8CiOaOzavROp443FwZ75XV93ngNV6EDjnAtpsrt7uBtHAhvi66M4QvCB",
+	"pyDdyK4DpcfcutOy343iaMw/i3E+jnqHrdZB+/Cws9c96LYOD9tx3bmqwIO/QI3QPmJXMCvBuhPTbMyv",
+	"wLB84sW3MHR1IUyEmJkcURGi6LOz4+cxsj6JoM7eHkNa9DNgR++fHR9XoFTM+oij8DKXLFU5tsG7Agz7",
+	"tkaUiwqouYKZF+iPm+x4UCKfhGcZaGYgXMT0tB4l4SL9xYzPaCV4CUhlGXyGJEfYSQ16VQDm4RgdY9yC",
+	"2A1bxVwB3TXZkddfVmaALyf9BseE1P3Q7XSa7I3MZrifCRgDDq5ewcTGtO+dLhupXBuWywzvyvLCYvSi",
+	"qTAE0Imn3A6VXLUECxek/YTjRYG9/v7tx//zh8a/L760487e3vxf5xE9OD//eH5+0fj3xb/Oz/HvCP93",
+	"8di3Oo8ef7Ny18XR54YftzEGY/gQfxznBq8HRlewA1G0+Dvwi+PqwWtuk9EqO78grY9ZPjS1CgXiMnb5",
+	"3WWtvrfbbDfbj5vsgzsNwjA8qV5JwJtWKgbFC3o0DnKIzgEPgbAOInI5c5oVqlE1hG931lNt0HALW0Ou",
+	"j+z83MYX3317fv7dv779sPP4/55HH/9+HuHji++Qeu6vuGi42ubxd4/Dr7cl43e4e+UOmHXEOVESfi4C",
+	"dW5BIKtoKM408HSVErutriOYlweBPGvIWNJ5E/1w7b8BIq5Rof6kpmzM5SyAAtziobiGoECjFAzCEwky",
+	"APyr0PJmbKryLGXwOQFIWZu9Fk9j1s8t9s+AOylbbO+nHAgd+d0l6L6wqykMeJ7ZqNduteKFq3K3U70q",
+	"EbvH0VhI/8/aq9LpnTWoCNliVXUtVVLGvYnDWzVoif3CskGMx7qtFhPSWOBpk72hi2JSaMxO9Pv2a7nL",
+	"T3AzcCcQtA6eBB0LlQ3u7jYEcUQqx9al9nOQHML+/sFh46Db2Wt0Wyk0DrvdfgNaB4OkPThscTiIahFN",
+	"AFVbwZo8d0BsZSEIkNetA+HsKsTa/36/VTshD5B/Npg1x5EdeiSU+JSnXlfDfyXO1kioeDLJvPayM9Gq",
+	"n8H4j/8wSi7onbhgy0W2qCIGtDINUC1VST7GezWoPKC1QpT68Us0EJAhqHUoPI5KKeCAfZAFXLJiFRdx",
+	"ZCy3uYl6XTwtVljig6c8ZWE1xdp5X+W218+4vIrm1X38RsMg6kV/2CntxzvuV7Pz1q3YbdgyDC1wNvMW",
+	"AzITVhctbJg3XRKc6TyDoISlQkNCWhmeNgRyxlaVaNygihE72C0bz/Ws4a2pdVP3XXaWbK8L5q5Gxd61",
+	"aYxVA9myuWpT77JhtVejNMZs1dk3n8dR1ZxwY/fCiEGk88bzU6VecT2EW/D4nfnktGrGJ1OaHXHJOnv7",
+	"7C/i6Vcn8n8jdV4q3RdpCvK+6eL1MTqyjKd42xqruVWaziueYzqswhRqchwOu1aZg8p9de1MJ260R4Zp",
+	"Lq8eCLuiyr+D3DiZc580XlIrnYLMibB8Sf31gtnR0au6fFk5Foa51S6gc6Oa7MS7p6bcsNSDwgcWkAjq",
+	"efYe9DXoF3jh3ycHHDGC24G0hmbxyDyQhhxr9qXK5b2fyCBKg/5L1jkEvA9UcVR5rVIxqHVHLmjrKIAu",
+	"v7tc2jXy7Tcqzv1N714IBKg4x39fW/5Wk3tI4Ca/5CK730sqWNC8UQiq5iYuUx9FQBhFwhOEH4tcQH6c",
+	"wjyMDPFwE9VR2f/zVIxB5fYXUQFSkRKo5FqLa2BCMivGUGBNq8itDDJ9IGEtCRFEiATOJL/mIuP97N41",
+	"uZRb3ucGghbg4neEMTkh/yuYGZZwidTsoyaP8jVtsg8jIKQZDqpV6opNMp6Ad9hIxxcuouVKqqn87RCc",
+	"HPONwjO/md6FD/9unEI2xV8I4ARp7YDNguIo7ALoKfzEv/uTfarUay5n/qn5ZQwBnkRFrE9MxCJPIBlu",
+	"itAesuAIy8Z89nBM70L2M8lzO1Ja/PP+DQNBdLOxMEbIIVG/lN19yARcO9/Gb4PAHz58aCxHLG0aYjnA",
+	"6a6kNvlkorSF9DWkgp+SWf7+Qdij1TBupPif3785eWSqQno15HqJFcqw8k3b4FsVIeCNagz4zR2L1r9T",
+	"7axw1Tjllny45J3WagLaCue+4olVer3jjU1HykXGkn2PBnnCZJ5lTAyYKDxVBfBa9vVhUwc3nRdu1Xut",
+	"dIpyc38eR7zGC/3u5TO2u7t7iJj/7PSZDyoZiywTIUC0+tqUW2igbhBteNfePI6KmLq7OQQro3bw5Aie",
+	"QVKzjKnSdhQzC8YKKfKxk5mZaG6a5/fz2Ln3iFTCwtjcdI5fYnNP7HnpwtOaz6ojt9vzSoxdPf0rIXgB",
+	"tFPchkw3Tvpw7nyvyIhrkgQWwlu9gdF3ecJgPLEzCoriW72v3UJOd4HE9a8zeZ8lGRfj8C66wAp/xESr",
+	"oeZj79DXysLG9x3MXRTm12Oc3XkcXYM2aynhf6yE7hGB3cGsRKYunIQwpfXv7c7nVTf5x2gpzjQqp0Vn",
+	"M/bSotzukuGr3FSlf8HAF8VMlOs7j71QegkOwiwKpqQMXN2K8U/ycR80bMP78zii0NT6mNgiysWwS/Kg",
+	"X9L+Yg9vdOCZUWWci4aQklIJnr0FFTorVCjCbGmWdRtXPeUrO+cDAuoYiX56ZMhgRkaUEbCxSiErIz0p",
+	"LPqEjzcfAreH03V5F4gDExyDvaRzbCDRYGN2acBeUtRXkgHXkJINVkl4M6BYhs23xTxezUuKK+yx3HqR",
+	"A+YXOP+haoSncrZ8CFXdvoUVTbnpMQufbeyjwzQb8MxQrgijV+BRJOcm2SOdcSrPsibz+TZ0bQ4qG/Kr",
+	"WfwKDzoecjviKL2WDQvP1Bou3MhDRbDKhnZrJxc6100thNvfWa78LPJEuShF5UOUg3z3ojzjxhZYa72c",
+	"iWsSR/wb7kEEuWj+1ZD81Q3XwC2kR/eJ7dwrn862wAMIcMkKmfqouI0IFT5PhAbjFnO7iSFuEDXy5emM",
+	"TUciceHjId3EeTSqyVTcJ0f0jp/X4ewNpyeOpKrLsvkQ0EShzw+U3rgDXWQTlcG6VJnhCIx1InA1y8Al",
+	"BSPvp4oIvfFVKI5tYKi1JghrIBvEfv+EYWaEh8AnMSR0hVWCcVM9/Oljq3F41PiRN/558aV7OP9m8yW3",
+	"dCysTzpxaRy4EX5v4wqXV9mvyjB1h+gEplucoAWmW6YhyAoNfUsXr4on63FcpLse7LZYitcQ5ZxJNX3C",
+	"dvf3Fh8VGdsuPseAtLc/gbsLHOeDdqMo3ob9ShxCmAthiheKIcsb4fq1SMlpUDF7NB34fgVyaEdRr7O3",
+	"f8OZKPk4zPDdm1cvfjp7/+JdVGcBqc7ltpzewx1NuGQSBHkzhppLy7gbIMRBUe4p+CgoJlE/dDCfl6q4",
+	"M69QNwQb2LBDAZLlGEVklRNnC5uydxO3r3LoIqx+sB882A8K+4FYo2U4MqOaQcwTFI0BOJvw19mtBwPG",
+	"gwFjxYBBIuO+rRjBdF6Tb+lt8T7Bqbt3QCUNFiVoSAD4shl3hYj/erVeG8uMkMMMmGu4xJUlDGi3WqG2",
+	"BZepc8+5Lpdl5Q1UNPCXwMxl6YawIi+3KTeA8TKinxJathY0TnfcIGdQ0oZMhS83cKBPYqg9QDQEXq3A",
+	"jZJsMtLcbD4lnWJWa6pnVNIiXB6pewkz+CMlMVwJSdKh2DO87pq3Q5zYMiyt2Io4ME3BFmv48lemm3Xv",
+	"opvVi7tUbBaue3dT2vZ/GaUNL7eMU+GAWuKEsjZcUtpwUZUhGA9yU0FZvpgOd3Fwa6m2NdL6/itqlLvE",
+	"79fqqn6dJytA0Te++yoO7k+X7dReU7fVH6sbtcAdW519s3r4/1ObleesGsMUXhl3AvGdoPVvD1hXpdxG",
+	"U12dRr/BzoXXDyS5Fnb2niqQ0Hz6wDXoo9yOyn+9DGv+84fTkLZJxlr6tWSPkbUT52UXcqCCH5876Adj",
+	"lwsY3vn/Uu+IbvqMwWaixmWuY3BTI9LRmR/c9HZ2hsKO8j423gkjNERa/B3Na5XxoJ1eg0wVBZn3FuQb",
+	"xcsipIoLPE/Psqw0Sfq4WycBjL/9CgL5E2Sa7DilH3E0V68moDaXHvtKyaGJA5ah0l7+EnU3n6lCKvYU",
+	"jEi96PW+cK8LW8MqCw2G+YWaaahS/7VRjWxovKHWJmZ/bbxEXFM+eAcD0Bq09+fTzEPX955o4TfUAPpa",
+	"TQ3VOHBp5m5F9M6FcPMeC7W48PxkIgFpSDR5Sh9NqHWn2Vqh9XQ6bXL6uan0cMf3NTuvjp+9OHn/gvqU",
+	"6KjgGW8wPnp7XAHIvajdbLn2agKST0TUi3abreaus6SNiP13Kjb0IazRWWq4A2WII3jIFypobutujidF",
+	"/6JdKDE1ybhFKfPILGafNdmHkULyhohQbq5cL0JkicIbuih44y7LSzz7lxTMBKYolYf0MlB5YKcigSYr",
+	"FVxahpLe0IFDB02XpI1fpNBB+zFPWB/sFED6XZDKtxQG2XssDJUWCcqRMFXNma4ZIZ3vSDlgiexNYbFN",
+	"dgKQGkYmrGdvXr89OvnbT0fPXx+fIGiip/Sv29T1+VhHVb9Xnn4TDddC5SGb6wlrsVAIEoZCSh/5U5ff",
+	"H7KVa/L7W3UmgpDO36pL56+/IcrF7ISAnBsbhmIjWzUtS1/ML5aywjut1oYQrZo08OJIfSxsalErGUCS",
+	"7LYbsDvoNrqDBBqHvHPQGOzuA9/v7O3zdsvptL2o0+rsNVqdRmv/tNXpdbu9TrfZarV+rOrDvi5RYWNy",
+	"RqVSua1mkxduYO/+60VH+TA3lnunYC86SjmtG+Fxe8EWE+UThGShftKZU8IrJhX8u9GuaOC9aKh5AkFj",
+	"99n9hVTq4HscXGlvnYFeCS5YF7saLq1KUUgqU1GtbIHHDnXccOZRdPvodOJ0kK7wHRnUqXIS6kmuFgZF",
+	"u15SKYtLJvEQI4RF6PiQenSn4LYbyrjVDUMddlZar5ZJW9+52pBYarfVXdejkAY71bS0eRx1nWTY3KdS",
+	"VIK6tG/ushAQTJ12b+5U5o9jj3bn5h41GV/YtXN4c9flSPV5HO1tsxl1ibDUd4sF1uS9EKbPx2OuZyjn",
+	"VJapaRWlIFTnQ5SGRRDBBfYpqvCZnS8ine9UcW2jVFpqAdFRlvk7cxwzlaWoWpLRzgcT2ZEyUJa39Yoe",
+	"Fe8h/Y/SmoJEMiM1NYwv+EB9JUYPA7xfKGDxCWiK1FbSBDUuLnxLCL1J33SgxFVYvAFGkBDExdTjiRrl",
+	"cwVa3HC5Vmrv4VV8ayDiSwn/52jkxpo1a6slec1nuVjSL1Ln6NeLd9xtLvMsKzX+jwsGSYQ0+412u7Hb",
+	"Om1932u1eq1WAWlKI2KBHCpWPux6sKYrVYfcst5R1QTnp9NptNqnrcPebnVMZw2L3lxZHiOST/OkcCEU",
+	"ti23Vmdyqvia5xe3qamzfK42ZWiYB5Bx1+Sq39gFv81qFvP/fq+w4JUwdsmOxasFX+uMWhXgUD2pER7w",
+	"iTJ2YyRToeuX5eApjKn030nUHpzRFTIDvaVSWFcAE0MWgRE3oyajSnbC4rSd1RqvfRP7y97b3LxOU2uU",
+	"Yf0Ze//s+PUTslOQYfDo7THjlFxDJeTY0WJFioqLkV3zTKSoD5kmO5MpaMblSkWZxeqrVzCpFFL1+yLJ",
+	"8wMy0bMJleUntMQr6wpuINKthmBDrA03V6GiPIGjJ4Uqh1paJfQEJrbJni59OaEyByoFjytOnV+Up8Dy",
+	"ibfoaWCS7E204HsHYE+Wg4iWiikxYqFBboqKpK3dVdDm3n9TeeVbo7afCXvc3NwXT9xm4MWSyQ7X0Il7",
+	"qtLZ7SDNDQDkBqCwggu2RQW1MYQ1uOC1K1vpnJRjKoABn3lisxkeZA0TglShumXJN47RjSJeP/tjq0XF",
+	"LX0kvJDuoJ+dvmx8HzNJ4UlD1oeZkinb7fiaq1TDQeExCdXb2JmkmK/igyGVopjUyX2GA99UQI/jsmbm",
+	"YnHH+Qoabd/S+vargp234JIiSDZK9fCnwx/PPk2nP74/y8Xps9O/neSzv508S19dib1/2rPJ8Y9vpp//",
+	"/+ej/znWZr/7/P3rkdiey9aFe68BoBKmtTn6t8Kg4fslXwV+LnPRtiOE5otF2RrVD71sGqbu2zC/44qS",
+	"FcPd8kcB1tvdFloSw/3mMHbr+5t7LZXhuSM0b2+xsuXin9Rvb5ttrMlYJ31gi/nWlj78r1YmiHMLg50L",
+	"DK1RINbrD9tZH3e++GLMc6dpZFAXo/OCfN+unN9qQV1355sK+vVux4G4hvKLPMeWGctnhdKCl3WT0Tml",
+	"z4x5yM1StexRzZMEEfIvApT9gsjWekMR0u1w83afJfnauDlU/f5VQOxVQ2D3Bj23EsH1UKT565ipHkxO",
+	"vwGTk/8MUhBTZHG66y1BgnLni6uJP98ZlUmxtW4qdzd4eVsNbunPGDcJSPp8pnfL+7Q7Mn74kAJnehmj",
+	"PNUqH44q0Thrw3Dou4vOmxOzXFqRUT51GZtVTXj1zveU/HXeoeYy/e4UALP++1xfW3b7Dx2suo+oZHKw",
+	"x7krKiRNVG4p93EmF4T0EIrzEIqzFIpzTzE4na2tBuFQfc0AHP+dLpDplvE2/YdomwdH2O1RyQMgoYs2",
+	"fH9nVNyPNdExlTB5El3VAPmPF/S5GZphfVipMF4fbRbBzTuFSrpz3V4TAkIf+ytEnmmyP4EuPjruQrwD",
+	"LnHfPDIsRRU3lxSOXXYNiZPCVj4tNhhAYqsTco6hpYldFNuxmkcRcEtKoMeZ0acjZxL1V28hH+O1KpNx",
+	"As6XOFhOgjdszCWnHPGKd9L587z/rln9qFQFMM4v5v8bAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

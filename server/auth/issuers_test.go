@@ -38,7 +38,7 @@ func TestSeveralIssuers(t *testing.T) {
 		return forge(t, jwt.SigningMethodES256, k.p256, `{"alg":"ES256","kid":"1"}`, payload(members...))
 	}
 	const worth, sso = `"iss":"worth","aud":"dragoman"`, `"iss":"https://sso.example.com","aud":"dragoman"`
-	all := rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, seesAccessTokens: true}
+	all := rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, provisioning: true, seesAccessTokens: true}
 	inSandbox := all
 	inSandbox.elsewhere, inSandbox.platform = false, false
 	nowhere := inSandbox

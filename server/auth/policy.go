@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -85,6 +86,11 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 		return pr.hasPermission(perm) || pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
 	case PermissionHistory:
 		return !pr.provisions && (pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin))
+	case PermissionProvisioning:
+		// Otherwise a caller could do by a token of its own making what it may not do itself.
+		return !pr.provisions && p.Manages(pr) && !slices.ContainsFunc(provisionerPermissions, func(needed string) bool {
+			return !p.Permits(pr, Permission(needed))
+		})
 	}
 	return false
 }
@@ -149,6 +155,16 @@ func (p Policy) CheckWrite(pr Principal, before, after *store.User) error {
 		if !ok || role.Rank > rank || role.Rank == 0 && rank < rankManager {
 			return forbidden("rank %d may not grant or remove %s", rank, describe(id, role))
 		}
+	}
+	return nil
+}
+
+// CheckCeiling returns a [*ForbiddenError] unless the principal's rank permits managing a provisioning token up to a role: that of the role
+// must not be higher. A role that is not in the catalogue ranks above all others.
+func (p Policy) CheckCeiling(pr Principal, name string) error {
+	role, ok := p.Roles.ByName(name)
+	if rank := p.Rank(pr); !ok || role.Rank > rank {
+		return forbidden("rank %d may not manage a provisioning token up to %s", rank, describe(role.ID, role))
 	}
 	return nil
 }

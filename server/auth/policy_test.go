@@ -174,6 +174,46 @@ func TestPermits(t *testing.T) {
 	}
 }
 
+// TestProvisioning: who manages users, and may do all that a provisioning client may, manages tokens up to the own rank.
+func TestProvisioning(t *testing.T) {
+	p := policy(t)
+	const worth = `"permissions":["customer_user:read","customer_user:write","customer_user:create"]`
+	for members, ceilings := range map[string][]string{ // nil: it manages none
+		`"x":1`: nil,
+		`"permissions":["provisioning","history","*"]`:                                 nil,
+		`"permissions":["customer_user:read","customer_user:write"]`:                   nil, // rank 2, and no token that it issued could create
+		`"permissions":["customer_user:write","customer_user:create"]`:                 nil,
+		`"permissions":["customer_user:read","customer_user:create"]`:                  nil,
+		`"authorities":["ROLE_USER"],` + worth:                                         nil,
+		`"authorities":[],` + worth:                                                    nil,
+		worth:                                                                          {"ROLE_REPORT", "ROLE_USER", "ROLE_COMPANY_ADMIN"},
+		`"authorities":["ROLE_COMPANY_ADMIN"]`:                                         {"ROLE_REPORT", "ROLE_USER", "ROLE_COMPANY_ADMIN"},
+		`"authorities":["ROLE_ADMIN"],"customer_id":3393`:                              {"ROLE_REPORT", "ROLE_USER", "ROLE_COMPANY_ADMIN", "ROLE_ADMIN"},
+		`"authorities":["ROLE_USER","ROLE_NOBODY_KNOWS"],"permissions":"provisioning"`: nil,
+	} {
+		pr := principal(t, members)
+		if got := p.Permits(pr, auth.PermissionProvisioning); got != (ceilings != nil) {
+			t.Errorf("%s: manages tokens: %t", members, got)
+		}
+		if ceilings == nil {
+			continue
+		}
+		for _, role := range append(roleNames(), "ROLE_NOBODY_KNOWS", "") {
+			if role == "ROLE_RUN_TEST" || role == "ROLE_CHANGE_USER" || role == "ROLE_READ_ONLY" {
+				continue // of rank 0, as ROLE_REPORT is
+			}
+			err := p.CheckCeiling(pr, role)
+			if (err == nil) != slices.Contains(ceilings, role) || err != nil && !errors.Is(err, auth.ErrForbidden) {
+				t.Errorf("%s: a token up to %q: %v", members, role, err)
+			}
+		}
+	}
+	provisioner := auth.NewProvisioner(uuid.New(), auth.TokenHash{}, sandbox, "ROLE_ADMIN")
+	if p.Permits(provisioner, auth.PermissionProvisioning) {
+		t.Error("a provisioning client manages tokens")
+	}
+}
+
 func TestRank(t *testing.T) {
 	p := policy(t)
 	for members, want := range map[string]int{

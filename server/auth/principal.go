@@ -25,6 +25,10 @@ const AllCustomers = "*"
 // effect.
 const PermissionHistory Permission = "history"
 
+// PermissionProvisioning is the right to manage the tokens of a customer's provisioning clients. Naming it in a token has no effect: who has
+// it is whoever manages other users and may do with them all that a provisioning client may; see [Policy.CheckCeiling] too.
+const PermissionProvisioning Permission = "provisioning"
+
 // Principal is the caller as a verified token describes it. Only [Verifier.Verify] and [NewProvisioner] make one; the zero Principal may do
 // nothing. A [Policy] decides what a principal may do.
 type Principal struct {
@@ -43,7 +47,7 @@ type Principal struct {
 	authorities       []string
 	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
 
-	provisions bool // it has a provisioning token, which never grants PermissionHistory
+	provisions bool // it has a provisioning token, which never grants PermissionHistory or PermissionProvisioning
 
 	scope map[customerKey]bool // the customers that the issuer may speak for; nil: every customer
 }

@@ -39,6 +39,7 @@ type rights struct {
 	rank                         int
 	sandbox, elsewhere, platform bool
 	read, write, create, history bool
+	provisioning                 bool
 	seesAccessTokens             bool
 }
 
@@ -46,7 +47,7 @@ func rightsOf(p auth.Policy, pr auth.Principal) rights {
 	return rights{
 		rank: p.Rank(pr), sandbox: p.Covers(pr, sandbox), elsewhere: p.Covers(pr, elsewhere), platform: p.PlatformAdministrator(pr),
 		read: p.Permits(pr, auth.PermissionRead), write: p.Permits(pr, auth.PermissionWrite), create: p.Permits(pr, auth.PermissionCreate),
-		history: p.Permits(pr, auth.PermissionHistory), seesAccessTokens: p.SeesAccessToken(pr, 2),
+		history: p.Permits(pr, auth.PermissionHistory), provisioning: p.Permits(pr, auth.PermissionProvisioning), seesAccessTokens: p.SeesAccessToken(pr, 2),
 	}
 }
 
@@ -58,7 +59,7 @@ func TestRulesOfProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, seesAccessTokens: true}
+	want := rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, provisioning: true, seesAccessTokens: true}
 	if got := rightsOf(p, pr); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -416,11 +417,11 @@ func TestSignByRules(t *testing.T) {
 		want   rights
 	}{
 		"a provider": {provider, auth.Claims{Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionRead, auth.PermissionWrite}, Authorities: []string{"ROLE_ADMIN"}},
-			rights{rank: 3, sandbox: true, read: true, write: true, create: true, history: true, seesAccessTokens: true}},
+			rights{rank: 3, sandbox: true, read: true, write: true, create: true, history: true, provisioning: true, seesAccessTokens: true}},
 		"one place for two": {sharing, auth.Claims{Customers: []string{"3393"}, Permissions: []auth.Permission{auth.PermissionRead}, Authorities: []string{"ROLE_USER"}},
 			rights{rank: 1, sandbox: true, read: true}},
 		"administrator of the platform": {sharing, auth.Claims{Customers: []string{"*"}, Authorities: []string{"ROLE_ADMIN"}},
-			rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, seesAccessTokens: true}},
+			rights{rank: 3, sandbox: true, elsewhere: true, platform: true, read: true, write: true, create: true, history: true, provisioning: true, seesAccessTokens: true}},
 	} {
 		test.claims.Subject, test.claims.UserID, test.claims.Expires, test.claims.Rules = "ada", &ada, 3600e9, test.rules
 		token, err := auth.Sign(secret, test.claims, now)

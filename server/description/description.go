@@ -74,11 +74,12 @@ type Citation struct {
 	Vendor bool // the law is the vendor's here, though it is Dragoman's elsewhere
 }
 
-// Subject is whom a request is about: a user, the customer, and the company that the caller acts in. Each dialect writes some
-// of these ids.
+// Subject is whom a request is about: a user, the customer, the company that the caller acts in, and a provisioning token. Each dialect
+// writes some of these ids.
 type Subject struct {
 	Customer, User, Company int64
 	CustomerUUID, UserUUID  string
+	Token                   string
 }
 
 // Body is the JSON that one or several operations take, or answer with.
@@ -165,6 +166,7 @@ const (
 	AbsentRefused   Absent = "refused"
 	AbsentUnchanged Absent = "unchanged"
 	AbsentNone      Absent = "none" // the new user has none
+	AbsentDefault   Absent = "the default, which the note says"
 	AbsentOneOf     Absent = "allowed if the other of id and code is there"
 )
 

@@ -15,6 +15,8 @@ var types = map[string]reflect.Type{
 	"Customer": reflect.TypeFor[store.Customer](),
 	"Company":  reflect.TypeFor[store.Company](),
 	"Role":     reflect.TypeFor[store.Role](),
+
+	"ProvisioningToken": reflect.TypeFor[store.ProvisioningToken](),
 }
 
 // split parts a field's name from its type's.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
@@ -13,8 +14,13 @@ import (
 var Description = description.API{
 	Name: "directory", Title: "Directory", Spec: sync.OnceValues(directoryapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
-		"id":     func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
-		"userId": func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },
+		"id":      func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
+		"userId":  func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },
+		"tokenId": func(s description.Subject) string { return s.Token },
+	},
+	OtherWrites: []string{"createProvisioningToken", "revokeProvisioningToken"},
+	Example: func(_, unique string) map[string]any {
+		return map[string]any{"role": "ROLE_USER", "note": unique}
 	},
 	Bodies: []description.Body{
 		{
@@ -25,6 +31,27 @@ var Description = description.API{
 			Title: "The feed of all changes", Operations: []string{"listChanges"},
 			Members: append(append(description.Prefixed("changes[].", change),
 				description.Member{Path: "changes[].id", Null: description.NullNever, Note: "the change's number in the feed"}), page...),
+		},
+		{
+			Title: "A new provisioning token", Operations: []string{"createProvisioningToken"}, Request: true, Own: true,
+			Members: []description.Member{
+				{Path: "role", Field: "ProvisioningToken.Role", Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentDefault, Note: "ROLE_USER by default; at most of the caller's rank"},
+				{Path: "note", Field: "ProvisioningToken.Note", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentDefault, Note: "empty by default"},
+				{Path: "expiresAt", Field: "ProvisioningToken.ExpiresAt", Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentDefault, Note: "365 days from now by default, at most 730"},
+			},
+		},
+		{
+			Title: "An issued provisioning token", Operations: []string{"createProvisioningToken"}, Own: true,
+			Members: slices.Concat([]description.Member{{Path: "token", Null: description.NullNever, Note: "the token, which no other answer shows"}}, token),
+		},
+		{
+			Title: "The provisioning tokens of a customer", Operations: []string{"listProvisioningTokens"}, Own: true,
+			Members: append(description.Prefixed("tokens[].", slices.Concat(token, []description.Member{
+				{Path: "revokedAt", Field: "ProvisioningToken.RevokedAt", Null: description.NullIfNone},
+				{Path: "lastUsedAt", Field: "ProvisioningToken.LastUsedAt", Null: description.NullIfNone, Note: "at most an hour before the last use"},
+			})),
+				description.Member{Path: "tokens", Null: description.NullNever, Note: "oldest first"},
+				description.Member{Path: "next", Null: description.NullIfNone, Note: "the `after` for the next page"}),
 		},
 		{
 			Title: "Every error",
@@ -46,6 +73,16 @@ var Description = description.API{
 var page = []description.Member{
 	{Path: "changes", Null: description.NullNever, Note: "oldest first"},
 	{Path: "next", Null: description.NullNever, Note: "the `after` for the next page"},
+}
+
+// token are the members of a provisioning token in both bodies.
+var token = []description.Member{
+	{Path: "id", Field: "ProvisioningToken.ID", Null: description.NullNever},
+	{Path: "role", Field: "ProvisioningToken.Role", Null: description.NullNever},
+	{Path: "note", Field: "ProvisioningToken.Note", Null: description.NullNever},
+	{Path: "createdAt", Field: "ProvisioningToken.CreatedAt", Null: description.NullNever},
+	{Path: "createdBy", Field: "ProvisioningToken.CreatedBy", Null: description.NullNever, Note: "the token's `sub`, or the program that issued it"},
+	{Path: "expiresAt", Field: "ProvisioningToken.ExpiresAt", Null: description.NullNever},
 }
 
 // change are the members of a change.

@@ -1,8 +1,10 @@
-// Package directory is the server's own dialect, for operations that neither vendor has. It serves the history of a user and the feed
-// of all changes, with the model's field names, integer ids and problem details (RFC 9457). It does not depend on any other dialect.
+// Package directory is the server's own dialect, for operations that neither vendor has. It serves the history of a user, the feed of all
+// changes and the tokens of provisioning clients, with the model's field names, integer ids of users and customers, and problem details
+// (RFC 9457). It does not depend on any other dialect.
 package directory
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -18,13 +20,17 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	d := &dialect.Dialect{
 		API: Description,
 		Permissions: map[string]auth.Permission{
-			"listChanges":     auth.PermissionHistory,
-			"listUserHistory": auth.PermissionHistory,
+			"createProvisioningToken": auth.PermissionProvisioning,
+			"listChanges":             auth.PermissionHistory,
+			"listProvisioningTokens":  auth.PermissionProvisioning,
+			"listUserHistory":         auth.PermissionHistory,
+			"revokeProvisioningToken": auth.PermissionProvisioning,
 		},
 		Tenant:           tenant,
+		Checks:           map[string]dialect.Check{"createProvisioningToken": checkNewToken(s.Store.Catalogue())},
 		ContentType:      echo.MIMEApplicationJSON,
 		ErrorContentType: "application/problem+json",
-		FieldName:        func(f store.Field) string { return string(f) },
+		FieldName:        func(f store.Field) string { return cmp.Or(fieldNames[f], string(f)) },
 		TakenMessage:     func(f store.Field) string { return string(f) + " is already taken by another user" },
 		Render:           render,
 	}
@@ -32,7 +38,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := directoryapi.NewStrictHandler(&handler{store: s.Store}, nil)
+	h := directoryapi.NewStrictHandler(&handler{s.Store}, nil)
 	directoryapi.RegisterHandlersWithOptions(e, h, directoryapi.RegisterHandlersOptions{BaseURL: d.BasePath(), OperationMiddlewares: stages})
 	return d, nil
 }
@@ -41,6 +47,14 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 func tenant(p dialect.Parameters) dialect.Tenant {
 	id, ok := p["id"].(int64)
 	return dialect.Tenant{ID: id, Many: !ok}
+}
+
+// fieldNames has the names of the fields that are members or parameters of a write. The history has the model's.
+var fieldNames = map[store.Field]string{
+	store.FieldCustomer:     "id",
+	store.FieldTokenRole:    "role",
+	store.FieldTokenNote:    "note",
+	store.FieldTokenExpires: "expiresAt",
 }
 
 type handler struct{ store *store.Store }
@@ -102,7 +116,7 @@ func toAPIChange(c store.UserChange) directoryapi.Change {
 		Customer:  c.CustomerID,
 		User:      c.UserID,
 		Version:   c.Version,
-		At:        c.At.Format(store.TimeLayout),
+		At:        toAPITime(c.At),
 		Actor:     c.Actor,
 		Subject:   c.Subject,
 		Dialect:   c.Dialect,
@@ -135,28 +149,41 @@ func toAPINumberedChange(c store.NumberedChange) directoryapi.NumberedChange {
 
 // details has the detail member of a problem of each kind.
 var details = map[dialect.Kind]string{
-	dialect.Internal:           "An unexpected error occurred.",
-	dialect.Invalid:            "The request is not what the document asks.",
-	dialect.Refused:            "A rule of the directory is against the request.",
-	dialect.Unauthenticated:    "The token is missing or cannot be believed.",
-	dialect.TokenExpired:       "The token has expired.",
-	dialect.Forbidden:          "The token does not allow this.",
-	dialect.UserNotFound:       "The customer has no such user.",
-	dialect.RouteNotFound:      "There is no such path.",
-	dialect.MethodNotAllowed:   "The path does not support this method.",
-	dialect.RequestTimeout:     "The body did not arrive in time, or not to its end.",
-	dialect.PreconditionFailed: "A precondition of the request is false.",
-	dialect.RateLimited:        "The caller, or its address, has sent more requests than it may.",
-	dialect.Unavailable:        "The directory cannot answer at the moment.",
+	dialect.Internal:             "An unexpected error occurred.",
+	dialect.Invalid:              "The request is not what the document asks.",
+	dialect.Refused:              "A rule of the directory is against the request.",
+	dialect.Unauthenticated:      "The token is missing or cannot be believed.",
+	dialect.TokenExpired:         "The token has expired.",
+	dialect.Forbidden:            "The token does not allow this.",
+	dialect.UserNotFound:         "The customer has no such user.",
+	dialect.RouteNotFound:        "There is no such path.",
+	dialect.MethodNotAllowed:     "The path does not support this method.",
+	dialect.RequestTimeout:       "The body did not arrive in time, or not to its end.",
+	dialect.PreconditionFailed:   "A precondition of the request is false.",
+	dialect.ContentTooLarge:      "The body has more than 256 KiB.",
+	dialect.UnsupportedMediaType: "The body is not declared as JSON, or it is encoded.",
+	dialect.KeyReused:            "The Idempotency-Key is that of another request.",
+	dialect.RateLimited:          "The caller, or its address, has sent more requests than it may.",
+	dialect.Unavailable:          "The directory cannot answer at the moment.",
 }
 
-func render(p dialect.Problem, _, _ string) any {
+// notFound has the detail member of what is not found by operations that are not about users.
+var notFound = map[string]string{
+	"createProvisioningToken": "There is no such customer.",
+	"listProvisioningTokens":  "There is no such customer.",
+	"revokeProvisioningToken": "The customer has no such token.",
+}
+
+func render(p dialect.Problem, operation, _ string) any {
 	problem := directoryapi.Problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(p.Status),
 		Status: p.Status,
 		Detail: details[p.Kind],
 		Errors: []directoryapi.FieldError{},
+	}
+	if detail, ok := notFound[operation]; ok && p.Kind == dialect.UserNotFound {
+		problem.Detail = detail
 	}
 	for _, f := range p.Fields {
 		problem.Errors = append(problem.Errors, directoryapi.FieldError{Field: f.Field, Message: f.Message})

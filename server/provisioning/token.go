@@ -14,10 +14,17 @@ import (
 	"io"
 	"math/big"
 	"strings"
+	"time"
 )
 
 // Prefix is what every token begins with.
 const Prefix = "drg_"
+
+// What a token has unless its issuer says otherwise.
+const (
+	DefaultRole = "ROLE_USER"
+	DefaultLife = 365 * 24 * time.Hour
+)
 
 const (
 	secretBytes    = 32

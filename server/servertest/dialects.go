@@ -12,7 +12,7 @@ func Dialects() []server.Dialect {
 	return append(server.Dialects(), server.Dialect{API: toy.Description, Mount: toy.Mount})
 }
 
-// AdaSubject is a request about Ada.
+// AdaSubject is a request about Ada, or about the sandbox's token.
 var AdaSubject = description.Subject{
-	Customer: Sandbox, CustomerUUID: SandboxUUID.String(), User: Ada, UserUUID: AdaUUID.String(), Company: Company,
+	Customer: Sandbox, CustomerUUID: SandboxUUID.String(), User: Ada, UserUUID: AdaUUID.String(), Company: Company, Token: TokenID.String(),
 }

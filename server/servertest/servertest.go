@@ -48,6 +48,9 @@ var (
 	AlanUUID      = uuid.MustParse("8a478ed9-f872-4291-9457-054f8be4c78a")
 )
 
+// TokenID is the id of a provisioning token of the sandbox's customer, which [Start] and its like store. Nobody knows the token.
+var TokenID = uuid.MustParse("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+
 // Manager is the claims of a caller who may do everything a customer's own administrator may, in the sandbox.
 func Manager() auth.Claims { return dev.Administrator(time.Hour) }
 
@@ -118,6 +121,11 @@ func start(t testing.TB, c server.Config) *Server {
 		t.Fatal(err)
 	}
 	storetest.Directory(t, s.Store())
+	now := time.Now
+	if c.Now != nil {
+		now = c.Now
+	}
+	seedToken(t, s.Store(), now())
 	// As a server that is served does by itself.
 	if _, err := s.Store().NumberChanges(context.Background()); err != nil {
 		t.Fatal(err)
@@ -133,6 +141,20 @@ func start(t testing.TB, c server.Config) *Server {
 	})
 	url, check := listen(t, s, server.Descriptions(c.Dialects))
 	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Handler: s, Admin: s.Admin(), t: t, secret: Secret}
+}
+
+// seedToken stores the token with [TokenID], unless another server of the directory has.
+func seedToken(t testing.TB, s *store.Store, now time.Time) {
+	t.Helper()
+	if _, err := s.FindProvisioningTokenByID(t.Context(), Sandbox, TokenID); err == nil {
+		return
+	}
+	row := store.ProvisioningToken{
+		ID: TokenID, Hash: "of no token", CustomerID: Sandbox, Role: "ROLE_USER", Note: "the sandbox's", CreatedBy: "servertest", ExpiresAt: now.Add(time.Hour),
+	}
+	if err := s.CreateProvisioningToken(t.Context(), &row); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Mock runs a mock, which takes tokens that are signed with secret. It has no Store to look into, and is closed by whoever
