@@ -101,7 +101,7 @@ func mayImport(t *testing.T) map[string][]string {
 		".":              {"server/cli"},
 		"server/cli":     {"server", "server/auth", "server/conformance", "server/description", "server/dev", "server/mock", "server/moving/compare", "server/moving/difference", "server/moving/merge", "server/moving/pull", "server/moving/shadow", "server/moving/source", "server/provisioning", "server/settings", "server/tracing", "store", "store/userfile"},
 		"server":         {"server/description", "server/dialect", "server/docs", "server/auth", "server/metrics", "server/provisioning", "server/tracing", "server/webhook", "store"},
-		"server/webhook": {"store"},
+		"server/webhook": {"server/apierror", "store"},
 		"server/dev":     {"server/auth"},
 		"server/metrics": {"server/auth", "server/webhook", "store"},
 		"server/tracing": {"server/tracing/limits", "store"},
@@ -110,8 +110,9 @@ func mayImport(t *testing.T) map[string][]string {
 		// Moving in from a vendor.
 		"server/moving/source":     {"gen/worthclient", "gen/testiniumclient", "server/apierror", "store"},
 		"server/moving/pull":       {"server/moving/source", "store", "store/userfile"},
+		"server/junit":             {},
 		"server/moving/difference": {},
-		"server/moving/compare":    {"server/moving/difference", "server/moving/source"},
+		"server/moving/compare":    {"server/junit", "server/moving/difference", "server/moving/source"},
 		"server/moving/shadow":     {"server/description", "server/moving/difference"},
 		"server/moving/merge":      {"store", "store/userfile"},
 		"server/moving/vendortest": {"store"},
@@ -124,7 +125,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/docs/generated": {},
 		"gen/documents":         {},
 		"server/apierror":       {},
-		"server/conformance":    {"server/description"},
+		"server/conformance":    {"server/apierror", "server/description", "server/junit"},
 		// A command, for `make bench`.
 		"server/bench":        {"server/docs/generated"},
 		"server/provisioning": {"server/auth", "store"},

@@ -42,24 +42,24 @@ func New(response *http.Response) *Error {
 	return &Error{
 		Status:     response.StatusCode,
 		RequestID:  response.Header.Get("X-Request-Id"),
-		RetryAfter: retryAfter(response.Header),
+		RetryAfter: RetryAfter(response.Header, time.Now()),
 	}
 }
 
-// retryAfter returns what Retry-After says, seconds or a date, and 0 if it says neither. A date is compared with the
-// answer's own, where there is one: the clocks of client and server may differ.
-func retryAfter(header http.Header) time.Duration {
-	value := header.Get("Retry-After")
+// RetryAfter returns how long an answer that arrived at now asks to wait: a number of seconds, or the time until a date (RFC 9110,
+// section 10.2.3). It is 0 if the answer does not say. A date is compared with the answer's own, where there is one: the clocks of
+// client and server may differ.
+func RetryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
+		return time.Duration(seconds) * time.Second // #nosec G115 -- 31 bits
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {
 		return 0
 	}
-	now, err := http.ParseTime(header.Get("Date"))
-	if err != nil {
-		now = time.Now()
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
 	}
 	return max(0, at.Sub(now))
 }

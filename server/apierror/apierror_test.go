@@ -21,6 +21,8 @@ func TestRetryAfter(t *testing.T) {
 		{"120", "", 2 * time.Minute},
 		{"-1", "", 0},
 		{"1.5", "", 0},
+		{"+5", "", 0},
+		{" 120 ", "", 2 * time.Minute},
 		{"soon", "", 0},
 		{"99999999999999999999", "", 0},
 		{"Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:48:37 GMT", time.Minute},

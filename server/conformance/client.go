@@ -7,13 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/dragoman-id/dragoman/server/apierror"
 )
 
 // maxAnswer is the number of bytes of an answer that are read. A longer answer cannot be checked.
@@ -125,11 +126,9 @@ func retryAfter(x exchange) (time.Duration, bool) {
 	if x.status != http.StatusTooManyRequests && (x.status != http.StatusServiceUnavailable || after == "") {
 		return 0, false
 	}
-	wait := time.Second
-	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(after); err == nil {
-		wait = max(time.Until(at), 0)
+	wait := apierror.RetryAfter(x.header, time.Now())
+	if after == "" {
+		wait = time.Second
 	}
 	return wait, wait <= maxWait
 }

@@ -2,11 +2,12 @@ package conformance
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+
+	"github.com/dragoman-id/dragoman/server/junit"
 )
 
 // Outcome is the outcome of checking a law.
@@ -140,39 +141,6 @@ func (r Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// The elements of JUnit's XML that all of its readers know.
-type junitSuite struct {
-	Name       string          `xml:"name,attr"`
-	Tests      int             `xml:"tests,attr"`
-	Failures   int             `xml:"failures,attr"`
-	Errors     int             `xml:"errors,attr"`
-	Skipped    int             `xml:"skipped,attr"`
-	Time       string          `xml:"time,attr"`
-	Timestamp  string          `xml:"timestamp,attr"`
-	Properties []junitProperty `xml:"properties>property"`
-	Cases      []junitCase     `xml:"testcase"`
-}
-
-type junitProperty struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
-}
-
-type junitCase struct {
-	ClassName string       `xml:"classname,attr"`
-	Name      string       `xml:"name,attr"`
-	Time      string       `xml:"time,attr"`
-	Failure   *junitDetail `xml:"failure"`
-	Error     *junitDetail `xml:"error"`
-	Skipped   *junitDetail `xml:"skipped"`
-}
-
-type junitDetail struct {
-	Message string `xml:"message,attr"`
-	Type    string `xml:"type,attr,omitempty"`
-	Text    string `xml:",chardata"`
-}
-
 // restorationCase is the name of the test case that says whether the user was restored.
 const restorationCase = "user-is-restored"
 
@@ -180,51 +148,39 @@ const restorationCase = "user-is-restored"
 // skipped. The last case says whether the user was restored.
 func (r Report) WriteJUnit(w io.Writer) error {
 	class := "dragoman.check." + r.Dialect
-	suite := junitSuite{
+	suite := junit.Suite{
 		Name:      "dragoman check " + r.Dialect,
 		Tests:     len(r.Results) + 1,
 		Failures:  r.Count(Broken),
 		Errors:    r.Count(Unchecked),
 		Skipped:   r.Count(Skipped) + r.Count(Differs),
-		Time:      seconds(r.Took),
-		Timestamp: r.Started.Format("2006-01-02T15:04:05"),
-		Properties: []junitProperty{
-			{"target", r.Target}, {"customer", r.Customer}, {"user", r.User}, {"features", list(r.Features)},
+		Time:      junit.Seconds(r.Took),
+		Timestamp: junit.Timestamp(r.Started),
+		Properties: []junit.Property{
+			{Name: "target", Value: r.Target},
+			{Name: "customer", Value: r.Customer},
+			{Name: "user", Value: r.User},
+			{Name: "features", Value: list(r.Features)},
 		},
 	}
 	for _, result := range r.Results {
 		suite.Cases = append(suite.Cases, result.junit(class))
 	}
-	restored := junitCase{ClassName: class, Name: restorationCase, Time: seconds(0)}
+	restored := junit.Case{ClassName: class, Name: restorationCase}
 	if !r.Restoration.Done {
 		suite.Errors++
-		restored.Error = &junitDetail{Message: r.Restoration.Reason, Text: r.Restoration.Request + "\n\n" + r.Restoration.Body}
+		restored.Error = &junit.Detail{Message: r.Restoration.Reason, Text: r.Restoration.Request + "\n\n" + r.Restoration.Body}
 	}
 	for _, k := range r.Restoration.Kept {
-		suite.Properties = append(suite.Properties, junitProperty{"not restored", k.String()})
+		suite.Properties = append(suite.Properties, junit.Property{Name: "not restored", Value: k.String()})
 	}
 	suite.Cases = append(suite.Cases, restored)
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	err := e.Encode(struct {
-		XMLName xml.Name   `xml:"testsuites"`
-		Suite   junitSuite `xml:"testsuite"`
-	}{Suite: suite})
-	if err == nil {
-		_, err = io.WriteString(w, "\n")
-	}
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+	return junit.Write(w, suite)
 }
 
-func (r Result) junit(class string) junitCase {
-	c := junitCase{ClassName: class + "." + string(r.Grade), Name: r.Name, Time: seconds(r.Took)}
-	detail := &junitDetail{Message: r.Reason, Text: r.detail()}
+func (r Result) junit(class string) junit.Case {
+	c := junit.Case{ClassName: class + "." + string(r.Grade), Name: r.Name, Time: junit.Seconds(r.Took)}
+	detail := &junit.Detail{Message: r.Reason, Text: r.detail()}
 	switch r.Outcome {
 	case Broken:
 		detail.Message, detail.Type = fmt.Sprintf("expected %s, got %s", r.Expected, r.Got), string(r.Grade)
@@ -236,8 +192,6 @@ func (r Result) junit(class string) junitCase {
 	}
 	return c
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
 
 // detail describes a result with everything that helps to understand it; empty if it has neither request nor expectation.
 func (r Result) detail() string {

@@ -43,9 +43,6 @@ const LeaseDuration = leaseDuration
 // IsPublic is isPublic.
 var IsPublic = isPublic
 
-// RetryAfter is retryAfter.
-var RetryAfter = retryAfter
-
 // Pause is pause.
 var Pause = pause
 

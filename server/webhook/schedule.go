@@ -2,9 +2,6 @@ package webhook
 
 import (
 	"math/rand/v2"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -28,17 +25,4 @@ func pause(failed int64, retryAfter time.Duration) (time.Duration, bool) {
 	}
 	p := max(schedule[failed], min(retryAfter, maxRetryAfter))
 	return p + time.Duration(jitter*rand.Float64()*float64(p)), true // #nosec G404 -- any will do
-}
-
-// retryAfter returns the pause that a response asks for: a number of seconds, or a time (RFC 9110, section 10.2.3). It is 0 if the
-// response asks for none.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second // #nosec G115 -- 31 bits
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }

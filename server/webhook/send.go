@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dragoman-id/dragoman/server/apierror"
 	"github.com/dragoman-id/dragoman/store"
 )
 
@@ -90,7 +91,7 @@ func (d *Deliverer) send(ctx context.Context, w *store.Webhook, secrets []store.
 	timeout.Reset(drainTimeout)
 	_, _ = io.CopyN(io.Discard, response.Body, maxResponse)
 	_ = response.Body.Close()
-	return outcome{strconv.Itoa(response.StatusCode), response.StatusCode, retryAfter(response.Header, now)}
+	return outcome{strconv.Itoa(response.StatusCode), response.StatusCode, apierror.RetryAfter(response.Header, now)}
 }
 
 // explain returns the answer for the error of an attempt. It repeats nothing of the error, which may have parts of a response.

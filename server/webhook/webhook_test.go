@@ -135,17 +135,8 @@ func TestScheduleEnds(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
+func TestLongestPause(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "soon": 0, "-1": 0, "+5": 0, "1.5": 0, "7": 7 * time.Second, " 120 ": 2 * time.Minute,
-		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute, "Fri, 02 Jan 2026 03:03:05 GMT": 0, "99999999999999999999": 0,
-	} {
-		if got := webhook.RetryAfter(http.Header{"Retry-After": {text}}, now); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
-		}
-	}
 	if p, again := webhook.Pause(1, 1000*time.Hour); !again || p < 24*time.Hour || p > 27*time.Hour {
 		t.Errorf("a receiver may ask for %s", p)
 	}

@@ -4,7 +4,6 @@ package compare
 import (
 	"context"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dragoman-id/dragoman/server/junit"
 	"github.com/dragoman-id/dragoman/server/moving/difference"
 	"github.com/dragoman-id/dragoman/server/moving/source"
 )
@@ -278,42 +278,18 @@ func (r Report) WriteJSON(w io.Writer) error {
 
 // WriteJUnit writes the report in JUnit's XML. Each user who differs is a failed case; those who are equal are one case.
 func (r Report) WriteJUnit(w io.Writer) error {
-	type failure struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
+	const class = "dragoman.compare"
+	s := junit.Suite{
+		Name: "dragoman compare", Tests: len(r.Users) + 1, Failures: len(r.Users),
+		Time: junit.Seconds(r.Took), Timestamp: junit.Timestamp(r.Started),
+		Cases: []junit.Case{{ClassName: class, Name: fmt.Sprintf("%d users are equal", r.Equal)}},
 	}
-	type testcase struct {
-		ClassName string   `xml:"classname,attr"`
-		Name      string   `xml:"name,attr"`
-		Failure   *failure `xml:"failure"`
-	}
-	type suite struct {
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Time     string     `xml:"time,attr"`
-		Cases    []testcase `xml:"testcase"`
-	}
-	s := suite{Name: "dragoman compare", Tests: len(r.Users) + 1, Failures: len(r.Users), Time: fmt.Sprintf("%.3f", r.Took.Seconds())}
-	s.Cases = append(s.Cases, testcase{ClassName: "dragoman.compare", Name: fmt.Sprintf("%d users are equal", r.Equal)})
 	for _, u := range r.Users {
-		f := &failure{Message: fmt.Sprintf("%d differences", len(u.Differences))}
+		f := &junit.Detail{Message: fmt.Sprintf("%d differences", len(u.Differences))}
 		for _, d := range u.Differences {
 			f.Text += d.String() + "\n"
 		}
-		s.Cases = append(s.Cases, testcase{"dragoman.compare", u.ID, f})
+		s.Cases = append(s.Cases, junit.Case{ClassName: class, Name: u.ID, Failure: f})
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	err := e.Encode(struct {
-		XMLName xml.Name `xml:"testsuites"`
-		Suite   suite    `xml:"testsuite"`
-	}{Suite: s})
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+	return junit.Write(w, s)
 }
