@@ -45,23 +45,63 @@ var administratorFields = map[Field]bool{
 // lastAdministrator returns the violations of a write for which [losesAdministrator] is true: none if the customer has another
 // administrator. Unless the caller has locked the customer with [lockCustomer], a concurrent write may make the answer stale.
 func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (FieldErrors, error) {
-	var another bool
-	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT EXISTS (SELECT 1 FROM users WHERE customer_id = ? AND (roles & %d) <> 0 AND id <> ?
-		AND status = ? AND account_non_expired = ? AND account_non_locked = ? AND credential_non_expired = ?)`, administratorRoles),
-		before.CustomerID, before.ID, StatusActive, true, true, true).Scan(&another).Error
-	if err != nil {
-		return nil, databaseError(ctx, "looking for another administrator", err)
+	another, err := anotherAdministrator(ctx, db, before.CustomerID, before.ID)
+	if err != nil || another {
+		return nil, err
 	}
-	if another {
-		return nil, nil
-	}
-	var wrong FieldErrors
+	return lostAdministrator(before, after), nil
+}
+
+// lostAdministrator returns the violations of a write for which [losesAdministrator] is true, if the customer has no other administrator.
+func lostAdministrator(before, after *User) (wrong FieldErrors) {
 	for _, f := range Diff(before, after) {
 		if administratorFields[f] {
 			wrong = append(wrong, FieldError{f, lastAdministratorReason})
 		}
 	}
-	return wrong, nil
+	return wrong
+}
+
+// anotherAdministrator reports whether a customer has an administrator besides some users.
+func anotherAdministrator(ctx context.Context, db *gorm.DB, customerID int64, but ...int64) (bool, error) {
+	var ids []int64
+	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT id FROM users WHERE customer_id = ? AND (roles & %d) <> 0
+		AND status = ? AND account_non_expired = ? AND account_non_locked = ? AND credential_non_expired = ? LIMIT ?`, administratorRoles),
+		customerID, StatusActive, true, true, true, len(but)+1).Scan(&ids).Error
+	if err != nil {
+		return false, databaseError(ctx, "looking for another administrator", err)
+	}
+	return slices.ContainsFunc(ids, func(id int64) bool { return !slices.Contains(but, id) }), nil
+}
+
+// administratorsLost are those users of several whom a change makes administrators no longer. Whether one is left is checked once the
+// change was made of all of them, since it may make others administrators.
+type administratorsLost struct {
+	ids    []int64
+	wrong  FieldErrors // of the first
+	gained bool        // a user of the change is an administrator after it
+}
+
+func (l *administratorsLost) add(before, after *User) {
+	if after.administers() {
+		l.gained = true
+	} else if before.administers() {
+		if l.ids = append(l.ids, before.ID); len(l.ids) == 1 {
+			l.wrong = lostAdministrator(before, after)
+		}
+	}
+}
+
+// check returns a *[FieldErrors] if none is left.
+func (l *administratorsLost) check(ctx context.Context, db *gorm.DB, customerID int64) error {
+	if len(l.ids) == 0 || l.gained {
+		return nil
+	}
+	another, err := anotherAdministrator(ctx, db, customerID, l.ids...)
+	if err != nil || another {
+		return err
+	}
+	return fmt.Errorf("updating users: %w", &l.wrong)
 }
 
 // lockCustomer locks the customer's row until tx ends, so that writes that would remove an administrator run one at a time. It must

@@ -21,8 +21,9 @@ type Prepared struct {
 	user   User        // the outcome; the zero value if nobody is written
 	// changed are the fields that an update changes.
 	changed []Field
+	several []written // the outcome of [Store.PrepareUpdates], which tx has
 	created bool
-	tx      *gorm.DB // with the row locked that the outcome depends on; nil if it is not
+	tx      *gorm.DB // with the rows locked that the outcome depends on; nil if they are not
 	end     func()   // ends what begin has begun
 }
 
@@ -62,6 +63,20 @@ func (s *Store) PrepareUpdate(ctx context.Context, key UserKey, c Change, attemp
 	return after, changed, p, nil
 }
 
+// PrepareUpdates prepares [Store.UpdateUsers], and returns what that would return. The users' rows are locked until Commit or Close, so the
+// caller must do nothing slow between.
+func (s *Store) PrepareUpdates(ctx context.Context, customerID int64, ids []int64, c Change) (changed []int64, p *Prepared, err error) {
+	p = &Prepared{s: s}
+	if p.tx, p.end, err = s.begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	if p.several, err = s.updateUsers(ctx, p.tx, customerID, distinct(ids), c); err != nil {
+		p.Close()
+		return nil, nil, s.again(ctx, s.explainDuplicate(ctx, err))
+	}
+	return idsOf(p.several), p, nil
+}
+
 // PrepareCreate prepares [Store.CreateUser]. It sets in u what that would set, and returns the errors that it would return.
 func (s *Store) PrepareCreate(ctx context.Context, u *User) (*Prepared, error) {
 	row, invalid := s.complete(u, s.now())
@@ -86,7 +101,7 @@ func (s *Store) PrepareCreate(ctx context.Context, u *User) (*Prepared, error) {
 	return p, nil
 }
 
-// Commit executes the write and stores the record, in one transaction. If the record of another write has the same key, if the user is
+// Commit executes the write and stores the record, in one transaction. If the record of another write has the same key, if a user is
 // another by now, or if a value is no longer free, the error is ErrPrepareAgain. Otherwise it is as of [Store.UpdateUser]: after
 // ErrUnavailable it is unknown whether both or neither was written.
 func (p *Prepared) Commit(ctx context.Context, r Record) error {
@@ -117,6 +132,7 @@ func (p *Prepared) Commit(ctx context.Context, r Record) error {
 		return s.again(ctx, err)
 	}
 	s.wakeSequencer()
+	s.wrote(p.several)
 	switch {
 	case p.created:
 		s.wroteStanding(&p.user, nil)

@@ -13,6 +13,11 @@ import (
 // locks nothing. A later UpdateUser may still end differently because of concurrent writes, such as of a user that takes the e-mail, or
 // that deactivates an administrator.
 func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
+	return s.previewUpdate(ctx, key, c, nil)
+}
+
+// previewUpdate is PreviewUpdate. lost is as in [means].
+func (s *Store) previewUpdate(ctx context.Context, key UserKey, c Change, lost *administratorsLost) (after User, changed []Field, err error) {
 	before, err := s.loadUser(ctx, key)
 	if err != nil {
 		return User{}, nil, err
@@ -21,7 +26,11 @@ func (s *Store) PreviewUpdate(ctx context.Context, key UserKey, c Change) (after
 		return User{}, nil, err
 	}
 	invalid, refused := s.edit(c, &before, &after)
-	if refused == nil && len(invalid) == 0 && losesAdministrator(&before, &after) {
+	switch {
+	case refused != nil || len(invalid) > 0:
+	case lost != nil:
+		lost.add(&before, &after)
+	case losesAdministrator(&before, &after):
 		if invalid, err = lastAdministrator(ctx, s.read, &before, &after); err != nil {
 			return User{}, nil, err
 		}

@@ -128,11 +128,7 @@ func (s *Store) attempt(ctx context.Context, by means, key UserKey, c Change) (a
 	} else {
 		after, changed, err = s.updateUser(ctx, by, key, c)
 	}
-	var d *duplicate
-	if errors.As(err, &d) {
-		// This query must be outside of the transaction: Postgres runs no statement in a transaction that failed.
-		err = s.conflict(ctx, d)
-	}
+	err = s.explainDuplicate(ctx, err)
 	if len(changed) > 0 && err == nil {
 		s.remember(&after)
 		s.wroteStanding(&after, changed)
@@ -173,6 +169,8 @@ type means struct {
 	// cached is the user from the cache. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
 	// write, which fails if the user is stale; any other end is errMayBeStale.
 	cached *User
+	// lost, if it is not nil, is told whom the write makes an administrator no longer, instead of that being refused of the last one.
+	lost *administratorsLost
 	// prepared, if it is not nil, is given the step that would write the user, which is then not run.
 	prepared *Prepared
 }
@@ -185,6 +183,15 @@ type duplicate struct {
 }
 
 func (d *duplicate) Error() string { return fmt.Sprintf("user %d: %v", d.user.ID, d.cause) }
+
+// explainDuplicate returns what conflict does for a *duplicate, and any other error as it is. It must be called outside of the transaction
+// that failed, since Postgres runs no further statement in one.
+func (s *Store) explainDuplicate(ctx context.Context, err error) error {
+	if d := (*duplicate)(nil); errors.As(err, &d) {
+		return s.conflict(ctx, d)
+	}
+	return err
+}
 
 // conflict returns a *ConflictError with the fields whose values the database refused. If no user has these values any longer, or the
 // only such field is a username that followed the e-mail, it returns errNameFree.
@@ -220,7 +227,10 @@ func (s *Store) updateUser(ctx context.Context, by means, key UserKey, c Change)
 		}
 		return User{}, nil, s.refusal(ctx, by.db, &before, &after, refused, invalid)
 	}
-	if losesAdministrator(&before, &after) {
+	switch {
+	case by.lost != nil:
+		by.lost.add(&before, &after)
+	case losesAdministrator(&before, &after):
 		if err := s.checkLastAdministrator(ctx, by, &before, &after); err != nil {
 			return User{}, nil, err
 		}
