@@ -32,7 +32,7 @@ const faults = {
   },
   scim: {
     "response-mime-type": (d) =>
-      (d.paths["/{customer}/Users"].get.responses[200].content = { "application/json": {} }),
+      (d.paths["/{customerID}/Users"].get.responses[200].content = { "application/json": {} }),
     "nullable-type-sibling": (d) => (d.components.schemas.NewUser.properties.active.nullable = true),
   },
   directory: {

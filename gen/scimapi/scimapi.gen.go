@@ -662,6 +662,9 @@ type PatchGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ReplaceGroupParams defines parameters for ReplaceGroup.
@@ -680,6 +683,9 @@ type ReplaceGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListResourceTypesParams defines parameters for ListResourceTypes.
@@ -907,62 +913,62 @@ type ReplaceUserApplicationScimPlusJSONRequestBody = UserReplacement
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// SearchAll Search all resources with a body
-	// (POST /{customer}/.search)
-	SearchAll(ctx echo.Context, customer Customer, params SearchAllParams) error
+	// (POST /{customerID}/.search)
+	SearchAll(ctx echo.Context, customerID Customer, params SearchAllParams) error
 	// ListGroups List or filter groups
-	// (GET /{customer}/Groups)
-	ListGroups(ctx echo.Context, customer Customer, params ListGroupsParams) error
+	// (GET /{customerID}/Groups)
+	ListGroups(ctx echo.Context, customerID Customer, params ListGroupsParams) error
 	// CreateGroup Create a group
-	// (POST /{customer}/Groups)
-	CreateGroup(ctx echo.Context, customer Customer, params CreateGroupParams) error
+	// (POST /{customerID}/Groups)
+	CreateGroup(ctx echo.Context, customerID Customer, params CreateGroupParams) error
 	// DeleteGroup Delete a group
-	// (DELETE /{customer}/Groups/{group})
-	DeleteGroup(ctx echo.Context, customer Customer, group GroupID, params DeleteGroupParams) error
+	// (DELETE /{customerID}/Groups/{group})
+	DeleteGroup(ctx echo.Context, customerID Customer, group GroupID, params DeleteGroupParams) error
 	// GetGroup Read a group
-	// (GET /{customer}/Groups/{group})
-	GetGroup(ctx echo.Context, customer Customer, group GroupID, params GetGroupParams) error
+	// (GET /{customerID}/Groups/{group})
+	GetGroup(ctx echo.Context, customerID Customer, group GroupID, params GetGroupParams) error
 	// PatchGroup Change the members of a group
-	// (PATCH /{customer}/Groups/{group})
-	PatchGroup(ctx echo.Context, customer Customer, group GroupID, params PatchGroupParams) error
+	// (PATCH /{customerID}/Groups/{group})
+	PatchGroup(ctx echo.Context, customerID Customer, group GroupID, params PatchGroupParams) error
 	// ReplaceGroup Replace the members of a group
-	// (PUT /{customer}/Groups/{group})
-	ReplaceGroup(ctx echo.Context, customer Customer, group GroupID, params ReplaceGroupParams) error
+	// (PUT /{customerID}/Groups/{group})
+	ReplaceGroup(ctx echo.Context, customerID Customer, group GroupID, params ReplaceGroupParams) error
 	// ListResourceTypes List resource types
-	// (GET /{customer}/ResourceTypes)
-	ListResourceTypes(ctx echo.Context, customer Customer, params ListResourceTypesParams) error
+	// (GET /{customerID}/ResourceTypes)
+	ListResourceTypes(ctx echo.Context, customerID Customer, params ListResourceTypesParams) error
 	// GetResourceType Read a resource type
-	// (GET /{customer}/ResourceTypes/{resourceType})
-	GetResourceType(ctx echo.Context, customer Customer, resourceType ResourceTypeName, params GetResourceTypeParams) error
+	// (GET /{customerID}/ResourceTypes/{resourceType})
+	GetResourceType(ctx echo.Context, customerID Customer, resourceType ResourceTypeName, params GetResourceTypeParams) error
 	// ListSchemas List schemas
-	// (GET /{customer}/Schemas)
-	ListSchemas(ctx echo.Context, customer Customer, params ListSchemasParams) error
+	// (GET /{customerID}/Schemas)
+	ListSchemas(ctx echo.Context, customerID Customer, params ListSchemasParams) error
 	// GetSchema Read a schema
-	// (GET /{customer}/Schemas/{schema})
-	GetSchema(ctx echo.Context, customer Customer, schema SchemaID, params GetSchemaParams) error
+	// (GET /{customerID}/Schemas/{schema})
+	GetSchema(ctx echo.Context, customerID Customer, schema SchemaID, params GetSchemaParams) error
 	// GetServiceProviderConfig Read what the server supports
-	// (GET /{customer}/ServiceProviderConfig)
-	GetServiceProviderConfig(ctx echo.Context, customer Customer, params GetServiceProviderConfigParams) error
+	// (GET /{customerID}/ServiceProviderConfig)
+	GetServiceProviderConfig(ctx echo.Context, customerID Customer, params GetServiceProviderConfigParams) error
 	// ListUsers List or filter users
-	// (GET /{customer}/Users)
-	ListUsers(ctx echo.Context, customer Customer, params ListUsersParams) error
+	// (GET /{customerID}/Users)
+	ListUsers(ctx echo.Context, customerID Customer, params ListUsersParams) error
 	// CreateUser Create a user
-	// (POST /{customer}/Users)
-	CreateUser(ctx echo.Context, customer Customer, params CreateUserParams) error
+	// (POST /{customerID}/Users)
+	CreateUser(ctx echo.Context, customerID Customer, params CreateUserParams) error
 	// SearchUsers Search users with a body
-	// (POST /{customer}/Users/.search)
-	SearchUsers(ctx echo.Context, customer Customer, params SearchUsersParams) error
+	// (POST /{customerID}/Users/.search)
+	SearchUsers(ctx echo.Context, customerID Customer, params SearchUsersParams) error
 	// DeleteUser Delete a user
-	// (DELETE /{customer}/Users/{id})
-	DeleteUser(ctx echo.Context, customer Customer, id UserID, params DeleteUserParams) error
+	// (DELETE /{customerID}/Users/{userID})
+	DeleteUser(ctx echo.Context, customerID Customer, userID UserID, params DeleteUserParams) error
 	// GetUser Read a user
-	// (GET /{customer}/Users/{id})
-	GetUser(ctx echo.Context, customer Customer, id UserID, params GetUserParams) error
+	// (GET /{customerID}/Users/{userID})
+	GetUser(ctx echo.Context, customerID Customer, userID UserID, params GetUserParams) error
 	// PatchUser Change attributes of a user
-	// (PATCH /{customer}/Users/{id})
-	PatchUser(ctx echo.Context, customer Customer, id UserID, params PatchUserParams) error
+	// (PATCH /{customerID}/Users/{userID})
+	PatchUser(ctx echo.Context, customerID Customer, userID UserID, params PatchUserParams) error
 	// ReplaceUser Replace a user
-	// (PUT /{customer}/Users/{id})
-	ReplaceUser(ctx echo.Context, customer Customer, id UserID, params ReplaceUserParams) error
+	// (PUT /{customerID}/Users/{userID})
+	ReplaceUser(ctx echo.Context, customerID Customer, userID UserID, params ReplaceUserParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -973,12 +979,12 @@ type ServerInterfaceWrapper struct {
 // SearchAll converts echo context to params.
 func (w *ServerInterfaceWrapper) SearchAll(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1032,19 +1038,19 @@ func (w *ServerInterfaceWrapper) SearchAll(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.SearchAll(ctx, customer, params)
+	err = w.Handler.SearchAll(ctx, customerID, params)
 	return err
 }
 
 // ListGroups converts echo context to params.
 func (w *ServerInterfaceWrapper) ListGroups(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1124,19 +1130,19 @@ func (w *ServerInterfaceWrapper) ListGroups(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListGroups(ctx, customer, params)
+	err = w.Handler.ListGroups(ctx, customerID, params)
 	return err
 }
 
 // CreateGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateGroup(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1190,19 +1196,19 @@ func (w *ServerInterfaceWrapper) CreateGroup(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateGroup(ctx, customer, params)
+	err = w.Handler.CreateGroup(ctx, customerID, params)
 	return err
 }
 
 // DeleteGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteGroup(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "group" -------------
@@ -1264,19 +1270,19 @@ func (w *ServerInterfaceWrapper) DeleteGroup(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteGroup(ctx, customer, group, params)
+	err = w.Handler.DeleteGroup(ctx, customerID, group, params)
 	return err
 }
 
 // GetGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) GetGroup(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "group" -------------
@@ -1350,19 +1356,19 @@ func (w *ServerInterfaceWrapper) GetGroup(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetGroup(ctx, customer, group, params)
+	err = w.Handler.GetGroup(ctx, customerID, group, params)
 	return err
 }
 
 // PatchGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) PatchGroup(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "group" -------------
@@ -1435,21 +1441,36 @@ func (w *ServerInterfaceWrapper) PatchGroup(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PatchGroup(ctx, customer, group, params)
+	err = w.Handler.PatchGroup(ctx, customerID, group, params)
 	return err
 }
 
 // ReplaceGroup converts echo context to params.
 func (w *ServerInterfaceWrapper) ReplaceGroup(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "group" -------------
@@ -1522,21 +1543,36 @@ func (w *ServerInterfaceWrapper) ReplaceGroup(ctx echo.Context) error {
 
 		params.Prefer = &Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ReplaceGroup(ctx, customer, group, params)
+	err = w.Handler.ReplaceGroup(ctx, customerID, group, params)
 	return err
 }
 
 // ListResourceTypes converts echo context to params.
 func (w *ServerInterfaceWrapper) ListResourceTypes(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1575,19 +1611,19 @@ func (w *ServerInterfaceWrapper) ListResourceTypes(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListResourceTypes(ctx, customer, params)
+	err = w.Handler.ListResourceTypes(ctx, customerID, params)
 	return err
 }
 
 // GetResourceType converts echo context to params.
 func (w *ServerInterfaceWrapper) GetResourceType(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "resourceType" -------------
@@ -1634,19 +1670,19 @@ func (w *ServerInterfaceWrapper) GetResourceType(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetResourceType(ctx, customer, resourceType, params)
+	err = w.Handler.GetResourceType(ctx, customerID, resourceType, params)
 	return err
 }
 
 // ListSchemas converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSchemas(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1685,19 +1721,19 @@ func (w *ServerInterfaceWrapper) ListSchemas(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListSchemas(ctx, customer, params)
+	err = w.Handler.ListSchemas(ctx, customerID, params)
 	return err
 }
 
 // GetSchema converts echo context to params.
 func (w *ServerInterfaceWrapper) GetSchema(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// ------------- Path parameter "schema" -------------
@@ -1744,19 +1780,19 @@ func (w *ServerInterfaceWrapper) GetSchema(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetSchema(ctx, customer, schema, params)
+	err = w.Handler.GetSchema(ctx, customerID, schema, params)
 	return err
 }
 
 // GetServiceProviderConfig converts echo context to params.
 func (w *ServerInterfaceWrapper) GetServiceProviderConfig(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1795,19 +1831,19 @@ func (w *ServerInterfaceWrapper) GetServiceProviderConfig(ctx echo.Context) erro
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetServiceProviderConfig(ctx, customer, params)
+	err = w.Handler.GetServiceProviderConfig(ctx, customerID, params)
 	return err
 }
 
 // ListUsers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListUsers(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1887,19 +1923,19 @@ func (w *ServerInterfaceWrapper) ListUsers(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListUsers(ctx, customer, params)
+	err = w.Handler.ListUsers(ctx, customerID, params)
 	return err
 }
 
 // CreateUser converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateUser(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -1981,19 +2017,19 @@ func (w *ServerInterfaceWrapper) CreateUser(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.CreateUser(ctx, customer, params)
+	err = w.Handler.CreateUser(ctx, customerID, params)
 	return err
 }
 
 // SearchUsers converts echo context to params.
 func (w *ServerInterfaceWrapper) SearchUsers(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -2047,27 +2083,27 @@ func (w *ServerInterfaceWrapper) SearchUsers(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.SearchUsers(ctx, customer, params)
+	err = w.Handler.SearchUsers(ctx, customerID, params)
 	return err
 }
 
 // DeleteUser converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteUser(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
-	// ------------- Path parameter "id" -------------
-	var id UserID
+	// ------------- Path parameter "userID" -------------
+	var userID UserID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "userID", ctx.Param("userID"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -2121,27 +2157,27 @@ func (w *ServerInterfaceWrapper) DeleteUser(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteUser(ctx, customer, id, params)
+	err = w.Handler.DeleteUser(ctx, customerID, userID, params)
 	return err
 }
 
 // GetUser converts echo context to params.
 func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
-	// ------------- Path parameter "id" -------------
-	var id UserID
+	// ------------- Path parameter "userID" -------------
+	var userID UserID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "userID", ctx.Param("userID"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -2193,27 +2229,27 @@ func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetUser(ctx, customer, id, params)
+	err = w.Handler.GetUser(ctx, customerID, userID, params)
 	return err
 }
 
 // PatchUser converts echo context to params.
 func (w *ServerInterfaceWrapper) PatchUser(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
-	// ------------- Path parameter "id" -------------
-	var id UserID
+	// ------------- Path parameter "userID" -------------
+	var userID UserID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "userID", ctx.Param("userID"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -2295,27 +2331,27 @@ func (w *ServerInterfaceWrapper) PatchUser(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PatchUser(ctx, customer, id, params)
+	err = w.Handler.PatchUser(ctx, customerID, userID, params)
 	return err
 }
 
 // ReplaceUser converts echo context to params.
 func (w *ServerInterfaceWrapper) ReplaceUser(ctx echo.Context) error {
 	var err error
-	// ------------- Path parameter "customer" -------------
-	var customer Customer
+	// ------------- Path parameter "customerID" -------------
+	var customerID Customer
 
-	err = runtime.BindStyledParameterWithOptions("simple", "customer", ctx.Param("customer"), &customer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "customerID", ctx.Param("customerID"), &customerID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customer: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customerID: %s", err))
 	}
 
-	// ------------- Path parameter "id" -------------
-	var id UserID
+	// ------------- Path parameter "userID" -------------
+	var userID UserID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "userID", ctx.Param("userID"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userID: %s", err))
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
@@ -2397,7 +2433,7 @@ func (w *ServerInterfaceWrapper) ReplaceUser(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ReplaceUser(ctx, customer, id, params)
+	err = w.Handler.ReplaceUser(ctx, customerID, userID, params)
 	return err
 }
 
@@ -2448,25 +2484,25 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
-	router.GET(options.BaseURL+"/:customer/Users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
-	router.POST(options.BaseURL+"/:customer/Users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
-	router.POST(options.BaseURL+"/:customer/Users/.search", wrapper.SearchUsers, options.OperationMiddlewares["searchUsers"]...)
-	router.DELETE(options.BaseURL+"/:customer/Users/:id", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
-	router.GET(options.BaseURL+"/:customer/Users/:id", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
-	router.PATCH(options.BaseURL+"/:customer/Users/:id", wrapper.PatchUser, options.OperationMiddlewares["patchUser"]...)
-	router.PUT(options.BaseURL+"/:customer/Users/:id", wrapper.ReplaceUser, options.OperationMiddlewares["replaceUser"]...)
-	router.POST(options.BaseURL+"/:customer/.search", wrapper.SearchAll, options.OperationMiddlewares["searchAll"]...)
-	router.GET(options.BaseURL+"/:customer/Groups", wrapper.ListGroups, options.OperationMiddlewares["listGroups"]...)
-	router.POST(options.BaseURL+"/:customer/Groups", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
-	router.DELETE(options.BaseURL+"/:customer/Groups/:group", wrapper.DeleteGroup, options.OperationMiddlewares["deleteGroup"]...)
-	router.GET(options.BaseURL+"/:customer/Groups/:group", wrapper.GetGroup, options.OperationMiddlewares["getGroup"]...)
-	router.PATCH(options.BaseURL+"/:customer/Groups/:group", wrapper.PatchGroup, options.OperationMiddlewares["patchGroup"]...)
-	router.PUT(options.BaseURL+"/:customer/Groups/:group", wrapper.ReplaceGroup, options.OperationMiddlewares["replaceGroup"]...)
-	router.GET(options.BaseURL+"/:customer/ServiceProviderConfig", wrapper.GetServiceProviderConfig, options.OperationMiddlewares["getServiceProviderConfig"]...)
-	router.GET(options.BaseURL+"/:customer/Schemas", wrapper.ListSchemas, options.OperationMiddlewares["listSchemas"]...)
-	router.GET(options.BaseURL+"/:customer/Schemas/:schema", wrapper.GetSchema, options.OperationMiddlewares["getSchema"]...)
-	router.GET(options.BaseURL+"/:customer/ResourceTypes", wrapper.ListResourceTypes, options.OperationMiddlewares["listResourceTypes"]...)
-	router.GET(options.BaseURL+"/:customer/ResourceTypes/:resourceType", wrapper.GetResourceType, options.OperationMiddlewares["getResourceType"]...)
+	router.GET(options.BaseURL+"/:customerID/Users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
+	router.POST(options.BaseURL+"/:customerID/Users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
+	router.POST(options.BaseURL+"/:customerID/Users/.search", wrapper.SearchUsers, options.OperationMiddlewares["searchUsers"]...)
+	router.DELETE(options.BaseURL+"/:customerID/Users/:userID", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
+	router.GET(options.BaseURL+"/:customerID/Users/:userID", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
+	router.PATCH(options.BaseURL+"/:customerID/Users/:userID", wrapper.PatchUser, options.OperationMiddlewares["patchUser"]...)
+	router.PUT(options.BaseURL+"/:customerID/Users/:userID", wrapper.ReplaceUser, options.OperationMiddlewares["replaceUser"]...)
+	router.POST(options.BaseURL+"/:customerID/.search", wrapper.SearchAll, options.OperationMiddlewares["searchAll"]...)
+	router.GET(options.BaseURL+"/:customerID/Groups", wrapper.ListGroups, options.OperationMiddlewares["listGroups"]...)
+	router.POST(options.BaseURL+"/:customerID/Groups", wrapper.CreateGroup, options.OperationMiddlewares["createGroup"]...)
+	router.DELETE(options.BaseURL+"/:customerID/Groups/:group", wrapper.DeleteGroup, options.OperationMiddlewares["deleteGroup"]...)
+	router.GET(options.BaseURL+"/:customerID/Groups/:group", wrapper.GetGroup, options.OperationMiddlewares["getGroup"]...)
+	router.PATCH(options.BaseURL+"/:customerID/Groups/:group", wrapper.PatchGroup, options.OperationMiddlewares["patchGroup"]...)
+	router.PUT(options.BaseURL+"/:customerID/Groups/:group", wrapper.ReplaceGroup, options.OperationMiddlewares["replaceGroup"]...)
+	router.GET(options.BaseURL+"/:customerID/ServiceProviderConfig", wrapper.GetServiceProviderConfig, options.OperationMiddlewares["getServiceProviderConfig"]...)
+	router.GET(options.BaseURL+"/:customerID/Schemas", wrapper.ListSchemas, options.OperationMiddlewares["listSchemas"]...)
+	router.GET(options.BaseURL+"/:customerID/Schemas/:schema", wrapper.GetSchema, options.OperationMiddlewares["getSchema"]...)
+	router.GET(options.BaseURL+"/:customerID/ResourceTypes", wrapper.ListResourceTypes, options.OperationMiddlewares["listResourceTypes"]...)
+	router.GET(options.BaseURL+"/:customerID/ResourceTypes/:resourceType", wrapper.GetResourceType, options.OperationMiddlewares["getResourceType"]...)
 
 }
 
@@ -2660,7 +2696,7 @@ type UnsupportedMediaTypeApplicationScimPlusJSONResponse struct {
 }
 
 type SearchAllRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Params                      SearchAllParams
 	JSONBody                    *SearchAllJSONRequestBody
 	ApplicationScimPlusJSONBody *SearchAllApplicationScimPlusJSONRequestBody
@@ -3046,8 +3082,8 @@ func (response SearchAll503ApplicationScimPlusJSONResponse) VisitSearchAllRespon
 }
 
 type ListGroupsRequestObject struct {
-	Customer Customer `json:"customer"`
-	Params   ListGroupsParams
+	CustomerID Customer `json:"customerID"`
+	Params     ListGroupsParams
 }
 
 type ListGroupsResponseObject interface {
@@ -3349,7 +3385,7 @@ func (response ListGroups503ApplicationScimPlusJSONResponse) VisitListGroupsResp
 }
 
 type CreateGroupRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Params                      CreateGroupParams
 	JSONBody                    *CreateGroupJSONRequestBody
 	ApplicationScimPlusJSONBody *CreateGroupApplicationScimPlusJSONRequestBody
@@ -3720,9 +3756,9 @@ func (response CreateGroup503ApplicationScimPlusJSONResponse) VisitCreateGroupRe
 }
 
 type DeleteGroupRequestObject struct {
-	Customer Customer `json:"customer"`
-	Group    GroupID  `json:"group"`
-	Params   DeleteGroupParams
+	CustomerID Customer `json:"customerID"`
+	Group      GroupID  `json:"group"`
+	Params     DeleteGroupParams
 }
 
 type DeleteGroupResponseObject interface {
@@ -3966,9 +4002,9 @@ func (response DeleteGroup503ApplicationScimPlusJSONResponse) VisitDeleteGroupRe
 }
 
 type GetGroupRequestObject struct {
-	Customer Customer `json:"customer"`
-	Group    GroupID  `json:"group"`
-	Params   GetGroupParams
+	CustomerID Customer `json:"customerID"`
+	Group      GroupID  `json:"group"`
+	Params     GetGroupParams
 }
 
 type GetGroupResponseObject interface {
@@ -4270,7 +4306,7 @@ func (response GetGroup503ApplicationScimPlusJSONResponse) VisitGetGroupResponse
 }
 
 type PatchGroupRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Group                       GroupID  `json:"group"`
 	Params                      PatchGroupParams
 	JSONBody                    *PatchGroupJSONRequestBody
@@ -4281,13 +4317,67 @@ type PatchGroupResponseObject interface {
 	VisitPatchGroupResponse(w http.ResponseWriter) error
 }
 
+type PatchGroup200ResponseHeaders struct {
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
+}
+
+type PatchGroup200ApplicationScimPlusJSONResponse struct {
+	Body    Group
+	Headers PatchGroup200ResponseHeaders
+}
+
+func (response PatchGroup200ApplicationScimPlusJSONResponse) VisitPatchGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/scim+json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.DragomanIgnored != nil {
+		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
+	}
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchGroup204ResponseHeaders struct {
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type PatchGroup204Response struct {
@@ -4295,11 +4385,15 @@ type PatchGroup204Response struct {
 }
 
 func (response PatchGroup204Response) VisitPatchGroupResponse(w http.ResponseWriter) error {
+	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
 	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
+	}
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
 	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
@@ -4560,6 +4654,34 @@ func (response PatchGroup415ApplicationScimPlusJSONResponse) VisitPatchGroupResp
 	return err
 }
 
+type PatchGroup422ApplicationScimPlusJSONResponse struct {
+	IdempotencyKeyReusedApplicationScimPlusJSONResponse
+}
+
+func (response PatchGroup422ApplicationScimPlusJSONResponse) VisitPatchGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/scim+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchGroup429ApplicationScimPlusJSONResponse struct {
 	TooManyRequestsApplicationScimPlusJSONResponse
 }
@@ -4647,7 +4769,7 @@ func (response PatchGroup503ApplicationScimPlusJSONResponse) VisitPatchGroupResp
 }
 
 type ReplaceGroupRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Group                       GroupID  `json:"group"`
 	Params                      ReplaceGroupParams
 	JSONBody                    *ReplaceGroupJSONRequestBody
@@ -4659,13 +4781,15 @@ type ReplaceGroupResponseObject interface {
 }
 
 type ReplaceGroup200ResponseHeaders struct {
-	CacheControl      string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 type ReplaceGroup200ApplicationScimPlusJSONResponse struct {
@@ -4681,11 +4805,15 @@ func (response ReplaceGroup200ApplicationScimPlusJSONResponse) VisitReplaceGroup
 	}
 	w.Header().Set("Content-Type", "application/scim+json")
 	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
 	}
 	if response.Headers.DragomanIgnored != nil {
 		w.Header().Set("Dragoman-Ignored", fmt.Sprint(*response.Headers.DragomanIgnored))
+	}
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
 	}
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
@@ -4947,6 +5075,34 @@ func (response ReplaceGroup415ApplicationScimPlusJSONResponse) VisitReplaceGroup
 	return err
 }
 
+type ReplaceGroup422ApplicationScimPlusJSONResponse struct {
+	IdempotencyKeyReusedApplicationScimPlusJSONResponse
+}
+
+func (response ReplaceGroup422ApplicationScimPlusJSONResponse) VisitReplaceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/scim+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReplaceGroup429ApplicationScimPlusJSONResponse struct {
 	TooManyRequestsApplicationScimPlusJSONResponse
 }
@@ -5034,8 +5190,8 @@ func (response ReplaceGroup503ApplicationScimPlusJSONResponse) VisitReplaceGroup
 }
 
 type ListResourceTypesRequestObject struct {
-	Customer Customer `json:"customer"`
-	Params   ListResourceTypesParams
+	CustomerID Customer `json:"customerID"`
+	Params     ListResourceTypesParams
 }
 
 type ListResourceTypesResponseObject interface {
@@ -5337,7 +5493,7 @@ func (response ListResourceTypes503ApplicationScimPlusJSONResponse) VisitListRes
 }
 
 type GetResourceTypeRequestObject struct {
-	Customer     Customer         `json:"customer"`
+	CustomerID   Customer         `json:"customerID"`
 	ResourceType ResourceTypeName `json:"resourceType"`
 	Params       GetResourceTypeParams
 }
@@ -5641,8 +5797,8 @@ func (response GetResourceType503ApplicationScimPlusJSONResponse) VisitGetResour
 }
 
 type ListSchemasRequestObject struct {
-	Customer Customer `json:"customer"`
-	Params   ListSchemasParams
+	CustomerID Customer `json:"customerID"`
+	Params     ListSchemasParams
 }
 
 type ListSchemasResponseObject interface {
@@ -5944,9 +6100,9 @@ func (response ListSchemas503ApplicationScimPlusJSONResponse) VisitListSchemasRe
 }
 
 type GetSchemaRequestObject struct {
-	Customer Customer `json:"customer"`
-	Schema   SchemaID `json:"schema"`
-	Params   GetSchemaParams
+	CustomerID Customer `json:"customerID"`
+	Schema     SchemaID `json:"schema"`
+	Params     GetSchemaParams
 }
 
 type GetSchemaResponseObject interface {
@@ -6248,8 +6404,8 @@ func (response GetSchema503ApplicationScimPlusJSONResponse) VisitGetSchemaRespon
 }
 
 type GetServiceProviderConfigRequestObject struct {
-	Customer Customer `json:"customer"`
-	Params   GetServiceProviderConfigParams
+	CustomerID Customer `json:"customerID"`
+	Params     GetServiceProviderConfigParams
 }
 
 type GetServiceProviderConfigResponseObject interface {
@@ -6551,8 +6707,8 @@ func (response GetServiceProviderConfig503ApplicationScimPlusJSONResponse) Visit
 }
 
 type ListUsersRequestObject struct {
-	Customer Customer `json:"customer"`
-	Params   ListUsersParams
+	CustomerID Customer `json:"customerID"`
+	Params     ListUsersParams
 }
 
 type ListUsersResponseObject interface {
@@ -6854,7 +7010,7 @@ func (response ListUsers503ApplicationScimPlusJSONResponse) VisitListUsersRespon
 }
 
 type CreateUserRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Params                      CreateUserParams
 	JSONBody                    *CreateUserJSONRequestBody
 	ApplicationScimPlusJSONBody *CreateUserApplicationScimPlusJSONRequestBody
@@ -7307,7 +7463,7 @@ func (response CreateUser503ApplicationScimPlusJSONResponse) VisitCreateUserResp
 }
 
 type SearchUsersRequestObject struct {
-	Customer                    Customer `json:"customer"`
+	CustomerID                  Customer `json:"customerID"`
 	Params                      SearchUsersParams
 	JSONBody                    *SearchUsersJSONRequestBody
 	ApplicationScimPlusJSONBody *SearchUsersApplicationScimPlusJSONRequestBody
@@ -7693,9 +7849,9 @@ func (response SearchUsers503ApplicationScimPlusJSONResponse) VisitSearchUsersRe
 }
 
 type DeleteUserRequestObject struct {
-	Customer Customer `json:"customer"`
-	ID       UserID   `json:"id"`
-	Params   DeleteUserParams
+	CustomerID Customer `json:"customerID"`
+	UserID     UserID   `json:"userID"`
+	Params     DeleteUserParams
 }
 
 type DeleteUserResponseObject interface {
@@ -7967,9 +8123,9 @@ func (response DeleteUser503ApplicationScimPlusJSONResponse) VisitDeleteUserResp
 }
 
 type GetUserRequestObject struct {
-	Customer Customer `json:"customer"`
-	ID       UserID   `json:"id"`
-	Params   GetUserParams
+	CustomerID Customer `json:"customerID"`
+	UserID     UserID   `json:"userID"`
+	Params     GetUserParams
 }
 
 type GetUserResponseObject interface {
@@ -8274,8 +8430,8 @@ func (response GetUser503ApplicationScimPlusJSONResponse) VisitGetUserResponse(w
 }
 
 type PatchUserRequestObject struct {
-	Customer                    Customer `json:"customer"`
-	ID                          UserID   `json:"id"`
+	CustomerID                  Customer `json:"customerID"`
+	UserID                      UserID   `json:"userID"`
 	Params                      PatchUserParams
 	JSONBody                    *PatchUserJSONRequestBody
 	ApplicationScimPlusJSONBody *PatchUserApplicationScimPlusJSONRequestBody
@@ -8728,8 +8884,8 @@ func (response PatchUser503ApplicationScimPlusJSONResponse) VisitPatchUserRespon
 }
 
 type ReplaceUserRequestObject struct {
-	Customer                    Customer `json:"customer"`
-	ID                          UserID   `json:"id"`
+	CustomerID                  Customer `json:"customerID"`
+	UserID                      UserID   `json:"userID"`
 	Params                      ReplaceUserParams
 	JSONBody                    *ReplaceUserJSONRequestBody
 	ApplicationScimPlusJSONBody *ReplaceUserApplicationScimPlusJSONRequestBody
@@ -9184,61 +9340,61 @@ func (response ReplaceUser503ApplicationScimPlusJSONResponse) VisitReplaceUserRe
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// SearchAll Search all resources with a body
-	// (POST /{customer}/.search)
+	// (POST /{customerID}/.search)
 	SearchAll(ctx context.Context, request SearchAllRequestObject) (SearchAllResponseObject, error)
 	// ListGroups List or filter groups
-	// (GET /{customer}/Groups)
+	// (GET /{customerID}/Groups)
 	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
 	// CreateGroup Create a group
-	// (POST /{customer}/Groups)
+	// (POST /{customerID}/Groups)
 	CreateGroup(ctx context.Context, request CreateGroupRequestObject) (CreateGroupResponseObject, error)
 	// DeleteGroup Delete a group
-	// (DELETE /{customer}/Groups/{group})
+	// (DELETE /{customerID}/Groups/{group})
 	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
 	// GetGroup Read a group
-	// (GET /{customer}/Groups/{group})
+	// (GET /{customerID}/Groups/{group})
 	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
 	// PatchGroup Change the members of a group
-	// (PATCH /{customer}/Groups/{group})
+	// (PATCH /{customerID}/Groups/{group})
 	PatchGroup(ctx context.Context, request PatchGroupRequestObject) (PatchGroupResponseObject, error)
 	// ReplaceGroup Replace the members of a group
-	// (PUT /{customer}/Groups/{group})
+	// (PUT /{customerID}/Groups/{group})
 	ReplaceGroup(ctx context.Context, request ReplaceGroupRequestObject) (ReplaceGroupResponseObject, error)
 	// ListResourceTypes List resource types
-	// (GET /{customer}/ResourceTypes)
+	// (GET /{customerID}/ResourceTypes)
 	ListResourceTypes(ctx context.Context, request ListResourceTypesRequestObject) (ListResourceTypesResponseObject, error)
 	// GetResourceType Read a resource type
-	// (GET /{customer}/ResourceTypes/{resourceType})
+	// (GET /{customerID}/ResourceTypes/{resourceType})
 	GetResourceType(ctx context.Context, request GetResourceTypeRequestObject) (GetResourceTypeResponseObject, error)
 	// ListSchemas List schemas
-	// (GET /{customer}/Schemas)
+	// (GET /{customerID}/Schemas)
 	ListSchemas(ctx context.Context, request ListSchemasRequestObject) (ListSchemasResponseObject, error)
 	// GetSchema Read a schema
-	// (GET /{customer}/Schemas/{schema})
+	// (GET /{customerID}/Schemas/{schema})
 	GetSchema(ctx context.Context, request GetSchemaRequestObject) (GetSchemaResponseObject, error)
 	// GetServiceProviderConfig Read what the server supports
-	// (GET /{customer}/ServiceProviderConfig)
+	// (GET /{customerID}/ServiceProviderConfig)
 	GetServiceProviderConfig(ctx context.Context, request GetServiceProviderConfigRequestObject) (GetServiceProviderConfigResponseObject, error)
 	// ListUsers List or filter users
-	// (GET /{customer}/Users)
+	// (GET /{customerID}/Users)
 	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
 	// CreateUser Create a user
-	// (POST /{customer}/Users)
+	// (POST /{customerID}/Users)
 	CreateUser(ctx context.Context, request CreateUserRequestObject) (CreateUserResponseObject, error)
 	// SearchUsers Search users with a body
-	// (POST /{customer}/Users/.search)
+	// (POST /{customerID}/Users/.search)
 	SearchUsers(ctx context.Context, request SearchUsersRequestObject) (SearchUsersResponseObject, error)
 	// DeleteUser Delete a user
-	// (DELETE /{customer}/Users/{id})
+	// (DELETE /{customerID}/Users/{userID})
 	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
 	// GetUser Read a user
-	// (GET /{customer}/Users/{id})
+	// (GET /{customerID}/Users/{userID})
 	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
 	// PatchUser Change attributes of a user
-	// (PATCH /{customer}/Users/{id})
+	// (PATCH /{customerID}/Users/{userID})
 	PatchUser(ctx context.Context, request PatchUserRequestObject) (PatchUserResponseObject, error)
 	// ReplaceUser Replace a user
-	// (PUT /{customer}/Users/{id})
+	// (PUT /{customerID}/Users/{userID})
 	ReplaceUser(ctx context.Context, request ReplaceUserRequestObject) (ReplaceUserResponseObject, error)
 }
 
@@ -9255,10 +9411,10 @@ type strictHandler struct {
 }
 
 // SearchAll operation middleware
-func (sh *strictHandler) SearchAll(ctx echo.Context, customer Customer, params SearchAllParams) error {
+func (sh *strictHandler) SearchAll(ctx echo.Context, customerID Customer, params SearchAllParams) error {
 	var request SearchAllRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body SearchAllJSONRequestBody
@@ -9331,10 +9487,10 @@ func (sh *strictHandler) SearchAll(ctx echo.Context, customer Customer, params S
 }
 
 // ListGroups operation middleware
-func (sh *strictHandler) ListGroups(ctx echo.Context, customer Customer, params ListGroupsParams) error {
+func (sh *strictHandler) ListGroups(ctx echo.Context, customerID Customer, params ListGroupsParams) error {
 	var request ListGroupsRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9357,10 +9513,10 @@ func (sh *strictHandler) ListGroups(ctx echo.Context, customer Customer, params 
 }
 
 // CreateGroup operation middleware
-func (sh *strictHandler) CreateGroup(ctx echo.Context, customer Customer, params CreateGroupParams) error {
+func (sh *strictHandler) CreateGroup(ctx echo.Context, customerID Customer, params CreateGroupParams) error {
 	var request CreateGroupRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body CreateGroupJSONRequestBody
@@ -9433,10 +9589,10 @@ func (sh *strictHandler) CreateGroup(ctx echo.Context, customer Customer, params
 }
 
 // DeleteGroup operation middleware
-func (sh *strictHandler) DeleteGroup(ctx echo.Context, customer Customer, group GroupID, params DeleteGroupParams) error {
+func (sh *strictHandler) DeleteGroup(ctx echo.Context, customerID Customer, group GroupID, params DeleteGroupParams) error {
 	var request DeleteGroupRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Group = group
 	request.Params = params
 
@@ -9460,10 +9616,10 @@ func (sh *strictHandler) DeleteGroup(ctx echo.Context, customer Customer, group 
 }
 
 // GetGroup operation middleware
-func (sh *strictHandler) GetGroup(ctx echo.Context, customer Customer, group GroupID, params GetGroupParams) error {
+func (sh *strictHandler) GetGroup(ctx echo.Context, customerID Customer, group GroupID, params GetGroupParams) error {
 	var request GetGroupRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Group = group
 	request.Params = params
 
@@ -9487,10 +9643,10 @@ func (sh *strictHandler) GetGroup(ctx echo.Context, customer Customer, group Gro
 }
 
 // PatchGroup operation middleware
-func (sh *strictHandler) PatchGroup(ctx echo.Context, customer Customer, group GroupID, params PatchGroupParams) error {
+func (sh *strictHandler) PatchGroup(ctx echo.Context, customerID Customer, group GroupID, params PatchGroupParams) error {
 	var request PatchGroupRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Group = group
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
@@ -9564,10 +9720,10 @@ func (sh *strictHandler) PatchGroup(ctx echo.Context, customer Customer, group G
 }
 
 // ReplaceGroup operation middleware
-func (sh *strictHandler) ReplaceGroup(ctx echo.Context, customer Customer, group GroupID, params ReplaceGroupParams) error {
+func (sh *strictHandler) ReplaceGroup(ctx echo.Context, customerID Customer, group GroupID, params ReplaceGroupParams) error {
 	var request ReplaceGroupRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Group = group
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
@@ -9641,10 +9797,10 @@ func (sh *strictHandler) ReplaceGroup(ctx echo.Context, customer Customer, group
 }
 
 // ListResourceTypes operation middleware
-func (sh *strictHandler) ListResourceTypes(ctx echo.Context, customer Customer, params ListResourceTypesParams) error {
+func (sh *strictHandler) ListResourceTypes(ctx echo.Context, customerID Customer, params ListResourceTypesParams) error {
 	var request ListResourceTypesRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9667,10 +9823,10 @@ func (sh *strictHandler) ListResourceTypes(ctx echo.Context, customer Customer, 
 }
 
 // GetResourceType operation middleware
-func (sh *strictHandler) GetResourceType(ctx echo.Context, customer Customer, resourceType ResourceTypeName, params GetResourceTypeParams) error {
+func (sh *strictHandler) GetResourceType(ctx echo.Context, customerID Customer, resourceType ResourceTypeName, params GetResourceTypeParams) error {
 	var request GetResourceTypeRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.ResourceType = resourceType
 	request.Params = params
 
@@ -9694,10 +9850,10 @@ func (sh *strictHandler) GetResourceType(ctx echo.Context, customer Customer, re
 }
 
 // ListSchemas operation middleware
-func (sh *strictHandler) ListSchemas(ctx echo.Context, customer Customer, params ListSchemasParams) error {
+func (sh *strictHandler) ListSchemas(ctx echo.Context, customerID Customer, params ListSchemasParams) error {
 	var request ListSchemasRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9720,10 +9876,10 @@ func (sh *strictHandler) ListSchemas(ctx echo.Context, customer Customer, params
 }
 
 // GetSchema operation middleware
-func (sh *strictHandler) GetSchema(ctx echo.Context, customer Customer, schema SchemaID, params GetSchemaParams) error {
+func (sh *strictHandler) GetSchema(ctx echo.Context, customerID Customer, schema SchemaID, params GetSchemaParams) error {
 	var request GetSchemaRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Schema = schema
 	request.Params = params
 
@@ -9747,10 +9903,10 @@ func (sh *strictHandler) GetSchema(ctx echo.Context, customer Customer, schema S
 }
 
 // GetServiceProviderConfig operation middleware
-func (sh *strictHandler) GetServiceProviderConfig(ctx echo.Context, customer Customer, params GetServiceProviderConfigParams) error {
+func (sh *strictHandler) GetServiceProviderConfig(ctx echo.Context, customerID Customer, params GetServiceProviderConfigParams) error {
 	var request GetServiceProviderConfigRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9773,10 +9929,10 @@ func (sh *strictHandler) GetServiceProviderConfig(ctx echo.Context, customer Cus
 }
 
 // ListUsers operation middleware
-func (sh *strictHandler) ListUsers(ctx echo.Context, customer Customer, params ListUsersParams) error {
+func (sh *strictHandler) ListUsers(ctx echo.Context, customerID Customer, params ListUsersParams) error {
 	var request ListUsersRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9799,10 +9955,10 @@ func (sh *strictHandler) ListUsers(ctx echo.Context, customer Customer, params L
 }
 
 // CreateUser operation middleware
-func (sh *strictHandler) CreateUser(ctx echo.Context, customer Customer, params CreateUserParams) error {
+func (sh *strictHandler) CreateUser(ctx echo.Context, customerID Customer, params CreateUserParams) error {
 	var request CreateUserRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body CreateUserJSONRequestBody
@@ -9875,10 +10031,10 @@ func (sh *strictHandler) CreateUser(ctx echo.Context, customer Customer, params 
 }
 
 // SearchUsers operation middleware
-func (sh *strictHandler) SearchUsers(ctx echo.Context, customer Customer, params SearchUsersParams) error {
+func (sh *strictHandler) SearchUsers(ctx echo.Context, customerID Customer, params SearchUsersParams) error {
 	var request SearchUsersRequestObject
 
-	request.Customer = customer
+	request.CustomerID = customerID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body SearchUsersJSONRequestBody
@@ -9951,11 +10107,11 @@ func (sh *strictHandler) SearchUsers(ctx echo.Context, customer Customer, params
 }
 
 // DeleteUser operation middleware
-func (sh *strictHandler) DeleteUser(ctx echo.Context, customer Customer, id UserID, params DeleteUserParams) error {
+func (sh *strictHandler) DeleteUser(ctx echo.Context, customerID Customer, userID UserID, params DeleteUserParams) error {
 	var request DeleteUserRequestObject
 
-	request.Customer = customer
-	request.ID = id
+	request.CustomerID = customerID
+	request.UserID = userID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -9978,11 +10134,11 @@ func (sh *strictHandler) DeleteUser(ctx echo.Context, customer Customer, id User
 }
 
 // GetUser operation middleware
-func (sh *strictHandler) GetUser(ctx echo.Context, customer Customer, id UserID, params GetUserParams) error {
+func (sh *strictHandler) GetUser(ctx echo.Context, customerID Customer, userID UserID, params GetUserParams) error {
 	var request GetUserRequestObject
 
-	request.Customer = customer
-	request.ID = id
+	request.CustomerID = customerID
+	request.UserID = userID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -10005,11 +10161,11 @@ func (sh *strictHandler) GetUser(ctx echo.Context, customer Customer, id UserID,
 }
 
 // PatchUser operation middleware
-func (sh *strictHandler) PatchUser(ctx echo.Context, customer Customer, id UserID, params PatchUserParams) error {
+func (sh *strictHandler) PatchUser(ctx echo.Context, customerID Customer, userID UserID, params PatchUserParams) error {
 	var request PatchUserRequestObject
 
-	request.Customer = customer
-	request.ID = id
+	request.CustomerID = customerID
+	request.UserID = userID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body PatchUserJSONRequestBody
@@ -10082,11 +10238,11 @@ func (sh *strictHandler) PatchUser(ctx echo.Context, customer Customer, id UserI
 }
 
 // ReplaceUser operation middleware
-func (sh *strictHandler) ReplaceUser(ctx echo.Context, customer Customer, id UserID, params ReplaceUserParams) error {
+func (sh *strictHandler) ReplaceUser(ctx echo.Context, customerID Customer, userID UserID, params ReplaceUserParams) error {
 	var request ReplaceUserRequestObject
 
-	request.Customer = customer
-	request.ID = id
+	request.CustomerID = customerID
+	request.UserID = userID
 	request.Params = params
 	if strings.HasPrefix(ctx.Request().Header.Get("Content-Type"), "application/json") {
 		var body ReplaceUserJSONRequestBody
@@ -10163,171 +10319,173 @@ func (sh *strictHandler) ReplaceUser(ctx echo.Context, customer Customer, id Use
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H35d9u6ueC/guHrOffmlpIlWXZs3XNP65ul9Wm2cZJJZ2K3gkhIwjMJKABoWU39/vY5+ACuIinKi5o4",
-	"/MWLhB0fvn356ng8XHBGmJLO6KszJ9gnAv488TyyUPovn0hP0IWinDkj58OcoJD4FCO1WhCJ1BwrpOYE",
-	"Tbi/QiFeoTm+Ii5azokgiCqJnnGmCFOdD6sFQVQixhlBfKo7hV3HdaQ3JyHWM+kRnZEjlaBs5tzcuHYV",
-	"L5jHff3R2mrG1CdMUbUaxzMmS5ljiXAyeTwE+vns5TN03O/3XCSJp4dB/YPuQbd/+GTTYp5hb070gIIH",
-	"60s5CZZ4JdF4IegVVsRFjHc83WOsxxXkS0QF8Z2REhGpn+e5wDMeYvZsjtlMdym7A6yUoJNIpVdAJVoK",
-	"qgjyTD+9wQUWWBEfTVbI42GI5a+IhAu1QnSKqIpbIsbVnLJZ3QG4znVnxjv6w468pIsOh9XgoLPglCki",
-	"zM5y6+dsGlBPNd2AvTgsLyWacoGWVM0R1msjAl3hINK3ixnCyOPMi4QgTNkt68uWRG3asgIQwYIAEHbR",
-	"KYNpMZNLIpDiCNvxzNRIKhwQdDrtvMbKm7t2COThICACgF0Q7MNnkSQCYWb+mVOpuDAwSK6IWKErIqSG",
-	"NUmZRzYBWnyAz8XqLGIlUK9Peow4s4Pb9U9IwJdovOeLVUdELHkS9naRBRBF2K8IT6Q+PRJIAo1KlzTh",
-	"PCCY5dZ0OmNcVAFlSMIJEdK+bnOdcLlLQAama8Ul2RUlt7Qk9ppGKGKXjC8Z4oxINzlkScQVET9JpL9a",
-	"zrkkFkh8Op0SQfwu+n2VgJe5dKT4JWEa7gX2lF6q/nxBhKeRBNFIQvc7USjkUqH9AWI4JLAhbD87HGa7",
-	"E+zNYYyASqX3puaEoXG32x1vuuUXH/Cs/BilEpzN9G6ojxUX8XlqGPtJooUgcFQWpvQ1U2+urxcHkgPO",
-	"HYdE4a5tsDUCOvVJuOCKMG91RhYBXpXdtwXCGOtSqRdQeE0MESwCSgTS0xOpzMOC28MhQZmJOn8jq00n",
-	"9op72Mxedmofz07jg2JkCYe17cbfCaIhh3nkZLEIaOm255j5AWWz33Q/T40zdMdu8ieJzEAalREfcBlV",
-	"BnDHIREz8lvEFI+8OfGz3S3qwRJBI9/QqqeDYW8jaXpnQOL+QMpiOnuXGrQmPFIIGzy3nPOwDBNuWuYZ",
-	"VuQVDWkJSfikHymVKCBTZRcnCfoScYXlCI3FOD5dCbNNCAqxr6kI4swj5nApQ2M11nSdM98AIwwAmG/O",
-	"A4LwDFPmIi5i3KgHphL1XI1cUMgFyQ7fRb7AU9WhRE07c6UWeEE7GnMFehMdyy51+v0uOjHoK8a4CFro",
-	"oT3OpnQWaXyUOx1yjcNFoA/o3MG+L4iU586v4rfj46Nf1W99F507C0GZRxc4gC/2j4/1F45bd7DveEC9",
-	"VTkMmMM06HDOAwOYcIsBJUy5Ghtr5GFXA0dqPwK0+ZNEMpr8N/HUCI2/ZC5En/syOffdH9qX3/q9Xu/X",
-	"5W+D4ql9+W1ovig/NbOB0+fl55U+Z6oRO9aUYyos5KdfavLz944dq3Pqm7ejzxhL1Nd48HCIAqI0vXCR",
-	"T2dU6d8cfmI5J+akI6aPxeOCyI3PiCixOpkC01Vc+PsY+DlaYqrQhEw1UCux0iwAwH8jrKh5uhkRMN+n",
-	"T59OIk3YFPWwIhX8XNoCGB09oH6XEmksdvj0oAec3bYo+ZPhWG6N2WLGC+vjStFsAntFpuleeOAb19Ec",
-	"TkhULE0lzO5mZpgjQVQkWCmf5KIJkdQnEo3NKuXY0BXqw9LTB6L3/waHxCUhpoF0XIfq2b5ERKwc19F8",
-	"jTNy0olz+w7x9SvCZmrujPq9wbDs8TzjEauSD/E1DaMQsUizg/pCBJFRoAF+0OvpzfhkiqNAwdItY9VF",
-	"rzTSAQ6/h0KCGaBlw9skMgFQ9+KwCAeana/YogcLze5uykWIlQHyw2GKGrIw/ywSksP7wkHAly+0CPF/",
-	"NHsZA21B+osXuMAzIuG+YAArbx4dHjzpolPAbUYaiTczpUIq6JVytmNGrpVZwDgG54UgV5RHEppCb8xW",
-	"CGSjyo2bLVTc60F/UHqtkVQ8LMMs+mY9++1PEn38ePo8D3EDcjjcP/ImHeLtTztDcjzsTA68486R1zs4",
-	"8gdkiqf9eKkLrObZldpJt8MNL669IPKJv8XrYlxteGHxNVlpxb43NE4HKTw0wQNS9bzI+gq3fGYvaVCK",
-	"5z/BuxBE8kh4RFpe8XA4TPUa+91hd9AdPHE1gY7Fl4P+ICf+MB8d6Z0vsKCSM81rkS9jV8Og/ulx/VMu",
-	"9U8CP2cKfsK3AfwdEIuDFmLs6rEmlJkTHWPm6xZcwIhcmYYLrEV3zeBJN4bvMnWAOSjkEy/Aliyu4zdE",
-	"viDNDOCAX5EAe+TcqbiMqTnK7d7DXwSPFlUcgh4YZEOkgSC/vrO3r1788+P7F2flID/T495eLvsbKWHy",
-	"TtAlWaXHZ9g6FOJLIlG0sCiHSmB1gQq6SEaAXRGG9wy3ASzL4OAAXVFJJwFBJ++fnZ5mgMZFEy3xaqmG",
-	"IZ9Huo3mLTUUlrB+NCPkXZKVZQA1OpymkqAVJCSJGXf4tFxq1Ju0jHwqNlHztsk18SL9nqHBqCDEpAiX",
-	"M+KaYbMyaCztdtGJVTutrUBPrsUhGJP45ovhYNBFb1mw0ufpESmJUSxckoVy4dwHQzTnkZAoYoEmcymD",
-	"a3D4ksqUgJkTSmGlICbnIHiBNWOpe/3j58//6786/3Pxte8ODg5u/n3uwAfn55/Pzy86/3Px7/Nz/bej",
-	"f108sa3OnSd/WOONNZ9jx+2EREo801+GkdTsEgK2yQhdsPk7wIuB6ilo19bB+QVodpHCM6lBVLOAsQyd",
-	"UW6gGb4C+TmsYJi4QONfxgBuWdVzDA9VEnAecob9Acyd0aWB6o+LWKfWRR9goYJYdEp8y5sGq+qbtarF",
-	"qiv9jM7PlXvxy8/n57/8++dPe0/+dO58/se5oz+++EXfsPnLTRqut3nyy5P4222v+he9P5K5hooLfMMZ",
-	"2dklbnGH2FzS2nvd7w3hD6PSmHB/ZZivnPp32B/E7Cd8KhM1eclNLwm+rL9nfUaP4LJfUamavNjaeyy1",
-	"wux3+93+ky76lJgzNMW0ClgtSzOeWd4IxtH3LyKAh1jDhtnKPFESSFKCqvuDx/0azQU1e5G3u6TBFpek",
-	"OAxV9xDLH17pVaZ3/QO8NKNDLuH89Rmtq6FTZTHC1hBjbS88CrQYk0g0+hbQsNdDlElFsN9FZsg11XSt",
-	"NSzmuDDQxonGpEZnru/cSqyAjTVyBoWyNVbFjH6qJIvNkGAcQ5ZBhW+pQgHBV8SK+PrcZlT/S1UG3Wux",
-	"3LXkWYOqILlxRxbHmyGF5vE8khIOY7JJPuaajVvqlsaOJFOdX6xLoiw5hS56C3ziIrEcGMJgz7oSTO3l",
-	"btLzGenuw2pB3kC/DUKIbQ+m+bw08lHCbCWCiMhMsqU88h6+qxKOPp69McsyQxSkN8FGWkoYgZ5MjqRH",
-	"w5HVaI08Lsho0O2Nqldtl7XlehUW6pT55Lp8xVR/FQukRk4wGibXwEDf6qiMcqpfpXeR6TTbap30hqvO",
-	"0zI5oHdBJ2uoUa/f14tnPLF9ped9PDwY9J4Oex3/cN/rDElv0Dk68HDHG5L+/tFRr0+e7pefNPW3OuUb",
-	"3VguOJNGG/M79q1qXP/nGXcMUKtpbGGUxXv69v/439JY9pJF60NQmAbOyDE6zG6vayy8MSLFDJGO/iq2",
-	"WSQHLp3R53Igwws6sihZApC9EIIL50L3pOGH+E5An2wUfq6+URVJZ+QMez3nJrv9PwgydUbOf+2ljjR7",
-	"dgV7ZmA4kkrjgr66EAcaNogPlHciCL7UGFpEQczoIp8K4ikugMPMeOnEVvnOc7HqWF+BsiXZLnsFz4Kc",
-	"ybOTsXnWjbFuJC1a9up6pw2zvTqp3apRZ9v8xnWylpeN3RN7z43RYKf+KU0A8463nqoULJY2HkqJYwvA",
-	"QsTol4i0t3yvt6xv9gPnr7CYkR1d9oesGxqYlcGwMTg4RH+jv9/7/X6PF/OSiwn1fcJ2eCUZfwXNu/oc",
-	"ZJj2OtaUy2ckkgZJ7OhmCjpOw9JgcAXBBV0sz3rhWb0rLmpqqURmozmhU/IuemNVeEsskW/thu3tMy2r",
-	"4uA9ONWZm9rd5RtXPjTFNDAy0w9/H6+oVG+4es19Oi31Q8vpOTSMj38ZF04O/JU7GYfluvlzzs0Zf88f",
-	"69jfcPWSR2yHiE9Y05WxxMW8YfsGzGVUw38sEevTk4oGAcJKc9NWRQO0I/9GQEf5bT2R2Kuprhe0+U5v",
-	"8J0AbzSq7+wlIPcdPaxESWkU04yv24a4KIOPnOYS7OQ2jiXmGcv5jdQmJYnlO+RmxgN92BBxgMZGAzJG",
-	"Eq9k7AuVekrM8RXJa083xij8amYaG/luhNaUvjmTunVEttEiVl6WZohM0EgZqspK101eRdJ+Zy8r6zT9",
-	"nT4w++8HGhIeqV3Ltj71jQlACHpFEGVI0ZDA07J+VlRJRJjfMt2lt6eZbeqRjwxfYRrgSbBL7YSPFZ5g",
-	"CTYV/eZNZAyVMgI18yVZSeRhpi9yQjQO0egB7lZxjkLMVgZNCImWmCnipw46oH5Gn+YExLYYwynOLxEY",
-	"Way+mhngMXFzEOHz65oYaLC0QYbGkYkqJPFUDwfeQqlL8+MAJ/Dt7iTO3fXQlLiB3w0OP3D+GrOV/VTu",
-	"XB/jxjAYRx4kLmwxkfW4ps1TwUPXggHo1JIIBFCuGSL9mHHNfwI4PjIcqTkX9F871QfF6AiFVEp9m+A+",
-	"BlaZx3Ofnz596hQjK+qGKAZi3PVmZbRYcKGI/5r4FBvb105ZiJ/qwsO5NMZtQ3WoqgjpLoBDGrhedxS2",
-	"VRJi3snGmG/umLROB3gXe9s0m/ZH5HhuMtbZTExMiSMzy7iJ5Fwb9GUvBF8QoagxMHuYcUY9HICxFj6i",
-	"ioSyxDidmNyxEHgFTjpc+BqXHt64jocleXGNjcRSiIDONH1aBOayKCHbdnjjOmEUKApr8+sH3ofGCk9o",
-	"QNWqdtyjm9g8X9Oof5O129fNfAAtVSRYruX6kMf6BqNJPt4iOe06TPA+06vuIvr95MuadQxuXMdYShmR",
-	"sv4Ueje5c/hsDs5Okr+e/MVmeuUuJnNWuVVcJLviECQJuCEXFAf+MrCzPAg3Baf9Jteuz2YhaIjFqv7W",
-	"h01Oul88PXts9hDz5xVPW3YSL0Lw5ChuPbPS0nQaShhreP2zibdRnpFjycXluFvqo5c5sysT3LXpLNY3",
-	"FttK1lAY0d+UB+b0B0+6qXLH0DVJNF3zTHAX5BXIevFB8gbOZgWXTUlC6vGAM7mOGWPvmQ0QlUHJ2yPO",
-	"/k3Wb6ZMSXtJGbglwWnYkAHJQ2I+SHJFGBcbcEvEzEfD3nHegangkVN7lbG7Ttly/vrhwzs7WS1IDIuA",
-	"Hx+TG59rMk8ZuL8kWEWi5K0nLFdFno3clEnbsikgMqksCCiORSpAA5WLAK82+xGC3GWHqKVs1L+HgfR9",
-	"2bQh1Up+CN832s540ETRGYuIaa4FE0ag2UiIlcykGmpEquBcX8OS6iD/ABausA0RfTt1Rp/rB36tW99c",
-	"3O/zq4RSWgM1r6hxx8tDSOxu2pyqGxDcwFfBSO+IeIeN980mP8gClKWxsCWwngsLJtcmkDYbc1sHegf3",
-	"gvxyPqVb7A3oFlc4ODNBzFt2H1TffG7Uwvm7mVuuBA8L/GsAYkBhQ+6V2Pe09sXXE+yPkoh6gr2fJdgl",
-	"jry+kRritSTnGkXgztqc3TGTVJ7UmfEaD624fA8YNxOROjg42AC95Np4bZyWOQikHugsCqx22Xjv1h5r",
-	"FVaP0y39mvVtbzxyAc03wi429UMBH4f4+tT07vd6vcollKKiGF/fbXcWBgp4qhEmySz+8FZYPQtTZVD5",
-	"2u6wICMLgi3LkTwFHyvSUTTcyE0FWObs8NuNoEEqaJq3KSvl17IeuaCFTUKwNfmWz57GChrbr3UagzhF",
-	"zZdT5cbBzZSZYP4NRKVMSIhxQP5apjikQYIfavcwo1eEvdks+5VOTpYQSFHCKiaJstCbKAhsYENix9Fi",
-	"yUQSVqZ2wZ6iV2V4DUK0BJriQBLXZCTTR0uuFZwxsP4mMl0aA44J5soK7G4RdeaQ4uEWaOepRpIm/0np",
-	"7VvxMzE8UKmPw3fToOx8zHgMqHpCK1hWtu0iPQN8uR4TtAX+M5JzDnkcDl0npCxGJdWY5GgDkTDE0oai",
-	"LQS/oj5Y/wwBjcm5a93SQXijJmdinLJjjWYdbklvIBGC3AIrp5AyeGBy9XDEItbiFDvV4YciZ7DVZgzS",
-	"VuSeGIU1lHTrxe2vo6wC0V5gKZdc1KwcvbNNpE3zmGY2nazQ+2enr/Nwo8FuMeeMvIlqBE/zkNNkQ+m7",
-	"D/mEBmS8EVvcFwZ4l651HQ805X+ONdmEVDUlfHcA/KfM8fDore4I2hhBFkSBFxfyOZwvAJPYdiNnPCC3",
-	"30G/n2ez8pv4qyXgNuwQcBQXSRIZPjWaBBMnGucptlYmPkUaSzLNCUjXJhPN+FlV3d2t+Ts3SV+zvpGP",
-	"BtfyK334QZBgWumaNVA2Qx7WC4SAVxHigP7LJF37+c3LZ0/WMLIhFkmiITcXCf2P8/PrXk//OO7on8/P",
-	"z68H+v+jg/Pz65Pe+XnUPzzSvwa9Xq9jfp/Ar8GR+XVsfr2EXwf6136v17v44x9q+aSaEGm4GcbRck4V",
-	"QXKBPeJUs8TJSSakvowxfodnlFVwoX/lS8jfarPB4iT3ZqJDKLDTiTqiWi3dBzMRZDnTgvd7+i9Skl2v",
-	"QBbSDnatr4mac3+jCpfG+ofq9QwMdDZby0HxtJNUYtSGtVatdH3T+WnLr0Z587cLIpLryR83L9FyjrEP",
-	"maVs2PYYchYIEvIrMjb5rtgKXkkhV5dp7mwgbRABW59KDGzSGJmcUiYngTSxfIU8VZZRdtdyTW1Fv2uU",
-	"HTb8HTLCIXOqJl9xgr6SnMrG01zvrrtGg7PXzRfVF5WJ5s1fU3KDzSX8ws3fjscd7Ez4zuyw9HgyZHrt",
-	"dOo1XpajeDAj1VlBXi7KgcDXmISKhXxy+6nZ6vBJmY2puSWcMB/yZNY2PEh4+kbM+W0170+bmFL3b+pz",
-	"gWaY1AfU4lcYW5PTdNNkCHAqFxvu/76U/zmY2mAoKdoA6sngPSvlt9PB34fKPZcBYiv9O3DIa5dTg/23",
-	"MraVI4f3CYjXps7MpxgpwQ9PS/AD3t5VpJGfyMGWXjiVagKY9CepxYYGdsq7IZ3D7ZDOLrFJLg9wJRox",
-	"kHJfCMTCXYs67gd1vCdY5NizEnVnkpTavGYt9NxC9Vv+potawBr+axupXz88L841vWYgrRil5ArAxS8R",
-	"3G7NjINGuTTv8EMfhIa4aZIN+NYbuHdbletILtTvq/vRLB7Z8d6af+9jyOPNZvrmYHRQ9ZLLnyQE+Lyz",
-	"ivVnkPS1ovZFWtIGWb+fUia8TB+BS7wMt6C3ZT6KN/U2hUkUXK6TgBBf54XAOoRo9QKrgGN/s0YCqGKN",
-	"61Qt/Uv6uYUlrq3hokYXrZdg1MrvMhrpZrxA7A6WYwfAgq9MnOIdhnmawwtrN9KQPt3b8cbzXWwwgdyV",
-	"mQI74SKn1Ws2VEYTmBvw2Ch+jBP/He5jcC9sCBfqjus4rOY5FjY5JjxjN02MXgBvuwwLpW4FnsndQh3z",
-	"mHUBX3dRaN34d+rG/3h87Kt8G4wRK+XRMhmfTc41LIitOmeMQpLDR8YktBaCmAQ7y0s05aK5R0QcB6sy",
-	"GStM27jUBPhK2JoeiLIrqohf9KMrw8QlnhINPSEaMQaJ48HDehdsdPSj/uaEmNs4+d2HKJ814jcbA25o",
-	"TR1QNEM3U5vn7cGNLL7NVHrWPtvUAns72pY1fdb7UW3l2azxQKyaKOKC2BEcTMDrT3d73QUgnS0dn9eN",
-	"jhBFbxzcoUICi1Nqz0gOoh/KUzqpgsWNU0+Ac7WIrIc9HN4Sy4yL/WRlkuXu2r+6Uc5ei/iz9UQr9mD0",
-	"AVsedZnmp/ZqQ1M8ljMw50OBqC2nfCBnbw3EBQ/mzRrgOLmDiUmyVVulwiuo7wDl+6xKyQsIhhJDKK6T",
-	"ljWfTqLYSycprKAnGBvSOG49DluPw9bjsPU4bD0OW4/D1uOw9Tj8/jwOc8S0KjjsfpDjMB/zf8/8UTbC",
-	"/j6c1u4Kbi742vk8xJTpDZw+f3OCTO1+addehMZ1+OsYqHN+fuKOfj2Per19D36SP0PBPCiSd35+/fRl",
-	"565A+efsjC/Pz6/3T/SfQw3yB7/rPw/1n09/v/NMP/9p1PnjzmZ78svPfxqdn3cf7fae/FKLT/r1RZ7W",
-	"a5M0jy0tiXxsGIx7ekvW897RUbm/422DUreI9b2P2N4SLug/iMBPSySRu+PkDIo8HN7rsZX7sH0753U/",
-	"L6aBT96mssB3P3PNnhIvElStMmb/CcGCiJPIOLFLm3XIfpzOO1dqYZKzUTblceY3azkjhm1Jhv+zbxOQ",
-	"de1euh4P0ypRcXoyzR2JwA4uR3t7M6rm0UQ33otH6FA/+dspTQ1n9Gbc1PqM2QMtWWke+/1KKhKCCu+Z",
-	"4FJ2LCdwGmsVXmOGZ6DRyjpQpGl4jNYPirQnQR4uktzYfN5eKuyi19QTXPKpQi+YEhidPgduxBSiWNNf",
-	"QKZU85/NPk7CjOnJpJZ2EQfPA27LbluLDlT/MxZYaatjq3mhumiOLTKlaW0wvQEzyMZLrrGnglUXnUDS",
-	"aZnmSwmJT7GVJEsz+o276H9HRKyyDmJwGLFwC2n4EMQQZCUT9DsUR89GTsu4cJ9EmXuNT8CWADRldedY",
-	"or93svn/Om+htXTR3zsv9UrSD87IlAhBhE1bBycVd31vYTT+DrS7gi9T6QvH2Zj0nLmk7yPEeEcqLuCd",
-	"BtQjTBqsagD7ZAGtB93eGmgvl8suhq+7XMz2bF+59+r02Ys3719AH412qIKX//7Z6Ws06PaA6Y7fi9Hs",
-	"aLbVyQSqO/1uz3TmC8LwgjojZ7/b6+4b2/0cXvne1/hl3Ox1JTj/mTKX8RVWmqTSJntJuf+bC9dZ8CrH",
-	"wdgn0EyjIdGKtqZkY2rCyEbxxzBke6EpZX5lofr9J2ANLWiEu+gNIbYi+IIIyAXKGRrHO/+nnnkkCPbH",
-	"EAED2PXZ29fvTt7833+ePH99+ib5FP7Td8xj/59TH/CbXttJEMDRbnN02Uq4N27D5mld1gZdbJFIfTXW",
-	"Cv0791c1KTpLSuhZ18l+L3US2lA6f+sCennH04u8zabfuFxefhhNlpqUCPx+97dG+Qynb+sQgNEog9NB",
-	"IwZZ32xWOKhAPjXawIz3wsc/9npQ2tUK+DZvGvr44WXnyEWMSKWf74SsOPPR/sCW3wUKAhJ5XKIMfWSQ",
-	"kzuhNBnED50CKvVyKEuQWSfDS+UrRharQg56vVuUg8yYaT+n9iDDq+XsN86Jj9Ere+mplkb3SrjGHIu3",
-	"5OLSSXg6DTLdGGb+nOV39FPMWjecXi/qYx8bq3TjMpuxoj/Jy+IMeoODTm/Q6R1+6A1Gw+FoMOz2er3/",
-	"5xTzr9S2TPKsJDSqjGuD8927GuwNyOFw/8ibdIi3P+0MyfGwMznwjjtHXu/gyB+QKZ72wdIt9xpuLJ+X",
-	"Ja46m9K1c6d/7jgZc0TW4OBkbiyj6teX6azpzz8nulCjG8/c3h+HQzTooafHw0OkH4NBoEYR/TkJpslw",
-	"4jcXm7FCeW3ai6xaNYtpYMy8A0D/FqhHE40z+3DWME/RDN0cFSWuEmVlKtedJb6dgjlFTNN0hLj5j10K",
-	"c2iwblmPBDvvZQr2Qpf+5i65FPHQaX9zp7T8I/QYbu6RFOeCDkebOxSqo+hu/cHmbiVVi6Brg00Vi41C",
-	"v4MmJ1iSil13Hhxv7lws33DjOgdNbrqs5h/0bbDRktIloIyIQkNdbTQS6PdTecAWOdLMhuM6Cs8AFQKF",
-	"cS50/6xM85fETD8jFWKJMSFiiYxJ301cPNWcUJFwLhELiJRonNrXxmm1p/DhZQzNKdndbCtkvDQ8bQNh",
-	"IVPcvEHrZ8A2N2loHMoatMxEQzVo/WI9hqqxEHV7meviAfjQPOeZ1e8BS5j9IOb7HoRRMxC2l52vwI4l",
-	"6Vq3ZnZMz4tvmqlJM9vWcjUGVbSlMu/KTOw3IdnFMqaPjAm5Azfx3RJ2faXgTmAy38xiuhZTc0voLm7c",
-	"+1dFnsq4XFii+jAKSLOKVAOZdS3yqSCe4mI1MvzHsHecy4gDhVexTSqeKPnBt8q232/GIkCZs9vyCEYV",
-	"YPDs49REVtPJJDFwRjpvpHC4leAe07Kt6ErWTbqpavIRbfhH1lW2UvOwd9xI9E3qt7Zi9q6o8TMgGwgb",
-	"ClhGhkul6r2v0P7GkNiAlBXhWiO2CTnciurugHaaHXwXtPOR4pUfkRF+DlBX9/Tccs3VW2beCiTZMb1T",
-	"zRVV8pvRW82Iut2jeiBd1I+jYfqRdEpbsaVVxUThFbVKnVap09Ky29CyM4L9ekp2W13OZhQKk2gAvMjk",
-	"38m/8L8IzJRMmEykeOxyBqFiV9wWhp8KHiZBVwqFXCrUd7WMaYvAQWpozghSAjOJwf1sBwwqbOtb5093",
-	"QX/voj/Kphb7bLKCO9j3nThdd6JVSTxBtteuNNGvrNkzbBbrLUhZLpF2U3XS493/j+0JNyy3bWcny+at",
-	"uPfq961PTetT0/rUfBfKPnCOXw//qGPbItWInVJJ1A1laGxHH5fyVzgIbIaBIpOVDICD4D/EadkCHy2v",
-	"1drqWltdG1fQatt+FG1by8W2XGzLxX4fukagVluwsQUTdrbwUL1/uNItcnWtduPsnV/hrtnQB3Fyro7R",
-	"L+bmS8t8OSZ4LKajNhrsQUlo7uT37IwFIlosXGUjvW3jmDxuEwZ2C3qcW8S37Vi9VjysgitIakPBs2uN",
-	"ca0xrjXG3drDOv+YMlTxOZWeFqhWd3OxrqOpe1+zGPOmksS+ZWS9cuRO3FJy2PP7pK8tRX1Yinob6taI",
-	"srWErSVsLWG7g5dJ7jXdO2XbjNCzL95W5ShQw/dpyt9K2dLij6T26m4lzPeZWk7fu2yZrSf5+Wu2gJNJ",
-	"WVuVYW+yQss59eZpZR1JZ5BPrVsoOhQPlK3L5Ogr+CSoImkWu0xi37yeOVtYKa5wX5LAL1svyTE52+HI",
-	"SksTxUR8K6r4oKTeAtXeVisqsAJpUdcyJmALcm4H+rZF40xB3ArWwbZsmYaWaWiZhltLw5l6Nw8qBscY",
-	"8KuZsF70NW12Iu++jyv8f4/UvqXvLX2voe/b0dp6OtuS2ZbMtmT2DrK5jAnNroVy87ohDKRIk6uKqJcS",
-	"5spa6nxq6jLthFyXLvk7pd7lxeU/rxfZVPySMGSrtZ3YV2vqthhk000p8e+Qi950cdyKrKxcz22y1puG",
-	"ektx6flCsfneej35Xq6mObAIpSXcSxrFZdkzX1l3s7TSera2+qCXn8w2flhqXgFkRYJd2mytdrpnC4fa",
-	"bLqGBdLytjlL2GD6qe34mqg596FmpZakXfvbDgL3kRkgW199/ay2ZyBKN3aR1k5fu9ctUjWXntk651GF",
-	"bVo+pOVDWj7k1nzIsuJZPbj8b6yrdWp/Y6SFwgbGldrUX9REwYXQiMkKWTzpQvwD5B2EMgiKhsSN6SNU",
-	"erHGAyoQpP+CEImP6QRLIggyyU38pBQHDjmb2QQQGr3GEWKZssbjVLtpmBj9mUHwY1N/AWqe7MZSERus",
-	"27ynjyzvaZt/v82/3+bf/7Hy77ecZMtJfqeJaiPLhxSzzj9AmlqTlE/GRSnRaVyf0vB7VKY17ZZYphwe",
-	"86E+mebHJtxf/QTFvgG5uXEtUS5QSv9cwybCyBC2B3XMbJ4+FZftov4IsoqZ9HwT4vEwU4U6nswU1V3k",
-	"ypp7AcGC+OYr7HlEyljJIxGVMoJFk6UJFNSN7CqpRBG7IgLeUjM205Diu2XPteTu+w36PfVJuOCKMG/1",
-	"N7L69sOE8yzgLri8W/AtO+c8mnIBb8gShmoao9ye9v2c9o8dIN2/jQ2gFfVaUe/bFfW2Ebuq/AcYWSZu",
-	"G48qqv3FB2PKqutmC3dD0xvXybAhHYjWXW2eOdMn6XLjOq+Sd1LfPWnXxuG3ueYfea75BuvNCwJnRHMb",
-	"jyRRfWQI1Ybib4YU7qqstRZNA1AXTOP0oSBDG5E4KYlOWcywfZNFrG9naWnLWLdlrNsy1m0Z61a2amWr",
-	"1ozWJitrhaQ2WVmbrKxQxtp4fW1VvtoQnK/Ury2y9RpfmnI+1orHDDtgbIHUz6Tdff/s9LWLlqZqpdJ8",
-	"E+MKTTUkmQZqThjirIu0ZAMJetHJu1OJZhxxhuScLzXHhFk6ibFOmnAltASLYL3BUc9qiT3CM0xZrdlx",
-	"Z5W/bmX320LmuaeCX5Wp3mMDrjUE33uG9xbJt94X/7HqaBX6npraaAYt7SBM51Z4YxfunrfFTfcU8dNK",
-	"pK1E+ritfd+epa+JmS62zz1aL8zWA/MxxhRXcgAPF02s56gvKXfi+9JFtlxIXEgu5Ff674RWm7zUwJ6X",
-	"WnwOuoMnXXQSBCjhLWwfa+gwbpRYCEp8xCMFvArjjOyq6Nw3Kho9PlfIsupsFrrSCm2Ws0ooqglL/c5q",
-	"zn3Lu2qNUS2z3zL7LbO/rl7DMtGaLh+E8zfF2RqbcuLmrZtga81qXf5al7/H6PJnylWWiVPl4mBZrcqz",
-	"WELTklKpZKbiZBHAb82xrJLV+lpWY+kghZ4B9i4lkgqvZEItXCQp8wjyAqp3jwKCr4gW5JIUFSvkc7DE",
-	"acaui95EQWB4R8wQCRdqhbAQeOWaYDr9KYet4SBdiGZFYQmwICrN4Bj95cUHFOclvJ1T4X3U0mxFyDaa",
-	"7juI79Lj3KbyZ3vq93vqrQjeiuCtCN6K4K0I3orgrQjeiuCtCP4N1NqtDrvTzYkXCciZ//mrY9LtnkRq",
-	"7ow+Q/EVk4OxvAwslTZFo/E6/Xj2ysiwmCHqE6aoWqGFzaKqMT9QQ6T5I8oiIlOX0Vhs/Umijx9Pn2vy",
-	"EInAGTkxjQeBrCKCL2N81QNq8dxkVSTTKfHUKGOPpRJ5c+JdWmYPM7kkwPlJW8UJB4gzYnhPK2qDRG7w",
-	"bmZdvlh1RMTS9V0kp/t1iyyxNh9yms6yfJ9A9V1EsDfXa7XFkuMEPpmklHN8RRBVmaFtGeXycStrDmay",
-	"+2ux9ub/BwAA//8=",
+	"7H37d9u41eC/guXXc2YypWRJlh1bc+a0HidpfZrXOsmmu7FbQSQk4TMFKABoWU39/e17cAE+RVKULaux",
+	"w1/8kAgQwL2478c3x+OzOWeEKekMvjlTgn0i4M8TzyNzpf/yifQEnSvKmTNwPk4JmhGfYqSWcyKRmmKF",
+	"1JSgEfeXaIaXaIqviYsWUyIIokqiU84UYar1cTkniErEOCOIj/WgWdtxHelNyQzrN+kZnYEjlaBs4tze",
+	"unYVL5nHff3RymqG1CdMUbUcRm+MlzLFEuH45dEU6OfzV6fouNvtuEgST0+Dugftg3b38Nm6xZxib0r0",
+	"hIIHq0s5CRZ4KdFwLug1VsRFjLc8PWKo5xXka0gF8Z2BEiGpfs8LgSd8htnpFLOJHlIEA6yUoKNQJSCg",
+	"Ei0EVQR5Zpze4BwLrIiPRkvk8dkMy18Rmc3VEtExoip6EjGuppRNqg7AdW5aE97SH7bkFZ23OKwGB605",
+	"p0wRYXaWWT9n44B6qu4GLOCwvJJozAVaUDVFWK+NCHSNg1BDFzOEkceZFwpBmLJb1sCWRK3bsgIUwYIA",
+	"ErbRGYPXYiYXRCDFEbbzmVcjqXBA0Nm49QYrb+raKZCHg4AIQHZBsA+fhZIIhJn5Z0ql4sLgILkmYomu",
+	"iZAa1yRlHlmHaNEBvhDL85AVYL0+6SHizE5u1z8iAV+g4Z4vli0RsvhKWOgiiyCKsF8RHkl9eiSQBB4q",
+	"XNKI84BgllnT2YRxUYaUMzIbESHt7TbgBOAugBiYoSVAsiuKobQgFkwDFLIrxhcMcUakGx+yJOKaiJ8k",
+	"0l8tplwSiyQ+HY+JIH4b/b6M0csAHSl+RZjGe4E9pZeqP58T4WkiQTSR0ONOFJpxqdB+DzE8I7AhbD87",
+	"7KeHE+xNYY6ASqX3pqaEoWG73R6ug/LLj3hSfIxSCc4mejfUx4qL6Dw1jv0k0VwQOCqLUxrM1Jtq8OJA",
+	"cqC5wxlRuG0f2JgAnflkNueKMG95TuYBXhbB2yJhRHWp1AvI3SaGCBYBJQLp1xOpzMUC6OEZQakXtf5G",
+	"lutO7DX3sHl70al9Oj+LDoqRBRzWpht/L4jGHOaRk/k8oIXbnmLmB5RNftPjPDVM8R27yZ8kMhNpUkZ8",
+	"oGVUGcQdzoiYkN9CpnjoTYmfHm5JD5YIHvINr3re63fWsqb3BiW2h1KW0llYatQa8VAhbOjcYspnRZRw",
+	"3TLPsSKv6YwWsITP+pJSiQIyVnZxkqCvIVdYDtBQDKPTlfC2EUEz7GsugjjziDlcytBQDTVf58w3yAgT",
+	"AOWb8oAgPMGUuYiLiDbqialEHVcTFzTjgqSnbyNf4LFqUaLGralSczynLU25Ar2JlhWXWt1uG50Y8hVR",
+	"XARP6Kk9zsZ0Emp6lDkdcoNn80Af0IWDfV8QKS+cX8Vvx8dHv6rfui66cOaCMo/OcQBf7B8f6y8ct+pg",
+	"3/OAestiHDCHacjhlAcGMQGKASVMuZoaa+JhVwNHaj8CsvmTRDIc/Tfx1AANv6YAos99EZ/77g/t62/d",
+	"Tqfz6+K3Xv7Uvv7WN18Un5rZwNmL4vNKrjPVhB1rzjEWFvOTLzX7+XvLztU6883d0WeMJepqOnjYRwFR",
+	"ml+4yKcTqvRvDj+xnBJz0iHTx+JxQeTaa0SUWJ6MQejKL/xDhPwcLTBVaETGGqmVWGoRAPC/FlXUMt2E",
+	"CHjf58+fT0LN2BT1sCIl8lzyBAg6ekJ9LyXSVOzw+UEHJLtNSfJnI7HcmbJFghfWx5WQ2Rj38kLTVmTg",
+	"W9fREs6MqEibioXd9cIwR4KoULBCOclFIyKpTyQamlXKoeEr1IelJxdE7/8tnhGXzDANpOM6VL/ta0jE",
+	"0nEdLdc4Ayd5cWbfM3zzmrCJmjqDbqfXL7o8pzxkZfohvqGzcIZYqMVBDRBBZBhohO91OnozPhnjMFCw",
+	"dCtYtdFrTXRAwu+gGcEMyLKRbWKdALh7flqEAy3Ol2zRg4WmdzfmYoaVQfLDfkIa0jh/GgrJ4X7hIOCL",
+	"l1qF+D9avIyQNqf9RQuc4wmRAC+YwOqbR4cHz9roDGib0UaizYypkApGJZLtkJEbZRYwjNB5Lsg15aGE",
+	"R2E0ZksEulHpxs0WSuB60O0VgjWUis+KKIuGrGe//UmiT5/OXmQxrkcO+/tH3qhFvP1xq0+O+63RgXfc",
+	"OvI6B0d+j4zxuBstdY7VNL1SM+3Ziw2pw8sbLwh94m9wvxhXa+5YBCirr9gbh4bJJLmrJnhAyi4YWV3h",
+	"hhftFQ0KKf1nuBmCSB4Kj0grLR72+4llY7/db/favWeuZtGRAnPQ7WUUIOajI73zORZUcqalLfJ16Gos",
+	"1D89rn/Khf5J4OdEwU/4NoC/A2Kp0FwMXT3XiDJzokPMfP0EFzAjV+bBOdbKuxbxpBtheJFBwBwU8okX",
+	"YMsYVykcIl+RFgdwwK9JgD1y4ZQAY2yOcrMb8RfBw3mZjKAnBu0QaSTIru/83euX//z04eV5MdJP9Lx3",
+	"18z+RgrEvBN0RZbJ8RnBDs3wFZEonFuiQyUIu8AHXSRDoK8Iw40GaIDQ0js4QNdU0lFA0MmH07OzFNK4",
+	"aKR1Xq3XMOTzUD+jpUuNhQXCH02peVdkaUVATRDHiS5oVQlJItEdPi3WG/UmrSifKE7U3G1yQ7xQ32d4",
+	"YJBTYxKSyxlxzbRpLTTSd9voxBqeVlagX64VIpiT+OaLfq/XRu9YsNTn6REpiTEtXJG5cuHce3005aGQ",
+	"KGSBZnSJiGuo+ILKhIWZE0pwJacoZzB4jrVoqUf94+cv/+u/Wv9z+a3r9g4Obv994cAHFxdfLi4uW/9z",
+	"+e+LC/23o39dPrNPXTjP/rAiHWtJx87bmhEp8UR/OQulFpgQCE5G7YLN3wNfDFaPwb62is4vwbaLFJ5I",
+	"jaJaCIy06JR5A03wNWjQsxKRiQs0/GUI6JY2Pkf4UKYDZzGn3+3Bu1PWNDD+cRFZ1droIyxUEEtOiW+l",
+	"02BZDllrXCwD6Rd0caHcy19+vrj45d8/f9579qcL58s/Lhz98eUvGsLmLzd+cPWZZ788i77dFNS/6P2R",
+	"FBhKAPiWM7IzIG4AQ2yAtHJf9zt9+MMYNUbcXxrxK2MA7nd7kQAKn8rYUF4A6QXBV9Vw1mf0BID9mkpV",
+	"58ZWwrHQD7Pf7ra7z9roc+zQ0BzTmmC1Ns14ankDmEfDX4SAD5GNDbOluaIkkKSAVHd7T/s2GgDVu5F3",
+	"A1JvAyApDlNVXcTii1cIygTWP8BNM1bkAslfn9GqIToxFyNsXTHW+8LDQKsxsUajoYD6nQ6iTCqC/TYy",
+	"U64Ypyv9YZHEhYE3jjQlNVZzDXOrswI11sQZTMrWXRUJ+omZLHJEgnsMWQEVvqUKBQRfE6vk63ObUP0v",
+	"VSlyrxVz17JnjaqCZOYdWBpvphRaxvNIwjiM0yb+mGsxbqGfNJ4kmVj9ImsSZfEptNE7kBPnse/AMAZ7",
+	"1qVoaoG7ztJntLuPyzl5C+PWKCH2eXDOZ7WRTxLeVqCIiNRLNtRHPsB3ZcrRp/O3Zllmipz2JthAawkD",
+	"sJTJgfTobGBtWgOPCzLotTuD8lXbZW24XoWFOmM+uSleMdVfRQqp0ROMjck1ONC1VipjnuqWWV5k8ppN",
+	"7U56w2XnaYUcsLygkxXSqNfv68UzHnu/kvM+7h/0Os/7nZZ/uO+1+qTTax0deLjl9Ul3/+io0yXP94tP",
+	"OpQbW2Zu9cNyzpk0FpnfsW8N5Po/zwRlgHFNUwxjMt7TGPDH/5bGvxcvXB+EwjRwBo6xZLY7bePnjYgp",
+	"Zoi09FeR5yI+dOkMvhQjGp7TgSXLEhDtpRBcOJd6JJ19jOACVmVj9nM1VFUonYHT73Sc2/T2/yDI2Bk4",
+	"/7WXhNPs2RXsmYnhSEpdDBp8Mxxo/CA+cN+RIPhKU2kRBpGwi3wqiKe4ACkzFasT+eZbL8SyZSMGipZk",
+	"h+zl4gsyjs9WyvNZNceqqzTv36sanTyYHtVKvFe1BtvHb10n7X9ZOzz2+twaO3YSpVIHMe8J9cSsYCm1",
+	"iVOKw1sAF0JGv4akgfJWoawh+5Hz11hMyI6A/TEdjAbOZXBv9A4O0d/o71uH72MEzCsuRtT3CdshSFJR",
+	"C1p+9TnoMQ04VgzM5ySUhkjsCDI5O6cRazAEhOCcPZanY/Gs7RXnrbVUIrPRjOIpeRu9tWa8BZbIt97D",
+	"BvpM66s4+AChdQZSuwO+CehDY0wDozf98PB4TaV6y9Ub7tNxYTRaxtahcXz4yzB3chC13EqFLVe9PxPi",
+	"nIr6/LGO/S1Xr3jIdkj4hHVfGW9cJBs2d8AAoxz/I61Yn55UNAgQVlqatmYa4B3ZOwJ2yu/rikSxTVWj",
+	"4JlHCsH3AmLSqIbZKyDuO7pYsaHSGKcZX/UPcVGEHxnrJfjKbTZLJDMWyxuJX0oSK3fI9YIH+rgm7wAN",
+	"jQVkiCReyigiKomWmOJrkrWgrs1U+NW8aWj0uwFaMfxm3Oo2HNnmjFh9WZopUqkjRaQqrV3XuRXx8zu7",
+	"WenQ6Ud6wey/H+mM8FDtWrf1qW/cAELQa4IoQ4rOCFwtG2tFlUSE+Y3QXQg9LWxTj3xi+BrTAI+CXVon",
+	"fKzwCEvwq+g7b/JjqJQhmJqvyFIiDzMNyBHRNESTB4Ct4hzNMFsaMiEkWmCmiJ8E6YAJGn2eElDbIgqn",
+	"OL9C4GixNmtmkMdkz0Gez68raqCh0oYYmmAmqpDEYz0dRAwlgc1PA50gwrsVh3hXY1McDH4/PPzI+RvM",
+	"lvZTuXN7jBvhYJR/EIexRUzW45o3jwWfuRYNwKYW5yGAcc0w6adMa/4TyPGJ4VBNuaD/2qk9KCJHaEal",
+	"1NCEEDLwyjwdeH7+/LmVz6+omiKfjnFfyMpwPudCEf8N8Sk2vq+dihA/VSWJc2kc3IbrUFWS2J1DhyR9",
+	"veoo7FNxonkrnWm+fmD8dDLB+yjipt5rf0SJ5zblnU1lxhQEM7NUqEgmvEEDey74nAhFjYPZw4wz6uEA",
+	"nLXwEVVkJguc07HbHQuBlxCow4Wvaenhret4WJKXN9hoLLk86NSjz/PIXJQrZJ/t37rOLAwUhbX51RPv",
+	"w8MKj2hA1bJy3qPbyEVf8VD3Nu23r3rzATypQsEyT65OeawhGI6yORfxaVdRgg+pUVWA6HbjLyvW0bt1",
+	"HeMpZUTK6lPo3GbO4Ys5OPuSLHiygE2NygAmdVaZVVzGu+KQKgm0IZMaBzEzsLMsCtdFp/06YNdnMxd0",
+	"hsWyGur9OifdzZ+ePTZ7iNnzil5bdBIvZxDJkd96aqWFRTWUMN7w6msTbaO4LseCi6thuzBOL3Vm1ybF",
+	"a91ZrG4s8pWskDCivylOzun2nrUT447ha5JovuaZFC+oLpCO5IMSDpxNcmGbksyoxwPO5CpljKJn1mBU",
+	"iiRvTji7t+m4mSIj7RVlEJoEp2HTBiSfEfNBXDHChNhAaCJmPup3jrNBTLmInEpQRuE6Rcv568eP7+3L",
+	"KlGin0f86Jjc6Fzj9xSh+yuCVSgK7noscpVU28i8Mn626BWQnVSUCBTlI+Wwgcp5gJfrYwlB77JTVHI2",
+	"6m9hIg0vWzyk3MgPSfzG2hlNGhs6IxUxqbhgUgm0GAkZk6mCQ7VYFZzrG1hSFeYfwMIVtomi78bO4Ev1",
+	"xG/007eX271+pVhKK7DmNTXheFkMiUJO63N1g4Jr5CqY6T0R77GJvlkXC5nDsiQjtgDXM8nB5Mak06Yz",
+	"b6tQ72ArxC8TV7rB3oBvcYWDc5PKvOHwXjnkM7Pmzt9NQbkUPSzyryCIQYU1FVii+NPKG1/NsD9JIqoZ",
+	"9n6aYRcE8/pGa4jWEp9rGFK/at6V+2ReUnpS5yZyfGbV5S1Q3FRWau/gYA32khsTtXFWFCCQRKGzMLDW",
+	"ZRO9W3msZVQ9Krr0azq+vfbMOTJfi7rYAhA5ejzDN2dmdLfT6ZQuoZAURfT6fruzOJCjU7UoSWrxh3ei",
+	"6mmcKsLKN3aHOR1ZEGxFjvgq+FiRlqKztdJUgGXGD7/ZDBqlgrrVm9JafqXokUlcWKcEW5dv8duTfEHj",
+	"+7VBY5CrqOVyqtwowZkyk9C/hqkUKQkRDciCZYxnNIjpQ+UeJvSasLfrdb/Cl5MFJFMUiIpxuSz0NgwC",
+	"m9wQ+3G0WjKShBWZXbCn6HURXYM0LYHGOJDENXXJ9NGSGwVnDKK/yU6XxoFjErrSCrubJ50Zoni4Adl5",
+	"romkqYJSCH2rfsaOByr1cfhukpidzRuPEFW/0CqWpc+2kX4DfLmaF7QB/TOac4Z4HPZdZ0ZZRErKKcnR",
+	"GiZhmKVNR5sLfk198P4ZBhqxc9eGpYPyRk3lxKhwxwrPOtyQ30AxBLkBVU4wpffA7OrhmEVkxckPqqIP",
+	"eclgo80Yoq3IlgSFFZJ058Xtr5KsHNOeYykXXFSsHL23j0hb7DGpbzpaog+nZ2+yeKPRbj7ljLwNKxRP",
+	"c5GTkkPJvZ/xEQ3IcC212BYFeJ+sdZUO1JV/jjXbhHI1BXJ3APKnzMjw6J0eCNYYQeZEQRQX8jmcLyCT",
+	"2HQj5zwgd99Bt5sVs7Kb+Ktl4Db1EGgUF3EhGT42lgSTKxpVK7ZeJj5GmkoyLQlI15YUTcVZlcHuzvKd",
+	"G5ewWd3IJ0Nr+bU+/CCIKa10zRoomyAP6wVC0quY4YD+y5Re+/ntq9NnKxTZMIu42JCbyYb+x8XFTaej",
+	"fxy39M8XFxc3Pf3/0cHFxc1J5+Ii7B4e6V+9TqfTMr9P4FfvyPw6Nr9ewa8D/Wu/0+lc/vEPlXJSRZo0",
+	"QIZxtJhSRZCcY4845SJxfJIxqy8SjN/jCWUlUuhf+QKquNqasDiuwBnbEHLidGyOKDdLd8FNBLXOtOL9",
+	"gf6LFNTYy7GFZIBd6xuiptxfa8Klkf2hfD09g5311nKQP+24oBi1qa1lK13ddPa1xaBR3vTdnIgYPNnj",
+	"5gVWziH2obqUTd0eQt0CQWb8mgxNzSu2hFuSq9dlHnfWsDbIgq0uJwY+aYxMXSlTl0CaXL5crSorKLsr",
+	"9aY24t8Vxg6bAg914ZA5VVO1OCZfcWVlE2mud9de4cFpcPN5OaBS2bxZMMUQrK/h5yB/Nxm3tzPlO7XD",
+	"wuNJsemV06m2eFmJ4sGcVOc5fTmvB4JcY8oq5mrK7Sduq8NnRT6m+p5wwnyolln54EEs09cSzu9qeX9e",
+	"x5W6f1tdETQlpD6gFb/E2RqfppsURIBTuVwD/20Z/zM4tcZRkvcBVLPBLRvlN7PBb8PknqkCsZH9HSTk",
+	"FeBUUP+NnG3FxOFDjOKV5TOzZUYK6MPzAvqANw8VqRUncrBhFE6pmQBe+pPUakMNP+X9iM7hZkRnl9Qk",
+	"Uw24lIwYTNkWAbF415CO7ZCODwSLjHhWYO6MS1Ob26yVnjuYfovvdN4KWCF/baL164vnRRWnVxykJbMU",
+	"gABC/GLF7c7COFiUC2sPP/RBaIwbxxWB77yBrfuqXEdyoX5fbseyeGTne2f+3caUx+vd9PXR6KDsJhdf",
+	"SUjweW8N66dQ+LWkA0bS2AbZuJ9CIbzIHoELogw34LdFMYq31T6FURhcrbKAGb7JKoFVBNHaBZYBx/56",
+	"iwRwxYrQqUr+F49zc0tcWcNlhS1aL8GYld+nLNL1ZIEoHCwjDoAHX5k8xXtM8zxDF1YgUpM/be14o/dd",
+	"rnGB3FeYAj/hPGPVqzdVyhKYmfDYGH5MEP894NHbihjChbrnOg7LZY65LZAJ19hNiqPn0Nsuw2KpW0Jn",
+	"MlCoEh7TIeCrIQpNGP9Ow/ifTox9WWyDcWIlMlqq6rOpuYYFsb3njFNIcvjIuIRWUhDjZGd5hcZc1I+I",
+	"iPJgVapihXk2ajcBsRK2swei7Joq4ufj6IoocUGkRM1IiFqCQRx48LDRBWsD/ai/vijmJkF+21Dl0078",
+	"enMAhFbMAXk3dD2zedYfXMvjW8+kZ/2zdT2wd+NtaddndRzVRpHNmg5Epok8LYgCwcEFvHp1N7ddANHZ",
+	"MPB51ekIWfQmwB26JLCorPaEZDD6oSKl415Y3AT1BDjTkchG2MPhLbBMhdiPlqZg7q7jq2vV7bWEP91V",
+	"tGQPxh6w4VEXWX4qQTszLWQ5A3c+tIna8JUPFOytkTgXwbzeAhwVdzA5SbZ3q1R4CT0eoImfNSl5AcHQ",
+	"ZghF3dLS7tNRGEXpxM0V9AuGhjUOm4jDJuKwiThsIg6biMMm4rCJOGwiDh9fxGGGmZYlh22HOPazOf9b",
+	"lo/SGfbbCFq7L7q5EGvn8xmmTG/g7MXbE2Q6+Eu79jw2ruJfy2Cd8/Mzd/DrRdjp7Hvwk/wZmuZBo7yL",
+	"i5vnr1r3Rco/p9/46uLiZv9E/9nXKH/wu/7zUP/5/Pd7v+nnPw1af9zZ25798vOfBhcX7Se7vWe/VNKT",
+	"bnWjp9XeJPVzSwsyH2sm457dUfTcOjkqjne8a1LqBrm+28jtLZCC/oME/KxAE7k/TU6RyMP+Vo+tOIbt",
+	"+zmv7dyYGjF561oD3//MtXhKvFBQtUy5/UcECyJOQhPELm3VIftx8t6pUnNTnI2yMY8qv1nPGTFiSzz9",
+	"n31bgKxt99L2+CzpFBWVJ9PSkQjs5HKwtzehahqO9MN70Qwt6sd/O4Wl4YzdjJt+n5F4oDUrLWN/WEpF",
+	"ZmDCOxVcypaVBM4iq8IbzPAELFrpAIqkDI+x+kGr9jjJw0WSG5/PuyuFXfSGeoJLPlboJVMCo7MXII2Y",
+	"RhQr9guolGr+s9XHySzlejKlpV3EIfKA29bb1qMDHQCNB1baDtlqmuswmhGLTHtam0xv0Ayq8ZIb7Klg",
+	"2UYnUHRaJvVSZsSn2GqShRX9hm30v0MilukAMTiMSLmFMnwIcgjSmgn6HRqkpzOnZdS8T6IUXKMTsG0A",
+	"TWvdKZbo7610/b/WO3hauujvrVd6JckH52RMhCDClq2Dk4qGfrA4Gn0H1l3BF4n2haNqTPqdmaLvA8R4",
+	"Syou4J4G1CNMGqpqEPtkDk/32p0V1F4sFm0MX7e5mOzZsXLv9dnpy7cfXsIYTXaogpv/4fTsDeq1OyB0",
+	"R/fFWHa02OqkEtWdbrtjBvM5YXhOnYGz3+60943vfgq3fO9b0jz/dq8tIfzPNLuMgFjqlEoe2Yvb/t9e",
+	"us6cl4UORlGB5jUaF61yaxo3Jk6MdB5/hEV2FBpT5pe2q99/Bv7QnE24jd4SYvuCz4mAaqCcoWG093/q",
+	"Nw8Ewf4QcmCAvp6+e/P+5O3//efJizdnb+NP4T8NZR5FAJ35QOH02k6CAA53k6NL98O9dWs+nnRnrTHE",
+	"torUoLF+6N+5v6wo0lnQRM8GT3Y7SZjQmgb6G7fQy4aeXma9Nt3aDfOy02jGVKdJ4OPd3wrvM7K+7UQA",
+	"bqMUVQebGNR9s3XhoA/52NgDU/ELn/7Y6UCDV6vi28pp6NPHV60jFzEilb6+I7LkzEf7PduEF3gI6ORR",
+	"kzL0iUFV7pjXpEg/DAqo1MuhLCZnrZQ0le0Zme8L2et07tAQMuWo/ZJ4hIy0lvHgOCc+Rq8t0BM7jR4V",
+	"y40ZIW/BxZUTS3UaZdoRzvw5LfHoq5j2bzidTtjFPjZ+6drNNiNTf1yZxel1egetTq/VOfzY6Q36/UGv",
+	"3+50Ov/PyVdgqXwyrrQSc6kiuQ3Od++6t9cjh/39I2/UIt7+uNUnx/3W6MA7bh15nYMjv0fGeNwFX7fc",
+	"q7mxbGWWqPdswtkunO6F46QcEmmXg5OCWMrYr4HprFjQv8TWUGMdT0Hvj/0+6nXQ8+P+IdKXwRBQY4r+",
+	"EqfTpGTx28v1VKG4Q+1l2rCapjQwZzYEoHsH0qOZxrm9OCuUJ++Irk+K4mCJokaVq+ES30/LnDylqTtD",
+	"9PiP3Qyzb6hu0YiYOu+lWvbCkO76IZki8TBof/2gpAEkjOivHxG354IBR+sH5Pqj6GHd3vphBX2LYGiN",
+	"TeXbjcK4gzonWFCMXQ/uHa8fnG/gcOs6B3UgXdT1D8bW2GhB8xIwR4Qzw11tPhJY+BN9wLY50sKG4zoK",
+	"T4AUAodxLvX4rFbzl9hVPyEliolxI2KJjFvfjcM81ZRQEcsuIQuIlGiY+NiGScen2cNrGVpWsrvZVM14",
+	"ZaTaGupCqsl5jadPQXCu86AJKqvxZCojqsbTL1fzqGqrUXfXui4fQBLNyp5pGx8IhekPIsnvQUQ1g2F7",
+	"6fflBLK4ZOvG4o4ZefldizVJddtKucaQiqZd5n3Fif06TDvfyvSJiSH3kCceLWvXIIWQAlP9ZhLxtYif",
+	"W0Z3eetu3xh5JqOWYbHxw5ggzSoSG2Q6vMingniKi+XASCD9znGmKg40X8W2sHhs6If4Kvv8fj0RAVqd",
+	"3VVGMMYAQ2efpi2ynE/GxYFT+nktk8OdVPeIl23EV9Kh0nWNk09owz+ytbLRm/ud41rKb9zDtVG0d8WN",
+	"T4FtIGw4YBEbLtGr977BiFvDZANS1Iprhd3GDHEjvrsD7ml28Ci45xOlLD+iKPwCsK7q8rnFtqt3zNwV",
+	"KLVjRie2K6rkd2O5mhB1t0v1QNaoH8fG9CNZlTYSTMtaisItasw6jVmn4WV34WXnBPvVnOyu1pz1JBRe",
+	"ohHwMlWFJ3vD/yIwUzIWMpHiUdgZJIxdc9sefiz4LE69UmjGpUJdV2uZthUcFIjmjCAlMJMYQtB2IKDC",
+	"tr53+XT9k6kW/X8jy91w7PvYnNIlyb6YauIO9n0nKvMdW2Li+JHNLTJ1bDIrPhBb/XoD5pcpwF3XBPV0",
+	"99/EzzUS5S4kypVeo1Oc08cKQ5oP2r1nDyKMnppU87rCaPT49xJ/lWIgLTAxL9dPkxoTD/mxQ7l6RqRd",
+	"Rdk0tUkXvMmhYoNNDTY1gYGPOTCwxnqzsvo50cLOI3d2APlZTYGrUlpDVUuZVHHmIWVoaGcfFmqXOAhs",
+	"lZW8ihlPgIPgP6Rn2iZHjaa5a02ziW5oohsaXbLRJXfunWhE+EaEb0T4RoR/LG4mYLwbyPAr8Uvp3nPV",
+	"6UFKP5FpbbibXJ/sCncthT9Ijkt5mZZ8edak06NjsocjocCmAz+oPJA5+T37xpxEkO9daIt92IcjXr9J",
+	"HvAdhIvMIr7vvJqV/pElIk7cHhCuXROJ0URiNJEYd06wyV6mFF98QaWntcPl/TJsqrnq3rc0zbwtZbLv",
+	"GFltH7yTqMQM/XycHLbhqQ/LU+/C32rxtoa1NaytYW33CDLM3Kat87b1BD19421rphV++CGp/F6qX1oK",
+	"Erfg3q2W+SHV0u+x65fptsJfvqX7+JnK5WWFVkdLtJhSb5o0WJN0AmU127nec9FE6fZ8jgbBZ0EVSYqZ",
+	"puq7Zw3n6f56jk/GOAxUQR3XdNs8x7TugCMr7FAXsfGN+OKDMnuLVHsbrSgnDCS9vYvEgA0Yup3o+1aP",
+	"U33RS4QH+2QjNjRiQyM23FkjTrU9e2BVOKKB38wrq9Vf88xOdF5LDh8nv284fMPhKzj8Zty2mtM2jLZh",
+	"tA2jvYd+LiNGs2vF3NxuyARc5cpm8e9t24VTzsZ0UsqaP0ctvA2BRtYJD7o6tOjbCcMuXPIj5d+F/f9X",
+	"fcMnSPErwpBt3Hli761p4WXITTvhxb9DWxIzxHFLynNz/W7TwMQ8qLc0CoMr28omneTWgf5f7/Ey4Nj/",
+	"QP9F4KM4BMMKCbeuY1oNvE91eyx4iCg8yX1lY+iiavOwgFhr7HWyL7MPPyw/L0GyPMsufAxu84Qyu6xv",
+	"jmd7SNuy6kYI0jq3OUvYYPKpHfiGqCn3oX2x1qZd+9tOAvBITXCbSvJdPavNRYjCjWn9ngtVCNcNavYX",
+	"ntmq7FFGbRpJpJFEGknkzpLIouRa7cAGYLysVcZ/46yFHjcmQtw049VswYUckdESWUrpQiIIFKCFjjiK",
+	"zogbcUho+2VdCFQgqAMJuSKfkhcsiCDI1Ljy475MeMbZxNYB0gQ2yvpL9bgfJjZOI8bozwyJt3mr0ABr",
+	"N/6KyHHdFMB+YgWwm1YsTSuWphXLj9WKpZElG1nykVYsD60ckm9A8gD1yk11Vhl1KEZnUbNiI+9RmTQ4",
+	"XWCZSHjMhzIjWh4bcX/5k0QRcXOjxtJcoIT/uUZMhJkhGxGaWtpyrSrq4Ej9ARSXNFVaR8TjM4LUlEsS",
+	"RbDol5kO63NrGLHNSAOCBfHNV9jziJSRmUciKmUIiyYLk/+oH7KrpBKF7JoIuEv1xEzDiu9XRt2yuyb7",
+	"eVfZz1kRcBdS3h3klp1LHnWlgLdkAVPVTb1uTns7p/1j53137+IFaFS9RtX7flW9TdSushgCRhZx6MaT",
+	"an358qNxZlUN+yyoUoTBo9tNzn8d35Pq4fFzTUJ/03TkiTcd+TGLeEUdS0LDqNb2ATXMsG1a9esFbF1N",
+	"/xhpyFbnDsBgMI7qSIMWbZTiaFYo8mVEtsLyn/32/rM2OlPIhBlIxLiaUjZ5eE+LOaa7+VoeRx+xx9vz",
+	"v55293j319TRahxpjXbVONIaR9pOFbtGTWrqnjWtFh9ccTHSjo37Ap3ACBn1dZhveuzZi8qei2/wlenu",
+	"Zr15zAgFxidI/VQd4g+nZ29ctDBtjJWWnhhXaKzxyTygpoQhztpI6zdQsRidvD+TaMIRZ0hO+ULLTZgl",
+	"LzFeSpO6hBbgGax2POq3WpaP8ARTVul+3FkjyDv5/zbQfLbU/7G0jH/kyLUO4bLq/T9U9EYThfFEmmWW",
+	"2H0qWmUasrSDhJ070Y1dhH3elTZtKfen0UsbvfRpe/2+P49fHXdd5Kd7stGYTSTmU8wvLpUAHi6z+BNo",
+	"XlUdRk98X7rI9k+J+orO+LX+O+bVplY1iOflbd/QSRCgWLawY6L2cRBOiYWgxEc8VCCrMM7IrnqQfqeq",
+	"0Y/RetRiV9J+00pWMUc1CaqPrKHo97yrxiXVCPuNsN8I+6vmNSxjq+miaczzvYULNj6tJvSvCf17mv07",
+	"i9SpYnWwqHnneaShaU2pUDNTUdkIkLemWJbpal2tq7FkktzIAHtXEkmFlzLmFi6SlHkEeQHVu0cBwddE",
+	"K3JxsYol8jl44rRg10ZvwyAwsiNmiMzmaomwEHjpmqQ6/SmHreEgWYgWRWEJsCAqzeQY/eXlRxTVKLxb",
+	"aOE2mos2KmSTVfcI8rz0PHdpbNqc+nZPvVHBGxW8UcEbFbxRwRsVvFHBGxW8UcG/g/675el3+nHihQLq",
+	"53/55pjCuyehmjqDL9CKxVRjLG4MS6Ut1miiTj+dvzY6LGaI+oQpqpZobuupasoP3BBp+YiykMgkZDRS",
+	"W3+S6NOnsxeaPYQicAZOxONBISvJ40s5X/WEWj031RXJeEw8NUj5Y6lE3pR4V1bYw0wuCEh+0vZ0wgHi",
+	"jBjZ06raoJEbuptaly+WLRGyZH2X8el+26BerK2MnBS2LN4ncH0XEexN9VptA+WokE+qOOUUXxNEVWpq",
+	"21q5eN7SHoSpSv9arb39/wEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -753,11 +753,16 @@ type PatchGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
 func (r PatchGroupResponse) Err() error {
 	switch {
+	case r.ApplicationScimJSON200 != nil:
+		return nil
 	case r.StatusCode() == 204:
 		return nil
 	}
@@ -780,6 +785,9 @@ type ReplaceGroupParams struct {
 
 	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. With `merge=untouched` a write with a stale If-Match is not a 412 but applied to the present user, if every attribute that has changed since is one that it leaves alone or gives its present value, and no secret has changed: a body that replaces the user then replaces only what differs from the version in If-Match. Other preferences are ignored.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey A key that the client makes up for this one write, such as a UUID, of 1 to 255 visible ASCII characters, bare or in double quotes (draft-ietf-httpapi-idempotency-key-header). If the same caller sends the same request with the same key again, the write is not executed again: the answer is the first one, with Idempotency-Replayed. Another request with the key is answered with 422. Only successes are kept, for 24 hours unless configured otherwise.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // Err returns nil if the server answered with a success that the API documents, and otherwise an [*apierror.Error].
@@ -1215,8 +1223,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAllWithBody(ctx context.Context, customer Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAllWithBody(ctx context.Context, customerID Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchAll Search all resources with a body
 	//
@@ -1224,8 +1232,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAll(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAll(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchAllWithApplicationScimPlusJSONBody Search all resources with a body
 	//
@@ -1233,15 +1241,15 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAllWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAllWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListGroups List or filter groups
 	//
 	// The roles as groups, without their members unless `attributes` names them. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Groups (the `ListGroups` operationId).
-	ListGroups(ctx context.Context, customer Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Groups (the `ListGroups` operationId).
+	ListGroups(ctx context.Context, customerID Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateGroupWithBody Create a group
 	//
@@ -1249,8 +1257,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroupWithBody(ctx context.Context, customer Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroupWithBody(ctx context.Context, customerID Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateGroup Create a group
 	//
@@ -1258,8 +1266,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroup(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroup(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateGroupWithApplicationScimPlusJSONBody Create a group
 	//
@@ -1267,22 +1275,22 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteGroup Delete a group
 	//
 	// Is always refused with 403, since groups are the roles of the directory. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with DELETE /{customer}/Groups/{group} (the `DeleteGroup` operationId).
-	DeleteGroup(ctx context.Context, customer Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /{customerID}/Groups/{group} (the `DeleteGroup` operationId).
+	DeleteGroup(ctx context.Context, customerID Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetGroup Read a group
 	//
 	// One role as a group, without its members unless `attributes` names them. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Groups/{group} (the `GetGroup` operationId).
-	GetGroup(ctx context.Context, customer Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Groups/{group} (the `GetGroup` operationId).
+	GetGroup(ctx context.Context, customerID Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchGroupWithBody Change the members of a group
 	//
@@ -1290,8 +1298,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroupWithBody(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroupWithBody(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchGroup Change the members of a group
 	//
@@ -1299,8 +1307,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroup(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroup(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchGroupWithApplicationScimPlusJSONBody Change the members of a group
 	//
@@ -1308,8 +1316,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceGroupWithBody Replace the members of a group
 	//
@@ -1317,8 +1325,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroupWithBody(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroupWithBody(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceGroup Replace the members of a group
 	//
@@ -1326,8 +1334,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroup(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroup(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceGroupWithApplicationScimPlusJSONBody Replace the members of a group
 	//
@@ -1335,50 +1343,50 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListResourceTypes List resource types
 	//
 	// The types of resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/ResourceTypes (the `ListResourceTypes` operationId).
-	ListResourceTypes(ctx context.Context, customer Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/ResourceTypes (the `ListResourceTypes` operationId).
+	ListResourceTypes(ctx context.Context, customerID Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetResourceType Read a resource type
 	//
 	// One type of resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
-	GetResourceType(ctx context.Context, customer Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
+	GetResourceType(ctx context.Context, customerID Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSchemas List schemas
 	//
 	// The schemas of the resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Schemas (the `ListSchemas` operationId).
-	ListSchemas(ctx context.Context, customer Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Schemas (the `ListSchemas` operationId).
+	ListSchemas(ctx context.Context, customerID Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSchema Read a schema
 	//
 	// One schema. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Schemas/{schema} (the `GetSchema` operationId).
-	GetSchema(ctx context.Context, customer Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Schemas/{schema} (the `GetSchema` operationId).
+	GetSchema(ctx context.Context, customerID Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceProviderConfig Read what the server supports
 	//
 	// What the server supports of SCIM. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
-	GetServiceProviderConfig(ctx context.Context, customer Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
+	GetServiceProviderConfig(ctx context.Context, customerID Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers List or filter users
 	//
 	// The users that match the filter, all by default, one page at a time, in the order of their creation. Users that were deleted are not among them. Pages are asked for by `startIndex`, or by `cursor` (RFC 9865). Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Users (the `ListUsers` operationId).
-	ListUsers(ctx context.Context, customer Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Users (the `ListUsers` operationId).
+	ListUsers(ctx context.Context, customerID Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUserWithBody Create a user
 	//
@@ -1386,8 +1394,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUserWithBody(ctx context.Context, customer Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUserWithBody(ctx context.Context, customerID Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUser Create a user
 	//
@@ -1395,8 +1403,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUser(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUser(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUserWithApplicationScimPlusJSONBody Create a user
 	//
@@ -1404,8 +1412,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchUsersWithBody Search users with a body
 	//
@@ -1413,8 +1421,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsersWithBody(ctx context.Context, customer Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsersWithBody(ctx context.Context, customerID Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchUsers Search users with a body
 	//
@@ -1422,8 +1430,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsers(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsers(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SearchUsersWithApplicationScimPlusJSONBody Search users with a body
 	//
@@ -1431,22 +1439,22 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsersWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsersWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteUser Delete a user
 	//
 	// Makes the user inactive and hides it from SCIM, where it is not found from then on. The other APIs go on showing an inactive user. A user whose userName, e-mail or externalId is created again is restored with the same id. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with DELETE /{customer}/Users/{id} (the `DeleteUser` operationId).
-	DeleteUser(ctx context.Context, customer Customer, id UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /{customerID}/Users/{userID} (the `DeleteUser` operationId).
+	DeleteUser(ctx context.Context, customerID Customer, userID UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser Read a user
 	//
 	// One user. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 	//
-	// Corresponds with GET /{customer}/Users/{id} (the `GetUser` operationId).
-	GetUser(ctx context.Context, customer Customer, id UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /{customerID}/Users/{userID} (the `GetUser` operationId).
+	GetUser(ctx context.Context, customerID Customer, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchUserWithBody Change attributes of a user
 	//
@@ -1454,8 +1462,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUserWithBody(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUserWithBody(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchUser Change attributes of a user
 	//
@@ -1463,8 +1471,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUser(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUser(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PatchUserWithApplicationScimPlusJSONBody Change attributes of a user
 	//
@@ -1472,8 +1480,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceUserWithBody Replace a user
 	//
@@ -1481,8 +1489,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUserWithBody(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUserWithBody(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceUser Replace a user
 	//
@@ -1490,8 +1498,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUser(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUser(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceUserWithApplicationScimPlusJSONBody Replace a user
 	//
@@ -1499,8 +1507,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type.
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // SearchAllWithBody Search all resources with a body
@@ -1509,9 +1517,9 @@ type ClientInterface interface {
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *Client) SearchAllWithBody(ctx context.Context, customer Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchAllRequestWithBody(c.Server, customer, params, contentType, body)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *Client) SearchAllWithBody(ctx context.Context, customerID Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchAllRequestWithBody(c.Server, customerID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1528,9 +1536,9 @@ func (c *Client) SearchAllWithBody(ctx context.Context, customer Customer, param
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *Client) SearchAll(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchAllRequest(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *Client) SearchAll(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchAllRequest(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1547,9 +1555,9 @@ func (c *Client) SearchAll(ctx context.Context, customer Customer, params *Searc
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *Client) SearchAllWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchAllRequestWithApplicationScimPlusJSONBody(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *Client) SearchAllWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchAllRequestWithApplicationScimPlusJSONBody(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1564,9 +1572,9 @@ func (c *Client) SearchAllWithApplicationScimPlusJSONBody(ctx context.Context, c
 //
 // The roles as groups, without their members unless `attributes` names them. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Groups (the `ListGroups` operationId).
-func (c *Client) ListGroups(ctx context.Context, customer Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListGroupsRequest(c.Server, customer, params)
+// Corresponds with GET /{customerID}/Groups (the `ListGroups` operationId).
+func (c *Client) ListGroups(ctx context.Context, customerID Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListGroupsRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1583,9 +1591,9 @@ func (c *Client) ListGroups(ctx context.Context, customer Customer, params *List
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *Client) CreateGroupWithBody(ctx context.Context, customer Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateGroupRequestWithBody(c.Server, customer, params, contentType, body)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *Client) CreateGroupWithBody(ctx context.Context, customerID Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateGroupRequestWithBody(c.Server, customerID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1602,9 +1610,9 @@ func (c *Client) CreateGroupWithBody(ctx context.Context, customer Customer, par
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *Client) CreateGroup(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateGroupRequest(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *Client) CreateGroup(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateGroupRequest(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1621,9 +1629,9 @@ func (c *Client) CreateGroup(ctx context.Context, customer Customer, params *Cre
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *Client) CreateGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateGroupRequestWithApplicationScimPlusJSONBody(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *Client) CreateGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateGroupRequestWithApplicationScimPlusJSONBody(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1638,9 +1646,9 @@ func (c *Client) CreateGroupWithApplicationScimPlusJSONBody(ctx context.Context,
 //
 // Is always refused with 403, since groups are the roles of the directory. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with DELETE /{customer}/Groups/{group} (the `DeleteGroup` operationId).
-func (c *Client) DeleteGroup(ctx context.Context, customer Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGroupRequest(c.Server, customer, group, params)
+// Corresponds with DELETE /{customerID}/Groups/{group} (the `DeleteGroup` operationId).
+func (c *Client) DeleteGroup(ctx context.Context, customerID Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupRequest(c.Server, customerID, group, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1655,9 +1663,9 @@ func (c *Client) DeleteGroup(ctx context.Context, customer Customer, group Group
 //
 // One role as a group, without its members unless `attributes` names them. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Groups/{group} (the `GetGroup` operationId).
-func (c *Client) GetGroup(ctx context.Context, customer Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetGroupRequest(c.Server, customer, group, params)
+// Corresponds with GET /{customerID}/Groups/{group} (the `GetGroup` operationId).
+func (c *Client) GetGroup(ctx context.Context, customerID Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGroupRequest(c.Server, customerID, group, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1674,9 +1682,9 @@ func (c *Client) GetGroup(ctx context.Context, customer Customer, group GroupID,
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *Client) PatchGroupWithBody(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchGroupRequestWithBody(c.Server, customer, group, params, contentType, body)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *Client) PatchGroupWithBody(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchGroupRequestWithBody(c.Server, customerID, group, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1693,9 +1701,9 @@ func (c *Client) PatchGroupWithBody(ctx context.Context, customer Customer, grou
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *Client) PatchGroup(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchGroupRequest(c.Server, customer, group, params, body)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *Client) PatchGroup(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchGroupRequest(c.Server, customerID, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1712,9 +1720,9 @@ func (c *Client) PatchGroup(ctx context.Context, customer Customer, group GroupI
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *Client) PatchGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchGroupRequestWithApplicationScimPlusJSONBody(c.Server, customer, group, params, body)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *Client) PatchGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchGroupRequestWithApplicationScimPlusJSONBody(c.Server, customerID, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1731,9 +1739,9 @@ func (c *Client) PatchGroupWithApplicationScimPlusJSONBody(ctx context.Context, 
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *Client) ReplaceGroupWithBody(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceGroupRequestWithBody(c.Server, customer, group, params, contentType, body)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *Client) ReplaceGroupWithBody(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceGroupRequestWithBody(c.Server, customerID, group, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1750,9 +1758,9 @@ func (c *Client) ReplaceGroupWithBody(ctx context.Context, customer Customer, gr
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *Client) ReplaceGroup(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceGroupRequest(c.Server, customer, group, params, body)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *Client) ReplaceGroup(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceGroupRequest(c.Server, customerID, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1769,9 +1777,9 @@ func (c *Client) ReplaceGroup(ctx context.Context, customer Customer, group Grou
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *Client) ReplaceGroupWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceGroupRequestWithApplicationScimPlusJSONBody(c.Server, customer, group, params, body)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *Client) ReplaceGroupWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceGroupRequestWithApplicationScimPlusJSONBody(c.Server, customerID, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1786,9 +1794,9 @@ func (c *Client) ReplaceGroupWithApplicationScimPlusJSONBody(ctx context.Context
 //
 // The types of resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/ResourceTypes (the `ListResourceTypes` operationId).
-func (c *Client) ListResourceTypes(ctx context.Context, customer Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListResourceTypesRequest(c.Server, customer, params)
+// Corresponds with GET /{customerID}/ResourceTypes (the `ListResourceTypes` operationId).
+func (c *Client) ListResourceTypes(ctx context.Context, customerID Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListResourceTypesRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1803,9 +1811,9 @@ func (c *Client) ListResourceTypes(ctx context.Context, customer Customer, param
 //
 // One type of resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
-func (c *Client) GetResourceType(ctx context.Context, customer Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetResourceTypeRequest(c.Server, customer, resourceType, params)
+// Corresponds with GET /{customerID}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
+func (c *Client) GetResourceType(ctx context.Context, customerID Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetResourceTypeRequest(c.Server, customerID, resourceType, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1820,9 +1828,9 @@ func (c *Client) GetResourceType(ctx context.Context, customer Customer, resourc
 //
 // The schemas of the resources. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Schemas (the `ListSchemas` operationId).
-func (c *Client) ListSchemas(ctx context.Context, customer Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListSchemasRequest(c.Server, customer, params)
+// Corresponds with GET /{customerID}/Schemas (the `ListSchemas` operationId).
+func (c *Client) ListSchemas(ctx context.Context, customerID Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSchemasRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1837,9 +1845,9 @@ func (c *Client) ListSchemas(ctx context.Context, customer Customer, params *Lis
 //
 // One schema. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Schemas/{schema} (the `GetSchema` operationId).
-func (c *Client) GetSchema(ctx context.Context, customer Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSchemaRequest(c.Server, customer, schema, params)
+// Corresponds with GET /{customerID}/Schemas/{schema} (the `GetSchema` operationId).
+func (c *Client) GetSchema(ctx context.Context, customerID Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSchemaRequest(c.Server, customerID, schema, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1854,9 +1862,9 @@ func (c *Client) GetSchema(ctx context.Context, customer Customer, schema Schema
 //
 // What the server supports of SCIM. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
-func (c *Client) GetServiceProviderConfig(ctx context.Context, customer Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetServiceProviderConfigRequest(c.Server, customer, params)
+// Corresponds with GET /{customerID}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
+func (c *Client) GetServiceProviderConfig(ctx context.Context, customerID Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetServiceProviderConfigRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1871,9 +1879,9 @@ func (c *Client) GetServiceProviderConfig(ctx context.Context, customer Customer
 //
 // The users that match the filter, all by default, one page at a time, in the order of their creation. Users that were deleted are not among them. Pages are asked for by `startIndex`, or by `cursor` (RFC 9865). Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Users (the `ListUsers` operationId).
-func (c *Client) ListUsers(ctx context.Context, customer Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListUsersRequest(c.Server, customer, params)
+// Corresponds with GET /{customerID}/Users (the `ListUsers` operationId).
+func (c *Client) ListUsers(ctx context.Context, customerID Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUsersRequest(c.Server, customerID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1890,9 +1898,9 @@ func (c *Client) ListUsers(ctx context.Context, customer Customer, params *ListU
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *Client) CreateUserWithBody(ctx context.Context, customer Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequestWithBody(c.Server, customer, params, contentType, body)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *Client) CreateUserWithBody(ctx context.Context, customerID Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUserRequestWithBody(c.Server, customerID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1909,9 +1917,9 @@ func (c *Client) CreateUserWithBody(ctx context.Context, customer Customer, para
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *Client) CreateUser(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequest(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *Client) CreateUser(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUserRequest(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1928,9 +1936,9 @@ func (c *Client) CreateUser(ctx context.Context, customer Customer, params *Crea
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *Client) CreateUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequestWithApplicationScimPlusJSONBody(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *Client) CreateUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUserRequestWithApplicationScimPlusJSONBody(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1947,9 +1955,9 @@ func (c *Client) CreateUserWithApplicationScimPlusJSONBody(ctx context.Context, 
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *Client) SearchUsersWithBody(ctx context.Context, customer Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchUsersRequestWithBody(c.Server, customer, params, contentType, body)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *Client) SearchUsersWithBody(ctx context.Context, customerID Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchUsersRequestWithBody(c.Server, customerID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1966,9 +1974,9 @@ func (c *Client) SearchUsersWithBody(ctx context.Context, customer Customer, par
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *Client) SearchUsers(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchUsersRequest(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *Client) SearchUsers(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchUsersRequest(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1985,9 +1993,9 @@ func (c *Client) SearchUsers(ctx context.Context, customer Customer, params *Sea
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *Client) SearchUsersWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSearchUsersRequestWithApplicationScimPlusJSONBody(c.Server, customer, params, body)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *Client) SearchUsersWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchUsersRequestWithApplicationScimPlusJSONBody(c.Server, customerID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2002,9 +2010,9 @@ func (c *Client) SearchUsersWithApplicationScimPlusJSONBody(ctx context.Context,
 //
 // Makes the user inactive and hides it from SCIM, where it is not found from then on. The other APIs go on showing an inactive user. A user whose userName, e-mail or externalId is created again is restored with the same id. Needs the permission `customer_user:write`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with DELETE /{customer}/Users/{id} (the `DeleteUser` operationId).
-func (c *Client) DeleteUser(ctx context.Context, customer Customer, id UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteUserRequest(c.Server, customer, id, params)
+// Corresponds with DELETE /{customerID}/Users/{userID} (the `DeleteUser` operationId).
+func (c *Client) DeleteUser(ctx context.Context, customerID Customer, userID UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteUserRequest(c.Server, customerID, userID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2019,9 +2027,9 @@ func (c *Client) DeleteUser(ctx context.Context, customer Customer, id UserID, p
 //
 // One user. Needs the permission `customer_user:read`, or ROLE_COMPANY_ADMIN or ROLE_ADMIN.
 //
-// Corresponds with GET /{customer}/Users/{id} (the `GetUser` operationId).
-func (c *Client) GetUser(ctx context.Context, customer Customer, id UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetUserRequest(c.Server, customer, id, params)
+// Corresponds with GET /{customerID}/Users/{userID} (the `GetUser` operationId).
+func (c *Client) GetUser(ctx context.Context, customerID Customer, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserRequest(c.Server, customerID, userID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2038,9 +2046,9 @@ func (c *Client) GetUser(ctx context.Context, customer Customer, id UserID, para
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *Client) PatchUserWithBody(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchUserRequestWithBody(c.Server, customer, id, params, contentType, body)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *Client) PatchUserWithBody(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchUserRequestWithBody(c.Server, customerID, userID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2057,9 +2065,9 @@ func (c *Client) PatchUserWithBody(ctx context.Context, customer Customer, id Us
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *Client) PatchUser(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchUserRequest(c.Server, customer, id, params, body)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *Client) PatchUser(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchUserRequest(c.Server, customerID, userID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2076,9 +2084,9 @@ func (c *Client) PatchUser(ctx context.Context, customer Customer, id UserID, pa
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *Client) PatchUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPatchUserRequestWithApplicationScimPlusJSONBody(c.Server, customer, id, params, body)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *Client) PatchUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchUserRequestWithApplicationScimPlusJSONBody(c.Server, customerID, userID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2095,9 +2103,9 @@ func (c *Client) PatchUserWithApplicationScimPlusJSONBody(ctx context.Context, c
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *Client) ReplaceUserWithBody(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceUserRequestWithBody(c.Server, customer, id, params, contentType, body)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *Client) ReplaceUserWithBody(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceUserRequestWithBody(c.Server, customerID, userID, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2114,9 +2122,9 @@ func (c *Client) ReplaceUserWithBody(ctx context.Context, customer Customer, id 
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *Client) ReplaceUser(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceUserRequest(c.Server, customer, id, params, body)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *Client) ReplaceUser(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceUserRequest(c.Server, customerID, userID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2133,9 +2141,9 @@ func (c *Client) ReplaceUser(ctx context.Context, customer Customer, id UserID, 
 //
 // Takes a body of the `application/scim+json` content type.
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *Client) ReplaceUserWithApplicationScimPlusJSONBody(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceUserRequestWithApplicationScimPlusJSONBody(c.Server, customer, id, params, body)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *Client) ReplaceUserWithApplicationScimPlusJSONBody(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceUserRequestWithApplicationScimPlusJSONBody(c.Server, customerID, userID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2147,34 +2155,34 @@ func (c *Client) ReplaceUserWithApplicationScimPlusJSONBody(ctx context.Context,
 }
 
 // NewSearchAllRequest calls the generic SearchAll builder with application/json body
-func NewSearchAllRequest(server string, customer Customer, params *SearchAllParams, body SearchAllJSONRequestBody) (*http.Request, error) {
+func NewSearchAllRequest(server string, customerID Customer, params *SearchAllParams, body SearchAllJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSearchAllRequestWithBody(server, customer, params, "application/json", bodyReader)
+	return NewSearchAllRequestWithBody(server, customerID, params, "application/json", bodyReader)
 }
 
 // NewSearchAllRequestWithApplicationScimPlusJSONBody calls the generic SearchAll builder with application/scim+json body
-func NewSearchAllRequestWithApplicationScimPlusJSONBody(server string, customer Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewSearchAllRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSearchAllRequestWithBody(server, customer, params, "application/scim+json", bodyReader)
+	return NewSearchAllRequestWithBody(server, customerID, params, "application/scim+json", bodyReader)
 }
 
 // NewSearchAllRequestWithBody constructs an http.Request for the SearchAll method, with any body, and a specified content type
-func NewSearchAllRequestWithBody(server string, customer Customer, params *SearchAllParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewSearchAllRequestWithBody(server string, customerID Customer, params *SearchAllParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2242,12 +2250,12 @@ func NewSearchAllRequestWithBody(server string, customer Customer, params *Searc
 }
 
 // NewListGroupsRequest constructs an http.Request for the ListGroups method
-func NewListGroupsRequest(server string, customer Customer, params *ListGroupsParams) (*http.Request, error) {
+func NewListGroupsRequest(server string, customerID Customer, params *ListGroupsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2389,34 +2397,34 @@ func NewListGroupsRequest(server string, customer Customer, params *ListGroupsPa
 }
 
 // NewCreateGroupRequest calls the generic CreateGroup builder with application/json body
-func NewCreateGroupRequest(server string, customer Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody) (*http.Request, error) {
+func NewCreateGroupRequest(server string, customerID Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateGroupRequestWithBody(server, customer, params, "application/json", bodyReader)
+	return NewCreateGroupRequestWithBody(server, customerID, params, "application/json", bodyReader)
 }
 
 // NewCreateGroupRequestWithApplicationScimPlusJSONBody calls the generic CreateGroup builder with application/scim+json body
-func NewCreateGroupRequestWithApplicationScimPlusJSONBody(server string, customer Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewCreateGroupRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateGroupRequestWithBody(server, customer, params, "application/scim+json", bodyReader)
+	return NewCreateGroupRequestWithBody(server, customerID, params, "application/scim+json", bodyReader)
 }
 
 // NewCreateGroupRequestWithBody constructs an http.Request for the CreateGroup method, with any body, and a specified content type
-func NewCreateGroupRequestWithBody(server string, customer Customer, params *CreateGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateGroupRequestWithBody(server string, customerID Customer, params *CreateGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2484,12 +2492,12 @@ func NewCreateGroupRequestWithBody(server string, customer Customer, params *Cre
 }
 
 // NewDeleteGroupRequest constructs an http.Request for the DeleteGroup method
-func NewDeleteGroupRequest(server string, customer Customer, group GroupID, params *DeleteGroupParams) (*http.Request, error) {
+func NewDeleteGroupRequest(server string, customerID Customer, group GroupID, params *DeleteGroupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2562,12 +2570,12 @@ func NewDeleteGroupRequest(server string, customer Customer, group GroupID, para
 }
 
 // NewGetGroupRequest constructs an http.Request for the GetGroup method
-func NewGetGroupRequest(server string, customer Customer, group GroupID, params *GetGroupParams) (*http.Request, error) {
+func NewGetGroupRequest(server string, customerID Customer, group GroupID, params *GetGroupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2692,34 +2700,34 @@ func NewGetGroupRequest(server string, customer Customer, group GroupID, params 
 }
 
 // NewPatchGroupRequest calls the generic PatchGroup builder with application/json body
-func NewPatchGroupRequest(server string, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody) (*http.Request, error) {
+func NewPatchGroupRequest(server string, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchGroupRequestWithBody(server, customer, group, params, "application/json", bodyReader)
+	return NewPatchGroupRequestWithBody(server, customerID, group, params, "application/json", bodyReader)
 }
 
 // NewPatchGroupRequestWithApplicationScimPlusJSONBody calls the generic PatchGroup builder with application/scim+json body
-func NewPatchGroupRequestWithApplicationScimPlusJSONBody(server string, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewPatchGroupRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchGroupRequestWithBody(server, customer, group, params, "application/scim+json", bodyReader)
+	return NewPatchGroupRequestWithBody(server, customerID, group, params, "application/scim+json", bodyReader)
 }
 
 // NewPatchGroupRequestWithBody constructs an http.Request for the PatchGroup method, with any body, and a specified content type
-func NewPatchGroupRequestWithBody(server string, customer Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewPatchGroupRequestWithBody(server string, customerID Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2827,40 +2835,51 @@ func NewPatchGroupRequestWithBody(server string, customer Customer, group GroupI
 			req.Header.Set("Prefer", headerParam2)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam3)
+		}
+
 	}
 
 	return req, nil
 }
 
 // NewReplaceGroupRequest calls the generic ReplaceGroup builder with application/json body
-func NewReplaceGroupRequest(server string, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody) (*http.Request, error) {
+func NewReplaceGroupRequest(server string, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewReplaceGroupRequestWithBody(server, customer, group, params, "application/json", bodyReader)
+	return NewReplaceGroupRequestWithBody(server, customerID, group, params, "application/json", bodyReader)
 }
 
 // NewReplaceGroupRequestWithApplicationScimPlusJSONBody calls the generic ReplaceGroup builder with application/scim+json body
-func NewReplaceGroupRequestWithApplicationScimPlusJSONBody(server string, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewReplaceGroupRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewReplaceGroupRequestWithBody(server, customer, group, params, "application/scim+json", bodyReader)
+	return NewReplaceGroupRequestWithBody(server, customerID, group, params, "application/scim+json", bodyReader)
 }
 
 // NewReplaceGroupRequestWithBody constructs an http.Request for the ReplaceGroup method, with any body, and a specified content type
-func NewReplaceGroupRequestWithBody(server string, customer Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewReplaceGroupRequestWithBody(server string, customerID Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2968,18 +2987,29 @@ func NewReplaceGroupRequestWithBody(server string, customer Customer, group Grou
 			req.Header.Set("Prefer", headerParam2)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam3)
+		}
+
 	}
 
 	return req, nil
 }
 
 // NewListResourceTypesRequest constructs an http.Request for the ListResourceTypes method
-func NewListResourceTypesRequest(server string, customer Customer, params *ListResourceTypesParams) (*http.Request, error) {
+func NewListResourceTypesRequest(server string, customerID Customer, params *ListResourceTypesParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3034,12 +3064,12 @@ func NewListResourceTypesRequest(server string, customer Customer, params *ListR
 }
 
 // NewGetResourceTypeRequest constructs an http.Request for the GetResourceType method
-func NewGetResourceTypeRequest(server string, customer Customer, resourceType ResourceTypeName, params *GetResourceTypeParams) (*http.Request, error) {
+func NewGetResourceTypeRequest(server string, customerID Customer, resourceType ResourceTypeName, params *GetResourceTypeParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3101,12 +3131,12 @@ func NewGetResourceTypeRequest(server string, customer Customer, resourceType Re
 }
 
 // NewListSchemasRequest constructs an http.Request for the ListSchemas method
-func NewListSchemasRequest(server string, customer Customer, params *ListSchemasParams) (*http.Request, error) {
+func NewListSchemasRequest(server string, customerID Customer, params *ListSchemasParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3161,12 +3191,12 @@ func NewListSchemasRequest(server string, customer Customer, params *ListSchemas
 }
 
 // NewGetSchemaRequest constructs an http.Request for the GetSchema method
-func NewGetSchemaRequest(server string, customer Customer, schema SchemaID, params *GetSchemaParams) (*http.Request, error) {
+func NewGetSchemaRequest(server string, customerID Customer, schema SchemaID, params *GetSchemaParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3228,12 +3258,12 @@ func NewGetSchemaRequest(server string, customer Customer, schema SchemaID, para
 }
 
 // NewGetServiceProviderConfigRequest constructs an http.Request for the GetServiceProviderConfig method
-func NewGetServiceProviderConfigRequest(server string, customer Customer, params *GetServiceProviderConfigParams) (*http.Request, error) {
+func NewGetServiceProviderConfigRequest(server string, customerID Customer, params *GetServiceProviderConfigParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3288,12 +3318,12 @@ func NewGetServiceProviderConfigRequest(server string, customer Customer, params
 }
 
 // NewListUsersRequest constructs an http.Request for the ListUsers method
-func NewListUsersRequest(server string, customer Customer, params *ListUsersParams) (*http.Request, error) {
+func NewListUsersRequest(server string, customerID Customer, params *ListUsersParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3435,34 +3465,34 @@ func NewListUsersRequest(server string, customer Customer, params *ListUsersPara
 }
 
 // NewCreateUserRequest calls the generic CreateUser builder with application/json body
-func NewCreateUserRequest(server string, customer Customer, params *CreateUserParams, body CreateUserJSONRequestBody) (*http.Request, error) {
+func NewCreateUserRequest(server string, customerID Customer, params *CreateUserParams, body CreateUserJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateUserRequestWithBody(server, customer, params, "application/json", bodyReader)
+	return NewCreateUserRequestWithBody(server, customerID, params, "application/json", bodyReader)
 }
 
 // NewCreateUserRequestWithApplicationScimPlusJSONBody calls the generic CreateUser builder with application/scim+json body
-func NewCreateUserRequestWithApplicationScimPlusJSONBody(server string, customer Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewCreateUserRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateUserRequestWithBody(server, customer, params, "application/scim+json", bodyReader)
+	return NewCreateUserRequestWithBody(server, customerID, params, "application/scim+json", bodyReader)
 }
 
 // NewCreateUserRequestWithBody constructs an http.Request for the CreateUser method, with any body, and a specified content type
-func NewCreateUserRequestWithBody(server string, customer Customer, params *CreateUserParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateUserRequestWithBody(server string, customerID Customer, params *CreateUserParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3580,34 +3610,34 @@ func NewCreateUserRequestWithBody(server string, customer Customer, params *Crea
 }
 
 // NewSearchUsersRequest calls the generic SearchUsers builder with application/json body
-func NewSearchUsersRequest(server string, customer Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody) (*http.Request, error) {
+func NewSearchUsersRequest(server string, customerID Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSearchUsersRequestWithBody(server, customer, params, "application/json", bodyReader)
+	return NewSearchUsersRequestWithBody(server, customerID, params, "application/json", bodyReader)
 }
 
 // NewSearchUsersRequestWithApplicationScimPlusJSONBody calls the generic SearchUsers builder with application/scim+json body
-func NewSearchUsersRequestWithApplicationScimPlusJSONBody(server string, customer Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewSearchUsersRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSearchUsersRequestWithBody(server, customer, params, "application/scim+json", bodyReader)
+	return NewSearchUsersRequestWithBody(server, customerID, params, "application/scim+json", bodyReader)
 }
 
 // NewSearchUsersRequestWithBody constructs an http.Request for the SearchUsers method, with any body, and a specified content type
-func NewSearchUsersRequestWithBody(server string, customer Customer, params *SearchUsersParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewSearchUsersRequestWithBody(server string, customerID Customer, params *SearchUsersParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3675,19 +3705,19 @@ func NewSearchUsersRequestWithBody(server string, customer Customer, params *Sea
 }
 
 // NewDeleteUserRequest constructs an http.Request for the DeleteUser method
-func NewDeleteUserRequest(server string, customer Customer, id UserID, params *DeleteUserParams) (*http.Request, error) {
+func NewDeleteUserRequest(server string, customerID Customer, userID UserID, params *DeleteUserParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
 
 	var pathParam1 string
 
-	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "userID", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3753,19 +3783,19 @@ func NewDeleteUserRequest(server string, customer Customer, id UserID, params *D
 }
 
 // NewGetUserRequest constructs an http.Request for the GetUser method
-func NewGetUserRequest(server string, customer Customer, id UserID, params *GetUserParams) (*http.Request, error) {
+func NewGetUserRequest(server string, customerID Customer, userID UserID, params *GetUserParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
 
 	var pathParam1 string
 
-	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "userID", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -3859,41 +3889,41 @@ func NewGetUserRequest(server string, customer Customer, id UserID, params *GetU
 }
 
 // NewPatchUserRequest calls the generic PatchUser builder with application/json body
-func NewPatchUserRequest(server string, customer Customer, id UserID, params *PatchUserParams, body PatchUserJSONRequestBody) (*http.Request, error) {
+func NewPatchUserRequest(server string, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchUserRequestWithBody(server, customer, id, params, "application/json", bodyReader)
+	return NewPatchUserRequestWithBody(server, customerID, userID, params, "application/json", bodyReader)
 }
 
 // NewPatchUserRequestWithApplicationScimPlusJSONBody calls the generic PatchUser builder with application/scim+json body
-func NewPatchUserRequestWithApplicationScimPlusJSONBody(server string, customer Customer, id UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewPatchUserRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPatchUserRequestWithBody(server, customer, id, params, "application/scim+json", bodyReader)
+	return NewPatchUserRequestWithBody(server, customerID, userID, params, "application/scim+json", bodyReader)
 }
 
 // NewPatchUserRequestWithBody constructs an http.Request for the PatchUser method, with any body, and a specified content type
-func NewPatchUserRequestWithBody(server string, customer Customer, id UserID, params *PatchUserParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewPatchUserRequestWithBody(server string, customerID Customer, userID UserID, params *PatchUserParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
 
 	var pathParam1 string
 
-	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "userID", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -4011,41 +4041,41 @@ func NewPatchUserRequestWithBody(server string, customer Customer, id UserID, pa
 }
 
 // NewReplaceUserRequest calls the generic ReplaceUser builder with application/json body
-func NewReplaceUserRequest(server string, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody) (*http.Request, error) {
+func NewReplaceUserRequest(server string, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewReplaceUserRequestWithBody(server, customer, id, params, "application/json", bodyReader)
+	return NewReplaceUserRequestWithBody(server, customerID, userID, params, "application/json", bodyReader)
 }
 
 // NewReplaceUserRequestWithApplicationScimPlusJSONBody calls the generic ReplaceUser builder with application/scim+json body
-func NewReplaceUserRequestWithApplicationScimPlusJSONBody(server string, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
+func NewReplaceUserRequestWithApplicationScimPlusJSONBody(server string, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewReplaceUserRequestWithBody(server, customer, id, params, "application/scim+json", bodyReader)
+	return NewReplaceUserRequestWithBody(server, customerID, userID, params, "application/scim+json", bodyReader)
 }
 
 // NewReplaceUserRequestWithBody constructs an http.Request for the ReplaceUser method, with any body, and a specified content type
-func NewReplaceUserRequestWithBody(server string, customer Customer, id UserID, params *ReplaceUserParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewReplaceUserRequestWithBody(server string, customerID Customer, userID UserID, params *ReplaceUserParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customer", customer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "customerID", customerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
 
 	var pathParam1 string
 
-	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "userID", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -4212,8 +4242,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAllWithBodyWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAllWithBodyWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
 
 	// SearchAllWithResponse Search all resources with a body
 	//
@@ -4221,8 +4251,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAllWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAllWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
 
 	// SearchAllWithApplicationScimPlusJSONBodyWithResponse Search all resources with a body
 	//
@@ -4230,8 +4260,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-	SearchAllWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
+	// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+	SearchAllWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error)
 
 	// ListGroupsWithResponse List or filter groups
 	//
@@ -4239,8 +4269,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Groups (the `ListGroups` operationId).
-	ListGroupsWithResponse(ctx context.Context, customer Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error)
+	// Corresponds with GET /{customerID}/Groups (the `ListGroups` operationId).
+	ListGroupsWithResponse(ctx context.Context, customerID Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error)
 
 	// CreateGroupWithBodyWithResponse Create a group
 	//
@@ -4248,8 +4278,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroupWithBodyWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroupWithBodyWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
 
 	// CreateGroupWithResponse Create a group
 	//
@@ -4257,8 +4287,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroupWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroupWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
 
 	// CreateGroupWithApplicationScimPlusJSONBodyWithResponse Create a group
 	//
@@ -4266,8 +4296,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-	CreateGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
+	// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+	CreateGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error)
 
 	// DeleteGroupWithResponse Delete a group
 	//
@@ -4275,8 +4305,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /{customer}/Groups/{group} (the `DeleteGroup` operationId).
-	DeleteGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error)
+	// Corresponds with DELETE /{customerID}/Groups/{group} (the `DeleteGroup` operationId).
+	DeleteGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error)
 
 	// GetGroupWithResponse Read a group
 	//
@@ -4284,8 +4314,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Groups/{group} (the `GetGroup` operationId).
-	GetGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error)
+	// Corresponds with GET /{customerID}/Groups/{group} (the `GetGroup` operationId).
+	GetGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error)
 
 	// PatchGroupWithBodyWithResponse Change the members of a group
 	//
@@ -4293,8 +4323,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroupWithBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroupWithBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
 
 	// PatchGroupWithResponse Change the members of a group
 	//
@@ -4302,8 +4332,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
 
 	// PatchGroupWithApplicationScimPlusJSONBodyWithResponse Change the members of a group
 	//
@@ -4311,8 +4341,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-	PatchGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
+	// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+	PatchGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error)
 
 	// ReplaceGroupWithBodyWithResponse Replace the members of a group
 	//
@@ -4320,8 +4350,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroupWithBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroupWithBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
 
 	// ReplaceGroupWithResponse Replace the members of a group
 	//
@@ -4329,8 +4359,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
 
 	// ReplaceGroupWithApplicationScimPlusJSONBodyWithResponse Replace the members of a group
 	//
@@ -4338,8 +4368,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-	ReplaceGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
+	// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+	ReplaceGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error)
 
 	// ListResourceTypesWithResponse List resource types
 	//
@@ -4347,8 +4377,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/ResourceTypes (the `ListResourceTypes` operationId).
-	ListResourceTypesWithResponse(ctx context.Context, customer Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*ListResourceTypesResponse, error)
+	// Corresponds with GET /{customerID}/ResourceTypes (the `ListResourceTypes` operationId).
+	ListResourceTypesWithResponse(ctx context.Context, customerID Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*ListResourceTypesResponse, error)
 
 	// GetResourceTypeWithResponse Read a resource type
 	//
@@ -4356,8 +4386,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
-	GetResourceTypeWithResponse(ctx context.Context, customer Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*GetResourceTypeResponse, error)
+	// Corresponds with GET /{customerID}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
+	GetResourceTypeWithResponse(ctx context.Context, customerID Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*GetResourceTypeResponse, error)
 
 	// ListSchemasWithResponse List schemas
 	//
@@ -4365,8 +4395,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Schemas (the `ListSchemas` operationId).
-	ListSchemasWithResponse(ctx context.Context, customer Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*ListSchemasResponse, error)
+	// Corresponds with GET /{customerID}/Schemas (the `ListSchemas` operationId).
+	ListSchemasWithResponse(ctx context.Context, customerID Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*ListSchemasResponse, error)
 
 	// GetSchemaWithResponse Read a schema
 	//
@@ -4374,8 +4404,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Schemas/{schema} (the `GetSchema` operationId).
-	GetSchemaWithResponse(ctx context.Context, customer Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error)
+	// Corresponds with GET /{customerID}/Schemas/{schema} (the `GetSchema` operationId).
+	GetSchemaWithResponse(ctx context.Context, customerID Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error)
 
 	// GetServiceProviderConfigWithResponse Read what the server supports
 	//
@@ -4383,8 +4413,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
-	GetServiceProviderConfigWithResponse(ctx context.Context, customer Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*GetServiceProviderConfigResponse, error)
+	// Corresponds with GET /{customerID}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
+	GetServiceProviderConfigWithResponse(ctx context.Context, customerID Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*GetServiceProviderConfigResponse, error)
 
 	// ListUsersWithResponse List or filter users
 	//
@@ -4392,8 +4422,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Users (the `ListUsers` operationId).
-	ListUsersWithResponse(ctx context.Context, customer Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error)
+	// Corresponds with GET /{customerID}/Users (the `ListUsers` operationId).
+	ListUsersWithResponse(ctx context.Context, customerID Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error)
 
 	// CreateUserWithBodyWithResponse Create a user
 	//
@@ -4401,8 +4431,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUserWithBodyWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUserWithBodyWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
 
 	// CreateUserWithResponse Create a user
 	//
@@ -4410,8 +4440,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUserWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUserWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
 
 	// CreateUserWithApplicationScimPlusJSONBodyWithResponse Create a user
 	//
@@ -4419,8 +4449,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-	CreateUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
+	// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+	CreateUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
 
 	// SearchUsersWithBodyWithResponse Search users with a body
 	//
@@ -4428,8 +4458,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsersWithBodyWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsersWithBodyWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
 
 	// SearchUsersWithResponse Search users with a body
 	//
@@ -4437,8 +4467,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsersWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsersWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
 
 	// SearchUsersWithApplicationScimPlusJSONBodyWithResponse Search users with a body
 	//
@@ -4446,8 +4476,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-	SearchUsersWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
+	// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+	SearchUsersWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error)
 
 	// DeleteUserWithResponse Delete a user
 	//
@@ -4455,8 +4485,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /{customer}/Users/{id} (the `DeleteUser` operationId).
-	DeleteUserWithResponse(ctx context.Context, customer Customer, id UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
+	// Corresponds with DELETE /{customerID}/Users/{userID} (the `DeleteUser` operationId).
+	DeleteUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
 
 	// GetUserWithResponse Read a user
 	//
@@ -4464,8 +4494,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /{customer}/Users/{id} (the `GetUser` operationId).
-	GetUserWithResponse(ctx context.Context, customer Customer, id UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
+	// Corresponds with GET /{customerID}/Users/{userID} (the `GetUser` operationId).
+	GetUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
 
 	// PatchUserWithBodyWithResponse Change attributes of a user
 	//
@@ -4473,8 +4503,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUserWithBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUserWithBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
 
 	// PatchUserWithResponse Change attributes of a user
 	//
@@ -4482,8 +4512,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUserWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
 
 	// PatchUserWithApplicationScimPlusJSONBodyWithResponse Change attributes of a user
 	//
@@ -4491,8 +4521,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-	PatchUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
+	// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+	PatchUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error)
 
 	// ReplaceUserWithBodyWithResponse Replace a user
 	//
@@ -4500,8 +4530,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUserWithBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUserWithBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
 
 	// ReplaceUserWithResponse Replace a user
 	//
@@ -4509,8 +4539,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUserWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
 
 	// ReplaceUserWithApplicationScimPlusJSONBodyWithResponse Replace a user
 	//
@@ -4518,8 +4548,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-	ReplaceUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
+	// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+	ReplaceUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error)
 }
 
 // SearchAllResponse200Headers the declared response headers of an HTTP 200 response for SearchAll
@@ -5606,14 +5636,29 @@ func (r GetGroupResponse) ContentType() string {
 	return ""
 }
 
+// PatchGroupResponse200Headers the declared response headers of an HTTP 200 response for PatchGroup
+type PatchGroupResponse200Headers struct {
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
+}
+
 // PatchGroupResponse204Headers the declared response headers of an HTTP 204 response for PatchGroup
 type PatchGroupResponse204Headers struct {
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 // PatchGroupResponse400Headers the declared response headers of an HTTP 400 response for PatchGroup
@@ -5687,6 +5732,14 @@ type PatchGroupResponse415Headers struct {
 	XRequestID      *string
 }
 
+// PatchGroupResponse422Headers the declared response headers of an HTTP 422 response for PatchGroup
+type PatchGroupResponse422Headers struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // PatchGroupResponse429Headers the declared response headers of an HTTP 429 response for PatchGroup
 type PatchGroupResponse429Headers struct {
 	DragomanDryRun  *bool
@@ -5716,6 +5769,8 @@ type PatchGroupResponse503Headers struct {
 type PatchGroupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// ApplicationScimJSON200 the response for an HTTP 200 `application/scim+json` response
+	ApplicationScimJSON200 *Group
 	// ApplicationScimJSON400 the response for an HTTP 400 `application/scim+json` response
 	ApplicationScimJSON400 *BadRequest
 	// ApplicationScimJSON401 the response for an HTTP 401 `application/scim+json` response
@@ -5732,12 +5787,16 @@ type PatchGroupResponse struct {
 	ApplicationScimJSON413 *ContentTooLarge
 	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
 	ApplicationScimJSON415 *UnsupportedMediaType
+	// ApplicationScimJSON422 the response for an HTTP 422 `application/scim+json` response
+	ApplicationScimJSON422 *IdempotencyKeyReused
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
 	ApplicationScimJSON500 *InternalServerError
 	// ApplicationScimJSON503 the response for an HTTP 503 `application/scim+json` response
 	ApplicationScimJSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchGroupResponse200Headers
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *PatchGroupResponse204Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -5756,12 +5815,19 @@ type PatchGroupResponse struct {
 	Headers413 *PatchGroupResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *PatchGroupResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *PatchGroupResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PatchGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *PatchGroupResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *PatchGroupResponse503Headers
+}
+
+// GetApplicationScimJSON200 returns the response for an HTTP 200 `application/scim+json` response
+func (r PatchGroupResponse) GetApplicationScimJSON200() *Group {
+	return r.ApplicationScimJSON200
 }
 
 // GetApplicationScimJSON400 returns the response for an HTTP 400 `application/scim+json` response
@@ -5802,6 +5868,11 @@ func (r PatchGroupResponse) GetApplicationScimJSON413() *ContentTooLarge {
 // GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
 func (r PatchGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
 	return r.ApplicationScimJSON415
+}
+
+// GetApplicationScimJSON422 returns the response for an HTTP 422 `application/scim+json` response
+func (r PatchGroupResponse) GetApplicationScimJSON422() *IdempotencyKeyReused {
+	return r.ApplicationScimJSON422
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -5850,13 +5921,15 @@ func (r PatchGroupResponse) ContentType() string {
 
 // ReplaceGroupResponse200Headers the declared response headers of an HTTP 200 response for ReplaceGroup
 type ReplaceGroupResponse200Headers struct {
-	CacheControl      string
-	DragomanDryRun    *bool
-	DragomanIgnored   *string
-	PreferenceApplied *string
-	RateLimit         *string
-	RateLimitPolicy   *string
-	XRequestID        *string
+	CacheControl        string
+	DragomanChanged     string
+	DragomanDryRun      *bool
+	DragomanIgnored     *string
+	IdempotencyReplayed *string
+	PreferenceApplied   *string
+	RateLimit           *string
+	RateLimitPolicy     *string
+	XRequestID          *string
 }
 
 // ReplaceGroupResponse400Headers the declared response headers of an HTTP 400 response for ReplaceGroup
@@ -5930,6 +6003,14 @@ type ReplaceGroupResponse415Headers struct {
 	XRequestID      *string
 }
 
+// ReplaceGroupResponse422Headers the declared response headers of an HTTP 422 response for ReplaceGroup
+type ReplaceGroupResponse422Headers struct {
+	DragomanDryRun  *bool
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+
 // ReplaceGroupResponse429Headers the declared response headers of an HTTP 429 response for ReplaceGroup
 type ReplaceGroupResponse429Headers struct {
 	DragomanDryRun  *bool
@@ -5977,6 +6058,8 @@ type ReplaceGroupResponse struct {
 	ApplicationScimJSON413 *ContentTooLarge
 	// ApplicationScimJSON415 the response for an HTTP 415 `application/scim+json` response
 	ApplicationScimJSON415 *UnsupportedMediaType
+	// ApplicationScimJSON422 the response for an HTTP 422 `application/scim+json` response
+	ApplicationScimJSON422 *IdempotencyKeyReused
 	// ApplicationScimJSON429 the response for an HTTP 429 `application/scim+json` response
 	ApplicationScimJSON429 *TooManyRequests
 	// ApplicationScimJSON500 the response for an HTTP 500 `application/scim+json` response
@@ -6001,6 +6084,8 @@ type ReplaceGroupResponse struct {
 	Headers413 *ReplaceGroupResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
 	Headers415 *ReplaceGroupResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ReplaceGroupResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReplaceGroupResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -6052,6 +6137,11 @@ func (r ReplaceGroupResponse) GetApplicationScimJSON413() *ContentTooLarge {
 // GetApplicationScimJSON415 returns the response for an HTTP 415 `application/scim+json` response
 func (r ReplaceGroupResponse) GetApplicationScimJSON415() *UnsupportedMediaType {
 	return r.ApplicationScimJSON415
+}
+
+// GetApplicationScimJSON422 returns the response for an HTTP 422 `application/scim+json` response
+func (r ReplaceGroupResponse) GetApplicationScimJSON422() *IdempotencyKeyReused {
+	return r.ApplicationScimJSON422
 }
 
 // GetApplicationScimJSON429 returns the response for an HTTP 429 `application/scim+json` response
@@ -8841,9 +8931,9 @@ func (r ReplaceUserResponse) ContentType() string {
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *ClientWithResponses) SearchAllWithBodyWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
-	rsp, err := c.SearchAllWithBody(ctx, customer, params, contentType, body, reqEditors...)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *ClientWithResponses) SearchAllWithBodyWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
+	rsp, err := c.SearchAllWithBody(ctx, customerID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8856,9 +8946,9 @@ func (c *ClientWithResponses) SearchAllWithBodyWithResponse(ctx context.Context,
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *ClientWithResponses) SearchAllWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
-	rsp, err := c.SearchAll(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *ClientWithResponses) SearchAllWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
+	rsp, err := c.SearchAll(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8871,9 +8961,9 @@ func (c *ClientWithResponses) SearchAllWithResponse(ctx context.Context, custome
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/.search (the `SearchAll` operationId).
-func (c *ClientWithResponses) SearchAllWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
-	rsp, err := c.SearchAllWithApplicationScimPlusJSONBody(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/.search (the `SearchAll` operationId).
+func (c *ClientWithResponses) SearchAllWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *SearchAllParams, body SearchAllApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchAllResponse, error) {
+	rsp, err := c.SearchAllWithApplicationScimPlusJSONBody(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8886,9 +8976,9 @@ func (c *ClientWithResponses) SearchAllWithApplicationScimPlusJSONBodyWithRespon
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Groups (the `ListGroups` operationId).
-func (c *ClientWithResponses) ListGroupsWithResponse(ctx context.Context, customer Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error) {
-	rsp, err := c.ListGroups(ctx, customer, params, reqEditors...)
+// Corresponds with GET /{customerID}/Groups (the `ListGroups` operationId).
+func (c *ClientWithResponses) ListGroupsWithResponse(ctx context.Context, customerID Customer, params *ListGroupsParams, reqEditors ...RequestEditorFn) (*ListGroupsResponse, error) {
+	rsp, err := c.ListGroups(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8901,9 +8991,9 @@ func (c *ClientWithResponses) ListGroupsWithResponse(ctx context.Context, custom
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *ClientWithResponses) CreateGroupWithBodyWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
-	rsp, err := c.CreateGroupWithBody(ctx, customer, params, contentType, body, reqEditors...)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *ClientWithResponses) CreateGroupWithBodyWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
+	rsp, err := c.CreateGroupWithBody(ctx, customerID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8916,9 +9006,9 @@ func (c *ClientWithResponses) CreateGroupWithBodyWithResponse(ctx context.Contex
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *ClientWithResponses) CreateGroupWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
-	rsp, err := c.CreateGroup(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *ClientWithResponses) CreateGroupWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
+	rsp, err := c.CreateGroup(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8931,9 +9021,9 @@ func (c *ClientWithResponses) CreateGroupWithResponse(ctx context.Context, custo
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Groups (the `CreateGroup` operationId).
-func (c *ClientWithResponses) CreateGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
-	rsp, err := c.CreateGroupWithApplicationScimPlusJSONBody(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Groups (the `CreateGroup` operationId).
+func (c *ClientWithResponses) CreateGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *CreateGroupParams, body CreateGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateGroupResponse, error) {
+	rsp, err := c.CreateGroupWithApplicationScimPlusJSONBody(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8946,9 +9036,9 @@ func (c *ClientWithResponses) CreateGroupWithApplicationScimPlusJSONBodyWithResp
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /{customer}/Groups/{group} (the `DeleteGroup` operationId).
-func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error) {
-	rsp, err := c.DeleteGroup(ctx, customer, group, params, reqEditors...)
+// Corresponds with DELETE /{customerID}/Groups/{group} (the `DeleteGroup` operationId).
+func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error) {
+	rsp, err := c.DeleteGroup(ctx, customerID, group, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8961,9 +9051,9 @@ func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, custo
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Groups/{group} (the `GetGroup` operationId).
-func (c *ClientWithResponses) GetGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error) {
-	rsp, err := c.GetGroup(ctx, customer, group, params, reqEditors...)
+// Corresponds with GET /{customerID}/Groups/{group} (the `GetGroup` operationId).
+func (c *ClientWithResponses) GetGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *GetGroupParams, reqEditors ...RequestEditorFn) (*GetGroupResponse, error) {
+	rsp, err := c.GetGroup(ctx, customerID, group, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8976,9 +9066,9 @@ func (c *ClientWithResponses) GetGroupWithResponse(ctx context.Context, customer
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *ClientWithResponses) PatchGroupWithBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
-	rsp, err := c.PatchGroupWithBody(ctx, customer, group, params, contentType, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *ClientWithResponses) PatchGroupWithBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
+	rsp, err := c.PatchGroupWithBody(ctx, customerID, group, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8991,9 +9081,9 @@ func (c *ClientWithResponses) PatchGroupWithBodyWithResponse(ctx context.Context
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *ClientWithResponses) PatchGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
-	rsp, err := c.PatchGroup(ctx, customer, group, params, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *ClientWithResponses) PatchGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
+	rsp, err := c.PatchGroup(ctx, customerID, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9006,9 +9096,9 @@ func (c *ClientWithResponses) PatchGroupWithResponse(ctx context.Context, custom
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Groups/{group} (the `PatchGroup` operationId).
-func (c *ClientWithResponses) PatchGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
-	rsp, err := c.PatchGroupWithApplicationScimPlusJSONBody(ctx, customer, group, params, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Groups/{group} (the `PatchGroup` operationId).
+func (c *ClientWithResponses) PatchGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *PatchGroupParams, body PatchGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchGroupResponse, error) {
+	rsp, err := c.PatchGroupWithApplicationScimPlusJSONBody(ctx, customerID, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9021,9 +9111,9 @@ func (c *ClientWithResponses) PatchGroupWithApplicationScimPlusJSONBodyWithRespo
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *ClientWithResponses) ReplaceGroupWithBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
-	rsp, err := c.ReplaceGroupWithBody(ctx, customer, group, params, contentType, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *ClientWithResponses) ReplaceGroupWithBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
+	rsp, err := c.ReplaceGroupWithBody(ctx, customerID, group, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9036,9 +9126,9 @@ func (c *ClientWithResponses) ReplaceGroupWithBodyWithResponse(ctx context.Conte
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *ClientWithResponses) ReplaceGroupWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
-	rsp, err := c.ReplaceGroup(ctx, customer, group, params, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *ClientWithResponses) ReplaceGroupWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
+	rsp, err := c.ReplaceGroup(ctx, customerID, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9051,9 +9141,9 @@ func (c *ClientWithResponses) ReplaceGroupWithResponse(ctx context.Context, cust
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Groups/{group} (the `ReplaceGroup` operationId).
-func (c *ClientWithResponses) ReplaceGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
-	rsp, err := c.ReplaceGroupWithApplicationScimPlusJSONBody(ctx, customer, group, params, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Groups/{group} (the `ReplaceGroup` operationId).
+func (c *ClientWithResponses) ReplaceGroupWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, group GroupID, params *ReplaceGroupParams, body ReplaceGroupApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceGroupResponse, error) {
+	rsp, err := c.ReplaceGroupWithApplicationScimPlusJSONBody(ctx, customerID, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9066,9 +9156,9 @@ func (c *ClientWithResponses) ReplaceGroupWithApplicationScimPlusJSONBodyWithRes
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/ResourceTypes (the `ListResourceTypes` operationId).
-func (c *ClientWithResponses) ListResourceTypesWithResponse(ctx context.Context, customer Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*ListResourceTypesResponse, error) {
-	rsp, err := c.ListResourceTypes(ctx, customer, params, reqEditors...)
+// Corresponds with GET /{customerID}/ResourceTypes (the `ListResourceTypes` operationId).
+func (c *ClientWithResponses) ListResourceTypesWithResponse(ctx context.Context, customerID Customer, params *ListResourceTypesParams, reqEditors ...RequestEditorFn) (*ListResourceTypesResponse, error) {
+	rsp, err := c.ListResourceTypes(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9081,9 +9171,9 @@ func (c *ClientWithResponses) ListResourceTypesWithResponse(ctx context.Context,
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
-func (c *ClientWithResponses) GetResourceTypeWithResponse(ctx context.Context, customer Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*GetResourceTypeResponse, error) {
-	rsp, err := c.GetResourceType(ctx, customer, resourceType, params, reqEditors...)
+// Corresponds with GET /{customerID}/ResourceTypes/{resourceType} (the `GetResourceType` operationId).
+func (c *ClientWithResponses) GetResourceTypeWithResponse(ctx context.Context, customerID Customer, resourceType ResourceTypeName, params *GetResourceTypeParams, reqEditors ...RequestEditorFn) (*GetResourceTypeResponse, error) {
+	rsp, err := c.GetResourceType(ctx, customerID, resourceType, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9096,9 +9186,9 @@ func (c *ClientWithResponses) GetResourceTypeWithResponse(ctx context.Context, c
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Schemas (the `ListSchemas` operationId).
-func (c *ClientWithResponses) ListSchemasWithResponse(ctx context.Context, customer Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*ListSchemasResponse, error) {
-	rsp, err := c.ListSchemas(ctx, customer, params, reqEditors...)
+// Corresponds with GET /{customerID}/Schemas (the `ListSchemas` operationId).
+func (c *ClientWithResponses) ListSchemasWithResponse(ctx context.Context, customerID Customer, params *ListSchemasParams, reqEditors ...RequestEditorFn) (*ListSchemasResponse, error) {
+	rsp, err := c.ListSchemas(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9111,9 +9201,9 @@ func (c *ClientWithResponses) ListSchemasWithResponse(ctx context.Context, custo
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Schemas/{schema} (the `GetSchema` operationId).
-func (c *ClientWithResponses) GetSchemaWithResponse(ctx context.Context, customer Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error) {
-	rsp, err := c.GetSchema(ctx, customer, schema, params, reqEditors...)
+// Corresponds with GET /{customerID}/Schemas/{schema} (the `GetSchema` operationId).
+func (c *ClientWithResponses) GetSchemaWithResponse(ctx context.Context, customerID Customer, schema SchemaID, params *GetSchemaParams, reqEditors ...RequestEditorFn) (*GetSchemaResponse, error) {
+	rsp, err := c.GetSchema(ctx, customerID, schema, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9126,9 +9216,9 @@ func (c *ClientWithResponses) GetSchemaWithResponse(ctx context.Context, custome
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
-func (c *ClientWithResponses) GetServiceProviderConfigWithResponse(ctx context.Context, customer Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*GetServiceProviderConfigResponse, error) {
-	rsp, err := c.GetServiceProviderConfig(ctx, customer, params, reqEditors...)
+// Corresponds with GET /{customerID}/ServiceProviderConfig (the `GetServiceProviderConfig` operationId).
+func (c *ClientWithResponses) GetServiceProviderConfigWithResponse(ctx context.Context, customerID Customer, params *GetServiceProviderConfigParams, reqEditors ...RequestEditorFn) (*GetServiceProviderConfigResponse, error) {
+	rsp, err := c.GetServiceProviderConfig(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9141,9 +9231,9 @@ func (c *ClientWithResponses) GetServiceProviderConfigWithResponse(ctx context.C
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Users (the `ListUsers` operationId).
-func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, customer Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error) {
-	rsp, err := c.ListUsers(ctx, customer, params, reqEditors...)
+// Corresponds with GET /{customerID}/Users (the `ListUsers` operationId).
+func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, customerID Customer, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error) {
+	rsp, err := c.ListUsers(ctx, customerID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9156,9 +9246,9 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, custome
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUserWithBody(ctx, customer, params, contentType, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
+	rsp, err := c.CreateUserWithBody(ctx, customerID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9171,9 +9261,9 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUser(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
+	rsp, err := c.CreateUser(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9186,9 +9276,9 @@ func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, custom
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUserWithApplicationScimPlusJSONBody(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users (the `CreateUser` operationId).
+func (c *ClientWithResponses) CreateUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *CreateUserParams, body CreateUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
+	rsp, err := c.CreateUserWithApplicationScimPlusJSONBody(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9201,9 +9291,9 @@ func (c *ClientWithResponses) CreateUserWithApplicationScimPlusJSONBodyWithRespo
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *ClientWithResponses) SearchUsersWithBodyWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
-	rsp, err := c.SearchUsersWithBody(ctx, customer, params, contentType, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *ClientWithResponses) SearchUsersWithBodyWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
+	rsp, err := c.SearchUsersWithBody(ctx, customerID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9216,9 +9306,9 @@ func (c *ClientWithResponses) SearchUsersWithBodyWithResponse(ctx context.Contex
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *ClientWithResponses) SearchUsersWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
-	rsp, err := c.SearchUsers(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *ClientWithResponses) SearchUsersWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
+	rsp, err := c.SearchUsers(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9231,9 +9321,9 @@ func (c *ClientWithResponses) SearchUsersWithResponse(ctx context.Context, custo
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /{customer}/Users/.search (the `SearchUsers` operationId).
-func (c *ClientWithResponses) SearchUsersWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
-	rsp, err := c.SearchUsersWithApplicationScimPlusJSONBody(ctx, customer, params, body, reqEditors...)
+// Corresponds with POST /{customerID}/Users/.search (the `SearchUsers` operationId).
+func (c *ClientWithResponses) SearchUsersWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, params *SearchUsersParams, body SearchUsersApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchUsersResponse, error) {
+	rsp, err := c.SearchUsersWithApplicationScimPlusJSONBody(ctx, customerID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9246,9 +9336,9 @@ func (c *ClientWithResponses) SearchUsersWithApplicationScimPlusJSONBodyWithResp
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /{customer}/Users/{id} (the `DeleteUser` operationId).
-func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, customer Customer, id UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
-	rsp, err := c.DeleteUser(ctx, customer, id, params, reqEditors...)
+// Corresponds with DELETE /{customerID}/Users/{userID} (the `DeleteUser` operationId).
+func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
+	rsp, err := c.DeleteUser(ctx, customerID, userID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9261,9 +9351,9 @@ func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, custom
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /{customer}/Users/{id} (the `GetUser` operationId).
-func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, customer Customer, id UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error) {
-	rsp, err := c.GetUser(ctx, customer, id, params, reqEditors...)
+// Corresponds with GET /{customerID}/Users/{userID} (the `GetUser` operationId).
+func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *GetUserParams, reqEditors ...RequestEditorFn) (*GetUserResponse, error) {
+	rsp, err := c.GetUser(ctx, customerID, userID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9276,9 +9366,9 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, customer 
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *ClientWithResponses) PatchUserWithBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
-	rsp, err := c.PatchUserWithBody(ctx, customer, id, params, contentType, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *ClientWithResponses) PatchUserWithBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
+	rsp, err := c.PatchUserWithBody(ctx, customerID, userID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9291,9 +9381,9 @@ func (c *ClientWithResponses) PatchUserWithBodyWithResponse(ctx context.Context,
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *ClientWithResponses) PatchUserWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
-	rsp, err := c.PatchUser(ctx, customer, id, params, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *ClientWithResponses) PatchUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
+	rsp, err := c.PatchUser(ctx, customerID, userID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9306,9 +9396,9 @@ func (c *ClientWithResponses) PatchUserWithResponse(ctx context.Context, custome
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /{customer}/Users/{id} (the `PatchUser` operationId).
-func (c *ClientWithResponses) PatchUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
-	rsp, err := c.PatchUserWithApplicationScimPlusJSONBody(ctx, customer, id, params, body, reqEditors...)
+// Corresponds with PATCH /{customerID}/Users/{userID} (the `PatchUser` operationId).
+func (c *ClientWithResponses) PatchUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *PatchUserParams, body PatchUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchUserResponse, error) {
+	rsp, err := c.PatchUserWithApplicationScimPlusJSONBody(ctx, customerID, userID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9321,9 +9411,9 @@ func (c *ClientWithResponses) PatchUserWithApplicationScimPlusJSONBodyWithRespon
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *ClientWithResponses) ReplaceUserWithBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
-	rsp, err := c.ReplaceUserWithBody(ctx, customer, id, params, contentType, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *ClientWithResponses) ReplaceUserWithBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
+	rsp, err := c.ReplaceUserWithBody(ctx, customerID, userID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9336,9 +9426,9 @@ func (c *ClientWithResponses) ReplaceUserWithBodyWithResponse(ctx context.Contex
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *ClientWithResponses) ReplaceUserWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
-	rsp, err := c.ReplaceUser(ctx, customer, id, params, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *ClientWithResponses) ReplaceUserWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
+	rsp, err := c.ReplaceUser(ctx, customerID, userID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9351,9 +9441,9 @@ func (c *ClientWithResponses) ReplaceUserWithResponse(ctx context.Context, custo
 //
 // Takes a body of the `application/scim+json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /{customer}/Users/{id} (the `ReplaceUser` operationId).
-func (c *ClientWithResponses) ReplaceUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customer Customer, id UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
-	rsp, err := c.ReplaceUserWithApplicationScimPlusJSONBody(ctx, customer, id, params, body, reqEditors...)
+// Corresponds with PUT /{customerID}/Users/{userID} (the `ReplaceUser` operationId).
+func (c *ClientWithResponses) ReplaceUserWithApplicationScimPlusJSONBodyWithResponse(ctx context.Context, customerID Customer, userID UserID, params *ReplaceUserParams, body ReplaceUserApplicationScimPlusJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceUserResponse, error) {
+	rsp, err := c.ReplaceUserWithApplicationScimPlusJSONBody(ctx, customerID, userID, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -11760,6 +11850,13 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Group
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationScimJSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -11819,6 +11916,13 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 		}
 		response.ApplicationScimJSON415 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest IdempotencyKeyReused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationScimJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11843,8 +11947,22 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 	}
 
 	switch {
-	case rsp.StatusCode == 204:
-		var headers PatchGroupResponse204Headers
+	case rsp.StatusCode == 200:
+		var headers PatchGroupResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = value
+		}
+		if values := rsp.Header.Values("Dragoman-Changed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Changed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanChanged = value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
@@ -11858,6 +11976,72 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 				return nil, err
 			}
 			headers.DragomanIgnored = &value
+		}
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers PatchGroupResponse204Headers
+		if values := rsp.Header.Values("Dragoman-Changed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Changed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanChanged = value
+		}
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("Dragoman-Ignored"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Ignored", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanIgnored = &value
+		}
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
 		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
@@ -12185,6 +12369,37 @@ func ParsePatchGroupResponse(rsp *http.Response) (*PatchGroupResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers PatchGroupResponse422Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers PatchGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
@@ -12374,6 +12589,13 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 		}
 		response.ApplicationScimJSON415 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest IdempotencyKeyReused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationScimJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12407,6 +12629,13 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 			}
 			headers.CacheControl = value
 		}
+		if values := rsp.Header.Values("Dragoman-Changed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Changed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanChanged = value
+		}
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
 			var value bool
 			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
@@ -12420,6 +12649,13 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 				return nil, err
 			}
 			headers.DragomanIgnored = &value
+		}
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
 		}
 		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
 			var value string
@@ -12747,6 +12983,37 @@ func ParseReplaceGroupResponse(rsp *http.Response) (*ReplaceGroupResponse, error
 			headers.XRequestID = &value
 		}
 		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers ReplaceGroupResponse422Headers
+		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Dragoman-Dry-Run", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.DragomanDryRun = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers ReplaceGroupResponse429Headers
 		if values := rsp.Header.Values("Dragoman-Dry-Run"); len(values) > 0 {

@@ -75,9 +75,10 @@ func At(value any, path string) []any {
 	return all
 }
 
-// Success returns the status of an operation's success and what the document says of it, 0 and nil if it has none.
+// Success returns the status of an operation's success and what the document says of it, 0 and nil if it has none. An operation that has
+// 204 beside 200 answers with a body only if a request asks for one.
 func Success(o *openapi3.Operation) (status int, response *openapi3.Response) {
-	for _, status := range []int{http.StatusOK, http.StatusCreated, http.StatusNoContent} {
+	for _, status := range []int{http.StatusNoContent, http.StatusOK, http.StatusCreated} {
 		if documented := o.Responses.Status(status); documented != nil {
 			return status, documented.Value
 		}

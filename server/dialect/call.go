@@ -157,13 +157,14 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 
 // UpdateUsers applies an edit to several users of the call's customer in one transaction, to all or to none, on the caller's behalf, if
 // the caller's rank allows each. The request's preconditions are not about the users. It returns store.ErrNotFound for one whom the
-// dialect hides. In a dry run it checks the users one by one and writes nothing. It cannot be recorded under an idempotency key.
-func (c *Call) UpdateUsers(ctx context.Context, ids []int64, apply func(u *store.User) error) error {
+// dialect hides. In a dry run it checks the users and writes nothing. member is what the dialect calls that which the edit changes; the
+// headers have no entity tag.
+func (c *Call) UpdateUsers(ctx context.Context, ids []int64, member string, apply func(u *store.User) error) (Written, error) {
 	if err := c.checkStanding(ctx); err != nil {
-		return err
+		return Written{}, err
 	}
 	s := c.dialect.service
-	change := store.Change{Actor: c.Principal.Actor(), Edit: func(u *store.User) error {
+	changed, err := c.updateUsers(ctx, ids, store.Change{Actor: c.Principal.Actor(), Edit: func(u *store.User) error {
 		if c.hides(u, Edit{}) {
 			return store.ErrNotFound
 		}
@@ -173,17 +174,16 @@ func (c *Call) UpdateUsers(ctx context.Context, ids []int64, apply func(u *store
 			return err
 		}
 		return refused
-	}}
-	var err error
-	if c.dryRun {
-		_, err = s.Store.PreviewUpdates(ctx, c.Customer.ID, ids, change)
-	} else {
-		_, err = s.Store.UpdateUsers(ctx, c.Customer.ID, ids, change)
-	}
+	}})
 	if err != nil {
-		return fmt.Errorf("update users: %w", err)
+		return Written{}, fmt.Errorf("update users: %w", err)
 	}
-	return nil
+	w := Written{Ignored: ignoredHeader(c.unknown)}
+	if len(changed) > 0 {
+		w.Changed = member
+	}
+	c.changed = w.Changed
+	return w, nil
 }
 
 // IsDryRun reports whether the call writes nothing.

@@ -79,8 +79,11 @@ type Problem struct {
 type FieldError struct {
 	Field   string
 	Message string
-	Code    string // the dialect's own classification of the error, which only its Render reads; often empty
+	Code    string // a classification of the error, which only a dialect's Render reads: the dialect's own, or TooManyItems; often empty
 }
+
+// TooManyItems is the Code of the error of an array that has more items than its schema allows.
+const TooManyItems = "too many items"
 
 // The maximum lengths, in characters, of text from a request that a response repeats.
 const (

@@ -258,6 +258,21 @@ func (c *Call) updateUser(ctx context.Context, key store.UserKey, change store.C
 	return after, changed, err
 }
 
+// updateUsers is the store's UpdateUsers; a repeatable call prepares it, and a dry run previews it.
+func (c *Call) updateUsers(ctx context.Context, ids []int64, change store.Change) (changed []int64, err error) {
+	s, r := c.dialect.service.Store, c.repeatable
+	switch {
+	case c.dryRun:
+		return s.PreviewUpdates(ctx, c.Customer.ID, ids, change)
+	case r == nil:
+		return s.UpdateUsers(ctx, c.Customer.ID, ids, change)
+	case r.write != nil:
+		return nil, errSecondWrite
+	}
+	changed, r.write, err = s.PrepareUpdates(ctx, c.Customer.ID, ids, change)
+	return changed, err
+}
+
 // createUser is the store's CreateUser; a repeatable call prepares it, and a dry run previews it.
 func (c *Call) createUser(ctx context.Context, u *store.User) (err error) {
 	s, r := c.dialect.service.Store, c.repeatable

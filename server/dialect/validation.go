@@ -54,7 +54,7 @@ func trim(schema *openapi3.Schema, value any, path string) (wrong []FieldError) 
 		most := property.Value.MaxItems
 		if isArray && most != nil && uint64(len(items)) > *most {
 			field := join(path, name)
-			wrong = append(wrong, FieldError{Field: field, Message: field + " " + maxItems(*most)})
+			wrong = append(wrong, FieldError{Field: field, Message: field + " " + maxItems(*most), Code: TooManyItems})
 			items = slices.Clip(items[:*most])
 			object[name] = items
 		}

@@ -84,9 +84,7 @@ func (d *Dialect) checkOperation(lacks *missing, method, path string, item *open
 			}
 		}
 	}
-	// What has no entity tag is not one user, of whom one write is recorded.
-	ofUsers := method == http.MethodPost || item.Get == nil || description.DocumentsHeader(item.Get, headerETag)
-	if _, success := description.Success(o); takesIdempotencyKey(method) && writes && success != nil && ofUsers {
+	if _, success := description.Success(o); takesIdempotencyKey(method) && writes && success != nil {
 		d.checkRepeatable(lacks, name, item, o)
 	}
 	if !writes {

@@ -421,7 +421,7 @@ func ignoredMembers(body map[string]any, r resource, shown *scimapi.User) []stri
 	if id := body["id"]; id != nil && (shown == nil || id != shown.ID.String()) {
 		ignored = append(ignored, "id")
 	}
-	if meta, ok := body["meta"].(map[string]any); ok && !showsMeta(meta, shown) {
+	if meta, ok := body["meta"].(map[string]any); ok && !showsMeta(meta, resourceTypeUser, metaOf(shown)) {
 		ignored = append(ignored, "meta")
 	}
 	if name, ok := body["name"].(map[string]any); ok && name["formatted"] != nil {
@@ -437,11 +437,18 @@ func ignoredMembers(body map[string]any, r resource, shown *scimapi.User) []stri
 	return ignored
 }
 
-// showsMeta reports whether a meta in a body says nothing else than what is shown.
-func showsMeta(meta map[string]any, shown *scimapi.User) bool {
-	is := map[string]*string{"resourceType": new("User")}
+func metaOf(shown *scimapi.User) *scimapi.Meta {
+	if shown == nil {
+		return nil
+	}
+	return shown.Meta
+}
+
+// showsMeta reports whether a meta in a body says nothing else than what is shown of a resource of this type. shown is nil for a new one.
+func showsMeta(meta map[string]any, resourceType string, shown *scimapi.Meta) bool {
+	is := map[string]*string{"resourceType": &resourceType}
 	if shown != nil {
-		is["created"], is["lastModified"], is["location"], is["version"] = shown.Meta.Created, shown.Meta.LastModified, shown.Meta.Location, shown.Meta.Version
+		is["created"], is["lastModified"], is["location"], is["version"] = shown.Created, shown.LastModified, shown.Location, shown.Version
 	}
 	for name, value := range meta {
 		if value != nil && (is[name] == nil || value != *is[name]) {

@@ -13,8 +13,8 @@ import (
 var Description = description.API{
 	Name: "scim", Title: "SCIM", Spec: sync.OnceValues(scimapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
-		"customer":     func(s description.Subject) string { return s.CustomerUUID },
-		"id":           func(s description.Subject) string { return s.UserUUID },
+		"customerID":   func(s description.Subject) string { return s.CustomerUUID },
+		"userID":       func(s description.Subject) string { return s.UserUUID },
 		"group":        func(description.Subject) string { return "ROLE_USER" },
 		"schema":       func(description.Subject) string { return userURN },
 		"resourceType": func(description.Subject) string { return "User" },
@@ -297,7 +297,7 @@ var bodies = []description.Body{
 	},
 	{Title: "One user", Operations: []string{"getUser", "createUser", "replaceUser", "patchUser"}, Own: true, Members: shownUser},
 	{Title: "A page of users", Operations: []string{"listUsers", "searchUsers", "searchAll"}, User: "Resources[].", Own: true, Members: listOf(true, shownUser)},
-	{Title: "One group", Operations: []string{"getGroup", "replaceGroup"}, Own: true, Members: shownGroup},
+	{Title: "One group", Operations: []string{"getGroup", "replaceGroup", "patchGroup"}, Own: true, Members: shownGroup},
 	{Title: "A page of groups", Operations: []string{"listGroups"}, Own: true, Members: listOf(true, shownGroup)},
 	{
 		Title: "What the server supports", Operations: []string{"getServiceProviderConfig"}, Own: true,

@@ -73,6 +73,10 @@ func scimType(p dialect.Problem) string {
 	}
 	for _, f := range p.Fields {
 		switch {
+		case f.Code == dialect.TooManyItems && f.Field == "members":
+			return tooMany
+		case f.Code == dialect.TooManyItems:
+			return invalidValue
 		case f.Code != "":
 			return f.Code
 		case f.Field == "filter":

@@ -15,7 +15,7 @@ import (
 func (h *handler) PatchUser(ctx context.Context, r scimapi.PatchUserRequestObject) (scimapi.PatchUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	selected := selectionOf(r.Params.Attributes, r.Params.ExcludedAttributes)
-	key, err := userKey(call, r.ID)
+	key, err := userKey(call, r.UserID)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@
 //
 //	model                              SCIM
 //	User.UUID                          id
-//	Customer.UUID                      customer (path)
+//	Customer.UUID                      customerID (path)
 //	ExternalID                         externalId
 //	Username                           userName
 //	FirstName, LastName                name.givenName, name.familyName
@@ -50,7 +50,7 @@ func checkMessage(urn string) dialect.Check {
 
 // tenant returns the customer whose UUID is in the path. Text that is not a UUID matches no customer.
 func tenant(p dialect.Parameters) dialect.Tenant {
-	id, _ := auth.ParseUUID(p["customer"].(string))
+	id, _ := auth.ParseUUID(p["customerID"].(string))
 	return dialect.Tenant{UUID: id}
 }
 
@@ -111,7 +111,7 @@ func userKey(call *dialect.Call, id string) (store.UserKey, error) {
 func (h *handler) GetUser(ctx context.Context, r scimapi.GetUserRequestObject) (scimapi.GetUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	selected := selectionOf(r.Params.Attributes, r.Params.ExcludedAttributes)
-	key, err := userKey(call, r.ID)
+	key, err := userKey(call, r.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (h *handler) restore(ctx context.Context, call *dialect.Call, asked resourc
 func (h *handler) ReplaceUser(ctx context.Context, r scimapi.ReplaceUserRequestObject) (scimapi.ReplaceUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	selected := selectionOf(r.Params.Attributes, r.Params.ExcludedAttributes)
-	key, err := userKey(call, r.ID)
+	key, err := userKey(call, r.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (h *handler) ReplaceUser(ctx context.Context, r scimapi.ReplaceUserRequestO
 // DeleteUser makes a user inactive, and hides it from this dialect.
 func (h *handler) DeleteUser(ctx context.Context, r scimapi.DeleteUserRequestObject) (scimapi.DeleteUserResponseObject, error) {
 	call := dialect.CallFrom(ctx)
-	key, err := userKey(call, r.ID)
+	key, err := userKey(call, r.UserID)
 	if err != nil {
 		return nil, err
 	}
