@@ -16,6 +16,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import requests
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData
@@ -28,6 +29,8 @@ USERS = {"6860", "94520740-d63c-4e02-85ca-c4e138801e73", "6861", "0cfecc31-e3f4-
 with open(os.environ["DRAGOMAN_TOKENS"], encoding="utf-8") as file:
     TOKEN = json.load(file)["auth"][0]["fixedHeaders"][0]["value"]
 
+GRACE_HOPPER = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
+
 # The roles that every directory has.
 ROLES = {
     "ROLE_ADMIN", "ROLE_COMPANY_ADMIN", "ROLE_USER", "ROLE_RUN_TEST", "ROLE_CHANGE_USER", "ROLE_READ_ONLY", "ROLE_REPORT",
@@ -37,6 +40,36 @@ SUBROLES = {
     "owner": "e50822ad-98ce-4612-aec4-e2f6c3437b2a",
     "cro": "e0d4970f-0f4d-4a0d-aaa6-681a048cb656",
     "risk_analyst": "6351c76f-76a3-4950-9cc4-cc37cdc05ec2",
+}
+USER_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:User"
+UNIQUE = {"userName", "emails", "externalId"}
+GROUP_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:Group"
+SCHEMAS = {
+    "createUser": USER_SCHEMA, "replaceUser": USER_SCHEMA, "createGroup": GROUP_SCHEMA, "replaceGroup": GROUP_SCHEMA,
+    "patchUser": "urn:ietf:params:scim:api:messages:2.0:PatchOp", "patchGroup": "urn:ietf:params:scim:api:messages:2.0:PatchOp",
+    "searchUsers": "urn:ietf:params:scim:api:messages:2.0:SearchRequest", "searchAll": "urn:ietf:params:scim:api:messages:2.0:SearchRequest",
+}
+# Filters of users and groups, and operations of a PATCH, that keep to grammars that the document tells in words.
+FILTERS = {
+    'displayName eq "ROLE_USER"', 'id pr and not (externalId eq "00u1")', 'meta.resourceType ne "x" or displayName sw "a"',
+    'urn:ietf:params:scim:schemas:core:2.0:User:userName co "a"', 'emails[type eq "work"].value eq x@example.com',
+}
+FILTERS_OF_USERS = {f for f in FILTERS if f.startswith(("urn:", "emails"))}
+OPERATIONS = {
+    "patchUser": [
+        {"op": "replace", "value": {"active": True}},
+        {"op": "Add", "path": 'phoneNumbers[type eq "mobile"].value', "value": "+44 20 7946 0000"},
+        {"op": "Replace", "path": 'roles[primary eq "True"].value', "value": "ROLE_USER"},
+        {"op": "add", "value": {"name.givenName": "Augusta", "urn:ietf:params:scim:schemas:core:2.0:User:displayName": "Augusta"}},
+        {"op": "remove", "path": "name.familyName"},
+        {"op": "remove", "path": "title"},
+    ],
+    "patchGroup": [
+        {"op": "replace", "path": "members", "value": [{"value": "94520740-d63c-4e02-85ca-c4e138801e73"}]},
+        {"op": "Add", "path": "members", "value": [{"value": "94520740-d63c-4e02-85ca-c4e138801e73"}]},
+        {"op": "remove", "path": 'members[value eq "94520740-d63c-4e02-85ca-c4e138801e73"]'},
+        {"op": "Remove", "path": "members", "value": [{"value": "00000000-0000-4000-8000-000000000000"}]},
+    ],
 }
 PATCHABLE = {"first_name", "last_name", "email", "mobile", "subrole", "status"}
 RULES = []
@@ -92,6 +125,17 @@ def texts(value):
             yield from texts(item)
 
 
+def names(value):
+    """The name of every member in a JSON value."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield name
+            yield from names(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from names(item)
+
+
 def members(body):
     return body if isinstance(body, dict) else {}
 
@@ -113,13 +157,15 @@ def strict_handling_refuses_what_would_be_ignored(sent):
         yield ".*", ".* would be ignored"
 
 
-@rule("updateCustomerUser", "createCustomerUser", "updateUser")
+@rule("updateCustomerUser", "createCustomerUser", "updateUser", "createUser", "replaceUser")
 def emails_and_usernames_are_unique(sent):
-    # Over the whole platform, so it depends on all users that there are.
+    # Over the whole platform, so it depends on all users that there are. SCIM has a status for it, unless something else is wrong too.
     if "email" in members(sent.body):
         yield "email", "Another customer user exists with the same email\\.|email is already taken by another user"
     if "username" in members(sent.body):
         yield "username", "username is already taken by another user"
+    for member in UNIQUE & members(sent.body).keys():
+        yield member, f"{member} is already taken"
 
 
 def is_invisible(c):
@@ -133,11 +179,11 @@ def is_invisible(c):
     )
 
 
-@rule("updateCustomerUser", "createCustomerUser", "updateUser")
+@rule("updateCustomerUser", "createCustomerUser", "updateUser", "createUser", "replaceUser")
 def names_can_be_seen(sent):
     # A pattern that says it would be longer than the rest of the document.
-    for member in ("email", "username"):
-        if any(map(is_invisible, text_of(members(sent.body).get(member)) or "")):
+    for member in ("email", "username", "userName", "emails"):
+        if any(map(is_invisible, "".join(texts(members(sent.body).get(member))))):
             yield member, f"{member} must not contain invisible characters or bidirectional controls"
 
 
@@ -206,6 +252,83 @@ def a_customer_keeps_an_administrator(sent):
         yield ".*", ".* must leave the customer an active administrator"
 
 
+@rule("replaceUser", "patchUser", "deleteUser", "replaceGroup", "patchGroup")
+def a_customer_keeps_an_administrator_by_scim(sent):
+    # Of a group it depends on who else is an administrator.
+    if sent.user == GRACE_HOPPER or unquote(str(sent.path.get("group"))) in ADMINISTRATORS:
+        yield "active|roles", "(active|roles) must leave the customer an active administrator"
+
+
+@rule(*SCHEMAS)
+def schemas_have_the_urn_of_the_body(sent):
+    # An array can say what all of its items are, and not what one of them is.
+    urn = SCHEMAS[sent.operation]
+    if urn.lower() not in (str(s).lower() for s in members(sent.body).get("schemas", [])):
+        yield "schemas", f"schemas must have {urn}"
+
+
+@rule("createUser", "replaceUser")
+def booleans_may_be_text(sent):
+    # "oneOf: [boolean, text]" would spoil the generated types.
+    body = members(sent.body)
+    named = [("active", body.get("active"))]
+    named += [
+        (f"{name}\\.{i}\\.primary", item.get("primary"))
+        for name in ("emails", "phoneNumbers") for i, item in enumerate(body.get(name) or [])
+    ]
+    for name, value in named:
+        if str(value).lower() not in ("none", "true", "false"):
+            yield name, f"{name} must be true or false"
+
+
+@rule("createUser", "replaceUser")
+def roles_are_the_directorys(sent):
+    for i, role in enumerate(members(sent.body).get("roles") or []):
+        if role["value"] not in ROLES:
+            yield f"roles\\.{i}\\.value", f"roles\\.{i}\\.value is not a role: .*"
+
+
+@rule("listUsers", "listGroups", "searchUsers", "searchAll")
+def filters_have_a_grammar(sent):
+    for filter in asked(sent, "filter"):
+        if filter not in FILTERS or filter in FILTERS_OF_USERS and sent.operation == "listGroups":
+            yield "the", "the filter is invalid at character [0-9]+: .*"
+
+
+@rule("listUsers", "listGroups", "searchUsers", "searchAll")
+def pages_are_asked_for_by_index_or_by_cursor(sent):
+    for cursor in asked(sent, "cursor"):
+        if cursor:
+            yield "cursor", "cursor must be empty.*"
+        if any(int(count) < 1 for count in asked(sent, "count")):
+            yield "count", "count must be at least 1 beside cursor"
+        if asked(sent, "startIndex"):
+            yield "startIndex", "startIndex and cursor exclude each other.*"
+
+
+def asked(sent, name):
+    """The values of a parameter of a list, in the query or in the body of a search."""
+    values = [value for key, value in sent.query if key == name] + [members(sent.body).get(name)]
+    return [value for value in values if value is not None]
+
+
+@rule("patchUser", "patchGroup")
+def operations_have_a_grammar(sent):
+    for i, operation in enumerate(members(sent.body).get("Operations", [])):
+        if operation not in OPERATIONS[sent.operation]:
+            # What an operation makes of a user is an error of the user's attributes.
+            yield ".*", ".*"
+
+
+@rule("replaceGroup")
+def groups_are_the_directorys_roles(sent):
+    if sent.body.get("displayName") != unquote(str(sent.path.get("group"))):
+        yield "displayName", "displayName must be the name of the role, which cannot be changed"
+    for i, member in enumerate(sent.body.get("members") or []):
+        if text_of(member["value"]) not in USERS:
+            yield f"members\\.{i}\\.value", f"members\\.{i}\\.value is no user of the customer"
+
+
 @rule("listCustomerUsers")
 def a_long_list_has_pages(sent):
     if ("pagination", "false") in sent.query:
@@ -220,10 +343,11 @@ def is_foreseen(sent, response):
         case 401:
             return sent.headers.get("authorization") != TOKEN
         case 403:
-            return is_foreign(sent) or grants_more_than_the_caller_has(sent)
+            return is_foreign(sent) or grants_more_than_the_caller_has(sent) or would_change_the_roles(sent)
         case 404:
-            # The id was invented.
-            return sent.user is not None and sent.user not in USERS
+            return is_invented(sent)
+        case 409:
+            return is_taken(sent, response)
         case 412:
             # Entity tags, none or one of which happens to be the user's present version.
             return "if-match" in sent.headers or "if-none-match" in sent.headers
@@ -235,11 +359,32 @@ def is_foreseen(sent, response):
 
 def is_against_rules(sent, response):
     foreseen = [pair for operations, rule in RULES if not operations or sent.operation in operations for pair in rule(sent)]
-    told = errors_of(response.json())
+    told = errors_of(response.json(), sent)
     return bool(told) and all(
         any(re.fullmatch(field, f, re.DOTALL) and re.fullmatch(message, m, re.DOTALL) for field, message in foreseen)
         for f, m in told
     )
+
+
+def is_invented(sent):
+    """Whether the path has an id that nothing has."""
+    known = {"group": ROLES, "schema": {USER_SCHEMA}, "resourceType": {"User"}}
+    return sent.user is not None and sent.user not in USERS or any(
+        unquote(str(value)) not in known[name] for name, value in sent.path.items() if name in known
+    )
+
+
+def is_taken(sent, response):
+    """Whether another user has a value that must be unique, over the whole platform but for externalId, or a role the group's name."""
+    fields = {"createGroup": {"displayName"}}.get(sent.operation, UNIQUE)
+    return sent.operation in ("createUser", "replaceUser", "patchUser", "createGroup") and all(
+        message == f"{field} is already taken" and field in fields for field, message in errors_of(response.json(), sent)
+    )
+
+
+def would_change_the_roles(sent):
+    # The roles are the directory's. A caller of rank 2 cannot grant ROLE_ADMIN.
+    return sent.operation in ("createGroup", "deleteGroup") or unquote(str(sent.path.get("group"))) == "ROLE_ADMIN"
 
 
 def is_foreign(sent):
@@ -251,7 +396,7 @@ def grants_more_than_the_caller_has(sent):
     # The caller is a company's administrator, rank 2; ROLE_ADMIN, the owner, has rank 3.
     body = members(sent.body)
     subrole = members(body.get("subrole"))
-    roles = {authority["name"] for authority in body.get("authorities", [])}
+    roles = {authority["name"] for authority in body.get("authorities", [])} | {role["value"] for role in body.get("roles") or []}
     return "ROLE_ADMIN" in roles or subrole.get("code") == "owner" or text_of(subrole.get("id")) == SUBROLES["owner"]
 
 
@@ -267,19 +412,43 @@ def foreign_customers_are_refused(ctx, response, case):
         assert not is_foreign(sent_by(case, response)), "a customer whom the token does not name was answered"
 
 
+SCIM_TYPES = {
+    400: {
+        "invalidFilter", "invalidPath", "invalidSyntax", "invalidValue", "mutability", "noTarget", "tooMany", "invalidCursor", "invalidCount",
+    },
+    409: {"uniqueness"},
+}
+
+
+@schemathesis.check
+def scim_errors_have_the_documented_type(ctx, response, case):
+    """RFC 7644, section 3.12, and RFC 9865. A schema can list the types, and not say with which status each is."""
+    if "/scim/v2/" in response.request.url and response.status_code >= 400 and response.request.method != "HEAD":
+        error = response.json()
+        documented = SCIM_TYPES.get(response.status_code, {None})
+        assert error.get("scimType") in documented, f"scimType is {error.get('scimType')}"
+        assert error["status"] == str(response.status_code), "status is not that of the answer"
+
+
 # Where an answer names users who are there. Schemathesis's own check of that, ensure_resource_availability, waits for
 # requests that links fill in whole, optional headers included.
 NAMED_USERS = {
     "createCustomerUser": lambda answer: [answer["data"]["user_id"]],
     "listCustomerUsers": lambda answer: [user["id"] for user in answer["data"]["records"]],
-    "listUsers": lambda answer: [str(user["entityId"]) for user in answer],
+    "listUsers": lambda answer: (
+        [str(user["entityId"]) for user in answer] if isinstance(answer, list) else [user["id"] for user in answer["Resources"]]
+    ),
+    "createUser": lambda answer: [answer["id"]],
 }
 
 
 @schemathesis.hook
 def after_call(context, case, response):
-    if response.status_code == 200 and operation_id(case) in NAMED_USERS:
+    if response.status_code in (200, 201) and operation_id(case) in NAMED_USERS:
         USERS.update(NAMED_USERS[operation_id(case)](response.json()))
+    if response.status_code == 204 and operation_id(case) == "deleteUser":
+        # The other dialects go on showing the user, which no rule is about.
+        USERS.discard(sent_by(case, response).user)
 
 
 INVENTED = itertools.count(1)
@@ -299,6 +468,53 @@ def before_call(context, case, kwargs):
         email = members(case.body).get("email", "")
         if 0 < len(email) < 240:
             case.body["email"] = f"{next(INVENTED)}.{email}"
+    if "/scim/v2" in case.operation.base_url and good and next(INVENTED) % 4:
+        improve(case)
+
+
+def improve(case):
+    """Makes of a good request of SCIM one that also keeps to what the document says in words."""
+    operation, body, query = operation_id(case), members(case.body), case.query or {}
+    if operation in SCHEMAS and "schemas" in body:
+        body["schemas"] = [SCHEMAS[operation]]
+    if operation in OPERATIONS:
+        body["Operations"] = [OPERATIONS[operation][next(INVENTED) % len(OPERATIONS[operation])]]
+    for asked in (body, query) if operation in ("listUsers", "listGroups", "searchUsers", "searchAll") else ():
+        if asked.get("cursor"):
+            asked["cursor"] = ""
+            for other in ("startIndex", "count"):
+                asked.pop(other, None)
+    if operation in ("createUser", "replaceUser"):
+        body["active"] = next(INVENTED) % 3 > 0
+        for role in body.get("roles") or []:
+            role["value"] = "ROLE_USER"
+        for item in (body.get("emails") or []) + (body.get("phoneNumbers") or []):
+            item["primary"] = "True"
+    if operation == "createUser":
+        new = next(INVENTED)
+        if "userName" in body:
+            body["userName"] = f"{new}.{body['userName'][:200]}"
+        if body.get("externalId"):
+            body["externalId"] = f"{new}.{body['externalId'][:200]}"
+        for email in body.get("emails") or []:
+            if len(email["value"]) < 240:
+                email["value"] = f"{new}.{email['value']}"
+    if operation == "replaceGroup":
+        body["displayName"] = unquote(str(case.path_parameters["group"]))
+        for member in body.get("members") or []:
+            member["value"] = "94520740-d63c-4e02-85ca-c4e138801e73"
+    if operation == "deleteUser":
+        case.path_parameters["userID"] = newcomer(case)
+
+
+def newcomer(case):
+    """Creates a user to be deleted."""
+    new = f"newcomer{next(INVENTED)}"
+    answer = requests.post(
+        f"{case.operation.base_url}/{case.path_parameters['customerID']}/Users", timeout=30, headers={"Authorization": TOKEN},
+        json={"schemas": [USER_SCHEMA], "userName": new, "emails": [{"value": f"{new}@example.com"}]},
+    )
+    return answer.json().get("id", new)
 
 
 def sent_by(case, response):
@@ -323,8 +539,14 @@ def operation_id(case):
     return case.operation.definition.raw["operationId"]
 
 
-def errors_of(answer):
+def errors_of(answer, sent):
     """The single errors of an answer, in whichever dialect's envelope."""
+    if "scimType" in answer:
+        detail = answer["detail"]
+        for name in names(sent.body):
+            if ";" in name:  # which is also what separates the sentences
+                detail = detail.replace(name[:64], "name")
+        return [(sentence.split(" ")[0], sentence) for sentence in detail.split("; ")]
     errors = answer.get("errors", members(answer.get("data")).get("errors", []))
     return [(e["field"], e["message"]) for e in errors]
 
