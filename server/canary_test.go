@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -25,6 +26,8 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/dialect"
+	"github.com/dragoman-id/dragoman/server/directory"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -189,6 +192,7 @@ type aviary struct {
 	log      notes
 	admins   []http.Handler
 	requests int
+	client   string // the token of a provisioning client
 	all      []operation
 	statuses map[string]bool // those that were seen, as an operation's name and one
 }
@@ -317,6 +321,9 @@ func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, m
 		a.statuses[fmt.Sprint(o.name, " ", answer.Status)] = true
 	}
 	body := answer.Body
+	if r.Method == o.Method && o.OperationID == issuesTokens && answer.Status == http.StatusCreated {
+		body = strings.Replace(body, a.plantToken(answer), "", 1)
+	}
 	if manages && answer.Status == http.StatusOK {
 		for _, name := range o.dialect.NamesOf("AccessToken") {
 			body = regexp.MustCompile(`"`+name+`":"[0-9a-f]{32}"`).ReplaceAllString(body, "")
@@ -330,6 +337,21 @@ func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, m
 		where: fmt.Sprintf("the answer %d to %s %s", answer.Status, r.Method, r.Path), text: header.String() + body,
 		personal: true, request: r.Path + r.Body,
 	})
+}
+
+// issuesTokens is the operation whose answers may show a provisioning token, each its own one.
+const issuesTokens = "createProvisioningToken"
+
+// plantToken plants the provisioning token in an answer, and gives it.
+func (a *aviary) plantToken(answer servertest.Answer) string {
+	a.Helper()
+	var issued struct{ Token string }
+	answer.Decode(a, &issued)
+	if !provisioning.WellFormed(issued.Token) {
+		a.Fatalf("no token is issued: %d %s", answer.Status, answer.Body)
+	}
+	a.planted[issued.Token], a.planted[provisioning.Hash(issued.Token)] = secret, secret
+	return issued.Token
 }
 
 // sendHalf sends a request of which the end never comes.
@@ -363,6 +385,12 @@ func (a *aviary) serve() {
 	rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.PasswordHash, u.VCSPassword = &hash, new(vcsPassword) })
 	a.plantUsers(s.Store)
 	manager, herself := a.callers(s)
+	issue := servertest.Operation(a, directory.Description, issuesTokens)
+	path, _ := issue.About(servertest.AdaSubject)
+	a.client = a.plantToken(s.Send(servertest.Request{
+		Method: issue.Method, Path: path, Header: http.Header{"Authorization": manager, "Idempotency-Key": {headerValue}}, Body: `{}`,
+	}))
+	a.requests++
 	for _, o := range a.operations(s) {
 		for _, body := range o.bodies {
 			a.send(s, o, o.ask(herself, body), true)
@@ -401,6 +429,11 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 	if err != nil {
 		a.Fatal(err)
 	}
+	unknown, err := provisioning.Generate(rand.Reader)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.planted[unknown], a.planted[provisioning.Hash(unknown)], a.planted[a.client[:len(a.client)-1]] = secret, secret, secret
 	foreign, powerless := good, good
 	foreign.Customers, powerless.Authorities = []string{"3394"}, []string{"ROLE_REPORT"}
 	for _, authorization := range [][]string{
@@ -411,6 +444,7 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 		a.authorize(s.Token(powerless)),
 		a.authorize(token + "x"),
 		a.authorize(token + strings.Repeat("x", 16<<10)),
+		{"Bearer " + a.client}, {"Bearer " + a.client[:len(a.client)-1] + "!"}, {"Bearer " + unknown}, {"bearer " + a.client}, {a.client},
 		a.authorize(walkToken(a.T, jwt.SigningMethodRS256, ours, nil)),
 		a.authorize(walkToken(a.T, jwt.SigningMethodHS256, others.D.Bytes(), nil)),
 		a.authorize(walkToken(a.T, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil)),
@@ -595,9 +629,13 @@ func (a *aviary) dump() {
 		}
 	} else {
 		db := a.open()
-		for _, table := range []string{"customers", "users", "user_changes"} {
+		var tables string
+		if err := db.QueryRow("SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = current_schema()").Scan(&tables); err != nil {
+			a.Fatal(err)
+		}
+		for _, table := range strings.Fields(tables) {
 			var rows string
-			if err := db.QueryRow("SELECT string_agg(t::text, chr(10)) FROM " + table + " AS t").Scan(&rows); err != nil {
+			if err := db.QueryRow("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM " + table + " AS t").Scan(&rows); err != nil {
 				a.Fatal(err)
 			}
 			all.WriteString(rows)
@@ -752,8 +790,8 @@ func (a *aviary) listen() {
 	}
 }
 
-// storedForm is that of a hash, and of a sealed value.
-var storedForm = regexp.MustCompile(`^(\$argon2id\$.*|[0-9a-f]{8}\.[A-Za-z0-9_-]+)$`)
+// storedForm is that of a password's hash, of a provisioning token's, and of a sealed value.
+var storedForm = regexp.MustCompile(`^(\$argon2id\$.*|[0-9a-f]{64}|[0-9a-f]{8}\.[A-Za-z0-9_-]+)$`)
 
 // idle is a body that an update accepts and that changes nothing of the user.
 func idle(t testing.TB, s *servertest.Server, d description.API, operation string, claims auth.Claims, subject description.Subject) map[string]any {

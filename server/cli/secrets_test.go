@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -31,6 +32,7 @@ const (
 	secretOfUser   = "Canary-vcs-password"
 	secretOfFile   = "CanaryPasswordInAFile"
 	secretOfDSN    = "canary-dsn-password"
+	secretOfClient = "drg_9ZUqwwZSUuiTCTYNuyYNCdLki5ztUpIZOwxGxAVIrs64DSMhi"
 )
 
 var (
@@ -58,8 +60,8 @@ var commandLines = map[string][]string{
 	"token sign":     {"", "--customer=x", "--expires=1ns", "--permission=customer_user:read"},
 	"token create":   {"--scim --customer=3393", "--scim --customer=" + secretOfFile, "--scim --customer=3393 --role=" + secretOfFile},
 	"token list":     {"", "--customer=" + secretOfFile},
-	"token revoke":   {"2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1", secretOfTokens},
-	"token explain":  {"", "--format=json", "--jwks-url=secrets.csv --issuer=i --audience=a", "--idp=okta", "--config=secrets.yaml", "--config=broken.yaml", secretOfTokens},
+	"token revoke":   {"2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1", secretOfTokens, secretOfClient},
+	"token explain":  {"", secretOfClient, strings.ToLower(secretOfClient), "--format=json", "--jwks-url=secrets.csv --issuer=i --audience=a", "--idp=okta", "--config=secrets.yaml", "--config=broken.yaml", secretOfTokens},
 	"webhook add":    {"--url=https://webhook.invalid/a --customer=3393", "--url=https://u:" + secretOfDSN + "@webhook.invalid/a", "--url=" + secretOfFile},
 	"webhook list":   {""}, "webhook rotate": {"1", "1 --overlap=0s", "4711"}, "webhook disable": {"1"}, "webhook replay": {"1", "1 --from=1"}, "webhook remove": {"1"},
 	"ready":          {"--listen=127.0.0.1:1", "--listen=nowhere"},
@@ -138,9 +140,15 @@ func TestCommandsHideSecrets(t *testing.T) {
 // plantSecrets gives the users secrets, and gives all that nobody may print.
 func plantSecrets(t *testing.T, s *servertest.Server) []string {
 	t.Helper()
-	secrets := []string{secretOfTokens, secretTooShort, secretOfFile, secretOfDSN, secretOfUser, keyOfBefore, keyOfNow, "CanaryOldSecretKey", string(storetest.Key)}
+	secrets := []string{secretOfTokens, secretTooShort, secretOfFile, secretOfDSN, secretOfUser, secretOfClient, provisioning.Hash(secretOfClient), keyOfBefore, keyOfNow, "CanaryOldSecretKey", string(storetest.Key)}
 	hash, err := auth.NewCheapPasswords().Hash(context.Background(), "Canary-password")
 	if err != nil {
+		t.Fatal(err)
+	}
+	row := store.ProvisioningToken{
+		Hash: provisioning.Hash(secretOfClient), CustomerID: servertest.Sandbox, Role: "ROLE_USER", ExpiresAt: time.Now().Add(time.Hour),
+	}
+	if err := s.Store.CreateProvisioningToken(context.Background(), &row); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []int64{servertest.Ada, servertest.Grace} {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -133,7 +134,7 @@ func TestSpans(t *testing.T) {
 		for _, protocol := range []string{"http/protobuf", "grpc"} {
 			t.Run(protocol, func(t *testing.T) {
 				var r receiver
-				said := runTraced(t, database, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, protocol), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
+				said := runTraced(t, database, writeTraced(t), "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, protocol), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
 					"OTEL_EXPORTER_OTLP_HEADERS=x-team=directory", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test", "OTEL_EXPORTER_OTLP_COMPRESSION=gzip")
 				checkSpans(t, &r, strings.HasPrefix(database, "postgres"))
 				if !strings.Contains(said, `"request_id":"traced-1","method":"PATCH"`) || !strings.Contains(said, `"trace_id":"`+tracedTrace+`"`) {
@@ -147,8 +148,8 @@ func TestSpans(t *testing.T) {
 	})
 }
 
-// runTraced runs the program, has it write to a user as part of a trace, and gives its log once it has stopped.
-func runTraced(t *testing.T, database string, variables ...string) string {
+// runTraced runs the program, has f ask it with a token of a manager, and gives its log once it has stopped.
+func runTraced(t *testing.T, database string, f func(url, token string), variables ...string) string {
 	t.Helper()
 	variables = append(variables, "DRAGOMAN_SECRET_KEY="+keyOfNow, "DRAGOMAN_JWT_SECRET="+secretOfTokens, "DRAGOMAN_DATABASE="+database)
 	s := storetest.Open(t, database)
@@ -163,28 +164,83 @@ func runTraced(t *testing.T, database string, variables ...string) string {
 		t.Fatal(err)
 	}
 	return serve(t, t.TempDir(), variables, []string{"serve", "--listen=127.0.0.1:0", "--log-format=json", "--trusted-proxy=127.0.0.1/32"}, func(address string) {
+		f("http://"+address, token)
+	})
+}
+
+// writeTraced writes to a user as part of a trace.
+func writeTraced(t *testing.T) func(url, token string) {
+	return func(url, token string) {
 		path := "/auth/api/v1/customers/" + servertest.SandboxUUID.String() + "/users/" + servertest.AdaUUID.String()
 		body := `{"first_name":"CanaryName` + uuid.NewString() + `"}`
 		for _, path := range []string{path, "/livez"} {
-			request, err := http.NewRequest(http.MethodPatch, "http://"+address+path+"?canary=CanaryQuery", strings.NewReader(body))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			request.Header.Set("Authorization", "Bearer "+token)
-			request.Header.Set("X-Request-Id", "traced-1")
-			request.Header.Set("Traceparent", "00-"+tracedTrace+"-"+tracedParent+"-01")
-			request.Header.Set("Content-Type", "application/json")
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			answer.Body.Close()
-			if path != "/livez" && answer.StatusCode != http.StatusOK {
-				t.Errorf("the write is answered %s", answer.Status)
+			status, _ := sendTraced(t, http.MethodPatch, url+path+"?canary=CanaryQuery", token, body)
+			if path != "/livez" && status != http.StatusOK {
+				t.Errorf("the write is answered %d", status)
 			}
 		}
+	}
+}
+
+// sendTraced sends a request as part of a trace.
+func sendTraced(t *testing.T, method, url, token, body string) (status int, answer string) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("X-Request-Id", "traced-1")
+	request.Header.Set("Traceparent", "00-"+tracedTrace+"-"+tracedParent+"-01")
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// TestSpansHideProvisioningTokens issues a token and uses it where it is valid and where it is not. Neither it nor its hash is told.
+func TestSpansHideProvisioningTokens(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		var r receiver
+		var issued struct{ Token, ID string }
+		const tokens = "/directory/v1/customers/3393/provisioning-tokens"
+		said := runTraced(t, database, func(url, token string) {
+			status, answer := sendTraced(t, http.MethodPost, url+tokens, token, `{}`)
+			if err := json.Unmarshal([]byte(answer), &issued); err != nil || status != http.StatusCreated {
+				t.Errorf("%d %s: %v", status, answer, err)
+				return
+			}
+			users := url + "/scim/v2/" + servertest.SandboxUUID.String() + "/Users"
+			for _, c := range []struct {
+				method, url, token string
+				want               int
+			}{
+				{http.MethodGet, users, issued.Token, http.StatusOK},
+				{http.MethodGet, users, strings.ToUpper(issued.Token), http.StatusUnauthorized},
+				{http.MethodGet, url + tokens, issued.Token, http.StatusUnauthorized},
+				{http.MethodDelete, url + tokens + "/" + issued.ID, token, http.StatusNoContent},
+			} {
+				if status, answer := sendTraced(t, c.method, c.url, c.token, ""); status != c.want {
+					t.Errorf("%s %s: %d %s", c.method, c.url, status, answer)
+				}
+			}
+		}, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, "http/protobuf"), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
+		all := r.text(t)
+		if !strings.Contains(all, "provisioning_tokens") || issued.Token == "" {
+			t.Errorf("no span is of a provisioning token: %s", all)
+		}
+		findSecrets(t, []string{issued.Token, provisioning.Hash(issued.Token)}, "the log", said)
+		findSecrets(t, []string{issued.Token, provisioning.Hash(issued.Token)}, "the spans", all)
 	})
 }
 
@@ -239,6 +295,18 @@ func checkSpans(t *testing.T, r *receiver, postgres bool) {
 			t.Errorf("%s is not within its request", s.Name)
 		}
 	}
+	all := r.text(t)
+	for _, want := range []string{`"dragoman"`, `"deployment.environment.name"`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the resource has no %s", want)
+		}
+	}
+	findSecrets(t, []string{"Canary", tracedEmail, secretOfTokens, keyOfNow, servertest.AdaUUID.String(), "eyJhbGciOi"}, "the spans", all)
+}
+
+// text is all that was received.
+func (r *receiver) text(t *testing.T) string {
+	t.Helper()
 	var all strings.Builder
 	for _, resource := range r.received {
 		text, err := protojson.Marshal(resource)
@@ -247,16 +315,7 @@ func checkSpans(t *testing.T, r *receiver, postgres bool) {
 		}
 		all.Write(text)
 	}
-	for _, want := range []string{`"dragoman"`, `"deployment.environment.name"`} {
-		if !strings.Contains(all.String(), want) {
-			t.Errorf("the resource has no %s", want)
-		}
-	}
-	for _, secret := range []string{"Canary", tracedEmail, secretOfTokens, keyOfNow, servertest.AdaUUID.String(), "eyJhbGciOi"} {
-		if strings.Contains(strings.ToLower(all.String()), strings.ToLower(secret)) {
-			t.Errorf("the spans tell %s: %s", secret, &all)
-		}
-	}
+	return all.String()
 }
 
 func hex(id []byte) string {
@@ -277,7 +336,7 @@ func TestTracingOffByDefault(t *testing.T) {
 		if len(variables) > 0 {
 			variables[1] += r.listen(t, "http/protobuf")
 		}
-		said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", variables...)
+		said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", writeTraced(t), variables...)
 		if len(r.spans()) > 0 || strings.Contains(said, "trace_id") {
 			t.Errorf("%q: %d spans were sent: %s", variables, len(r.spans()), said)
 		}
@@ -378,7 +437,7 @@ func TestInvalidTracingVariable(t *testing.T) {
 			if name == "OTEL_TRACES_SAMPLER_ARG" {
 				variables = append(variables, "OTEL_TRACES_SAMPLER=TraceIDRatio")
 			}
-			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", variables...)
+			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", writeTraced(t), variables...)
 			if len(r.spans()) == 0 || strings.Count(said, `"variable":"`+name+`"`) != 1 || strings.Contains(said, "S3CRET") {
 				t.Errorf("%d spans are sent: %s", len(r.spans()), said)
 			}
@@ -397,7 +456,7 @@ func TestValidTracingVariables(t *testing.T) {
 		t.Run(variables[0], func(t *testing.T) {
 			t.Parallel()
 			var r receiver
-			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", append(variables, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, "http/protobuf"))...)
+			said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", writeTraced(t), append(variables, "OTEL_EXPORTER_OTLP_ENDPOINT="+r.listen(t, "http/protobuf"))...)
 			if len(r.spans()) == 0 || strings.Contains(said, `"variable"`) {
 				t.Errorf("%d spans are sent: %s", len(r.spans()), said)
 			}
@@ -412,7 +471,7 @@ func TestExportErrorsHideHeaders(t *testing.T) {
 		http.Error(w, "no such key: "+r.Header.Get("Api-Key"), http.StatusUnauthorized)
 	}))
 	t.Cleanup(s.Close)
-	said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", "OTEL_EXPORTER_OTLP_ENDPOINT="+strings.Replace(s.URL, "://", "://u:S3CRET-user@", 1),
+	said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", writeTraced(t), "OTEL_EXPORTER_OTLP_ENDPOINT="+strings.Replace(s.URL, "://", "://u:S3CRET-user@", 1),
 		"OTEL_EXPORTER_OTLP_HEADERS=api-key=S3CRET-header")
 	if strings.Contains(said, "S3CRET") || !strings.Contains(said, "traces could not be sent") {
 		t.Errorf("the log says %s", said)
@@ -427,7 +486,7 @@ func TestCollectorUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+l.Addr().String(), "OTEL_EXPORTER_OTLP_TIMEOUT=500")
+	said := runTraced(t, "sqlite:"+t.TempDir()+"/dragoman.db", writeTraced(t), "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+l.Addr().String(), "OTEL_EXPORTER_OTLP_TIMEOUT=500")
 	if !strings.Contains(said, "traces could not be sent") {
 		t.Errorf("nobody is told that traces are lost: %s", said)
 	}
