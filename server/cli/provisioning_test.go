@@ -2,15 +2,70 @@ package cli
 
 import (
 	"errors"
+	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/provisioning"
+	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
+
+// TestRevocationReachesEveryReplica: a token that is revoked through another server of the directory, or by a command, is refused within five
+// seconds, although the server has it in its cache and it is used all the time.
+func TestRevocationReachesEveryReplica(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		one := servertest.StartWith(t, server.Config{Database: database})
+		var passed atomic.Int64
+		began := time.Now()
+		two := servertest.StartWith(t, server.Config{Database: database, Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }})
+		const tokens = "/directory/v1/customers/3393/provisioning-tokens"
+		variables := []string{"DRAGOMAN_DATABASE=" + database, "DRAGOMAN_SECRET_KEY=" + keyOfNow}
+		for by, revoke := range map[string]func(id string){
+			"HTTP": func(id string) {
+				if a := one.Ask(servertest.Manager(), servertest.Request{Method: http.MethodDelete, Path: tokens + "/" + id}); a.Status != http.StatusNoContent {
+					t.Errorf("%d %s", a.Status, a.Body)
+				}
+			},
+			"the command": func(id string) {
+				if status, out, said := configured(t, t.TempDir(), variables, "", "token", "revoke", id); status != 0 {
+					t.Errorf("%d %s %s", status, out, said)
+				}
+			},
+		} {
+			var issued struct{ Token, ID string }
+			one.Ask(servertest.Manager(), servertest.Request{Method: http.MethodPost, Path: tokens, Body: `{}`}).Decode(t, &issued)
+			use := func(s *servertest.Server) int {
+				return s.Send(servertest.Request{
+					Method: http.MethodGet, Path: "/scim/v2/" + servertest.SandboxUUID.String() + "/Users?count=0", Header: http.Header{"Authorization": {"Bearer " + issued.Token}},
+				}).Status
+			}
+			for name, s := range map[string]*servertest.Server{"one": one, "two": two} {
+				if status := use(s); status != http.StatusOK {
+					t.Fatalf("a new token at %s: %d", name, status)
+				}
+			}
+			revoke(issued.ID)
+			if status := use(two); status != http.StatusOK {
+				t.Errorf("%s: a token that is cached: %d, so that nothing is tested", by, status)
+			}
+			for range 5 {
+				passed.Add(int64(time.Second - 1))
+				use(two)
+			}
+			passed.Add(5)
+			if status := use(two); status != http.StatusUnauthorized {
+				t.Errorf("%s: five seconds after the revocation: %d", by, status)
+			}
+		}
+	})
+}
 
 // TestProvisioningTokens goes through the life of a token: created, listed, explained, used and revoked.
 func TestProvisioningTokens(t *testing.T) {

@@ -40,9 +40,10 @@ type Verifier struct {
 type entry struct {
 	token    store.ProvisioningToken
 	customer store.Customer
+	until    time.Time // when the store is to be asked again
 }
 
-// NewVerifier returns a verifier of the store's tokens. now is the clock; nil means time.Now. warn is called when the last use of a token
+// NewVerifier returns a verifier of the store's tokens. now is the clock, also for what is cached; nil means time.Now. warn is called when the last use of a token
 // cannot be recorded, which refuses no request.
 func NewVerifier(s *store.Store, now func() time.Time, warn func(error)) *Verifier {
 	if now == nil {
@@ -50,7 +51,7 @@ func NewVerifier(s *store.Store, now func() time.Time, warn func(error)) *Verifi
 	}
 	return &Verifier{
 		store: s, now: now, warn: warn,
-		found:   ttlcache.New(ttlcache.WithCapacity[auth.TokenHash, entry](maxCached), ttlcache.WithDisableTouchOnHit[auth.TokenHash, entry]()),
+		found:   ttlcache.New(ttlcache.WithCapacity[auth.TokenHash, entry](maxCached)),
 		valid:   ttlcache.New(ttlcache.WithCapacity[auth.TokenHash, struct{}](maxCached), ttlcache.WithTTL[auth.TokenHash, struct{}](rememberFor)),
 		unknown: make(chan struct{}, maxUnknown),
 	}
@@ -80,8 +81,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (auth.Principal, er
 
 // find returns what the store has of a token, from the cache if that was asked lately.
 func (v *Verifier) find(ctx context.Context, hash auth.TokenHash) (entry, error) {
-	if item := v.found.Get(hash); item != nil {
-		return item.Value(), nil
+	if e, ok := v.cached(hash); ok {
+		return e, nil
 	}
 	if v.valid.Get(hash) == nil {
 		leave, err := v.enter(ctx)
@@ -89,18 +90,17 @@ func (v *Verifier) find(ctx context.Context, hash auth.TokenHash) (entry, error)
 			return entry{}, err
 		}
 		defer leave()
-		if item := v.found.Get(hash); item != nil { // another request has looked it up meanwhile
-			return item.Value(), nil
+		if e, ok := v.cached(hash); ok { // another request has looked it up meanwhile
+			return e, nil
 		}
 	}
-	begun := time.Now()
+	until := v.now().Add(cacheFor)
 	e, err := v.read(ctx, kept(hash))
 	if err != nil {
 		return entry{}, err
 	}
-	if rest := cacheFor - time.Since(begun); rest > 0 {
-		v.found.Set(hash, e, rest)
-	}
+	e.until = until
+	v.found.Set(hash, e, ttlcache.NoTTL)
 	if e.token.Hash != "" && e.token.Valid(v.now()) {
 		v.valid.Set(hash, struct{}{}, ttlcache.DefaultTTL)
 		if err := v.store.UseProvisioningToken(ctx, e.token); err != nil && v.warn != nil {
@@ -108,6 +108,15 @@ func (v *Verifier) find(ctx context.Context, hash auth.TokenHash) (entry, error)
 		}
 	}
 	return e, nil
+}
+
+// cached returns what the store has said of a token lately.
+func (v *Verifier) cached(hash auth.TokenHash) (entry, bool) {
+	item := v.found.Get(hash)
+	if item == nil || !v.now().Before(item.Value().until) {
+		return entry{}, false
+	}
+	return item.Value(), true
 }
 
 // enter waits until an unknown token may be looked up. leave must be called afterwards.
