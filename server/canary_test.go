@@ -253,18 +253,22 @@ func (a *aviary) authorize(token string) []string {
 	return []string{"Bearer " + token}
 }
 
-// callers of the sandbox: one of rank 2, and one below.
-func (a *aviary) callers(s *servertest.Server) (manager, herself []string) {
+// callers of the sandbox: one who may do what an operation does, and one of a lower rank.
+func (a *aviary) callers(s *servertest.Server) (manager func(operation) []string, herself []string) {
 	claims := auth.Claims{Subject: subject, Customers: []string{"3393"}, Expires: time.Hour, Authorities: []string{"ROLE_COMPANY_ADMIN"}}
-	manager = a.authorize(s.Token(claims))
+	tokens := map[bool][]string{}
+	for erases, p := range map[bool]step{false: {}, true: {permission: auth.PermissionErase}} {
+		tokens[erases] = a.authorize(s.Token(p.raised(claims)))
+	}
 	claims.Permissions, claims.Authorities = []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}, []string{"ROLE_USER"}
-	return manager, a.authorize(s.Token(claims))
+	return func(o operation) []string { return tokens[o.permission == auth.PermissionErase] }, a.authorize(s.Token(claims))
 }
 
 // operation is one of a document, as it is to be asked.
 type operation struct {
 	step
-	bodies []string // that it takes, or one that nobody reads
+	bodies  []string            // that it takes, or one that nobody reads
+	subject description.Subject // Ada, or whoever need not remain
 }
 
 func (a *aviary) operations(s *servertest.Server) []operation {
@@ -275,10 +279,20 @@ func (a *aviary) operations(s *servertest.Server) []operation {
 			if p.RequestBody != nil {
 				bodies = canaryBodies(a.T, servertest.Start(a.T), p.dialect, p.Operation)
 			}
-			a.all = append(a.all, operation{p, bodies})
+			subject := servertest.AdaSubject
+			if p.permission == auth.PermissionErase {
+				subject = a.whoMayGo(s)
+			}
+			a.all = append(a.all, operation{p, bodies, subject})
 		}
 	}
 	return a.all
+}
+
+// whoMayGo gives a user of its own to be erased.
+func (a *aviary) whoMayGo(s *servertest.Server) description.Subject {
+	u := s.CreateUser(a.T, store.User{FirstName: personalText, Username: personalText, Email: personalText + "@example.com", Status: store.StatusActive})
+	return of(sandbox, party{u.ID, u.UUID.String()})
 }
 
 // request asks the operation about a subject, with these values instead of what it has for its parameters.
@@ -307,9 +321,9 @@ func (o operation) request(authorization []string, body string, subject descript
 	return r
 }
 
-// ask is request about Ada.
+// ask is request about the operation's own subject.
 func (o operation) ask(authorization []string, body string) servertest.Request {
-	return o.request(authorization, body, servertest.AdaSubject, nil)
+	return o.request(authorization, body, o.subject, nil)
 }
 
 // send sends r, and keeps what is heard. The answer may show access tokens if the caller manages.
@@ -384,14 +398,15 @@ func (a *aviary) serve() {
 	}
 	rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.PasswordHash, u.VCSPassword = &hash, new(vcsPassword) })
 	a.plantUsers(s.Store)
-	manager, herself := a.callers(s)
+	callers, herself := a.callers(s)
 	issue := servertest.Operation(a, directory.Description, issuesTokens)
 	path, _ := issue.About(servertest.AdaSubject)
 	a.client = a.plantToken(s.Send(servertest.Request{
-		Method: issue.Method, Path: path, Header: http.Header{"Authorization": manager, "Idempotency-Key": {headerValue}}, Body: `{}`,
+		Method: issue.Method, Path: path, Header: http.Header{"Authorization": callers(operation{}), "Idempotency-Key": {headerValue}}, Body: `{}`,
 	}))
 	a.requests++
 	for _, o := range a.operations(s) {
+		manager := callers(o)
 		for _, body := range o.bodies {
 			a.send(s, o, o.ask(herself, body), true)
 			a.send(s, o, o.ask(manager, body), true)
@@ -402,7 +417,7 @@ func (a *aviary) serve() {
 		for _, body := range o.malformed(a.T) {
 			a.send(s, o, o.ask(herself, body), true)
 			a.send(s, o, o.ask(manager, body), true)
-			a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{"Prefer": "handling=strict"}), true)
+			a.send(s, o, o.request(manager, body, o.subject, map[string]string{"Prefer": "handling=strict"}), true)
 		}
 		a.revive(s, o)
 	}
@@ -455,14 +470,14 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 		r.Header["Cookie"] = []string{"token=" + headerValue}
 		a.send(s, o, r, false)
 	}
-	theirCompany := servertest.AdaSubject
+	theirCompany := o.subject
 	theirCompany.Company = 2760
 	for _, subject := range []description.Subject{of(elsewhere, ada), of(nobody, ada), of(sandbox, alan), of(sandbox, nobody), theirCompany} {
 		a.send(s, o, o.request(manager, o.bodies[0], subject, nil), true)
 	}
 	a.revive(s, o)
 	for _, values := range []map[string]string{{"If-None-Match": "*"}, {"If-Match": `"99"`}} {
-		a.send(s, o, o.request(manager, o.bodies[0], servertest.AdaSubject, values), true)
+		a.send(s, o, o.request(manager, o.bodies[0], o.subject, values), true)
 	}
 	// Twice the same request and then another one under a key, which no document but that of a write has.
 	repeated := o.bodies[0]
@@ -470,7 +485,7 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 		repeated = servertest.Encode(a.T, o.dialect.Everything(o.OperationID, personalText+"-repeated-"+o.OperationID))
 	}
 	for _, body := range []string{repeated, repeated, repeated + " "} {
-		a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{"Idempotency-Key": headerValue + "-of-" + o.OperationID}), true)
+		a.send(s, o, o.request(manager, body, o.subject, map[string]string{"Idempotency-Key": headerValue + "-of-" + o.OperationID}), true)
 	}
 }
 
@@ -484,7 +499,7 @@ func (a *aviary) misspell(s *servertest.Server, o operation, manager []string) {
 			value = headerValue
 		}
 		for _, v := range []string{value, `"` + value + `"`, value + "\u00ff", "1 " + value} {
-			a.send(s, o, o.request(manager, body, servertest.AdaSubject, map[string]string{p.Name: v}), true)
+			a.send(s, o, o.request(manager, body, o.subject, map[string]string{p.Name: v}), true)
 		}
 	}
 	for _, suffix := range []string{
@@ -594,6 +609,9 @@ func (a *aviary) plantUsers(s *store.Store) {
 			a.Fatal(err)
 		}
 		for _, u := range users {
+			if u.Erased() {
+				continue // who has none
+			}
 			a.planted[u.AccessToken], a.planted[u.AccessTokenSealed] = secret, secret
 			for _, text := range []*string{u.PasswordHash, u.VCSPassword, u.VCSPasswordSealed} {
 				if text != nil {
@@ -670,8 +688,8 @@ func (a *aviary) breakDown() {
 		{"closed", "", ""},
 	} {
 		s := a.start(server.Config{})
-		manager, herself := a.callers(s)
 		operations := a.operations(s)
+		manager, herself := a.callers(s)
 		if broken.by == "" {
 			if err := s.Store.Close(); err != nil {
 				a.Fatal(err)
@@ -683,7 +701,7 @@ func (a *aviary) breakDown() {
 		for _, o := range operations {
 			for _, body := range o.bodies {
 				a.send(s, o, o.ask(herself, body), true)
-				a.send(s, o, o.ask(manager, body), true)
+				a.send(s, o, o.ask(manager(o), body), true)
 			}
 		}
 		a.send(s, operation{}, servertest.Request{Method: http.MethodGet, Path: "/readyz"}, false)
@@ -730,8 +748,9 @@ func (a *aviary) tire() {
 	limited := a.start(server.Config{Limits: server.Limits{Principal: dialect.Rate{PerSecond: 1e-3, Burst: 1}}})
 	busy := a.start(server.Config{Passwords: auth.NewBusyPasswords(), Timeouts: server.Timeouts{Request: 50 * time.Millisecond}})
 	for _, s := range []*servertest.Server{limited, busy} {
-		manager, herself := a.callers(s)
+		callers, herself := a.callers(s)
 		for _, o := range a.operations(s) {
+			manager := callers(o)
 			if s == busy && o.RequestBody == nil {
 				continue // a list may be truncated
 			}

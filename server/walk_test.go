@@ -120,6 +120,21 @@ func of(customer, user party) description.Subject {
 	return description.Subject{Customer: customer.id, CustomerUUID: customer.uuid, User: user.id, UserUUID: user.uuid, Company: servertest.Company, Token: servertest.TokenID.String()}
 }
 
+// raised gives the claims of the same caller as the platform's administrator, if the operation is for those only.
+func (p step) raised(claims auth.Claims) auth.Claims {
+	if p.permission == auth.PermissionErase {
+		claims.Customers, claims.Authorities = []string{auth.AllCustomers}, []string{"ROLE_ADMIN"}
+	}
+	return claims
+}
+
+// raise is raised for claims as a token has them.
+func (p step) raise(claims jwt.MapClaims) {
+	if raised := p.raised(auth.Claims{}); len(raised.Customers) > 0 {
+		claims["customer_id"], claims["authorities"] = raised.Customers[0], raised.Authorities
+	}
+}
+
 // send asks the operation with these Authorization headers.
 func (p step) send(s *servertest.Server, authorization ...string) servertest.Answer {
 	r := p.request
@@ -224,7 +239,12 @@ func TestOperationRefusals(t *testing.T) {
 func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
 	ours, others := walkKeys()
 	rs256 := func(change func(*jwt.Token, jwt.MapClaims)) string {
-		return "Bearer " + walkToken(t, jwt.SigningMethodRS256, ours, change)
+		return "Bearer " + walkToken(t, jwt.SigningMethodRS256, ours, func(token *jwt.Token, c jwt.MapClaims) {
+			p.raise(c)
+			if change != nil {
+				change(token, c)
+			}
+		})
 	}
 	hs256 := func(secret []byte) string { return "Bearer " + walkToken(t, jwt.SigningMethodHS256, secret, nil) }
 	set := func(claim string, value any) string {
@@ -278,7 +298,10 @@ func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
 func (p step) refusesTheUnauthorized(t testing.TB, s *servertest.Server) {
 	ours, _ := walkKeys()
 	send := func(change func(jwt.MapClaims)) servertest.Answer {
-		return p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, ours, func(_ *jwt.Token, c jwt.MapClaims) { change(c) }))
+		return p.send(s, "Bearer "+walkToken(t, jwt.SigningMethodRS256, ours, func(_ *jwt.Token, c jwt.MapClaims) {
+			p.raise(c)
+			change(c)
+		}))
 	}
 	others := []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate, auth.PermissionHistory, auth.PermissionProvisioning, "customer_user:*"}
 	others = slices.DeleteFunc(others, func(o auth.Permission) bool { return o == p.permission })

@@ -65,7 +65,8 @@ type Erasure struct {
 	Actor *uuid.UUID
 	// Reason is kept with the erasure. It must not tell who the person is.
 	Reason string
-	// Allow may refuse the erasure of a user, whose error is then returned. It is called with the user locked, and may be nil.
+	// Allow may refuse the erasure of a user, whose error is then returned. It is called at first, and again with the user locked. It may be
+	// nil.
 	Allow func(u *User) error
 
 	// again says that the erasure was decided on before: the directory's rules do not refuse it. listed says that the ledger has it.
@@ -137,9 +138,6 @@ func (s *Store) checkLedger() error {
 // ErrUnavailable.
 func (s *Store) EraseUser(ctx context.Context, e Erasure) (Erased, error) {
 	const doing = "erasing a user"
-	if err := s.checkLedger(); err != nil {
-		return Erased{}, fmt.Errorf("%s: %w", doing, err)
-	}
 	for range maxAttempts {
 		done, err := s.eraseUser(ctx, e)
 		if why, again := retryReason(err); again {
@@ -165,16 +163,16 @@ func (s *Store) EraseUser(ctx context.Context, e Erasure) (Erased, error) {
 // PreviewErasure returns what EraseUser would return at the moment. It writes nothing, and locks nothing.
 func (s *Store) PreviewErasure(ctx context.Context, e Erasure) (Erased, error) {
 	const doing = "previewing an erasure"
-	if err := s.checkLedger(); err != nil {
-		return Erased{}, fmt.Errorf("%s: %w", doing, err)
-	}
 	u, err := s.loadUser(ctx, e.Key)
 	if err != nil {
 		return Erased{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	done, err := s.checkErasure(ctx, s.read, e, &u)
-	if err != nil || done.Done {
-		return done, err
+	if err != nil {
+		return Erased{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	if done.Done {
+		return done, nil
 	}
 	db := s.read.WithContext(ctx)
 	changes, err := s.changesWithValues(db, &u)
@@ -204,7 +202,7 @@ func (s *Store) checkErasure(ctx context.Context, db *gorm.DB, e Erasure, u *Use
 	after := s.tombstone(u, e.Actor)
 	done := Erased{User: after, Fields: Diff(u, &after)}
 	if e.again {
-		return done, nil
+		return done, s.checkLedger()
 	}
 	var wrong FieldErrors
 	if u.LegalHoldAt != nil {
@@ -223,7 +221,7 @@ func (s *Store) checkErasure(ctx context.Context, db *gorm.DB, e Erasure, u *Use
 	if err := wrong.errorOrNil(); err != nil {
 		return Erased{}, err
 	}
-	return done, nil
+	return done, s.checkLedger()
 }
 
 // checkReason returns what is wrong with the reason for an erasure, if anything is.
@@ -260,10 +258,16 @@ func (s *Store) eraseUser(ctx context.Context, e Erasure) (done Erased, err erro
 	if err != nil {
 		return Erased{}, err
 	}
-	// Before the transaction, since it may take long.
-	others, err := s.findSubjects(ctx, &u)
+	foreseen, err := s.checkErasure(ctx, s.read, e, &u)
 	if err != nil {
 		return Erased{}, err
+	}
+	var others othersChanges
+	if !foreseen.Done {
+		// Before the transaction, since it may take long.
+		if others, err = s.findSubjects(ctx, &u); err != nil {
+			return Erased{}, err
+		}
 	}
 	err = s.transactionOnce(ctx, func(tx *gorm.DB) error {
 		before, err := s.lockUser(ctx, tx, e.Key)

@@ -364,6 +364,10 @@ func TestErasureNeedsLedger(t *testing.T) {
 		if _, err := missing.EraseUser(t.Context(), store.Erasure{Key: ada}); err == nil || isErased(t, s, ada) {
 			t.Errorf("erased without a ledger: %v", err)
 		}
+		// A server does not start without it, as the volume that it is on may be missing, and with it whom to erase.
+		if err := missing.CheckErasures(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "erasure ledger") {
+			t.Errorf("%v", err)
+		}
 	})
 }
 

@@ -110,10 +110,16 @@ func (s *Store) notErased(ctx context.Context, l *ledger.Ledger) (ids []uuid.UUI
 	return ids, nil
 }
 
-// CheckErasures returns ErrNotErased if the ledger lists a user whose personal data are in the database.
+// CheckErasures returns ErrNotErased if the ledger lists a user whose personal data are in the database, and an error if a ledger that
+// [Config.ErasureLedger] names cannot be written: it may be on a volume that is missing.
 func (s *Store) CheckErasures(ctx context.Context) error {
 	if s.ledger == nil {
 		return nil
+	}
+	if s.namedLedger {
+		if err := s.ledger.CheckWritable(); err != nil {
+			return err
+		}
 	}
 	ids, err := s.notErased(ctx, s.ledger)
 	if err != nil || len(ids) == 0 {

@@ -87,9 +87,11 @@ type Store struct {
 	retention time.Duration
 	records   atomic.Pointer[RecordState]
 	ledger    *ledger.Ledger // nil if there is none
-	inMemory  bool
-	erased    chan struct{} // wakes KeepErasing after an erasure of this store
-	purgeDue  atomic.Bool
+	// namedLedger says that the ledger is that of the Config, and not the default.
+	namedLedger bool
+	inMemory    bool
+	erased      chan struct{} // wakes KeepErasing after an erasure of this store
+	purgeDue    atomic.Bool
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
 	// common caches the trigrams that are in many users.
@@ -231,7 +233,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)
 	}
 	s.catalogue = newCatalogue(roles)
-	s.ledger, s.inMemory, s.erased = ledgerOf(c), c.URL == InMemory, make(chan struct{}, 1)
+	s.ledger, s.namedLedger, s.inMemory, s.erased = ledgerOf(c), c.ErasureLedger != "", c.URL == InMemory, make(chan struct{}, 1)
 	remembered := DefaultRememberedUsers
 	if c.RememberedUsers != nil {
 		remembered = *c.RememberedUsers

@@ -80,6 +80,8 @@ class Server:
             "DRAGOMAN_RATE_LIMIT_ADDRESS": "0",
             "DRAGOMAN_RATE_LIMIT_PRINCIPAL": "0",
             "DRAGOMAN_LOG_FORMAT": "json",
+            # What one run erases, the next has again.
+            "DRAGOMAN_ERASURE_LEDGER": str(work / "erasures"),
         }
         self.log = work / "log"
         self.start = children.start
@@ -126,15 +128,17 @@ class Server:
         return subprocess.run(command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True).stdout.strip()
 
     def write_tokens(self):
-        """Writes a file of the Web Fuzzing Commons: an administrator of each customer of the sandbox."""
+        """Writes a file of the Web Fuzzing Commons: an administrator of each customer of the sandbox, and one of the platform."""
+        company = ["--authority", "ROLE_COMPANY_ADMIN"]
         users = {
-            "sandbox": ["--customer", "3393", "--subject", GRACE_HOPPER],
-            "elsewhere": ["--customer", "3394"],
+            "sandbox": [*company, "--customer", "3393", "--subject", GRACE_HOPPER],
+            "elsewhere": [*company, "--customer", "3394"],
+            "platform": ["--authority", "ROLE_ADMIN", "--customer", "*"],
         }
         path = self.work / "tokens.json"
         path.write_text(json.dumps({"auth": [
             {"name": name, "fixedHeaders": [{
-                "name": "Authorization", "value": "Bearer " + self.token("--authority", "ROLE_COMPANY_ADMIN", *flags),
+                "name": "Authorization", "value": "Bearer " + self.token(*flags),
             }]}
             for name, flags in users.items()
         ]}))

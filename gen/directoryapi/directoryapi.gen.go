@@ -59,6 +59,30 @@ type ChangeFeed struct {
 	Next int64 `json:"next"`
 }
 
+// Erasure What an erasure erased, without any value.
+type Erasure struct {
+	Customer int64 `json:"customer"`
+	User     int64 `json:"user"`
+
+	// UUID The user's UUID, which stays.
+	UUID openapi_types.UUID `json:"uuid"`
+
+	// Version The version that the erasure made of the user. It is the last.
+	Version int64 `json:"version"`
+
+	// Fields The fields that have another value now; none if the user had been erased before.
+	Fields []string `json:"fields"`
+
+	// Entries How many entries of the user's history had values that are erased now.
+	Entries int64 `json:"entries"`
+
+	// Subjects In how many changes of other users the person's subject is erased now.
+	Subjects int64 `json:"subjects"`
+
+	// Answers How many answers that were kept for an Idempotency-Key are deleted now.
+	Answers int64 `json:"answers"`
+}
+
 // FieldChange defines model for FieldChange.
 type FieldChange struct {
 	// Field The field's name in the model, such as FirstName.
@@ -220,6 +244,12 @@ type TokenID = openapi_types.UUID
 // UserID defines model for UserID.
 type UserID = int64
 
+// UserIfMatch defines model for UserIfMatch.
+type UserIfMatch = string
+
+// UserIfNoneMatch defines model for UserIfNoneMatch.
+type UserIfNoneMatch = string
+
 // BadRequest A problem (RFC 9457).
 type BadRequest = Problem
 
@@ -258,6 +288,9 @@ type Unauthorized = Problem
 
 // UnsupportedMediaType A problem (RFC 9457).
 type UnsupportedMediaType = Problem
+
+// UserPreconditionFailed A problem (RFC 9457).
+type UserPreconditionFailed = Problem
 
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
@@ -331,6 +364,21 @@ type ListUserHistoryParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// EraseUserParams defines parameters for EraseUser.
+type EraseUserParams struct {
+	// Reason Why, such as the number of a case. It is kept, so it must not tell who the person is: one that has a value of the user is a 400. A body is ignored, as one of a DELETE has no meaning (RFC 9110, section 9.3.5).
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+
+	// IfMatch Entity tags of the user, as every dialect gives them in ETag, separated by commas, or `*`: the user's version in double quotes. If none of them is the present one, the answer is 412 and nothing is written, unless the user is erased already. Tags are compared strongly.
+	IfMatch *UserIfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch Entity tags of the user, separated by commas, or `*`. If one of them is the present one, the answer is 412 and nothing is written. Tags are compared weakly.
+	IfNoneMatch *UserIfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// Prefer With `handling=strict` (RFC 7240) a member that would be ignored is a 400 instead. Other preferences are ignored.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // CreateProvisioningTokenJSONRequestBody defines body for CreateProvisioningToken for application/json ContentType.
 type CreateProvisioningTokenJSONRequestBody = NewProvisioningToken
 
@@ -351,6 +399,9 @@ type ServerInterface interface {
 	// ListUserHistory Read a user's history
 	// (GET /customers/{id}/users/{userId}/history)
 	ListUserHistory(ctx echo.Context, id CustomerID, userID UserID, params ListUserHistoryParams) error
+	// EraseUser Erase a user's personal data
+	// (DELETE /customers/{id}/users/{userId}/personal-data)
+	EraseUser(ctx echo.Context, id CustomerID, userID UserID, params EraseUserParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -706,6 +757,86 @@ func (w *ServerInterfaceWrapper) ListUserHistory(ctx echo.Context) error {
 	return err
 }
 
+// EraseUser converts echo context to params.
+func (w *ServerInterfaceWrapper) EraseUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id CustomerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "userId" -------------
+	var userID UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EraseUserParams
+	// ------------- Optional query parameter "reason" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "reason", ctx.QueryParams(), &params.Reason, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch UserIfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch UserIfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EraseUser(ctx, id, userID, params)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -754,6 +885,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.GET(options.BaseURL+"/customers/:id/users/:userId/history", wrapper.ListUserHistory, options.OperationMiddlewares["listUserHistory"]...)
+	router.DELETE(options.BaseURL+"/customers/:id/users/:userId/personal-data", wrapper.EraseUser, options.OperationMiddlewares["eraseUser"]...)
 	router.GET(options.BaseURL+"/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
 	router.GET(options.BaseURL+"/customers/:id/provisioning-tokens", wrapper.ListProvisioningTokens, options.OperationMiddlewares["listProvisioningTokens"]...)
 	router.POST(options.BaseURL+"/customers/:id/provisioning-tokens", wrapper.CreateProvisioningToken, options.OperationMiddlewares["createProvisioningToken"]...)
@@ -932,6 +1064,19 @@ type UnsupportedMediaTypeApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers UnsupportedMediaTypeResponseHeaders
+}
+
+type UserPreconditionFailedResponseHeaders struct {
+	DragomanDryRun  *bool
+	ETag            *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	XRequestID      *string
+}
+type UserPreconditionFailedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers UserPreconditionFailedResponseHeaders
 }
 
 type ListChangesRequestObject struct {
@@ -2477,6 +2622,295 @@ func (response ListUserHistory503ApplicationProblemPlusJSONResponse) VisitListUs
 	return err
 }
 
+type EraseUserRequestObject struct {
+	ID     CustomerID `json:"id"`
+	UserID UserID     `json:"userId"`
+	Params EraseUserParams
+}
+
+type EraseUserResponseObject interface {
+	VisitEraseUserResponse(w http.ResponseWriter) error
+}
+
+type EraseUser200ResponseHeaders struct {
+	CacheControl      string
+	DragomanChanged   string
+	DragomanDryRun    *bool
+	ETag              string
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
+}
+
+type EraseUser200JSONResponse struct {
+	Body    Erasure
+	Headers EraseUser200ResponseHeaders
+}
+
+func (response EraseUser200JSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.Header().Set("Dragoman-Changed", fmt.Sprint(response.Headers.DragomanChanged))
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser400ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser401ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser403ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser404ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser412ApplicationProblemPlusJSONResponse struct {
+	UserPreconditionFailedApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser412ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser429ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser500ApplicationProblemPlusJSONResponse struct {
+	InternalServerErrorApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser500ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EraseUser503ApplicationProblemPlusJSONResponse struct {
+	ServiceUnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response EraseUser503ApplicationProblemPlusJSONResponse) VisitEraseUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.DragomanDryRun != nil {
+		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-Id", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListChanges Follow all changes
@@ -2494,6 +2928,9 @@ type StrictServerInterface interface {
 	// ListUserHistory Read a user's history
 	// (GET /customers/{id}/users/{userId}/history)
 	ListUserHistory(ctx context.Context, request ListUserHistoryRequestObject) (ListUserHistoryResponseObject, error)
+	// EraseUser Erase a user's personal data
+	// (DELETE /customers/{id}/users/{userId}/personal-data)
+	EraseUser(ctx context.Context, request EraseUserRequestObject) (EraseUserResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -2662,116 +3099,162 @@ func (sh *strictHandler) ListUserHistory(ctx echo.Context, id CustomerID, userID
 	return nil
 }
 
+// EraseUser operation middleware
+func (sh *strictHandler) EraseUser(ctx echo.Context, id CustomerID, userID UserID, params EraseUserParams) error {
+	var request EraseUserRequestObject
+
+	request.ID = id
+	request.UserID = userID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EraseUser(ctx.Request().Context(), request.(EraseUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EraseUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EraseUserResponseObject); ok {
+		return validResponse.VisitEraseUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H19dxu30e9Xwd3mHMfpkiIpSorok3Ov/Har1pZ9bOlxG0uNwN0hiWoJ0ABWNOuyn/05MwB2l+SSoipH",
-	"SRP9k8hLAAtgBoPfvO6XKFHjiZIgrYl6X6IR8BQ0/XmUJDCx+FcKJtFiYoWSUS86HQEbQyo4s7MJMDvi",
-	"ltkRsL5KZ2zMZ2zEryFm0xFoYMIa9kxJC9I2TrG5MIxLZUegmZLQjOLIJCMYc3wPjhf1ImO1kMNoPo/9",
-	"HF7IRKX4aGUulyIFaYWdXYYXFjMZccN48e4wBPv23ctn7LDdbsXMQILDsPZec6/Z3n9802Se8WQEOKBW",
-	"2epUjrIpnxl2OdHimluImVSNBHtc4rgaPuVCQxr1rM5h83ueaz5UYy6f69m7XNYsGoe4ZEoyuAY9Y1ya",
-	"KWjWh0xN2eVOqmcNnctiR3C3ceXCsKkW1oJ8wnjfgLQMMgPUqHbpfaUy4HJhTsdDqWgZ9Vwx7oM2TA1K",
-	"MhB7TIkVXFfc9wnX3ELK+jOWqPGYm2JGgrpqcF0ksgh7OrNg3ECcHjKrrkCyZMQ1Tyy+EZ9PQCdIakBS",
-	"Q9pkR5aNlbFst8MkHwPNi/tn+91qd+DJiMbIhLE4RTsCyS6bzeblTUxxnMJ4oizIZPYOJhmf1W2Op1jg",
-	"UGGQGLhFnnRWMS4ZcJ0J0Ax5BYxlU2FH1MrwMbDKixp/gdlN8zpR763SsJ5PpWoYbHFr9nyrYQAaZAJH",
-	"k0kmatc74jLNhBz+gP0Se1k5nH51jwxzAzFuriBlA6WZsO54HnS6rRtP4ztu4ZUYixoJ9QFZRRiWwcB6",
-	"ZjTAPuXKctNjl/oyTMKQvOoDG/MUkDeUTCBmXKZMSHZpL1FGKJk6YtEAdIxGKgPGh1zImCkdDhoOLAxr",
-	"xSjZ2FhpqA7fZKnmA9sQYAeNkbUTPhENPAYZLqLhBW+j3W6yI3cWwvFl1AKHTpQciGGuIV3cHfjMx5MM",
-	"N+g84mmqwZjz6In+4fDw+yf2h3bMzqOJFjIRE57RD7uHh/hDFG/a2LcqE8ms/qi7zXSHcqQyRz/cpCQT",
-	"IG2MRxtlv58Nbal/RIf3kWEm7/8DEttjl58qBMF9nxb7fv+b9umHdqvVejL9obO8a59+6Lof6nfNLeD4",
-	"ef1+lVwvULxwlF8DrcZLR0JNJftrw4/VOE6dPMQ95oa1UU7sd1kGFqVWzFIxFBb/r+i/3IzA7XQucVsS",
-	"pcHceIzA6tnRwIJenfj7wPyKTbmwrA8DZGqrZ3ifEP9vJTyEtDAETe/78OHDUY7i1YqEW6jfLV62wAua",
-	"BsRzaRiKh/2DvRZKDXM7yTWPo0zIK8I2L4U29tmIyyGYM1O3dpzGSKCEnIX7LDcIWgaM49UhhxCzQqgN",
-	"cDycjpqApkkfp1EvwusEh/+TGyiKI7z5xmA9xJpwO2oKbPmNBjNR0kATb80/7Lg3mJ3WTpIbq8agozjC",
-	"CRxvbo1NnPyHz2GBawRkgrcKR8p7AelHqV9GGGt5CdyxzsqUJHy2nsGu1RUcG5PX3RTuV3cnkmBYfbum",
-	"Jm+1uhZGKCnk8BQbbt5MOkDN8CiOaOzavROp443FwZ75XV93ngNV6EDjnAtpsrt7uBtHAhvi66M4QvCB",
-	"pyDdyK4DpcfcutOy343iaMw/i3E+jnqHrdZB+/Cws9c96LYOD9tx3bmqwIO/QI3QPmJXMCvBuhPTbMyv",
-	"wLB84sW3MHR1IUyEmJkcURGi6LOz4+cxsj6JoM7eHkNa9DNgR++fHR9XoFTM+oij8DKXLFU5tsG7Agz7",
-	"tkaUiwqouYKZF+iPm+x4UCKfhGcZaGYgXMT0tB4l4SL9xYzPaCV4CUhlGXyGJEfYSQ16VQDm4RgdY9yC",
-	"2A1bxVwB3TXZkddfVmaALyf9BseE1P3Q7XSa7I3MZrifCRgDDq5ewcTGtO+dLhupXBuWywzvyvLCYvSi",
-	"qTAE0Imn3A6VXLUECxek/YTjRYG9/v7tx//zh8a/L760487e3vxf5xE9OD//eH5+0fj3xb/Oz/HvCP93",
-	"8di3Oo8ef7Ny18XR54YftzEGY/gQfxznBq8HRlewA1G0+Dvwi+PqwWtuk9EqO78grY9ZPjS1CgXiMnb5",
-	"3WWtvrfbbDfbj5vsgzsNwjA8qV5JwJtWKgbFC3o0DnKIzgEPgbAOInI5c5oVqlE1hG931lNt0HALW0Ou",
-	"j+z83MYX3317fv7dv779sPP4/55HH/9+HuHji++Qeu6vuGi42ubxd4/Dr7cl43e4e+UOmHXEOVESfi4C",
-	"dW5BIKtoKM408HSVErutriOYlweBPGvIWNJ5E/1w7b8BIq5Rof6kpmzM5SyAAtziobiGoECjFAzCEwky",
-	"APyr0PJmbKryLGXwOQFIWZu9Fk9j1s8t9s+AOylbbO+nHAgd+d0l6L6wqykMeJ7ZqNduteKFq3K3U70q",
-	"EbvH0VhI/8/aq9LpnTWoCNliVXUtVVLGvYnDWzVoif3CskGMx7qtFhPSWOBpk72hi2JSaMxO9Pv2a7nL",
-	"T3AzcCcQtA6eBB0LlQ3u7jYEcUQqx9al9nOQHML+/sFh46Db2Wt0Wyk0DrvdfgNaB4OkPThscTiIahFN",
-	"AFVbwZo8d0BsZSEIkNetA+HsKsTa/36/VTshD5B/Npg1x5EdeiSU+JSnXlfDfyXO1kioeDLJvPayM9Gq",
-	"n8H4j/8wSi7onbhgy0W2qCIGtDINUC1VST7GezWoPKC1QpT68Us0EJAhqHUoPI5KKeCAfZAFXLJiFRdx",
-	"ZCy3uYl6XTwtVljig6c8ZWE1xdp5X+W218+4vIrm1X38RsMg6kV/2CntxzvuV7Pz1q3YbdgyDC1wNvMW",
-	"AzITVhctbJg3XRKc6TyDoISlQkNCWhmeNgRyxlaVaNygihE72C0bz/Ws4a2pdVP3XXaWbK8L5q5Gxd61",
-	"aYxVA9myuWpT77JhtVejNMZs1dk3n8dR1ZxwY/fCiEGk88bzU6VecT2EW/D4nfnktGrGJ1OaHXHJOnv7",
-	"7C/i6Vcn8n8jdV4q3RdpCvK+6eL1MTqyjKd42xqruVWaziueYzqswhRqchwOu1aZg8p9de1MJ260R4Zp",
-	"Lq8eCLuiyr+D3DiZc580XlIrnYLMibB8Sf31gtnR0au6fFk5Foa51S6gc6Oa7MS7p6bcsNSDwgcWkAjq",
-	"efYe9DXoF3jh3ycHHDGC24G0hmbxyDyQhhxr9qXK5b2fyCBKg/5L1jkEvA9UcVR5rVIxqHVHLmjrKIAu",
-	"v7tc2jXy7Tcqzv1N714IBKg4x39fW/5Wk3tI4Ca/5CK730sqWNC8UQiq5iYuUx9FQBhFwhOEH4tcQH6c",
-	"wjyMDPFwE9VR2f/zVIxB5fYXUQFSkRKo5FqLa2BCMivGUGBNq8itDDJ9IGEtCRFEiATOJL/mIuP97N41",
-	"uZRb3ucGghbg4neEMTkh/yuYGZZwidTsoyaP8jVtsg8jIKQZDqpV6opNMp6Ad9hIxxcuouVKqqn87RCc",
-	"HPONwjO/md6FD/9unEI2xV8I4ARp7YDNguIo7ALoKfzEv/uTfarUay5n/qn5ZQwBnkRFrE9MxCJPIBlu",
-	"itAesuAIy8Z89nBM70L2M8lzO1Ja/PP+DQNBdLOxMEbIIVG/lN19yARcO9/Gb4PAHz58aCxHLG0aYjnA",
-	"6a6kNvlkorSF9DWkgp+SWf7+Qdij1TBupPif3785eWSqQno15HqJFcqw8k3b4FsVIeCNagz4zR2L1r9T",
-	"7axw1Tjllny45J3WagLaCue+4olVer3jjU1HykXGkn2PBnnCZJ5lTAyYKDxVBfBa9vVhUwc3nRdu1Xut",
-	"dIpyc38eR7zGC/3u5TO2u7t7iJj/7PSZDyoZiywTIUC0+tqUW2igbhBteNfePI6KmLq7OQQro3bw5Aie",
-	"QVKzjKnSdhQzC8YKKfKxk5mZaG6a5/fz2Ln3iFTCwtjcdI5fYnNP7HnpwtOaz6ojt9vzSoxdPf0rIXgB",
-	"tFPchkw3Tvpw7nyvyIhrkgQWwlu9gdF3ecJgPLEzCoriW72v3UJOd4HE9a8zeZ8lGRfj8C66wAp/xESr",
-	"oeZj79DXysLG9x3MXRTm12Oc3XkcXYM2aynhf6yE7hGB3cGsRKYunIQwpfXv7c7nVTf5x2gpzjQqp0Vn",
-	"M/bSotzukuGr3FSlf8HAF8VMlOs7j71QegkOwiwKpqQMXN2K8U/ycR80bMP78zii0NT6mNgiysWwS/Kg",
-	"X9L+Yg9vdOCZUWWci4aQklIJnr0FFTorVCjCbGmWdRtXPeUrO+cDAuoYiX56ZMhgRkaUEbCxSiErIz0p",
-	"LPqEjzcfAreH03V5F4gDExyDvaRzbCDRYGN2acBeUtRXkgHXkJINVkl4M6BYhs23xTxezUuKK+yx3HqR",
-	"A+YXOP+haoSncrZ8CFXdvoUVTbnpMQufbeyjwzQb8MxQrgijV+BRJOcm2SOdcSrPsibz+TZ0bQ4qG/Kr",
-	"WfwKDzoecjviKL2WDQvP1Bou3MhDRbDKhnZrJxc6100thNvfWa78LPJEuShF5UOUg3z3ojzjxhZYa72c",
-	"iWsSR/wb7kEEuWj+1ZD81Q3XwC2kR/eJ7dwrn862wAMIcMkKmfqouI0IFT5PhAbjFnO7iSFuEDXy5emM",
-	"TUciceHjId3EeTSqyVTcJ0f0jp/X4ewNpyeOpKrLsvkQ0EShzw+U3rgDXWQTlcG6VJnhCIx1InA1y8Al",
-	"BSPvp4oIvfFVKI5tYKi1JghrIBvEfv+EYWaEh8AnMSR0hVWCcVM9/Oljq3F41PiRN/558aV7OP9m8yW3",
-	"dCysTzpxaRy4EX5v4wqXV9mvyjB1h+gEplucoAWmW6YhyAoNfUsXr4on63FcpLse7LZYitcQ5ZxJNX3C",
-	"dvf3Fh8VGdsuPseAtLc/gbsLHOeDdqMo3ob9ShxCmAthiheKIcsb4fq1SMlpUDF7NB34fgVyaEdRr7O3",
-	"f8OZKPk4zPDdm1cvfjp7/+JdVGcBqc7ltpzewx1NuGQSBHkzhppLy7gbIMRBUe4p+CgoJlE/dDCfl6q4",
-	"M69QNwQb2LBDAZLlGEVklRNnC5uydxO3r3LoIqx+sB882A8K+4FYo2U4MqOaQcwTFI0BOJvw19mtBwPG",
-	"gwFjxYBBIuO+rRjBdF6Tb+lt8T7Bqbt3QCUNFiVoSAD4shl3hYj/erVeG8uMkMMMmGu4xJUlDGi3WqG2",
-	"BZepc8+5Lpdl5Q1UNPCXwMxl6YawIi+3KTeA8TKinxJathY0TnfcIGdQ0oZMhS83cKBPYqg9QDQEXq3A",
-	"jZJsMtLcbD4lnWJWa6pnVNIiXB6pewkz+CMlMVwJSdKh2DO87pq3Q5zYMiyt2Io4ME3BFmv48lemm3Xv",
-	"opvVi7tUbBaue3dT2vZ/GaUNL7eMU+GAWuKEsjZcUtpwUZUhGA9yU0FZvpgOd3Fwa6m2NdL6/itqlLvE",
-	"79fqqn6dJytA0Te++yoO7k+X7dReU7fVH6sbtcAdW519s3r4/1ObleesGsMUXhl3AvGdoPVvD1hXpdxG",
-	"U12dRr/BzoXXDyS5Fnb2niqQ0Hz6wDXoo9yOyn+9DGv+84fTkLZJxlr6tWSPkbUT52UXcqCCH5876Adj",
-	"lwsY3vn/Uu+IbvqMwWaixmWuY3BTI9LRmR/c9HZ2hsKO8j423gkjNERa/B3Na5XxoJ1eg0wVBZn3FuQb",
-	"xcsipIoLPE/Psqw0Sfq4WycBjL/9CgL5E2Sa7DilH3E0V68moDaXHvtKyaGJA5ah0l7+EnU3n6lCKvYU",
-	"jEi96PW+cK8LW8MqCw2G+YWaaahS/7VRjWxovKHWJmZ/bbxEXFM+eAcD0Bq09+fTzEPX955o4TfUAPpa",
-	"TQ3VOHBp5m5F9M6FcPMeC7W48PxkIgFpSDR5Sh9NqHWn2Vqh9XQ6bXL6uan0cMf3NTuvjp+9OHn/gvqU",
-	"6KjgGW8wPnp7XAHIvajdbLn2agKST0TUi3abreaus6SNiP13Kjb0IazRWWq4A2WII3jIFypobutujidF",
-	"/6JdKDE1ybhFKfPILGafNdmHkULyhohQbq5cL0JkicIbuih44y7LSzz7lxTMBKYolYf0MlB5YKcigSYr",
-	"FVxahpLe0IFDB02XpI1fpNBB+zFPWB/sFED6XZDKtxQG2XssDJUWCcqRMFXNma4ZIZ3vSDlgiexNYbFN",
-	"dgKQGkYmrGdvXr89OvnbT0fPXx+fIGiip/Sv29T1+VhHVb9Xnn4TDddC5SGb6wlrsVAIEoZCSh/5U5ff",
-	"H7KVa/L7W3UmgpDO36pL56+/IcrF7ISAnBsbhmIjWzUtS1/ML5aywjut1oYQrZo08OJIfSxsalErGUCS",
-	"7LYbsDvoNrqDBBqHvHPQGOzuA9/v7O3zdsvptL2o0+rsNVqdRmv/tNXpdbu9TrfZarV+rOrDvi5RYWNy",
-	"RqVSua1mkxduYO/+60VH+TA3lnunYC86SjmtG+Fxe8EWE+UThGShftKZU8IrJhX8u9GuaOC9aKh5AkFj",
-	"99n9hVTq4HscXGlvnYFeCS5YF7saLq1KUUgqU1GtbIHHDnXccOZRdPvodOJ0kK7wHRnUqXIS6kmuFgZF",
-	"u15SKYtLJvEQI4RF6PiQenSn4LYbyrjVDUMddlZar5ZJW9+52pBYarfVXdejkAY71bS0eRx1nWTY3KdS",
-	"VIK6tG/ushAQTJ12b+5U5o9jj3bn5h41GV/YtXN4c9flSPV5HO1tsxl1ibDUd4sF1uS9EKbPx2OuZyjn",
-	"VJapaRWlIFTnQ5SGRRDBBfYpqvCZnS8ine9UcW2jVFpqAdFRlvk7cxwzlaWoWpLRzgcT2ZEyUJa39Yoe",
-	"Fe8h/Y/SmoJEMiM1NYwv+EB9JUYPA7xfKGDxCWiK1FbSBDUuLnxLCL1J33SgxFVYvAFGkBDExdTjiRrl",
-	"cwVa3HC5Vmrv4VV8ayDiSwn/52jkxpo1a6slec1nuVjSL1Ln6NeLd9xtLvMsKzX+jwsGSYQ0+412u7Hb",
-	"Om1932u1eq1WAWlKI2KBHCpWPux6sKYrVYfcst5R1QTnp9NptNqnrcPebnVMZw2L3lxZHiOST/OkcCEU",
-	"ti23Vmdyqvia5xe3qamzfK42ZWiYB5Bx1+Sq39gFv81qFvP/fq+w4JUwdsmOxasFX+uMWhXgUD2pER7w",
-	"iTJ2YyRToeuX5eApjKn030nUHpzRFTIDvaVSWFcAE0MWgRE3oyajSnbC4rSd1RqvfRP7y97b3LxOU2uU",
-	"Yf0Ze//s+PUTslOQYfDo7THjlFxDJeTY0WJFioqLkV3zTKSoD5kmO5MpaMblSkWZxeqrVzCpFFL1+yLJ",
-	"8wMy0bMJleUntMQr6wpuINKthmBDrA03V6GiPIGjJ4Uqh1paJfQEJrbJni59OaEyByoFjytOnV+Up8Dy",
-	"ibfoaWCS7E204HsHYE+Wg4iWiikxYqFBboqKpK3dVdDm3n9TeeVbo7afCXvc3NwXT9xm4MWSyQ7X0Il7",
-	"qtLZ7SDNDQDkBqCwggu2RQW1MYQ1uOC1K1vpnJRjKoABn3lisxkeZA0TglShumXJN47RjSJeP/tjq0XF",
-	"LX0kvJDuoJ+dvmx8HzNJ4UlD1oeZkinb7fiaq1TDQeExCdXb2JmkmK/igyGVopjUyX2GA99UQI/jsmbm",
-	"YnHH+Qoabd/S+vargp234JIiSDZK9fCnwx/PPk2nP74/y8Xps9O/neSzv508S19dib1/2rPJ8Y9vpp//",
-	"/+ej/znWZr/7/P3rkdiey9aFe68BoBKmtTn6t8Kg4fslXwV+LnPRtiOE5otF2RrVD71sGqbu2zC/44qS",
-	"FcPd8kcB1tvdFloSw/3mMHbr+5t7LZXhuSM0b2+xsuXin9Rvb5ttrMlYJ31gi/nWlj78r1YmiHMLg50L",
-	"DK1RINbrD9tZH3e++GLMc6dpZFAXo/OCfN+unN9qQV1355sK+vVux4G4hvKLPMeWGctnhdKCl3WT0Tml",
-	"z4x5yM1StexRzZMEEfIvApT9gsjWekMR0u1w83afJfnauDlU/f5VQOxVQ2D3Bj23EsH1UKT565ipHkxO",
-	"vwGTk/8MUhBTZHG66y1BgnLni6uJP98ZlUmxtW4qdzd4eVsNbunPGDcJSPp8pnfL+7Q7Mn74kAJnehmj",
-	"PNUqH44q0Thrw3Dou4vOmxOzXFqRUT51GZtVTXj1zveU/HXeoeYy/e4UALP++1xfW3b7Dx2suo+oZHKw",
-	"x7krKiRNVG4p93EmF4T0EIrzEIqzFIpzTzE4na2tBuFQfc0AHP+dLpDplvE2/YdomwdH2O1RyQMgoYs2",
-	"fH9nVNyPNdExlTB5El3VAPmPF/S5GZphfVipMF4fbRbBzTuFSrpz3V4TAkIf+ytEnmmyP4EuPjruQrwD",
-	"LnHfPDIsRRU3lxSOXXYNiZPCVj4tNhhAYqsTco6hpYldFNuxmkcRcEtKoMeZ0acjZxL1V28hH+O1KpNx",
-	"As6XOFhOgjdszCWnHPGKd9L587z/rln9qFQFMM4v5v8bAAD//w==",
+	"7H17d9s4sudXwXLmnHT6UjIly3asnD67zmvHd/I6ib2Z6dh3DJElCdcUoAZAK5qM7mffUwWApCRKlifp",
+	"9Mv/dDsUQAKoQtWvClWFz1GqJlMlQVoT9T9HY+AZaPrzJE1havGvDEyqxdQKJaN+dDYGNoFMcGbnU2B2",
+	"zC2zY2ADlc3ZhM/ZmN9AzGZj0MCENeypkhakbZ1hc2EYl8qOQTMloR3FkUnHMOH4HXxf1I+M1UKOosUi",
+	"9mN4LlOV4aO1sVyJDKQVdn4VPliOZMwN4+W3wyvYd+9ePGXHnU4SMwMpvoZ1DtoH7c7hw9sG85SnY8AX",
+	"apWvD+Ukn/G5YVdTLW64hZhJ1UqxxxW+V8NPhdCQRX2rC9j+nWeaj9SEy6djLkfYpYkCQwF5ZsLqC8Nm",
+	"WlhgqeuDk5tyzS1kbDBnqZpMuHnMYDK1cyaGTNjQkiExhBxtm3wcfWqNVAsftsy1mLYUjYTnrakS0oJ2",
+	"s6qP/ZmevytkA8Gw4RVTksEN6Dnj0sxAswHkasau9jI9b+lCltT0g2N+fhbkY8YHBqRlkBugRo0jHyiV",
+	"A5dL63k6kkpvWs8JTAagDVPDioVocWfExq7rhmX1IxLUVYPrIpG92ZO5BU8lTg+ZVdcgcfU1Ty1+EZ9P",
+	"QafIpoBsClmbnVg2Ucay/S6TfAI0Lu6fHfbq3YGnY3pHLozFIdoxSHbVbrevbmPo0wwmU2VBpvN3MM35",
+	"vGlxPMXC7hIGiYFL5ElnFeOSAde5AM2Qz8FYNhN2TK0MnwCrfaj1V5jfNq7X6r1VGjbvMalaBlvceWu9",
+	"1TAEDTKFk+k0F43zHXOZ5UKOfsB+qb2qCRY/uweGuRcxbq4hY0OlcUeRaDnq9pJbJclbDcgxz8/4qJkb",
+	"jdVKjtgNz0XGrdKBLQsD+oFhU9ef3YA2QsnYs14gCcrYgSos49SBzcZqQr+nPM9Bk5DWwLPbhvmOW3gp",
+	"JqJBCXxAjhaG5TC0fnAG2E+Fstz02ZW+Cmtl6GsDYBOeAbKwkinEjMuMCcmu7BWKYSUzx1P0AtrtY5UD",
+	"4yMuZMyUDvIAXywMS2JUHmyiNNRf32aZ5kPbEmCHrbG1Uz4VLdytOU6i5XVbq9NpsxO3ZYOUYdQCX50q",
+	"ORSjQsPK6sAnPpnmuEAXEc8yDcZcRI/1D8fHjx7bHzoxu4imWshUTHlOP+wfH+MPUbxtYd+qXKTzZh5w",
+	"i+lkx1jljs2IirkAaWOUQKhe/WhoSf0jkjEPDDPF4L8htX129VONILjus3Ldv/2i/fRDJ0mSx7Mfuqur",
+	"9tMPPfdD86q5CZw+a16vanMKlIIcxexQe86vflQzyf7W8u9qnWZu7+Aac8M6KM4OeywHi8I1ZpkYCYv/",
+	"V/RfbsbgVrqQuCyp0mBu3UZg9fxkSHpydeDvA/MrNuPCsgEMkamtnqPaI/7fScahGh6Bpu99+PDhpEAt",
+	"YEXKLTSvFq9aIAaiF+K+NAyl2OHRQYLCzdxVwH5wWvrflmxeojGOy0U/EK4peW8VKHwV2LKIo1zIa0K9",
+	"L4Q21iEvc26aSIazGAvUP/P64ElDe1QVs1JlDPF9OEo1BU1rfZpF/QiVNb7+L+5FURwhrpiA9eB7yu24",
+	"LbDlnzWYqZIG2ohJ/rTnvmD2kr20MFZNQEdxhAM43d4amzjtCp/CBDfI9RR1dkkBE1ClaZ5GeNfqFLjj",
+	"+LUhSfhk/b64UddwakzRpIfdrw5xkDxb/7qmJm+1uhHINEKOzrDh9sWkfd8Oj+KI3t24diKLiDeWX/bU",
+	"r/omMRSoQnIIx1wKwf394/04EtgQPx/FEUI73LzZ1l02VHrCrdvkh70ojib8k5gUk6h/nCRHnePj7kHv",
+	"qJccH3fiJnFQA19/hQZdc8KuYV6ZcU67sAm/BsOKqdc6wpDGpc0YM1Mg5kT76vz89FmMrE+Ss3twwJAW",
+	"gxzYyfunp6c1oBqzAaJUhEqSZarANqjiwLDvGjSQqEHGa5h7PfSwzU6HFa70eMZAwA/0tBmD4iQ9nijF",
+	"CuouqSyDT5AWCOqpQX8FS5XbGJcgdq+tI9qAndvsxFu2ayPAj5Pli++EzP3Q63bb7I3M57ieKRgDzhi4",
+	"hqmNad27PTZWhTaskDmq+ErPMvrQTBgyf4in3ApVXLUCupcE5ZSjfsNe//Xdx//1p9b/XH7uxN2Dg8W/",
+	"LiJ6cHHx8eLisvU/l/+6uMC/I/zf5UPf6iJ6+Oc1FY3i1r+3NQFj+Ah/nBQGpTYj6e2wH03+C/jFcfXw",
+	"FbfpeJ2dn5M/gFk+Mo3mGsJJdvX9VaMnYL/daXcettmH0qzGnepNMAQIUjEoP9Cn9yCH6AJwEwjrkC2X",
+	"c2e3opHaQPhOdzPVhi03sQ3k+sguLmx8+f13Fxff/+u7D3sP//dF9PG/LiJ8fPk9Us/9FZcN19s8/P5h",
+	"+PWuZPweV69aAbOJOK+VhJ+LQN07EMgqehUne2edEvtJzxHMy4NAng1krOi8jX44998BETdYfn9RMzbh",
+	"ch5AAS7xSNxAcE+gFAzCEwkyhBmZoB4QzdlMFXnG4FMKkLEOeyWexGyAxqplOXAnZcvl/akAQkd+dcni",
+	"WFrVDIa8yG3U7yRJvKQq97t1VYkmRxxNhPT/bFSVzqpvQEXIFuuOgcrgZ9w7kLzPiKY4KP1GxHislyRM",
+	"SGPR8mZvSFFMS3+EE/2+/Ubu8gPcjsEJBG2CJ8E0RBuJO92GII5I5di6MtqO0mM4PDw6bh31ugetXpJB",
+	"67jXG7QgORqmneFxwuEoakQ0AVTtBGuKwgGxtYkgQN40D28vrECsw0eHSeOAPED+GWEWDXYHpVS3GYgE",
+	"zhGaCZ5DamkrEVkmuCvRjtoqJPtNxtPqdibQJBG/uW9PAqoJfiTCNcugp9fpkgxc98DGAY2Ulo8wDDQ3",
+	"iJ9ylLPzNjvDmSJHp2oy5bgFnOGXz3/fms9xwW7ab5kTthCZ6Pe1yNdEmxnw6+2U+V3otAVuf2fikSn3",
+	"hGfeD4T/St1REZmu02nuPSN7U60GOUz+47+Nkks+LaSs5SJfdj8Fk2IW7KlMpcUEqRTcKaC1QlPy4+eI",
+	"DnGivjeV46ialrO+w+Q47mkvai7jyFhuCxP1e6jSrLAkrJ/wjIXZlEtHbuD+IOfyOlrUCfdnDcOoH/1p",
+	"rzr+23O/mr23bsZuwVZtxdIYZt4bSScl9UkLG8ZN/MuZLvLAuiwTGlJynaBKRGvL2LqDDheodgYZjm5a",
+	"z/S85Q+Umobuu+ytHD8tefxbNZf/tnesnxGsusK39a4a1nu1KkfvTp1980Uc1V2Vt3YvHaREOn/2eabU",
+	"S65HcAce/2I+OaufwpKb3o65ZN2DQ/ZX8eSrE/m3SJ0XSg9EloH81nTxThPasoxnCImN1dwqTfsV9zFt",
+	"VmFKX1b5A2mdnFvESg9MierdWZAEyCCLg2DQKgd/FHUDteOnB4ZpLq/vmWDNN/cOCuPk07fkhxU/kQMX",
+	"nJiAr/izvBB3dPS+K77q7RKGudkumdtGtdlrD0Zm3LDMW3n3LCAR0fD8Pegb0M8RHHxLDjhhZD8H0hoa",
+	"xQNzTxqKQ7AvVCG/+Y4MYjc4tMjdjlbCPVUcVV6pTAwbozeWTBUUQGg+La8ahXG1anFc2769FPNViyX6",
+	"Yy35W03H1AIX+QUX+bdVUsEx4L28UPcfo43rgq4Iz0h4jPBjmQvoYLY87yF7+l4TNVDZ//NMTEAV9hcx",
+	"FzJBLgvGtRY3gDa8FROo4Kei8BaQ2T0JG0mIIEKkcC75DRc5H+Tf3OrLuOUDbiBYAS7cURhTEPK/hrlh",
+	"KZdIzQFa/Shfszb7MAZCmmGjWqWu0dJIwTu7pOMLFwB4LdVM/n4ITgFCrTJCaDu9y1iiL+MUOiT4hQBO",
+	"kNYO2CwZmcIugZ4y8OMPv7PPlHrF5dw/Nb+M08CTqIw5jIlY5IMmJ08ZYkjeHmHZhM/vt+mXkP1c8sKO",
+	"lRb//PaOgSC62UQYI+SIqF/J7gHkAm7cYeXvg8AfPnxorUZObnvFaqDll5LaFNOp0hayV5AJfkYu/G8P",
+	"wh6sZ+wgxf/z/ZvXD0xdSK9n16ywQpVBtG0ZfKsy26dVT/e5vWPZ+g9rnZ0b0L8qC02q9QyFNavMNV05",
+	"xmz2KVZHnwa8b9F8e+diiGm+5eyoTOz4TXJTeUjoXCUU4kMHvVpNQVvhDk55apXeHJfBZmPl8j3IW0wv",
+	"ecxkkec+98yLlBLGr4aCYFNnvLggjfWDYKUz1MKHizjiDUFK7148Zfv7+8doQZ6fPfUxhxOR5yKkPdQ/",
+	"m3ELLbQ0oy3fOljEURly/WXxIrW3dnEzudiP9WnMlLbjmFkwVkhRTJwGzkV72zgfLWJ3sEykEhYm5rat",
+	"/QKbe2IvqsNjrfm8/uZOZ1ELwW6mfy1CO5iAFMwgs62DPl640BxkxA0ZektJG95d7buEzMYhnTfv8r1O",
+	"gpzu0mM2JCoUA5bmXEzCtwgOladbU61Gmk98vJdWFrZ+72jhgvS/HuPsL+LIS9fmCYRooCqymwjsNmYt",
+	"9GRpJ4Qhbf5ub7GoR1F9jFbSEKJqWLQ3Yy8tquWuGL7OTXX6lwx8WY5Eub6L2AulF+BU3LJgSqu8hp0Y",
+	"/3UxGaAG2YH3F3FEmQvNKRNlEKRhVxS7cUXriz28C4vnRlVhkBpCPmgtt+IOVOiuUaHMwqBRNi3cc81N",
+	"0ZRWSTPgkoK4Cg0+mMsJTUojlHN2w/OCWHxFE5AKNlvCRH2LWjLtNUyt26py7fARFyWDHCxlJs/uuCqP",
+	"fhYRjaQHabWAbfP0LVbymUKi0JhnbglrycA+Zu7u0zxckvDbc8PHHLnSn+PSCPCDj104oKilL+EIBwAy",
+	"DMtlolFMWNhJKxGamzfLQSVcG4Z4Ktl4NYhYDV1GA43Fw0LQRtWyGGthhndfsq8vf1FxE1zZFp7q0mNm",
+	"Y5GOmbF8bprQzkalcXcRH3bwmoxnpzZEDebchVl9XZnv51KJfs+g1dapsURcyo0mOVVHI2sS3ofMbWT7",
+	"B4YsCzo6GAObqAzyKmGJsvte88l2Ze1k/WxT1rNlA0jxHewF4Q0DqQYbsysD9opCNtMcuIaMTh6VhDdD",
+	"ivbbjmoX8XrxgvjzrptvcVnLdsSncr7KSapp3cKMZtz0mYVPNvZJDpoNeW4oU5vRJ5CdKKSHDDd3JFPk",
+	"eZv5pHyC98PagvxqJr+mKx0PuRVxlN7IhmU8xgYu3MpDZTjnlnYbBxc6Nw0tZI1+Mf75WXCPcsk2ymfa",
+	"BSHlxRGKn9Im3IyH4oa0bf+FbwCVXFLqembp+oJr4Bayk29pg7pPPpnvYLegIU5nb5lP7thqScOnqdBg",
+	"3GTuNjDUr0268Mncaz9by5quXD+hlAH3Ob7902d30pCohKWymzBt/QASZdPWFeghm6gcNmV8j8ZgrBOB",
+	"68myruoR8n6miNDt2xS7DQy10fFuDeTDgB6EYWaMm8Dn4qYOjFfx95ke/eNj0jo+af3IW/+8/Nw7Xvx5",
+	"u5Jb2RbW5067bGRcCL+2cY3L6+xXZ5imTfQaZjvsoCWmW6UhyBoNfUuXdoU762Fc1sQ52k9YhmqIKj4Q",
+	"wt0/PFh+VJakclGpBqS9+w7cX+I4n3sWRfEu7FfhELINEaZ4oRjKWLEpLlhG2LHmsW07kPoS5MiOo373",
+	"4PCWPVHxcRjhuzcvn//j/P3zd1GT378+lrtyep+qSXHJJAiC8CPNpWXcvSBE/1LlF/Cxv0wqHdwRVY0a",
+	"f6hA3RBsYMMupRBU7yjjiZ04W1qUg9u4fZ1Dl83/ez/nvZ+z9HNusuwcmdHMIOYJhsYQ3Eno13M53Dta",
+	"7x2tSwqaRMa39raGU7+GsiH+GNHn6fcOjh6u+wdDitzn7bgr5MQ1m/XaWGaEHOXAXMMVrqxgQCdJQgE8",
+	"LjMXlOK6XFXl+dDQwF8CM1f13cKMvNwORdTKnLclb9itgsbZjre5yXwu3+dbONCn+TWXVMJXoGoFbpRk",
+	"07HmZvsu6Zaj2lBir5Y46FKM3UeYwR8pze9aSJIO5ZqhumvfDXFiyzC1ciniwDQlW2zgy1+Zbdb7Etus",
+	"WdxlYrtwPfgyo+3wlzHaULnlnOpfNRIn1L7kkqrflDXRgvOgMDWU5Stuchf9vZFqOyOtR1/Rotwnfr9R",
+	"183zfL0GFH3jL5/F0bezZbuNauqu9mN9oZa4Y6e9b9Y3/7/rs/Kc1eCYmvjjkH8bxHeD1b87YF2Xcltd",
+	"dU0W/RY/F6ofSAst7Pw91f+j8QyAa9AnhR1X/3oR5vyfH85CAQBy1tKvFXuMrZ26ACEhhyqEIHEH/WDi",
+	"suXDN/9P5mNs2j6nvp2qSVV1IETgINLRuX+56e/tjYQdFwNsvBfe0BJZ+Xe0aDTGg3V6AzJTlFrVX5Jv",
+	"lCXiSjEEPE/P8nzZJekW1Wu+kjh+9/iMFNDcUP1Gf4jVZqcZdXGnW9gk4DhXieGlkiMTB3RDFYG9WnW6",
+	"0NRBFnsCRmReGIdwKGcdW8NqUw+u+qVSy2hk/61Vj/BrvaHWJmZ/a71ApFM9eAdD0Bq0j0SikYeu7z0Z",
+	"w29oEwy0mhkq3uXqJ7kZ0TeX0q76LJTwxR2VixSkIWHlaX8ypdbddrJG/dls1ub0c1vp0Z7va/Zenj59",
+	"/vr9c+pT4aWSi7wL+eTtaQ0y96NOO3Ht1RQkn4qoH+23k/a+862NaUPs1bzqI9hgxTTwC0oVR/CQN1vS",
+	"3Dbpksdl/7JdKPlay7leythusw9jheQNmRHcXLtehNFShTq7qqVJ6vMKpcEVBfVSrJ4Lm0N6Gag9sDOR",
+	"QptVJq87pJXe9YGvDrYvyR8/SaGDPWQeswHYGYD0qyCVbykMsvdEGKqZF8wlYeq2NCkeId1pknJQE9nb",
+	"lwN9DZAZRk6tp29evT15/fd/nDx7dfoaYRQ9pX/dpWDlxyaq+rXy9JtquBGqCIGHj1nCQu17GAkpfQRs",
+	"U+GqUOGjoXBV0uQ0CHWqkqZaQ806o5rMXgglvLVhKFi0U9Oqqs3icqWSSjdJtsSbNpROKbfUx9LLFiXp",
+	"ENJ0v9OC/WGv1Rum0Drm3aPWcP8Q+GH34JB3Emfl9qNu0j1oJd1WcniWdPu9Xr/baydJ8mPdQvYFN0uv",
+	"k3MzVeZuvQJLeTDsDwT70UkxKozl/piwH51knOaNgLmz5J2JiimCtFAY9NyZ5TUnC/7d6tRs8n400jyF",
+	"YMP7slWlVOridxyA6exctaUWFrUphyOosVoteaq/Vi/ZFmJ+wp5H0e2ztFyEgXSFqMnFTiVB0XJyRd4o",
+	"6+OKarRdUTUIArUIJu9TcL8oLPeW+sRNr6EOe2ut1+v/bu5cb0gstZ/0NvUopcFePT17EUc9Jxm296kV",
+	"YqIundu7LCXGUKf92ztVNVewR6d7e4+GuHrs2j2+vetqxtYijg52WYymghDUd4cJNuR/EsovJhOu5yjn",
+	"VJ6rWR2lIHjnI5SGZVjBJfYpy0ubvc8iW+zV0W6rMmMaAdFJnodaZTFTeYbGJrnxfBikHSsDVSCcN/2o",
+	"ghdZhJTeGySSGauZYXzpVNRXRvcwwJ8U+VxwxNyUsaSkCYZdXJ42IfQmC9SBElfx/BYYQUIQJ9OMJxrM",
+	"0TVocYtyrRWVRlV8ZyDibyD599HIrcUYN8Y9entotQroL1LA89eLd5w2l0WeVz6Aj0suSoQ0h61Op7Wf",
+	"nCWP+knST5IS0lRuxRI51Px+2PVoQ1cqe75jIc+6U84Pp9tKOmfJcX+//k7nH4veXFseI5LPirQ8VCi9",
+	"XW6uzglVO31eXN6lDt3qvtqWqWjuQcaXZpL9zhT8LrNZzoP/o8KCl8LYFe8Wr99k0OTqqgGH+k6NcINP",
+	"lbFbY5tKW7+6RYoCm6oTPSpe6tywkBvor5SPvAaYGvIIjLkZtxmVaBYWh+382Kj2TeyVvfe5eZum0SnD",
+	"BnP2/unpq8fkpyBX4cnbU8YpyZRqI7OT5cpMtUNHd58J2kOmzc5lBo3JDcslWikNorwhwK+LpLMgkKme",
+	"T+k2L0JLvDavcDBEttUIbIi+4eY6XERF4OhxacpRpH8VjAJT22ZPVu5RqY2BrmbCGWfupJRnwIqp9+hp",
+	"YJL8TTThbw7AHq+GFa0UFWTEQsPClKX2k/110Oa+f9u9IXdGbT8T9ri9ua8KvsuLl+8CcbiGdtwTlc3v",
+	"BmluASC3AIU1XLArKmiMKmzABa9cPXZ3bDmhlGP4xFObz3Eja5gSpApl2yu+cYxuFPH6+X8kCVVt97Hx",
+	"QrqNfn72ovUoZpIClkZsAHMlM7bf9ZcJUC0jhdskVDxl55KiwMp7BmvV3qmTu70Pv1RCj9OqGPxy1fLF",
+	"Ghrt3NH79quCnXfgkjJsNsr06B/HP57/NJv9+P68EGdPz/7+upj//fXT7OW1OPinPZ+e/vhm9un/fjr5",
+	"f6faHPaevX81Frtz2aYA8A0AVMKssVbNnTBouPbwq8DPVS7a9Q2h+XJx0lb9fshtr2m6UvIPXIW55rhb",
+	"ve1qs99tqSUx3O8OYyePbu+1Uo7uC6F5Z4eZrRbMpn4HuyxjQ+UWsgd2GG9jCeDftDFBnFs67FyoaIMB",
+	"sdl+2M37uPfZ3zKycJZGDk1RO8/p7NuVtV0vQu90vqmhX3/sOBQ3UN2QeWpd9mYwWlBZtxntU7pcwUNu",
+	"lqnVE9UiTREh/yJA2U+IfK23FOPeDTfvdt/e18bN4TqbXwXEXncE9m6xc2sxXfcXG3wdN9W9y+l34HLy",
+	"93sGMUUepy/VEiQo9z67y54We+MqTbbxmMrpBi9v68EtgznjJgWZ4TjKElYUE0vOj3BZk/B3pdqxVsVo",
+	"XIvG2RiGQ9e1u9OcmBXSipwyrKvYrHoKrD98z+i8Llz+Q7l/XxQAs/ni2a8tu/0NXuvHR1TmK/jjnIoq",
+	"b6+qtJS7ddQFId2H4tyH4qyE4nyjGJzuzl6DsKm+ZgCOr9oBMtsx3mZwH21zfxB2d1RyD0hI0a4Ubto1",
+	"OmYFebiwb563Mm75VvNUc7Q/KULbx91SaDDkOenF+iWLcTA/XZQ6nX25MdVC1tFspJMlX2GHOqHcsJpL",
+	"w8mzSgZtVci3kFmpZelTGiZcSOqKHW6cMRoEkw8qn7kDN8NE5k7XqrBffIovoqxyiodvTTgCHQ1sqAHa",
+	"7MTnT+M7OMthxHM2VnlWXujgQpXD1+shz8tnk7HPzrChNNR3vSR52GbPQwQ+2eVBltZNc7qStZskMWE0",
+	"Qm1lGVPD5yZmRsgUHIKbcQqtdje54mptuT26787sqhsBUy5drXt35FDGxjdcvORPBMjWp8VxofvPnr98",
+	"fvZ8w6ldOEH1LFO/ftatSQCL2wLJ+3UngjvEqLlv6jHp65CSvuI17i8CJj+M5yulFVxqtuMUbiCUv3I3",
+	"qxtV3lFIl0oA5fuoWtExJkzfbRpXQg1ZxdVOq6Xzlpf6IjuHWxDrBPRla7knX0D3E+Bk3zRw0HF7v33w",
+	"cPkSXhw/6x11OhvgrEv6XMKztaoIB0nSGMy1y1LvDkhXbz39IofKHeFrWYEwWcebZdW+bg1pLgHMl7z8",
+	"89xLrCiOnk9c/uk7lVOA5PuQmfoMShM1ZKdVde46y1DSFYeLjnsH3eSol7Syw/201YOk23p0kPJW2oPO",
+	"/qNHSQeO9uspKfs7o81Qz3ED2ly+mpcSTFGMVXX9vjpEdMHCOx81heZfBWXuUp35g7sBN1Rnvveg/WGw",
+	"6oYS6b9pvErQsQKsAXLSDTx1r9nS88tFPeuTdHQ93/PjJd0vTMNtzokSxh+mtMvMvL3yPGXvprMhftlQ",
+	"gaEAG0yb/QU0xD7NdvkGdHcTvWGZnjNdSMolrLqGOiDC+uQUqRgMh5Da+oAcPloZ2GW5KOsAIjjdMkJQ",
+	"DqLNxu483yva0riPm7OKS8jOg+itdV6mQvMa+dg7wn2+6NdqWSjDJlxyqppUi85z8Ww+fq3+0brDdHG5",
+	"+P8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -79,7 +79,7 @@ func (p Policy) Scope(pr Principal) store.FeedScope {
 }
 
 // Permits reports whether the principal has a permission within the customers that [Policy.Covers] grants it: the token has the
-// permission, or one of the authorities ROLE_COMPANY_ADMIN and ROLE_ADMIN, which include all permissions.
+// permission, or one of the authorities ROLE_COMPANY_ADMIN and ROLE_ADMIN, which include all permissions but [PermissionErase].
 func (p Policy) Permits(pr Principal, perm Permission) bool {
 	switch perm {
 	case PermissionRead, PermissionWrite, PermissionCreate:
@@ -91,6 +91,8 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 		return !pr.provisions && p.Manages(pr) && !slices.ContainsFunc(provisionerPermissions, func(needed string) bool {
 			return !p.Permits(pr, Permission(needed))
 		})
+	case PermissionErase:
+		return !pr.provisions && p.PlatformAdministrator(pr)
 	}
 	return false
 }

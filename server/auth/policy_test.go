@@ -140,6 +140,7 @@ func TestPermits(t *testing.T) {
 	p := policy(t)
 	const read, write, create = auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate
 	all := []auth.Permission{read, write, create}
+	platform := append(all[:3:3], auth.PermissionErase)
 	for members, want := range map[string][]auth.Permission{
 		`"x":1`:                                  nil,
 		`"permissions":[]`:                       nil,
@@ -155,10 +156,13 @@ func TestPermits(t *testing.T) {
 		`"authorities":["ROLE_COMPANY_ADMIN"],"customer_id":3393`:                            all,
 		`"authorities":["ROLE_ADMIN"],"customer_id":3393`:                                    all,
 		`"authorities":["ROLE_ADMIN"]`:                                                       all,
+		`"authorities":["ROLE_ADMIN"],"customer_id":"*"`:                                     platform,
+		`"authorities":["ROLE_COMPANY_ADMIN"],"customer_id":"*"`:                             all,
+		`"permissions":["erase"],"customer_id":"*"`:                                          nil,
 		`"authorities":["Role_Admin"," ROLE_ADMIN"]`:                                         nil,
 	} {
 		pr := principal(t, members)
-		for _, perm := range all {
+		for _, perm := range platform {
 			if got := p.Permits(pr, perm); got != slices.Contains(want, perm) {
 				t.Errorf("%s: permits %s %v", members, perm, got)
 			}

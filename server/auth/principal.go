@@ -29,6 +29,9 @@ const PermissionHistory Permission = "history"
 // it is whoever manages other users and may do with them all that a provisioning client may; see [Policy.CheckCeiling] too.
 const PermissionProvisioning Permission = "provisioning"
 
+// PermissionErase is the right to erase users' personal data. Only the platform's administrator has it: naming it in a token has no effect.
+const PermissionErase Permission = "erase"
+
 // Principal is the caller as a verified token describes it. Only [Verifier.Verify] and [NewProvisioner] make one; the zero Principal may do
 // nothing. A [Policy] decides what a principal may do.
 type Principal struct {
@@ -47,7 +50,7 @@ type Principal struct {
 	authorities       []string
 	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
 
-	provisions bool // it has a provisioning token, which never grants PermissionHistory or PermissionProvisioning
+	provisions bool // it has a provisioning token, which never grants PermissionHistory, PermissionProvisioning or PermissionErase
 
 	scope map[customerKey]bool // the customers that the issuer may speak for; nil: every customer
 }

@@ -18,11 +18,11 @@ type ledgerFlag struct {
 }
 
 // path returns the ledger's path, empty for the default. With --dev there is one for PostgreSQL, too.
-func (f ledgerFlag) path(database string, isDev bool) string {
+func (f ledgerFlag) path(database string, isDev bool) (string, error) {
 	if f.ErasureLedger == "" && isDev && store.EngineOf(database) == "postgres" {
-		return dev.ErasureLedger
+		return dev.MakeErasureLedger()
 	}
-	return f.ErasureLedger
+	return f.ErasureLedger, nil
 }
 
 type eraseCommand struct {
@@ -56,7 +56,9 @@ func (c *eraseCommand) Run(ctx context.Context) (err error) {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
-	c.ledger = c.path(c.Database, c.Dev)
+	if c.ledger, err = c.path(c.Database, c.Dev); err != nil {
+		return err
+	}
 	if c.Replay != "" && c.ledger == "" && store.EngineOf(c.Database) == "postgres" {
 		c.ledger = c.Replay
 	}

@@ -42,12 +42,12 @@ func TestErase(t *testing.T) {
 		before := o.FindUser(t, servertest.Ada)
 
 		o.run(0, "user 6860 cannot be erased from now on: version 6\n", "", "legal-hold", "set", "--user", "6860")
-		o.run(2, "", "dragoman: error: LegalHoldAt must be lifted before the user can be erased\n", "erase", "--user", "6860")
+		o.run(2, "", "dragoman: error: previewing an erasure: LegalHoldAt must be lifted before the user can be erased\n", "erase", "--user", "6860")
 		o.run(2, "", "dragoman: error: erasing a user: LegalHoldAt must be lifted before the user can be erased\n", "erase", "--user", "6860", "--yes")
 		o.run(0, "user 6860 can be erased again: version 7\n", "", "legal-hold", "lift", "--user", "6860")
 		o.run(0, "user 6860 has no legal hold\n", "", "legal-hold", "lift", "--user", "6860")
-		o.run(2, "", "dragoman: error: Status must leave the customer an active administrator\n", "erase", "--user", "6861")
-		o.run(2, "", "dragoman: error: Reason must not have a value of the user, as it is kept\n", "erase", "--user", "6860", "--reason", "asked by ADA@example.org")
+		o.run(2, "", "dragoman: error: previewing an erasure: Status must leave the customer an active administrator\n", "erase", "--user", "6861")
+		o.run(2, "", "dragoman: error: previewing an erasure: Reason must not have a value of the user, as it is kept\n", "erase", "--user", "6860", "--reason", "asked by ADA@example.org")
 
 		described := strings.Replace(erasedAda, "version 6", "version 8", 1)
 		o.run(0, "would erase "+described+"nothing was changed: give --yes to erase\n", "", "erase", "--user", "Ada@Example.org")
@@ -121,4 +121,28 @@ func TestEraseCommandLine(t *testing.T) {
 			t.Errorf("%s: status %d, %s", args, status, said)
 		}
 	}
+}
+
+// TestDevelopmentLedger: with --dev there is a ledger for either engine, and its directory is made if the keys did not need it.
+func TestDevelopmentLedger(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		storetest.Directory(t, storetest.Open(t, url))
+		dir := t.TempDir()
+		variables := []string{
+			"DRAGOMAN_DATABASE=" + url, "DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(storetest.Key), "DRAGOMAN_JWT_SECRET=" + secretOfTokens,
+		}
+		list := filepath.Join(dir, ".dragoman", "erasures")
+		if path, isFile := strings.CutPrefix(url, "sqlite:"); isFile {
+			list = path + ".erasures"
+		}
+		serve(t, dir, variables, []string{"serve", "--dev", "--listen=127.0.0.1:0"}, func(string) {})
+		if status, _, said := configured(t, dir, variables, "", "erase", "--dev", "--user", "6860", "--yes"); status != 0 {
+			t.Fatal(said)
+		}
+		if text, err := os.ReadFile(list); err != nil || !strings.HasPrefix(string(text), servertest.AdaUUID.String()) {
+			t.Errorf("%q, %v", text, err)
+		}
+		serve(t, dir, variables, []string{"serve", "--dev", "--listen=127.0.0.1:0"}, func(string) {})
+	})
 }

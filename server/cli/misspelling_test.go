@@ -127,7 +127,7 @@ func rightsOf(t *testing.T, p provider, f issuerFlags, roles auth.Policy, tokens
 			"be read": true, "administer the platform": roles.PlatformAdministrator(caller), "span customers": roles.MaySpanCustomers(caller),
 			"use the sandbox": roles.CoversID(caller, 3393) || roles.CoversUUID(caller, servertest.SandboxUUID), "use another customer": roles.CoversID(caller, 3394),
 			"read": roles.Permits(caller, auth.PermissionRead), "write": roles.Permits(caller, auth.PermissionWrite), "create": roles.Permits(caller, auth.PermissionCreate),
-			"see the history": roles.Permits(caller, auth.PermissionHistory),
+			"see the history": roles.Permits(caller, auth.PermissionHistory), "erase": roles.Permits(caller, auth.PermissionErase),
 		}
 		// A caller who is no user cannot be an inactive one.
 		_, isUser := caller.UserID()

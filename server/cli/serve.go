@@ -143,6 +143,8 @@ func (c *serveCommand) config() (server.Config, error) {
 	problems.Add(err)
 	issuers, err := c.all(c.issuers)
 	problems.Add(err)
+	erasures, err := c.path(c.Database, c.Dev)
+	problems.Add(err)
 	log, level := c.logger()
 	config := server.Config{
 		Listen:               c.Listen,
@@ -154,7 +156,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		NoMigrate:            c.NoMigrate,
 		RememberedUsers:      &c.RememberedUsers,
 		IdempotencyRetention: &c.IdempotencyRetention,
-		ErasureLedger:        c.path(c.Database, c.Dev),
+		ErasureLedger:        erasures,
 		SecretKey:            secretKey,
 		OldSecretKeys:        oldSecretKeys,
 		Auth:                 auth.Config{Issuers: issuers, MaxTokenBytes: c.MaxTokenBytes},

@@ -36,7 +36,7 @@ func (a API) OperationsOf(document *openapi3.T) []Operation {
 	for path, item := range document.Paths.Map() {
 		for method, o := range item.Operations() {
 			operation := Operation{Operation: o, Method: method, Path: BasePath(document) + path, Item: item, api: a}
-			operation.Versioned = DocumentsHeader(item.Get, "ETag")
+			operation.Versioned = IsVersioned(method, item, o)
 			for _, p := range slices.Concat(item.Parameters, o.Parameters) {
 				operation.Parameters = append(operation.Parameters, p.Value)
 			}
@@ -101,6 +101,15 @@ func DocumentsHeader(o *openapi3.Operation, name string) bool {
 		}
 	}
 	return false
+}
+
+// IsVersioned reports whether what an operation's path names has an entity tag: its GET gives it, or, where there is none, the operation
+// itself. Of a POST it is the path that it is sent to, which is a list.
+func IsVersioned(method string, item *openapi3.PathItem, o *openapi3.Operation) bool {
+	if item.Get == nil && method != http.MethodPost {
+		return DocumentsHeader(o, "ETag")
+	}
+	return DocumentsHeader(item.Get, "ETag")
 }
 
 // BasePath is where the paths of a document begin.

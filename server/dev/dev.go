@@ -23,9 +23,6 @@ import (
 // Directory is the directory of the keys, relative to the working directory.
 const Directory = ".dragoman"
 
-// ErasureLedger is the erasure ledger of a PostgreSQL that is served for development.
-const ErasureLedger = Directory + "/erasures"
-
 // The files of Directory with keys. Each has 32 random bytes in base64.
 const (
 	jwtSecretFile = "jwt-secret"
@@ -43,6 +40,14 @@ func SecretKey() (string, error) { return read(secretKeyFile) }
 
 // MakeSecretKey returns the stored key that encrypts secrets at rest, in base64. It makes one if there is none.
 func MakeSecretKey() (string, error) { return readOrMake(secretKeyFile) }
+
+// MakeErasureLedger returns the path of the erasure ledger of a PostgreSQL that is served for development, and makes its directory.
+func MakeErasureLedger() (string, error) {
+	if err := os.MkdirAll(Directory, 0o700); err != nil {
+		return "", fmt.Errorf("make the directory of the erasure ledger: %w", err)
+	}
+	return Directory + "/erasures", nil
+}
 
 func read(name string) (string, error) {
 	if err := checkPrivate(); err != nil {

@@ -30,7 +30,11 @@ func TestOperationsNameTheirPermission(t *testing.T) {
 	needed := permissions(t)
 	eachOperation(t, func(_ *openapi3.T, _, _ string, o *openapi3.Operation) {
 		want := "ROLE_COMPANY_ADMIN or ROLE_ADMIN"
-		if permission := needed[o.OperationID]; permission != auth.PermissionHistory && permission != auth.PermissionProvisioning {
+		switch permission := needed[o.OperationID]; permission {
+		case auth.PermissionHistory, auth.PermissionProvisioning:
+		case auth.PermissionErase:
+			want = "Needs the platform's administrator"
+		default:
 			want = fmt.Sprintf("Needs the permission `%s`, or %s", permission, want)
 		}
 		if !strings.Contains(o.Description, want) {

@@ -86,7 +86,7 @@ func newOperation(d *Dialect, method string, item *openapi3.PathItem, o *openapi
 		}
 	}
 	slices.Sort(op.statuses)
-	op.versioned = description.DocumentsHeader(item.Get, headerETag)
+	op.versioned = description.IsVersioned(method, item, o)
 	op.cacheable = description.DocumentsHeader(o, echo.HeaderCacheControl)
 	if o.RequestBody != nil {
 		op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value

@@ -22,6 +22,7 @@ var Description = description.API{
 	Example: func(_, unique string) map[string]any {
 		return map[string]any{"role": "ROLE_USER", "note": unique}
 	},
+	Removals: []string{"eraseUser"},
 	Bodies: []description.Body{
 		{
 			Title: "The history of a user", Operations: []string{"listUserHistory"},
@@ -52,6 +53,19 @@ var Description = description.API{
 			})),
 				description.Member{Path: "tokens", Null: description.NullNever, Note: "oldest first"},
 				description.Member{Path: "next", Null: description.NullIfNone, Note: "the `after` for the next page"}),
+		},
+		{
+			Title: "What an erasure erased", Operations: []string{"eraseUser"},
+			Members: []description.Member{
+				{Path: "customer", Field: "CustomerID", Null: description.NullNever},
+				{Path: "user", Field: "ID", Null: description.NullNever},
+				{Path: "uuid", Field: "UUID", Null: description.NullNever},
+				{Path: "version", Null: description.NullNever, Note: "the user's version after the erasure, the last one"},
+				{Path: "fields", Null: description.NullNever, Note: "the fields that have another value now"},
+				{Path: "entries", Null: description.NullNever, Note: "the number of entries of the user's history with values that are erased now"},
+				{Path: "subjects", Null: description.NullNever, Note: "the number of other users' changes whose subject is erased now"},
+				{Path: "answers", Null: description.NullNever, Note: "the number of kept answers that are deleted now"},
+			},
 		},
 		{
 			Title: "Every error",

@@ -1,6 +1,6 @@
 // Package directory is the server's own dialect, for operations that neither vendor has. It serves the history of a user, the feed of all
-// changes and the tokens of provisioning clients, with the model's field names, integer ids of users and customers, and problem details
-// (RFC 9457). It does not depend on any other dialect.
+// changes and the tokens of provisioning clients, and erases personal data, with the model's field names, integer ids of users and
+// customers, and problem details (RFC 9457). It does not depend on any other dialect.
 package directory
 
 import (
@@ -21,6 +21,7 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		API: Description,
 		Permissions: map[string]auth.Permission{
 			"createProvisioningToken": auth.PermissionProvisioning,
+			"eraseUser":               auth.PermissionErase,
 			"listChanges":             auth.PermissionHistory,
 			"listProvisioningTokens":  auth.PermissionProvisioning,
 			"listUserHistory":         auth.PermissionHistory,
@@ -52,6 +53,7 @@ func tenant(p dialect.Parameters) dialect.Tenant {
 // fieldNames has the names of the fields that are members or parameters of a write. The history has the model's.
 var fieldNames = map[store.Field]string{
 	store.FieldCustomer:     "id",
+	store.FieldReason:       "reason",
 	store.FieldTokenRole:    "role",
 	store.FieldTokenNote:    "note",
 	store.FieldTokenExpires: "expiresAt",
@@ -104,11 +106,41 @@ func (h *handler) ListChanges(ctx context.Context, r directoryapi.ListChangesReq
 	}, nil
 }
 
+// EraseUser erases the personal data of a user.
+func (h *handler) EraseUser(ctx context.Context, r directoryapi.EraseUserRequestObject) (directoryapi.EraseUserResponseObject, error) {
+	call := dialect.CallFrom(ctx)
+	done, written, err := call.EraseUser(ctx, store.UserByID(call.Customer.ID, r.UserID), orElse(r.Params.Reason, ""))
+	if err != nil {
+		return nil, err
+	}
+	return directoryapi.EraseUser200JSONResponse{
+		Body:    toAPIErasure(done),
+		Headers: directoryapi.EraseUser200ResponseHeaders{ETag: written.ETag, CacheControl: dialect.CacheControl, DragomanChanged: written.Changed},
+	}, nil
+}
+
 func orElse[T any](p *T, otherwise T) T {
 	if p == nil {
 		return otherwise
 	}
 	return *p
+}
+
+func toAPIErasure(e store.Erased) directoryapi.Erasure {
+	erasure := directoryapi.Erasure{
+		Customer: e.User.CustomerID,
+		User:     e.User.ID,
+		UUID:     e.User.UUID,
+		Version:  e.User.Version,
+		Fields:   []string{},
+		Entries:  e.Changes,
+		Subjects: e.Subjects,
+		Answers:  e.Records,
+	}
+	for _, f := range e.Fields {
+		erasure.Fields = append(erasure.Fields, string(f))
+	}
+	return erasure
 }
 
 func toAPIChange(c store.UserChange) directoryapi.Change {

@@ -47,7 +47,7 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%s: %+v, %v", role, p, err)
 			}
 			for perm, want := range map[auth.Permission]bool{
-				auth.PermissionRead: true, auth.PermissionWrite: true, auth.PermissionCreate: true, auth.PermissionHistory: false,
+				auth.PermissionRead: true, auth.PermissionWrite: true, auth.PermissionCreate: true, auth.PermissionHistory: false, auth.PermissionErase: false,
 			} {
 				if policy.Permits(p, perm) != want {
 					t.Errorf("%s has %s: %t", role, perm, !want)

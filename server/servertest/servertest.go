@@ -54,6 +54,9 @@ var TokenID = uuid.MustParse("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 // Manager is the claims of a caller who may do everything a customer's own administrator may, in the sandbox.
 func Manager() auth.Claims { return dev.Administrator(time.Hour) }
 
+// DefaultLedger as the ErasureLedger of a configuration leaves it empty.
+const DefaultLedger = "the engine's default"
+
 // Server is a server under test with the sandbox in its directory.
 type Server struct {
 	URL     string // http://127.0.0.1:port
@@ -113,8 +116,11 @@ func start(t testing.TB, c server.Config) *Server {
 	if c.Dialects == nil {
 		c.Dialects = Dialects()
 	}
-	if c.ErasureLedger == "" {
+	switch c.ErasureLedger {
+	case "":
 		c.ErasureLedger = t.TempDir() + "/erasures"
+	case DefaultLedger:
+		c.ErasureLedger = ""
 	}
 	s, err := server.New(context.Background(), c)
 	if err != nil {
