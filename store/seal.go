@@ -25,8 +25,8 @@ type keyring struct {
 	keys    map[string]cipher.AEAD
 	// fingerprintKey is derived from the key that seals; see [Record].
 	fingerprintKey []byte
-	// codeKeys are derived from all keys, that of the key that seals first; see [Store.Authenticate].
-	codeKeys [][]byte
+	// messages have keys that are derived from all keys, that of the key that seals first; see [Store.Encrypt].
+	messages []cipher.AEAD
 }
 
 // newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
@@ -38,7 +38,11 @@ func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
 			return nil, fmt.Errorf("secret key: %w", err)
 		}
 		k.keys[keyID(key)] = aead
-		k.codeKeys = append(k.codeKeys, deriveKey(key, forCodes))
+		messages, err := newAEAD(deriveKey(key, forMessages))
+		if err != nil {
+			return nil, fmt.Errorf("secret key: %w", err)
+		}
+		k.messages = append(k.messages, messages)
 	}
 	return k, nil
 }

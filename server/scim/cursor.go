@@ -10,13 +10,10 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// A cursor (RFC 9865) is the id of the last user of a page, with a code that only a server of the directory can make, for this customer
-// and this query. So no server keeps anything between two pages, and a cursor does not expire and gives no rights.
+// A cursor (RFC 9865) is the id of the last user of a page, encrypted for this customer and this query by a key that only servers of the
+// directory have. So no server keeps anything between two pages, and a cursor does not expire, tells nothing and gives no rights.
 
-const (
-	cursorPurpose = "SCIM cursor"
-	cursorKey     = 8 // bytes of the id
-)
+const cursorPurpose = "SCIM cursor"
 
 // cursors makes and reads the cursors of one query.
 type cursors struct {
@@ -37,7 +34,7 @@ func cursorsOf(s *store.Store, customerID int64, parameters ...string) cursors {
 // after returns the cursor of what follows the user with this id.
 func (c cursors) after(id int64) string {
 	key := binary.BigEndian.AppendUint64(nil, uint64(id)) // #nosec G115 -- ids are positive
-	return base64.RawURLEncoding.EncodeToString(append(key, c.store.Authenticate(cursorPurpose, append(c.query, key...))...))
+	return base64.RawURLEncoding.EncodeToString(c.store.Encrypt(cursorPurpose, c.query, key))
 }
 
 // read returns the id in a cursor, 0 for the empty one, which is that of the first page.
@@ -45,12 +42,13 @@ func (c cursors) read(cursor string) (int64, error) {
 	if cursor == "" {
 		return 0, nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) < cursorKey || !c.store.Authentic(cursorPurpose, append(c.query, raw[:cursorKey]...), raw[cursorKey:]) {
-		return 0, &dialect.InvalidError{Fields: []dialect.FieldError{{
-			Field: "cursor", Code: invalidCursor,
-			Message: "cursor must be empty, or the nextCursor of the previous page of the same query: begin again with an empty one",
-		}}}
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor); err == nil {
+		if key, ok := c.store.Decrypt(cursorPurpose, c.query, raw); ok && len(key) == 8 {
+			return int64(binary.BigEndian.Uint64(key)), nil // #nosec G115 -- as it was written
+		}
 	}
-	return int64(binary.BigEndian.Uint64(raw)), nil // #nosec G115 -- as it was written
+	return 0, &dialect.InvalidError{Fields: []dialect.FieldError{{
+		Field: "cursor", Code: invalidCursor,
+		Message: "cursor must be empty, or the nextCursor of the previous page of the same query: begin again with an empty one",
+	}}}
 }

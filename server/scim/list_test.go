@@ -1,6 +1,9 @@
 package scim_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
 )
 
 // listed is a page of users.
@@ -149,21 +153,33 @@ func TestCursors(t *testing.T) {
 				t.Errorf("%s: %d %s", at, a.Status, a.Body)
 			}
 		}
-		altered := "A" + first[1:]
-		if altered == first {
-			altered = "B" + first[1:]
+		// It tells nothing of the user at the end of the page.
+		users, err := s.Store.UsersWith(t.Context(), servertest.Sandbox, store.FieldUsername, names[2])
+		if err != nil || len(users) != 1 {
+			t.Fatal(users, err)
 		}
-		for _, query := range map[string]url.Values{
-			"an altered cursor":             {"cursor": {altered}},
-			"a truncated cursor":            {"cursor": {first[:len(first)-2]}},
-			"a cursor that is too short":    {"cursor": {"AAAA"}},
-			"a cursor that is not base64":   {"cursor": {"!"}},
-			"a cursor of another filter":    {"cursor": {first}, "filter": {"active eq true"}},
-			"a cursor of another selection": {"cursor": {first}, "attributes": {"userName"}},
-			"a padded cursor":               {"cursor": {first + "="}},
-		} {
+		raw, err := base64.RawURLEncoding.DecodeString(first)
+		if id := binary.BigEndian.AppendUint64(nil, uint64(users[0].ID)); err != nil || bytes.Contains(raw, id[5:]) || bytes.Contains(raw, users[0].UUID[:]) {
+			t.Errorf("%x, %v, has the id %x", raw, err, id)
+		}
+		invalid := []url.Values{
+			{"cursor": {first[:len(first)-2]}}, {"cursor": {first[:len(first)-4]}}, {"cursor": {first + "AAAA"}}, {"cursor": {first + "="}},
+			{"cursor": {"AAAA"}}, {"cursor": {"!"}}, {"cursor": {"0"}}, {"cursor": {strings.Repeat("A", 512)}}, {"cursor": {" "}},
+			{"cursor": {first}, "filter": {"active eq true"}}, {"cursor": {first}, "filter": {`userName sw "crew"`}},
+			{"cursor": {first}, "attributes": {"userName"}}, {"cursor": {first}, "excludedAttributes": {"userName"}},
+		}
+		for i := range first {
+			altered := []byte(first)
+			if altered[i]++; altered[i] == '{' || altered[i] == '[' || altered[i] == ':' {
+				altered[i] = 'A'
+			}
+			invalid = append(invalid, url.Values{"cursor": {string(altered)}})
+		}
+		for _, query := range invalid {
 			expectError(t, ask(s, http.MethodGet, path+"/Users?"+query.Encode(), ""), http.StatusBadRequest, "invalidCursor", "cursor must be empty")
 		}
+		expectError(t, ask(s, http.MethodPost, path+"/Users/.search", strings.Replace(body(first), `"filter":null`, `"filter":"active eq true"`, 1)),
+			http.StatusBadRequest, "invalidCursor", "cursor must be empty")
 		for _, count := range []string{"0", "-1"} {
 			expectError(t, ask(s, http.MethodGet, path+"/Users?cursor=&count="+count, ""), http.StatusBadRequest, "invalidCount", "count must be at least 1")
 		}
