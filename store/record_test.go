@@ -353,8 +353,8 @@ func TestRekeySealsRecordsAnew(t *testing.T) {
 		if err := open(); !errors.Is(err, store.ErrSecretKey) {
 			t.Errorf("with records under the old key: %v", err)
 		}
-		if users, err := rotating.Rekey(ctx); err != nil || users != 0 {
-			t.Errorf("%d users, %v", users, err)
+		if done, err := rotating.Rekey(ctx); err != nil || done != (store.Rekeyed{Records: 600}) {
+			t.Errorf("%+v, %v", done, err)
 		}
 		if err := open(); err != nil {
 			t.Error(err)

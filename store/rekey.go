@@ -10,27 +10,32 @@ import (
 // rekeyedAtOnce is how many users' secrets are sealed anew in one transaction.
 const rekeyedAtOnce = 500
 
-// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, idempotency records and secrets of webhooks among it, and
-// returns of how many users. Then the old keys are no longer needed, and a store is not opened with them any more. It may run while the
-// directory is in use, as soon as every server seals with the present key; what is sealed is not changed, so neither versions nor histories
-// are.
-func (s *Store) Rekey(ctx context.Context) (users int64, err error) {
+// Rekeyed is how much [Store.Rekey] has sealed anew.
+type Rekeyed struct {
+	Users          int64 // with all their secrets
+	Records        int64 // of answers under idempotency keys
+	WebhookSecrets int64
+}
+
+// Rekey seals with the present key whatever one of Config.OldSecretKeys has sealed, and returns how much that was, also if it fails later.
+// Then the old keys are no longer needed, and a store is not opened with them any more. It may run while the directory is in use, as soon as
+// every server seals with the present key; what is sealed is not changed, so neither versions nor histories are.
+func (s *Store) Rekey(ctx context.Context) (done Rekeyed, err error) {
 	for {
-		found, written, err := s.rekeyAll(ctx)
-		users += written
-		if err != nil {
-			return users, err
+		all := int64(0)
+		for _, part := range []struct {
+			rekey func(context.Context) (found, written int64, err error)
+			count *int64
+		}{{s.rekeyAll, &done.Users}, {s.rekeyRecords, &done.Records}, {s.rekeyWebhooks, &done.WebhookSecrets}} {
+			found, written, err := part.rekey(ctx)
+			*part.count += written
+			if err != nil {
+				return done, err
+			}
+			all += found
 		}
-		records, err := s.rekeyRecords(ctx)
-		if err != nil {
-			return users, err
-		}
-		webhooks, err := s.rekeyWebhooks(ctx)
-		if err != nil {
-			return users, err
-		}
-		if found+records+webhooks == 0 {
-			return users, s.forgetKeys(ctx)
+		if all == 0 {
+			return done, s.forgetKeys(ctx)
 		}
 		// Another writer may have been first with some: a pass that finds nothing is the last.
 	}
@@ -87,9 +92,8 @@ func (s *Store) rekeyUser(ctx context.Context, tx *gorm.DB, u *User) (written in
 	return update.RowsAffected, nil
 }
 
-// rekeyRecords seals anew all idempotency records that it finds under an old key, and returns how many it found. They are never
-// altered otherwise, only deleted.
-func (s *Store) rekeyRecords(ctx context.Context) (found int64, err error) {
+// rekeyRecords does for idempotency records what rekeyAll does for users. They are never altered otherwise, only deleted.
+func (s *Store) rekeyRecords(ctx context.Context) (found, written int64, err error) {
 	const doing = "sealing idempotency records anew"
 	type row struct {
 		CustomerID   int64
@@ -101,12 +105,14 @@ func (s *Store) rekeyRecords(ctx context.Context) (found int64, err error) {
 			Where("(customer_id, hash) > (?, ?) AND sealed NOT LIKE ?", last.CustomerID, last.Hash, s.keys.sealing+".%").
 			Order("customer_id, hash").Limit(rekeyedAtOnce).Find(&batch).Error
 		if err != nil {
-			return found, databaseError(ctx, doing, err)
+			return found, written, databaseError(ctx, doing, err)
 		}
 		if len(batch) == 0 {
-			return found, nil
+			return found, written, nil
 		}
+		var wrote int64
 		err = s.transaction(ctx, func(tx *gorm.DB) error {
+			wrote = 0
 			for _, r := range batch {
 				key, err := recordKey(r.CustomerID, r.Hash)
 				if err != nil {
@@ -116,17 +122,18 @@ func (s *Store) rekeyRecords(ctx context.Context) (found int64, err error) {
 				if err != nil {
 					return err
 				}
-				err = tx.Exec("UPDATE idempotency_records SET sealed = ? WHERE customer_id = ? AND hash = ? AND sealed = ?", sealed, r.CustomerID, r.Hash, r.Sealed).Error
-				if err != nil {
-					return databaseError(ctx, doing, err)
+				update := tx.Exec("UPDATE idempotency_records SET sealed = ? WHERE customer_id = ? AND hash = ? AND sealed = ?", sealed, r.CustomerID, r.Hash, r.Sealed)
+				if update.Error != nil {
+					return databaseError(ctx, doing, update.Error)
 				}
+				wrote += update.RowsAffected
 			}
 			return nil
 		})
 		if err != nil {
-			return found, err
+			return found, written, err
 		}
-		found += int64(len(batch))
+		found, written = found+int64(len(batch)), written+wrote
 		last = batch[len(batch)-1]
 	}
 }

@@ -33,12 +33,12 @@ func TestRekeySealsEverythingAnew(t *testing.T) {
 		}
 		// What is written meanwhile is under the new key already.
 		edit(t, rotating, grace, func(u *store.User) { u.FirstName = "Amazing" })
-		users, err := rotating.Rekey(ctx)
-		if err != nil || users != 2 {
-			t.Errorf("%d users, %v", users, err)
+		done, err := rotating.Rekey(ctx)
+		if err != nil || done != (store.Rekeyed{Users: 2}) {
+			t.Errorf("%+v, %v", done, err)
 		}
-		if users, err := rotating.Rekey(ctx); err != nil || users != 0 {
-			t.Errorf("again: %d users, %v", users, err)
+		if done, err := rotating.Rekey(ctx); err != nil || done != (store.Rekeyed{}) {
+			t.Errorf("again: %+v, %v", done, err)
 		}
 
 		alone, err := store.Open(ctx, store.Config{URL: url, SecretKey: newKey})
@@ -84,8 +84,8 @@ func TestRekeyCountsWhatItWrote(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if users, err := rotating.Rekey(t.Context()); err != nil || users != 2 {
-			t.Errorf("%d users, %v; of three another writer has sealed one", users, err)
+		if done, err := rotating.Rekey(t.Context()); err != nil || done != (store.Rekeyed{Users: 2}) {
+			t.Errorf("%+v, %v; of three another writer has sealed one", done, err)
 		}
 	})
 }

@@ -435,35 +435,38 @@ func (k *keyring) openWebhookSecret(webhook, id int64, sealed string) ([]byte, e
 	return []byte(key), nil
 }
 
-// rekeyWebhooks seals anew all secrets of endpoints that it finds under an old key, and returns how many it found.
-func (s *Store) rekeyWebhooks(ctx context.Context) (found int64, err error) {
+// rekeyWebhooks does for secrets of endpoints what rekeyAll does for users.
+func (s *Store) rekeyWebhooks(ctx context.Context) (found, written int64, err error) {
 	const doing = "sealing secrets of webhooks anew"
 	var stale []webhookSecret
 	err = s.read.WithContext(ctx).Where("sealed NOT LIKE ?", s.keys.sealing+".%").Order("webhook_id, id").Find(&stale).Error
 	if err != nil {
-		return 0, databaseError(ctx, doing, err)
+		return 0, 0, databaseError(ctx, doing, err)
 	}
 	for some := range slices.Chunk(stale, rekeyedAtOnce) {
+		var wrote int64
 		err := s.transaction(ctx, func(tx *gorm.DB) error {
+			wrote = 0
 			for _, row := range some {
 				key, err := s.keys.openWebhookSecret(row.WebhookID, row.ID, row.Sealed)
 				if err != nil {
 					return err
 				}
-				err = tx.Exec("UPDATE webhook_secrets SET sealed = ? WHERE webhook_id = ? AND id = ? AND sealed = ?",
-					s.keys.sealWebhookSecret(row.WebhookID, row.ID, key), row.WebhookID, row.ID, row.Sealed).Error
-				if err != nil {
-					return databaseError(ctx, doing, err)
+				update := tx.Exec("UPDATE webhook_secrets SET sealed = ? WHERE webhook_id = ? AND id = ? AND sealed = ?",
+					s.keys.sealWebhookSecret(row.WebhookID, row.ID, key), row.WebhookID, row.ID, row.Sealed)
+				if update.Error != nil {
+					return databaseError(ctx, doing, update.Error)
 				}
+				wrote += update.RowsAffected
 			}
 			return nil
 		})
 		if err != nil {
-			return found, err
+			return found, written, err
 		}
-		found += int64(len(some))
+		found, written = found+int64(len(some)), written+wrote
 	}
-	return found, nil
+	return found, written, nil
 }
 
 // ClaimWebhook gives the lease of an endpoint to a worker, if the endpoint is still as it was read. It returns whether it did; w has the

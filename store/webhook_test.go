@@ -186,8 +186,8 @@ func TestRekeySealsWebhooks(t *testing.T) {
 		if _, err := store.Open(ctx, store.Config{URL: url, SecretKey: newKey}); !errors.Is(err, store.ErrSecretKey) {
 			t.Errorf("opened without the key that seals a webhook's secret: %v", err)
 		}
-		if _, err := rotating.Rekey(ctx); err != nil {
-			t.Fatal(err)
+		if done, err := rotating.Rekey(ctx); err != nil || done != (store.Rekeyed{WebhookSecrets: 1}) {
+			t.Fatalf("%+v, %v", done, err)
 		}
 		alone, err := store.Open(ctx, store.Config{URL: url, SecretKey: newKey})
 		if err != nil {

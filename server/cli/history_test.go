@@ -234,6 +234,7 @@ func TestRekey(t *testing.T) {
 		before := o.FindUser(t, servertest.Ada)
 		o.run(0, "nothing to seal anew: all secrets are sealed with the present key\n", "", "rekey")
 
+		const sealed = "users whose secrets were sealed anew: %d\nkept answers that were sealed anew: %d\nsecrets of webhooks that were sealed anew: %d\n"
 		o.variables = []string{database, fresh}
 		users := filepath.Join(t.TempDir(), "users.csv")
 		if err := os.WriteFile(users, []byte("customer,first_name,last_name,email\n3393,New,User,new@example.com\n"), 0o600); err != nil {
@@ -250,7 +251,7 @@ func TestRekey(t *testing.T) {
 			}
 		}
 		o.variables = append(o.variables, strings.Replace(old, "SECRET_KEY", "OLD_SECRET_KEY", 1))
-		o.run(0, "users whose secrets were sealed anew: 3\n", "", "rekey")
+		o.run(0, fmt.Sprintf(sealed, 3, 0, 0), "", "rekey")
 		o.run(0, "nothing to seal anew: all secrets are sealed with the present key\n", "", "rekey")
 
 		s, err := store.Open(t.Context(), store.Config{URL: strings.TrimPrefix(database, "DRAGOMAN_DATABASE="), SecretKey: []byte("the fresh key: 32 bytes, no more")})
@@ -262,6 +263,14 @@ func TestRekey(t *testing.T) {
 		if err != nil || after.AccessToken != before.AccessToken || after.Version != before.Version {
 			t.Errorf("%+v, %v", after, err)
 		}
+		// A kept answer counts too.
+		if err := s.PrepareNothing().Commit(t.Context(), store.Record{Key: store.RecordKey{CustomerID: servertest.Sandbox}, Answer: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		newest := "DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString([]byte("the newest key: 32 bytes, enough"))
+		o.variables = []string{database, newest, strings.Replace(fresh, "SECRET_KEY", "OLD_SECRET_KEY", 1)}
+		o.run(0, fmt.Sprintf(sealed, 3, 1, 0), "", "rekey")
+
 		o.variables = []string{database, old}
 		if status, _, _ := configured(t, o.dir, o.variables, "", "history", "--user", "6860"); status != 1 {
 			t.Errorf("with the old key alone: status %d", status)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/dragoman-id/dragoman/store"
 )
 
 type rekeyCommand struct{ storeFlags }
@@ -15,14 +17,13 @@ func (c *rekeyCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	users, err := s.Rekey(ctx)
-	if err != nil {
-		return err
-	}
-	if users == 0 {
+	done, err := s.Rekey(ctx)
+	if done != (store.Rekeyed{}) {
+		fmt.Printf("users whose secrets were sealed anew: %d\n", done.Users)
+		fmt.Printf("kept answers that were sealed anew: %d\n", done.Records)
+		fmt.Printf("secrets of webhooks that were sealed anew: %d\n", done.WebhookSecrets)
+	} else if err == nil {
 		fmt.Println("nothing to seal anew: all secrets are sealed with the present key")
-		return nil
 	}
-	fmt.Printf("users whose secrets were sealed anew: %d\n", users)
-	return nil
+	return err
 }
