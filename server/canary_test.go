@@ -292,7 +292,7 @@ func (a *aviary) operations(s *servertest.Server) []operation {
 // whoMayGo gives a user of its own to be erased.
 func (a *aviary) whoMayGo(s *servertest.Server) description.Subject {
 	u := s.CreateUser(a.T, store.User{FirstName: personalText, Username: personalText, Email: personalText + "@example.com", Status: store.StatusActive})
-	return of(sandbox, party{u.ID, u.UUID.String()})
+	return of(sandbox, party{id: u.ID, uuid: u.UUID.String()})
 }
 
 // request asks the operation about a subject, with these values instead of what it has for its parameters.
@@ -334,9 +334,15 @@ func (a *aviary) send(s *servertest.Server, o operation, r servertest.Request, m
 	if r.Method == o.Method {
 		a.statuses[fmt.Sprint(o.name, " ", answer.Status)] = true
 	}
+	a.revive(s, o, answer)
 	body := answer.Body
 	if r.Method == o.Method && o.OperationID == issuesTokens && answer.Status == http.StatusCreated {
 		body = strings.Replace(body, a.plantToken(answer), "", 1)
+	}
+	for _, once := range webhookSecret.FindAllString(body, -1) {
+		// The answers that show one do so alone.
+		a.planted[once] = secret
+		body = strings.ReplaceAll(body, once, "")
 	}
 	if manages && answer.Status == http.StatusOK {
 		for _, name := range o.dialect.NamesOf("AccessToken") {
@@ -411,7 +417,6 @@ func (a *aviary) serve() {
 			a.send(s, o, o.ask(herself, body), true)
 			a.send(s, o, o.ask(manager, body), true)
 		}
-		a.revive(s, o)
 		a.knock(s, o, manager)
 		a.misspell(s, o, manager)
 		for _, body := range o.malformed(a.T) {
@@ -419,7 +424,6 @@ func (a *aviary) serve() {
 			a.send(s, o, o.ask(manager, body), true)
 			a.send(s, o, o.request(manager, body, o.subject, map[string]string{"Prefer": "handling=strict"}), true)
 		}
-		a.revive(s, o)
 	}
 	a.askAround(s)
 	a.plantUsers(s.Store)
@@ -427,12 +431,19 @@ func (a *aviary) serve() {
 	a.dump()
 }
 
-// revive makes Ada active again, whom an operation has removed.
-func (a *aviary) revive(s *servertest.Server, o operation) {
-	if slices.Contains(o.dialect.Removals, o.OperationID) {
+// revive makes Ada active again, and brings an endpoint back, if the answer is that to the removal.
+func (a *aviary) revive(s *servertest.Server, o operation, answer servertest.Answer) {
+	switch {
+	case answer.Status != http.StatusNoContent || dialect.IsDryRun(o.Path):
+	case slices.Contains(o.dialect.Removals, o.OperationID):
 		rewrite(a.T, s, servertest.Ada, func(u *store.User) { u.Status = store.StatusActive })
+	case o.OperationID == "deleteWebhook":
+		s.RestoreWebhook(a.T)
 	}
 }
+
+// webhookSecret is a secret of an endpoint.
+var webhookSecret = regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`)
 
 // knock comes as everybody who is not let in, or not to everything.
 func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
@@ -475,17 +486,27 @@ func (a *aviary) knock(s *servertest.Server, o operation, manager []string) {
 	for _, subject := range []description.Subject{of(elsewhere, ada), of(nobody, ada), of(sandbox, alan), of(sandbox, nobody), theirCompany} {
 		a.send(s, o, o.request(manager, o.bodies[0], subject, nil), true)
 	}
-	a.revive(s, o)
+	fresh := func(what string) string {
+		success, _ := description.Success(o.Operation.Operation)
+		if o.OperationID != o.dialect.Create && success != http.StatusCreated {
+			return o.bodies[0]
+		}
+		return servertest.Encode(a.T, o.dialect.Everything(o.OperationID, personalText+"-"+what+"-"+o.OperationID))
+	}
+	if tenancyOf(o.Operation) == byThing {
+		s.RestoreWebhook(a.T)
+	}
 	for _, values := range []map[string]string{{"If-None-Match": "*"}, {"If-Match": `"99"`}} {
-		a.send(s, o, o.request(manager, o.bodies[0], o.subject, values), true)
+		a.send(s, o, o.request(manager, fresh("conditional"), o.subject, values), true)
 	}
 	// Twice the same request and then another one under a key, which no document but that of a write has.
-	repeated := o.bodies[0]
-	if success, _ := description.Success(o.Operation.Operation); o.OperationID == o.dialect.Create || success == http.StatusCreated {
-		repeated = servertest.Encode(a.T, o.dialect.Everything(o.OperationID, personalText+"-repeated-"+o.OperationID))
-	}
-	for _, body := range []string{repeated, repeated, repeated + " "} {
-		a.send(s, o, o.request(manager, body, o.subject, map[string]string{"Idempotency-Key": headerValue + "-of-" + o.OperationID}), true)
+	repeated := fresh("repeated")
+	for i, body := range []string{repeated, repeated, repeated + " "} {
+		values := map[string]string{"Idempotency-Key": headerValue + "-of-" + o.OperationID}
+		if i == 2 && o.RequestBody == nil {
+			values["Prefer"] = "handling=strict" // a body that is ignored does not make it another one
+		}
+		a.send(s, o, o.request(manager, body, o.subject, values), true)
 	}
 }
 
@@ -766,9 +787,10 @@ func (a *aviary) tire() {
 // listen looks for every canary in everything that was heard, once all of it was.
 func (a *aviary) listen() {
 	for _, o := range a.operations(servertest.Start(a.T)) {
+		success, _ := description.Success(o.Operation.Operation)
 		for status := range o.Responses.Map() {
-			if status == "422" && dialect.IsDryRun(o.Path) {
-				continue // it has no keys
+			if status == "422" && dialect.IsDryRun(o.Path) || status == "412" && success == 0 {
+				continue // it has no keys, or is always refused for another reason
 			}
 			if !a.statuses[o.name+" "+status] {
 				a.Errorf("%s was never brought to answer %s", o.name, status)

@@ -36,7 +36,7 @@ func newUpdate(t testing.TB, s *servertest.Server, d description.API, operation 
 	u := s.CreateUser(t, store.User{
 		FirstName: "Mary", LastName: "Jackson", Username: "mary", Email: "mary@example.com", Mobile: new("1"), Roles: store.Roles(3), Status: store.StatusActive,
 	})
-	return update{d, servertest.Operation(t, d, operation), u, of(sandbox, party{u.ID, u.UUID.String()})}
+	return update{d, servertest.Operation(t, d, operation), u, of(sandbox, party{id: u.ID, uuid: u.UUID.String()})}
 }
 
 // send sends a body about the user, as an administrator.

@@ -102,7 +102,7 @@ func (g *callGenerator) call(t testing.TB) (servertest.Request, auth.Claims) {
 	w := g.writes[g.IntN(len(g.writes))]
 	// The user as it is, as what was generated before may have changed it.
 	u := g.s.FindUser(t, g.users[g.IntN(len(g.users))].ID)
-	subject := of(sandbox, party{u.ID, u.UUID.String()})
+	subject := of(sandbox, party{id: u.ID, uuid: u.UUID.String()})
 	switch {
 	case g.rarely(15):
 		subject = of(sandbox, nobody)
@@ -166,7 +166,7 @@ func (g *callGenerator) body(t testing.TB, w writing, u store.User) map[string]a
 	t.Helper()
 	body := map[string]any{}
 	if w.OperationID != w.api.Create && (w.body.Whole() || g.rarely(6)) {
-		_, shown := g.s.Show(t, w.api, servertest.Administrator(), of(sandbox, party{u.ID, u.UUID.String()}))
+		_, shown := g.s.Show(t, w.api, servertest.Administrator(), of(sandbox, party{id: u.ID, uuid: u.UUID.String()}))
 		body = servertest.Project(t, w.body, shown)
 		for name, value := range body {
 			if value == nil {

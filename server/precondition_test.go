@@ -140,6 +140,9 @@ func TestPreconditionsOfLists(t *testing.T) {
 						r.Header.Set(name, value)
 					}
 				}
+				if tenancyOf(p.Operation) == byThing {
+					s.RestoreWebhook(t)
+				}
 				want := c.write
 				success, _ := description.Success(p.Operation.Operation)
 				if success == 0 {

@@ -211,7 +211,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		InFlight:       inFlight,
 		Now:            c.Now,
 		RequestTimeout: c.Timeouts.Request,
-		Mock:           c.Mock != nil,
+
+		AllowHTTPWebhooks: c.Webhooks.AllowHTTP,
+		Mock:              c.Mock != nil,
 	}, addresses, h, w)
 	if err != nil {
 		verifier.Close()

@@ -280,7 +280,7 @@ func checkDialect(t testing.TB, d server.Dialect) {
 		newUpdate(t, s, d.API, operation).check(t, s)
 	}
 	for _, p := range walkOf(t, s.Store, []server.Dialect{d}) {
-		if _, across := p.acrossCustomers(t); across {
+		if tenancyOf(p.Operation) != byPath {
 			continue
 		}
 		if a := s.Ask(servertest.Manager(), p.about(t, of(elsewhere, ada))); a.Status != http.StatusForbidden {

@@ -69,6 +69,9 @@ func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
 			if o.RequestBody != nil {
 				r.Header.Set("Content-Type", "application/json")
 				r.Body = "{}"
+				if tenancyOf(o) == byBody {
+					r.Body = servertest.Encode(t, d.Everything(o.OperationID, "walk"))
+				}
 			}
 			if o.Method == http.MethodDelete {
 				r.Header.Set("If-Match", `"0"`) // what is refused for the caller's sake is not deleted for another reason
@@ -85,39 +88,63 @@ func walkOf(t testing.TB, s *store.Store, spoken []server.Dialect) []step {
 	return steps
 }
 
-// acrossCustomers tells whether the operation is about no one customer but all of the caller's, and so has no foreign one. It
-// gives a text of the answer by which something of the sandbox's is shown.
-func (p step) acrossCustomers(t testing.TB) (shows string, across bool) {
-	t.Helper()
-	if differs(p.Operation, servertest.AdaSubject, of(elsewhere, ada)) {
-		return "", false
+// tenancy is how a request says whose something is.
+type tenancy int
+
+const (
+	byPath          tenancy = iota // its path names the customer
+	byThing                        // its path names what is a customer's
+	byBody                         // its body may name the customer
+	acrossCustomers                // it is about all customers of the caller's
+)
+
+func tenancyOf(o description.Operation) tenancy {
+	other := servertest.AdaSubject
+	other.Customer, other.CustomerUUID = elsewhere.id, elsewhere.uuid
+	switch {
+	case differs(o, servertest.AdaSubject, other):
+		return byPath
+	case differs(o, servertest.AdaSubject, of(elsewhere, ada)):
+		return byThing
+	case o.RequestBody != nil:
+		return byBody
 	}
+	return acrossCustomers
+}
+
+// shown gives a text of the answer by which something of the sandbox's is shown, for an operation across customers.
+func (p step) shown(t testing.TB) string {
+	t.Helper()
 	b, _ := p.dialect.Answer(p.OperationID)
-	customer, ok := b.Member("CustomerID")
-	if !ok {
+	i := slices.IndexFunc(b.Members, func(m description.Member) bool {
+		return m.Field == "CustomerID" || strings.HasSuffix(m.Field, ".CustomerID")
+	})
+	if i < 0 {
 		t.Fatalf("%s is about no one customer, and the description names no member of its answer that says whose something is", p.name)
 	}
-	name := customer.Path[strings.LastIndex(customer.Path, ".")+1:]
-	return fmt.Sprintf("%q:%d", name, servertest.Sandbox), true
+	path := b.Members[i].Path
+	return fmt.Sprintf("%q:%d", path[strings.LastIndex(path, ".")+1:], servertest.Sandbox)
 }
 
 // party is a user or a customer, by its ids.
 type party struct {
-	id   int64
-	uuid string
+	id      int64
+	uuid    string
+	webhook int64 // a customer's
 }
 
 var (
-	sandbox   = party{servertest.Sandbox, servertest.SandboxUUID.String()}
-	elsewhere = party{servertest.Elsewhere, servertest.ElsewhereUUID.String()}
-	ada       = party{servertest.Ada, servertest.AdaUUID.String()}
-	alan      = party{servertest.Alan, servertest.AlanUUID.String()} // of Elsewhere
-	nobody    = party{noLong, noUUID}                                // as a user and as a customer
+	sandbox   = party{servertest.Sandbox, servertest.SandboxUUID.String(), servertest.Webhook}
+	elsewhere = party{servertest.Elsewhere, servertest.ElsewhereUUID.String(), servertest.ElsewhereWebhook}
+	ada       = party{servertest.Ada, servertest.AdaUUID.String(), 0}
+	alan      = party{servertest.Alan, servertest.AlanUUID.String(), 0} // of Elsewhere
+	nobody    = party{noLong, noUUID, noLong}                           // as a user and as a customer
 )
 
 // of is a request about a user of a customer.
 func of(customer, user party) description.Subject {
-	return description.Subject{Customer: customer.id, CustomerUUID: customer.uuid, User: user.id, UserUUID: user.uuid, Company: servertest.Company, Token: servertest.TokenID.String()}
+	return description.Subject{Customer: customer.id, CustomerUUID: customer.uuid, User: user.id, UserUUID: user.uuid, Company: servertest.Company,
+		Token: servertest.TokenID.String(), Webhook: customer.webhook}
 }
 
 // raised gives the claims of the same caller as the platform's administrator, if the operation is for those only.
@@ -255,8 +282,9 @@ func (p step) refusesStrangers(t *testing.T, s *servertest.Server) {
 	block, _ := pem.Decode(file)
 	good := rs256(nil)
 
-	// Otherwise it would be no wonder that the others are refused.
-	if a := p.send(s, good); a.Status/100 != 2 && a.Status != http.StatusBadRequest && a.Status != http.StatusPreconditionFailed {
+	// Otherwise it would be no wonder that the others are refused. Without a success it is always refused.
+	success, _ := description.Success(p.Operation.Operation)
+	if a := p.send(s, good); success != 0 && a.Status/100 != 2 && a.Status != http.StatusBadRequest && a.Status != http.StatusPreconditionFailed {
 		t.Fatalf("a good token: %d %s", a.Status, a.Body)
 	}
 	for name, authorization := range map[string][]string{
@@ -303,7 +331,7 @@ func (p step) refusesTheUnauthorized(t testing.TB, s *servertest.Server) {
 			change(c)
 		}))
 	}
-	others := []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate, auth.PermissionHistory, auth.PermissionProvisioning, "customer_user:*"}
+	others := []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate, auth.PermissionHistory, auth.PermissionProvisioning, auth.PermissionWebhooks, "customer_user:*"}
 	others = slices.DeleteFunc(others, func(o auth.Permission) bool { return o == p.permission })
 	for name, change := range map[string]func(jwt.MapClaims){
 		"no permission": func(c jwt.MapClaims) { delete(c, "permissions"); delete(c, "authorities") },
@@ -329,17 +357,25 @@ func (p step) refusesTheUnauthorized(t testing.TB, s *servertest.Server) {
 		"no claim of customers":            func(c jwt.MapClaims) { delete(c, "customer_id") },
 	} {
 		a := send(change)
-		shown, across := p.acrossCustomers(t)
-		across = across && !strings.HasPrefix(name, "no c") // a token of no customer is for nothing
-		switch {
-		case !across && a.Status != http.StatusForbidden:
-			t.Errorf("%s: %d %s, want 403", name, a.Status, a.Body)
-		case across && (a.Status != http.StatusOK || strings.Contains(a.Body, shown)):
-			t.Errorf("%s: %d %s, want nothing of the sandbox", name, a.Status, a.Body)
+		tenancy, want := tenancyOf(p.Operation), http.StatusForbidden
+		if strings.HasPrefix(name, "no c") {
+			tenancy = byPath // a token of no customer is for nothing
+		}
+		switch tenancy {
+		case byThing:
+			want = http.StatusNotFound
+		case acrossCustomers:
+			want = http.StatusOK
+			if shown := p.shown(t); strings.Contains(a.Body, shown) {
+				t.Errorf("%s: %d %s, want nothing of the sandbox", name, a.Status, a.Body)
+			}
+		}
+		if a.Status != want {
+			t.Errorf("%s: %d %s, want %d", name, a.Status, a.Body, want)
 		}
 	}
-	if shown, across := p.acrossCustomers(t); across {
-		if a := send(func(jwt.MapClaims) {}); !strings.Contains(a.Body, shown) {
+	if tenancyOf(p.Operation) == acrossCustomers {
+		if a, shown := send(func(jwt.MapClaims) {}), p.shown(t); !strings.Contains(a.Body, shown) {
 			t.Errorf("its own customer: %s, want %s", a.Body, shown)
 		}
 	}

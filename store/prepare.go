@@ -145,7 +145,7 @@ func (p *Prepared) Commit(ctx context.Context, r Record) error {
 
 // run runs the step, in the transaction that has the lock if there is one.
 func (p *Prepared) run(ctx context.Context, step engine.Step) (changed int64, err error) {
-	const doing = "writing under an idempotency key"
+	const doing = "executing a prepared write"
 	if p.tx == nil {
 		changed, err = p.s.db.Run(ctx, step)
 		return changed, databaseErrorOrNil(ctx, doing, err)

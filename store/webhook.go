@@ -114,43 +114,60 @@ var insertWebhookSecrets = newInsertion("webhook_secrets", "webhook_id", "id", "
 // invalid, or if there are [MaxWebhooks] already; or ErrUnavailable.
 func (s *Store) AddWebhook(ctx context.Context, n NewWebhook) (w Webhook, secret string, err error) {
 	w, secret, p, err := s.PrepareAddWebhook(ctx, n)
-	if err == nil {
-		_, err = s.db.Run(ctx, p.step)
-		err = databaseErrorOrNil(ctx, "adding webhook", err)
-	}
 	if err != nil {
+		return Webhook{}, "", err
+	}
+	defer p.Close()
+	if _, err := p.run(ctx, p.step); err != nil {
 		return Webhook{}, "", err
 	}
 	return w, secret, nil
 }
 
-// PrepareAddWebhook prepares [Store.AddWebhook], and returns what that would return.
+// PrepareAddWebhook prepares [Store.AddWebhook], and returns what that would return. Other endpoints cannot be added until Commit or Close.
 func (s *Store) PrepareAddWebhook(ctx context.Context, n NewWebhook) (w Webhook, secret string, p *Prepared, err error) {
-	w, err = s.checkNewWebhook(ctx, n)
-	if err != nil {
+	p = &Prepared{s: s}
+	if p.tx, p.end, err = s.begin(ctx); err != nil {
 		return Webhook{}, "", nil, err
 	}
-	err = s.transaction(ctx, func(tx *gorm.DB) (err error) {
-		w.ID, err = takeIDs(tx, webhookIDs, 1)
-		return databaseErrorOrNil(ctx, "generating an id", err)
-	})
+	defer func() {
+		if err != nil {
+			p.Close()
+			p = nil
+		}
+	}()
+	// The first one locks out those who would exceed the maximum together.
+	id, err := takeIDs(p.tx, webhookIDs, 1)
 	if err != nil {
-		return Webhook{}, "", nil, err
+		return Webhook{}, "", p, databaseError(ctx, "generating an id", err)
 	}
+	if w, err = s.checkNewWebhook(ctx, p.tx, n); err != nil {
+		return Webhook{}, "", p, err
+	}
+	w.ID = id
 	key, secret := newWebhookSecret()
-	step := engine.Step{Key: -w.ID, Alone: true, Statements: []engine.SQL{
+	p.step = engine.Step{Statements: []engine.SQL{
 		insertWebhooks.of([]any{w.ID, w.CustomerID, w.URL, w.CreatedAt.UnixMilli(), w.Revision, "", w.Position, 0, "", "", 0}),
 		insertWebhookSecrets.of([]any{w.ID, 1, s.keys.sealWebhookSecret(w.ID, 1, key)}),
 	}}
-	return w, secret, &Prepared{s: s, step: step, created: true}, nil
+	return w, secret, p, nil
+}
+
+// PreviewAddWebhook returns what AddWebhook would return at the moment, without an ID, and with a secret that signs nothing. It writes
+// nothing.
+func (s *Store) PreviewAddWebhook(ctx context.Context, n NewWebhook) (w Webhook, secret string, err error) {
+	if w, err = s.checkNewWebhook(ctx, s.read.WithContext(ctx), n); err != nil {
+		return Webhook{}, "", err
+	}
+	_, secret = newWebhookSecret()
+	return w, secret, nil
 }
 
 // checkNewWebhook returns the endpoint to add, without an ID.
-func (s *Store) checkNewWebhook(ctx context.Context, n NewWebhook) (Webhook, error) {
+func (s *Store) checkNewWebhook(ctx context.Context, db *gorm.DB, n NewWebhook) (Webhook, error) {
 	var wrong FieldErrors
 	wrong.add(FieldWebhookURL, CheckWebhookURL(n.URL, n.AllowHTTP))
 	var known, endpoints int64
-	db := s.read.WithContext(ctx)
 	err := db.Model(&Customer{}).Where("id = ?", n.CustomerID).Count(&known).Error
 	if err == nil {
 		err = db.Model(&Webhook{}).Where("customer_id = ?", n.CustomerID).Count(&endpoints).Error
@@ -164,7 +181,7 @@ func (s *Store) checkNewWebhook(ctx context.Context, n NewWebhook) (Webhook, err
 	case endpoints >= MaxWebhooks:
 		wrong.add(FieldWebhookCustomer, fmt.Sprintf("has %d webhooks, which is the maximum: remove one", endpoints))
 	}
-	position, reason, err := s.positionBefore(ctx, n.From)
+	position, reason, err := positionBefore(ctx, db, n.From)
 	if err != nil {
 		return Webhook{}, err
 	}
@@ -177,8 +194,8 @@ func (s *Store) checkNewWebhook(ctx context.Context, n NewWebhook) (Webhook, err
 
 // positionBefore returns the position of an endpoint to which the change with number from is to be delivered next, the next one of the feed
 // if from is nil. reason is what is wrong with from, or "".
-func (s *Store) positionBefore(ctx context.Context, from *int64) (position int64, reason string, err error) {
-	if err := s.read.WithContext(ctx).Raw("SELECT published FROM feed_state").Scan(&position).Error; err != nil {
+func positionBefore(ctx context.Context, db *gorm.DB, from *int64) (position int64, reason string, err error) {
+	if err := db.Raw("SELECT published FROM feed_state").Scan(&position).Error; err != nil {
 		return 0, "", databaseError(ctx, "reading the feed", err)
 	}
 	switch {
@@ -275,7 +292,7 @@ func (s *Store) PrepareEditWebhook(ctx context.Context, scope FeedScope, id int6
 			{Text: "DELETE FROM webhooks WHERE id = ? AND revision = ?", Arguments: []any{id, before}},
 			{Text: "DELETE FROM webhook_secrets WHERE webhook_id = ?", Arguments: []any{id}},
 		}
-		return w, "", &Prepared{s: s, step: step, created: true}, nil
+		return w, "", &Prepared{s: s, step: step}, nil
 	}
 	if edit.apply != nil {
 		edit.apply(&w, s.now())
@@ -287,7 +304,7 @@ func (s *Store) PrepareEditWebhook(ctx context.Context, scope FeedScope, id int6
 	}
 	if edit.from != nil {
 		var reason string
-		if w.Position, reason, err = s.positionBefore(ctx, edit.from); err != nil {
+		if w.Position, reason, err = positionBefore(ctx, s.read.WithContext(ctx), edit.from); err != nil {
 			return Webhook{}, "", nil, err
 		}
 		if reason != "" {
@@ -306,7 +323,7 @@ func (s *Store) PrepareEditWebhook(ctx context.Context, scope FeedScope, id int6
 		}
 		step.Statements = append(step.Statements, more...)
 	}
-	return w, secret, &Prepared{s: s, step: step, created: true}, nil
+	return w, secret, &Prepared{s: s, step: step}, nil
 }
 
 // rotation makes the statements that add a secret and let the present ones expire, and delete those that have.
@@ -348,6 +365,11 @@ func (s *Store) Webhooks(ctx context.Context, scope FeedScope) ([]Webhook, error
 	return s.webhooks(ctx, scope, func(db *gorm.DB) *gorm.DB { return db })
 }
 
+// WebhooksAfter returns up to limit endpoints of the scope with IDs greater than after, by ascending ID.
+func (s *Store) WebhooksAfter(ctx context.Context, scope FeedScope, after int64, limit int) ([]Webhook, error) {
+	return s.webhooks(ctx, scope, func(db *gorm.DB) *gorm.DB { return db.Where("id > ?", after).Limit(limit) })
+}
+
 // EnabledWebhooks returns the endpoints that are not disabled.
 func (s *Store) EnabledWebhooks(ctx context.Context) ([]Webhook, error) {
 	return s.webhooks(ctx, FeedScope{All: true}, func(db *gorm.DB) *gorm.DB { return db.Where("disabled_at IS NULL") })
@@ -368,12 +390,12 @@ func (s *Store) webhooks(ctx context.Context, scope FeedScope, which func(*gorm.
 	return found, databaseErrorOrNil(ctx, doing, err)
 }
 
-// maxCountedChanges is how many undelivered changes are counted at most.
-const maxCountedChanges = 100_000
+// MaxCountedChanges is how many undelivered changes of an endpoint are counted at most.
+const MaxCountedChanges = 10_000
 
 // WebhookLag is how far an endpoint is behind the feed.
 type WebhookLag struct {
-	Changes int64     // that are not delivered; a hundred thousand at most are counted
+	Changes int64     // that are not delivered; MaxCountedChanges at most are counted
 	Oldest  time.Time // when the first of them was written; the zero time if there is none
 }
 
@@ -381,6 +403,11 @@ type WebhookLag struct {
 func (s *Store) WebhookLag(ctx context.Context, w Webhook) (lag WebhookLag, err error) {
 	const doing = "counting undelivered changes"
 	err = s.reading(ctx, func(from reader) error {
+		release, err := engine.AcquireReader(ctx, from.lists, webhookTenant(w.CustomerID))
+		if err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		defer release()
 		db := from.db.WithContext(ctx)
 		waiting := func() *gorm.DB {
 			query := db.Table("feed").Where("feed.number > ? AND feed.number <= (SELECT published FROM feed_state)", w.Position)
@@ -389,7 +416,7 @@ func (s *Store) WebhookLag(ctx context.Context, w Webhook) (lag WebhookLag, err 
 			}
 			return query
 		}
-		err := db.Table("(?) AS waiting", waiting().Select("feed.number").Limit(maxCountedChanges)).Count(&lag.Changes).Error
+		err = db.Table("(?) AS waiting", waiting().Select("feed.number").Limit(MaxCountedChanges)).Count(&lag.Changes).Error
 		if err == nil && lag.Changes > 0 {
 			var at int64
 			err = waiting().Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
@@ -509,6 +536,14 @@ func (s *Store) SaveWebhook(ctx context.Context, w Webhook, release bool) (saved
 	return changed > 0, databaseErrorOrNil(ctx, "saving the state of a webhook", err)
 }
 
+// webhookTenant returns the customer of an endpoint as readers are scheduled by it.
+func webhookTenant(customerID int64) int64 {
+	if customerID == AllCustomers {
+		return engine.NoTenant
+	}
+	return customerID
+}
+
 // WebhookChange is a change as an endpoint receives it, without values.
 type WebhookChange struct {
 	Number       int64
@@ -535,11 +570,7 @@ func (s *Store) WebhookChanges(ctx context.Context, customerID, after int64, lim
 	const doing = "reading the feed for a webhook"
 	err = s.reading(ctx, func(from reader) error {
 		changes = nil
-		tenant := customerID
-		if tenant == AllCustomers {
-			tenant = engine.NoTenant
-		}
-		release, err := engine.AcquireReader(ctx, from.lists, tenant)
+		release, err := engine.AcquireReader(ctx, from.lists, webhookTenant(customerID))
 		if err != nil {
 			return databaseError(ctx, doing, err)
 		}

@@ -34,6 +34,8 @@ PLATFORMS = {"eraseUser"}
 
 GRACE_HOPPER = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
+# The endpoints of webhooks that there are.
+WEBHOOKS = set()
 # The roles that every directory has.
 ROLES = {
     "ROLE_ADMIN", "ROLE_COMPANY_ADMIN", "ROLE_USER", "ROLE_RUN_TEST", "ROLE_CHANGE_USER", "ROLE_READ_ONLY", "ROLE_REPORT",
@@ -95,6 +97,10 @@ class Sent:
     @property
     def user(self):
         return text_of(self.path.get("userID", self.path.get("userId")))
+
+    @property
+    def webhook(self):
+        return text_of(self.path.get("webhookId"))
 
 
 def text_of(value):
@@ -345,6 +351,28 @@ def a_long_list_has_pages(sent):
         yield "pagination", "pagination may be false for at most 1000 records: ask for pages"
 
 
+@rule("createWebhook")
+def a_url_can_be_delivered_to(sent):
+    # A pattern that says all of it would be a parser of URLs.
+    yield "url", "url must be an https URL with a host, .*"
+
+
+@rule("createWebhook", "replayWebhook")
+def a_replay_begins_within_the_feed(sent):
+    if members(sent.body).get("from") is not None:
+        yield "from", "from must be between 1 and \\d+, the number of the next change"
+
+
+@rule("createWebhook")
+def a_customer_has_so_many_webhooks(sent):
+    yield "customer", "customer has 50 webhooks, which is the maximum: remove one"
+
+
+@rule("rotateWebhookSecret")
+def a_webhook_has_so_many_secrets(sent):
+    yield "secrets", "secrets are 5, which is the maximum: wait until one expires"
+
+
 def is_foreseen(sent, response):
     """Whether a good request was refused for a reason that no schema can say."""
     match response.status_code:
@@ -353,7 +381,7 @@ def is_foreseen(sent, response):
         case 401:
             return sent.headers.get("authorization") not in (TOKEN, PLATFORM)
         case 403:
-            return is_foreign(sent) or grants_more_than_the_caller_has(sent) or would_change_the_roles(sent)
+            return is_foreign(sent) or grants_more_than_the_caller_has(sent) or would_change_the_roles(sent) or webhook_of_another(sent)
         case 404:
             return is_invented(sent)
         case 409:
@@ -379,6 +407,8 @@ def is_against_rules(sent, response):
 def is_invented(sent):
     """Whether the path has an id that nothing has, or a user who is not of the customer, whom the platform's administrator may name."""
     known = {"group": ROLES, "schema": {USER_SCHEMA}, "resourceType": {"User"}}
+    if sent.webhook is not None:
+        return sent.webhook not in WEBHOOKS
     return sent.user is not None and (sent.user not in USERS or sent.operation in PLATFORMS and is_foreign(sent)) or any(
         unquote(str(value)) not in known[name] for name, value in sent.path.items() if name in known
     )
@@ -400,6 +430,10 @@ def would_change_the_roles(sent):
 def is_foreign(sent):
     company = text_of(sent.headers.get("current-company-id"))
     return sent.customer not in CUSTOMERS | {None} or company not in COMPANIES | {None}
+
+
+def webhook_of_another(sent):
+    return sent.operation == "createWebhook" and text_of(members(sent.body).get("customer")) not in CUSTOMERS
 
 
 def grants_more_than_the_caller_has(sent):
@@ -459,6 +493,11 @@ def after_call(context, case, response):
     if response.status_code == 204 and operation_id(case) == "deleteUser":
         # The other dialects go on showing the user, which no rule is about.
         USERS.discard(sent_by(case, response).user)
+    dry_run = urlsplit(response.request.url).path.startswith("/dry-run/")
+    if operation_id(case) == "createWebhook" and response.status_code == 201 and not dry_run:
+        WEBHOOKS.add(str(response.json()["webhook"]["id"]))
+    if operation_id(case) == "deleteWebhook" and response.status_code == 204 and not dry_run:
+        WEBHOOKS.discard(sent_by(case, response).webhook)
 
 
 INVENTED = itertools.count(1)
@@ -476,6 +515,17 @@ def before_call(context, case, kwargs):
             case.headers["Idempotency-Key"] = f"k{next(INVENTED)}"
         for condition in ("If-Match", "If-None-Match"):
             case.headers.pop(condition, None)
+    if good and operation_id(case) == "createWebhook" and len(WEBHOOKS) > 40:
+        WEBHOOKS.remove(gone := next(iter(WEBHOOKS)))
+        requests.delete(f"{case.operation.base_url}/webhooks/{gone}", headers={"Authorization": TOKEN}, timeout=30).raise_for_status()
+    if good and "webhookId" in (case.path_parameters or {}) and next(INVENTED) % 4:
+        # One that is there.
+        if not WEBHOOKS or operation_id(case) == "rotateWebhookSecret":
+            body = {"url": "https://hooks.example.com/", "customer": 3393}
+            made = requests.post(f"{case.operation.base_url}/webhooks", json=body, headers={"Authorization": TOKEN}, timeout=30)
+            made.raise_for_status()
+            WEBHOOKS.add(str(made.json()["webhook"]["id"]))
+        case.path_parameters["webhookId"] = int(max(WEBHOOKS, key=int))
     if operation_id(case) == "createCustomerUser" and good:
         email = members(case.body).get("email", "")
         if 0 < len(email) < 240:

@@ -7859,10 +7859,11 @@ type DeleteUserResponseObject interface {
 }
 
 type DeleteUser204ResponseHeaders struct {
-	DragomanDryRun  *bool
-	RateLimit       *string
-	RateLimitPolicy *string
-	XRequestID      *string
+	DragomanDryRun    *bool
+	PreferenceApplied *string
+	RateLimit         *string
+	RateLimitPolicy   *string
+	XRequestID        *string
 }
 
 type DeleteUser204Response struct {
@@ -7872,6 +7873,9 @@ type DeleteUser204Response struct {
 func (response DeleteUser204Response) VisitDeleteUserResponse(w http.ResponseWriter) error {
 	if response.Headers.DragomanDryRun != nil {
 		w.Header().Set("Dragoman-Dry-Run", fmt.Sprint(*response.Headers.DragomanDryRun))
+	}
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
 	}
 	if response.Headers.RateLimit != nil {
 		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
@@ -10475,17 +10479,17 @@ var swaggerSpec = []string{
 	"/xhpyFbnDsBgMI7qSIMWbZTiaFYo8mVEtsLyn/32/rM2OlPIhBlIxLiaUjZ5eE+LOaa7+VoeRx+xx9vz",
 	"v55293j319TRahxpjXbVONIaR9pOFbtGTWrqnjWtFh9ccTHSjo37Ap3ACBn1dZhveuzZi8qei2/wlenu",
 	"Zr15zAgFxidI/VQd4g+nZ29ctDBtjJWWnhhXaKzxyTygpoQhztpI6zdQsRidvD+TaMIRZ0hO+ULLTZgl",
-	"LzFeSpO6hBbgGax2POq3WpaP8ARTVul+3FkjyDv5/zbQfLbU/7G0jH/kyLUO4bLq/T9U9EYThfFEmmWW",
-	"2H0qWmUasrSDhJ070Y1dhH3elTZtKfen0UsbvfRpe/2+P49fHXdd5Kd7stGYTSTmU8wvLpUAHi6z+BNo",
-	"XlUdRk98X7rI9k+J+orO+LX+O+bVplY1iOflbd/QSRCgWLawY6L2cRBOiYWgxEc8VCCrMM7IrnqQfqeq",
-	"0Y/RetRiV9J+00pWMUc1CaqPrKHo97yrxiXVCPuNsN8I+6vmNSxjq+miaczzvYULNj6tJvSvCf17mv07",
-	"i9SpYnWwqHnneaShaU2pUDNTUdkIkLemWJbpal2tq7FkktzIAHtXEkmFlzLmFi6SlHkEeQHVu0cBwddE",
-	"K3JxsYol8jl44rRg10ZvwyAwsiNmiMzmaomwEHjpmqQ6/SmHreEgWYgWRWEJsCAqzeQY/eXlRxTVKLxb",
-	"aOE2mos2KmSTVfcI8rz0PHdpbNqc+nZPvVHBGxW8UcEbFbxRwRsVvFHBGxW8UcG/g/675el3+nHihQLq",
-	"53/55pjCuyehmjqDL9CKxVRjLG4MS6Ut1miiTj+dvzY6LGaI+oQpqpZobuupasoP3BBp+YiykMgkZDRS",
-	"W3+S6NOnsxeaPYQicAZOxONBISvJ40s5X/WEWj031RXJeEw8NUj5Y6lE3pR4V1bYw0wuCEh+0vZ0wgHi",
-	"jBjZ06raoJEbuptaly+WLRGyZH2X8el+26BerK2MnBS2LN4ncH0XEexN9VptA+WokE+qOOUUXxNEVWpq",
-	"21q5eN7SHoSpSv9arb39/wEAAP//",
+	"LzFeSpO6hBbgGax2POq3WpaP8ARTVul+3FkjyDv5/zbQfLbU/7G0jH/kyLUO4bLq/XdmOg3HaII5HnvP",
+	"zRLzUUXHTUPddpD3cyfys4vo0buSuC2lEDXqbaPePm3n4ffnOKzj9YvcfU82qLMJ6HyKacqlEsDDJSh/",
+	"AgWuqlHpie9LF9k2LFF70hm/1n/HvNqUvAYpv7x7HDoJAhTLFnZM1IUOojKxEJT4iIcKZBXGGdlVK9Pv",
+	"VMP6MTqYWuxKunhaySrmqCbP9ZH1Jf2ed9V4thphvxH2G2F/1UqHZWx8XTT9fb63qMPG0NlEEDYRhE+z",
+	"DWiROlWsDhb1AD2PNDStKRVqZiqqPgHy1hTLMl2tq3U1lkySGxlg70oiqfBSxtzCRZIyjyAvoHr3KCD4",
+	"mmhFLq55sUQ+B4eeFuza6G0YBEZ2xAyR2VwtERYCL12Tm6c/5bA1HCQL0aIoLAEWRKWZHKO/vPyIolKH",
+	"d4tQ3EaP0kaFbJLzHkG6mJ7nLv1Rm1Pf7qk3KnijgjcqeKOCNyp4o4I3Knijgjcq+HfQxrc8i08/TrxQ",
+	"QBn+L98cU7/3JFRTZ/AFOrqYoo7F/WWptDUfTfDqp/PXRofFDFGfMEXVEs1tWVZN+YEbIi0fURYSmUSe",
+	"RmrrTxJ9+nT2QrOHUATOwIl4PChkJemAKeernlCr56ZIIxmPiacGKX8slcibEu/KCnuYyQUByU/a1lA4",
+	"QJwRI3taVRs0ckN3U+vyxbIlQpas7zI+3W8blJ21BZaT+pjF+wSu7yKCvaleq+3DHNUDStW4nOJrgqhK",
+	"TW07NBfPW9rKMNUwQKu1t/8/AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -280,7 +280,7 @@ func (p Policy) Describe(pr Principal) Rights {
 	for _, c := range pr.customers {
 		r.Customers = append(r.Customers, c.String())
 	}
-	for _, permission := range []Permission{PermissionRead, PermissionWrite, PermissionCreate, PermissionHistory, PermissionProvisioning, PermissionErase} {
+	for _, permission := range []Permission{PermissionRead, PermissionWrite, PermissionCreate, PermissionHistory, PermissionProvisioning, PermissionErase, PermissionWebhooks} {
 		if p.Permits(pr, permission) {
 			r.Permissions = append(r.Permissions, permission)
 		}

@@ -84,7 +84,7 @@ func (p Policy) Permits(pr Principal, perm Permission) bool {
 	switch perm {
 	case PermissionRead, PermissionWrite, PermissionCreate:
 		return pr.hasPermission(perm) || pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin)
-	case PermissionHistory:
+	case PermissionHistory, PermissionWebhooks:
 		return !pr.provisions && (pr.hasAuthority(roleCompanyAdmin) || pr.hasAuthority(roleAdmin))
 	case PermissionProvisioning:
 		// Otherwise a caller could do by a token of its own making what it may not do itself.

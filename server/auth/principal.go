@@ -21,9 +21,11 @@ const (
 // see [Rules.PlatformAdministrators].
 const AllCustomers = "*"
 
-// PermissionHistory is the right to read the history of changes. Only administrators' roles grant it: naming it in a token has no
-// effect.
-const PermissionHistory Permission = "history"
+// Only administrators' roles grant these: naming them in a token has no effect.
+const (
+	PermissionHistory  Permission = "history"  // read the history of changes
+	PermissionWebhooks Permission = "webhooks" // decide where changes are delivered to
+)
 
 // PermissionProvisioning is the right to manage the tokens of a customer's provisioning clients. Naming it in a token has no effect: who has
 // it is whoever manages other users and may do with them all that a provisioning client may; see [Policy.CheckCeiling] too.
@@ -50,7 +52,7 @@ type Principal struct {
 	authorities       []string
 	ranksByPermission bool // whether MissingLegacy applies, as the token has no authorities claim
 
-	provisions bool // it has a provisioning token, which never grants PermissionHistory, PermissionProvisioning or PermissionErase
+	provisions bool // it has a provisioning token, which never grants what only administrators' roles do
 
 	scope map[customerKey]bool // the customers that the issuer may speak for; nil: every customer
 }

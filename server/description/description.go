@@ -74,12 +74,13 @@ type Citation struct {
 	Vendor bool // the law is the vendor's here, though it is Dragoman's elsewhere
 }
 
-// Subject is whom a request is about: a user, the customer, the company that the caller acts in, and a provisioning token. Each dialect
-// writes some of these ids.
+// Subject is what a request is about: a user, the customer, the company that the caller acts in, a provisioning token, and an endpoint of
+// webhooks. Each dialect writes some of these ids.
 type Subject struct {
 	Customer, User, Company int64
 	CustomerUUID, UserUUID  string
 	Token                   string
+	Webhook                 int64 // of the customer's
 }
 
 // Body is the JSON that one or several operations take, or answer with.

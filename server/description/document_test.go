@@ -15,6 +15,7 @@ var types = map[string]reflect.Type{
 	"Customer": reflect.TypeFor[store.Customer](),
 	"Company":  reflect.TypeFor[store.Company](),
 	"Role":     reflect.TypeFor[store.Role](),
+	"Webhook":  reflect.TypeFor[store.Webhook](),
 
 	"ProvisioningToken": reflect.TypeFor[store.ProvisioningToken](),
 }

@@ -35,6 +35,7 @@ type Call struct {
 	merged      bool          // it was
 	conflicts   []store.Field // for which it was not
 	many        bool          // the request is not about a single customer
+	concerns    *int64        // whose matter a request that is not about a single customer turned out to be; nil if it is not known
 	unknown     []string      // the paths of the body's members that the document does not name
 	origin      store.Origin
 	request     *http.Request

@@ -119,7 +119,8 @@ func TestEveryOperationAuthenticates(t *testing.T) {
 				if o.Method == http.MethodDelete {
 					r.Header.Set("If-Match", `"0"`)
 				}
-				checkGuard(t, s, r, needed[o.OperationID])
+				success, _ := description.Success(o.Operation)
+				checkGuard(t, s, r, needed[o.OperationID], success == 0)
 			})
 		}
 	}
@@ -130,7 +131,7 @@ func pathAbout(o description.Operation, s description.Subject) string {
 	return path
 }
 
-func checkGuard(t *testing.T, s *servertest.Server, r servertest.Request, permission auth.Permission) {
+func checkGuard(t *testing.T, s *servertest.Server, r servertest.Request, permission auth.Permission, alwaysRefused bool) {
 	all := []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}
 	others := slices.DeleteFunc(slices.Clone(all), func(p auth.Permission) bool { return p == permission })
 	here, elsewhere := []string{"3393"}, []string{"3394", servertest.ElsewhereUUID.String(), "4711"}
@@ -153,6 +154,9 @@ func checkGuard(t *testing.T, s *servertest.Server, r servertest.Request, permis
 		{"all customers without ROLE_ADMIN", &auth.Claims{Customers: []string{auth.AllCustomers}, Permissions: all, Authorities: []string{"ROLE_COMPANY_ADMIN"}}, 403},
 		{"of the platform's administrator", &auth.Claims{Customers: []string{auth.AllCustomers}, Authorities: []string{"ROLE_ADMIN"}}, 0},
 	} {
+		if alwaysRefused && c.refused == 0 {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			r := r
 			r.Header = maps.Clone(r.Header)

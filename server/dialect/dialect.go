@@ -38,7 +38,9 @@ type Service struct {
 	Now                func() time.Time
 	// RequestTimeout is how long a request may go without progress; 0 means no limit.
 	RequestTimeout time.Duration
-	Mock           bool // a request may ask for an error or a delay in its Prefer header
+	// AllowHTTPWebhooks permits endpoints of webhooks without TLS.
+	AllowHTTPWebhooks bool
+	Mock              bool // a request may ask for an error or a delay in its Prefer header
 }
 
 // Dialect is one vendor's API: its document, and its wording of errors.

@@ -31,7 +31,7 @@ func TestOperationsNameTheirPermission(t *testing.T) {
 	eachOperation(t, func(_ *openapi3.T, _, _ string, o *openapi3.Operation) {
 		want := "ROLE_COMPANY_ADMIN or ROLE_ADMIN"
 		switch permission := needed[o.OperationID]; permission {
-		case auth.PermissionHistory, auth.PermissionProvisioning:
+		case auth.PermissionHistory, auth.PermissionProvisioning, auth.PermissionWebhooks:
 		case auth.PermissionErase:
 			want = "Needs the platform's administrator"
 		default:

@@ -123,10 +123,12 @@ func (c *Call) recordKey() store.RecordKey {
 
 // answer is a recorded response.
 type answer struct {
-	Rank   int         `json:"rank"` // the caller's
-	Status int         `json:"status"`
-	Header http.Header `json:"header"`
-	Body   []byte      `json:"body"`
+	Rank int `json:"rank"` // the caller's
+	// Concerns is whose matter the answer is, if the request does not name a customer; see [Call.concern].
+	Concerns *int64      `json:"concerns,omitempty"`
+	Status   int         `json:"status"`
+	Header   http.Header `json:"header"`
+	Body     []byte      `json:"body"`
 }
 
 // serveOnce serves a repeatable call by run, unless that was done already.
@@ -178,6 +180,11 @@ func (op *operation) replay(c echo.Context, call *Call, key store.RecordKey, req
 	if s.Policy.Rank(call.Principal) < a.Rank {
 		return true, fmt.Errorf("%w: the caller's rank is below that of the first request with the idempotency key", auth.ErrForbidden)
 	}
+	if a.Concerns != nil {
+		if err := call.concern(call, *a.Concerns); err != nil {
+			return true, err
+		}
+	}
 	if !record.Matches(request) {
 		return true, errKeyReused
 	}
@@ -200,7 +207,7 @@ func (op *operation) execute(c echo.Context, call *Call, run func() error, recor
 	if err := divert(c, &recorded, run); err != nil {
 		return answer{}, err
 	}
-	a = answer{op.dialect.service.Policy.Rank(call.Principal), recorded.status, recorded.header, recorded.body.Bytes()}
+	a = answer{op.dialect.service.Policy.Rank(call.Principal), call.concerns, recorded.status, recorded.header, recorded.body.Bytes()}
 	if a.Status < http.StatusOK || a.Status >= http.StatusMultipleChoices {
 		return a, nil
 	}
@@ -243,49 +250,58 @@ func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 // errSecondWrite is a fault of a handler: only one write can be recorded with its answer.
 var errSecondWrite = errors.New("a second write of one request")
 
-// updateUser is the store's UpdateUser; a repeatable call prepares it, and a dry run previews it.
-func (c *Call) updateUser(ctx context.Context, key store.UserKey, change store.Change) (after store.User, changed []store.Field, err error) {
-	s, r := c.dialect.service.Store, c.repeatable
+// write executes a write. A repeatable call prepares it instead, and a dry run previews it.
+func (c *Call) write(execute, preview func() error, prepare func(attempt int) (*store.Prepared, error)) (err error) {
+	r := c.repeatable
 	switch {
 	case c.dryRun:
-		return s.PreviewUpdate(ctx, key, change)
+		return preview()
 	case r == nil:
-		return s.UpdateUser(ctx, key, change)
-	case r.write != nil:
-		return store.User{}, nil, errSecondWrite
-	}
-	after, changed, r.write, err = s.PrepareUpdate(ctx, key, change, r.attempt)
-	return after, changed, err
-}
-
-// updateUsers is the store's UpdateUsers; a repeatable call prepares it, and a dry run previews it.
-func (c *Call) updateUsers(ctx context.Context, ids []int64, change store.Change) (changed []int64, err error) {
-	s, r := c.dialect.service.Store, c.repeatable
-	switch {
-	case c.dryRun:
-		return s.PreviewUpdates(ctx, c.Customer.ID, ids, change)
-	case r == nil:
-		return s.UpdateUsers(ctx, c.Customer.ID, ids, change)
-	case r.write != nil:
-		return nil, errSecondWrite
-	}
-	changed, r.write, err = s.PrepareUpdates(ctx, c.Customer.ID, ids, change)
-	return changed, err
-}
-
-// createUser is the store's CreateUser; a repeatable call prepares it, and a dry run previews it.
-func (c *Call) createUser(ctx context.Context, u *store.User) (err error) {
-	s, r := c.dialect.service.Store, c.repeatable
-	switch {
-	case c.dryRun:
-		return s.PreviewCreation(ctx, u)
-	case r == nil:
-		return s.CreateUser(ctx, u)
+		return execute()
 	case r.write != nil:
 		return errSecondWrite
 	}
-	r.write, err = s.PrepareCreate(ctx, u)
+	r.write, err = prepare(r.attempt)
 	return err
+}
+
+// updateUser writes as the store's UpdateUser does.
+func (c *Call) updateUser(ctx context.Context, key store.UserKey, change store.Change) (after store.User, changed []store.Field, err error) {
+	s := c.dialect.service.Store
+	err = c.write(func() (err error) {
+		after, changed, err = s.UpdateUser(ctx, key, change)
+		return err
+	}, func() (err error) {
+		after, changed, err = s.PreviewUpdate(ctx, key, change)
+		return err
+	}, func(attempt int) (p *store.Prepared, err error) {
+		after, changed, p, err = s.PrepareUpdate(ctx, key, change, attempt)
+		return p, err
+	})
+	return after, changed, err
+}
+
+// updateUsers writes as the store's UpdateUsers does.
+func (c *Call) updateUsers(ctx context.Context, ids []int64, change store.Change) (changed []int64, err error) {
+	s, customer := c.dialect.service.Store, c.Customer.ID
+	err = c.write(func() (err error) {
+		changed, err = s.UpdateUsers(ctx, customer, ids, change)
+		return err
+	}, func() (err error) {
+		changed, err = s.PreviewUpdates(ctx, customer, ids, change)
+		return err
+	}, func(int) (p *store.Prepared, err error) {
+		changed, p, err = s.PrepareUpdates(ctx, customer, ids, change)
+		return p, err
+	})
+	return changed, err
+}
+
+// createUser writes as the store's CreateUser does.
+func (c *Call) createUser(ctx context.Context, u *store.User) error {
+	s := c.dialect.service.Store
+	return c.write(func() error { return s.CreateUser(ctx, u) }, func() error { return s.PreviewCreation(ctx, u) },
+		func(int) (*store.Prepared, error) { return s.PrepareCreate(ctx, u) })
 }
 
 // underWay lets one request with an idempotency key be executed at a time. Requests to several servers are kept apart by the database.

@@ -184,22 +184,22 @@ func (op *operation) perform(c echo.Context, call *Call, parameters Parameters, 
 }
 
 // serveUnversioned evaluates the preconditions of a request for a resource without an entity tag, such as a list: If-Match is
-// true only if it is *, and If-None-Match is true unless it is * (RFC 9110, section 13.1). If one is false, a read is answered
+// true only if it is *, and If-None-Match is true unless it is * (RFC 9110, section 13.1). If one is false, a request is answered
 // with 304 or 412 only if it would succeed without the precondition (section 13.2.1). To find out, serveUnversioned calls next
-// with a response that is discarded.
+// with a response that is discarded, for a write as a dry run.
 func (op *operation) serveUnversioned(c echo.Context, call *Call, next echo.HandlerFunc) error {
 	matches, isNew := call.ifMatch.allowUnversioned(), !call.ifNoneMatch.any
 	if matches && isNew {
 		return next(c)
 	}
-	if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
-		return errPreconditionFailed
-	}
-	call.contentUnwanted = true
-	if err := divert(c, &discarded{header: http.Header{}}, func() error { return next(c) }); err != nil {
+	dryRun := call.dryRun
+	call.contentUnwanted, call.dryRun = true, dryRun || op.writes
+	err := divert(c, &discarded{header: http.Header{}}, func() error { return next(c) })
+	call.dryRun = dryRun
+	if err != nil {
 		return err
 	}
-	if !matches {
+	if method := c.Request().Method; !matches || method != http.MethodGet && method != http.MethodHead {
 		return errPreconditionFailed
 	}
 	if op.cacheable {

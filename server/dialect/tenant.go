@@ -74,21 +74,13 @@ func (op *operation) authorizeTenant(ctx context.Context, call *Call, tenant Ten
 }
 
 func (op *operation) findTenant(ctx context.Context, call *Call, tenant Tenant) error {
-	s := op.dialect.service
-	customer, err := s.Store.FindCustomer(ctx, tenant.key())
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		if !tenant.coveredBy(s.Policy, call.Principal) {
-			return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
-		}
-	case err != nil:
+	customer, err := op.dialect.findCustomer(ctx, call.Principal, tenant)
+	if err != nil {
 		return err
-	case !s.Policy.Covers(call.Principal, customer):
-		return fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
 	}
 	call.Customer = customer
 	if tenant.Company != nil {
-		call.Company, err = s.Store.FindCompany(ctx, customer.ID, *tenant.Company)
+		call.Company, err = op.dialect.service.Store.FindCompany(ctx, customer.ID, *tenant.Company)
 		if errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("%w: the company is not one of the customer's", auth.ErrForbidden)
 		}
@@ -96,5 +88,40 @@ func (op *operation) findTenant(ctx context.Context, call *Call, tenant Tenant) 
 			return err
 		}
 	}
+	return nil
+}
+
+// findCustomer returns the tenant's customer, and an error unless the principal's token covers it. The customer is the zero value if the
+// token covers one that the directory does not have.
+func (d *Dialect) findCustomer(ctx context.Context, principal auth.Principal, tenant Tenant) (store.Customer, error) {
+	s := d.service
+	customer, err := s.Store.FindCustomer(ctx, tenant.key())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if !tenant.coveredBy(s.Policy, principal) {
+			return store.Customer{}, errNotCovered
+		}
+		return store.Customer{}, nil
+	case err != nil:
+		return store.Customer{}, err
+	case !s.Policy.Covers(principal, customer):
+		return store.Customer{}, errNotCovered
+	}
+	return customer, nil
+}
+
+var errNotCovered = fmt.Errorf("%w: the customer is not one of the token's", auth.ErrForbidden)
+
+// concern notes that a request which is not about a single customer turned out to be one's matter, or that of
+// [store.AllCustomers]. It returns an error unless the caller's token covers that.
+func (c *Call) concern(ctx context.Context, customerID int64) error {
+	if customerID != store.AllCustomers {
+		if _, err := c.dialect.findCustomer(ctx, c.Principal, Tenant{ID: customerID}); err != nil {
+			return err
+		}
+	} else if !c.dialect.service.Policy.PlatformAdministrator(c.Principal) {
+		return fmt.Errorf("%w: what concerns all customers is the platform's administrator's", auth.ErrForbidden)
+	}
+	c.concerns = &customerID
 	return nil
 }

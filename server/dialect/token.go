@@ -19,7 +19,7 @@ func (c *Call) IssueProvisioningToken(ctx context.Context, t *store.Provisioning
 	if err := c.checkStanding(ctx); err != nil {
 		return "", err
 	}
-	s, r := c.dialect.service, c.repeatable
+	s := c.dialect.service
 	t.Role = cmp.Or(t.Role, provisioning.DefaultRole)
 	if t.ExpiresAt.IsZero() {
 		t.ExpiresAt = s.Now().Add(provisioning.DefaultLife)
@@ -31,17 +31,8 @@ func (c *Call) IssueProvisioningToken(ctx context.Context, t *store.Provisioning
 		return "", err
 	}
 	t.Hash, t.CustomerID, t.CreatedBy = provisioning.Hash(token), c.Customer.ID, c.Principal.Subject
-	switch {
-	case c.dryRun:
-		err = s.Store.PreviewProvisioningToken(ctx, t)
-	case r == nil:
-		err = s.Store.CreateProvisioningToken(ctx, t)
-	case r.write != nil:
-		err = errSecondWrite
-	default:
-		r.write, err = s.Store.PrepareProvisioningToken(ctx, t)
-	}
-	return token, err
+	return token, c.write(func() error { return s.Store.CreateProvisioningToken(ctx, t) }, func() error { return s.Store.PreviewProvisioningToken(ctx, t) },
+		func(int) (*store.Prepared, error) { return s.Store.PrepareProvisioningToken(ctx, t) })
 }
 
 // RevokeProvisioningToken revokes a token of the call's customer, if the caller's rank allows its role. In a dry run it writes nothing. The

@@ -14,15 +14,16 @@ import (
 var Description = description.API{
 	Name: "directory", Title: "Directory", Spec: sync.OnceValues(directoryapi.GetSpec), Files: documents.Files,
 	Parameters: map[string]func(description.Subject) string{
-		"id":      func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
-		"userId":  func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },
-		"tokenId": func(s description.Subject) string { return s.Token },
+		"id":        func(s description.Subject) string { return strconv.FormatInt(s.Customer, 10) },
+		"userId":    func(s description.Subject) string { return strconv.FormatInt(s.User, 10) },
+		"tokenId":   func(s description.Subject) string { return s.Token },
+		"webhookId": func(s description.Subject) string { return strconv.FormatInt(s.Webhook, 10) },
 	},
-	OtherWrites: []string{"createProvisioningToken", "revokeProvisioningToken"},
-	Example: func(_, unique string) map[string]any {
-		return map[string]any{"role": "ROLE_USER", "note": unique}
+	OtherWrites: []string{
+		"createProvisioningToken", "createWebhook", "deleteWebhook", "disableWebhook", "replayWebhook", "revokeProvisioningToken", "rotateWebhookSecret",
 	},
 	Removals: []string{"eraseUser"},
+	Example:  example,
 	Bodies: []description.Body{
 		{
 			Title: "The history of a user", Operations: []string{"listUserHistory"},
@@ -68,6 +69,39 @@ var Description = description.API{
 			},
 		},
 		{
+			Title: "A new endpoint of webhooks", Operations: []string{"createWebhook"}, Request: true, Own: true,
+			Members: []description.Member{
+				{Path: "url", Field: "Webhook.URL", Required: true, Effect: description.Replaces, Null: description.NullRefused, Absent: description.AbsentRefused},
+				{Path: "customer", Field: "Webhook.CustomerID", Effect: description.Replaces, Null: description.NullCleared, Absent: description.AbsentNone, Note: "none: the changes of all customers"},
+				{Path: "from", Effect: description.Reads, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Note: "the number of the first change to deliver"},
+			},
+		},
+		{
+			Title: "Where an endpoint continues", Operations: []string{"replayWebhook"}, Request: true, Own: true,
+			Members: []description.Member{
+				{Path: "from", Effect: description.Reads, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Note: "the number of the first change to deliver"},
+			},
+		},
+		{
+			Title: "The rotation of an endpoint's secret", Operations: []string{"rotateWebhookSecret"}, Request: true, Own: true,
+			Members: []description.Member{
+				{Path: "overlapSeconds", Effect: description.Reads, Null: description.NullUnchanged, Absent: description.AbsentUnchanged, Note: "how long the present secret is used, too"},
+			},
+		},
+		{Title: "An endpoint of webhooks", Operations: []string{"getWebhook", "disableWebhook", "replayWebhook"}, Members: webhook},
+		{
+			Title: "An endpoint of webhooks, and its secret", Operations: []string{"createWebhook", "rotateWebhookSecret"},
+			Members: append(description.Prefixed("webhook.", webhook),
+				description.Member{Path: "webhook", Null: description.NullNever, Note: "the endpoint"},
+				description.Member{Path: "secret", Null: description.NullNever, Note: "what signs its deliveries; shown this once"}),
+		},
+		{
+			Title: "A page of endpoints of webhooks", Operations: []string{"listWebhooks"},
+			Members: append(description.Prefixed("webhooks[].", webhook),
+				description.Member{Path: "webhooks", Null: description.NullNever, Note: "by ascending id"},
+				description.Member{Path: "next", Null: description.NullNever, Note: "the `after` for the next page"}),
+		},
+		{
 			Title: "Every error",
 			Members: []description.Member{
 				{Path: "type", Always: `"about:blank"`, Null: description.NullNever},
@@ -81,6 +115,35 @@ var Description = description.API{
 		},
 	},
 	ErrorField: "errors[].field", ErrorMessage: "errors[].message",
+}
+
+// example returns a body that an operation accepts.
+func example(operation, unique string) map[string]any {
+	switch operation {
+	case "createProvisioningToken":
+		return map[string]any{"role": "ROLE_USER", "note": unique}
+	case "createWebhook":
+		return map[string]any{"url": "https://hooks.example.com/" + unique, "customer": 3393}
+	}
+	return map[string]any{}
+}
+
+// webhook are the members of an endpoint.
+var webhook = []description.Member{
+	{Path: "id", Field: "Webhook.ID", Null: description.NullNever},
+	{Path: "customer", Field: "Webhook.CustomerID", Null: description.NullIfNone, Note: "null: the changes of all customers"},
+	{Path: "url", Field: "Webhook.URL", Null: description.NullNever},
+	{Path: "createdAt", Field: "Webhook.CreatedAt", Null: description.NullNever},
+	{Path: "disabledAt", Field: "Webhook.DisabledAt", Null: description.NullIfNone, Note: "null while it is enabled"},
+	{Path: "disabledFor", Field: "Webhook.DisabledFor", Null: description.NullIfNone, Note: "why"},
+	{Path: "delivered", Field: "Webhook.Position", Null: description.NullNever, Note: "the number of the last change"},
+	{Path: "behind", Null: description.NullNever, Note: "how many changes are not delivered"},
+	{Path: "behindSince", Null: description.NullIfNone, Note: "the time of the first of them"},
+	{Path: "attempts", Field: "Webhook.Attempts", Null: description.NullNever, Note: "that failed to deliver it"},
+	{Path: "nextAttemptAt", Field: "Webhook.NextAt", Null: description.NullIfNone, Note: "null if none failed"},
+	{Path: "attemptedAt", Field: "Webhook.AttemptedAt", Null: description.NullIfNone, Note: "the last attempt"},
+	{Path: "deliveredAt", Field: "Webhook.DeliveredAt", Null: description.NullIfNone, Note: "the last success"},
+	{Path: "answer", Field: "Webhook.Answer", Null: description.NullIfNone, Note: "to the last attempt"},
 }
 
 // page are the members around the changes in both bodies.

@@ -1,6 +1,6 @@
 // Package directory is the server's own dialect, for operations that neither vendor has. It serves the history of a user, the feed of all
-// changes and the tokens of provisioning clients, and erases personal data, with the model's field names, integer ids of users and
-// customers, and problem details (RFC 9457). It does not depend on any other dialect.
+// changes, the tokens of provisioning clients and the endpoints of webhooks, and erases personal data, with the model's field names, integer
+// ids of users, customers and endpoints, and problem details (RFC 9457). It does not depend on any other dialect.
 package directory
 
 import (
@@ -21,11 +21,18 @@ func Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect, error) {
 		API: Description,
 		Permissions: map[string]auth.Permission{
 			"createProvisioningToken": auth.PermissionProvisioning,
+			"createWebhook":           auth.PermissionWebhooks,
+			"deleteWebhook":           auth.PermissionWebhooks,
+			"disableWebhook":          auth.PermissionWebhooks,
 			"eraseUser":               auth.PermissionErase,
+			"getWebhook":              auth.PermissionWebhooks,
 			"listChanges":             auth.PermissionHistory,
 			"listProvisioningTokens":  auth.PermissionProvisioning,
 			"listUserHistory":         auth.PermissionHistory,
+			"listWebhooks":            auth.PermissionWebhooks,
+			"replayWebhook":           auth.PermissionWebhooks,
 			"revokeProvisioningToken": auth.PermissionProvisioning,
+			"rotateWebhookSecret":     auth.PermissionWebhooks,
 		},
 		Tenant:           tenant,
 		Checks:           map[string]dialect.Check{"createProvisioningToken": checkNewToken(s.Store.Catalogue())},
@@ -202,9 +209,16 @@ var details = map[dialect.Kind]string{
 // notFound has the detail member of what is not found by operations that are not about users.
 var notFound = map[string]string{
 	"createProvisioningToken": "There is no such customer.",
+	"deleteWebhook":           noWebhook,
+	"disableWebhook":          noWebhook,
+	"getWebhook":              noWebhook,
 	"listProvisioningTokens":  "There is no such customer.",
+	"replayWebhook":           noWebhook,
 	"revokeProvisioningToken": "The customer has no such token.",
+	"rotateWebhookSecret":     noWebhook,
 }
+
+const noWebhook = "The token's customers have no such endpoint."
 
 func render(p dialect.Problem, operation, _ string) any {
 	problem := directoryapi.Problem{

@@ -13,7 +13,7 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// noStore is the Cache-Control header of the response that has a token.
+// noStore is the Cache-Control header of responses with a secret.
 const noStore = "no-store"
 
 // defaultTokens is the maximum number of tokens in a response to a request without a limit.

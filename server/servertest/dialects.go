@@ -14,5 +14,6 @@ func Dialects() []server.Dialect {
 
 // AdaSubject is a request about Ada, or about the sandbox's token.
 var AdaSubject = description.Subject{
-	Customer: Sandbox, CustomerUUID: SandboxUUID.String(), User: Ada, UserUUID: AdaUUID.String(), Company: Company, Token: TokenID.String(),
+	Customer: Sandbox, CustomerUUID: SandboxUUID.String(), User: Ada, UserUUID: AdaUUID.String(), Company: Company,
+	Token: TokenID.String(), Webhook: Webhook,
 }

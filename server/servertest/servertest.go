@@ -65,6 +65,8 @@ type Server struct {
 	Handler http.Handler // answers without the network, and what it answers is not checked
 	Admin   http.Handler // the admin listener's
 	t       testing.TB
+	// database is the URL of the directory.
+	database string
 	// secret signs the tokens that the server takes.
 	secret []byte
 	names  atomic.Int64 // how many Unique has given
@@ -132,6 +134,7 @@ func start(t testing.TB, c server.Config) *Server {
 		now = c.Now
 	}
 	seedToken(t, s.Store(), now())
+	addWebhooks(t, s.Store())
 	// As a server that is served does by itself.
 	if _, err := s.Store().NumberChanges(context.Background()); err != nil {
 		t.Fatal(err)
@@ -146,7 +149,7 @@ func start(t testing.TB, c server.Config) *Server {
 		}
 	})
 	url, check := listen(t, s, server.Descriptions(c.Dialects))
-	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Handler: s, Admin: s.Admin(), t: t, secret: Secret}
+	return &Server{URL: url, Store: s.Store(), HTTP: &http.Client{Transport: check}, Handler: s, Admin: s.Admin(), t: t, secret: Secret, database: c.Database}
 }
 
 // seedToken stores the token with [TokenID], unless another server of the directory has.
@@ -196,7 +199,7 @@ func (s *Server) With(t testing.TB) *Server {
 
 // Below is s for a client whose every path begins with prefix.
 func (s *Server) Below(prefix string) *Server {
-	return &Server{URL: s.URL + prefix, Store: s.Store, HTTP: s.HTTP, Handler: s.Handler, Admin: s.Admin, t: s.t, secret: s.secret}
+	return &Server{URL: s.URL + prefix, Store: s.Store, HTTP: s.HTTP, Handler: s.Handler, Admin: s.Admin, t: s.t, secret: s.secret, database: s.database}
 }
 
 // Token signs claims, good from now.
