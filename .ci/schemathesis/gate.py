@@ -80,6 +80,8 @@ class Server:
             "DRAGOMAN_RATE_LIMIT_ADDRESS": "0",
             "DRAGOMAN_RATE_LIMIT_PRINCIPAL": "0",
             "DRAGOMAN_LOG_FORMAT": "json",
+            # Invented endpoints receive nothing.
+            "DRAGOMAN_WEBHOOKS": "false",
             # What one run erases, the next has again.
             "DRAGOMAN_ERASURE_LEDGER": str(work / "erasures"),
         }

@@ -34,8 +34,15 @@ PLATFORMS = {"eraseUser"}
 
 GRACE_HOPPER = "0cfecc31-e3f4-4fce-9a27-f36ea6256a10"
 
-# The endpoints of webhooks that there are.
-WEBHOOKS = set()
+# What there is that requests have made, by the parameter of a path that names it: the ids of each, in the order of creation.
+MADE = {"webhookId": {}, "tokenId": {}}
+# How one is made: the path, the body, and the path of its id in the answer.
+MAKING = {
+    "webhookId": ("/webhooks", {"url": "https://hooks.example.com/", "customer": 3393}, ("webhook", "id")),
+    "tokenId": ("/customers/3393/provisioning-tokens", {}, ("id",)),
+}
+# How many there are at most; a customer may have a few more.
+MOST = 40
 # The roles that every directory has.
 ROLES = {
     "ROLE_ADMIN", "ROLE_COMPANY_ADMIN", "ROLE_USER", "ROLE_RUN_TEST", "ROLE_CHANGE_USER", "ROLE_READ_ONLY", "ROLE_REPORT",
@@ -98,9 +105,6 @@ class Sent:
     def user(self):
         return text_of(self.path.get("userID", self.path.get("userId")))
 
-    @property
-    def webhook(self):
-        return text_of(self.path.get("webhookId"))
 
 
 def text_of(value):
@@ -351,6 +355,19 @@ def a_long_list_has_pages(sent):
         yield "pagination", "pagination may be false for at most 1000 records: ask for pages"
 
 
+@rule("listProvisioningTokens")
+def a_page_comes_after_another(sent):
+    yield "after", "after must be the next of an earlier answer"
+
+
+@rule("createProvisioningToken")
+def a_token_is_for_a_role_and_a_time(sent):
+    if members(sent.body).get("role") not in ROLES:
+        yield "role", "role is not a role: .*"
+    if "expiresAt" in members(sent.body):
+        yield "expiresAt", "expiresAt must be .*"
+
+
 @rule("createWebhook")
 def a_url_can_be_delivered_to(sent):
     # A pattern that says all of it would be a parser of URLs.
@@ -407,8 +424,9 @@ def is_against_rules(sent, response):
 def is_invented(sent):
     """Whether the path has an id that nothing has, or a user who is not of the customer, whom the platform's administrator may name."""
     known = {"group": ROLES, "schema": {USER_SCHEMA}, "resourceType": {"User"}}
-    if sent.webhook is not None:
-        return sent.webhook not in WEBHOOKS
+    for parameter, there in MADE.items():
+        if parameter in sent.path:
+            return text_of(sent.path[parameter]) not in there
     return sent.user is not None and (sent.user not in USERS or sent.operation in PLATFORMS and is_foreign(sent)) or any(
         unquote(str(value)) not in known[name] for name, value in sent.path.items() if name in known
     )
@@ -441,7 +459,7 @@ def grants_more_than_the_caller_has(sent):
     body = members(sent.body)
     subrole = members(body.get("subrole"))
     roles = {authority["name"] for authority in body.get("authorities", [])} | {role["value"] for role in body.get("roles") or []}
-    return "ROLE_ADMIN" in roles or subrole.get("code") == "owner" or text_of(subrole.get("id")) == SUBROLES["owner"]
+    return "ROLE_ADMIN" in roles | {body.get("role")} or subrole.get("code") == "owner" or text_of(subrole.get("id")) == SUBROLES["owner"]
 
 
 @schemathesis.hook
@@ -493,11 +511,32 @@ def after_call(context, case, response):
     if response.status_code == 204 and operation_id(case) == "deleteUser":
         # The other dialects go on showing the user, which no rule is about.
         USERS.discard(sent_by(case, response).user)
-    dry_run = urlsplit(response.request.url).path.startswith("/dry-run/")
-    if operation_id(case) == "createWebhook" and response.status_code == 201 and not dry_run:
-        WEBHOOKS.add(str(response.json()["webhook"]["id"]))
-    if operation_id(case) == "deleteWebhook" and response.status_code == 204 and not dry_run:
-        WEBHOOKS.discard(sent_by(case, response).webhook)
+    for parameter, (path, _, at) in MAKING.items():
+        name = case.operation.path.removeprefix("/dry-run").removeprefix("/directory/v1")
+        if "Dragoman-Dry-Run" in response.headers:
+            continue
+        if response.status_code == 201 and name.replace("{id}", "3393") == path:
+            note(parameter, response.json(), at)
+        if response.status_code == 204 and name.replace("{id}", "3393") == f"{path}/{{{parameter}}}":
+            MADE[parameter].pop(text_of(case.path_parameters[parameter]), None)
+
+
+def note(parameter, answer, at):
+    for name in at:
+        answer = answer[name]
+    MADE[parameter][str(answer)] = True
+
+
+def make(base_url, parameter):
+    """Makes a thing, and removes the oldest if there are very many."""
+    path, body, at = MAKING[parameter]
+    while len(MADE[parameter]) >= MOST:
+        oldest = next(iter(MADE[parameter]))
+        del MADE[parameter][oldest]
+        requests.delete(f"{base_url}{path}/{oldest}", headers={"Authorization": TOKEN}, timeout=30).raise_for_status()
+    answer = requests.post(base_url + path, json=body, headers={"Authorization": TOKEN}, timeout=30)
+    answer.raise_for_status()
+    note(parameter, answer.json(), at)
 
 
 INVENTED = itertools.count(1)
@@ -515,17 +554,14 @@ def before_call(context, case, kwargs):
             case.headers["Idempotency-Key"] = f"k{next(INVENTED)}"
         for condition in ("If-Match", "If-None-Match"):
             case.headers.pop(condition, None)
-    if good and operation_id(case) == "createWebhook" and len(WEBHOOKS) > 40:
-        WEBHOOKS.remove(gone := next(iter(WEBHOOKS)))
-        requests.delete(f"{case.operation.base_url}/webhooks/{gone}", headers={"Authorization": TOKEN}, timeout=30).raise_for_status()
-    if good and "webhookId" in (case.path_parameters or {}) and next(INVENTED) % 4:
-        # One that is there.
-        if not WEBHOOKS or operation_id(case) == "rotateWebhookSecret":
-            body = {"url": "https://hooks.example.com/", "customer": 3393}
-            made = requests.post(f"{case.operation.base_url}/webhooks", json=body, headers={"Authorization": TOKEN}, timeout=30)
-            made.raise_for_status()
-            WEBHOOKS.add(str(made.json()["webhook"]["id"]))
-        case.path_parameters["webhookId"] = int(max(WEBHOOKS, key=int))
+    for parameter in MADE:
+        if good and parameter in (case.path_parameters or {}) and next(INVENTED) % 4:
+            # One that is there.
+            make(case.operation.base_url, parameter)
+            case.path_parameters[parameter] = list(MADE[parameter])[-1]
+    for parameter, operation in (("webhookId", "createWebhook"), ("tokenId", "createProvisioningToken")):
+        if good and operation_id(case) == operation and len(MADE[parameter]) >= MOST:
+            make(case.operation.base_url, parameter)
     if operation_id(case) == "createCustomerUser" and good:
         email = members(case.body).get("email", "")
         if 0 < len(email) < 240:
