@@ -2,6 +2,7 @@ package scim
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -61,6 +62,12 @@ func render(p dialect.Problem, _, _ string) any {
 	return e
 }
 
+// The members of a PATCH that have kinds of their own: what the form of an operation is, and its path.
+var (
+	operation     = regexp.MustCompile(`^Operations(\.\d+(\.op)?)?$`)
+	operationPath = regexp.MustCompile(`^Operations\.\d+\.path$`)
+)
+
 // scimType returns the kind of an error that has one: 400 and 409.
 func scimType(p dialect.Problem) string {
 	switch {
@@ -82,6 +89,10 @@ func scimType(p dialect.Problem) string {
 		case f.Field == "filter":
 			return invalidFilter
 		case f.Field == "" || strings.HasPrefix(f.Field, "schemas"):
+			return invalidSyntax
+		case operationPath.MatchString(f.Field):
+			return invalidPath
+		case operation.MatchString(f.Field):
 			return invalidSyntax
 		}
 	}

@@ -439,6 +439,12 @@ func TestPatch(t *testing.T) {
 			{`{"op":"replace","path":"emails[type eq","value":"y"}`, "invalidFilter"},
 			{`{"op":"replace","path":"emails[0]","value":"y"}`, "invalidFilter"},
 			{`{"op":"move","path":"displayName"}`, "invalidSyntax"},
+			{`{"path":"displayName","value":"y"}`, "invalidSyntax"},
+			{`{"op":1,"path":"displayName","value":"y"}`, "invalidSyntax"},
+			{`1`, "invalidSyntax"},
+			{``, "invalidSyntax"},
+			{`{"op":"replace","path":1,"value":"y"}`, "invalidPath"},
+			{`{"op":"replace","path":"` + strings.Repeat("(", 1000) + `","value":"y"}`, "invalidPath"},
 		} {
 			a := patch(c.operations)
 			expectError(t, a, http.StatusBadRequest, c.kind, "")
