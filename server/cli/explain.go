@@ -43,17 +43,21 @@ const maxTokenInput = 1 << 20
 
 // Run explains a token.
 func (c *explainCommand) Run(ctx context.Context) error {
-	verifier, err := c.verifier()
-	if err != nil {
-		return err
+	verifier, unconfigured := c.verifier()
+	if unconfigured == nil {
+		defer verifier.Close()
+	} else if !errors.Is(unconfigured, auth.ErrNoKey) {
+		return unconfigured
 	}
-	defer verifier.Close()
 	token, err := readToken(os.Stdin)
 	if err != nil {
 		return err
 	}
-	if provisioning.Is(token) {
+	if provisioning.Is(token) { // which needs no key
 		return explainProvisioningToken(token)
+	}
+	if unconfigured != nil {
+		return unconfigured
 	}
 	roles, err := initialRoles(ctx)
 	if err != nil {

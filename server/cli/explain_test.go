@@ -227,6 +227,13 @@ func TestExplainInput(t *testing.T) {
 	if status, out, said := configured(t, dir, goodKeys, "", "token", "explain", token); status != 80 || strings.Contains(out+said, token) {
 		t.Errorf("with an argument: status %d, %s%s", status, out, said)
 	}
+	// The form of a provisioning client's token can be told without keys, which only verify signatures.
+	if status, out, said := configured(t, dir, nil, "drg_x", "token", "explain"); status != 1 || !strings.Contains(out, "checksum") {
+		t.Errorf("a provisioning token without keys: status %d, %s%s", status, out, said)
+	}
+	if status, _, said := configured(t, dir, nil, token, "token", "explain"); status != 80 || !strings.Contains(said, "neither a secret") {
+		t.Errorf("without keys: status %d, %s", status, said)
+	}
 	// Without a command `dragoman token` signs, and what it signs is explained with the same settings.
 	for _, args := range [][]string{{"token"}, {"token", "sign"}} {
 		status, signed, said := configured(t, dir, goodKeys, "", append(args, "--customer=3393", "--permission=customer_user:write")...)
