@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -50,11 +51,27 @@ func (c *tokenCreateCommand) Run(ctx context.Context) (err error) {
 		Hash: provisioning.Hash(token), CustomerID: customer.ID, Role: c.Role, Note: c.Note, CreatedBy: store.OriginFrom(withOrigin(ctx, "token create")).Subject, ExpiresAt: time.Now().Add(c.Expires),
 	}
 	if err := s.CreateProvisioningToken(ctx, &row); err != nil {
-		return blame(err)
+		return blame(byFlags(err))
 	}
 	fmt.Fprintf(os.Stderr, "id=%s\nexpires=%s\n", row.ID, row.ExpiresAt.Format(time.RFC3339))
 	fmt.Println(token)
 	return nil
+}
+
+// flagsOfToken are the flags that set the fields of a new token.
+var flagsOfToken = map[store.Field]store.Field{store.FieldTokenRole: "--role", store.FieldTokenNote: "--note", store.FieldTokenExpires: "--expires"}
+
+// byFlags returns what is wrong with the fields of a new token with the flags that set them in the fields' places.
+func byFlags(err error) error {
+	var wrong *store.FieldErrors
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	named := slices.Clone(*wrong)
+	for i := range named {
+		named[i].Field = flagsOfToken[named[i].Field]
+	}
+	return &named
 }
 
 // findCustomer returns the customer with an id or a UUID.

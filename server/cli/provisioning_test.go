@@ -131,16 +131,22 @@ func TestProvisioningTokens(t *testing.T) {
 			t.Error(out)
 		}
 
-		for _, bad := range [][]string{
-			{"token", "create", "--scim", "--customer=1"},
-			{"token", "create", "--scim", "--customer=x"},
-			{"token", "create", "--scim", "--customer=3393", "--role=ROLE_OWNER"},
-			{"token", "create", "--scim", "--customer=3393", "--expires=17521h"},
-			{"token", "create", "--scim", "--customer=3393", "--expires=-1h"},
-			{"token", "revoke", "x"},
-			{"token", "revoke", "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"},
+		for _, bad := range []struct {
+			said string
+			args []string
+		}{
+			{"see --customer", []string{"token", "create", "--scim", "--customer=1"}},
+			{"--customer must be", []string{"token", "create", "--scim", "--customer=x"}},
+			{"--role must be", []string{"token", "create", "--scim", "--customer=3393", "--role=ROLE_OWNER"}},
+			{"--expires must be", []string{"token", "create", "--scim", "--customer=3393", "--expires=17521h"}},
+			{"--expires must be", []string{"token", "create", "--scim", "--customer=3393", "--expires=-1h"}},
+			{"--note must", []string{"token", "create", "--scim", "--customer=3393", "--note=" + strings.Repeat("x", 2000)}},
+			{"UUID", []string{"token", "revoke", "x"}},
+			{"no such token", []string{"token", "revoke", "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1"}},
 		} {
-			run(2, "", bad...)
+			if _, said := run(2, "", bad.args...); !strings.Contains(said, bad.said) {
+				t.Errorf("%q: %s", bad.args, said)
+			}
 		}
 		run(80, "", "token", "create", "--customer=3393")
 		run(80, "", "token", "create", "--scim")
