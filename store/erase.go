@@ -335,6 +335,10 @@ func (s *Store) erase(ctx context.Context, tx *gorm.DB, e Erasure, before *User,
 	if done.Subjects, err = s.eraseSubjects(tx, before, named, others); err != nil {
 		return databaseError(ctx, doing, err)
 	}
+	issued := tx.Exec("UPDATE provisioning_tokens SET created_by = ? WHERE "+named.matching(s.db.Name(), "created_by"), erasedValue, named.names, named.names)
+	if issued.Error != nil {
+		return databaseError(ctx, doing, issued.Error)
+	}
 	records := tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = ?", of...)
 	done.Records = records.RowsAffected
 	if records.Error != nil {

@@ -54,12 +54,22 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 // maxSubjectsRead is how many changes are read at once.
 const maxSubjectsRead = 500
 
-// condition is the condition for a change that the person made and that has a subject to erase. With several issuers a subject is that of
-// its token after the issuer's name and a space. A name of a user may be that of another person's system account, which is the subject of a
-// command.
+// matching is the condition for a column that has a subject of the person's, of two arguments, both the names. With several issuers a
+// subject is that of its token after the issuer's name and a space.
+func (s subjects) matching(engineName, column string) string {
+	place := map[string]string{sqlite.Name: "instr(%[1]s, ' ')", postgres.Name: "strpos(%[1]s, ' ')"}[engineName]
+	return fmt.Sprintf("(%[1]s IN (?) OR substr(%[1]s, "+place+" + 1) IN (?))", column)
+}
+
+// made is the condition for a change that the person made. A name of a user may be that of another person's system account, which is the
+// subject of a command.
+func (s subjects) made(engineName string) string {
+	return "(actor = ? OR dialect <> 'cli' AND " + s.matching(engineName, "subject") + ")"
+}
+
+// condition is made for a change that has a subject to erase.
 func (s subjects) condition(engineName string) string {
-	place := map[string]string{sqlite.Name: "instr(subject, ' ')", postgres.Name: "strpos(subject, ' ')"}[engineName]
-	return "subject NOT IN ('', '" + erasedValue + "') AND (actor = ? OR dialect <> 'cli' AND (subject IN (?) OR substr(subject, " + place + " + 1) IN (?)))"
+	return "subject NOT IN ('', '" + erasedValue + "') AND " + s.made(engineName)
 }
 
 func (s subjects) arguments() []any { return []any{s.id, s.names, s.names} }

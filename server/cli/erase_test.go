@@ -146,3 +146,63 @@ func TestDevelopmentLedger(t *testing.T) {
 		serve(t, dir, variables, []string{"serve", "--dev", "--listen=127.0.0.1:0"}, func(string) {})
 	})
 }
+
+// TestExportPerson writes all that is kept of one person.
+func TestExportPerson(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		o := &operator{
+			Server: servertest.StartWith(t, server.Config{Database: url}), t: t, dir: t.TempDir(),
+			variables: []string{"DRAGOMAN_DATABASE=" + url, "DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(storetest.Key)},
+		}
+		o.tellStory()
+		_, document, _ := configured(t, o.dir, o.variables, "", "export", "--user", "6860")
+		const want = `{
+  "exportedAt": "TIME",
+  "user": {
+    "id": 6860,
+    "uuid": "94520740-d63c-4e02-85ca-c4e138801e73",
+    "customer": {
+      "id": 3393,
+      "uuid": "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1",
+      "name": "Sandbox"
+    },
+    "version": 5,
+    "createdAt": "TIME",
+    "createdBy": null,
+    "updatedAt": "TIME",
+    "updatedBy": "0cfecc31-e3f4-4fce-9a27-f36ea6256a10",
+    "fields": [
+      {
+        "field": "FirstName",
+        "value": "Augusta"
+      },
+`
+		timeless := anyTime.ReplaceAllString(document, "TIME")
+		if !strings.HasPrefix(timeless, want) {
+			t.Errorf("the document begins with\n%s\nwant\n%s", timeless, want)
+		}
+		for _, part := range []string{
+			`"value": "not set"`, `{"kind":"username","value":"adalovelace"}`, `{"kind":"email","value":"ada@example.org"}`,
+			`{"customer":3393,"user":6860,"version":4,"at":"TIME","actor":"0cfecc31-e3f4-4fce-9a27-f36ea6256a10","subject":"grace@example.com","dialect":"worth",` +
+				`"operation":"updateCustomerUser","requestId":"three","fields":[{"field":"Mobile","old":"+44 20 \"7946\"","new":null},`,
+			"\n  \"changesMade\": []\n}\n",
+		} {
+			if !strings.Contains(timeless, part) {
+				t.Errorf("the document lacks %s:\n%s", part, timeless)
+			}
+		}
+		_, made, _ := configured(t, o.dir, o.variables, "", "export", "--user", servertest.GraceUUID.String())
+		if n := strings.Count(made, `"user":6860`); n != 4 || strings.Contains(made, "Augusta") {
+			t.Errorf("of the one who made %d changes there is\n%s", n, made)
+		}
+		o.run(0, "", "", "export", "--user", "Ada@example.org", "--output", "person.json")
+		if text, err := os.ReadFile(filepath.Join(o.dir, "person.json")); err != nil || anyTime.ReplaceAllString(string(text), "TIME") != timeless {
+			t.Errorf("%s, %v", text, err)
+		}
+		o.run(2, "", "dragoman: error: there is no user nobody@example.com\n", "export", "--user", "nobody@example.com")
+		for _, flag := range []string{"--customer=3393", "--format=csv", "--spreadsheet"} {
+			o.run(80, "", "dragoman: error: --customer, --format and --spreadsheet are for files of users: leave them out with --user\n", "export", "--user=6860", flag)
+		}
+	})
+}

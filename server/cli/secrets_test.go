@@ -47,7 +47,7 @@ var commandLines = map[string][]string{
 	"migrate":        {"", "--config=secrets.yaml", "--config=broken.yaml"},
 	"customer add":   {"--name=Acme", "--name=Acme --id=3393", "--name=Acme --uuid=x"},
 	"import":         {"secrets.csv", "--dry-run secrets.csv", "none.csv"},
-	"export":         {"", "--format=ndjson", "--customer=4711", "--output=out.csv"},
+	"export":         {"", "--format=ndjson", "--customer=4711", "--output=out.csv", "--user=6860", "--user=4711"},
 	"history":        {"--user=6860", "--json --user=6860", "--user=4711"},
 	"restore":        {"--user=6860 --version=1", "--user=6860 --version=99"},
 	"backup":         {"backup.db", "secrets.csv", "none/backup.db"},

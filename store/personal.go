@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dragoman-id/dragoman/store/engine"
+)
+
+// PersonalData is what the directory keeps of one person beside the history; see [Store.UserHistory] and [Store.ChangesBy].
+type PersonalData struct {
+	User     User
+	Customer Customer
+	// Fields are the user's fields in declaration order, with their values as the history has them.
+	Fields []FieldValue
+	// Erasure tells that the personal data were erased. It is nil if they were not.
+	Erasure *PastErasure
+	// ReservedNames are the usernames and e-mails, folded, that nobody else can take because of the user.
+	ReservedNames []ReservedName
+	// KeptAnswers are the times of the writes to the user whose answers are kept for an idempotency key.
+	KeptAnswers []time.Time
+	// IssuedTokens are the provisioning tokens that the person has issued, as far as the subject tells.
+	IssuedTokens []ProvisioningToken
+}
+
+// FieldValue is the value of a field: a string, a bool, nil, or the names of roles. Of a secret it is "set" or "not set".
+type FieldValue struct {
+	Field Field `json:"field"`
+	Value any   `json:"value"`
+}
+
+// secretNotSet stands for a secret that a user does not have.
+const secretNotSet = "not set"
+
+// PastErasure is an erasure that took place.
+type PastErasure struct {
+	At     time.Time
+	Reason string
+}
+
+// ReservedName is a name that is not free.
+type ReservedName struct {
+	Kind  string // username or email
+	Value string // folded
+}
+
+// PersonalData returns what is kept of a user beside the history. The error is ErrNotFound if the customer has no such user, or
+// ErrUnavailable.
+func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalData, err error) {
+	const doing = "reading personal data"
+	if data.User, err = s.FindUser(ctx, key); err != nil {
+		return PersonalData{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	u := &data.User
+	for i := range editable {
+		value := editable[i].show(u, s.catalogue)
+		if value == any(secretCleared) && editable[i].secret {
+			value = secretNotSet
+		}
+		data.Fields = append(data.Fields, FieldValue{editable[i].name, value})
+	}
+	if data.Customer, err = s.FindCustomer(ctx, CustomerByID(u.CustomerID)); err != nil {
+		return PersonalData{}, fmt.Errorf("%s: %w", doing, err)
+	}
+	db := s.read.WithContext(ctx)
+	var erasures []struct {
+		At     int64
+		Reason string
+	}
+	err = db.Raw("SELECT at, reason FROM erasures WHERE customer_id = ? AND user_id = ?", u.CustomerID, u.ID).Scan(&erasures).Error
+	for _, e := range erasures {
+		data.Erasure = &PastErasure{time.UnixMilli(e.At).UTC(), e.Reason}
+	}
+	if err == nil {
+		err = db.Raw("SELECT kind, value FROM claims WHERE customer_id = ? AND user_id = ? AND kind IN ('username', 'email') "+
+			"UNION SELECT field, fold FROM reserved_folds WHERE customer_id = ? AND user_id = ? ORDER BY 1 DESC, 2", u.CustomerID, u.ID, u.CustomerID, u.ID).Scan(&data.ReservedNames).Error
+	}
+	var answers []int64
+	if err == nil {
+		err = db.Raw("SELECT at FROM idempotency_records WHERE customer_id = ? AND user_id = ? ORDER BY at", u.CustomerID, u.ID).Scan(&answers).Error
+	}
+	for _, at := range answers {
+		data.KeptAnswers = append(data.KeptAnswers, time.UnixMilli(at).UTC())
+	}
+	if err != nil {
+		return PersonalData{}, databaseError(ctx, doing, err)
+	}
+	of, err := s.subjectsOf(db, u)
+	if err != nil {
+		return PersonalData{}, databaseError(ctx, doing, err)
+	}
+	tokens, err := s.ProvisioningTokens(ctx, 0)
+	if err != nil {
+		return PersonalData{}, err
+	}
+	for _, t := range tokens {
+		if of.has("", t.CreatedBy) {
+			data.IssuedTokens = append(data.IssuedTokens, t)
+		}
+	}
+	return data, nil
+}
+
+// ChangesBy calls each with the changes of other users that a person made: those whose actor it is, and those that have a subject which is
+// a name or an identifier of the person's, past ones included. They come by customer, user and version. It reads the whole history of
+// the directory.
+func (s *Store) ChangesBy(ctx context.Context, u *User, each func(UserChange) error) error {
+	const doing = "looking for changes that a user made"
+	release, err := engine.AcquireReader(ctx, s.pools.Searches, u.CustomerID)
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	defer release()
+	db := s.read.WithContext(ctx)
+	of, err := s.subjectsOf(db, u)
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	rows, err := db.Model(&UserChange{}).Where("NOT (customer_id = ? AND user_id = ?)", u.CustomerID, u.ID).Where(of.made(s.db.Name()), of.arguments()...).
+		Order("customer_id, user_id, version").Rows()
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c UserChange
+		if err := db.ScanRows(rows, &c); err != nil {
+			return databaseError(ctx, doing, err)
+		}
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+	return databaseErrorOrNil(ctx, doing, rows.Err())
+}
