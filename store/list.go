@@ -182,13 +182,8 @@ func HasExternalID(id string) Filter {
 	return Filter{condition: "external_id = ?", values: []any{id}}
 }
 
-// The condition of Query.Provisioned, for lists with filters, and for those without: these read ids from an index alone, which has no
-// column of deprovisioned users, but another index has only those.
-const (
-	provisionedCondition      = "deprovisioned_at IS NULL"
-	provisionedIndexCondition = "NOT EXISTS (SELECT 1 FROM users AS gone WHERE gone.customer_id = users.customer_id AND gone.id = users.id " +
-		"AND gone.deprovisioned_at IS NOT NULL)"
-)
+// provisionedCondition is that of Query.Provisioned. An index has the ids of the users who meet it.
+const provisionedCondition = "deprovisioned_at IS NULL"
 
 // Nobody matches no user.
 func Nobody() Filter { return Filter{condition: "1 = 0"} }
@@ -229,10 +224,7 @@ func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q 
 		}
 		found = found.Where(condition, values...)
 	}
-	switch {
-	case q.Provisioned && everybody:
-		found = found.Where(provisionedIndexCondition)
-	case q.Provisioned:
+	if q.Provisioned {
 		found = found.Where(provisionedCondition)
 	}
 	found = found.Session(&gorm.Session{})
