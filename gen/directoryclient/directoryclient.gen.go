@@ -126,9 +126,6 @@ type IssuedProvisioningToken struct {
 
 	// CreatedAt RFC 3339 in UTC, with milliseconds.
 	CreatedAt time.Time `json:"createdAt"`
-
-	// CreatedBy The sub claim of who issued it.
-	CreatedBy string    `json:"createdBy"`
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 

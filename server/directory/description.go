@@ -49,6 +49,7 @@ var Description = description.API{
 		{
 			Title: "The provisioning tokens of a customer", Operations: []string{"listProvisioningTokens"}, Own: true,
 			Members: append(description.Prefixed("tokens[].", slices.Concat(token, []description.Member{
+				{Path: "createdBy", Field: "ProvisioningToken.CreatedBy", Null: description.NullNever, Note: "the token's `sub`, or the program that issued it"},
 				{Path: "revokedAt", Field: "ProvisioningToken.RevokedAt", Null: description.NullIfNone},
 				{Path: "lastUsedAt", Field: "ProvisioningToken.LastUsedAt", Null: description.NullIfNone, Note: "at most an hour before the last use"},
 			})),
@@ -158,7 +159,6 @@ var token = []description.Member{
 	{Path: "role", Field: "ProvisioningToken.Role", Null: description.NullNever},
 	{Path: "note", Field: "ProvisioningToken.Note", Null: description.NullNever},
 	{Path: "createdAt", Field: "ProvisioningToken.CreatedAt", Null: description.NullNever},
-	{Path: "createdBy", Field: "ProvisioningToken.CreatedBy", Null: description.NullNever, Note: "the token's `sub`, or the program that issued it"},
 	{Path: "expiresAt", Field: "ProvisioningToken.ExpiresAt", Null: description.NullNever},
 }
 

@@ -67,7 +67,7 @@ func (h *handler) CreateProvisioningToken(ctx context.Context, r directoryapi.Cr
 	return directoryapi.CreateProvisioningToken201JSONResponse{
 		Body: directoryapi.IssuedProvisioningToken{
 			Token: token, ID: shown.ID, Role: shown.Role, Note: shown.Note,
-			CreatedAt: shown.CreatedAt, CreatedBy: shown.CreatedBy, ExpiresAt: shown.ExpiresAt,
+			CreatedAt: shown.CreatedAt, ExpiresAt: shown.ExpiresAt,
 		},
 		Headers: directoryapi.CreateProvisioningToken201ResponseHeaders{CacheControl: noStore, DragomanIgnored: call.Ignored()},
 	}, nil

@@ -81,7 +81,7 @@ func TestLifeOfProvisioningToken(t *testing.T) {
 		}
 		row := rows[0]
 		text := func(at time.Time) string { return at.Format(store.TimeLayout) }
-		want := issued{got.Token, row.ID.String(), "ROLE_USER", "Okta, production", text(row.CreatedAt), "grace", text(row.ExpiresAt)}
+		want := issued{got.Token, row.ID.String(), "ROLE_USER", "Okta, production", text(row.CreatedAt), "", text(row.ExpiresAt)}
 		if got != want || !provisioning.WellFormed(got.Token) || row.Hash != provisioning.Hash(got.Token) || row.CreatedBy != "grace" {
 			t.Errorf("%+v, want %+v of %+v", got, want, row)
 		}
@@ -287,7 +287,7 @@ func TestDryRunOfProvisioningTokens(t *testing.T) {
 		a := ask(s, grace, http.MethodPost, "/dry-run"+tokensPath, `{"note":"tried","role":"ROLE_COMPANY_ADMIN"}`, "Idempotency-Key", "k")
 		var got issued
 		a.Decode(t, &got)
-		if a.Status != http.StatusCreated || !provisioning.WellFormed(got.Token) || got.Note != "tried" || got.CreatedBy != "grace" || got.Role != "ROLE_COMPANY_ADMIN" {
+		if a.Status != http.StatusCreated || !provisioning.WellFormed(got.Token) || got.Note != "tried" || got.Role != "ROLE_COMPANY_ADMIN" {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 		a.ExpectHeader(t, "Dragoman-Dry-Run", "true")
@@ -325,6 +325,9 @@ func TestRepeatedIssueOfProvisioningToken(t *testing.T) {
 			}
 			again.ExpectHeader(t, "Idempotency-Replayed", "true")
 			again.ExpectHeader(t, "Cache-Control", "no-store")
+			if strings.Contains(again.Body, root.Subject) {
+				t.Errorf("what is kept names the caller, who may have to be erased: %s", again.Body)
+			}
 		}
 		if rows := stored(t, s); len(rows) != 1 {
 			t.Errorf("%+v", rows)
