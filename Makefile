@@ -39,7 +39,7 @@ MOVING_USERS ?= 10000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis scim bench growth searches provisioning copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis scim bench growth searches provisioning lag copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -198,6 +198,9 @@ searches: build ## Measure searches among 10,000 users and among a million; need
 
 provisioning: build ## Measure an identity provider's 25 requests a second, alone and beside the load of another customer; needs what bench needs
 	$(GO) run ./server/bench provisioning --program ./dragoman --rounds 5 --duration 10s $(BENCHFLAGS)
+
+lag: build ## Measure how soon 100 changes a second reach 10 webhooks, and what deliveries cost writers at full load; needs what bench needs
+	$(GO) run ./server/bench webhooks --program ./dragoman --rounds 5 --duration 5s $(BENCHFLAGS)
 
 copy: ## Copy 100,000 users with history from each engine to the other and back, and compare; needs TEST_POSTGRES_DSN
 	COPY_USERS=100000 $(GO) test -count=1 -timeout 1h -run 'TestCopy$$' ./store

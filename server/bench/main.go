@@ -22,6 +22,7 @@ func main() {
 		Run          runCommand          `cmd:"" default:"withargs" help:"Compare the server with the floor, and print which targets it meets."`
 		Growth       growthCommand       `cmd:"" help:"Compare directories of different sizes."`
 		Provisioning provisioningCommand `cmd:"" help:"Measure an identity provider's requests, alone and beside the load of another customer."`
+		Webhooks     webhooksCommand     `cmd:"" help:"Measure how fast changes reach webhooks, and what deliveries cost writers."`
 		Floor        floorCommand        `cmd:"" hidden:"" help:"Serve the floor."`
 	}
 	k := kong.Parse(&c, kong.Name("bench"), kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())

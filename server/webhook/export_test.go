@@ -62,5 +62,5 @@ func (d *Deliverer) DeliverAll(ctx context.Context) {
 
 // SetRate replaces the limit of deliveries a second.
 func (d *Deliverer) SetRate(perSecond float64) {
-	d.pace = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
+	d.pace.Limiter = rate.NewLimiter(rate.Limit(perSecond), int(perSecond))
 }

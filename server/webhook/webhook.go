@@ -22,11 +22,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -61,9 +58,6 @@ const (
 	leaseMargin = deliveryTimeout + drainTimeout + time.Second
 	// pollPeriod is how often new changes are looked for.
 	pollPeriod = 200 * time.Millisecond
-	// ratePerProcessor is how many deliveries a second a server makes at most, for each of its processors. Beyond that deliveries lag, and
-	// requests are served.
-	ratePerProcessor = 600
 	// pageSize is how many changes are read at once for an endpoint.
 	pageSize = 100
 	// databaseTimeout is when waiting for a database that does not answer is given up, to be tried again.
@@ -81,7 +75,7 @@ type Deliverer struct {
 	name   string // of this worker
 	// timeout is deliveryTimeout, but in tests.
 	timeout time.Duration
-	pace    *rate.Limiter
+	pace    *pace
 
 	mu        sync.Mutex
 	endpoints map[int64]*endpoint // those that this worker has
@@ -109,12 +103,6 @@ func New(c Config) *Deliverer {
 	}
 }
 
-// newPace returns what limits the rate of deliveries. A second's worth may be made at once.
-func newPace() *rate.Limiter {
-	most := ratePerProcessor * runtime.GOMAXPROCS(0)
-	return rate.NewLimiter(rate.Limit(most), most)
-}
-
 // Run delivers until ctx is done. Then deliveries under way may end, places are saved and leases given up, which takes 20 seconds at most.
 func (d *Deliverer) Run(ctx context.Context) {
 	defer d.client.CloseIdleConnections()
@@ -133,6 +121,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 	tick := time.NewTicker(pollPeriod)
 	defer tick.Stop()
 	for ctx.Err() == nil {
+		d.pace.adapt(queued(), time.Now())
 		err := d.round(ctx, &scanned)
 		d.startAll(ctx)
 		report(err)
