@@ -1,17 +1,23 @@
 package server_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
 // TestErasureIsSeenAtOnce erases a user through one of two servers, after both have cached what they cache of a user, and looks through
@@ -158,6 +164,50 @@ func TestErasureUnderLoad(t *testing.T) {
 		}
 		if text := servertest.Encode(t, changes); strings.Contains(text, "Augusta") || changes[len(changes)-1].Operation != store.OperationErased {
 			t.Errorf("the history has %s", text)
+		}
+	})
+}
+
+// TestServedHistoryGrowsOld: a server that is served erases old values by itself, and counts them.
+func TestServedHistoryGrowsOld(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, database string) {
+		retention, err := store.ParseAge("2y")
+		if err != nil {
+			t.Fatal(err)
+		}
+		storetest.Directory(t, storetest.Open(t, database))
+		s, err := server.New(t.Context(), server.Config{
+			Database: database, SecretKey: storetest.Key, Auth: auth.Config{Issuers: []auth.Issuer{{Secret: servertest.Secret}}}, Log: slog.New(slog.DiscardHandler),
+			HistoryRetention: retention, Now: func() time.Time { return time.Now().AddDate(3, 0, 0) }, Listen: "127.0.0.1:0",
+			ErasureLedger: t.TempDir() + "/erasures", Admin: server.Admin{Listen: "127.0.0.1:0", Level: new(slog.LevelVar)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Store().NumberChanges(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.Listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- errors.Join(s.Serve(ctx, l), s.Close()) }()
+		for deadline := time.Now().Add(waitLimit); s.Store().OldHistoryErased() < 3 && time.Now().Before(deadline); {
+			runtime.Gosched()
+		}
+		if metrics := scrape(t, s.Admin()); !strings.Contains(metrics, "dragoman_history_erased_entries_total 3") {
+			t.Errorf("the metrics are %s", metrics)
+		}
+		changes, err := s.Store().UserHistory(t.Context(), store.UserByID(servertest.Sandbox, servertest.Ada), 0, 10)
+		if err != nil || changes[0].Fields[0] != (store.FieldChange{Field: store.FieldFirstName, New: "erased"}) {
+			t.Errorf("%+v, %v", changes, err)
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
 		}
 	})
 }

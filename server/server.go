@@ -76,6 +76,8 @@ type Config struct {
 	// IdempotencyRetention is how long answers to requests with an Idempotency-Key are kept, as in [store.Config]; nil means
 	// store.DefaultIdempotencyRetention.
 	IdempotencyRetention *time.Duration
+	// HistoryRetention is how old entries of the history must be for their personal values to be erased; zero: none are.
+	HistoryRetention store.Age
 	// ErasureLedger is the file that lists erased users, as in [store.Config]. A directory that has personal data of one is not served.
 	ErasureLedger string
 	SecretKey     []byte // 32 bytes; encrypts what is secret at rest
@@ -175,9 +177,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Wait: store.Wait{For: c.DatabaseWait, Waiting: func(err error, pause time.Duration) {
 			c.Log.Warn("waiting for the database", "error", err, "next_try_in", pause.Round(time.Millisecond).String())
 		}},
-		ErasureLedger: c.ErasureLedger,
-		Now:           c.Now,
-		Observer:      w.observer(),
+		ErasureLedger:    c.ErasureLedger,
+		HistoryRetention: c.HistoryRetention,
+		Now:              c.Now,
+		Observer:         w.observer(),
 	}
 	if c.IdempotencyRetention != nil {
 		directory.IdempotencyRetention = *c.IdempotencyRetention
@@ -295,7 +298,7 @@ func (s *Server) ServeHandler(ctx context.Context, l net.Listener, handler http.
 }
 
 // startBackground numbers changes for the change feed, indexes users for searches, checks the standby, deletes expired idempotency
-// records and settles erasures, in the background, until stop is called.
+// records, settles erasures and erases old values from the history, in the background, until stop is called.
 func (s *Server) startBackground() (stop func()) {
 	if s.c.Mock != nil {
 		return func() {} // its responses must not depend on time
@@ -317,6 +320,7 @@ func (s *Server) startBackground() (stop func()) {
 			s.store.KeepErasing, "erasures are not settled: what was written meanwhile of erased users, or SQLite's log, still has their data",
 			"erasures are settled again",
 		},
+		{s.store.KeepRetention, "old values are not erased from the history", "old values are erased from the history again"},
 	} {
 		background.Go(func() {
 			task.keep(ctx, func(err error) {

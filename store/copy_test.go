@@ -36,8 +36,13 @@ func fillForCopy(t *testing.T, url string, n int) {
 	defer s.Close()
 	storetest.Directory(t, s)
 	_, write := s.Pools()
-	if _, err := write.Exec("INSERT INTO erasures (customer_id, user_id, uuid, at, reason) VALUES (3393, 1, '5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa', 1, 'case 4711')"); err != nil {
-		t.Fatal(err)
+	for _, row := range []string{
+		"INSERT INTO erasures (customer_id, user_id, uuid, at, reason) VALUES (3393, 1, '5d2b1c9e-31a5-4c39-8c1a-4a3f7cf4f0aa', 1, 'case 4711')",
+		"INSERT INTO history_retained (customer_id, user_id, at) VALUES (3393, 6860, 1)", "UPDATE history_retention SET number = 1",
+	} {
+		if _, err := write.Exec(row); err != nil {
+			t.Fatal(err)
+		}
 	}
 	i, err := s.NewImport(ctx)
 	if err != nil {

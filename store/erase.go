@@ -149,11 +149,7 @@ func (s *Store) EraseUser(ctx context.Context, e Erasure) (Erased, error) {
 		}
 		s.remember(&done.User)
 		s.wroteStanding(&done.User, nil)
-		s.purgeDue.Store(true)
-		select {
-		case s.erased <- struct{}{}:
-		default: // it is about to be settled already
-		}
+		s.purgeSoon()
 		return done, nil
 	}
 	s.observer.retry(ctx, RetryGivenUp)

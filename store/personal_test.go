@@ -22,7 +22,7 @@ var personTables = map[string]string{
 	"customers": "user.customer; the actors are in changesMade", "companies": "not about a user", "roles": "not about a user", "webhooks": "not about a user",
 	"webhook_secrets": "not about a user", "secret_keys": "not about a user", "folding": "not about a user", "id_blocks": "not about a user",
 	"user_counts": "numbers of users", "user_blocks": "numbers of users", "feed": "numbers of the history's entries", "feed_pending": "entries of the history without a number",
-	"feed_state": "not about a user",
+	"feed_state": "not about a user", "history_retention": "not about a user", "history_retained": "ids of a user whose history is kept for a legal hold, which user has",
 }
 
 var isAccessToken = regexp.MustCompile("^[0-9a-f]{32}$")

@@ -55,6 +55,9 @@ type Config struct {
 	// ErasureLedger is the path of the file that lists who was erased; see [Store.EraseUser]. Empty means that of the SQLite file with
 	// ".erasures" at its end, and for PostgreSQL none: then nobody can be erased.
 	ErasureLedger string
+	// HistoryRetention is how old an entry of the history must be for [Store.EraseOldHistory] to erase its values. Zero means that it
+	// erases none.
+	HistoryRetention Age
 	// Now is the clock for CreatedAt and UpdatedAt; nil means time.Now.
 	Now func() time.Time
 	// Observer observes what the store does.
@@ -92,6 +95,9 @@ type Store struct {
 	inMemory    bool
 	erased      chan struct{} // wakes KeepErasing after an erasure of this store
 	purgeDue    atomic.Bool
+	// historyRetention is the Config's, and aged counts the entries that EraseOldHistory has erased values from.
+	historyRetention Age
+	aged             atomic.Int64
 	// maxCandidates is defaultMaxCandidates, but in tests.
 	maxCandidates int
 	// common caches the trigrams that are in many users.
@@ -233,6 +239,7 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)
 	}
 	s.catalogue = newCatalogue(roles)
+	s.historyRetention = c.HistoryRetention
 	s.ledger, s.namedLedger, s.inMemory, s.erased = ledgerOf(c), c.ErasureLedger != "", c.URL == InMemory, make(chan struct{}, 1)
 	remembered := DefaultRememberedUsers
 	if c.RememberedUsers != nil {

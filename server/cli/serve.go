@@ -13,6 +13,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/mock"
 	"github.com/dragoman-id/dragoman/server/settings"
 	"github.com/dragoman-id/dragoman/server/tracing"
+	"github.com/dragoman-id/dragoman/store"
 )
 
 type timeoutFlags struct {
@@ -42,6 +43,7 @@ type serveCommand struct {
 	ReadLag              time.Duration `default:"5s" help:"How far the standby of --database-read may be behind. While it is further behind, or down, it is not used (${default})."`
 	RememberedUsers      int           `default:"16384" placeholder:"N" help:"The size of the cache of users who were read or written in the last five minutes, at about a kilobyte each. An update of a cached user need not read the user first (${default}). 0 disables the cache."`
 	IdempotencyRetention time.Duration `default:"24h" help:"How long the answer to a write with an Idempotency-Key is kept, to be repeated: from 1m to 720h (${default}). Whoever repeats a request later makes another write."`
+	HistoryRetention     store.Age     `placeholder:"AGE" help:"How old an entry of the history must be for its personal values to be erased: days, weeks or years, such as 730d, 104w or 2y. Entries stay; users with a legal hold are left alone. By default nothing is erased. Of several servers with different settings the shortest counts."`
 	ledgerFlag
 	secretKeyFlags
 	issuerFlags
@@ -156,6 +158,7 @@ func (c *serveCommand) config() (server.Config, error) {
 		NoMigrate:            c.NoMigrate,
 		RememberedUsers:      &c.RememberedUsers,
 		IdempotencyRetention: &c.IdempotencyRetention,
+		HistoryRetention:     c.HistoryRetention,
 		ErasureLedger:        erasures,
 		SecretKey:            secretKey,
 		OldSecretKeys:        oldSecretKeys,

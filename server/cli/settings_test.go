@@ -19,7 +19,7 @@ var settingValues = map[string][2]string{
 	"config": {"DIR/one.yaml", "DIR/two.yaml"},
 	"listen": {"127.0.0.1:1", "[::1]:2"}, "database": {"sqlite:one.db", "postgres://u@h/d"}, "database-wait": {"3s", "4m0s"},
 	"database-connections": {"7", "8"}, "no-migrate": {"true", "false"}, "distribute": {"true", "false"},
-	"remembered-users": {"7", "8"}, "idempotency-retention": {"1h0m0s", "48h0m0s"}, "erasure-ledger": {"one.erasures", "two.erasures"}, "reason": {"one", "two"}, "yes": {"true", "false"}, "replay": {"one.erasures", "two.erasures"}, "max-token-bytes": {"1024", "2048"}, "secret-key": {base64.StdEncoding.EncodeToString(make([]byte, 32)), keyOfNow},
+	"remembered-users": {"7", "8"}, "idempotency-retention": {"1h0m0s", "48h0m0s"}, "history-retention": {"2y", "90d"}, "erasure-ledger": {"one.erasures", "two.erasures"}, "reason": {"one", "two"}, "yes": {"true", "false"}, "replay": {"one.erasures", "two.erasures"}, "max-token-bytes": {"1024", "2048"}, "secret-key": {base64.StdEncoding.EncodeToString(make([]byte, 32)), keyOfNow},
 	"scim": {"true", "false"}, "role": {"ROLE_USER", "ROLE_REPORT"}, "note": {"one", "two"},
 	"old-secret-key": {keyOfBefore, keyOfNow + "," + keyOfBefore}, "jwt-secret": {secretOfTokens, "another secret"},
 	"idp": {"okta", "auth0"}, "issuer": {"one", "two"}, "audience": {"one", "two,three"}, "audience-claim": {"one", "/two"}, "token-type": {"access", "any"},

@@ -56,6 +56,7 @@ var (
 	descUserLookups = desc("user_cache_lookups_total", "Lookups of users to update in the cache, see --remembered-users, by result.", "result")
 
 	descRecords      = desc("idempotency_records", "Answers that are kept for requests with an Idempotency-Key, a million at most, as counted twice a minute.")
+	descAged         = desc("history_erased_entries_total", "Entries of the history from which this server has erased values, as they were older than --history-retention.")
 	descOldestRecord = desc("idempotency_oldest_record_timestamp_seconds", "The time of the oldest of them, 0 if there is none. It is not before --idempotency-retention by more than a minute.")
 
 	descTokens   = desc("token_cache_tokens", "Verified tokens in the cache.")
@@ -118,6 +119,7 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 	users := c.Store.Remembered()
 	count(descUserLookups, float64(users.Hits), "hit")
 	count(descUserLookups, float64(users.Misses), "miss")
+	count(descAged, float64(c.Store.OldHistoryErased()))
 	if records, known := c.Store.Records(); known {
 		gauge(descRecords, float64(records.Records))
 		gauge(descOldestRecord, seconds(records.Oldest))

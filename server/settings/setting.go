@@ -79,10 +79,11 @@ func shown(flag *kong.Flag) any {
 			texts[i] = fmt.Sprint(plain(v.Index(i)))
 		}
 		return texts
-	case v.Kind() == reflect.String && v.Len() == 0:
-		return nil
 	}
-	return plain(v)
+	if value := plain(v); value != "" {
+		return value
+	}
+	return nil
 }
 
 // plain returns a single value as a string, a number or a bool.
