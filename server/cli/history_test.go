@@ -251,7 +251,7 @@ func TestRekey(t *testing.T) {
 			}
 		}
 		o.variables = append(o.variables, strings.Replace(old, "SECRET_KEY", "OLD_SECRET_KEY", 1))
-		o.run(0, fmt.Sprintf(sealed, 3, 0, 0), "", "rekey")
+		o.run(0, fmt.Sprintf(sealed, 3, 0, 2), "", "rekey")
 		o.run(0, "nothing to seal anew: all secrets are sealed with the present key\n", "", "rekey")
 
 		s, err := store.Open(t.Context(), store.Config{URL: strings.TrimPrefix(database, "DRAGOMAN_DATABASE="), SecretKey: []byte("the fresh key: 32 bytes, no more")})
@@ -269,7 +269,7 @@ func TestRekey(t *testing.T) {
 		}
 		newest := "DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString([]byte("the newest key: 32 bytes, enough"))
 		o.variables = []string{database, newest, strings.Replace(fresh, "SECRET_KEY", "OLD_SECRET_KEY", 1)}
-		o.run(0, fmt.Sprintf(sealed, 3, 1, 0), "", "rekey")
+		o.run(0, fmt.Sprintf(sealed, 3, 1, 2), "", "rekey")
 
 		o.variables = []string{database, old}
 		if status, _, _ := configured(t, o.dir, o.variables, "", "history", "--user", "6860"); status != 1 {

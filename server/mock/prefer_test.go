@@ -23,7 +23,7 @@ import (
 // paths are paths of the sandbox for each path of the documents.
 var paths = strings.NewReplacer(
 	"{customerID}", "2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1", "{userID}", "94520740-d63c-4e02-85ca-c4e138801e73",
-	"{id}", "3393", "{userId}", "6860",
+	"{id}", "3393", "{userId}", "6860", "{webhookId}", strconv.Itoa(servertest.Webhook), "{tokenId}", servertest.TokenID.String(),
 )
 
 // eachOperation calls f for every operation of every document.
