@@ -101,13 +101,14 @@ func canaryBodies(t testing.TB, s *servertest.Server, d description.API, o descr
 		// The other one has what is another user's.
 		return []string{servertest.Encode(t, d.Everything(o.OperationID, unique)), servertest.Encode(t, d.Everything(o.OperationID, "gracehopper"))}
 	}
-	base := d.Everything(o.OperationID, personalText)
+	encode := func(members map[string]any) string { return b.Around(servertest.Encode(t, members)) }
+	base := b.In(d.Everything(o.OperationID, personalText+"-"+o.OperationID))
 	if o.OperationID != d.Create {
 		base = idle(t, s, d, o.OperationID, servertest.Administrator(), servertest.AdaSubject)
 	}
 	for _, field := range []string{"FirstName", "Mobile"} {
 		if m, ok := b.Member(field); ok {
-			base[m.Path] = personalText
+			description.Set(base, m.Path, personalText)
 		}
 	}
 	schema := o.RequestBody.Value.Content.Get("application/json").Schema.Value
@@ -116,14 +117,14 @@ func canaryBodies(t testing.TB, s *servertest.Server, d description.API, o descr
 		body, any := servertest.Copy(t, base), false
 		for _, m := range b.Members {
 			if text := pick(m); text != "" {
-				servertest.Set(body, m.Path, text)
+				description.Set(body, m.Path, text)
 				any = true
 			}
 		}
 		if !any {
 			return nil
 		}
-		return []string{servertest.Encode(t, body)}
+		return []string{encode(body)}
 	}
 	proving := func(proof, changed string) func(description.Member) string {
 		return func(m description.Member) string {
@@ -140,12 +141,12 @@ func canaryBodies(t testing.TB, s *servertest.Server, d description.API, o descr
 	}
 	all := with(proving(presentPassword, newPassword))
 	if all == nil {
-		all = []string{servertest.Encode(t, base)}
+		all = []string{encode(base)}
 	}
 	return slices.Concat(all, with(proving(wrongPassword, newPassword)), with(proving(wrongPassword, "")),
 		with(func(m description.Member) string {
-			property := schema.Properties[m.Path]
-			if m.Effect == description.Owned && property != nil && property.Value.Type.Is("string") {
+			property := description.PropertyAt(schema, m.Path)
+			if m.Effect == description.Owned && property != nil && property.Type.Is("string") {
 				return memberSecret
 			}
 			return ""

@@ -29,13 +29,16 @@ func TestConcurrentPatchesAndPuts(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		after := race(t, s, func(i int) write {
-			if i%2 == 0 {
-				return patchOf(s, i/2)
+			switch i % 3 {
+			case 0:
+				return patchOf(s, i/3)
+			case 1:
+				return scimOf(s, i/3)
 			}
 			return putOf(s, i)
 		})
-		if after.Mobile == nil {
-			t.Error("a PUT lost the mobile number that a PATCH set")
+		if after.Mobile == nil || after.DisplayName == nil || after.ExternalID == nil {
+			t.Error("a PUT lost what it cannot name and a PATCH set")
 		}
 	})
 }
@@ -110,6 +113,36 @@ func patchOf(s *servertest.Server, i int) write {
 				return answer{status: r.StatusCode(), body: r.Body}, nil
 			}
 			return answer{r.StatusCode(), r.Body, r.Headers200.ETag, r.Headers200.DragomanChanged, nil}, nil
+		},
+		edit: edit,
+	}
+}
+
+// scimOf is writer i's PATCH by SCIM, of attributes that it alone names, of such as others name too, or of both.
+func scimOf(s *servertest.Server, i int) write {
+	text := fmt.Sprintf("scim %d", i)
+	var operations string
+	var edit func(u *store.User)
+	switch i % 4 {
+	case 0:
+		operations = fmt.Sprintf(`{"op":"Add","path":"displayName","value":%q}`, text)
+		edit = func(u *store.User) { u.DisplayName = &text }
+	case 1:
+		operations = fmt.Sprintf(`{"op":"replace","value":{"externalId":%q,"name.familyName":%q}}`, text, text)
+		edit = func(u *store.User) { u.ExternalID, u.LastName = &text, text }
+	case 2:
+		operations = fmt.Sprintf(`{"op":"replace","path":"active","value":"%t"}`, i/4%2 == 0)
+		edit = func(u *store.User) {
+			u.Status = map[bool]store.Status{true: store.StatusActive, false: store.StatusInactive}[i/4%2 == 0]
+		}
+	case 3:
+		operations = `{"op":"add","path":"roles","value":[{"value":"ROLE_READ_ONLY"}]}`
+		edit = func(u *store.User) { u.Roles = u.Roles.Union(store.Roles(11)) }
+	}
+	return write{
+		send: func() (answer, error) {
+			a := s.Ask(servertest.Administrator(), servertest.Request{Method: http.MethodPatch, Path: scimAda, Body: patchOfScim(operations)})
+			return answer{a.Status, []byte(a.Body), a.Header.Get("ETag"), a.Header.Get("Dragoman-Changed"), nil}, nil
 		},
 		edit: edit,
 	}

@@ -66,6 +66,11 @@ func dialectNamed(t testing.TB, name string) description.API {
 	return servertest.Dialects()[i].API
 }
 
+// patchOfScim is the body of a PATCH of SCIM.
+func patchOfScim(operations string) string {
+	return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[` + operations + `]}`
+}
+
 const toyAda = "/toys/v3/shops/s3393/people/p6860"
 
 // TestPreconditionFailureExplains: what has changed since the version in If-Match, and whether the body is in conflict with it.
@@ -115,6 +120,17 @@ func TestPreconditionFailureExplains(t *testing.T) {
 			"newPassword conflict, lastPasswordResetDate moved, vcsPassword conflict", "newPassword, vcsPassword"},
 		"a PUT of no secret": {"testinium", testiniumAda, http.MethodPut, asWritten,
 			[]func(u *store.User){func(u *store.User) { u.VCSPassword = new("x") }}, "vcsPassword moved", ""},
+		"SCIM's PUT of what was": {"scim", scimAda, http.MethodPut, strings.Replace(putOfScim, "King", "Lovelace", 1),
+			[]func(u *store.User){func(u *store.User) { u.LastName, u.Email = "King", "a@example.com" }}, "name.familyName moved, emails moved", ""},
+		"SCIM's PUT of neither": {"scim", scimAda, http.MethodPut, strings.Replace(putOfScim, "King", "Byron", 1),
+			[]func(u *store.User){func(u *store.User) { u.LastName, u.Roles = "King", store.Roles(3, 11) }}, "name.familyName conflict, roles moved", "name.familyName"},
+		"SCIM's PUT and what it leaves out, and what it cannot name": {"scim", scimAda, http.MethodPut, strings.Replace(putOfScim, "King", "Lovelace", 1),
+			[]func(u *store.User){func(u *store.User) { u.DisplayName, u.AccountNonLocked = new("Ada"), false }}, "displayName moved", ""},
+		"SCIM's PATCH of what changed, and of nothing that did": {"scim", scimAda, http.MethodPatch, patchOfScim(`{"op":"replace","value":{"active":false,"name.givenName":"Ada"}}`),
+			[]func(u *store.User){func(u *store.User) { u.FirstName, u.Status, u.Mobile = "Augusta", store.StatusInactive, new("1") }},
+			"name.givenName conflict, phoneNumbers moved, active same", "name.givenName"},
+		"SCIM's PATCH of one role": {"scim", scimAda, http.MethodPatch, patchOfScim(`{"op":"Add","path":"roles","value":[{"value":"ROLE_REPORT"}]}`),
+			[]func(u *store.User){func(u *store.User) { u.Roles = u.Roles.Union(store.Roles(11)) }}, "roles conflict", "roles"},
 		"a PUT that leaves a member out": {"toy", toyAda, http.MethodPut, putToy,
 			[]func(u *store.User){func(u *store.User) { u.Mobile, u.FirstName = new("1"), "Augusta" }}, "given moved, phone moved", ""},
 		"another PATCH": {"toy", toyAda, http.MethodPatch, `{"phone":"2","open":true}`,

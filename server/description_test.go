@@ -121,11 +121,7 @@ func (c *descriptionCheck) tables(all []description.Operation) {
 		if schema == nil {
 			return
 		}
-		find := c.api.Answer
-		if request {
-			find = c.api.Request
-		}
-		b, ok := find(operation)
+		b, ok := c.whole(operation, request)
 		if !ok {
 			c.say("%s is in no table of Bodies", where)
 			return
@@ -146,13 +142,45 @@ func (c *descriptionCheck) tables(all []description.Operation) {
 		}
 	}
 	for _, b := range c.api.Bodies {
-		if !used[b.Title] {
+		if !used[b.Title] && b.Within == "" {
 			c.say("the document has no body for the table %q", b.Title)
 		}
+		c.within(b)
 		for _, m := range b.Members {
 			if !isComplete(b, m) {
 				c.say("%s of %q is not whole: %+v", m.Path, b.Title, m)
 			}
+		}
+	}
+}
+
+// whole gives the table of a body that has all of it.
+func (c *descriptionCheck) whole(operation string, request bool) (description.Body, bool) {
+	for _, b := range c.api.Bodies {
+		if b.Request == request && b.Within == "" && (slices.Contains(b.Operations, operation) || operation == "" && len(b.Operations) == 0) {
+			return b, true
+		}
+	}
+	return description.Body{}, false
+}
+
+// within checks that a table of what is in a body says where, that another one has what is around it, and that Wrap puts it there.
+func (c *descriptionCheck) within(b description.Body) {
+	if (b.Within == "") != (b.Wrap == nil) {
+		c.say("%q must have both Within and Wrap, or neither", b.Title)
+		return
+	}
+	for _, operation := range b.Operations {
+		if b.Within == "" {
+			continue
+		}
+		around, ok := c.whole(operation, b.Request)
+		if !ok || !slices.ContainsFunc(around.Members, func(m description.Member) bool { return m.Path == b.Within }) {
+			c.say("no table of %s has %s, in which are the members of %q", operation, b.Within, b.Title)
+		}
+		var body map[string]any
+		if err := json.Unmarshal([]byte(b.Around(`{"within":true}`)), &body); err != nil || b.In(body)["within"] != true {
+			c.say("Wrap of %q does not put its members at %s: %v", b.Title, b.Within, err)
 		}
 	}
 }

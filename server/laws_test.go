@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"testing"
@@ -62,6 +63,82 @@ func TestPatchKeepsTestiniumFields(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestScimKeepsOthersFields: neither a PUT of SCIM nor a PATCH changes what it cannot name, and both leave what they say.
+func TestScimKeepsOthersFields(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		r := seeded(t)
+		rapid.Check(t, func(t *rapid.T) {
+			before := s.CreateUser(t, shownByScim(storetest.UserGen().Draw(t, "user")))
+			as := storetest.UserGen().Draw(t, "as")
+			method := rapid.SampledFrom([]string{http.MethodPut, http.MethodPatch}).Draw(t, "method")
+			as.Email, as.Username = s.Unique(as.Email, store.MaxEmailLength), s.Unique(as.Username, store.MaxUsernameLength)
+			if as.ExternalID != nil {
+				as.ExternalID = new(s.Unique(*as.ExternalID, store.MaxExternalIDLength))
+			}
+			body := scimBody(s, as)
+			if method == http.MethodPatch {
+				body = wisher{r, s}.operations(body)
+			}
+			a := s.Ask(servertest.Administrator(), servertest.Request{Method: method, Path: scimUser(before.UUID.String()), Body: encode(t, body)})
+			if a.Status != http.StatusOK {
+				t.Fatalf("%s %v: %d %s", method, body, a.Status, a.Body)
+			}
+			after := s.FindUser(t, before.ID)
+			want := before
+			want.FirstName, want.LastName, want.Username, want.Email = as.FirstName, as.LastName, as.Username, as.Email
+			want.Mobile, want.Roles, want.DisplayName, want.ExternalID = as.Mobile, as.Roles, as.DisplayName, as.ExternalID
+			switch {
+			case as.Status == store.StatusActive:
+				want.Status = store.StatusActive
+			case before.Status != store.StatusInvited || method == http.MethodPatch:
+				want.Status = store.StatusInactive
+			}
+			want.EmailVerified = before.EmailVerified && store.SameMailbox(before.Email, after.Email)
+			want.Version, want.UpdatedAt, want.UpdatedBy = after.Version, after.UpdatedAt, after.UpdatedBy
+			if d := servertest.Differences(servertest.Folded(want), after); len(d) > 0 {
+				t.Errorf("%s: %v differ: before\n%+v, after\n%+v, want\n%+v", method, d, before, after, want)
+			}
+			// What it shows then says all of it, and a second time changes nothing.
+			echo := s.Ask(servertest.Administrator(), servertest.Request{Method: http.MethodPut, Path: scimUser(before.UUID.String()), Body: a.Body, Header: http.Header{"Prefer": {"handling=strict"}}})
+			if echo.Status != http.StatusOK || echo.Header.Get("Dragoman-Changed") != "" {
+				t.Errorf("the echo of %s: %d %v %s", a.Body, echo.Status, echo.Header, echo.Body)
+			}
+			if d := servertest.Differences(after, s.FindUser(t, before.ID)); len(d) > 0 {
+				t.Errorf("the echo of %s has changed %v", a.Body, d)
+			}
+		})
+	})
+}
+
+// shownByScim is a user whom SCIM shows.
+func shownByScim(u store.User) store.User {
+	u.DeprovisionedAt = nil
+	return u
+}
+
+// scimBody is a PUT of all that SCIM can name.
+func scimBody(s *servertest.Server, u store.User) map[string]any {
+	body := map[string]any{
+		"schemas": []any{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": u.Username, "active": u.Status == store.StatusActive,
+		"name": map[string]any{"givenName": u.FirstName, "familyName": u.LastName}, "displayName": u.DisplayName, "externalId": u.ExternalID,
+		"emails": []any{map[string]any{"value": u.Email}}, "phoneNumbers": []any{}, "roles": wisher{nil, s}.scimRoles(u.Roles),
+	}
+	if u.Mobile != nil {
+		body["phoneNumbers"] = []any{map[string]any{"value": *u.Mobile}}
+	}
+	return body
+}
+
+// encode is the JSON of a value.
+func encode(t rapid.TB, value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return string(text)
 }
 
 func TestPutReturnsPatchedFields(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/servertest"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
@@ -78,7 +79,7 @@ func (w wisher) wishes(dialect string) map[store.Field]wish {
 		store.FieldStatus: func() func(*store.User) {
 			v := anyOf(w.Rand, store.StatusActive, store.StatusInactive)
 			return func(u *store.User) {
-				if v == store.StatusActive || dialect == "worth" || u.Status != store.StatusInvited {
+				if v == store.StatusActive || !keepsInvited(dialect) || u.Status != store.StatusInvited {
 					u.Status = v
 				}
 			}
@@ -106,6 +107,16 @@ func (w wisher) wishes(dialect string) map[store.Field]wish {
 			return func(u *store.User) { u.Roles = v }
 		}
 	}
+	if speaks(dialect, "scim") {
+		all[store.FieldDisplayName] = func() func(*store.User) {
+			v := anyOf(w.Rand, nil, new("Ada"), new("The Countess"))
+			return func(u *store.User) { u.DisplayName = v }
+		}
+		all[store.FieldExternalID] = func() func(*store.User) {
+			v := anyOf(w.Rand, nil, new(w.s.Unique("external", store.MaxExternalIDLength)))
+			return func(u *store.User) { u.ExternalID = v }
+		}
+	}
 	if dialect == "testinium" {
 		for field, flag := range map[store.Field]func(u *store.User) *bool{
 			store.FieldAccountNonExpired:    func(u *store.User) *bool { return &u.AccountNonExpired },
@@ -131,6 +142,19 @@ func (w wisher) wishes(dialect string) map[store.Field]wish {
 	return chosen
 }
 
+// scimPatch is SCIM's PATCH, which means something else by an attribute than its PUT, which is called scim.
+const scimPatch = "scim PATCH"
+
+// writersOfMerges are the dialects by which the law has users changed.
+var writersOfMerges = []string{"worth", "testinium", "toy", "scim", scimPatch}
+
+func speaks(dialect, name string) bool {
+	return dialect == name || strings.HasPrefix(dialect, name+" ")
+}
+
+// keepsInvited tells whether a user who is invited is one who is not active to the dialect, and stays invited if it says so.
+func keepsInvited(dialect string) bool { return dialect != "worth" && dialect != scimPatch }
+
 // withSubrole is the roles of who has some and is given a subrole.
 func withSubrole(roles *store.Catalogue, has store.RoleSet, code string) store.RoleSet {
 	role, _ := roles.BySubroleCode(code)
@@ -148,7 +172,7 @@ func (w wisher) request(t testing.TB, dialect string, base store.User, wishes ma
 		wish.set(&wanted)
 	}
 	roles := w.s.Store.Catalogue()
-	whole = dialect == "testinium" || dialect == "toy" && w.IntN(2) == 0
+	whole = dialect == "testinium" || dialect == "scim" || dialect == "toy" && w.IntN(2) == 0
 	body, grants := map[string]any{}, []any{}
 	for _, role := range roles.In(wanted.Roles) {
 		grants = append(grants, map[string]any{"role": role.Name})
@@ -180,6 +204,26 @@ func (w wisher) request(t testing.TB, dialect string, base store.User, wishes ma
 		if _, wished := wishes[store.FieldVCSPassword]; wished {
 			body["vcsPassword"] = wanted.VCSPassword
 		}
+	case "scim", scimPatch:
+		r.Method, r.Path = http.MethodPut, "/scim/v2/"+servertest.SandboxUUID.String()+"/Users/"+base.UUID.String()
+		add(store.FieldFirstName, "name.givenName", wanted.FirstName)
+		add(store.FieldLastName, "name.familyName", wanted.LastName)
+		add(store.FieldUsername, "userName", wanted.Username)
+		add(store.FieldEmail, "emails[].value", wanted.Email)
+		add(store.FieldStatus, "active", wanted.Status == store.StatusActive)
+		add(store.FieldDisplayName, "displayName", wanted.DisplayName)
+		add(store.FieldExternalID, "externalId", wanted.ExternalID)
+		add(store.FieldMobile, "phoneNumbers", []any{})
+		if mobile != "" {
+			add(store.FieldMobile, "phoneNumbers", []any{map[string]any{"value": mobile}})
+		}
+		add(store.FieldRoles, "roles", w.scimRoles(wanted.Roles))
+		body = nested(body)
+		body["schemas"] = []any{"urn:ietf:params:scim:schemas:core:2.0:User"}
+		if dialect == scimPatch {
+			r.Method = http.MethodPatch
+			body = w.operations(body)
+		}
 	default:
 		r.Method, r.Path = http.MethodPatch, fmt.Sprintf("/toys/v3/shops/s3393/people/p%d", base.ID)
 		if whole {
@@ -197,9 +241,55 @@ func (w wisher) request(t testing.TB, dialect string, base store.User, wishes ma
 	return r, whole
 }
 
+func (w wisher) scimRoles(roles store.RoleSet) []any {
+	grants := []any{}
+	for _, role := range w.s.Store.Catalogue().In(roles) {
+		grants = append(grants, map[string]any{"value": role.Name})
+	}
+	return grants
+}
+
+// nested puts members whose names are paths into the objects that the paths lead through.
+func nested(members map[string]any) map[string]any {
+	body := map[string]any{}
+	for path, value := range members {
+		description.Set(body, path, value)
+	}
+	return body
+}
+
+// operations is a PATCH of these attributes, in one of the ways in which clients write one: without a path, with one for each attribute, or
+// with paths as the names in a value.
+func (w wisher) operations(attributes map[string]any) map[string]any {
+	delete(attributes, "schemas")
+	way, all, dotted := w.IntN(3), []any{}, map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		value, op := attributes[name], "replace"
+		if value == nil && way == 1 {
+			op = "Remove"
+		}
+		if parts, ok := value.(map[string]any); ok && way > 0 {
+			for part, value := range parts {
+				dotted[name+"."+part] = value
+				all = append(all, map[string]any{"op": op, "path": name + "." + part, "value": value})
+			}
+			continue
+		}
+		dotted[name] = value
+		all = append(all, map[string]any{"op": op, "path": name, "value": value})
+	}
+	switch way {
+	case 0:
+		all = []any{map[string]any{"op": "replace", "value": attributes}}
+	case 2:
+		all = []any{map[string]any{"op": "Replace", "value": dotted}}
+	}
+	return map[string]any{"schemas": []any{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": all}
+}
+
 // sameAs tells whether two users agree in a field, as far as the dialect can tell.
 func sameAs(dialect string, f store.Field, a, b store.User) bool {
-	if f == store.FieldStatus && dialect != "worth" {
+	if f == store.FieldStatus && keepsInvited(dialect) {
 		return (a.Status == store.StatusActive) == (b.Status == store.StatusActive)
 	}
 	return !slices.Contains(store.Diff(&a, &b), f)
@@ -228,9 +318,9 @@ func newSequence(t testing.TB, w wisher) (*sequence, servertest.Request) {
 	if w.IntN(3) == 0 {
 		u.Username = u.Email
 	}
-	q := &sequence{wisher: w, dialect: anyOf(w.Rand, "worth", "testinium", "toy"), base: w.s.CreateUser(t, u), touched: map[store.Field]bool{}}
+	q := &sequence{wisher: w, dialect: anyOf(w.Rand, writersOfMerges...), base: w.s.CreateUser(t, u), touched: map[store.Field]bool{}}
 	for range 1 + w.IntN(4) {
-		dialect := anyOf(w.Rand, "worth", "testinium", "toy")
+		dialect := anyOf(w.Rand, writersOfMerges...)
 		r, _ := w.request(t, dialect, w.s.FindUser(t, q.base.ID), w.wishes(dialect))
 		if a := w.s.Ask(servertest.Administrator(), r); a.Status != http.StatusOK {
 			t.Fatalf("%s %s %s: %d %s", r.Method, r.Path, r.Body, a.Status, a.Body)
@@ -286,13 +376,14 @@ func (q *sequence) expect() {
 // check holds the answer to the update, and the user after it, against what must come of it.
 func (q *sequence) check(t testing.TB, a servertest.Answer, after store.User) {
 	t.Helper()
-	d := dialectNamed(t, q.dialect)
+	name, _, _ := strings.Cut(q.dialect, " ")
+	d := dialectNamed(t, name)
 	refused := len(q.conflicts) > 0 || q.secretHasChanged
 	switch {
 	case refused && a.Status == http.StatusPreconditionFailed:
 		var names []string
 		for _, f := range q.conflicts {
-			names = append(names, d.NamesOf(string(f))[0])
+			names = append(names, description.Member{Path: d.NamesOf(string(f))[0]}.Name())
 		}
 		slices.Sort(names)
 		got := strings.FieldsFunc(a.Header.Get("Dragoman-Conflict"), func(r rune) bool { return r == ',' || r == ' ' })
@@ -365,6 +456,8 @@ func TestMergeIsOneStep(t *testing.T) {
 			{Method: http.MethodPatch, Path: worthAda, Body: `{"first_name":"Augusta"}`},
 			{Method: http.MethodPatch, Path: worthAda, Body: `{"mobile":"1"}`},
 			{Method: http.MethodPatch, Path: toyAda, Body: `{"family":"King"}`},
+			{Method: http.MethodPatch, Path: scimAda, Body: patchOfScim(`{"op":"add","path":"displayName","value":"The Countess"}`)},
+			{Method: http.MethodPut, Path: scimAda, Body: strings.NewReplacer(`"King"`, `"Lovelace"`, `"adalovelace"`, `"countess"`).Replace(putOfScim)},
 			{Method: http.MethodPut, Path: testiniumAda, Body: strings.Replace(asWritten, `"accountNonLocked":true`, `"accountNonLocked":false`, 1)},
 			{Method: http.MethodPut, Path: testiniumAda, Body: strings.Replace(asWritten, "ROLE_USER", "ROLE_REPORT", 1)},
 		} {
@@ -384,7 +477,8 @@ func TestMergeIsOneStep(t *testing.T) {
 		}
 		all.Wait()
 		u := s.FindUser(t, servertest.Ada)
-		if u.FirstName != "Augusta" || u.LastName != "King" || u.Mobile == nil || *u.Mobile != "1" || u.AccountNonLocked || u.Roles != store.Roles(12) {
+		if u.FirstName != "Augusta" || u.LastName != "King" || u.Mobile == nil || *u.Mobile != "1" || u.AccountNonLocked || u.Roles != store.Roles(12) ||
+			u.DisplayName == nil || *u.DisplayName != "The Countess" || u.Username != "countess" {
 			t.Errorf("%+v", u)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
-// TestPreconditions on every method that reads or writes a user, in both dialects (RFC 9110, sections 13.1 and 13.2). The user
+// TestPreconditions on every method that reads or writes a user, in each vendor's dialect and in SCIM (RFC 9110, sections 13.1 and 13.2). The user
 // is at version 1, and TAG is its tag.
 func TestPreconditions(t *testing.T) {
 	t.Parallel()
@@ -20,6 +20,8 @@ func TestPreconditions(t *testing.T) {
 		for _, u := range []struct{ path, nobody, method, body string }{
 			{worthAda, worthUser("94520740-d63c-4e02-85ca-c4e138801e74"), http.MethodPatch, `{"last_name":"King"}`},
 			{testiniumAda, "/account/api/v1/customers/3393/users/1", http.MethodPut, putOfAda},
+			{scimAda, scimUser("94520740-d63c-4e02-85ca-c4e138801e74"), http.MethodPut, putOfScim},
+			{scimAda, scimUser("94520740-d63c-4e02-85ca-c4e138801e74"), http.MethodPatch, patchOfScim(`{"op":"Replace","path":"name.familyName","value":"King"}`)},
 		} {
 			ask := func(method, body string, header http.Header) servertest.Answer {
 				return s.Ask(servertest.Manager(), servertest.Request{Method: method, Path: u.path, Body: body, Header: header})
@@ -110,6 +112,17 @@ func unlessRead(method, body string) string {
 	}
 	return body
 }
+
+// scimUser is the path of a user of the sandbox in SCIM.
+func scimUser(id string) string {
+	return "/scim/v2/" + servertest.SandboxUUID.String() + "/Users/" + id
+}
+
+var scimAda = scimUser(servertest.AdaUUID.String())
+
+// putOfScim replaces Ada's names, e-mail, number and roles by SCIM, of which only the family name changes.
+const putOfScim = `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"adalovelace","name":{"givenName":"Ada","familyName":"King"},
+	"emails":[{"value":"ada.lovelace@example.com"}],"active":true,"roles":[{"value":"ROLE_USER"}]}`
 
 // TestPreconditionsOfLists: what has no entity tag exists, and matches no tag.
 func TestPreconditionsOfLists(t *testing.T) {

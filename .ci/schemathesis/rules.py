@@ -305,7 +305,7 @@ def roles_are_the_directorys(sent):
 def filters_have_a_grammar(sent):
     for filter in asked(sent, "filter"):
         if filter not in FILTERS or filter in FILTERS_OF_USERS and sent.operation == "listGroups":
-            yield "the", "the filter is invalid at character [0-9]+: .*"
+            yield "filter", "filter is invalid at character [0-9]+: .*"
 
 
 @rule("listUsers", "listGroups", "searchUsers", "searchAll")

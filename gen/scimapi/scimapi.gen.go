@@ -46,6 +46,32 @@ type AuthenticationScheme struct {
 	Primary     bool   `json:"primary"`
 }
 
+// ConcurrentChange An attribute whose value has changed since the version in If-Match. It repeats no value. All but `attribute` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Attribute The name of the attribute.
+	Attribute string `json:"attribute"`
+
+	// State What the body asks of it. `conflict`: another value than it has now. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of an attribute to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made.
+	At *string `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
+// ConflictReport In the answer 412 to a write with a stale If-Match, the attributes that have changed since that version, if the caller may read the user. `schemas` names the extension. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+type ConflictReport struct {
+	Changes []ConcurrentChange `json:"changes"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Value *string `json:"value,omitempty"`
@@ -57,7 +83,7 @@ type Email struct {
 	Primary *bool `json:"primary,omitempty"`
 }
 
-// Error An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Error An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Error struct {
 	Schemas []string `json:"schemas"`
 
@@ -68,7 +94,8 @@ type Error struct {
 	Detail   string  `json:"detail"`
 
 	// Status The HTTP status.
-	Status string `json:"status"`
+	Status   string          `json:"status"`
+	Conflict *ConflictReport `json:"urn:dragoman:params:scim:api:messages:1:Conflict,omitempty"`
 }
 
 // Feature defines model for Feature.
@@ -523,43 +550,43 @@ type StartIndex = int64
 // UserID defines model for UserID.
 type UserID = string
 
-// BadRequest An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// BadRequest An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type BadRequest = Error
 
-// Conflict An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Conflict An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Conflict = Error
 
-// ContentTooLarge An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// ContentTooLarge An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type ContentTooLarge = Error
 
-// Forbidden An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Forbidden An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Forbidden = Error
 
-// IdempotencyKeyReused An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// IdempotencyKeyReused An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type IdempotencyKeyReused = Error
 
-// InternalServerError An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// InternalServerError An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type InternalServerError = Error
 
-// NotFound An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// NotFound An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type NotFound = Error
 
-// PreconditionFailed An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// PreconditionFailed An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type PreconditionFailed = Error
 
-// RequestTimeout An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// RequestTimeout An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type RequestTimeout = Error
 
-// ServiceUnavailable An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// ServiceUnavailable An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type ServiceUnavailable = Error
 
-// TooManyRequests An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// TooManyRequests An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type TooManyRequests = Error
 
-// Unauthorized An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Unauthorized An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Unauthorized = Error
 
-// UnsupportedMediaType An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// UnsupportedMediaType An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type UnsupportedMediaType = Error
 
 // SearchAllParams defines parameters for SearchAll.
@@ -10323,173 +10350,180 @@ func (sh *strictHandler) ReplaceUser(ctx echo.Context, customerID Customer, user
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37d9u41eC/guXXc2YypWRJlh1bc+a0HidpfZrXOsmmu7FbQSQk4TMFKABoWU39/e17cAE+RVKULaux",
-	"w1/8kAgQwL2478c3x+OzOWeEKekMvjlTgn0i4M8TzyNzpf/yifQEnSvKmTNwPk4JmhGfYqSWcyKRmmKF",
-	"1JSgEfeXaIaXaIqviYsWUyIIokqiU84UYar1cTkniErEOCOIj/WgWdtxHelNyQzrN+kZnYEjlaBs4tze",
-	"unYVL5nHff3RymqG1CdMUbUcRm+MlzLFEuH45dEU6OfzV6fouNvtuEgST0+Dugftg3b38Nm6xZxib0r0",
-	"hIIHq0s5CRZ4KdFwLug1VsRFjLc8PWKo5xXka0gF8Z2BEiGpfs8LgSd8htnpFLOJHlIEA6yUoKNQJSCg",
-	"Ei0EVQR5Zpze4BwLrIiPRkvk8dkMy18Rmc3VEtExoip6EjGuppRNqg7AdW5aE97SH7bkFZ23OKwGB605",
-	"p0wRYXaWWT9n44B6qu4GLOCwvJJozAVaUDVFWK+NCHSNg1BDFzOEkceZFwpBmLJb1sCWRK3bsgIUwYIA",
-	"ErbRGYPXYiYXRCDFEbbzmVcjqXBA0Nm49QYrb+raKZCHg4AIQHZBsA+fhZIIhJn5Z0ql4sLgILkmYomu",
-	"iZAa1yRlHlmHaNEBvhDL85AVYL0+6SHizE5u1z8iAV+g4Z4vli0RsvhKWOgiiyCKsF8RHkl9eiSQBB4q",
-	"XNKI84BgllnT2YRxUYaUMzIbESHt7TbgBOAugBiYoSVAsiuKobQgFkwDFLIrxhcMcUakGx+yJOKaiJ8k",
-	"0l8tplwSiyQ+HY+JIH4b/b6M0csAHSl+RZjGe4E9pZeqP58T4WkiQTSR0ONOFJpxqdB+DzE8I7AhbD87",
-	"7KeHE+xNYY6ASqX3pqaEoWG73R6ug/LLj3hSfIxSCc4mejfUx4qL6Dw1jv0k0VwQOCqLUxrM1Jtq8OJA",
-	"cqC5wxlRuG0f2JgAnflkNueKMG95TuYBXhbB2yJhRHWp1AvI3SaGCBYBJQLp1xOpzMUC6OEZQakXtf5G",
-	"lutO7DX3sHl70al9Oj+LDoqRBRzWpht/L4jGHOaRk/k8oIXbnmLmB5RNftPjPDVM8R27yZ8kMhNpUkZ8",
-	"oGVUGcQdzoiYkN9CpnjoTYmfHm5JD5YIHvINr3re63fWsqb3BiW2h1KW0llYatQa8VAhbOjcYspnRZRw",
-	"3TLPsSKv6YwWsITP+pJSiQIyVnZxkqCvIVdYDtBQDKPTlfC2EUEz7GsugjjziDlcytBQDTVf58w3yAgT",
-	"AOWb8oAgPMGUuYiLiDbqialEHVcTFzTjgqSnbyNf4LFqUaLGralSczynLU25Ar2JlhWXWt1uG50Y8hVR",
-	"XARP6Kk9zsZ0Emp6lDkdcoNn80Af0IWDfV8QKS+cX8Vvx8dHv6rfui66cOaCMo/OcQBf7B8f6y8ct+pg",
-	"3/OAestiHDCHacjhlAcGMQGKASVMuZoaa+JhVwNHaj8CsvmTRDIc/Tfx1AANv6YAos99EZ/77g/t62/d",
-	"Tqfz6+K3Xv7Uvv7WN18Un5rZwNmL4vNKrjPVhB1rzjEWFvOTLzX7+XvLztU6883d0WeMJepqOnjYRwFR",
-	"ml+4yKcTqvRvDj+xnBJz0iHTx+JxQeTaa0SUWJ6MQejKL/xDhPwcLTBVaETGGqmVWGoRAPC/FlXUMt2E",
-	"CHjf58+fT0LN2BT1sCIl8lzyBAg6ekJ9LyXSVOzw+UEHJLtNSfJnI7HcmbJFghfWx5WQ2Rj38kLTVmTg",
-	"W9fREs6MqEibioXd9cIwR4KoULBCOclFIyKpTyQamlXKoeEr1IelJxdE7/8tnhGXzDANpOM6VL/ta0jE",
-	"0nEdLdc4Ayd5cWbfM3zzmrCJmjqDbqfXL7o8pzxkZfohvqGzcIZYqMVBDRBBZBhohO91OnozPhnjMFCw",
-	"dCtYtdFrTXRAwu+gGcEMyLKRbWKdALh7flqEAy3Ol2zRg4WmdzfmYoaVQfLDfkIa0jh/GgrJ4X7hIOCL",
-	"l1qF+D9avIyQNqf9RQuc4wmRAC+YwOqbR4cHz9roDGib0UaizYypkApGJZLtkJEbZRYwjNB5Lsg15aGE",
-	"R2E0ZksEulHpxs0WSuB60O0VgjWUis+KKIuGrGe//UmiT5/OXmQxrkcO+/tH3qhFvP1xq0+O+63RgXfc",
-	"OvI6B0d+j4zxuBstdY7VNL1SM+3Ziw2pw8sbLwh94m9wvxhXa+5YBCirr9gbh4bJJLmrJnhAyi4YWV3h",
-	"hhftFQ0KKf1nuBmCSB4Kj0grLR72+4llY7/db/favWeuZtGRAnPQ7WUUIOajI73zORZUcqalLfJ16Gos",
-	"1D89rn/Khf5J4OdEwU/4NoC/A2Kp0FwMXT3XiDJzokPMfP0EFzAjV+bBOdbKuxbxpBtheJFBwBwU8okX",
-	"YMsYVykcIl+RFgdwwK9JgD1y4ZQAY2yOcrMb8RfBw3mZjKAnBu0QaSTIru/83euX//z04eV5MdJP9Lx3",
-	"18z+RgrEvBN0RZbJ8RnBDs3wFZEonFuiQyUIu8AHXSRDoK8Iw40GaIDQ0js4QNdU0lFA0MmH07OzFNK4",
-	"aKR1Xq3XMOTzUD+jpUuNhQXCH02peVdkaUVATRDHiS5oVQlJItEdPi3WG/UmrSifKE7U3G1yQ7xQ32d4",
-	"YJBTYxKSyxlxzbRpLTTSd9voxBqeVlagX64VIpiT+OaLfq/XRu9YsNTn6REpiTEtXJG5cuHce3005aGQ",
-	"KGSBZnSJiGuo+ILKhIWZE0pwJacoZzB4jrVoqUf94+cv/+u/Wv9z+a3r9g4Obv994cAHFxdfLi4uW/9z",
-	"+e+LC/23o39dPrNPXTjP/rAiHWtJx87bmhEp8UR/OQulFpgQCE5G7YLN3wNfDFaPwb62is4vwbaLFJ5I",
-	"jaJaCIy06JR5A03wNWjQsxKRiQs0/GUI6JY2Pkf4UKYDZzGn3+3Bu1PWNDD+cRFZ1droIyxUEEtOiW+l",
-	"02BZDllrXCwD6Rd0caHcy19+vrj45d8/f9579qcL58s/Lhz98eUvGsLmLzd+cPWZZ788i77dFNS/6P2R",
-	"FBhKAPiWM7IzIG4AQ2yAtHJf9zt9+MMYNUbcXxrxK2MA7nd7kQAKn8rYUF4A6QXBV9Vw1mf0BID9mkpV",
-	"58ZWwrHQD7Pf7ra7z9roc+zQ0BzTmmC1Ns14ankDmEfDX4SAD5GNDbOluaIkkKSAVHd7T/s2GgDVu5F3",
-	"A1JvAyApDlNVXcTii1cIygTWP8BNM1bkAslfn9GqIToxFyNsXTHW+8LDQKsxsUajoYD6nQ6iTCqC/TYy",
-	"U64Ypyv9YZHEhYE3jjQlNVZzDXOrswI11sQZTMrWXRUJ+omZLHJEgnsMWQEVvqUKBQRfE6vk63ObUP0v",
-	"VSlyrxVz17JnjaqCZOYdWBpvphRaxvNIwjiM0yb+mGsxbqGfNJ4kmVj9ImsSZfEptNE7kBPnse/AMAZ7",
-	"1qVoaoG7ztJntLuPyzl5C+PWKCH2eXDOZ7WRTxLeVqCIiNRLNtRHPsB3ZcrRp/O3Zllmipz2JthAawkD",
-	"sJTJgfTobGBtWgOPCzLotTuD8lXbZW24XoWFOmM+uSleMdVfRQqp0ROMjck1ONC1VipjnuqWWV5k8ppN",
-	"7U56w2XnaYUcsLygkxXSqNfv68UzHnu/kvM+7h/0Os/7nZZ/uO+1+qTTax0deLjl9Ul3/+io0yXP94tP",
-	"OpQbW2Zu9cNyzpk0FpnfsW8N5Po/zwRlgHFNUwxjMt7TGPDH/5bGvxcvXB+EwjRwBo6xZLY7bePnjYgp",
-	"Zoi09FeR5yI+dOkMvhQjGp7TgSXLEhDtpRBcOJd6JJ19jOACVmVj9nM1VFUonYHT73Sc2/T2/yDI2Bk4",
-	"/7WXhNPs2RXsmYnhSEpdDBp8Mxxo/CA+cN+RIPhKU2kRBpGwi3wqiKe4ACkzFasT+eZbL8SyZSMGipZk",
-	"h+zl4gsyjs9WyvNZNceqqzTv36sanTyYHtVKvFe1BtvHb10n7X9ZOzz2+twaO3YSpVIHMe8J9cSsYCm1",
-	"iVOKw1sAF0JGv4akgfJWoawh+5Hz11hMyI6A/TEdjAbOZXBv9A4O0d/o71uH72MEzCsuRtT3CdshSFJR",
-	"C1p+9TnoMQ04VgzM5ySUhkjsCDI5O6cRazAEhOCcPZanY/Gs7RXnrbVUIrPRjOIpeRu9tWa8BZbIt97D",
-	"BvpM66s4+AChdQZSuwO+CehDY0wDozf98PB4TaV6y9Ub7tNxYTRaxtahcXz4yzB3chC13EqFLVe9PxPi",
-	"nIr6/LGO/S1Xr3jIdkj4hHVfGW9cJBs2d8AAoxz/I61Yn55UNAgQVlqatmYa4B3ZOwJ2yu/rikSxTVWj",
-	"4JlHCsH3AmLSqIbZKyDuO7pYsaHSGKcZX/UPcVGEHxnrJfjKbTZLJDMWyxuJX0oSK3fI9YIH+rgm7wAN",
-	"jQVkiCReyigiKomWmOJrkrWgrs1U+NW8aWj0uwFaMfxm3Oo2HNnmjFh9WZopUqkjRaQqrV3XuRXx8zu7",
-	"WenQ6Ud6wey/H+mM8FDtWrf1qW/cAELQa4IoQ4rOCFwtG2tFlUSE+Y3QXQg9LWxTj3xi+BrTAI+CXVon",
-	"fKzwCEvwq+g7b/JjqJQhmJqvyFIiDzMNyBHRNESTB4Ct4hzNMFsaMiEkWmCmiJ8E6YAJGn2eElDbIgqn",
-	"OL9C4GixNmtmkMdkz0Gez68raqCh0oYYmmAmqpDEYz0dRAwlgc1PA50gwrsVh3hXY1McDH4/PPzI+RvM",
-	"lvZTuXN7jBvhYJR/EIexRUzW45o3jwWfuRYNwKYW5yGAcc0w6adMa/4TyPGJ4VBNuaD/2qk9KCJHaEal",
-	"1NCEEDLwyjwdeH7+/LmVz6+omiKfjnFfyMpwPudCEf8N8Sk2vq+dihA/VSWJc2kc3IbrUFWS2J1DhyR9",
-	"veoo7FNxonkrnWm+fmD8dDLB+yjipt5rf0SJ5zblnU1lxhQEM7NUqEgmvEEDey74nAhFjYPZw4wz6uEA",
-	"nLXwEVVkJguc07HbHQuBlxCow4Wvaenhret4WJKXN9hoLLk86NSjz/PIXJQrZJ/t37rOLAwUhbX51RPv",
-	"w8MKj2hA1bJy3qPbyEVf8VD3Nu23r3rzATypQsEyT65OeawhGI6yORfxaVdRgg+pUVWA6HbjLyvW0bt1",
-	"HeMpZUTK6lPo3GbO4Ys5OPuSLHiygE2NygAmdVaZVVzGu+KQKgm0IZMaBzEzsLMsCtdFp/06YNdnMxd0",
-	"hsWyGur9OifdzZ+ePTZ7iNnzil5bdBIvZxDJkd96aqWFRTWUMN7w6msTbaO4LseCi6thuzBOL3Vm1ybF",
-	"a91ZrG4s8pWskDCivylOzun2nrUT447ha5JovuaZFC+oLpCO5IMSDpxNcmGbksyoxwPO5CpljKJn1mBU",
-	"iiRvTji7t+m4mSIj7RVlEJoEp2HTBiSfEfNBXDHChNhAaCJmPup3jrNBTLmInEpQRuE6Rcv568eP7+3L",
-	"KlGin0f86Jjc6Fzj9xSh+yuCVSgK7noscpVU28i8Mn626BWQnVSUCBTlI+Wwgcp5gJfrYwlB77JTVHI2",
-	"6m9hIg0vWzyk3MgPSfzG2hlNGhs6IxUxqbhgUgm0GAkZk6mCQ7VYFZzrG1hSFeYfwMIVtomi78bO4Ev1",
-	"xG/007eX271+pVhKK7DmNTXheFkMiUJO63N1g4Jr5CqY6T0R77GJvlkXC5nDsiQjtgDXM8nB5Mak06Yz",
-	"b6tQ72ArxC8TV7rB3oBvcYWDc5PKvOHwXjnkM7Pmzt9NQbkUPSzyryCIQYU1FVii+NPKG1/NsD9JIqoZ",
-	"9n6aYRcE8/pGa4jWEp9rGFK/at6V+2ReUnpS5yZyfGbV5S1Q3FRWau/gYA32khsTtXFWFCCQRKGzMLDW",
-	"ZRO9W3msZVQ9Krr0azq+vfbMOTJfi7rYAhA5ejzDN2dmdLfT6ZQuoZAURfT6fruzOJCjU7UoSWrxh3ei",
-	"6mmcKsLKN3aHOR1ZEGxFjvgq+FiRlqKztdJUgGXGD7/ZDBqlgrrVm9JafqXokUlcWKcEW5dv8duTfEHj",
-	"+7VBY5CrqOVyqtwowZkyk9C/hqkUKQkRDciCZYxnNIjpQ+UeJvSasLfrdb/Cl5MFJFMUiIpxuSz0NgwC",
-	"m9wQ+3G0WjKShBWZXbCn6HURXYM0LYHGOJDENXXJ9NGSGwVnDKK/yU6XxoFjErrSCrubJ50Zoni4Adl5",
-	"romkqYJSCH2rfsaOByr1cfhukpidzRuPEFW/0CqWpc+2kX4DfLmaF7QB/TOac4Z4HPZdZ0ZZRErKKcnR",
-	"GiZhmKVNR5sLfk198P4ZBhqxc9eGpYPyRk3lxKhwxwrPOtyQ30AxBLkBVU4wpffA7OrhmEVkxckPqqIP",
-	"eclgo80Yoq3IlgSFFZJ058Xtr5KsHNOeYykXXFSsHL23j0hb7DGpbzpaog+nZ2+yeKPRbj7ljLwNKxRP",
-	"c5GTkkPJvZ/xEQ3IcC212BYFeJ+sdZUO1JV/jjXbhHI1BXJ3APKnzMjw6J0eCNYYQeZEQRQX8jmcLyCT",
-	"2HQj5zwgd99Bt5sVs7Kb+Ktl4Db1EGgUF3EhGT42lgSTKxpVK7ZeJj5GmkoyLQlI15YUTcVZlcHuzvKd",
-	"G5ewWd3IJ0Nr+bU+/CCIKa10zRoomyAP6wVC0quY4YD+y5Re+/ntq9NnKxTZMIu42JCbyYb+x8XFTaej",
-	"fxy39M8XFxc3Pf3/0cHFxc1J5+Ii7B4e6V+9TqfTMr9P4FfvyPw6Nr9ewa8D/Wu/0+lc/vEPlXJSRZo0",
-	"QIZxtJhSRZCcY4845SJxfJIxqy8SjN/jCWUlUuhf+QKquNqasDiuwBnbEHLidGyOKDdLd8FNBLXOtOL9",
-	"gf6LFNTYy7GFZIBd6xuiptxfa8Klkf2hfD09g5311nKQP+24oBi1qa1lK13ddPa1xaBR3vTdnIgYPNnj",
-	"5gVWziH2obqUTd0eQt0CQWb8mgxNzSu2hFuSq9dlHnfWsDbIgq0uJwY+aYxMXSlTl0CaXL5crSorKLsr",
-	"9aY24t8Vxg6bAg914ZA5VVO1OCZfcWVlE2mud9de4cFpcPN5OaBS2bxZMMUQrK/h5yB/Nxm3tzPlO7XD",
-	"wuNJsemV06m2eFmJ4sGcVOc5fTmvB4JcY8oq5mrK7Sduq8NnRT6m+p5wwnyolln54EEs09cSzu9qeX9e",
-	"x5W6f1tdETQlpD6gFb/E2RqfppsURIBTuVwD/20Z/zM4tcZRkvcBVLPBLRvlN7PBb8PknqkCsZH9HSTk",
-	"FeBUUP+NnG3FxOFDjOKV5TOzZUYK6MPzAvqANw8VqRUncrBhFE6pmQBe+pPUakMNP+X9iM7hZkRnl9Qk",
-	"Uw24lIwYTNkWAbF415CO7ZCODwSLjHhWYO6MS1Ob26yVnjuYfovvdN4KWCF/baL164vnRRWnVxykJbMU",
-	"gABC/GLF7c7COFiUC2sPP/RBaIwbxxWB77yBrfuqXEdyoX5fbseyeGTne2f+3caUx+vd9PXR6KDsJhdf",
-	"SUjweW8N66dQ+LWkA0bS2AbZuJ9CIbzIHoELogw34LdFMYq31T6FURhcrbKAGb7JKoFVBNHaBZYBx/56",
-	"iwRwxYrQqUr+F49zc0tcWcNlhS1aL8GYld+nLNL1ZIEoHCwjDoAHX5k8xXtM8zxDF1YgUpM/be14o/dd",
-	"rnGB3FeYAj/hPGPVqzdVyhKYmfDYGH5MEP894NHbihjChbrnOg7LZY65LZAJ19hNiqPn0Nsuw2KpW0Jn",
-	"MlCoEh7TIeCrIQpNGP9Ow/ifTox9WWyDcWIlMlqq6rOpuYYFsb3njFNIcvjIuIRWUhDjZGd5hcZc1I+I",
-	"iPJgVapihXk2ajcBsRK2swei7Joq4ufj6IoocUGkRM1IiFqCQRx48LDRBWsD/ai/vijmJkF+21Dl0078",
-	"enMAhFbMAXk3dD2zedYfXMvjW8+kZ/2zdT2wd+NtaddndRzVRpHNmg5Epok8LYgCwcEFvHp1N7ddANHZ",
-	"MPB51ekIWfQmwB26JLCorPaEZDD6oSKl415Y3AT1BDjTkchG2MPhLbBMhdiPlqZg7q7jq2vV7bWEP91V",
-	"tGQPxh6w4VEXWX4qQTszLWQ5A3c+tIna8JUPFOytkTgXwbzeAhwVdzA5SbZ3q1R4CT0eoImfNSl5AcHQ",
-	"ZghF3dLS7tNRGEXpxM0V9AuGhjUOm4jDJuKwiThsIg6biMMm4rCJOGwiDh9fxGGGmZYlh22HOPazOf9b",
-	"lo/SGfbbCFq7L7q5EGvn8xmmTG/g7MXbE2Q6+Eu79jw2ruJfy2Cd8/Mzd/DrRdjp7Hvwk/wZmuZBo7yL",
-	"i5vnr1r3Rco/p9/46uLiZv9E/9nXKH/wu/7zUP/5/Pd7v+nnPw1af9zZ25798vOfBhcX7Se7vWe/VNKT",
-	"bnWjp9XeJPVzSwsyH2sm457dUfTcOjkqjne8a1LqBrm+28jtLZCC/oME/KxAE7k/TU6RyMP+Vo+tOIbt",
-	"+zmv7dyYGjF561oD3//MtXhKvFBQtUy5/UcECyJOQhPELm3VIftx8t6pUnNTnI2yMY8qv1nPGTFiSzz9",
-	"n31bgKxt99L2+CzpFBWVJ9PSkQjs5HKwtzehahqO9MN70Qwt6sd/O4Wl4YzdjJt+n5F4oDUrLWN/WEpF",
-	"ZmDCOxVcypaVBM4iq8IbzPAELFrpAIqkDI+x+kGr9jjJw0WSG5/PuyuFXfSGeoJLPlboJVMCo7MXII2Y",
-	"RhQr9guolGr+s9XHySzlejKlpV3EIfKA29bb1qMDHQCNB1baDtlqmuswmhGLTHtam0xv0Ayq8ZIb7Klg",
-	"2UYnUHRaJvVSZsSn2GqShRX9hm30v0MilukAMTiMSLmFMnwIcgjSmgn6HRqkpzOnZdS8T6IUXKMTsG0A",
-	"TWvdKZbo7610/b/WO3hauujvrVd6JckH52RMhCDClq2Dk4qGfrA4Gn0H1l3BF4n2haNqTPqdmaLvA8R4",
-	"Syou4J4G1CNMGqpqEPtkDk/32p0V1F4sFm0MX7e5mOzZsXLv9dnpy7cfXsIYTXaogpv/4fTsDeq1OyB0",
-	"R/fFWHa02OqkEtWdbrtjBvM5YXhOnYGz3+60943vfgq3fO9b0jz/dq8tIfzPNLuMgFjqlEoe2Yvb/t9e",
-	"us6cl4UORlGB5jUaF61yaxo3Jk6MdB5/hEV2FBpT5pe2q99/Bv7QnE24jd4SYvuCz4mAaqCcoWG093/q",
-	"Nw8Ewf4QcmCAvp6+e/P+5O3//efJizdnb+NP4T8NZR5FAJ35QOH02k6CAA53k6NL98O9dWs+nnRnrTHE",
-	"torUoLF+6N+5v6wo0lnQRM8GT3Y7SZjQmgb6G7fQy4aeXma9Nt3aDfOy02jGVKdJ4OPd3wrvM7K+7UQA",
-	"bqMUVQebGNR9s3XhoA/52NgDU/ELn/7Y6UCDV6vi28pp6NPHV60jFzEilb6+I7LkzEf7PduEF3gI6ORR",
-	"kzL0iUFV7pjXpEg/DAqo1MuhLCZnrZQ0le0Zme8L2et07tAQMuWo/ZJ4hIy0lvHgOCc+Rq8t0BM7jR4V",
-	"y40ZIW/BxZUTS3UaZdoRzvw5LfHoq5j2bzidTtjFPjZ+6drNNiNTf1yZxel1egetTq/VOfzY6Q36/UGv",
-	"3+50Ov/PyVdgqXwyrrQSc6kiuQ3Od++6t9cjh/39I2/UIt7+uNUnx/3W6MA7bh15nYMjv0fGeNwFX7fc",
-	"q7mxbGWWqPdswtkunO6F46QcEmmXg5OCWMrYr4HprFjQv8TWUGMdT0Hvj/0+6nXQ8+P+IdKXwRBQY4r+",
-	"EqfTpGTx28v1VKG4Q+1l2rCapjQwZzYEoHsH0qOZxrm9OCuUJ++Irk+K4mCJokaVq+ES30/LnDylqTtD",
-	"9PiP3Qyzb6hu0YiYOu+lWvbCkO76IZki8TBof/2gpAEkjOivHxG354IBR+sH5Pqj6GHd3vphBX2LYGiN",
-	"TeXbjcK4gzonWFCMXQ/uHa8fnG/gcOs6B3UgXdT1D8bW2GhB8xIwR4Qzw11tPhJY+BN9wLY50sKG4zoK",
-	"T4AUAodxLvX4rFbzl9hVPyEliolxI2KJjFvfjcM81ZRQEcsuIQuIlGiY+NiGScen2cNrGVpWsrvZVM14",
-	"ZaTaGupCqsl5jadPQXCu86AJKqvxZCojqsbTL1fzqGqrUXfXui4fQBLNyp5pGx8IhekPIsnvQUQ1g2F7",
-	"6fflBLK4ZOvG4o4ZefldizVJddtKucaQiqZd5n3Fif06TDvfyvSJiSH3kCceLWvXIIWQAlP9ZhLxtYif",
-	"W0Z3eetu3xh5JqOWYbHxw5ggzSoSG2Q6vMingniKi+XASCD9znGmKg40X8W2sHhs6If4Kvv8fj0RAVqd",
-	"3VVGMMYAQ2efpi2ynE/GxYFT+nktk8OdVPeIl23EV9Kh0nWNk09owz+ytbLRm/ud41rKb9zDtVG0d8WN",
-	"T4FtIGw4YBEbLtGr977BiFvDZANS1Iprhd3GDHEjvrsD7ml28Ci45xOlLD+iKPwCsK7q8rnFtqt3zNwV",
-	"KLVjRie2K6rkd2O5mhB1t0v1QNaoH8fG9CNZlTYSTMtaisItasw6jVmn4WV34WXnBPvVnOyu1pz1JBRe",
-	"ohHwMlWFJ3vD/yIwUzIWMpHiUdgZJIxdc9sefiz4LE69UmjGpUJdV2uZthUcFIjmjCAlMJMYQtB2IKDC",
-	"tr53+XT9k6kW/X8jy91w7PvYnNIlyb6YauIO9n0nKvMdW2Li+JHNLTJ1bDIrPhBb/XoD5pcpwF3XBPV0",
-	"99/EzzUS5S4kypVeo1Oc08cKQ5oP2r1nDyKMnppU87rCaPT49xJ/lWIgLTAxL9dPkxoTD/mxQ7l6RqRd",
-	"Rdk0tUkXvMmhYoNNDTY1gYGPOTCwxnqzsvo50cLOI3d2APlZTYGrUlpDVUuZVHHmIWVoaGcfFmqXOAhs",
-	"lZW8ihlPgIPgP6Rn2iZHjaa5a02ziW5oohsaXbLRJXfunWhE+EaEb0T4RoR/LG4mYLwbyPAr8Uvp3nPV",
-	"6UFKP5FpbbibXJ/sCncthT9Ijkt5mZZ8edak06NjsocjocCmAz+oPJA5+T37xpxEkO9daIt92IcjXr9J",
-	"HvAdhIvMIr7vvJqV/pElIk7cHhCuXROJ0URiNJEYd06wyV6mFF98QaWntcPl/TJsqrnq3rc0zbwtZbLv",
-	"GFltH7yTqMQM/XycHLbhqQ/LU+/C32rxtoa1NaytYW33CDLM3Kat87b1BD19421rphV++CGp/F6qX1oK",
-	"Erfg3q2W+SHV0u+x65fptsJfvqX7+JnK5WWFVkdLtJhSb5o0WJN0AmU127nec9FE6fZ8jgbBZ0EVSYqZ",
-	"puq7Zw3n6f56jk/GOAxUQR3XdNs8x7TugCMr7FAXsfGN+OKDMnuLVHsbrSgnDCS9vYvEgA0Yup3o+1aP",
-	"U33RS4QH+2QjNjRiQyM23FkjTrU9e2BVOKKB38wrq9Vf88xOdF5LDh8nv284fMPhKzj8Zty2mtM2jLZh",
-	"tA2jvYd+LiNGs2vF3NxuyARc5cpm8e9t24VTzsZ0UsqaP0ctvA2BRtYJD7o6tOjbCcMuXPIj5d+F/f9X",
-	"fcMnSPErwpBt3Hli761p4WXITTvhxb9DWxIzxHFLynNz/W7TwMQ8qLc0CoMr28omneTWgf5f7/Ey4Nj/",
-	"QP9F4KM4BMMKCbeuY1oNvE91eyx4iCg8yX1lY+iiavOwgFhr7HWyL7MPPyw/L0GyPMsufAxu84Qyu6xv",
-	"jmd7SNuy6kYI0jq3OUvYYPKpHfiGqCn3oX2x1qZd+9tOAvBITXCbSvJdPavNRYjCjWn9ngtVCNcNavYX",
-	"ntmq7FFGbRpJpJFEGknkzpLIouRa7cAGYLysVcZ/46yFHjcmQtw049VswYUckdESWUrpQiIIFKCFjjiK",
-	"zogbcUho+2VdCFQgqAMJuSKfkhcsiCDI1Ljy475MeMbZxNYB0gQ2yvpL9bgfJjZOI8bozwyJt3mr0ABr",
-	"N/6KyHHdFMB+YgWwm1YsTSuWphXLj9WKpZElG1nykVYsD60ckm9A8gD1yk11Vhl1KEZnUbNiI+9RmTQ4",
-	"XWCZSHjMhzIjWh4bcX/5k0QRcXOjxtJcoIT/uUZMhJkhGxGaWtpyrSrq4Ej9ARSXNFVaR8TjM4LUlEsS",
-	"RbDol5kO63NrGLHNSAOCBfHNV9jziJSRmUciKmUIiyYLk/+oH7KrpBKF7JoIuEv1xEzDiu9XRt2yuyb7",
-	"eVfZz1kRcBdS3h3klp1LHnWlgLdkAVPVTb1uTns7p/1j53137+IFaFS9RtX7flW9TdSushgCRhZx6MaT",
-	"an358qNxZlUN+yyoUoTBo9tNzn8d35Pq4fFzTUJ/03TkiTcd+TGLeEUdS0LDqNb2ATXMsG1a9esFbF1N",
-	"/xhpyFbnDsBgMI7qSIMWbZTiaFYo8mVEtsLyn/32/rM2OlPIhBlIxLiaUjZ5eE+LOaa7+VoeRx+xx9vz",
-	"v55293j319TRahxpjXbVONIaR9pOFbtGTWrqnjWtFh9ccTHSjo37Ap3ACBn1dZhveuzZi8qei2/wlenu",
-	"Zr15zAgFxidI/VQd4g+nZ29ctDBtjJWWnhhXaKzxyTygpoQhztpI6zdQsRidvD+TaMIRZ0hO+ULLTZgl",
-	"LzFeSpO6hBbgGax2POq3WpaP8ARTVul+3FkjyDv5/zbQfLbU/7G0jH/kyLUO4bLq/XdmOg3HaII5HnvP",
-	"zRLzUUXHTUPddpD3cyfys4vo0buSuC2lEDXqbaPePm3n4ffnOKzj9YvcfU82qLMJ6HyKacqlEsDDJSh/",
-	"AgWuqlHpie9LF9k2LFF70hm/1n/HvNqUvAYpv7x7HDoJAhTLFnZM1IUOojKxEJT4iIcKZBXGGdlVK9Pv",
-	"VMP6MTqYWuxKunhaySrmqCbP9ZH1Jf2ed9V4thphvxH2G2F/1UqHZWx8XTT9fb63qMPG0NlEEDYRhE+z",
-	"DWiROlWsDhb1AD2PNDStKRVqZiqqPgHy1hTLMl2tq3U1lkySGxlg70oiqfBSxtzCRZIyjyAvoHr3KCD4",
-	"mmhFLq55sUQ+B4eeFuza6G0YBEZ2xAyR2VwtERYCL12Tm6c/5bA1HCQL0aIoLAEWRKWZHKO/vPyIolKH",
-	"d4tQ3EaP0kaFbJLzHkG6mJ7nLv1Rm1Pf7qk3KnijgjcqeKOCNyp4o4I3Knijgjcq+HfQxrc8i08/TrxQ",
-	"QBn+L98cU7/3JFRTZ/AFOrqYoo7F/WWptDUfTfDqp/PXRofFDFGfMEXVEs1tWVZN+YEbIi0fURYSmUSe",
-	"RmrrTxJ9+nT2QrOHUATOwIl4PChkJemAKeernlCr56ZIIxmPiacGKX8slcibEu/KCnuYyQUByU/a1lA4",
-	"QJwRI3taVRs0ckN3U+vyxbIlQpas7zI+3W8blJ21BZaT+pjF+wSu7yKCvaleq+3DHNUDStW4nOJrgqhK",
-	"TW07NBfPW9rKMNUwQKu1t/8/AAD//w==",
+	"7H35d9u61eC/guHXc97LKyVLsuzEeued1s9JWp9mGyeZdCZ2K4iEJHymAAUALaupv799Di4ALhJJUV7U",
+	"OOEvXiQCBHAv7r589QI+m3NGmJLe4Ks3JTgkAv48DgIyV/qvkMhA0LminHkD78OUoBkJKUZqOScSqSlW",
+	"SE0JGvFwiWZ4iab4ivhoMSWCIKokOuFMEaZaH5ZzgqhEjDOC+FgPmrU935PBlMywfpOe0Rt4UgnKJt7N",
+	"jW9X8YIFPNQfra1mSEPCFFXLoXtjspQplggnL3dToJ/PXp6go2634yNJAj0N6h60D9rdwyebFnOCgynR",
+	"EwoerS/lOFrgpUTDuaBXWBEfMd4K9IihnleQLzEVJPQGSsSk+j3PBZ7wGWYnU8wmekgRDLBSgo5ilYKA",
+	"SrQQVBEUmHF6g3MssCIhGi1RwGczLH9FZDZXS0THiCr3JGJcTSmbVB2A7123JrylP2zJSzpvcVgNjlpz",
+	"Tpkiwuwst37OxhENVN0NWMBheSnRmAu0oGqKsF4bEegKR7GGLmYIo4CzIBaCMGW3rIEtidq0ZQUoggUB",
+	"JGyjUwavxUwuiECKI2znM69GUuGIoNNx6zVWwdS3U6AARxERgOyC4BA+iyURCDPzz5RKxYXBQXJFxBJd",
+	"ESE1rknKArIJ0dwBPhfLs5gVYL0+6SHizE5u1z8iEV+g4V4oli0Rs+RKWOgiiyCKsF8RHkl9eiSSBB4q",
+	"XNKI84hgllvT6YRxUYaUMzIbESHt7TbgBOAugBiYoSVAsitKoLQgFkwDFLNLxhcMcUaknxyyJOKKiJ8k",
+	"0l8tplwSiyQhHY+JIGEb/b5M0MsAHSl+SZjGe4EDpZeqP58TEWgiQTSR0OOOFZpxqdB+DzE8I7AhbD87",
+	"7GeHExxMYY6ISqX3pqaEoWG73R5ugvKLD3hSfIxSCc4mejc0xIoLd54ax36SaC4IHJXFKQ1mGkw1eHEk",
+	"OdDc4Ywo3LYPbE2ATkMym3NFWLA8I/MIL4vgbZHQUV0q9QJWbhNDBIuIEoH064lU5mIB9PCMoMyLWn8j",
+	"y00n9ooH2Ly96NQ+np26g2JkAYe17cbfCaIxhwXkeD6PaOG2p5iFEWWT3/S4QA0zfMdu8ieJzESalJEQ",
+	"aBlVBnGHMyIm5LeYKR4HUxJmh1vSgyWCh0LDq572+p2NrOmdQYn7QylL6SwsNWqNeKwQNnRuMeWzIkq4",
+	"aZlnWJFXdEYLWMInfUmpRBEZK7s4SdCXmCssB2gohu50JbxtRNAMh5qLIM4CYg6XMjRUQ83XOQsNMsIE",
+	"QPmmPCIITzBlPuLC0UY9MZWo42vigmZckOz0bRQKPFYtStS4NVVqjue0pSlXpDfRsuJSq9tto2NDvhzF",
+	"RfCEnjrgbEwnsaZHudMh13g2j/QBnXs4DAWR8tz7Vfx2dPTsV/Vb10fn3lxQFtA5juCL/aMj/YXnVx3s",
+	"Ox7RYFmMA+YwDTmc8sggJkAxooQpX1NjTTzsauBI7UdANn+SSMaj/yaBGqDhlwxA9LkvknPf/aF9+a3b",
+	"6XR+XfzWWz21L7/1zRfFp2Y2cPq8+LzS60w1Yceac4yFxfz0S81+/t6yc7VOQ3N39BljibqaDh72UUSU",
+	"5hc+CumEKv2bw08sp8ScdMz0sQRcELnxGhEllsdjELpWF/7eIT9HC0wVGpGxRmollloEAPyvRRW1TDch",
+	"At736dOn41gzNkUDrEiJPJc+AYKOnlDfS4k0FTt8etAByW5bkvzJSCy3pmxO8ML6uFIym+DeqtB0LzLw",
+	"je9pCWdGlNOmEmF3szDMkSAqFqxQTvLRiEgaEomGZpVyaPgKDWHp6QXR+3+DZ8QnM0wj6fke1W/7EhOx",
+	"9HxPyzXewEtfnNv3DF+/Imyipt6g2+n1iy7PCY9ZmX6Ir+ksniEWa3FQA0QQGUca4Xudjt5MSMY4jhQs",
+	"3QpWbfRKEx2Q8DtoRjADsmxkm0QnAO6+Oi3CkRbnS7YYwEKzuxtzMcPKIPlhPyUNWZw/iYXkcL9wFPHF",
+	"C61C/B8tXjqkXdH+3ALneEIkwAsmsPrms8ODJ210CrTNaCNuM2MqpIJRqWQ7ZORamQUMHTrPBbmiPJbw",
+	"KIzGbIlANyrduNlCCVwPur1CsMZS8VkRZdGQDey3P0n08ePp8zzG9chhf/9ZMGqRYH/c6pOjfmt0EBy1",
+	"ngWdg2dhj4zxuOuWOsdqml2pmfb0+ZbU4cV1EMUhCbe4X4yrDXfMAcrqK/bGoWE6ycpVEzwiZReMrK9w",
+	"y4v2kkaFlP4T3AxBJI9FQKSVFg/7/dSysd/ut3vt3hNfs2inwBx0ezkFiIXomd75HAsqOdPSFvky9DUW",
+	"6p8B1z/lQv8k8HOi4Cd8G8HfEbFUaC6Gvp5rRJk50SFmoX6CC5iRK/PgHGvlXYt40ncYXmQQMAeFQhJE",
+	"2DLGdQqHyBekxQEc8SsS4YCceyXAGJuj3O5G/EXweF4mI+iJQTtEGgny6zt7++rFPz++f3FWjPQTPe/t",
+	"NbO/kQIx7xhdkmV6fEawQzN8SSSK55boUAnCLvBBH8kY6CvCcKMBGiC09A4O0BWVdBQRdPz+5PQ0gzQ+",
+	"GmmdV+s1DIU81s9o6VJjYYHwRzNq3iVZWhFQE8RxqgtaVUISJ7rDp8V6o96kFeVTxYmau02uSRDr+wwP",
+	"DFbUmJTkckZ8M21WC3X6bhsdW8PT2gr0y7VCBHOS0HzR7/Xa6C2Llvo8AyIlMaaFSzJXPpx7r4+mPBYS",
+	"xSzSjC4VcQ0VX1CZsjBzQimurCjKOQyeYy1a6lH/+Pnz//qv1v9cfO36vYODm3+fe/DB+fnn8/OL1v9c",
+	"/Pv8XP/t6V8XT+xT596TP6xJx1rSsfO2ZkRKPNFfzmKpBSYEgpNRu2Dzd8AXg9VjsK+to/MLsO0ihSdS",
+	"o6gWAp0WnTFvoAm+Ag16ViIycYGGvwwB3bLGZ4cPZTpwHnP63R68O2NNA+MfF86q1kYfYKGCWHJKQiud",
+	"RstyyFrjYhlIP6Pzc+Vf/PLz+fkv//75096TP517n/9x7umPL37REDZ/+cmD6888+eWJ+3ZbUP+i90cy",
+	"YCgB4BvOyM6AuAUMsQHS2n3d7/ThD2PUGPFwacSvnAG43+05ARQ+lYmhvADSC4Ivq+Gsz+g7APYrKlWd",
+	"G1sJx0I/zH672+4+aaNPiUNDc0xrgtXaNOOZ5Q1gHg1/EQM+OBsbZktzRUkkSQGp7va+79toAFTvRt4O",
+	"SL0tgKQ4TFV1EYsvXiEoU1j/ADfNWJELJH99RuuG6NRcjLB1xVjvC48jrcYkGo2GAup3OogyqQgO28hM",
+	"uWacrvSHOYkLA28caUpqrOYa5lZnBWqsiTOYlK27ygn6qZnMOSLBPYasgArfUoUigq+IVfL1uU2o/peq",
+	"DLnXirlv2bNGVUFy8w4sjTdTCi3jBSRlHMZpk3zMtRi30E8aT5JMrX7OmkRZcgpt9BbkxHniOzCMwZ51",
+	"KZpa4G6y9Bnt7sNyTt7AuA1KiH0enPN5beSjhLcVKCIi85It9ZH38F2ZcvTx7I1ZlpliRXsTbKC1hAFY",
+	"yuRABnQ2sDatQcAFGfTanUH5qu2ytlyvwkKdspBcF6+Y6q+cQmr0BGNj8g0OdK2VypinumWWF5m+Zlu7",
+	"k95w2XlaIQcsL+h4jTTq9Yd68Ywn3q/0vI/6B73O036nFR7uB60+6fRazw4C3Ar6pLv/7FmnS57uF590",
+	"LLe2zNzoh+WcM2ksMr/j0BrI9X+BCcoA45qmGMZkvKcx4I//LY1/L1m4PgiFaeQNPGPJbHfaxs/riClm",
+	"iLT0V85zkRy69AafixENz+nAkmUJiPZCCC68Cz2Szj44uIBV2Zj9fA1VFUtv4PU7He8mu/0/CDL2Bt5/",
+	"7aXhNHt2BXtmYjiSUheDBt8MRxo/SAjcdyQIvtRUWsSRE3ZRSAUJFBcgZWZidZxvvvVcLFs2YqBoSXbI",
+	"3kp8Qc7x2cp4PqvmWHeVrvr3qkanD2ZHtVLvVa3B9vEb38v6XzYOT7w+N8aOnUap1EHMO0I9NStYSm3i",
+	"lJLwFsCFmNEvMWmgfK9Q1pD9wPkrLCZkR8D+kA1GA+cyuDd6B4fob/T3e4fvYwTMSy5GNAwJ2yFIMlEL",
+	"Wn4NOegxDTjWDMxnJJaGSOwIMit2TiPWYAgIwSv2WJ6NxbO2V7xqraUSmY3mFE/J2+iNNeMtsESh9R42",
+	"0GdaX8XRewitM5DaHfBNQB8aYxoZvemHh8crKtUbrl7zkI4Lo9Fytg6N48NfhisnB1HLrUzYctX7cyHO",
+	"majPH+vY33D1ksdsh4RPWPeV8cY52bC5AwYY5fjvtGJ9elLRKEJYaWnammmAd+TvCNgpv60r4mKbqkbB",
+	"M48Ugu8ExKRRDbOXQNx3dLESQ6UxTjO+7h/iogg/ctZL8JXbbBYnMxbLG6lfShIrd8jNggf6sCHvIOuI",
+	"lHgpXUxUGi8xxVckb0PdmKvwq3nX0Gh4A7Rm+s051m1Ass0asRqzNFNkkkeKiFVWv65zL5Lnd3a3ssHT",
+	"j/SK2X8/0Bnhsdq1dhvS0DgChKBXBFGGFJ0RuFw22ooqiQgLG7G7EHpa3KYB+cjwFaYRHkW7tE+EWOER",
+	"luBZ0XfeZMhQKWMwNl+SpUQBZhqQI6JpiCYPAFvFOZphtjRkQki0wEyRMA3TASM0+jQloLg5Gqc4v0Tg",
+	"arFWa2aQx+TPQabPr2uKoKHThhyacCaqkMRjPR3EDKWhzd8HOkGMdysJ8q7GpiQc/G54+IHz15gt7ady",
+	"5xYZ3+Ggy0BIAtkcmw245s5jwWe+RQOwqiWZCGBeM2z6e6Y1/wnk+MhwrKZc0H/t1CLkyBGaUSk1NCGI",
+	"DPwy3w88P3361FrNsKiaYjUh466QlfF8zoUi4WsSUmy8XzsVIX6qShPn0ri4DdehqiS1ewUd0gT2qqOw",
+	"TyWp5q1srvnmgcnT6QTvXMxNvdf+iBLPTcY/m8mNKQhnZplgkVyAgwb2XPA5EYoaF3OAGWc0wBG4a+Ej",
+	"qshMFrinE8c7FgIvIVSHi1DT0sMb3wuwJC+usdFYVjKhM48+XUXmomwh+2z/xvdmcaQorC2snngfHlZ4",
+	"RCOqlpXzPrtxTvqKh7o3Wc991ZsP4EkVC5Z7cn3KIw3BeJTPukhOu4oSvM+MqgJEt5t8WbGO3o3vGV8p",
+	"I1JWn0LnJncOn83B2ZfkwZMHbGZUDjCZs8qt4iLZFYdkSaANueQ4iJqBneVRuC467dcBuz6buaAzLJbV",
+	"UO/XOenu6unZY7OHmD8v99qikzhJSjeY8hYbLn02r389UKw0JOsUorwIVmD1geFtdBxFEKWWJvLYrBWp",
+	"MPwtiIn9MgUIxlxYuRSyh/MmFFvhoY30akNj29IUypHndfqEA8VFhQXTvCK0QQBmn9mqCCYxVmtKoCLp",
+	"FyTxRHFMw8IIxMzFxoVJ1wTEZcg5xyHJTRpiRVpaka+auQ8zlxLwbHRaLsenXTWpvvshxREpqx1y/O40",
+	"iQ50a0ejpYlbDSI6rJxeE3kAeUkWer4SiQk2RUNn9RoOimqSWKmE8UUbDbXyOzSZJ9m4juwjM35FwuHA",
+	"Gc9+3RCgCCtxmQfgDM1GUXJXAULZ2Mj0zfbciy6J53uExTN9md3eNIHTC/N8T+8hc4HXM2BLiY59VzHk",
+	"3ELAckiVRBGWDttz2FcSIpejgiskKcVDB98SAgR7PSNa5C1wqeVqwvS7vRp1YYrS19Ztsubz1RILZQba",
+	"dibDNzVKk2tFmB6fJDAnJVxsDYRxrgJNyG3KIyynoBYN3Jk0NKXb6WxB08z26nP/NeK/KgGsgtS9oAiQ",
+	"L2YQFbjKRDM8r7BAkxJxlvqUCGCOIRbXeFpwcVlNY+AimHThTVx1fWPO777GF4n+pjjRs9t70kZDEyo5",
+	"tBqSxg+iEU+zMqhUk40Kh3JAnE1WUgAkmdGAR5xJ34zhY0teRmRCmUwT4cxkP5kEgHXkcGGbGwSZjCaw",
+	"vbzevckGbBYRnEvKICYWjs7mq0k+I+aDpFSRie2EmHh9i/qdo3z07EooaCXcXZxo0XL++uHDO/uy9ia+",
+	"Ggs2CO3dKw9e7Q6yHhYcRW/H3uDzxnuYpYE3F5au24Dfk5QdZESIlavp4OY7QCcbL7qsLwlWsSiQeRPT",
+	"Q0ndqdwrk2eLXgF5ukUpsS4zdwU9qZxHeLk5qh7sj3aKSnjR8B4m0ghky2iVC4tGIJ3ajDmYNOEnzlSa",
+	"1h4ySXWcEVM7IFN6rxbRhnN9DUuquooHsHCF62Pha/20wb37owelWEorsOYVNYHpeQxxyRf1+ZtBwQ32",
+	"BZjpHRHvsNF+thB5NJaltSEKcD1XJoNcm8IS2RoUm7SEu1PjXIbFVuKc7ymucHRminpsObxXDvncrCvn",
+	"72egXIoeFvnXEMSgwoZaZC4To/LGV4sbHyUR1eLGflbcKEhrCY31zK2ltuK4dp/MS0pP6sxoLjNrNr4H",
+	"ipupz9A7ONiAvVo6FgxHp0Whcmk+Fosj62U1eSyVx1pG1V35wV+zmV61Z14h87Woiy2FtEKPZ/j61Izu",
+	"djqd0iUUkiJHr++2O4sDK3SqFiXJLP7wVlQ9i1NFWPna7nBFbxEEW5FjO3OHBpvWWLMRadvNoFEqqlvH",
+	"MGvtrhQ9cil8m4zBdRR0KNwFiqQJn4asfa1VUOW7Uh+UmdI2G5hKkYrjaEAeLGM8o1FCHyr3MKFXhL3Z",
+	"bAMtfDlZQFphgaiYFI5Eb+Iosml+STyDVqq00l3kfsCBoldFdA0SlgUa40hqFT2SHI6WXCs4Y9BFTJ0W",
+	"aQIZTGpz1nDtr5LOHFE83ILsPNVE0tQDK4S+VZ4TBzyV+jhCPy1Rkq+g4hBVv9CqxaXPtpF+A3y5niG7",
+	"Bf0zen+OeBz2fW9GmSMl5ZTk2QYmYZilTcyeC35FQ9BwDQN17Ny3CVqgTVJjL3IlrNZ41uGW/AbKAskt",
+	"qHKKKb0HZlcPxyycN2N1UBV9WJUMttqMIdqK3JOgsEaSbr24/XWStcK051jKBRcVK0fv7CPSlj1OK32P",
+	"luj9yenrPN5otJtPOSNv4grF01zktPheeu9nfEQjMtxILe6LArxL17pOB+rKP0eabULhtgK5OwL5U+Zk",
+	"ePRWDwTzkCBzoox9NORwvoBMYtuNnPGI3H4H3W5ezMpv4q+WgdskfKBRXCQl1fjYWBKM1djV7bfRFnyc",
+	"Gpqlb51wGQN3GexuLd/5STG39Y18NLSWX+nDj6KE0krfrIGyCQqwXiCUfxAzHNF/mSKkP795efJkjSIb",
+	"ZpGU3fNzdUH+cX5+3enoH0ct/fP5+fl1T///7OD8/Pq4c34edw+f6V+9TqfTMr+P4Vfvmfl1ZH69hF8H",
+	"+td+p9O5+OMfKuWkioIhABkGXh5FkJzjgHjlInFykgmrLxKM3+EJZSVS6F/5AuqZ2+roOKlFndgQVsTp",
+	"xBxRblQHn56p+qkV7/f0X6Sg2uwKW0gH2LW+JmrKw402ZersD+Xr6RnsrLeWNeNnUlqT2iIPZStd33T+",
+	"tcWgUcH07ZyIBDz54+YFVs4hDqHOonUdDsETKsiMX5Ghqf7IlnBLVipXmsc3OWOhHkR1YU3wI2FkKiwa",
+	"p6k0PsiVqo1WUPbXKi9uxb8rjB22GAxUSEXmVE39/oR8JT0GTM6Vc1+Uexb5vBxQmboWeTAlEKyv4a9A",
+	"/nYybm9nyndmh4XHk2HTa6dTbfGyEsWDudjOVvTlVT0Q5BpTYHiluup+6nQ7fFLk9KofEUZYCHWjKx88",
+	"SGT6WsL5bS3vT+uEFO3fVNfGzsZXPJwVvyToKDlNPy0NBKdysQH+92X8z+HUBkfJqg+gmg3es1F+Oxv8",
+	"fZjcc/WQtrK/g4S8BpwK6r+Vs62YOLxPULyykHS+4FYBfXhaQB/w9iGTteIlD7aMRi01E8BLf5Jabajh",
+	"p7wb0Tncjujskprk6uKXkhGDKfdFQCzeNaTjfkjHe4JFTjwrMHcmTRrMbdZKzy1Mv8V3etUKWCF/baP1",
+	"64sXuN4Law7SklkKQACh7onidmthHCzKhVX4H/ogNMaNk9r4t97AvfuqfE9yoX5f3o9l8Zmd76359z6m",
+	"PNrspq+PRqVxQcVXEhJd31nD+gmUQK+IwrUVYWzcT6EQXmSPwAXR9lvw26JY/Ztqn8Ioji7XWcAMX+eV",
+	"wCqCaO0Cy4jjcLNFArhiRehUJf9LxvkrS1xbw0WFLVovwZiV32Us0vVkARcOlhMHwIOvTL7+HaZ5mqML",
+	"axCpyZ/u7Xjd+y42uEDuKkyBn3Ces+rVmypjCcxNeGQMPyaZ7Q7w6N2LGGJjte+wjsNymWNuS0XDNfbT",
+	"NiEr6G2XYbHUL6EzOShUCY/ZVKj1EIUmnW2n6WzfT65ZWWyDcWKlMlqm/4HJFcGC2Hwj4xSSHD4yLqG1",
+	"VPyk6Ie8RGMu6kdEuHoQKlO7yTzrGi9BrITtcYUou6KKhKtxdEWUuCBSomYkRC3BIAk8eNjogo2BfjTc",
+	"XB56myC/+1Dls078enMAhNbMAatu6Hpm87w/uJbHt55Jz/pn63pgb8fbsq7P6jiqrSKbNR1wpolVWuAC",
+	"wcEFvH51t7ddANHZMvB53ekI1WRMgLtJxnQNJrZODrtdpHSSVMVNUA8kp6W9+WyEPRzeAstMiP1oaUrH",
+	"7zq+ulYFe0v4s/21S/Zg7AFb5+GtW34qQTszSXOcgTsfGiZu+coHCvbWSLwSwbzZAuyKHJmMKpuvKxVe",
+	"QrcjyNq1JqUgIhga7iHXNzTrPh3FLkonl+k5NKxx2EQcNhGHTcRhE3HYRBw2EYdNxGETcfj4Ig5zzLQs",
+	"Oex+iGM/X/vmnuWjbH2A+whauyu6+RBrF/IZpkxv4PT5m2NEWMBDKJNZhI3r+NcyWOf9/MQf/Hoedzr7",
+	"Afwkf4b2sdAy9vz8+unL1l2R8s/ZN748P7/eP9Z/9jXKH/yu/zzUfz79/c5v+vlPg9Yfd/a2J7/8/KfB",
+	"+Xn7u93ek18q6Um3uuXhepeu+rmlBZmPNZNxT28pet47OSqOd7xtUuoWub73kdtbIAX9Bwn4aYEmcnea",
+	"nCGRh/17PbbiGLZv57zu58bUiMnb1CT/7meuxVMSxIKqZcbtPyJYEHEcmyB2aavv2Y/T906VmpsipZSN",
+	"uauAaj1nxIgtyfR/dpVZ2nYv7YDP0p6JrmaSlo5EZCeXg729CVXTeKQf3nMztGiY/O0Vlkg1djNuOl87",
+	"8UBrVlrGfr+UiszAhHciuJQtKwmcOqvCa8zwBCxa2QCKtIiQsfpJPV+S5OEjyY3P5+2lwj56TQPBJR8r",
+	"9IIpgdHpc5BGTB20NfsFVAw3/9k+HGSWcT2ZelY+4hB5wMEmFiLr0YFeuMYDaz6fYzVd6bWdE4v8TDEi",
+	"a5ODUmrkGgcqghJ9cqG/SuqlzEhIsdUkCyvbDtvof8dELLMBYnAYTrmFcrQIcgiymgn6nUgakmzmtHTF",
+	"3yTKwNWdgG2Ia2qNTbFEf29l6+C23sLT0kd/b73UK0k/OCNjIgQRtnwrnJQb+t7iqPsOrLuCL1LtC7ta",
+	"UvqdufYnA8R4Syou4J5GNCBMGqpqEPt4Dk/32p011F4sFm0MX7e5mOzZsXLv1enJizfvX8AYTXaogpv/",
+	"/uT0Neq1OyB0u/tiLDtabPUyiepet90xg/mcMDyn3sDbb3fa+8Z3P4VbvvfV3YzT5zd7bQnhf6btswNi",
+	"qVMqfWTvxE4Cvqk5LwsddFGB5jUaF61ya0q9pU6MbB6/wyI7Co0pC2VxPa9+e/8J+ENXbMJt9IaQ0HYo",
+	"IQKqYnOGhm7v/9RvHgiCwyHkwAB9PXn7+t3xm//7z+Pnr0/fJJ/CfxrK3EUAnYZA4fTajqMIDnebo8t2",
+	"hr/xaz6e9imvMcQ2TdagsX7o33m4rChWXdBO1gZPdjtpmFCiwSLyBZ17OMQRvyIRDsi5d5tmsvnQ04u8",
+	"16Zbu3VsfhrNmOq0y328+1vjfUbWt+UPwW2Uoeq2wisJXVU7KpEgY2MPzMQvfPxjpwOtzq2Kb0u5oY8f",
+	"Xrae+YgRqfT1HZElZyHa79l29MBDQCd37TrRRwalVxNekyH9MCiiUi+HsoSctTLSVL578mqH5F6nc4vW",
+	"yBlH7efUI2SktZwHxzsOMXplgZ7aafSoRG7MCXkLLi69RKrTKNN2OPPnrMSjr2LWv+F1OnEXh9j4pWu3",
+	"nXam/qQyi9fr9A5anV6rc/ih0xv0+4Nev93pdP6ft1qBpfLJpNJKwqWK5DY4372r3l6PHPb3nwWjFgn2",
+	"x60+Oeq3RgfBUetZ0Dl4FvbIGI+74OuWezU3lq/M4rqwp5zt3Ouee17GIZF1OXgZiGWM/RqY3poF/XNi",
+	"DTXW8Qz0/tjvo14HPT3qHyJ9GQwBNaboz0k6TUYWv7nYTBWKe7VfZA2rWUoDc+ZDALq3ID2aaZzZi7NG",
+	"eVYd0fVJURIsUdSyeT1c4ttpHrdKaerO4B7/sdtC9w3VLRqRUOe9TPN6GNLdPCTXLAUG7W8elLZChhH9",
+	"zSOSRpUw4NnmASt9wvSwbm/zsIIOfjC0xqZWG2/DuIM6J1jQlEQP7h1tHrzayOjG9w7qQLqo/y2MrbHR",
+	"giZeYI6IZ4a72nwksPCn+oAtKK2FDc/3FJ4AKQQO413o8Xmt5i+Jq35CShQT40bEEhm3vp+EeaopoSKR",
+	"XWIWESkztfCzZaZnD69laFnJ7mZbNeOlkWprqAvvU+ZQ4+kTEJzrPGiCymo8mcmIqvH0i/U8qtpq1O21",
+	"rosHkETzsmfWxgdCYfYDJ/k9iKhmMGwv+74VgSwp2bq1uGNGXnzTYk1a3bZSrjGkomkcfVdxYr8O015t",
+	"6v2diSF3kCceLWvXIIWQAlP9ZuL4muPnltFd3Pj3b4w8la51ZmL8MCZIs4rUBpkNLwqpIIHiYjkwEki/",
+	"c5SrigNtyLEtLJ4Y+iG+yj6/X09EgLYZt5URjDHA0Nnv0xZZzieT4sAZ/byWyeFWqrvjZVvxlWyodF3j",
+	"5He04R/ZWtnozf3OUS3lN+ll3ijau+LGJ8A2EDYcsIgNl+jVe19hxI1hshEp6hC2xm4ThrgV390B9zQ7",
+	"eBTc8zulLD+iKPwcsK7q8vnFtqu3zNwVKLVjRqe2K6rkN2O5mhB1u0v1QNaoH8fG9CNZlbYSTMtaa8Mt",
+	"asw6jVmn4WW34WVnBIfVnOy21pzNJBReohHwIlOFJ3/D/yIwUzIRMpHiLuwMEsau+CUE0qGx4LMk9Uqh",
+	"GZcKdX2tZdpWcFAgmjOClMBMYghB24GACtv61uXTzU+ehmQ254qwYPk3stwNx76LzSlbkuyzqSbu4TD0",
+	"XJnvxBKTxI9sb5GpY5NZ84HY6tdbML9cAe66Jqjvd/9N/FwjUe5ColzrNTrFK/pYYUjzQbv35EGEUdNM",
+	"unbok3v8W4m/yjCQFpiYl5unyYxJhvzYoVw9I9Kuo2yW2mQL3qygYoNNDTY1gYGPOTCwxnrzsvoZ0cLO",
+	"I3d2APlZT4GrUlpjVUuZVEnmIWVoaGcfFmqXOIpslZVVFTOZAEfRf0jPtE2OGk1z15pmE93QRDc0umSj",
+	"S+7cO9GI8I0I34jwjQj/WNxMwHi3kOHX4peyveeq04OUfiLX2nA3uT75Fe5aCn+QHJfyMi2r5VnTTo+e",
+	"yR52QoFNB35QeSB38nv2jSsSwWrvQlvswz7seP02ecC3EC5yi/i282rW+keWiDhJe0C4dk0kRhOJ0URi",
+	"3DrBJn+ZMnzxOZWB1g6Xd8uwqeaqe1+zNPOmlMm+ZWS9ffBOohJz9PNxctiGpz4sT70Nf6vF2xrW1rC2",
+	"hrXdIcgwd5vunbdtJujZG29bM63xw/dp5fdS/dJSkKQF9261zPeZln6PXb/MthX+/DXbx89ULi8rtDpa",
+	"osWUBtO0wZqkEyir2V7pPecmyrbn8zQIPgmqSFrMNFPfPW84z/bX80IyxnGkCuq4ZtvmeaZ1BxxZYYc6",
+	"x8a34osPyuwtUu1ttaIVYSDt7V0kBmzB0O1E37Z6nOmLXiI82CcbsaERGxqx4dYacabt2QOrwo4GfjWv",
+	"rFZ/zTM70XktOXyc/L7h8A2Hr+Dw23Hbak7bMNqG0TaM9g76uXSMZteKubndkAm4zpXN4t/ZtgsnnI3p",
+	"pJQ1f3ItvA2BRtYJD7o6tOjbCcMuXPIj5d+F/f/XfcPHSPFLwpBt3Hls761p4WXITTvlxb9DWxIzxPNL",
+	"ynNz/W7TwMQ8qLc0iqNL28omm+TWgf5f7/Ay4jh8T/9F4KMkBMMKCTe+Z1oNvMt0eyx4iCg8WfnKxtC5",
+	"avOwgERr7HXyL7MPPyw/L0GyVZZd+Bjc5glldllfvcD2kLZl1Y0QpHVuc5awwfRTO/A1UVMeQvtirU37",
+	"9redBOCRmeAmk+S7flbbixCFG9P6PReqEK5b1OwvPLN12aOM2jSSSCOJNJLIrSWRRcm12oENwHhZq4z/",
+	"xlkLPW5MhLhpxqvZgg85IqMlspTSh0QQKEALHXEUnRHfcUho+2VdCFQgqAMJuSIf0xcsiCDI1LgKk75M",
+	"eMbZxNYB0gTWZf1letwPUxunEWP0Z4bE27xVaIC1G3+Fc1w3BbC/swLYTSuWphVL04rlx2rF0siSjSz5",
+	"SCuWx1YOWW1A8gD1yk11Vuk6FKNT16zYyHtUpg1OF1imEh4LocyIlsdGPFz+JJEjbr5rLM0FSvmfb8RE",
+	"mBmyEaGppS3XqlwHRxoOoLikqdI6IgGfEaSmXBIXwaJfZjqsz61hxDYjjQgWJDRf4SAgUjozj0RUyhgW",
+	"TRYm/1E/ZFdJJYrZFRFwl+qJmYYV362MumV3TfbzrrKf8yLgLqS8W8gtO5c86koBb8gCpqqbet2c9v2c",
+	"9o+d9929jRegUfUaVe/bVfW2UbvKYggYWSShG99V68sXH4wzq2rYJ0GVIgwevd/k/FfJPakenjzXJPQ3",
+	"TUe+86YjP2YRL9exJDaMamMfUMMM26ZVv17AvavpH5yGbHXuCAwGY1dHGrRooxS7WaHIlxHZCst/9tv7",
+	"T9roVCETZiAR42pK2eThPS3mmG7na3kcfcQeb8//etrd491fU0ercaQ12lXjSGscaTtV7Bo1qal71rRa",
+	"fHDFxUg7Nu4LdAIjZNTXYb7qsafPK3suvsaXprub9eYxIxQYnyANM3WI35+cvvbRwrQxVlp6YlyhscYn",
+	"84CaEoY4ayOt30DFYnT87lSiCUecITnlCy03YZa+xHgpTeoSWoBnsNrxqN9qWT7CE0xZpftxZ40gb+X/",
+	"20Lzuaf+j6Vl/J0j1zqEy6r335rpNByjCeZ47D03S8xHFR03DXXbQd7PrcjPLqJHb0vi7imFqFFvG/X2",
+	"+3YefnuOwzpeP+fu+26DOpuAzu8xTblUAni4BOWPoMBVNSo9DkPpI9uGxbUnnfEr/XfCq03Ja5Dyy7vH",
+	"oeMoQolsYce4LnQQlYmFoCREPFYgqzDOyK5amX6jGtaP0cHUYlfaxdNKVglHNXmuj6wv6be8q8az1Qj7",
+	"jbDfCPvrVjosE+Prounv861FHTaGziaCsIkg/D7bgBapU8XqYFEP0DOnoWlNqVAzU676BMhbUyzLdLWu",
+	"1tVYOsnKyAgHlxJJhZcy4RY+kpQFBAUR1btHEcFXRCtySc2LJQo5OPS0YNdGb+IoMrIjZojM5mqJsBB4",
+	"6ZvcPP0ph63hKF2IFkVhCbAgKs3kGP3lxQfkSh3eLkLxPnqUNipkk5z3CNLF9Dy36Y/anPr9nnqjgjcq",
+	"eKOCNyp4o4I3KnijgjcqeKOCfwNtfMuz+PTjJIgFlOH//NUz9XuPYzX1Bp+ho4sp6ljcX5ZKW/PRBK9+",
+	"PHtldFjMEA0JU1Qt0dyWZdWUH7gh0vIRZTGRaeSpU1t/kujjx9Pnmj3EIvIGnuPxoJCVpANmnK96Qq2e",
+	"myKNZDwmgRpk/LFUomBKgksr7GEmFwQkP2lbQ+EIcUaM7GlVbdDIDd3NrCsUy5aIWbq+i+R0v25RdtYW",
+	"WE7rYxbvE7i+jwgOpnqttg+zqweUqXE5xVcEUZWZ2nZoLp63tJVhpmGAVmtv/n8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -47,6 +47,32 @@ type AuthenticationScheme struct {
 	Primary     bool   `json:"primary"`
 }
 
+// ConcurrentChange An attribute whose value has changed since the version in If-Match. It repeats no value. All but `attribute` and `state` are only there for callers who may read the history. An addition of Dragoman.
+type ConcurrentChange struct {
+	// Attribute The name of the attribute.
+	Attribute string `json:"attribute"`
+
+	// State What the body asks of it. `conflict`: another value than it has now. `same`: the value that it has now. `moved`: nothing; a body that replaces the user asks nothing of an attribute to which it gives the value of the version in If-Match.
+	State string `json:"state"`
+
+	// Version The version with its last change.
+	Version *int64 `json:"version,omitempty"`
+
+	// At When it was made.
+	At *time.Time `json:"at,omitempty"`
+
+	// Actor The user who made that change; absent if it is not known.
+	Actor *openapi_types.UUID `json:"actor,omitempty"`
+
+	// Dialect The API that it was made by, or `cli`.
+	Dialect *string `json:"dialect,omitempty"`
+}
+
+// ConflictReport In the answer 412 to a write with a stale If-Match, the attributes that have changed since that version, if the caller may read the user. `schemas` names the extension. Absent elsewhere, and if the history does not have every version since, or more than 100. An addition of Dragoman.
+type ConflictReport struct {
+	Changes []ConcurrentChange `json:"changes"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Value string `json:"value,omitempty"`
@@ -58,7 +84,7 @@ type Email struct {
 	Primary *bool `json:"primary,omitempty"`
 }
 
-// Error An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Error An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Error struct {
 	Schemas []string `json:"schemas"`
 
@@ -69,7 +95,8 @@ type Error struct {
 	Detail   string `json:"detail"`
 
 	// Status The HTTP status.
-	Status string `json:"status"`
+	Status   string          `json:"status"`
+	Conflict *ConflictReport `json:"urn:dragoman:params:scim:api:messages:1:Conflict,omitempty"`
 }
 
 // UnmarshalJSON decodes what fits and ignores the rest: the answer may be from a proxy, whose errors look different.
@@ -569,43 +596,43 @@ type StartIndex = int64
 // UserID is a user's UUID.
 type UserID string
 
-// BadRequest An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// BadRequest An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type BadRequest = Error
 
-// Conflict An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Conflict An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Conflict = Error
 
-// ContentTooLarge An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// ContentTooLarge An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type ContentTooLarge = Error
 
-// Forbidden An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Forbidden An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Forbidden = Error
 
-// IdempotencyKeyReused An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// IdempotencyKeyReused An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type IdempotencyKeyReused = Error
 
-// InternalServerError An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// InternalServerError An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type InternalServerError = Error
 
-// NotFound An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// NotFound An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type NotFound = Error
 
-// PreconditionFailed An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// PreconditionFailed An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type PreconditionFailed = Error
 
-// RequestTimeout An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// RequestTimeout An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type RequestTimeout = Error
 
-// ServiceUnavailable An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// ServiceUnavailable An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type ServiceUnavailable = Error
 
-// TooManyRequests An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// TooManyRequests An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type TooManyRequests = Error
 
-// Unauthorized An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// Unauthorized An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type Unauthorized = Error
 
-// UnsupportedMediaType An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons.
+// UnsupportedMediaType An error (RFC 7644, section 3.12). `detail` has a sentence for each member that is wrong, separated by semicolons, each of which begins with the member's path.
 type UnsupportedMediaType = Error
 
 // SearchAllParams is for SearchAll.

@@ -274,6 +274,6 @@ func refusalsInOrder(t *trial) {
 	t.want(t.send(t.updateRequestOf(t.c.Customer, user, "{")), "the body comes before the user", http.StatusBadRequest)
 	if t.has[ETags] {
 		t.want(t.send(t.updateRequestOf(t.c.Customer, user, t.idle().String()).with("If-Match", `"x"`)), "the user comes before If-Match", http.StatusNotFound)
-		t.want(t.send(t.updateRequest("{}").with("If-Match", `"x"`)), "the body comes before If-Match", http.StatusBadRequest)
+		t.want(t.send(t.updateRequest("[]").with("If-Match", `"x"`)), "the body comes before If-Match", http.StatusBadRequest)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/dragoman-id/dragoman/server/description"
 )
 
 // addresses are the laws about paths, ids and methods.
@@ -13,7 +15,7 @@ var addresses = []Law{
 		Why:    "An id that overflows or is rounded names another user.",
 		Source: "SEMANTICS.md, One user"},
 	{Name: "malformed-ids-are-refused", Grade: Own, check: idsThatAreNone, of: withPlainIDs,
-		Says:   "An id that the document does not allow is 400, or 404 if the update's document types it as plain text.",
+		Says:   "An id that the document does not allow is 400, or 404 if the operation's document types it as plain text.",
 		Why:    "A server that parses a prefix takes 6860x for 6860.",
 		Source: "SEMANTICS.md, Who may do what"},
 	{Name: "uuids-are-the-same-in-any-case", Grade: HTTP, check: uuidCase, of: withUUIDs,
@@ -56,13 +58,17 @@ func idsThatAreNone(t *trial) {
 		}
 		return
 	}
-	update := http.StatusBadRequest
-	if t.d.user.Schema.Value.Format == "" {
-		update = http.StatusNotFound // the document takes any text
+	status := func(o *description.Operation) int {
+		for _, p := range o.Parameters {
+			if p.Name == t.d.user.Name && p.Schema.Value.Format == "" {
+				return http.StatusNotFound // the document takes any text
+			}
+		}
+		return http.StatusBadRequest
 	}
 	bare := strings.ReplaceAll(t.c.User, "-", "")
 	for _, id := range []string{"x", "1", bare, "%7B" + t.c.User + "%7D", "urn:uuid:" + t.c.User, t.c.User + "x", t.c.User[:35], "%20" + t.c.User[1:], "null"} {
-		t.wantBoth("this is no UUID", id, http.StatusBadRequest, update)
+		t.wantBoth("this is no UUID", id, status(t.d.show), status(t.d.update))
 	}
 }
 

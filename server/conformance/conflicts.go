@@ -66,7 +66,7 @@ func staleExplained(t *trial) {
 	stale, theirs := t.sinceThen(first)
 	for state, body := range map[string]object{"conflict": t.change(first), "same": theirs, "moved": t.change(second)} {
 		x := t.send(t.updateRequest(body.String()).with("If-Match", stale))
-		t.wantChanges(x, map[string]string{first.name: state})
+		t.wantChanges(x, map[string]string{first.header(): state})
 	}
 }
 
@@ -77,7 +77,7 @@ func mergeKeeps(t *trial) {
 	x := t.send(t.updateRequest(ours.String()).with("If-Match", stale).with("Prefer", merge))
 	t.want(x, "it is in conflict with nothing", http.StatusOK)
 	t.wantHeader(x, "Preference-Applied", merge)
-	t.wantHeader(x, "Dragoman-Changed", second.name)
+	t.wantHeader(x, "Dragoman-Changed", second.header())
 	t.wantShown(x, first.name, theirs.value(first.name))
 	t.wantShown(x, second.name, ours.value(second.name))
 	// What both ask for is no conflict, and an update that only does that changes nothing.

@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,6 +95,39 @@ func TestServerKeepsEveryLaw(t *testing.T) {
 		for _, update := range d.Updates {
 			t.Run(d.Name+"/"+update, func(t *testing.T) { keepsEveryLaw(t, d.Name, update) })
 		}
+	}
+}
+
+// TestExemptLawsAreBroken: a law that a description exempts an update of is one that our server, and so the exemption, really needs.
+func TestExemptLawsAreBroken(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t)
+	exempted := 0
+	for _, d := range servertest.Dialects() {
+		for _, update := range d.Updates {
+			exempt := conformance.Exempt(d.API, update)
+			if len(exempt) == 0 {
+				continue
+			}
+			exempted += len(exempt)
+			t.Run(d.Name+"/"+update, func(t *testing.T) {
+				c := config(s, d.Name, newUser(t, s))
+				c.Update, c.Only = update, slices.Sorted(maps.Keys(exempt))
+				c.Dialect.Bodies = slices.Clone(c.Dialect.Bodies)
+				for i := range c.Dialect.Bodies {
+					c.Dialect.Bodies[i].Exempt = nil
+				}
+				report := check(t, c)
+				if report.Count(conformance.Broken) != len(exempt) {
+					for _, r := range report.Results {
+						t.Errorf("%s: %s, which is exempt: %s", r.Name, r.Outcome, exempt[r.Name])
+					}
+				}
+			})
+		}
+	}
+	if exempted == 0 {
+		t.Error("nothing is exempt")
 	}
 }
 

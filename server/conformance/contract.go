@@ -42,6 +42,7 @@ type fault struct {
 type contract struct {
 	operations map[string]*openapi3.Operation
 	errors     *openapi3.Schema // of an error outside of every operation
+	media      []string         // the media types of answers
 	// vendorError says how an error differs from what the vendor documents; empty: it does not.
 	vendorError func(x exchange, value any) string
 }
@@ -50,6 +51,9 @@ func newContract(d *dialect) *contract {
 	c := &contract{operations: map[string]*openapi3.Operation{}, errors: description.ErrorSchema(d.document), vendorError: d.vendorError}
 	for _, o := range d.OperationsOf(d.document) {
 		c.operations[o.OperationID] = o.Operation
+		for _, response := range o.Responses.Map() {
+			c.media = slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(c.media, maps.Keys(response.Value.Content)))))
+		}
 	}
 	return c
 }
@@ -81,8 +85,8 @@ func (c *contract) check(x exchange) []fault {
 	if !documents(x) {
 		kind = aspectWhole
 	}
-	if got := x.header.Get("Content-Type"); !isJSON(got) {
-		add(kind, "Content-Type: application/json", "Content-Type: %s", got)
+	if got := x.header.Get("Content-Type"); !isJSON(got, c.media) {
+		add(kind, "Content-Type: "+strings.Join(c.media, " or "), "Content-Type: %s", got)
 	}
 	var value any
 	if err := unmarshalStrictly(x.body, &value); err != nil {
@@ -117,11 +121,11 @@ func documents(x exchange) bool {
 	return x.request.operation != ""
 }
 
-// isJSON reports whether a Content-Type is JSON's. JSON is UTF-8, so another charset is wrong.
-func isJSON(contentType string) bool {
+// isJSON reports whether a Content-Type is one of these media types. JSON is UTF-8, so another charset is wrong.
+func isJSON(contentType string, media []string) bool {
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(parameters["charset"])
-	return err == nil && mediaType == "application/json" && (charset == "" || charset == "utf-8" || charset == "utf8")
+	return err == nil && slices.Contains(media, mediaType) && (charset == "" || charset == "utf-8" || charset == "utf8")
 }
 
 // unmarshalStrictly decodes JSON, and rejects invalid UTF-8 and repeated members, which encoding/json accepts.

@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
@@ -33,6 +35,10 @@ type dialect struct {
 	whole bool
 	// idMember is the member that has the user's id.
 	idMember string
+	// fixed are members that an update must have and that say nothing of the user.
+	fixed object
+	// flattened are the objects and arrays of a user that are taken apart; see [dialect.flat].
+	flattened []string
 	// naming are the members that name a role in an update.
 	naming []description.Member
 	// user, customer and company are the parameters that have their ids.
@@ -43,26 +49,32 @@ type dialect struct {
 type kind int
 
 const (
-	text   kind = iota
-	phone       // a telephone number
-	mail        // an e-mail address
-	login       // a username
-	flag        // true or false
-	status      // one of a list of texts
-	grants      // roles
+	text   kind = iota // a name of a person
+	phone              // a telephone number
+	mail               // an e-mail address
+	login              // a username
+	flag               // true or false
+	status             // one of a list of texts
+	grants             // roles
 )
 
 // memberOf is a member of an update.
 type memberOf struct {
-	name     string
+	name     string // its path, by which [object] and [user] have it
 	kind     kind
 	field    string // in the model
 	group    Group  // the group that Config.Allow must have to change it; empty: none
 	limit    int    // the maximum of characters; 0: none
 	values   []any  // of a status: those that an update sets
 	required bool
-	nullable bool // null means absent
+	nullable bool // null is no error
 }
+
+// leaf returns the last name of the member's path.
+func (m memberOf) leaf() string { return m.name[strings.LastIndex(m.name, ".")+1:] }
+
+// header returns what Dragoman-Changed and what else lists members call the member.
+func (m memberOf) header() string { return description.Member{Path: m.name}.Name() }
 
 func (m memberOf) isText() bool { return m.kind <= login }
 
@@ -74,7 +86,7 @@ var kinds = map[string]struct {
 	kind  kind
 	group Group
 }{
-	"FirstName": {text, ""}, "LastName": {text, ""}, "Mobile": {phone, ""}, "Email": {mail, Identity}, "Username": {login, Identity},
+	"FirstName": {text, ""}, "LastName": {text, ""}, "DisplayName": {text, ""}, "Mobile": {phone, ""}, "Email": {mail, Identity}, "Username": {login, Identity},
 	"Status": {status, State}, "AccountNonExpired": {flag, State}, "AccountNonLocked": {flag, State}, "CredentialNonExpired": {flag, State},
 	"Roles": {grants, Roles},
 }
@@ -109,8 +121,9 @@ func newDialect(a description.API, update string) (*dialect, error) {
 	d.shown, _ = a.Answer(a.Show)
 	d.inUser = strings.TrimSuffix(d.shown.User, ".")
 	d.whole = d.request.Whole()
-	d.bookkeeping = append(a.NamesOf("UpdatedAt"), a.NamesOf("UpdatedBy")...)
+	d.bookkeeping = slices.Concat(a.NamesOf("UpdatedAt"), a.NamesOf("UpdatedBy"), a.NamesOf("Version"))
 	d.addMembers()
+	d.addFlattened()
 	for _, field := range []string{"UUID", "ID"} {
 		if m, ok := d.shown.Member(field); ok {
 			d.idMember = d.inShown(m)
@@ -138,18 +151,21 @@ func newDialect(a description.API, update string) (*dialect, error) {
 }
 
 func (d *dialect) addMembers() {
-	schema := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
+	samples := d.Samples("x")
 	for _, m := range d.request.Members {
 		known, ok := kinds[m.Field]
 		if m.Effect == description.Names {
 			d.naming = append(d.naming, m)
 		}
+		if m.Effect == description.Reads && m.Required {
+			d.fixed = append(d.fixed, member{m.Path, encode(samples[m.Path])})
+		}
 		if !ok || m.Effect != description.Replaces || m.Secret {
 			continue
 		}
-		member := memberOf{name: m.Path, kind: known.kind, field: m.Field, group: known.group, required: m.Required, nullable: m.Null == description.NullUnchanged}
-		property := schema.Properties[m.Path].Value
-		if known.kind == status && property.Type.Is("boolean") {
+		member := memberOf{name: m.Path, kind: known.kind, field: m.Field, group: known.group, required: d.isRequired(m), nullable: m.Null != description.NullRefused}
+		property := d.schemaOf(m.Path)
+		if _, isFlag := samples[m.Path].(bool); known.kind == status && isFlag {
 			member.kind = flag
 		}
 		if member.kind == status {
@@ -160,6 +176,72 @@ func (d *dialect) addMembers() {
 		}
 		d.members = append(d.members, member)
 	}
+	// Laws change names where any member will do.
+	slices.SortStableFunc(d.members, func(a, b memberOf) int { return cmp.Compare(min(a.kind, phone), min(b.kind, phone)) })
+}
+
+// isRequired reports whether an update must have a member, and what the member is in.
+func (d *dialect) isRequired(m description.Member) bool {
+	top, _, nested := strings.Cut(m.Path, ".")
+	return m.Required && (!nested || slices.ContainsFunc(d.request.Members, func(of description.Member) bool {
+		return of.Required && of.Path == strings.TrimSuffix(top, "[]")
+	}))
+}
+
+// schemaOf returns the schema of a member of the update, or, if the document says nothing of what the update has in it, of the same member
+// of another one.
+func (d *dialect) schemaOf(path string) *openapi3.Schema {
+	operations := append([]string{d.update.OperationID}, d.Updates...)
+	for _, id := range operations {
+		for _, o := range d.OperationsOf(d.document) {
+			if b, _ := d.Request(id); o.OperationID == id && b.Within == "" {
+				if found := description.PropertyAt(o.RequestBody.Value.Content.Get("application/json").Schema.Value, path); found != nil {
+					return found
+				}
+			}
+		}
+	}
+	return &openapi3.Schema{}
+}
+
+// addFlattened notes which objects and arrays of a user are taken apart, as members of the update or the times are in them.
+func (d *dialect) addFlattened() {
+	paths := slices.Concat(d.NamesOf("CreatedAt"), d.NamesOf("UpdatedAt"))
+	for _, m := range d.members {
+		paths = append(paths, m.name)
+	}
+	for _, path := range paths {
+		if top, _, nested := strings.Cut(path, "."); nested {
+			d.flattened = append(d.flattened, strings.TrimSuffix(top, "[]"))
+		}
+	}
+}
+
+// flat returns a user whose members are named by their paths, such as name.givenName, where an object or an array is taken apart: of an
+// array what an update can set of its first item. A member that is not there is nil.
+func (d *dialect) flat(value any) (user, bool) {
+	object, ok := value.(map[string]any)
+	if !ok || len(d.flattened) == 0 {
+		return object, ok
+	}
+	u := user(maps.Clone(object))
+	for _, m := range d.shown.Members {
+		path := d.inShown(m)
+		top, _, nested := strings.Cut(path, ".")
+		if !nested || !slices.Contains(d.flattened, strings.TrimSuffix(top, "[]")) {
+			continue
+		}
+		delete(u, strings.TrimSuffix(top, "[]"))
+		settable := slices.ContainsFunc(d.members, func(m memberOf) bool { return m.name == path })
+		if strings.HasSuffix(top, "[]") && !settable {
+			continue
+		}
+		u[path] = nil
+		if found := description.At(object, path); len(found) > 0 {
+			u[path] = found[0]
+		}
+	}
+	return u, true
 }
 
 // userSchema returns the schema of a user in show's answer.
@@ -174,6 +256,12 @@ func (d *dialect) userSchema() *openapi3.Schema {
 // inShown returns the path of a member within a user.
 func (d *dialect) inShown(m description.Member) string {
 	return strings.TrimPrefix(m.Path, d.shown.User)
+}
+
+// omits reports whether an answer lacks a member that is empty.
+func (d *dialect) omits(name string) bool {
+	i := slices.IndexFunc(d.shown.Members, func(m description.Member) bool { return d.inShown(m) == name })
+	return i >= 0 && d.shown.Members[i].Sometimes
 }
 
 // shownAs returns the member that shows a field of a user, or "".
@@ -268,10 +356,16 @@ func (d *dialect) administrator(u user) string {
 	return ""
 }
 
-// fieldErrors returns the names and messages of an error about members.
-func (d *dialect) fieldErrors(value any) (fields, messages []any) {
-	return description.At(value, d.ErrorField), description.At(value, d.ErrorMessage)
+// taken returns the status by which the update refuses another user's value.
+func (d *dialect) taken() int {
+	if d.update.Responses.Status(http.StatusConflict) != nil {
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
 }
+
+// fieldErrors returns the names and messages of an error about members.
+func (d *dialect) fieldErrors(value any) (fields, messages []any) { return d.ErrorsIn(value) }
 
 // records returns the users in a list's answer.
 func (d *dialect) records(value any) ([]any, bool) {
@@ -312,7 +406,6 @@ func rowsOf(b description.Body, name string) []description.Member {
 // server that stores it would break the clients that use the current one.
 func (d *dialect) readOnly() object {
 	var all object
-	asked := d.update.RequestBody.Value.Content.Get("application/json").Schema.Value
 	shown := d.userSchema()
 	for _, m := range d.shown.Members {
 		name, ofUser := strings.CutPrefix(m.Path, d.shown.User)
@@ -322,8 +415,8 @@ func (d *dialect) readOnly() object {
 			continue
 		}
 		schema := shown.Properties[name].Value
-		if property := asked.Properties[name]; property != nil {
-			schema = property.Value
+		if asked := d.schemaOf(name); asked.Type != nil {
+			schema = asked
 		}
 		all = append(all, member{name, otherValue(schema)})
 	}
@@ -337,7 +430,7 @@ func otherValue(schema *openapi3.Schema) string {
 		return "981173106789"
 	case schema.Type.Is("boolean"):
 		return "null"
-	case schema.Type.Is("object"):
+	case schema.Type.Is("object"), len(schema.AllOf) > 0:
 		return `{"name":"x"}`
 	case schema.Type.Is("array"):
 		return "[]"
@@ -351,10 +444,10 @@ func otherValue(schema *openapi3.Schema) string {
 
 // base is the smallest update that changes nothing, from which others are made: empty if absent members stay unchanged.
 func (d *dialect) base(u user) object {
-	var o object
 	if !d.whole {
-		return o
+		return nil
 	}
+	o := slices.Clone(d.fixed)
 	for _, m := range d.members {
 		o = o.with(m.name, m.from(u))
 	}

@@ -75,7 +75,7 @@ func repeatedMembers(t *trial) {
 		once.and(m.name, once.value(m.name)).String(),
 		once.with("shoe_size", "38").and("shoe_size", "39").String(),
 		once.with("shoe_size", `{"a":1,"a":2}`).String(),
-		strings.Replace(once.and(m.name, value).String(), `"`+m.name, `"`+escaped(m.name), 1))
+		strings.Replace(once.and(m.name, value).String(), `"`+m.leaf(), `"`+escaped(m.leaf()), 1))
 }
 
 // escaped returns a name with its first letter escaped.
@@ -105,7 +105,7 @@ func memberNamesAreExact(t *trial) {
 func escapedNames(t *trial) {
 	m := t.d.members[0]
 	body := t.change(m)
-	text := strings.Replace(body.String(), `"`+m.name+`"`, `"`+escaped(m.name)+`"`, 1)
+	text := strings.Replace(body.String(), `"`+m.leaf()+`"`, `"`+escaped(m.leaf())+`"`, 1)
 	t.wantShown(t.updateRaw(text), m.name, body.value(m.name))
 }
 
@@ -148,7 +148,7 @@ const maxBody = 256 << 10
 func largeBodies(t *trial) {
 	padded := func(size int) string {
 		text := t.idle().with("shoe_size", `""`).String()
-		return text[:len(text)-2] + strings.Repeat("x", size-len(text)) + text[len(text)-2:]
+		return text[:len(text)-2] + strings.Repeat("x", size-len(t.d.request.Around(text))) + text[len(text)-2:]
 	}
 	t.updateRaw(padded(maxBody))
 	t.wantRefused(http.StatusRequestEntityTooLarge, "the body has more than 256 KiB", padded(maxBody+1))

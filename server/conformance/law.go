@@ -83,10 +83,16 @@ func Laws(a description.API) []Law {
 	return d.laws()
 }
 
+// Exempt returns the laws that do not hold of an update of a dialect, by their names, with the reasons.
+func Exempt(a description.API, update string) map[string]string {
+	b, _ := a.Request(update)
+	return b.Exempt
+}
+
 func (d *dialect) laws() []Law {
 	var all []Law
 	for _, law := range slices.Concat(reading, updating, emptiness, types, limits, syntax, media, versions, conflicts, changeHeaders, repeating, dryRuns, tokens, tenants, addresses, concurrency, answers) {
-		if law.of != nil && !law.of(d, law) {
+		if law.of != nil && !law.of(d, law) || d.request.Exempt[law.Name] != "" {
 			continue
 		}
 		citation := d.Vendor.Laws[law.Name]

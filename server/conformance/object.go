@@ -42,13 +42,38 @@ func (o object) before(name, value string) object { return append(object{{name, 
 // value returns the JSON of the member, which must be there.
 func (o object) value(name string) string { return o[o.index(name)].value }
 
-// String returns the object's JSON.
+// String returns the object's JSON. A member whose name is a path, such as name.givenName or emails[].value, is in an object, or in the one
+// item of an array, with those beside it; an array whose item would only have an empty text is empty.
 func (o object) String() string {
 	var members []string
+	done := map[string]bool{}
 	for _, m := range o {
-		members = append(members, encode(m.name)+":"+m.value)
+		top, _, nested := strings.Cut(m.name, ".")
+		switch {
+		case !nested:
+			members = append(members, encode(m.name)+":"+m.value)
+		case !done[top]:
+			done[top] = true
+			members = append(members, o.within(top))
+		}
 	}
 	return "{" + strings.Join(members, ",") + "}"
+}
+
+// within returns the JSON of the member that has all those in it whose paths begin with its name.
+func (o object) within(top string) string {
+	var inner object
+	for _, m := range o {
+		if rest, ok := strings.CutPrefix(m.name, top+"."); ok {
+			inner = append(inner, member{rest, m.value})
+		}
+	}
+	if array, ok := strings.CutSuffix(top, "[]"); ok && len(inner) == 1 && inner[0].value == `""` {
+		return encode(array) + ":[]"
+	} else if ok {
+		return encode(array) + ":[" + inner.String() + "]"
+	}
+	return encode(top) + ":" + inner.String()
 }
 
 // encode returns v's JSON without needless escapes. It panics if v has none.

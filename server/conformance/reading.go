@@ -109,6 +109,13 @@ func (d *dialect) page(number, size int) string {
 
 // entryOf returns the user's entry in the list, which it reads page by page.
 func (t *trial) entryOf(id string) (user, exchange) {
+	raw, x := t.recordOf(id)
+	u, _ := t.d.flat(raw)
+	return u, x
+}
+
+// recordOf is entryOf as the list has the user.
+func (t *trial) recordOf(id string) (map[string]any, exchange) {
 	for page := 1; ; page++ {
 		query := t.d.page(page, 100)
 		records, x := t.listed(query)
@@ -175,7 +182,7 @@ func (d *dialect) times(of string) []string {
 	shown := d.userSchema()
 	var all []string
 	for _, field := range []string{"CreatedAt", "UpdatedAt"} {
-		if name := d.shownAs(field); name != "" && shown.Properties[name].Value.Type.Is(of) {
+		if name := d.shownAs(field); name != "" && description.PropertyAt(shown, name).Type.Is(of) {
 			all = append(all, name)
 		}
 	}

@@ -105,7 +105,7 @@ func (r *run) userIn(x exchange) (user, bool) {
 	if r.d.inUser != "" {
 		value = memberOfObject(value, r.d.inUser)
 	}
-	u, ok := value.(map[string]any)
+	u, ok := r.d.flat(value)
 	return u, ok && u[r.d.idMember] != nil
 }
 
@@ -289,9 +289,8 @@ func (r *run) probe(ctx context.Context) error {
 	if same(is[first.name], r.found[first.name]) && same(is[second.name], r.found[second.name]) {
 		return errStatic
 	}
-	documented := r.d.userSchema().Properties
 	for _, name := range differences(r.found, is) {
-		if documented[name] == nil {
+		if description.PropertyAt(r.d.userSchema(), name) == nil {
 			r.bookkeeping = append(r.bookkeeping, name)
 			r.found[name] = is[name]
 		}

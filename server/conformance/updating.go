@@ -133,16 +133,17 @@ func putWithoutMember(t *trial) {
 }
 
 func putOfGet(t *trial) {
-	u, x := t.show()
+	_, x := t.show()
 	body := string(x.body)
 	if t.d.inUser != "" {
-		body = encode(u)
+		value, _ := decode(x.body)
+		body = encode(memberOfObject(value, t.d.inUser))
 	}
 	t.wantUnchanged(t.updateRaw(body), t.found)
 }
 
 func putOfListEntry(t *trial) {
-	e, _ := t.entryOf(t.c.User)
+	e, _ := t.recordOf(t.c.User)
 	t.wantUnchanged(t.updateRaw(encode(e)), t.found)
 }
 

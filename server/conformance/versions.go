@@ -289,8 +289,8 @@ func changedLists(t *trial) {
 			t.note(m.name, "take a user with a role")
 			continue
 		}
-		t.wantHeader(t.update(t.change(m)), "Dragoman-Changed", m.name)
-		t.wantHeader(t.update(t.base().with(m.name, t.foundAs(m))), "Dragoman-Changed", m.name)
+		t.wantHeader(t.update(t.change(m)), "Dragoman-Changed", m.header())
+		t.wantHeader(t.update(t.base().with(m.name, t.foundAs(m))), "Dragoman-Changed", m.header())
 	}
 	first, second := t.d.members[0], t.d.members[1]
 	x := t.update(t.base().with(first.name, t.fresh(first)).with(second.name, t.fresh(second)))

@@ -5,6 +5,8 @@
 package description
 
 import (
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -38,14 +40,15 @@ type API struct {
 	Reads []string
 	// Bodies are what requests and answers have in them, in the order in which FIELDS.md has them.
 	Bodies []Body
-	// Samples gives a value for every member that a request can set, by the member's path. None is what the sandbox has; what must
-	// be no other user's, such as an e-mail, has unique in it.
+	// Samples gives a value for every member that a request can set, and for those without a field that a request must have, by the
+	// member's path. None is what the sandbox has; what must be no other user's, such as an e-mail, has unique in it.
 	Samples func(unique string) map[string]any
-	// Example gives a body that an operation accepts, where that is not made of Samples. What must be no other user's has unique in it.
+	// Example gives a body that an operation accepts, or nil where that is made of Samples. What must be no other user's has unique in it.
 	Example func(operation, unique string) map[string]any
 	// Page gives the query that asks for a page of the list, from 1; nil if the list is whole.
 	Page func(number, size int) string
-	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how.
+	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how. Where they are the
+	// same, each sentence of a text begins with the member's path, and a semicolon ends all but the last.
 	ErrorField, ErrorMessage string
 	// ChangedField and ChangedState are the paths by which the answer 412 to an update says which member has changed since the version in
 	// If-Match, and whether that is in conflict with the body. Empty where there are no updates.
@@ -89,10 +92,38 @@ type Body struct {
 	Operations []string // operationIds; empty: every operation, where it answers with an error
 	Request    bool     // else it is an answer
 	User       string   // what the paths of the members that show a user begin with, such as "data."
-	// Own says that the dialect's own tests hold the table against the server, since a user's members are within others, or are not
-	// what the body has. The tests of all dialects hold it against the document alone.
-	Own     bool
+	// Within is the path of the members where these are not the body itself but an object in it, and Wrap makes of that object's JSON the
+	// body's. Then another table, after this one, has what is around them.
+	Within string
+	Wrap   func(members string) string
+	// Own says that the dialect's own tests hold the table against the server, since it says nothing of a user, or says it otherwise than
+	// other dialects do. The tests of all dialects hold it against the document alone.
+	Own bool
+	// Exempt says which laws of the conformance kit do not hold of requests with this body, by the laws' names, and why: where the dialect's
+	// standard says otherwise. The dialect's own tests check what it says.
+	Exempt  map[string]string
 	Members []Member
+}
+
+// Around makes of the JSON of the members that of the body.
+func (b Body) Around(members string) string {
+	if b.Wrap == nil {
+		return members
+	}
+	return b.Wrap(members)
+}
+
+// In gives the members in a body.
+func (b Body) In(body map[string]any) map[string]any {
+	if b.Within == "" {
+		return body
+	}
+	for _, found := range At(body, b.Within) {
+		if members, ok := found.(map[string]any); ok {
+			return members
+		}
+	}
+	return nil
 }
 
 // Member is one member of a body.
@@ -125,6 +156,12 @@ type Member struct {
 	Effect   Effect
 	Absent   Absent
 	Secret   bool // no answer ever shows it
+}
+
+// Name is what headers call the member: an array as a whole.
+func (m Member) Name() string {
+	name, _, _ := strings.Cut(m.Path, "[]")
+	return name
 }
 
 // Effect is what a value does in a request.
@@ -203,17 +240,45 @@ func (b Body) Whole() bool {
 // Everything is a body that sets all that an operation can set and that needs no proof, good for a user who is there for tests.
 func (a API) Everything(operation, unique string) map[string]any {
 	if a.Example != nil {
-		return a.Example(operation, unique)
+		if body := a.Example(operation, unique); body != nil {
+			return body
+		}
 	}
-	body := map[string]any{}
+	members := map[string]any{}
 	b, _ := a.Request(operation)
 	samples := a.Samples(unique)
 	for _, m := range b.Members {
-		if sample, ok := samples[m.Path]; ok && m.Effect == Replaces {
-			body[m.Path] = sample
+		if sample, ok := samples[m.Path]; ok && (m.Effect == Replaces || m.Effect == Reads) {
+			Set(members, m.Path, sample)
 		}
 	}
+	if b.Wrap == nil {
+		return members
+	}
+	var body map[string]any
+	text, err := json.Marshal(members)
+	if err == nil {
+		err = json.Unmarshal([]byte(b.Around(string(text))), &body)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("%s: the samples of %s are no JSON: %v", a.Name, operation, err))
+	}
 	return body
+}
+
+// ErrorsIn gives the paths of the members that an error is about, and its messages.
+func (a API) ErrorsIn(body any) (fields, messages []any) {
+	if a.ErrorField != a.ErrorMessage {
+		return At(body, a.ErrorField), At(body, a.ErrorMessage)
+	}
+	for _, found := range At(body, a.ErrorMessage) {
+		text, _ := found.(string)
+		for sentence := range strings.SplitSeq(text, "; ") {
+			field, _, _ := strings.Cut(sentence, " ")
+			fields, messages = append(fields, strings.TrimSuffix(field, ":")), append(messages, sentence)
+		}
+	}
+	return fields, messages
 }
 
 // Shows tells whether the members are those of users.

@@ -82,6 +82,7 @@ func (x exchange) user(t *testing.T, customer int64, everything bool) store.User
 		u.PasswordHash, u.LastPasswordResetAt, u.VCSPassword = &hash, &at, new("present VCS password")
 		u.EmailVerified, u.FirstLogin, u.ExternalAuthID = true, false, new(uuid.New())
 		u.CreatedAt, u.CreatedBy, u.UpdatedBy = at, new(uuid.New()), new(uuid.New())
+		u.DisplayName, u.ExternalID = new("Ada"), new(x.Unique("external", 100))
 	}
 	if err := x.Store.CreateUser(t.Context(), &u); err != nil {
 		t.Fatal(err)

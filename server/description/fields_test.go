@@ -24,7 +24,6 @@ var unnamed = map[string]string{
 	"EmailSearch":       "computed from Email",
 	"AccessTokenSealed": "AccessToken as it is stored",
 	"VCSPasswordSealed": "VCSPassword as it is stored",
-	"Version":           "the header ETag of every dialect",
 	"DeprovisionedAt":   "in the history and in files",
 	"LegalHoldAt":       "a command's; in the history",
 }
@@ -112,7 +111,7 @@ func (p *page) model() {
 		p.row(append(cells, strings.Join(keeping, ", "))...)
 	}
 	p.text.WriteString("\n")
-	p.say("No body has the others: the folded and the sealed copies of the above, and Version, which is the header `ETag`. " +
+	p.say("No body has the others: the folded and the sealed copies of the above. Version is the header `ETag` of every dialect. " +
 		strings.Join(stamped, ", ") + " are set by every write that changes something.")
 }
 

@@ -75,6 +75,37 @@ func At(value any, path string) []any {
 	return all
 }
 
+// Removed is no value that JSON has: [Set] takes a member away by it.
+var Removed any = struct{ removed int }{}
+
+// Set puts a value to the place that a path names, in the first item of an array, and makes what is not there on the way. It gives the
+// member's path as an error tells it.
+func Set(body map[string]any, path string, value any) string {
+	name, rest, more := strings.Cut(path, ".")
+	bare, items := strings.CutSuffix(name, "[]")
+	switch {
+	case !more && value == Removed:
+		delete(body, bare)
+	case !more:
+		body[bare] = value
+	case items:
+		array, _ := body[bare].([]any)
+		if len(array) == 0 {
+			array = []any{map[string]any{}}
+			body[bare] = array
+		}
+		return bare + ".0." + Set(array[0].(map[string]any), rest, value)
+	default:
+		object, _ := body[bare].(map[string]any)
+		if object == nil {
+			object = map[string]any{}
+			body[bare] = object
+		}
+		return bare + "." + Set(object, rest, value)
+	}
+	return bare
+}
+
 // Success returns the status of an operation's success and what the document says of it, 0 and nil if it has none. An operation that has
 // 204 beside 200 answers with a body only if a request asks for one.
 func Success(o *openapi3.Operation) (status int, response *openapi3.Response) {
@@ -173,6 +204,29 @@ func JSONSchema(content openapi3.Content) *openapi3.Schema {
 		}
 	}
 	return nil
+}
+
+// PropertyAt gives the schema of a member of a body, nil if the document says nothing of it.
+func PropertyAt(schema *openapi3.Schema, path string) *openapi3.Schema {
+	name, rest, more := strings.Cut(path, ".")
+	bare, items := strings.CutSuffix(name, "[]")
+	property := schema.Properties[bare]
+	for _, part := range schema.AllOf {
+		if property == nil {
+			property = part.Value.Properties[bare]
+		}
+	}
+	if property == nil {
+		return nil
+	}
+	schema = property.Value
+	if items && schema.Items != nil {
+		schema = schema.Items.Value
+	}
+	if !more {
+		return schema
+	}
+	return PropertyAt(schema, rest)
 }
 
 // ErrorSchema gives the schema of every error of a document.

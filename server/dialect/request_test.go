@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/dialect"
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
@@ -198,12 +199,13 @@ func TestMediaTypesAsDocumented(t *testing.T) {
 			body := servertest.Project(t, table, shown)
 			if !table.Whole() {
 				name, _ := table.Member("FirstName")
-				body = map[string]any{name.Path: shown[name.Path]}
+				body = map[string]any{}
+				description.Set(body, name.Path, description.At(shown, name.Path)[0])
 			}
 			path, header := o.About(servertest.AdaSubject)
 			for _, media := range []string{"application/json", "text/plain", "application/merge-patch+json"} {
 				header.Set("Content-Type", media)
-				a := s.Ask(servertest.Manager(), servertest.Request{Method: o.Method, Path: path, Header: header, Body: servertest.Encode(t, body)})
+				a := s.Ask(servertest.Manager(), servertest.Request{Method: o.Method, Path: path, Header: header, Body: table.Around(servertest.Encode(t, body))})
 				want := http.StatusUnsupportedMediaType
 				if o.RequestBody.Value.Content[media] != nil {
 					want = http.StatusOK

@@ -22,6 +22,7 @@ const (
 	searchURN         = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 	patchURN          = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 	errorURN          = "urn:ietf:params:scim:api:messages:2.0:Error"
+	conflictURN       = "urn:dragoman:params:scim:api:messages:1:Conflict"
 )
 
 // The types of the one e-mail and the one telephone number that a user has.

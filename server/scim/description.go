@@ -1,7 +1,9 @@
 package scim
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/dragoman-id/dragoman/gen/documents"
@@ -19,29 +21,38 @@ var Description = description.API{
 		"schema":       func(description.Subject) string { return userURN },
 		"resourceType": func(description.Subject) string { return "User" },
 	},
-	Show: "getUser", List: "listUsers",
+	Show: "getUser", List: "listUsers", Create: "createUser",
+	Updates:     []string{"replaceUser", "patchUser"},
 	Removals:    []string{"deleteUser"},
-	OtherWrites: []string{"createUser", "replaceUser", "patchUser", "createGroup", "replaceGroup", "patchGroup", "deleteGroup"},
+	OtherWrites: []string{"createGroup", "replaceGroup", "patchGroup", "deleteGroup"},
 	Reads:       []string{"searchUsers", "searchAll"},
+	Samples:     samples,
+	Page:        func(number, size int) string { return fmt.Sprintf("startIndex=%d&count=%d", (number-1)*size+1, size) },
 	Example:     example,
 	Bodies:      bodies,
 	ErrorField:  "detail", ErrorMessage: "detail",
+	ChangedField: conflictURN + ".changes[].attribute", ChangedState: conflictURN + ".changes[].state",
 }
 
-// example returns a body that an operation accepts. What must be no other user's has unique in it.
-func example(operation, unique string) map[string]any {
+func samples(unique string) map[string]any {
+	const given, family, number = "Augusta", "King", "+44 20 7946 0999"
+	email := unique + "@example.com"
+	return map[string]any{
+		"schemas": []any{userURN}, "userName": unique, "externalId": "external-" + unique, "displayName": "Augusta King",
+		"name": map[string]any{"givenName": given, "familyName": family}, "name.givenName": given, "name.familyName": family,
+		"emails": []any{map[string]any{"value": email, "type": typeWork, "primary": true}}, "emails[].value": email,
+		"phoneNumbers": []any{map[string]any{"value": number, "type": typeMobile}}, "phoneNumbers[].value": number,
+		// What is read or ignored and may not be just any text.
+		"meta": map[string]any{"version": `"999999"`}, "emails[].primary": true, "phoneNumbers[].primary": true, "roles[].primary": true,
+		"active": false, "roles": []any{map[string]any{"value": "ROLE_REPORT"}, map[string]any{"value": "ROLE_USER"}},
+	}
+}
+
+// example returns a body that an operation on groups or a search accepts.
+func example(operation, _ string) map[string]any {
 	switch operation {
-	case "createUser", "replaceUser":
-		return map[string]any{
-			"schemas": []any{userURN}, "userName": unique, "externalId": "external-" + unique, "displayName": "Augusta",
-			"name":         map[string]any{"givenName": "Augusta", "familyName": "King"},
-			"emails":       []any{map[string]any{"value": unique + "@example.com", "type": typeWork, "primary": true}},
-			"phoneNumbers": []any{map[string]any{"value": "+44 20 7946 0999", "type": typeMobile}},
-			"active":       true,
-			"roles":        []any{map[string]any{"value": "ROLE_USER"}},
-		}
-	case "patchUser":
-		return map[string]any{"schemas": []any{patchURN}, "Operations": []any{map[string]any{"op": "replace", "path": "userName", "value": unique}}}
+	case "createUser", "replaceUser", "patchUser":
+		return nil
 	case "patchGroup":
 		return map[string]any{"schemas": []any{patchURN}, "Operations": []any{map[string]any{
 			"op": "add", "path": "members", "value": []any{map[string]any{"value": "94520740-d63c-4e02-85ca-c4e138801e73"}},
@@ -84,7 +95,7 @@ func written(cleared description.Null, absent description.Absent) []description.
 	email := required("emails[].value", "Email", "the primary address, else the first of the type work, else the first; a change other than in the case of ASCII letters makes it unverified")
 	email.Also = []string{"EmailVerified"}
 	active := set("active", "Status")
-	active.Null, active.Note = description.NullUnchanged, "true, false, or such a text; false leaves an invited user invited; a new user without it is active"
+	active.Null, active.Absent, active.Note = description.NullUnchanged, description.AbsentUnchanged, "true, false, or such a text; false leaves an invited user invited; a new user without it is active"
 	phone := required("phoneNumbers[].value", "Mobile", "the first of the type mobile, else the first")
 	role := description.Member{Path: "roles[].value", Field: "Role.Name", Required: true, Effect: description.Names, Null: description.NullRefused, Absent: description.AbsentRefused}
 	return []description.Member{
@@ -94,7 +105,7 @@ func written(cleared description.Null, absent description.Absent) []description.
 		owned("meta", "", "the server's"),
 		required("userName", "Username", ""),
 		{Path: "name", Effect: description.Replaces, Null: cleared, Absent: absent, Note: "an object of the next ones"},
-		optionalMember("name.formatted", ""),
+		owned("name.formatted", "", "derived of the next ones"),
 		set("name.familyName", "LastName"),
 		set("name.givenName", "FirstName"),
 		set("displayName", "DisplayName"),
@@ -114,8 +125,8 @@ func written(cleared description.Null, absent description.Absent) []description.
 		optionalMember("roles[].type", ""),
 		optionalMember("roles[].primary", ""),
 		optionalMember("roles[].display", ""),
-		optionalMember("groups", "the server's; reported unless it is empty"),
-		optionalMember("password", "reported"),
+		owned("groups", "", "the roles; an empty array is not reported"),
+		owned("password", "", "passwords are not changed by SCIM"),
 	}
 }
 
@@ -138,7 +149,7 @@ var meta = []description.Member{
 	sometimes("meta.created", "CreatedAt", ""),
 	sometimes("meta.lastModified", "UpdatedAt", ""),
 	sometimes("meta.location", "", "the resource's URI"),
-	sometimes("meta.version", "", "the version, as the header ETag has it"),
+	sometimes("meta.version", "Version", "as the header ETag has it"),
 }
 
 // metaOfDescription is the meta of what is no user.
@@ -253,9 +264,47 @@ var shownType = slices.Concat(
 	metaOfDescription,
 )
 
+// patchedMembers are the members of the value by which an operation without a path changes a user.
+var patchedMembers = func() []description.Member {
+	all := slices.DeleteFunc(written(description.NullCleared, description.AbsentUnchanged), func(m description.Member) bool {
+		// All others are reported as unknown ones are.
+		others := []string{"schemas", "name.formatted", "groups", "password", "emails[].display", "phoneNumbers[].display", "roles[].type", "roles[].display"}
+		return slices.Contains(others, m.Path)
+	})
+	for i := range all {
+		if all[i].Path == "meta" {
+			all[i].Path = "meta.version"
+		}
+		if m := &all[i]; m.Required && !strings.Contains(m.Path, ".") {
+			m.Required, m.Absent = false, description.AbsentUnchanged
+		}
+		if m := &all[i]; m.Path == "active" {
+			m.Null, m.Note = description.NullRefused, "true, false, or such a text; false makes an invited user inactive"
+		}
+	}
+	return all
+}()
+
+// aroundPatch makes the body of a PATCH of an object of attributes.
+func aroundPatch(attributes string) string {
+	return `{"schemas":["` + patchURN + `"],"Operations":[{"op":"replace","value":` + attributes + `}]}`
+}
+
+// booleansAsText is why a law does not hold.
+const booleansAsText = "Microsoft Entra ID sends booleans as text, such as \"False\""
+
 var bodies = []description.Body{
-	{Title: "A new user", Operations: []string{"createUser"}, Request: true, Own: true, Members: written(description.NullUnchanged, description.AbsentNone)},
-	{Title: "The replacement of a user", Operations: []string{"replaceUser"}, Request: true, Own: true, Members: written(description.NullCleared, description.AbsentUnchanged)},
+	{Title: "A new user", Operations: []string{"createUser"}, Request: true, Members: written(description.NullUnchanged, description.AbsentNone)},
+	{Title: "The replacement of a user", Operations: []string{"replaceUser"}, Request: true, Exempt: map[string]string{"strings-are-no-booleans": booleansAsText}, Members: written(description.NullCleared, description.AbsentUnchanged)},
+	{
+		Title: "The attributes in a PATCH", Operations: []string{"patchUser"}, Request: true, Within: "Operations[].value", Wrap: aroundPatch, Members: patchedMembers,
+		Exempt: map[string]string{
+			"strings-are-no-booleans":          booleansAsText,
+			"empty-object-is-refused":          "RFC 7644, section 3.5.2.1: the attributes in value are added or replaced, and an empty value has none",
+			"only-unknown-members-are-refused": "RFC 7644, section 3.5.2: a provider sends attributes of other schemas in operations of their own, of which Dragoman-Ignored tells",
+			"ignored-is-bounded-and-encoded":   "RFC 7644, section 3.10: names of attributes have a syntax, and another name is a 400 with invalidPath",
+		},
+	},
 	{
 		Title: "The operations of a PATCH", Operations: []string{"patchUser", "patchGroup"}, Request: true, Own: true,
 		Members: []description.Member{
@@ -295,8 +344,8 @@ var bodies = []description.Body{
 			optionalMember("members[].display", ""),
 		},
 	},
-	{Title: "One user", Operations: []string{"getUser", "createUser", "replaceUser", "patchUser"}, Own: true, Members: shownUser},
-	{Title: "A page of users", Operations: []string{"listUsers", "searchUsers", "searchAll"}, User: "Resources[].", Own: true, Members: listOf(true, shownUser)},
+	{Title: "One user", Operations: []string{"getUser", "createUser", "replaceUser", "patchUser"}, Members: shownUser},
+	{Title: "A page of users", Operations: []string{"listUsers", "searchUsers", "searchAll"}, User: "Resources[].", Members: listOf(true, shownUser)},
 	{Title: "One group", Operations: []string{"getGroup", "replaceGroup", "patchGroup"}, Own: true, Members: shownGroup},
 	{Title: "A page of groups", Operations: []string{"listGroups"}, Own: true, Members: listOf(true, shownGroup)},
 	{
@@ -326,6 +375,14 @@ var bodies = []description.Body{
 			sometimes("scimType", "", "the kind of error, with 400 and 409"),
 			always("detail", "a sentence for each member that is wrong, or one of its own"),
 			always("status", "the HTTP status"),
+			sometimes(conflictURN, "", "only in a 412: the extension for what has changed since the version in If-Match"),
+			always(conflictURN+".changes", "the attributes that have changed"),
+			always(conflictURN+".changes[].attribute", "the attribute's name"),
+			always(conflictURN+".changes[].state", "conflict, moved or same"),
+			sometimes(conflictURN+".changes[].version", "", "for who may read the history: the version of the last change"),
+			sometimes(conflictURN+".changes[].at", "", "likewise: its time"),
+			sometimes(conflictURN+".changes[].actor", "", "likewise: the UUID of the user who made it, if it is known"),
+			sometimes(conflictURN+".changes[].dialect", "", "likewise: the dialect's name, or cli"),
 		},
 	},
 }

@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -56,8 +55,16 @@ func render(p dialect.Problem, _, _ string) any {
 	if len(p.Fields) > 0 {
 		e.Detail = strings.Join(dialect.Messages(p.Fields), "; ")
 	}
-	for _, c := range p.Changes {
-		e.Detail += " " + changeSentence(c)
+	if len(p.Changes) > 0 {
+		e.Schemas = append(e.Schemas, conflictURN)
+		e.Conflict = &scimapi.ConflictReport{}
+		for _, c := range p.Changes {
+			change := scimapi.ConcurrentChange{Attribute: c.Field, State: string(c.State), Version: c.Version, Actor: c.Actor, Dialect: c.Dialect}
+			if c.At != nil {
+				change.At = new(c.At.Format(store.TimeLayout))
+			}
+			e.Conflict.Changes = append(e.Conflict.Changes, change)
+		}
 	}
 	return e
 }
@@ -82,9 +89,7 @@ func scimType(p dialect.Problem) string {
 		switch {
 		case f.Code == dialect.TooManyItems && f.Field == "members":
 			return tooMany
-		case f.Code == dialect.TooManyItems:
-			return invalidValue
-		case f.Code != "":
+		case f.Code != "" && f.Code != dialect.TooManyItems:
 			return f.Code
 		case f.Field == "filter":
 			return invalidFilter
@@ -97,22 +102,4 @@ func scimType(p dialect.Problem) string {
 		}
 	}
 	return invalidValue
-}
-
-// changeSentence says what became of an attribute since the version in If-Match.
-func changeSentence(c dialect.ConcurrentChange) string {
-	said := fmt.Sprintf("%s has changed (%s)", c.Field, c.State)
-	if c.Version != nil {
-		said += fmt.Sprintf(", last in version %d", *c.Version)
-	}
-	if c.At != nil {
-		said += " at " + c.At.Format(store.TimeLayout)
-	}
-	if c.Actor != nil {
-		said += " by " + c.Actor.String()
-	}
-	if c.Dialect != nil {
-		said += " through " + *c.Dialect
-	}
-	return said + "."
 }

@@ -131,7 +131,7 @@ func (h *handler) groupFilter(ctx context.Context, call *dialect.Call, text *str
 	compared, ok := comparedMembers(expression)
 	if !ok {
 		return nil, &dialect.InvalidError{Fields: []dialect.FieldError{{
-			Field: "filter", Code: invalidFilter, Message: `the filter is invalid: members can be compared by eq alone, with the id of a user`,
+			Field: "filter", Code: invalidFilter, Message: `filter is invalid: members can be compared by eq alone, with the id of a user`,
 		}}}
 	}
 	roles := map[string]store.RoleSet{}

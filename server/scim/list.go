@@ -45,7 +45,7 @@ func parseFilter(schema *filter.Schema, text *string) (filter.Expression, error)
 	}
 	e, err := filter.Parse(schema, *text)
 	if invalid := (*filter.Error)(nil); errors.As(err, &invalid) {
-		return nil, &dialect.InvalidError{Fields: []dialect.FieldError{{Field: "filter", Code: string(invalid.Kind), Message: invalid.Error()}}}
+		return nil, &dialect.InvalidError{Fields: []dialect.FieldError{{Field: "filter", Code: string(invalid.Kind), Message: strings.TrimPrefix(invalid.Error(), "the ")}}}
 	}
 	return e, err
 }

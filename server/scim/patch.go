@@ -23,7 +23,7 @@ func (h *handler) PatchUser(ctx context.Context, r scimapi.PatchUserRequestObjec
 	if len(wrong) > 0 {
 		invalid := &dialect.InvalidError{}
 		for _, e := range wrong {
-			invalid.Fields = append(invalid.Fields, dialect.FieldError{Field: e.Field, Message: e.Message, Code: e.Type})
+			invalid.Fields = append(invalid.Fields, dialect.FieldError{Field: e.Field, Message: e.Error(), Code: e.Type})
 		}
 		return nil, invalid
 	}
@@ -76,7 +76,7 @@ func (h *handler) applyPatch(u *store.User, operations *patch.Patch, base string
 	if err != nil {
 		refused := (*patch.Error)(nil)
 		if errors.As(err, &refused) {
-			return nil, &dialect.RuleError{Fields: []dialect.FieldError{{Field: refused.Field, Message: refused.Message, Code: refused.Type}}}
+			return nil, &dialect.RuleError{Fields: []dialect.FieldError{{Field: refused.Field, Message: refused.Error(), Code: refused.Type}}}
 		}
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"encoding/json"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,27 +11,6 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/description"
 )
-
-// Set puts a value to the place that a path names, in the first item of an array; [Absent] takes the member away. It gives
-// the member's path as an error tells it.
-func Set(body map[string]any, path string, value any) string {
-	name, rest, more := strings.Cut(path, ".")
-	bare, items := strings.CutSuffix(name, "[]")
-	switch {
-	case !more && value == Absent:
-		delete(body, bare)
-	case !more:
-		body[bare] = value
-	case items:
-		return bare + ".0." + Set(body[bare].([]any)[0].(map[string]any), rest, value)
-	default:
-		return bare + "." + Set(body[bare].(map[string]any), rest, value)
-	}
-	return bare
-}
-
-// Absent is no value that JSON has.
-var Absent any = struct{ absent int }{}
 
 // Encode gives v's JSON.
 func Encode(t testing.TB, v any) string {
@@ -115,6 +95,14 @@ func Operation(t testing.TB, d description.API, id string) description.Operation
 	}
 	t.Fatalf("%s has no operation %q", d.Name, id)
 	return description.Operation{}
+}
+
+// Taken gives the status by which an operation refuses a value that is another user's: 409 where the document has it.
+func Taken(o description.Operation) int {
+	if o.Responses.Status(http.StatusConflict) != nil {
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
 }
 
 // Show reads one user through a dialect. It gives the answer, and the user in it without what stands around them.
