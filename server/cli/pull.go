@@ -161,6 +161,9 @@ func (f *pullFlags) run(ctx context.Context, dialect, company string, pageSize i
 		if f.Output == "" {
 			return write(os.Stdout)
 		}
+		if err := userfile.RemoveUnfinished(f.Output); err != nil { // which has personal data
+			return err
+		}
 		return userfile.WriteFile(f.Output, write)
 	})
 	bar.clear()

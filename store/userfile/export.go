@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -121,7 +122,7 @@ func WriteFile(name string, write func(io.Writer) error) (err error) {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".dragoman-*")
+	f, err := os.CreateTemp(filepath.Dir(name), unfinished(name)+"*")
 	if err != nil {
 		return fmt.Errorf("writing users: %w", err)
 	}
@@ -132,4 +133,22 @@ func WriteFile(name string, write func(io.Writer) error) (err error) {
 		return errors.Join(fmt.Errorf("writing users: %w", err), os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// unfinished is what the names of the files begin with that WriteFile writes before it renames them to name.
+func unfinished(name string) string { return ".dragoman-" + filepath.Base(name) + "-" }
+
+// RemoveUnfinished removes what a WriteFile of this name has left that was killed. There must be no other one at the time.
+func RemoveUnfinished(name string) error {
+	dir := filepath.Dir(name)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("looking for unfinished files: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished(name)) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
 }
