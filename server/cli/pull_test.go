@@ -47,7 +47,7 @@ func TestKilledPull(t *testing.T) {
 			if dialect == "worth" {
 				flags = append(flags, "--page-size", "20")
 			}
-			v.Front = slowly(v)
+			v.SetFront(slowly(v))
 			run := func(dir string) *exec.Cmd {
 				c := exec.Command(program, append([]string{"pull", dialect, "--output", "users.ndjson", "--resume"}, flags...)...)
 				c.Dir, c.Env = dir, []string{"HOME=" + dir, "TMPDIR=" + dir}

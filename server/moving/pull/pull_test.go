@@ -323,7 +323,7 @@ func TestFaultsThatPass(t *testing.T) {
 	people := vendortest.People(0, 20, roles)
 	cut := func(w http.ResponseWriter, v *vendortest.Vendor, r *http.Request) {
 		recorder := httptest.NewRecorder()
-		v.Front = nil
+		v.SetFront(nil)
 		v.ServeHTTP(recorder, r)
 		whole := recorder.Body.Bytes()
 		w.Header().Set("Content-Type", "application/json")
@@ -338,7 +338,7 @@ func TestFaultsThatPass(t *testing.T) {
 		"half a page": cut,
 		"half a page as if it were whole": func(w http.ResponseWriter, v *vendortest.Vendor, r *http.Request) {
 			recorder := httptest.NewRecorder()
-			v.Front = nil
+			v.SetFront(nil)
 			v.ServeHTTP(recorder, r)
 			w.Header().Set("Content-Type", "application/json")
 			w.Write(recorder.Body.Bytes()[:recorder.Body.Len()/2])
@@ -367,7 +367,7 @@ func TestFaultsThatPass(t *testing.T) {
 					}
 					return false
 				}
-				v.Front = front
+				v.SetFront(front)
 				a := newAttempt(t, v)
 				if err := a.run(t.Context(), t); err != nil {
 					t.Fatal(err)
@@ -435,12 +435,12 @@ func TestFaultsThatStay(t *testing.T) {
 				switch {
 				case tc.name == "a redirection to another host":
 					to := elsewhere(t)
-					v.Front = func(w http.ResponseWriter, r *http.Request) bool {
+					v.SetFront(func(w http.ResponseWriter, r *http.Request) bool {
 						http.Redirect(w, r, to+r.URL.Path, http.StatusTemporaryRedirect)
 						return true
-					}
+					})
 				case tc.front != nil:
-					v.Front = func(w http.ResponseWriter, r *http.Request) bool { return tc.front(t, w, r) }
+					v.SetFront(func(w http.ResponseWriter, r *http.Request) bool { return tc.front(t, w, r) })
 				}
 				a := newAttempt(t, v)
 				if tc.edit != nil {
@@ -484,12 +484,12 @@ func TestTokenIsRenewed(t *testing.T) {
 		count := filepath.Join(t.TempDir(), "count")
 		a.tokens.Command = "echo >>" + count + "; echo renewed-$(wc -l <" + count + " | tr -d ' ')"
 		var n atomic.Int32
-		v.Front = func(http.ResponseWriter, *http.Request) bool {
+		v.SetFront(func(http.ResponseWriter, *http.Request) bool {
 			if dialect == "worth" && n.Add(1) == 3 {
 				v.SetToken("renewed-2")
 			}
 			return false
-		}
+		})
 		if err := a.run(t.Context(), t); err != nil {
 			t.Fatal(err)
 		}
@@ -516,17 +516,17 @@ func TestListThatChanges(t *testing.T) {
 			t.Parallel()
 			v := vendortest.New(t, "worth", roles, vendortest.People(0, 30, roles))
 			n := 0
-			v.Front = func(http.ResponseWriter, *http.Request) bool {
+			v.SetFront(func(http.ResponseWriter, *http.Request) bool {
 				if n++; n == 3 {
 					change(v)
 				}
 				return false
-			}
+			})
 			a := newAttempt(t, v)
 			if err := a.run(t.Context(), t); err != nil {
 				t.Fatal(err)
 			}
-			v.Front = nil
+			v.SetFront(nil)
 			again := newAttempt(t, v)
 			if err := again.run(t.Context(), t); err != nil {
 				t.Fatal(err)

@@ -41,8 +41,6 @@ var SecretMarks = []string{"0f1e2d3c4b5a6978", "Q2FuYXJ5IHZjcyBwYXNzd29yZA"}
 type Vendor struct {
 	URL     string // of the API
 	Dialect string
-	// Front may answer a request by itself, and reports whether it did.
-	Front func(w http.ResponseWriter, r *http.Request) bool
 	// Alter may change what is answered to an operation: show, list, update, create or error. The value is what json.Marshal takes.
 	Alter func(operation string, header http.Header, body map[string]any)
 	// Page gives the page that is answered for one that was asked for; nil: the same.
@@ -52,6 +50,7 @@ type Vendor struct {
 	roles  *store.Catalogue
 
 	mu       sync.Mutex
+	front    func(w http.ResponseWriter, r *http.Request) bool
 	token    string
 	users    []store.User
 	byKey    map[string]int
@@ -133,13 +132,20 @@ func (v *Vendor) Requests(method string) int {
 	return v.requests[method]
 }
 
+// SetFront sets a function that may answer a request by itself, and reports whether it did; nil is none.
+func (v *Vendor) SetFront(front func(w http.ResponseWriter, r *http.Request) bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.front = front
+}
+
 // ServeHTTP answers a request.
 func (v *Vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	v.requests[r.Method]++
-	token := v.token
+	token, front := v.token, v.front
 	v.mu.Unlock()
-	if v.Front != nil && v.Front(w, r) {
+	if front != nil && front(w, r) {
 		return
 	}
 	if r.Header.Get("Authorization") != "Bearer "+token {
