@@ -18,7 +18,7 @@ import (
 )
 
 // browserTimeout limits a test in the browser. It is long, since other tests run at the same time.
-const browserTimeout = 3 * time.Minute
+const browserTimeout = 8 * time.Minute
 
 // host is the name of this machine in the browser. Browsers treat localhost specially.
 const host = "dragoman.test"
