@@ -21,7 +21,10 @@ import (
 // feed and sealed secrets, as they are. It needs no secret key. Nothing may write to the source meanwhile.
 type Copy struct {
 	From, To string // the URLs, as Config.URL
-	Wait     Wait
+	// ErasureLedger is a ledger beside those that the databases have by default; see [Config.ErasureLedger]. It may be empty. A source that has
+	// personal data of a user whom one of these lists is not copied.
+	ErasureLedger string
+	Wait          Wait
 	// Progress is called with the name of a table and how many of its rows were copied or compared so far. It may be nil.
 	Progress func(table string, rows int64)
 }
@@ -72,6 +75,9 @@ func (c Copy) Run(ctx context.Context) (done []CopiedTable, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.checkErasures(ctx, from); err != nil {
+		return nil, fmt.Errorf("copying from --from: %w", err)
+	}
 	if err := c.begin(ctx, from, to, tables); err != nil {
 		return nil, err
 	}
@@ -88,6 +94,18 @@ func (c Copy) Run(ctx context.Context) (done []CopiedTable, err error) {
 		done = append(done, CopiedTable{t.name, rows})
 	}
 	return done, finish(ctx, to)
+}
+
+// checkErasures returns ErrNotErased if the source has personal data of a user whom a ledger of either database lists.
+func (c Copy) checkErasures(ctx context.Context, from *copyEnd) error {
+	for _, of := range []Config{{URL: c.From}, {URL: c.To}, {ErasureLedger: c.ErasureLedger}} {
+		if l := ledgerOf(of); l != nil {
+			if err := checkErasures(ctx, from.read, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // copyEnd is one of the two databases.

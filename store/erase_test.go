@@ -547,3 +547,86 @@ func stored(t *testing.T, url string) (all []byte) {
 	}
 	return all
 }
+
+// TestImportOfErasedUser: a file does not bring back whom the ledger lists, whether or not the directory knows the user.
+func TestImportOfErasedUser(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, list := openForErasing(t, url)
+		storetest.Directory(t, s)
+		before := find(t, s, ada)
+		erase(t, s, ada)
+		unknown := uuid.New()
+		if err := ledger.At(list).Append(t.Context(), ledger.Entry{UUID: unknown, At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		i, err := s.NewImport(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Close()
+		rows := []store.ImportRow{row(1, newUser("first")), row(2, newUser("second")), row(3, newUser("third")), row(4, newUser("fourth"))}
+		rows[0].User.UUID, rows[1].User.UUID, rows[2].User.UUID = before.UUID, unknown, uuid.New()
+		rows[3].User.Email, rows[3].User.Username = before.Email, before.Username // they are free
+		bad, err := i.Check(t.Context(), rows)
+		if err != nil || len(bad) != 2 {
+			t.Fatalf("%+v, %v", bad, err)
+		}
+		for n, r := range bad {
+			if r.Line != int64(n+1) || len(r.Errors) != 1 || r.Errors[0].Field != store.FieldUUID || !strings.Contains(r.Errors[0].Reason, "erased: leave the line out") {
+				t.Errorf("%+v", r)
+			}
+		}
+		for _, damaged := range []bool{false, true} {
+			if damaged {
+				if err := os.WriteFile(list, []byte(strings.Repeat("no ledger at all\n", 10)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.NewImport(t.Context()); errors.Is(err, ledger.ErrDamaged) != damaged {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
+
+// TestCopyOfRestoredDirectory: a copy does not carry on whom a backup has brought back.
+func TestCopyOfRestoredDirectory(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, from string) {
+		s, list := openForErasing(t, from)
+		storetest.Directory(t, s)
+		add := func(path string) {
+			t.Helper()
+			if err := ledger.At(path).Append(t.Context(), ledger.Entry{UUID: find(t, s, ada).UUID, At: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add(list)
+		to := emptyLike(t, map[string]string{"sqlite": "postgres", "postgres": "sqlite"}[store.EngineOf(from)])
+		refused := func(c store.Copy, list string) {
+			t.Helper()
+			if _, err := c.Run(t.Context()); !errors.Is(err, store.ErrNotErased) || !strings.Contains(err.Error(), "--from") || !strings.Contains(err.Error(), "dragoman erase --replay "+list) {
+				t.Errorf("%v", err)
+			}
+		}
+		refused(store.Copy{From: from, To: to, ErasureLedger: list}, list)
+		// The ledgers beside files need not be named.
+		for _, url := range []string{from, to} {
+			if path, isFile := strings.CutPrefix(url, "sqlite:"); isFile {
+				add(path + ".erasures")
+				refused(store.Copy{From: from, To: to}, path+".erasures")
+			}
+		}
+		if err := s.ReplayErasures(t.Context(), list, func(store.Erased) {}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (store.Copy{From: from, To: to, ErasureLedger: list}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		copied := openWithLedger(t, to, list, nil)
+		if err := copied.CheckErasures(t.Context()); err != nil || !isErased(t, copied, ada) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -81,8 +81,8 @@ func (s *Store) SweepErasures(ctx context.Context) (settled int64, err error) {
 	return settled, nil
 }
 
-// notErased returns the UUIDs of the ledger whose users are in the database and not erased.
-func (s *Store) notErased(ctx context.Context, l *ledger.Ledger) (ids []uuid.UUID, err error) {
+// notErased returns the UUIDs of the ledger whose users are in a database and not erased.
+func notErased(ctx context.Context, db *gorm.DB, l *ledger.Ledger) (ids []uuid.UUID, err error) {
 	entries, err := l.Entries()
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (s *Store) notErased(ctx context.Context, l *ledger.Ledger) (ids []uuid.UUI
 			texts[i] = e.UUID.String()
 		}
 		var known, erased []uuid.UUID
-		db := s.read.WithContext(ctx)
+		db := db.WithContext(ctx)
 		err := db.Raw("SELECT value FROM claims WHERE kind = 'uuid' AND value IN ?", texts).Scan(&known).Error
 		if err == nil {
 			err = db.Raw("SELECT uuid FROM erasures WHERE uuid IN ?", texts).Scan(&erased).Error
@@ -121,11 +121,16 @@ func (s *Store) CheckErasures(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := s.notErased(ctx, s.ledger)
+	return checkErasures(ctx, s.read, s.ledger)
+}
+
+// checkErasures returns ErrNotErased if a ledger lists a user whose personal data are in a database.
+func checkErasures(ctx context.Context, db *gorm.DB, l *ledger.Ledger) error {
+	ids, err := notErased(ctx, db, l)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w: %d users of %s: run `dragoman erase --replay %[3]s` on it", ErrNotErased, len(ids), s.ledger.Path())
+	return fmt.Errorf("%w: %d users of %s: run `dragoman erase --replay %[3]s` on it", ErrNotErased, len(ids), l.Path())
 }
 
 // ReplayErasures erases the users that the ledger at path lists and that are in the database with their personal data, on nobody's behalf, and
@@ -133,7 +138,7 @@ func (s *Store) CheckErasures(ctx context.Context) error {
 // it. It can be repeated: whoever is erased already stays so.
 func (s *Store) ReplayErasures(ctx context.Context, path string, report func(Erased)) error {
 	const doing = "replaying erasures"
-	ids, err := s.notErased(ctx, ledger.At(path))
+	ids, err := notErased(ctx, s.read, ledger.At(path))
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -26,6 +26,7 @@ type Import struct {
 	store     *Store
 	now       time.Time
 	customers map[CustomerKey]int64 // those that rows named; 0: there is none
+	erased    map[uuid.UUID]bool    // those that the ledger lists
 	values    rowValues
 	highest   int64 // of the ids that rows brought along
 	without   int64 // how many rows brought none along
@@ -70,14 +71,24 @@ func (s *Store) NewImport(ctx context.Context) (*Import, error) {
 	if err := s.openAll(users); err != nil {
 		return nil, fmt.Errorf("beginning an import: %w", err)
 	}
-	return &Import{store: s, now: s.now(), customers: make(map[CustomerKey]int64)}, nil
+	i := &Import{store: s, now: s.now(), customers: make(map[CustomerKey]int64), erased: make(map[uuid.UUID]bool)}
+	if s.ledger != nil {
+		entries, err := s.ledger.Entries()
+		if err != nil {
+			return nil, fmt.Errorf("beginning an import: %w", err)
+		}
+		for _, e := range entries {
+			i.erased[e.UUID] = true
+		}
+	}
+	return i, nil
 }
 
 // Close removes what the import keeps outside of memory.
 func (i *Import) Close() error { return i.values.close() }
 
 // Check returns those of the rows that Write would not store, in their order: what the model forbids, a customer that does not
-// exist, and an id, UUID, username or e-mail that a user has, or an external id that one of the customer has. When all rows were given, [Import.Repeated] returns those that come twice.
+// exist, the UUID of a user whom the erasure ledger lists, and an id, UUID, username or e-mail that a user has, or an external id that one of the customer has. When all rows were given, [Import.Repeated] returns those that come twice.
 func (i *Import) Check(ctx context.Context, rows []ImportRow) ([]RefusedRow, error) {
 	users, wrong, err := i.complete(ctx, i.store.read, rows)
 	if err != nil {
@@ -118,6 +129,9 @@ func (i *Import) complete(ctx context.Context, db *gorm.DB, rows []ImportRow) ([
 		u := &users[k]
 		*u, wrong[k] = i.store.complete(&rows[k].User, i.now)
 		u.CustomerID = i.customers[rows[k].Customer]
+		if i.erased[rows[k].User.UUID] {
+			wrong[k] = append(wrong[k], FieldError{FieldUUID, "is that of a person who was erased: leave the line out, or the UUID if it is about somebody else"})
+		}
 		if u.CustomerID == 0 {
 			wrong[k] = append(wrong[k], FieldError{FieldCustomer, "must be a customer of this directory"})
 		}

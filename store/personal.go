@@ -45,6 +45,19 @@ type ReservedName struct {
 	Value string // folded
 }
 
+// Values returns a user's fields in declaration order, with their values as the history has them.
+func (c *Catalogue) Values(u *User) []FieldValue {
+	values := make([]FieldValue, len(editable))
+	for i := range editable {
+		value := editable[i].show(u, c)
+		if value == any(secretCleared) && editable[i].secret {
+			value = secretNotSet
+		}
+		values[i] = FieldValue{editable[i].name, value}
+	}
+	return values
+}
+
 // PersonalData returns what is kept of a user beside the history. The error is ErrNotFound if the customer has no such user, or
 // ErrUnavailable.
 func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalData, err error) {
@@ -53,13 +66,7 @@ func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalDat
 		return PersonalData{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	u := &data.User
-	for i := range editable {
-		value := editable[i].show(u, s.catalogue)
-		if value == any(secretCleared) && editable[i].secret {
-			value = secretNotSet
-		}
-		data.Fields = append(data.Fields, FieldValue{editable[i].name, value})
-	}
+	data.Fields = s.catalogue.Values(u)
 	if data.Customer, err = s.FindCustomer(ctx, CustomerByID(u.CustomerID)); err != nil {
 		return PersonalData{}, fmt.Errorf("%s: %w", doing, err)
 	}

@@ -206,3 +206,23 @@ func TestExportPerson(t *testing.T) {
 		}
 	})
 }
+
+// TestImportOfErasedPerson: the export of an old backup does not bring anybody back by an import.
+func TestImportOfErasedPerson(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		list := filepath.Join(t.TempDir(), "erasures")
+		o := &operator{
+			Server: servertest.StartWith(t, server.Config{Database: url}), t: t, dir: t.TempDir(),
+			variables: []string{"DRAGOMAN_DATABASE=" + url, "DRAGOMAN_SECRET_KEY=" + base64.StdEncoding.EncodeToString(storetest.Key), "DRAGOMAN_ERASURE_LEDGER=" + list},
+		}
+		o.run(0, "", "", "export", "--output", "users.csv")
+		if status, _, said := configured(t, o.dir, o.variables, "", "erase", "--user", "6860", "--yes"); status != 0 {
+			t.Fatal(said)
+		}
+		status, out, said := configured(t, o.dir, o.variables, "", "import", "users.csv")
+		if status != 2 || out != "" || !strings.Contains(said, "line 2: uuid is that of a person who was erased: leave the line out, or the UUID if it is about somebody else; id is already taken\n") {
+			t.Errorf("status %d, %s%s", status, out, said)
+		}
+	})
+}

@@ -16,6 +16,7 @@ const standard = "-"
 type importCommand struct {
 	storeFlags
 	formatFlag
+	ledgerFlag
 	DryRun bool   `help:"Check the file and write nothing."`
 	Batch  int    `placeholder:"N" help:"Write N users per transaction, instead of all in one. If the import fails, it reports which lines were imported."`
 	File   string `arg:"" help:"The file of users: CSV with a header, or NDJSON; - is standard input."`
@@ -26,7 +27,8 @@ func (*importCommand) Help() string {
 	return "Every line is checked before anything is written. If a line is invalid, nothing is written, and standard error lists " +
 		"the invalid lines with their errors.\n\n" +
 		"Required are customer (its id or UUID), first_name, last_name and email. Any other column that 'dragoman export' " +
-		"writes may be there; what is left out is generated, or is what an invited user has.\n\n" + exitStatuses
+		"writes may be there; what is left out is generated, or is what an invited user has. A line with the UUID of a person whom the " +
+		"erasure ledger lists is invalid.\n\n" + exitStatuses
 }
 
 // Run imports a file.
@@ -51,6 +53,9 @@ func (c *importCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if c.ledger, err = c.path(c.Database, c.Dev); err != nil {
+		return err
+	}
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
