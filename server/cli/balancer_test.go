@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -130,15 +129,7 @@ func deploy(t *testing.T, changes ...string) *deployment {
 		t.Fatal(err)
 	}
 	d.url = "http://" + l.Addr().String()
-	text := b.text
-	for from, to := range map[string]string{
-		"bind :8080": "bind fd@3", " inter 2s ": " inter 200ms ", b.servers[0]: d.address, b.servers[1]: d.second.address,
-	} {
-		if !strings.Contains(text, from) {
-			t.Fatalf("haproxy.cfg does not say %q", from)
-		}
-		text = strings.ReplaceAll(text, from, to)
-	}
+	text := rewritten(t, b.text, "bind :8080", "bind fd@3", " inter 2s ", " inter 200ms ", b.servers[0], d.address, b.servers[1], d.second.address)
 	config := filepath.Join(dir, "haproxy.cfg")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -148,19 +139,9 @@ func deploy(t *testing.T, changes ...string) *deployment {
 	if out, err := check.CombinedOutput(); err != nil || strings.Contains(string(out), "[WARNING]") {
 		t.Errorf("haproxy.cfg: %v: %s", err, out)
 	}
-	var said strings.Builder
 	c := exec.CommandContext(t.Context(), haproxy, "-db", "-f", config)
-	c.ExtraFiles, c.Stdout, c.Stderr = []*os.File{socket}, &said, &said
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.WaitDelay = time.Minute
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Wait(); t.Failed() {
-			t.Logf("the balancer ends with %v: %s", err, regexp.MustCompile(`(?m)^client=.* status=200 .*\n`).ReplaceAllString(said.String(), ""))
-		}
-	})
+	c.ExtraFiles = []*os.File{socket}
+	startProxy(t, c)
 	// From now on only the balancer has the socket.
 	if err := errors.Join(socket.Close(), l.Close()); err != nil {
 		t.Fatal(err)

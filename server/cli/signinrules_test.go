@@ -51,23 +51,23 @@ func startUpstreams(t *testing.T) *upstreams {
 	return u
 }
 
-// rewritten returns the rules with others in place of some texts. Each must be there.
+// rewritten returns the configuration of a proxy with others in place of some texts. Each must be there.
 func rewritten(t *testing.T, text string, pairs ...string) string {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		if !strings.Contains(text, pairs[i]) {
-			t.Fatalf("the rules do not say %q", pairs[i])
+			t.Fatalf("the configuration does not say %q", pairs[i])
 		}
 		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
 	}
 	return text
 }
 
-// runProxy runs a proxy until the test ends, and waits until it listens.
-func runProxy(t *testing.T, address, program string, args ...string) {
+// startProxy starts a proxy, whose command has the test's context, and ends it when the test ends. If the test has failed, it logs what
+// the proxy has said but for its lines on successful requests.
+func startProxy(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	var said strings.Builder
-	c := exec.CommandContext(t.Context(), program, args...)
 	c.Stdout, c.Stderr = &said, &said
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = time.Minute
@@ -75,10 +75,16 @@ func runProxy(t *testing.T, address, program string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _ = c.Wait(); t.Failed() {
-			t.Log(said.String())
+		if err := c.Wait(); t.Failed() {
+			t.Logf("the proxy ends with %v: %s", err, regexp.MustCompile(`(?m)^client=.* status=200 .*\n`).ReplaceAllString(said.String(), ""))
 		}
 	})
+}
+
+// runProxy runs a proxy until the test ends, and waits until it listens.
+func runProxy(t *testing.T, address, program string, args ...string) {
+	t.Helper()
+	startProxy(t, exec.CommandContext(t.Context(), program, args...))
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
@@ -161,14 +167,10 @@ func TestHAProxySendsSignIn(t *testing.T) {
 	}
 }
 
-// TestNginxSendsSignIn is the same of the rules for nginx, where that is installed.
+// TestNginxSendsSignIn is the same of the rules for nginx.
 func TestNginxSendsSignIn(t *testing.T) {
 	t.Parallel()
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		t.Skip("nginx is not installed")
-	}
-	u := startUpstreams(t)
+	nginx, u := tool(t, "nginx"), startUpstreams(t)
 	dir := t.TempDir()
 	address := "127.0.0.1:" + freePort(t)
 	text := rewritten(t, rules(t, "nginx"), "listen 443 ssl;", "listen "+address+";", "    ssl_certificate /etc/nginx/api.pem;\n    ssl_certificate_key /etc/nginx/api.key;\n", "",
