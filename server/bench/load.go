@@ -8,12 +8,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -329,4 +332,51 @@ func commitByHand(ctx context.Context, file string, d time.Duration) (f figures,
 	f.perSecond = float64(len(all)) / time.Since(began).Seconds()
 	f.p50, f.p99 = percentiles(all)
 	return f, update.Close()
+}
+
+func median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
+
+// paced calls next in each lane, one call after the other, for a while: so many a second in all. due is when a call was to begin, which it may
+// not have if the one before it took long.
+func paced(ctx context.Context, lanes, perSecond int, d time.Duration, next func(lane int, due time.Time)) {
+	var group sync.WaitGroup
+	interval := time.Duration(lanes) * time.Second / time.Duration(perSecond)
+	began := time.Now()
+	for lane := range lanes {
+		group.Go(func() {
+			for due := began.Add(interval * time.Duration(lane) / time.Duration(lanes)); due.Sub(began) < d; due = due.Add(interval) {
+				if wait(ctx, time.Until(due)) != nil {
+					return
+				}
+				next(lane, due)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// caller sends requests with a token.
+type caller struct{ base, token, contentType string }
+
+// send sends a request and returns the status and the body of the answer. If it is a success, into is read from it unless it is nil.
+func (c caller) send(ctx context.Context, client *http.Client, method, path, body string, into any) (status int, content []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	request.Header.Set("Content-Type", c.contentType)
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { err = errors.Join(err, answer.Body.Close()) }()
+	content, err = io.ReadAll(answer.Body)
+	if err == nil && into != nil && answer.StatusCode < http.StatusMultipleChoices {
+		err = json.Unmarshal(content, into)
+	}
+	return answer.StatusCode, content, err
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -73,7 +71,7 @@ func (c *provisioningCommand) measure(ctx context.Context, b *bench, database st
 	if err != nil {
 		return err
 	}
-	p := provider{base: "http://" + server.address + "/scim/v2/" + smallCustomer, token: strings.TrimSpace(token)}
+	p := provider{caller{"http://" + server.address + "/scim/v2/" + smallCustomer, strings.TrimSpace(token), "application/scim+json"}}
 	loaded := subject{engine: engineOf(database), name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody, server: server, users: c.Users}
 	var alone, beside []provisioned
 	var perSecond []float64
@@ -89,9 +87,8 @@ func (c *provisioningCommand) measure(ctx context.Context, b *bench, database st
 		perSecond = append(perSecond, load.perSecond)
 	}
 	a, l := medianOf(alone), medianOf(beside)
-	slices.Sort(perSecond)
 	t.row(engineName(engineOf(database)), short(a.p50), short(a.p99), short(l.p50), short(l.p99), ratio(float64(l.p99), float64(a.p99)),
-		strconv.Itoa(a.refused+l.refused), strconv.Itoa(a.failed+l.failed), number(perSecond[len(perSecond)/2]))
+		strconv.Itoa(a.refused+l.refused), strconv.Itoa(a.failed+l.failed), number(median(perSecond)))
 	return nil
 }
 
@@ -115,7 +112,7 @@ func medianOf(rounds []provisioned) provisioned {
 }
 
 // provider sends requests as an identity provider does.
-type provider struct{ base, token string }
+type provider struct{ caller }
 
 // provision looks for users who do not exist, creates, renames and deactivates them, for a while, with so many requests per second in
 // all. A request's latency counts from the moment when it was due, so that it includes waiting for the one before it.
@@ -124,34 +121,23 @@ func (p provider) provision(ctx context.Context, perSecond int, d time.Duration)
 		all    []time.Duration
 		total  provisioned
 		mutex  sync.Mutex
-		group  sync.WaitGroup
 		client = &http.Client{Timeout: answerTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: provisioners}}
 	)
 	defer client.CloseIdleConnections()
-	interval := time.Duration(provisioners) * time.Second / time.Duration(perSecond)
-	began := time.Now()
-	for lane := range provisioners {
-		group.Go(func() {
-			life := life{provider: p, client: client}
-			for due := began.Add(interval * time.Duration(lane) / provisioners); due.Sub(began) < d; due = due.Add(interval) {
-				if wait(ctx, time.Until(due)) != nil {
-					return
-				}
-				status, expected, err := life.step(ctx)
-				took := time.Since(due)
-				mutex.Lock()
-				all = append(all, took)
-				switch {
-				case err == nil && status == http.StatusTooManyRequests:
-					total.refused++
-				case err != nil || status != expected:
-					total.failed++
-				}
-				mutex.Unlock()
-			}
-		})
-	}
-	group.Wait()
+	lives := slices.Repeat([]life{{provider: p, client: client}}, provisioners)
+	paced(ctx, provisioners, perSecond, d, func(lane int, due time.Time) {
+		status, expected, err := lives[lane].step(ctx)
+		took := time.Since(due)
+		mutex.Lock()
+		defer mutex.Unlock()
+		all = append(all, took)
+		switch {
+		case err == nil && status == http.StatusTooManyRequests:
+			total.refused++
+		case err != nil || status != expected:
+			total.failed++
+		}
+	})
 	total.p50, total.p99 = percentiles(all)
 	return total
 }
@@ -173,37 +159,18 @@ func (l *life) step(ctx context.Context) (status, expected int, err error) {
 	switch n {
 	case 0:
 		l.name = fmt.Sprintf("%x@example.com", key(12))
-		status, err = l.send(ctx, http.MethodGet, "/Users?filter=userName%20eq%20%22"+l.name+"%22", "", nil)
+		status, _, err = l.send(ctx, l.client, http.MethodGet, "/Users?filter=userName%20eq%20%22"+l.name+"%22", "", nil)
 		return status, http.StatusOK, err
 	case 1:
 		var created struct{ ID string }
-		status, err = l.send(ctx, http.MethodPost, "/Users", fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":%q,"active":true,`+
+		status, _, err = l.send(ctx, l.client, http.MethodPost, "/Users", fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":%q,"active":true,`+
 			`"name":{"givenName":"Ada","familyName":"Lovelace"},"emails":[{"value":%q,"type":"work","primary":true}]}`, l.name, l.name), &created)
 		l.id = created.ID
 		return status, http.StatusCreated, err
 	case 2:
-		status, err = l.send(ctx, http.MethodPatch, "/Users/"+l.id, fmt.Sprintf(patch, `{"op":"replace","path":"name.familyName","value":"King"}`), nil)
+		status, _, err = l.send(ctx, l.client, http.MethodPatch, "/Users/"+l.id, fmt.Sprintf(patch, `{"op":"replace","path":"name.familyName","value":"King"}`), nil)
 	default:
-		status, err = l.send(ctx, http.MethodPatch, "/Users/"+l.id, fmt.Sprintf(patch, `{"op":"replace","value":{"active":false}}`), nil)
+		status, _, err = l.send(ctx, l.client, http.MethodPatch, "/Users/"+l.id, fmt.Sprintf(patch, `{"op":"replace","value":{"active":false}}`), nil)
 	}
 	return status, http.StatusOK, err
-}
-
-func (l *life) send(ctx context.Context, method, path, body string, into any) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, l.base+path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	request.Header.Set("Authorization", "Bearer "+l.token)
-	request.Header.Set("Content-Type", "application/scim+json")
-	answer, err := l.client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, answer.Body.Close()) }()
-	content, err := io.ReadAll(answer.Body)
-	if err == nil && into != nil && answer.StatusCode < http.StatusMultipleChoices {
-		err = json.Unmarshal(content, into)
-	}
-	return answer.StatusCode, err
 }

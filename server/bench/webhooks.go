@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -99,7 +97,7 @@ func (c *webhooksCommand) measure(ctx context.Context, b *bench, database string
 		return m, err
 	}
 	b.stop = append(b.stop, r.stop)
-	h := hooks{base: "http://" + server.address, token: b.token, receiver: r, users: c.Users}
+	h := hooks{caller: caller{"http://" + server.address, b.token, "application/json"}, receiver: r, users: c.Users}
 	loaded := subject{engine: engineOf(database), name: "PATCH", method: "PATCH", path: worthUsers + "/{uuid}", body: patchBody, server: server, users: c.Users}
 	var lags, last []time.Duration
 	var alone, beside, deliveries, loss []float64
@@ -158,37 +156,19 @@ func (c *webhooksCommand) measure(ctx context.Context, b *bench, database string
 	return m, nil
 }
 
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
-}
-
 // hooks adds and removes endpoints, and changes users.
 type hooks struct {
-	base, token string
-	receiver    *receiver
-	users       int
-	ids         []int64
+	caller   caller
+	receiver *receiver
+	users    int
+	ids      []int64
 }
 
-func (h *hooks) send(ctx context.Context, client *http.Client, method, path, body string, into any) (err error) {
-	request, err := http.NewRequestWithContext(ctx, method, h.base+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+h.token)
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, answer.Body.Close()) }()
-	content, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode >= http.StatusMultipleChoices {
-		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, content)
-	}
-	if err == nil && into != nil {
-		err = json.Unmarshal(content, into)
+// send is that of the caller, with an error for what is no success.
+func (h *hooks) send(ctx context.Context, client *http.Client, method, path, body string, into any) error {
+	status, content, err := h.caller.send(ctx, client, method, path, body, into)
+	if err == nil && status >= http.StatusMultipleChoices {
+		err = fmt.Errorf("%s %s: %d: %s", method, path, status, content)
 	}
 	return err
 }
@@ -263,29 +243,18 @@ func (h *hooks) change(ctx context.Context, perSecond int, d time.Duration) (wri
 	const lanes = 10
 	var (
 		mutex  sync.Mutex
-		group  sync.WaitGroup
 		client = &http.Client{Timeout: answerTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: lanes}}
 	)
 	defer client.CloseIdleConnections()
-	interval := lanes * time.Second / time.Duration(perSecond)
-	began := time.Now()
-	for lane := range lanes {
-		group.Go(func() {
-			for due := began.Add(interval * time.Duration(lane) / lanes); due.Sub(began) < d; due = due.Add(interval) {
-				if wait(ctx, time.Until(due)) != nil {
-					return
-				}
-				sent := h.patch(ctx, client)
-				mutex.Lock()
-				if sent == nil {
-					written++
-				}
-				err = errors.Join(err, sent)
-				mutex.Unlock()
-			}
-		})
-	}
-	group.Wait()
+	paced(ctx, lanes, perSecond, d, func(int, time.Time) {
+		sent := h.patch(ctx, client)
+		mutex.Lock()
+		defer mutex.Unlock()
+		if sent == nil {
+			written++
+		}
+		err = errors.Join(err, sent)
+	})
 	return written, err
 }
 
