@@ -59,7 +59,9 @@ func (c *tokenCreateCommand) Run(ctx context.Context) (err error) {
 }
 
 // flagsOfToken are the flags that set the fields of a new token.
-var flagsOfToken = map[store.Field]store.Field{store.FieldTokenRole: "--role", store.FieldTokenNote: "--note", store.FieldTokenExpires: "--expires"}
+var flagsOfToken = map[store.Field]store.Field{
+	store.FieldCustomer: "--customer", store.FieldTokenRole: "--role", store.FieldTokenNote: "--note", store.FieldTokenExpires: "--expires",
+}
 
 // byFlags returns what is wrong with the fields of a new token with the flags that set them in the fields' places.
 func byFlags(err error) error {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/server/provisioning"
 	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
@@ -68,6 +70,19 @@ func TestRevocationReachesEveryReplica(t *testing.T) {
 }
 
 // TestProvisioningTokens goes through the life of a token: created, listed, explained, used and revoked.
+// TestFieldsOfTokenAreFlags: whatever may be wrong with a new token is said of the flag that sets it.
+func TestFieldsOfTokenAreFlags(t *testing.T) {
+	t.Parallel()
+	for field, flag := range map[store.Field]string{
+		store.FieldCustomer: "--customer", store.FieldTokenRole: "--role", store.FieldTokenNote: "--note", store.FieldTokenExpires: "--expires",
+	} {
+		err := fmt.Errorf("creating: %w", &store.FieldErrors{{Field: field, Reason: "must be another"}})
+		if got := byFlags(err).Error(); got != flag+" must be another" {
+			t.Errorf("%s: %s", field, got)
+		}
+	}
+}
+
 func TestProvisioningTokens(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {
