@@ -97,16 +97,8 @@ func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalDat
 	if err != nil {
 		return PersonalData{}, databaseError(ctx, doing, err)
 	}
-	tokens, err := s.ProvisioningTokens(ctx, 0)
-	if err != nil {
-		return PersonalData{}, err
-	}
-	for _, t := range tokens {
-		if of.has("", t.CreatedBy) {
-			data.IssuedTokens = append(data.IssuedTokens, t)
-		}
-	}
-	return data, nil
+	err = db.Where(of.matching(s.db.Name(), "created_by"), of.names, of.names).Order("customer_id, created_at, id").Find(&data.IssuedTokens).Error
+	return data, databaseErrorOrNil(ctx, doing, err)
 }
 
 // ChangesBy calls each with the changes of other users that a person made: those whose actor it is, and those that have a subject which is
