@@ -230,7 +230,7 @@ func TestRefusedWriteIsNotKept(t *testing.T) {
 		description.Set(b.In(taken), email.Path, "grace.hopper@example.com")
 		for range 2 {
 			a := r.send(t, s, taken, keyed("mended"))
-			if a.Status != servertest.Taken(o) {
+			if a.Status != o.Taken() {
 				t.Errorf("a taken e-mail: %d %s", a.Status, a.Body)
 			}
 			a.ExpectHeader(t, "Idempotency-Replayed")

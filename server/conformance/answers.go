@@ -78,7 +78,7 @@ func errorsNameMember(t *trial) {
 	t.want(x, "two members are of another type", http.StatusBadRequest)
 	value, _ := decode(x.body)
 	var fields []string
-	named, messages := t.d.fieldErrors(value)
+	named, messages := t.d.ErrorsIn(value)
 	for i, name := range named {
 		field, _ := name.(string)
 		if i >= len(messages) || messages[i] == nil || messages[i] == "" {

@@ -342,7 +342,7 @@ func (t *trial) wantOthersEmailRefused(f func(string) string) {
 		if other == "" || strings.EqualFold(other, t.found.text(m.name)) {
 			continue
 		}
-		t.wantRefused(t.d.taken(), "another user has the e-mail", t.base().with(m.name, encode(f(other))).String())
+		t.wantRefused(t.d.update.Taken(), "another user has the e-mail", t.base().with(m.name, encode(f(other))).String())
 		return
 	}
 	t.skip("there is no other user in the list")

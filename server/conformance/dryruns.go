@@ -104,6 +104,6 @@ func (t *trial) body(x exchange) string {
 		}
 		return encode(value)
 	}
-	fields, messages := t.d.fieldErrors(value)
+	fields, messages := t.d.ErrorsIn(value)
 	return encode([]any{fields, messages})
 }

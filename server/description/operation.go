@@ -117,6 +117,14 @@ func Success(o *openapi3.Operation) (status int, response *openapi3.Response) {
 	return 0, nil
 }
 
+// Taken returns the status by which an operation refuses a value that is another user's: 409 where the document has it, else 400.
+func (o Operation) Taken() int {
+	if o.Responses.Status(http.StatusConflict) != nil {
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
+}
+
 // DocumentsHeader reports whether an operation, which may be nil, documents a header of its success.
 func DocumentsHeader(o *openapi3.Operation, name string) bool {
 	if o == nil {

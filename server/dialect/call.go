@@ -158,8 +158,8 @@ func (c *Call) UpdateUser(ctx context.Context, key store.UserKey, edit Edit) (st
 
 // UpdateUsers applies an edit to several users of the call's customer in one transaction, to all or to none, on the caller's behalf, if
 // the caller's rank allows each. The request's preconditions are not about the users. It returns store.ErrNotFound for one whom the
-// dialect hides. In a dry run it checks the users and writes nothing. member is what the dialect calls that which the edit changes; the
-// headers have no entity tag.
+// dialect hides. In a dry run it checks the users and writes nothing. member is what the dialect calls that which the edit changes, and
+// Changed is all that the headers have.
 func (c *Call) UpdateUsers(ctx context.Context, ids []int64, member string, apply func(u *store.User) error) (Written, error) {
 	if err := c.checkStanding(ctx); err != nil {
 		return Written{}, err
@@ -179,7 +179,7 @@ func (c *Call) UpdateUsers(ctx context.Context, ids []int64, member string, appl
 	if err != nil {
 		return Written{}, fmt.Errorf("update users: %w", err)
 	}
-	w := Written{Ignored: ignoredHeader(c.unknown)}
+	var w Written
 	if len(changed) > 0 {
 		w.Changed = member
 	}

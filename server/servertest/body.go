@@ -2,7 +2,6 @@ package servertest
 
 import (
 	"encoding/json"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -95,14 +94,6 @@ func Operation(t testing.TB, d description.API, id string) description.Operation
 	}
 	t.Fatalf("%s has no operation %q", d.Name, id)
 	return description.Operation{}
-}
-
-// Taken gives the status by which an operation refuses a value that is another user's: 409 where the document has it.
-func Taken(o description.Operation) int {
-	if o.Responses.Status(http.StatusConflict) != nil {
-		return http.StatusConflict
-	}
-	return http.StatusBadRequest
 }
 
 // Show reads one user through a dialect. It gives the answer, and the user in it without what stands around them.
