@@ -169,7 +169,7 @@ type means struct {
 	// cached is the user from the cache. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
 	// write, which fails if the user is stale; any other end is errMayBeStale.
 	cached *User
-	// lost, if it is not nil, is told whom the write makes an administrator no longer, instead of that being refused of the last one.
+	// lost, if it is not nil, collects whom the write makes an administrator no longer, instead of that being refused of the last one.
 	lost *administratorsLost
 	// prepared, if it is not nil, is given the step that would write the user, which is then not run.
 	prepared *Prepared

@@ -163,7 +163,7 @@ func TestPreparedUpdates(t *testing.T) {
 		}
 		late.Close()
 		versions(2)
-		// A unique value of somebody else is told as of one user.
+		// A unique value of somebody else is reported as for a single user.
 		taken := store.Change{Edit: func(u *store.User) error { u.Email = "grace.hopper@example.com"; return nil }}
 		if _, _, err := s.PrepareUpdates(ctx, 3393, []int64{a.ID, b.ID}, taken); len(conflictOf(err)) == 0 {
 			t.Errorf("a taken e-mail: %v", err)

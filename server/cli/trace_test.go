@@ -207,7 +207,7 @@ func sendTraced(t *testing.T, method, url, token, body string) (status int, answ
 	return response.StatusCode, string(text)
 }
 
-// TestSpansHideProvisioningTokens issues a token and uses it where it is valid and where it is not. Neither it nor its hash is told.
+// TestSpansHideProvisioningTokens issues a token and uses it where it is valid and where it is not. No span has the token or its hash.
 func TestSpansHideProvisioningTokens(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, database string) {

@@ -392,7 +392,7 @@ func TestRepeatedWebhookWrites(t *testing.T) {
 	})
 }
 
-// TestConcurrentRotations: each is told a secret that counts.
+// TestConcurrentRotations: each returns a secret that is valid.
 func TestConcurrentRotations(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
