@@ -71,8 +71,8 @@ deliver: ## Deliver DELIVERIES changes to a webhook on each engine, with kills o
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
 	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
 
-moving: ## Move MOVING_USERS users from each of two fake vendors, compare, and shadow them under 200 requests a second for a minute
-	MOVING_USERS=$(MOVING_USERS) TRIALS=1 $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) ./server/moving/...
+moving: ## Move MOVING_USERS users from each of two fake vendors, compare, shadow them under 200 requests a second for a minute, and find planted differences
+	MOVING_USERS=$(MOVING_USERS) TRIALS=1 $(GO) test -count=1 -v -timeout 2h -p 1 -parallel 1 $(TESTFLAGS) ./server/moving/...
 
 failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
 	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest

@@ -32,17 +32,17 @@ import (
 	"github.com/dragoman-id/dragoman/store/userfile"
 )
 
-// users is how many users each vendor has: MOVING_USERS, by default few. Seven tenths of them are at both.
-func users(t testing.TB) int {
+// users is how many users each vendor has: MOVING_USERS, by default few. Seven tenths of them are at both. The test is long if it is set.
+func users(t testing.TB) (n int, long bool) {
 	text := os.Getenv("MOVING_USERS")
 	if text == "" {
-		return 60
+		return 60, false
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return n, true
 }
 
 // move is a customer of two vendors who moves to a server.
@@ -51,21 +51,27 @@ type move struct {
 	token   string
 	vendors map[string]*vendortest.Vendor
 	common  int // the number of a person whom both vendors have
+	client  *http.Client
 }
 
 var dialects = []string{"worth", "testinium"}
+
+// clients is how many clients a shadow has at a time.
+const clients = 8
 
 // newMove pulls both vendors, merges, and imports into s.
 func newMove(t *testing.T, s *servertest.Server, n int) *move {
 	t.Helper()
 	roles := s.Store.Catalogue()
-	m := &move{server: s, token: s.Token(servertest.Manager()), vendors: map[string]*vendortest.Vendor{}, common: n/2 + 1}
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	t.Cleanup(transport.CloseIdleConnections)
+	m := &move{server: s, token: s.Token(servertest.Manager()), vendors: map[string]*vendortest.Vendor{}, common: n/2 + 1, client: &http.Client{Transport: transport}}
 	dir := t.TempDir()
 	for i, dialect := range dialects {
 		v := vendortest.New(t, dialect, roles, vendortest.People(i*n*3/10, n, roles))
 		v.SetToken(m.token)
 		m.vendors[dialect] = v
-		p := pull.Pull{Client: m.client(t, dialect, v.URL), Dialect: dialect, Source: v.URL, Customer: v.Customer(), PageSize: 100,
+		p := pull.Pull{Client: m.reader(t, dialect, v.URL), Dialect: dialect, Source: v.URL, Customer: v.Customer(), PageSize: 100,
 			Refused: func(r pull.Refused) { t.Errorf("refused: %s", r) }}
 		result, err := p.Run(t.Context(), func(write func(io.Writer) error) error { return userfile.WriteFile(filepath.Join(dir, dialect), write) })
 		if err != nil || result.Written != int64(n) {
@@ -104,8 +110,8 @@ func parse(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// client reads from an API with the token that both sides take.
-func (m *move) client(t *testing.T, dialect, api string) *source.Client {
+// reader reads from an API with the token that both sides take.
+func (m *move) reader(t *testing.T, dialect, api string) *source.Client {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(m.token), 0o600); err != nil {
@@ -142,8 +148,8 @@ func (m *move) target(t *testing.T, dialect string) *url.URL {
 
 func (m *move) compare(t *testing.T, dialect string, ignore ...string) compare.Report {
 	t.Helper()
-	c := compare.Compare{Dialect: dialect, Operation: describe(t, dialect).Show, Source: m.client(t, dialect, m.vendors[dialect].URL),
-		Target: m.client(t, dialect, m.target(t, dialect).String()), Rules: difference.New(dialect, ignore), PageSize: 50, Workers: 4}
+	c := compare.Compare{Dialect: dialect, Operation: describe(t, dialect).Show, Source: m.reader(t, dialect, m.vendors[dialect].URL),
+		Target: m.reader(t, dialect, m.target(t, dialect).String()), Rules: difference.New(dialect, ignore), PageSize: 50, Workers: 4}
 	r, err := c.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +192,7 @@ func (f *front) do(t *testing.T, method, base, path, body string) (status int, h
 	r.Header.Set("Authorization", "Bearer "+f.m.token)
 	r.Header.Set("current-company-id", strconv.Itoa(vendortest.CompanyID))
 	r.Header.Set("Content-Type", "application/json")
-	a, err := http.DefaultClient.Do(r)
+	a, err := f.m.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,11 +246,11 @@ func of(r shadow.Report, name string) shadow.Operation {
 	return shadow.Operation{}
 }
 
-// TestMovingIn is the whole way: pull, merge, import, compare and shadow, with no difference.
+// TestMovingIn is the whole way: pull, merge, import, compare and shadow, with no difference, and then with some that are planted.
 func TestMovingIn(t *testing.T) {
 	t.Parallel()
 	servertest.EachWith(t, server.Config{}, func(t *testing.T, s *servertest.Server) {
-		n := users(t)
+		n, long := users(t)
 		m := newMove(t, s, n)
 		for _, dialect := range dialects {
 			if r := m.compare(t, dialect); r.Differences() || r.Equal != int64(n) || len(r.Noise) > 0 {
@@ -253,32 +259,29 @@ func TestMovingIn(t *testing.T) {
 				t.Errorf("%s: %s", dialect, &text)
 			}
 			f := m.shadow(t, dialect, nil)
-			var clients sync.WaitGroup
-			seconds := max(1, min(n/100, 60))
-			began := time.Now()
-			for worker := range 8 {
-				clients.Go(func() {
-					for i := worker; i < seconds*200; i += 8 {
-						time.Sleep(time.Until(began.Add(time.Duration(i) * 5 * time.Millisecond)))
-						path := f.user(m.common + i%(n/10))
-						if i%100 == 7 {
-							path = f.list()
-						}
-						if status, _, _ := f.do(t, http.MethodGet, f.url, path, ""); status != http.StatusOK {
-							t.Errorf("%s: %d", path, status)
-						}
-					}
-				})
+			l := load{front: f, users: n / 10}
+			if long {
+				l.every, l.requests = 5*time.Millisecond, 60*200
+			} else {
+				l.requests = 200
 			}
-			clients.Wait()
+			l.run(t)
 			report := f.close()
 			var text bytes.Buffer
 			_ = report.WriteText(&text)
-			show := of(report, describe(t, dialect).Show)
-			if report.Differ() > 0 || show.Equal < int64(seconds*198-seconds*2) {
-				t.Error(text.String())
+			direct, proxied := median(l.direct), median(l.proxied)
+			t.Logf("p50 of %s is %s direct and %s through the shadow\n%s", describe(t, dialect).Show, direct, proxied, &text)
+			compared := int64(0)
+			for _, o := range report.Operations {
+				compared += o.Equal
 			}
-			t.Log(text.String())
+			if report.Differ() > 0 || compared != int64(l.requests) {
+				t.Errorf("%d of %d requests are equal and %d differ", compared, l.requests, report.Differ())
+			}
+			if long && proxied-direct >= time.Millisecond {
+				t.Errorf("the shadow adds %s to the source's p50", proxied-direct)
+			}
+			m.plant(t, dialect, n)
 		}
 		for _, v := range m.vendors {
 			if writes := v.Requests(http.MethodPut) + v.Requests(http.MethodPatch) + v.Requests(http.MethodPost); writes > 0 {
@@ -288,220 +291,70 @@ func TestMovingIn(t *testing.T) {
 	})
 }
 
-// show alters the member of what a GET answers for one user.
-func show(alter func(user map[string]any)) func(string, http.Header, map[string]any) {
-	return func(operation string, _ http.Header, body map[string]any) {
-		if operation != "show" {
-			return
-		}
-		if data, ok := body["data"].(map[string]any); ok {
-			body = data
-		}
-		alter(body)
-	}
+// load sends requests through a shadow, and those for single users also to its source itself, so that the two can be compared.
+type load struct {
+	front    *front
+	users    int           // how many users are asked for
+	requests int           // through the shadow
+	every    time.Duration // between two of them; 0: none
+
+	mu              sync.Mutex
+	direct, proxied []time.Duration // how long the requests for single users took
 }
 
-// TestPlantedDifferences: whatever the vendor answers otherwise is found, and named by its field.
-func TestPlantedDifferences(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	for _, tc := range []struct {
-		name, dialect string
-		alter         func(operation string, header http.Header, body map[string]any)
-		field, how    string
-	}{
-		{"a field dropped here", "worth", show(func(u map[string]any) { u["nickname"] = "x" }), "data.nickname", difference.Missing},
-		{"a field added here", "worth", show(func(u map[string]any) { delete(u, "mobile") }), "data.mobile", difference.Added},
-		{"a status changed", "worth", show(func(u map[string]any) { u["status"] = "INVITED" }), "data.status", difference.Differs},
-		{"a name changed", "worth", show(func(u map[string]any) { u["first_name"] = "Ada " }), "data.first_name", difference.Differs},
-		{"an e-mail in another case", "worth", show(func(u map[string]any) { u["email"] = strings.ToLower(u["email"].(string)) }), "data.email", difference.Differs},
-		{"a subrole changed", "worth", show(func(u map[string]any) { u["subrole"].(map[string]any)["code"] = "owner" }), "data.subrole.code", difference.Differs},
-		{"no subrole", "worth", show(func(u map[string]any) { u["subrole"] = nil }), "data.subrole", difference.Differs},
-		{"a number as text", "worth", show(func(u map[string]any) { u["subrole"].(map[string]any)["role_id"] = "2" }), "data.subrole.role_id", difference.Type},
-		{"a truth value as text", "worth", show(func(u map[string]any) { u["is_first_login"] = "false" }), "data.is_first_login", difference.Type},
-		{"a creation a second later", "worth", show(func(u map[string]any) { u["created_at"] = "2024-02-12T14:16:50.053000" }), "data.created_at", difference.Differs},
-		{"the customer's name", "worth", show(func(u map[string]any) { u["company_details"].(map[string]any)["name"] = "Other" }), "data.company_details.name", difference.Differs},
-		{"the envelope's status", "worth", func(op string, _ http.Header, body map[string]any) {
-			if op == "show" {
-				body["status"] = "ok"
-			}
-		}, "status", difference.Differs},
-		{"another HTTP status", "worth", func(op string, _ http.Header, body map[string]any) {
-			if op == "show" {
-				body["#status"] = 203
-			}
-		}, "status", difference.Differs},
-		{"a header lost here", "worth", func(_ string, h http.Header, _ map[string]any) { h.Set("X-Total-Count", "7") }, "header X-Total-Count", difference.Missing},
-		{"another media type", "worth", func(_ string, h http.Header, _ map[string]any) { h.Set("Content-Type", "application/vnd.worth") }, "header Content-Type", difference.Differs},
-		{"no object", "worth", func(op string, _ http.Header, body map[string]any) {
-			if op == "show" {
-				body["#value"] = []any{}
-			}
-		}, "body", difference.Type},
-		{"an id as text", "testinium", show(func(u map[string]any) { u["entityId"] = fmt.Sprint(u["entityId"]) }), "entityId", difference.Type},
-		{"a role fewer here", "testinium", show(func(u map[string]any) {
-			u["authorities"] = append(u["authorities"].([]any), map[string]any{"entityId": 5, "name": "ROLE_CHANGE_USER", "cleanName": nil})
-		}), "authorities[ROLE_CHANGE_USER]", difference.Missing},
-		{"a role more here", "testinium", show(func(u map[string]any) { u["authorities"] = []any{} }), "authorities[ROLE_USER]", difference.Added},
-		{"a flag changed", "testinium", show(func(u map[string]any) { u["accountNonExpired"] = false }), "accountNonExpired", difference.Differs},
-		{"a secret not there", "testinium", show(func(u map[string]any) { delete(u, "accessToken") }), "accessToken", difference.Added},
-		{"another user", "testinium", show(func(u map[string]any) { u["username"] = "nobody" }), "username", difference.Differs},
-		{"a time in seconds", "testinium", show(func(u map[string]any) { u["createdDate"] = u["createdDate"].(int64) / 1000 }), "createdDate", difference.Differs},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			v := m.vendors[tc.dialect]
-			v.Alter = tc.alter
-			defer func() { v.Alter = nil }()
-			r := m.compare(t, tc.dialect)
-			found := func(d difference.Difference) bool { return d.Field == tc.field && d.How == tc.how }
-			if r.Differ != r.Listed || len(r.Users) == 0 || !slices.ContainsFunc(r.Users[0].Differences, found) {
-				t.Errorf("compare: of %d users %d differ, %v, want %s %s", r.Listed, r.Differ, r.Users, tc.field, tc.how)
-			}
-			if ignored := m.compare(t, tc.dialect, tc.field, strings.ReplaceAll(tc.field, "[ROLE_USER]", ""), strings.ReplaceAll(tc.field, "[ROLE_CHANGE_USER]", "")); ignored.Differ > 0 && tc.field != "status" && tc.field != "body" {
-				t.Errorf("compare --ignore %s: %v", tc.field, ignored.Users)
-			}
-			f := m.shadow(t, tc.dialect, nil)
-			f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-			o := of(f.close(), describe(t, tc.dialect).Show)
-			if o.Differ != 1 || o.Fields[tc.field] == 0 || len(o.Examples) != 1 || !slices.ContainsFunc(o.Examples[0].Differences, found) {
-				t.Errorf("shadow: %+v, want %s %s", o, tc.field, tc.how)
+func (l *load) run(t *testing.T) {
+	var running sync.WaitGroup
+	began := time.Now()
+	for client := range clients {
+		running.Go(func() {
+			for i := client; i < l.requests; i += clients {
+				if l.every > 0 {
+					time.Sleep(time.Until(began.Add(time.Duration(i) * l.every)))
+				}
+				l.request(t, i)
 			}
 		})
 	}
+	running.Wait()
 }
 
-func TestMissingAndNoise(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	v := m.vendors["worth"]
-	v.Add(vendortest.People(900, 1, m.server.Store.Catalogue())[0])
-	asked := 0
-	var mu sync.Mutex
-	v.Alter = show(func(u map[string]any) {
-		mu.Lock()
-		defer mu.Unlock()
-		if strings.HasSuffix(u["email"].(string), ".5@Example.com") {
-			if asked++; asked == 1 {
-				u["mobile"] = "flickers"
-			}
-		}
-	})
-	r := m.compare(t, "worth")
-	if r.Missing != 1 || r.Differ != 0 || r.Equal != 20 || r.Noise["data.mobile"] != 1 || len(r.Users) != 1 || r.Users[0].Differences[0].Field != "user" {
-		t.Errorf("%+v", r)
+// request sends the request of a number. A hundredth of all are for lists. As Testinium's has no pages, it is asked for more seldom.
+func (l *load) request(t *testing.T, i int) {
+	f := l.front
+	switch {
+	case f.dialect == "worth" && i%100 == 7:
+		l.get(t, f.url, fmt.Sprintf("%s?page=%d&itemsPerPage=50", f.list(), 1+i/100))
+		return
+	case f.dialect == "testinium" && i%2000 == 7:
+		l.get(t, f.url, f.list())
+		return
 	}
-	for name, write := range map[string]func(io.Writer) error{"json": r.WriteJSON, "junit": r.WriteJUnit, "text": r.WriteText} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil || !strings.Contains(b.String(), r.Users[0].ID) {
-			t.Errorf("%s: %v %s", name, err, &b)
-		}
+	path := f.user(f.m.common + i%l.users)
+	bases := []string{f.m.vendors[f.dialect].URL, f.url}
+	if i/clients%2 == 1 {
+		slices.Reverse(bases)
 	}
-}
-
-// TestShadowServesTheSource: answers pass as they are, also errors, and with the target dead.
-func TestShadowServesTheSource(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	for _, dialect := range dialects {
-		alive := m.shadow(t, dialect, nil)
-		dead := m.shadow(t, dialect, func(c *shadow.Config) { c.Target = parse(t, "http://127.0.0.1:1/x") })
-		for _, path := range []string{alive.user(m.common), alive.list(), alive.list() + "/nobody", "/elsewhere?x=%zz;&y", alive.list() + "/a%2Fb"} {
-			status, header, body := alive.do(t, http.MethodGet, m.vendors[dialect].URL, path, "")
-			for name, f := range map[string]*front{"alive": alive, "dead": dead} {
-				gotStatus, gotHeader, gotBody := f.do(t, http.MethodGet, f.url, path, "")
-				header.Del("Date")
-				gotHeader.Del("Date")
-				if gotStatus != status || !bytes.Equal(gotBody, body) || fmt.Sprint(gotHeader) != fmt.Sprint(header) {
-					t.Errorf("%s with the target %s: %d %v %s, not %d %v %s", path, name, gotStatus, gotHeader, gotBody, status, header, body)
-				}
-			}
+	for _, base := range bases {
+		took := l.get(t, base, path)
+		l.mu.Lock()
+		if base == f.url {
+			l.proxied = append(l.proxied, took)
+		} else {
+			l.direct = append(l.direct, took)
 		}
-		if o := of(dead.close(), describe(t, dialect).Show); o.Unanswered == 0 || o.Differ != 0 {
-			t.Errorf("%+v", o)
-		}
-		alive.close()
+		l.mu.Unlock()
 	}
 }
 
-// TestShadowOfWrites: a write reaches the source once and the target as a dry run, and what it changed is not compared any more.
-func TestShadowOfWrites(t *testing.T) {
-	t.Parallel()
-	servertest.EachWith(t, server.Config{}, func(t *testing.T, s *servertest.Server) {
-		m := newMove(t, s, 20)
-		for _, dialect := range dialects {
-			f := m.shadow(t, dialect, nil)
-			api := describe(t, dialect)
-			method, body := f.put(m.common)
-			if status, _, answer := f.do(t, method, f.url, f.user(m.common), body); status != http.StatusOK {
-				t.Fatalf("%d %s", status, answer)
-			}
-			if n := m.vendors[dialect].Requests(method); n != 1 {
-				t.Errorf("the source was written %d times", n)
-			}
-			f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-			f.do(t, http.MethodGet, f.url, f.user(m.common+1), "")
-			f.do(t, http.MethodGet, f.url, f.list(), "")
-			r := f.close()
-			update, show, list := of(r, api.Updates[0]), of(r, api.Show), of(r, api.List)
-			if update.Equal != 1 || show.Equal != 1 || show.WrittenSince != 1 || list.WrittenSince != 1 || r.Differ() != 0 {
-				t.Errorf("%s: %+v", dialect, r)
-			}
-		}
-		p := vendortest.People(m.common, 1, s.Store.Catalogue())[0]
-		if u := s.FindUser(t, p.ID); u.FirstName != p.FirstName || u.Version != 1 {
-			t.Errorf("the target was written: %+v", u)
-		}
-	})
+func (l *load) get(t *testing.T, base, path string) time.Duration {
+	began := time.Now()
+	if status, _, _ := l.front.do(t, http.MethodGet, base, path, ""); status != http.StatusOK {
+		t.Errorf("%s: %d", path, status)
+	}
+	return time.Since(began)
 }
 
-// TestShadowSeesWritesElsewhere: Worth's answer tells that a user was written since.
-func TestShadowSeesWritesElsewhere(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	f := m.shadow(t, "worth", nil)
-	method, body := f.put(m.common)
-	f.do(t, method, m.vendors["worth"].URL, f.user(m.common), body)
-	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-	if o := of(f.close(), describe(t, "worth").Show); o.WrittenSince != 1 || o.Differ != 0 {
-		t.Errorf("%+v", o)
-	}
-}
-
-func TestShadowHidesValues(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	m.vendors["worth"].Alter = show(func(u map[string]any) { u["first_name"] = "Secretive" })
-	f := m.shadow(t, "worth", func(c *shadow.Config) { c.ShowValues = false })
-	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-	r := f.close()
-	var text bytes.Buffer
-	if err := r.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.WriteJSON(&text); err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(text.String(), "Secretive") || !strings.Contains(text.String(), "data.first_name: the source has hmac:") {
-		t.Error(text.String())
-	}
-}
-
-// TestShadowIsBounded: a target that hangs costs the client nothing, and what does not fit is counted.
-func TestShadowIsBounded(t *testing.T) {
-	t.Parallel()
-	m := newMove(t, servertest.Start(t), 20)
-	hang := make(chan struct{})
-	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
-	t.Cleanup(slow.Close)
-	f := m.shadow(t, "worth", func(c *shadow.Config) { c.Target, c.Workers, c.Queue = parse(t, slow.URL), 1, 2 })
-	for range 10 {
-		if status, _, _ := f.do(t, http.MethodGet, f.url, f.user(m.common), ""); status != http.StatusOK {
-			t.Errorf("status %d", status)
-		}
-	}
-	if o := of(f.shadow.Report(), describe(t, "worth").Show); o.Dropped < 7 || o.Requests != 10 {
-		t.Errorf("%+v", o)
-	}
-	close(hang)
-	f.close()
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }

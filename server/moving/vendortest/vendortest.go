@@ -4,11 +4,14 @@
 package vendortest
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,22 +233,18 @@ func (v *Vendor) answer(w http.ResponseWriter, operation string, status int, bod
 	w.Write(text)
 }
 
-func (v *Vendor) snapshot() []store.User {
+// between returns the users from an index to before another one, as far as there are that many, and the number of all.
+func (v *Vendor) between(from, to int) (users []store.User, all int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return append([]store.User{}, v.users...)
+	all = len(v.users)
+	from = min(from, all)
+	return slices.Clone(v.users[from:min(to, all)]), all
 }
 
 func (v *Vendor) list(w http.ResponseWriter, r *http.Request) {
-	users := v.snapshot()
 	if v.Dialect == "testinium" {
-		all := []any{}
-		for i := range users {
-			u := v.testinium(&users[i])
-			u["companyName"] = "Sandbox"
-			all = append(all, u)
-		}
-		v.answer(w, "list", http.StatusOK, map[string]any{"#value": all})
+		v.listWhole(w)
 		return
 	}
 	number, _ := strconv.Atoi(r.URL.Query().Get("page"))
@@ -259,14 +258,49 @@ func (v *Vendor) list(w http.ResponseWriter, r *http.Request) {
 	if v.Page != nil {
 		number = v.Page(number)
 	}
-	from := min((number-1)*size, len(users))
+	users, all := v.between((number-1)*size, number*size)
 	records := []any{}
-	for i := range users[from:min(from+size, len(users))] {
-		records = append(records, v.worthRecord(&users[from+i]))
+	for i := range users {
+		records = append(records, v.worthRecord(&users[i]))
 	}
 	v.answer(w, "list", http.StatusOK, map[string]any{"status": "success", "message": "Success", "data": map[string]any{
-		"records": records, "total_pages": (len(users) + size - 1) / size, "total_items": strconv.Itoa(len(users)),
+		"records": records, "total_pages": (all + size - 1) / size, "total_items": strconv.Itoa(all),
 	}})
+}
+
+// listWhole answers with all users. Without Alter it encodes them one by one, as there may be a million.
+func (v *Vendor) listWhole(w http.ResponseWriter) {
+	users, _ := v.between(0, math.MaxInt)
+	element := func(u *store.User) map[string]any {
+		shown := v.testinium(u)
+		shown["companyName"] = "Sandbox"
+		return shown
+	}
+	if v.Alter != nil {
+		all := []any{}
+		for i := range users {
+			all = append(all, element(&users[i]))
+		}
+		v.answer(w, "list", http.StatusOK, map[string]any{"#value": all})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	b := bufio.NewWriter(w)
+	b.WriteByte('[')
+	for i := range users {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		text, err := json.Marshal(element(&users[i]))
+		if err != nil {
+			panic(err)
+		}
+		if _, err := b.Write(text); err != nil {
+			return // the client has gone
+		}
+	}
+	b.WriteByte(']')
+	b.Flush()
 }
 
 func (v *Vendor) show(w http.ResponseWriter, index int) {
