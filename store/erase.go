@@ -46,18 +46,29 @@ func (s *Store) tombstone(before *User, actor *uuid.UUID) User {
 	return after
 }
 
-// erasure returns the last change of an erased user. It tells which fields had a value, but none that tells of the person.
+// erasure returns the last change of an erased user. It tells which fields had a value, but none that tells of the person. It also names
+// what the tombstone has and the history does not keep, changed or not, so that whoever applies all changes has the tombstone.
 func (s *Store) erasure(ctx context.Context, before, after *User) UserChange {
-	change := s.catalogue.change(ctx, before, after, Diff(before, after), after.UpdatedAt)
+	var fields []Field
+	for i := range editable {
+		f := &editable[i]
+		if !f.same(before, after) || !f.kept && !f.secret && !isEmpty(f.show(after, s.catalogue)) {
+			fields = append(fields, f.name)
+		}
+	}
+	change := s.catalogue.change(ctx, before, after, fields, after.UpdatedAt)
 	change.Operation = OperationErased
 	for i := range change.Fields {
 		f := &change.Fields[i]
-		if row := editableNamed[f.Field]; !row.kept && f.Old != nil {
+		if row := editableNamed[f.Field]; !row.kept && !isEmpty(f.Old) {
 			f.Old = erasedValue
 		}
 	}
 	return change
 }
+
+// isEmpty reports whether a value of the history is none or the empty text. Such a value tells nothing of a person, so it is never erased.
+func isEmpty(value any) bool { return value == nil || value == "" }
 
 // Erasure says whose personal data to erase, and on whose behalf.
 type Erasure struct {
@@ -394,13 +405,16 @@ var keptInHistory = func() string {
 	return strings.Join(names, ", ")
 }()
 
-// erasedFields is an expression for the column fields of user_changes with its values erased.
-func (s *Store) erasedFields() string { return erasedFields[s.db.Name()] }
+// erasedFields is an expression for the column fields of user_changes with its values erased. The last change of an erased user has none
+// to erase: its values are those of the tombstone.
+func (s *Store) erasedFields() string {
+	return "CASE WHEN operation = '" + OperationErased + "' THEN fields ELSE " + erasedFields[s.db.Name()] + " END"
+}
 
 var erasedFields = map[string]string{
 	sqlite.Name: func() string {
 		value := func(of string) string {
-			return fmt.Sprintf(`json(CASE WHEN value ->> '$.field' IN (%s) OR json_type(value, '$.%s') = 'null' THEN value -> '$.%[2]s' ELSE '"%[3]s"' END)`,
+			return fmt.Sprintf(`json(CASE WHEN value ->> '$.field' IN (%s) OR coalesce(value ->> '$.%s', '') = '' THEN value -> '$.%[2]s' ELSE '"%[3]s"' END)`,
 				keptInHistory, of, erasedValue)
 		}
 		return "(SELECT json_group_array(json_object('field', value ->> '$.field', 'old', " + value("old") + ", 'new', " + value("new") + ") ORDER BY key) " +
@@ -408,7 +422,7 @@ var erasedFields = map[string]string{
 	}(),
 	postgres.Name: func() string {
 		value := func(of string) string {
-			return fmt.Sprintf(`CASE WHEN c ->> 'field' IN (%s) OR c -> '%s' = 'null' THEN c -> '%[2]s' ELSE '"%[3]s"' END`, keptInHistory, of, erasedValue)
+			return fmt.Sprintf(`CASE WHEN c ->> 'field' IN (%s) OR coalesce(c ->> '%s', '') = '' THEN c -> '%[2]s' ELSE '"%[3]s"' END`, keptInHistory, of, erasedValue)
 		}
 		return "(SELECT coalesce(jsonb_agg(jsonb_build_object('field', c -> 'field', 'old', " + value("old") + ", 'new', " + value("new") + ") ORDER BY n), '[]') " +
 			"FROM jsonb_array_elements(user_changes.fields) WITH ORDINALITY AS f (c, n))"
