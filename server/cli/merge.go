@@ -48,6 +48,9 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 		if err := checkFolder("--output", c.Output); err != nil {
 			return err
 		}
+		if sameFile(c.Output, c.Worth) || sameFile(c.Output, c.Testinium) {
+			return badInput{errors.New("--output is one of the files that are merged: name another")}
+		}
 	}
 	s, err := openCatalogue(ctx)
 	if err != nil {
@@ -90,6 +93,12 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 		fmt.Fprintln(os.Stderr, "nothing was written: give --output FILE")
 	}
 	return nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // openCatalogue opens an empty directory in memory, for the roles that every directory has.

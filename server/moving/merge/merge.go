@@ -96,10 +96,9 @@ func (e *BadInput) Error() string {
 
 // place is where a line of Testinium's file is.
 type place struct {
-	offset int64
-	length int
-	id     int64
-	used   bool
+	offset, id int64
+	length     int32
+	used       bool
 }
 
 // run is a merge in progress. It keeps 16 bytes of each e-mail of Testinium's file in memory, and where its line is.
@@ -107,8 +106,8 @@ type run struct {
 	Merge
 	file    *os.File
 	places  []place
-	byEmail map[[16]byte]int
-	byID    map[int64]int // of those that the mapping names
+	byEmail map[[16]byte]int32 // an index of places
+	byID    map[int64]int32    // of those that the mapping names
 	result  Result
 	out     io.Writer
 	// unmapped are the people of the mapping who were not met.
@@ -118,7 +117,7 @@ type run struct {
 // Run merges the two files into out. It writes nothing that must not be imported: if Result.Open is not 0, out is not to be used.
 // The error is a *BadInput if a file or the mapping is not good.
 func (m Merge) Run(out io.Writer) (result Result, err error) {
-	r := &run{Merge: m, out: out, byEmail: map[[16]byte]int{}, byID: map[int64]int{}, unmapped: map[string]int64{}}
+	r := &run{Merge: m, out: out, byEmail: map[[16]byte]int32{}, byID: map[int64]int32{}, unmapped: map[string]int64{}}
 	for _, id := range m.Mapping {
 		r.byID[id] = -1
 	}
@@ -166,43 +165,47 @@ func (m Merge) Run(out io.Writer) (result Result, err error) {
 
 // line is a line of a file.
 type line struct {
-	number, offset int64
-	length         int
-	columns        map[string]any
+	offset  int64
+	length  int32 // with the line break
+	columns map[string]any
 }
 
 // maxLine is the maximum size of a line.
 const maxLine = 64 << 10
 
 // lines calls f with every line of a file.
-func lines(name string, r io.Reader, f func(line) error) error {
-	s := bufio.NewScanner(r)
-	s.Buffer(nil, maxLine)
+func lines(name string, file io.Reader, f func(line) error) error {
+	r := bufio.NewReaderSize(file, maxLine)
 	offset := int64(0)
-	for number := int64(1); s.Scan(); number++ {
-		text := s.Bytes()
-		l := line{number: number, offset: offset, length: len(text)}
-		offset += int64(len(text)) + 1
+	for number := int64(1); ; number++ {
+		text, err := r.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return &BadInput{name, number, fmt.Sprintf("is longer than %d KiB: is this the file of 'dragoman pull'?", maxLine>>10)}
+		case err != nil && !errors.Is(err, io.EOF):
+			return &BadInput{name, 0, err.Error()}
+		case len(text) == 0:
+			return nil
+		}
+		l := line{offset: offset, length: int32(len(text))} // #nosec G115 -- at most maxLine
+		offset += int64(len(text))
 		if len(bytes.TrimSpace(text)) == 0 {
 			continue
 		}
-		var err error
 		if l.columns, err = decode(text); err != nil {
 			return &BadInput{name, number, err.Error()}
 		}
 		if err := f(l); err != nil {
 			var bad *BadInput
-			if errors.As(err, &bad) {
+			if errors.As(err, &bad) && bad.Line == 0 && bad.File == "" {
 				bad.File, bad.Line = name, number
 			}
 			return err
 		}
 	}
-	if err := s.Err(); err != nil {
-		return &BadInput{name, 0, err.Error()}
-	}
-	return nil
 }
+
+var fileColumns = store.FileColumns()
 
 // decode reads a line. It leaves out columns that are null.
 func decode(text []byte) (map[string]any, error) {
@@ -212,7 +215,13 @@ func decode(text []byte) (map[string]any, error) {
 	if err := d.Decode(&columns); err != nil || columns == nil {
 		return nil, errors.New("must be a JSON object, as 'dragoman pull' writes it")
 	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("has more than one JSON object")
+	}
 	for name, value := range columns {
+		if !slices.ContainsFunc(fileColumns, func(c store.FileColumn) bool { return c.Name == name }) {
+			return nil, fmt.Errorf("has the unknown member %s", store.Excerpt(name))
+		}
 		switch v := value.(type) {
 		case nil:
 			delete(columns, name)
@@ -257,11 +266,12 @@ func (r *run) index(l line) error {
 	if _, twice := r.byEmail[key]; twice {
 		return &BadInput{Reason: "an earlier line has the same email"}
 	}
-	r.byEmail[key] = len(r.places)
+	at := int32(len(r.places)) // #nosec G115 -- the disk holds fewer
+	r.byEmail[key] = at
 	if _, named := r.byID[id]; named {
-		r.byID[id] = len(r.places)
+		r.byID[id] = at
 	}
-	r.places = append(r.places, place{offset: l.offset, length: l.length, id: id})
+	r.places = append(r.places, place{offset: l.offset, id: id, length: l.length})
 	return nil
 }
 
@@ -405,10 +415,7 @@ func (r *run) write(p Person, columns map[string]any) error {
 			return err
 		}
 	}
-	if err := userfile.WriteColumns(r.out, columns); err != nil {
-		return &BadInput{Reason: err.Error()}
-	}
-	return nil
+	return userfile.WriteColumns(r.out, columns)
 }
 
 // String describes a person in a line, and each contradiction in a further one.

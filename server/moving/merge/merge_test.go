@@ -79,6 +79,17 @@ func TestMergeMatchesAndKeepsBothIDs(t *testing.T) {
 	}
 }
 
+// TestMergeLineBreaks: a file that an editor has saved with other line breaks, or without the last, is the same file.
+func TestMergeLineBreaks(t *testing.T) {
+	t.Parallel()
+	prefer := map[string]merge.Vendor{"email": merge.Worth}
+	want := run(t, merge.Merge{Prefer: prefer}, adaAtWorth+"\n"+graceAtWorth+"\n", graceElsewhere+"\n"+adaAtTestinium+"\n")
+	got := run(t, merge.Merge{Prefer: prefer}, adaAtWorth+"\r\n\r\n"+graceAtWorth, graceElsewhere+"\r\n"+adaAtTestinium)
+	if want.err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %+v, want %+v", got, want)
+	}
+}
+
 func TestMergeByMapping(t *testing.T) {
 	t.Parallel()
 	prefer := map[string]merge.Vendor{"email": merge.Testinium}
@@ -132,6 +143,12 @@ func TestMergeRefuses(t *testing.T) {
 		"two who are the same":    {map[string]int64{graceUUID: 6860}, adaAtWorth + "\n" + graceAtWorth, adaAtTestinium, "matched with two users of Worth"},
 		"the mapping contradicts": {map[string]int64{adaUUID: 6861}, adaAtWorth, adaAtTestinium + "\n" + graceElsewhere, "correct one of them"},
 		"an unknown id":           {map[string]int64{adaUUID: 4711}, adaAtWorth, adaAtTestinium, "no user 4711"},
+		"half a line":             {nil, adaAtWorth[:60], "", "worth, line 1: must be a JSON object"},
+		"two objects in a line":   {nil, "\n" + adaAtWorth + graceAtWorth, "", "worth, line 2: has more than one JSON object"},
+		"an unknown member":       {nil, "", strings.Replace(adaAtTestinium, "username", "nickname", 1), `testinium, line 1: has the unknown member "nickname"`},
+		"a line that is too long": {nil, strings.Replace(adaAtWorth, "Ada", strings.Repeat("a", 1<<16), 1), "", "worth, line 1: is longer than 64 KiB"},
+		"an id beyond 2^63":       {nil, "", strings.Replace(adaAtTestinium, "6860", "92233720368547758080", 1), "testinium, line 1: id must be an integer"},
+		"HTML":                    {nil, "<html>\n", "", "worth, line 1: must be a JSON object"},
 		"an unknown UUID":         {map[string]int64{graceUUID: 6860}, "", adaAtTestinium, "no user " + graceUUID},
 	} {
 		o := run(t, merge.Merge{Mapping: tc.mapping}, tc.worth, tc.testinium)
