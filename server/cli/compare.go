@@ -57,17 +57,20 @@ func (c *compareCommand) Run(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%s %s: %s\n", orNone(r.Path), r.Kind, r.Reason)
 		}
 	}
-	for {
+	var result error
+	for n := 0; ; n++ {
 		report, err := job.Run(ctx)
 		bar.clear()
+		if err != nil && n > 0 && ctx.Err() != nil {
+			return result
+		}
 		if err != nil {
 			return uncheckable{err}
 		}
 		if err := c.write(report); err != nil {
 			return uncheckable{err}
 		}
-		var result error
-		if report.Differences() {
+		if result = nil; report.Differences() {
 			result = errDiffers
 		}
 		if c.Watch == 0 {
@@ -89,21 +92,26 @@ func (c *compareCommand) job(say func(string)) (*compare.Compare, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, u, err := apiOf(c.Dialect, "--target", c.Target)
+	api, _, u, err := apisOf(c.Dialect, c.Source, c.Target)
 	if err != nil {
 		return nil, err
+	}
+	if c.Output != "" {
+		if err := checkFolder("--output", c.Output); err != nil {
+			return nil, err
+		}
 	}
 	t, err := transport(c.CACert, 4)
 	if err != nil {
 		return nil, err
 	}
 	here := source.New(source.Config{
-		URL: u, Customer: c.Customer, Company: c.Company, Tokens: &source.Tokens{File: c.TargetTokenFile, FileSetting: "--target-token-file"}, Transport: t,
+		URL: u, Setting: "--target", Customer: c.Customer, Company: c.Company, Tokens: &source.Tokens{File: c.TargetTokenFile, FileSetting: "--target-token-file"}, Transport: t,
 		Rate: c.TargetRate, Timeout: c.Timeout, RetryFor: c.RetryFor, Notice: say,
 	})
 	return &compare.Compare{
 		Dialect: c.Dialect, Operation: api.Show, Source: there, Target: here, Rules: difference.New(c.Dialect, c.Ignore), PageSize: c.PageSize,
-		Sample: c.Sample, Workers: 4,
+		Sample: c.Sample, Workers: 4, Notice: say,
 	}, nil
 }
 

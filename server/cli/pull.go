@@ -50,6 +50,20 @@ func apiOf(dialect, flag, at string) (description.API, *url.URL, error) {
 	return d, u, err
 }
 
+// apisOf returns the description of a vendor's dialect, and the URLs of its API at the source and at another server, the target.
+func apisOf(dialect, source, target string) (d description.API, there, here *url.URL, err error) {
+	if d, there, err = apiOf(dialect, "--source", source); err != nil {
+		return d, nil, nil, err
+	}
+	if _, here, err = apiOf(dialect, "--target", target); err != nil {
+		return d, nil, nil, err
+	}
+	if strings.EqualFold(there.Host, here.Host) && there.Path == here.Path {
+		return d, nil, nil, errors.New("--source and --target are the same server, which does not differ from itself: one is the vendor's, the other the one that is to answer in its place")
+	}
+	return d, there, here, nil
+}
+
 // client returns the client that the flags describe.
 func (f *sourceFlags) client(dialect, company string, notice func(string)) (*source.Client, error) {
 	_, u, err := apiOf(dialect, "--source", f.Source)

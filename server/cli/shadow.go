@@ -44,7 +44,7 @@ func (*shadowCommand) Help() string {
 
 // Run serves until a signal comes.
 func (c *shadowCommand) Run(ctx context.Context) error {
-	config, err := c.config()
+	config, err := c.config(ctx)
 	if err != nil {
 		return badInput{err}
 	}
@@ -90,7 +90,7 @@ func (c *shadowCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *shadowCommand) config() (config shadow.Config, err error) {
+func (c *shadowCommand) config(ctx context.Context) (config shadow.Config, err error) {
 	if c.Sample < 0 || c.Sample > 1 || c.Workers < 1 || c.Queue < 1 || c.MaxBody < 1 || c.Timeout <= 0 || c.Every <= 0 {
 		return config, errors.New("--sample must be from 0 to 1, and --workers, --queue, --max-body, --timeout and --every above 0")
 	}
@@ -98,15 +98,20 @@ func (c *shadowCommand) config() (config shadow.Config, err error) {
 		Rules: difference.New(c.Dialect, c.Ignore), Sample: c.Sample, Workers: c.Workers, Queue: c.Queue, MaxBody: c.MaxBody,
 		Timeout: c.Timeout, ShowValues: c.ShowValues, Log: slog.Default(),
 	}
-	if config.Dialect, config.Source, err = apiOf(c.Dialect, "--source", c.Source); err != nil {
+	if config.Dialect, config.Source, config.Target, err = apisOf(c.Dialect, c.Source, c.Target); err != nil {
 		return config, err
 	}
-	if _, config.Target, err = apiOf(c.Dialect, "--target", c.Target); err != nil {
-		return config, err
+	if c.JSON != "" {
+		if err := checkFolder("--json", c.JSON); err != nil {
+			return config, err
+		}
 	}
 	if c.TargetTokenFile != "" {
 		tokens := &source.Tokens{File: c.TargetTokenFile, FileSetting: "--target-token-file"}
-		config.Token = tokens.Current
+		if _, err := tokens.After(ctx, ""); err != nil {
+			return config, err
+		}
+		config.Token = tokens.After
 	}
 	t, err := transport(c.CACert, c.Workers)
 	if err != nil {

@@ -35,7 +35,12 @@ type Compare struct {
 	// Workers is how many users are compared at a time.
 	Workers  int
 	Progress func(users, total int64)
+	// Notice is called with what a person who waits should know. It may be nil.
+	Notice func(string)
 }
+
+// maxPasses is how often a list with pages is read until a pass was consistent.
+const maxPasses = 3
 
 // maxUsers is how many users with differences a report names. Further ones are counted.
 const maxUsers = 1000
@@ -44,6 +49,8 @@ const maxUsers = 1000
 type User struct {
 	ID          string                  `json:"id"`
 	Differences []difference.Difference `json:"differences"`
+
+	place int // in the source's list
 }
 
 // Report is the result of a comparison.
@@ -72,22 +79,23 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, fmt.Errorf("the source: %w", err)
 	}
-	r.Listed = int64(len(ids))
-	if c.Sample > 0 && c.Sample < len(ids) {
-		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] }) // #nosec G404 -- which users are compared is no secret
-		ids = ids[:c.Sample]
+	r.Listed = int64(ids.len())
+	total, place := ids.len(), func(i int) int { return i }
+	if c.Sample > 0 && c.Sample < total {
+		places := rand.Perm(total) // #nosec G404 -- which users are compared is no secret
+		total, place = c.Sample, func(i int) int { return places[i] }
 	}
 	var mu sync.Mutex
-	done := int64(0)
-	places := map[string]int{}
+	done := 0
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, c.Workers))
-	for i, id := range ids {
+	for i := range total {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			found, noise, err := c.user(ctx, id)
+			u := User{ID: ids.at(place(i)), place: place(i)}
+			found, noise, err := c.user(ctx, u.ID)
 			if err != nil && !errors.Is(err, errGone) {
 				return err
 			}
@@ -95,23 +103,23 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 			defer mu.Unlock()
 			done++
 			if c.Progress != nil {
-				c.Progress(done, int64(len(ids)))
+				c.Progress(int64(done), int64(total))
 			}
 			for _, d := range noise {
 				r.Noise[d.Field]++
 			}
-			r.count(User{id, found}, err)
-			places[id] = i
+			u.Differences = found
+			r.count(u, err)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return r, err
 	}
-	if err := ctx.Err(); err != nil && done < int64(len(ids)) {
+	if err := ctx.Err(); err != nil && done < total {
 		return r, err
 	}
-	slices.SortFunc(r.Users, func(a, b User) int { return places[a.ID] - places[b.ID] })
+	slices.SortFunc(r.Users, func(a, b User) int { return a.place - b.place })
 	r.Took = time.Since(r.Started)
 	return r, nil
 }
@@ -143,37 +151,72 @@ const missingUser = "user"
 func isMissing(all []difference.Difference) bool { return len(all) == 1 && all[0].Field == missingUser }
 
 // list returns the ids of the source's users.
-func (c *Compare) list(ctx context.Context) (ids []string, err error) {
-	if c.Dialect == "testinium" {
-		err = c.Source.TestiniumUsers(ctx, func() error { ids = ids[:0]; return nil }, func(element jsontext.Value) error {
-			var u struct {
-				ID json.Number `json:"entityId"`
-			}
-			if json.Unmarshal(element, &u) == nil && u.ID != "" {
-				ids = append(ids, u.ID.String())
-			}
-			return nil
-		})
-		return ids, err
+func (c *Compare) list(ctx context.Context) (*ids, error) {
+	if c.Dialect == "worth" {
+		return c.listPages(ctx)
 	}
-	seen := map[string]bool{}
+	all := newIDs()
+	err := c.Source.TestiniumUsers(ctx, func() error { *all = *newIDs(); return nil }, func(element jsontext.Value) error {
+		var u struct {
+			ID json.Number `json:"entityId"`
+		}
+		if json.Unmarshal(element, &u) == nil && u.ID != "" {
+			all.add(u.ID.String())
+		}
+		return nil
+	})
+	return all, err
+}
+
+// listPages reads the pages of a list, and again if it changed meanwhile, as users may then have moved to a page that had been read.
+// Those who are there no longer are found to be gone when they are compared.
+func (c *Compare) listPages(ctx context.Context) (*ids, error) {
+	all := newIDs()
+	for pass := 1; ; pass++ {
+		read, total, same, err := c.listPass(ctx, all)
+		if err != nil {
+			return nil, err
+		}
+		if same && read == total {
+			return all, nil
+		}
+		if pass == maxPasses {
+			c.notice(fmt.Sprintf("the list changed whenever it was read: it says that there are %d users, and the %d that were seen are compared", total, all.len()))
+			return all, nil
+		}
+		c.notice(fmt.Sprintf("%d users were read and the list says that there are %d: it changed while it was read; reading it again", read, total))
+	}
+}
+
+// listPass adds the ids of all pages. It returns the number of records that it has read, the number that the last page said, and whether
+// all pages said the same.
+func (c *Compare) listPass(ctx context.Context, all *ids) (read, total int64, same bool, err error) {
+	same = true
 	for number := int64(1); ; number++ {
 		page, err := c.Source.WorthPage(ctx, number, c.PageSize)
 		if err != nil {
-			return nil, err
+			return 0, 0, false, err
 		}
 		for _, record := range page.Records {
 			var u struct {
 				ID string `json:"id"`
 			}
-			if json.Unmarshal(record, &u) == nil && u.ID != "" && !seen[u.ID] {
-				seen[u.ID] = true
-				ids = append(ids, u.ID)
+			if json.Unmarshal(record, &u) == nil && u.ID != "" {
+				all.add(u.ID)
 			}
 		}
+		read += int64(len(page.Records))
+		same = same && (number == 1 || total == page.TotalItems)
+		total = page.TotalItems
 		if number >= page.TotalPages || len(page.Records) == 0 {
-			return ids, nil
+			return read, total, same, nil
 		}
+	}
+}
+
+func (c *Compare) notice(text string) {
+	if c.Notice != nil {
+		c.Notice(text)
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 
 // Difference is a field in which the target's answer is not the source's.
 type Difference struct {
-	// Field is a member's path such as data.first_name, "status", "header NAME", or "body" for one that is not JSON on one side.
+	// Field is a member's path such as data.first_name, "HTTP status", "header NAME", or "body" for one that is not JSON on one side.
 	Field string `json:"field"`
 	How   string `json:"how"`
 	// Source and Target are the values as JSON; empty where there is none.
@@ -94,7 +94,7 @@ func (c Comparison) rule(operation, path string) Rule {
 func (c Comparison) Compare(operation string, source, target Answer) []Difference {
 	d := &walk{c: c, operation: operation}
 	if source.Status != target.Status {
-		d.add("status", Differs, fmt.Sprint(source.Status), fmt.Sprint(target.Status))
+		d.add("HTTP status", Differs, fmt.Sprint(source.Status), fmt.Sprint(target.Status))
 	}
 	d.headers(source.Header, target.Header)
 	a, errA := decode(source.Body)

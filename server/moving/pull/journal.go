@@ -26,7 +26,7 @@ type header struct {
 
 // state is how far the reading has come. Each line of it covers everything above.
 type state struct {
-	Pass  int   `json:"#pass"` // how often the list was read to its end
+	Pass  uint8 `json:"#pass"` // how often the list was read to its end
 	Page  int64 `json:"page"`  // of the present pass, the last page that was read
 	Total int64 `json:"total"` // as the last page said
 	// Changed says that the pages of the present pass did not all say the same total.
@@ -52,8 +52,8 @@ type journal struct {
 	w      *bufio.Writer
 	header int64 // the size of the header
 	state  state
-	seen   map[[16]byte]int // every user that was seen, and the last pass in which that was
-	inPass int64            // the number of users that were seen in the present pass
+	seen   map[[16]byte]uint8 // every user that was seen, and the last pass in which that was
+	inPass int64              // the number of users that were seen in the present pass
 }
 
 // openJournal creates a journal, or opens one to go on with it. Without a name it is a file that is removed when it is closed.
@@ -63,7 +63,7 @@ func openJournal(name string, head header, resume bool) (*journal, error) {
 		return nil, err
 	}
 	first = append(first, '\n')
-	j := &journal{name: name, seen: map[[16]byte]int{}, header: int64(len(first))}
+	j := &journal{name: name, seen: map[[16]byte]uint8{}, header: int64(len(first))}
 	if name == "" {
 		if j.file, err = os.CreateTemp("", "dragoman-pull-*"); err != nil {
 			return nil, fmt.Errorf("keeping what was read: %w", err)
@@ -157,7 +157,7 @@ func (j *journal) restart() error {
 }
 
 // beginPass begins to read the list anew.
-func (j *journal) beginPass(number int) {
+func (j *journal) beginPass(number uint8) {
 	j.state, j.inPass = state{Pass: number}, 0
 }
 

@@ -89,6 +89,7 @@ func (p *Pull) Run(ctx context.Context, write func(func(io.Writer) error) error)
 			return result, err
 		}
 	}
+	j.seen = nil // a million are some 40 MB
 	bad, err := j.check(ctx, roles)
 	if err != nil {
 		return result, err

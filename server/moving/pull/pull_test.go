@@ -414,7 +414,7 @@ func TestFaultsThatStay(t *testing.T) {
 			w.Header().Set("Retry-After", "86400")
 			w.WriteHeader(503)
 			return true
-		}, nil, "run the command again then, with --resume"},
+		}, nil, "run the command again then"},
 		{"no such customer", func(_ *testing.T, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(404); return true }, nil, "404"},
 		{"an empty token file", nil, func(t *testing.T, a *attempt) {
 			if err := os.WriteFile(a.tokens.File, []byte("\n"), 0o600); err != nil {

@@ -209,10 +209,7 @@ func (f *front) list() string { return "/customers/" + f.m.vendors[f.dialect].Cu
 
 func (f *front) user(k int) string {
 	p := vendortest.People(k, 1, f.m.server.Store.Catalogue())[0]
-	if f.dialect == "worth" {
-		return f.list() + "/" + p.UUID.String()
-	}
-	return f.list() + "/" + strconv.FormatInt(p.ID, 10)
+	return f.m.vendors[f.dialect].UserPath(&p)
 }
 
 // put is the body of an update that gives a user another name.

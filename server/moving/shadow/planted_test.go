@@ -54,7 +54,7 @@ var planted = []struct {
 		if op == "show" {
 			body["#status"] = 203
 		}
-	}, "status", difference.Differs},
+	}, "HTTP status", difference.Differs},
 	{"a header lost here", "worth", func(_ string, h http.Header, _ map[string]any) { h.Set("X-Total-Count", "7") }, "header X-Total-Count", difference.Missing},
 	{"another media type", "worth", func(_ string, h http.Header, _ map[string]any) { h.Set("Content-Type", "application/vnd.worth") }, "header Content-Type", difference.Differs},
 	{"no object", "worth", func(op string, _ http.Header, body map[string]any) {
@@ -87,7 +87,7 @@ func TestPlantedDifferences(t *testing.T) {
 			if r.Differ != r.Listed || len(r.Users) == 0 || !slices.ContainsFunc(r.Users[0].Differences, found) {
 				t.Errorf("compare: of %d users %d differ, %v, want %s %s", r.Listed, r.Differ, r.Users, tc.field, tc.how)
 			}
-			if ignored := m.compare(t, tc.dialect, tc.field, strings.ReplaceAll(tc.field, "[ROLE_USER]", ""), strings.ReplaceAll(tc.field, "[ROLE_CHANGE_USER]", "")); ignored.Differ > 0 && tc.field != "status" && tc.field != "body" {
+			if ignored := m.compare(t, tc.dialect, tc.field, strings.ReplaceAll(tc.field, "[ROLE_USER]", ""), strings.ReplaceAll(tc.field, "[ROLE_CHANGE_USER]", "")); ignored.Differ > 0 && tc.field != "HTTP status" && tc.field != "body" {
 				t.Errorf("compare --ignore %s: %v", tc.field, ignored.Users)
 			}
 			f := m.shadow(t, tc.dialect, nil)

@@ -2,10 +2,12 @@ package shadow
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +35,7 @@ type counter struct {
 	differ   int64
 	fields   map[string]int64
 	examples []example
+	failure  string
 }
 
 // example is a request whose answers differ.
@@ -64,6 +67,17 @@ func (c *counters) differ(operation string, e example) {
 	if len(n.examples) < maxExamples {
 		n.examples = append(n.examples, e)
 	}
+}
+
+// fail notes why the target did not answer, without the URL, which may have personal data in its query.
+func (c *counter) fail(err error) {
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure = err.Error()
 }
 
 // latencies is a histogram of times, each class a fiftieth wider than the one before.
@@ -117,9 +131,11 @@ type Operation struct {
 	NotSampled   int64 `json:"not_sampled"`
 	Dropped      int64 `json:"dropped"`    // the queue was full
 	TooLarge     int64 `json:"too_large"`  // a body was too long to be kept, or in another coding than gzip
-	Unanswered   int64 `json:"unanswered"` // by the source or the target
-	NoDryRun     int64 `json:"no_dry_run"` // the target does not know dry runs: nothing of it was compared
-	Queued       int64 `json:"queued"`
+	Unanswered   int64 `json:"unanswered"` // by the source, which may also have answered with 5xx, 429 or 408, or by the target
+	// Failure is why the target did not answer the last time.
+	Failure  string `json:"failure,omitempty"`
+	NoDryRun int64  `json:"no_dry_run"` // the target does not know dry runs: nothing of it was compared
+	Queued   int64  `json:"queued"`
 
 	Fields   map[string]int64 `json:"fields"` // how many requests differed in each
 	Examples []example        `json:"examples"`
@@ -152,7 +168,7 @@ func (s *Shadow) Report() Report {
 		o := Operation{
 			Name: name, Requests: n.requests.Load(), Equal: n.equal.Load(), Differ: n.differ, WrittenSince: n.writtenSince.Load(),
 			NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(), Unanswered: n.unanswered.Load(),
-			NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples),
+			NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples), Failure: n.failure,
 		}
 		n.mu.Unlock()
 		o.Queued = max(0, o.Requests-o.Equal-o.Differ-o.WrittenSince-o.NotSampled-o.Dropped-o.TooLarge-o.Unanswered-o.NoDryRun)
@@ -185,7 +201,7 @@ func (r Report) WriteText(w io.Writer) error {
 		for _, why := range []struct {
 			n    int64
 			text string
-		}{{o.Dropped, "the queue was full"}, {o.TooLarge, "a body was too long, see --max-body"}, {o.Unanswered, "source or target did not answer"},
+		}{{o.Dropped, "the queue was full"}, {o.TooLarge, "a body was too long, see --max-body"}, {o.Unanswered, unanswered(o.Failure)},
 			{o.NoDryRun, "the target does not know dry runs"}} {
 			if why.n > 0 {
 				fmt.Fprintf(w, "%s: %d not compared: %s\n", o.Name, why.n, why.text)
@@ -205,6 +221,13 @@ func (r Report) WriteText(w io.Writer) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
+}
+
+func unanswered(failure string) string {
+	if failure == "" {
+		return "the source or the target did not answer"
+	}
+	return "the source or the target did not answer; last error of the target: " + failure
 }
 
 // WriteJSON writes the report as one JSON object.

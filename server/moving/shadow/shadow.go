@@ -36,8 +36,8 @@ import (
 type Config struct {
 	Dialect        description.API
 	Source, Target *url.URL // of the APIs, with their base paths
-	// Token returns the token for the target; nil: that of each request.
-	Token func(context.Context) (string, error)
+	// Token returns the token for the target, another one if it has refused one; nil: that of each request.
+	Token func(ctx context.Context, refused string) (string, error)
 	// Transport sends requests; nil: http.DefaultTransport.
 	Transport *http.Transport
 	Rules     difference.Comparison
@@ -170,6 +170,11 @@ func (c *call) writes() bool { return !description.IsSafe(c.method) }
 
 // refused reports whether the source refused the request, and so did nothing.
 func (c *call) refused() bool { return c.source.Status >= 400 && c.source.Status < 500 }
+
+// failed reports whether the source gave no answer of its API: it failed, or wants to be asked later.
+func (c *call) failed() bool {
+	return c.source.Status >= 500 || c.source.Status == http.StatusTooManyRequests || c.source.Status == http.StatusRequestTimeout
+}
 
 type callKey struct{}
 
@@ -348,10 +353,15 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		n.writtenSince.Add(1)
 		return
 	}
+	if c.failed() {
+		n.unanswered.Add(1)
+		return
+	}
 	began := time.Now()
-	target, err := s.ask(ctx, c)
+	target, err := s.askAuthorized(ctx, c)
 	if err != nil {
 		n.unanswered.Add(1)
+		n.fail(err)
 		return
 	}
 	n.target.add(time.Since(began))
@@ -407,8 +417,26 @@ func (s *Shadow) newer(c *call, target difference.Answer) bool {
 	return false
 }
 
+// askAuthorized asks the target, and again with another token if one of its own is refused, as one that has expired.
+func (s *Shadow) askAuthorized(ctx context.Context, c *call) (a difference.Answer, err error) {
+	if s.c.Token == nil {
+		return s.ask(ctx, c, c.header.Get("Authorization"))
+	}
+	for refused := ""; ; {
+		token, err := s.c.Token(ctx, refused)
+		if err != nil || token == refused {
+			return a, err
+		}
+		a, err = s.ask(ctx, c, "Bearer "+token)
+		if err != nil || a.Status != http.StatusUnauthorized {
+			return a, err
+		}
+		refused = token
+	}
+}
+
 // ask asks the target what the client asked the source.
-func (s *Shadow) ask(ctx context.Context, c *call) (a difference.Answer, err error) {
+func (s *Shadow) ask(ctx context.Context, c *call, authorization string) (a difference.Answer, err error) {
 	u := *s.c.Target
 	base := s.c.Target.EscapedPath()
 	if c.writes() {
@@ -434,12 +462,8 @@ func (s *Shadow) ask(ctx context.Context, c *call) (a difference.Answer, err err
 	for _, name := range []string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Accept-Encoding", "Content-Length", "Cookie"} {
 		r.Header.Del(name)
 	}
-	if s.c.Token != nil {
-		token, err := s.c.Token(ctx)
-		if err != nil {
-			return a, err
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
 	}
 	answer, err := s.target.Do(r)
 	if err != nil {

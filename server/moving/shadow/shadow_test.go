@@ -2,7 +2,10 @@ package shadow_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -99,6 +102,74 @@ func TestShadowHidesValues(t *testing.T) {
 	}
 	if strings.Contains(text.String(), "Secretive") || !strings.Contains(text.String(), "data.first_name: the source has hmac:") {
 		t.Error(text.String())
+	}
+}
+
+// TestShadowLeavesOutFailures: what a source answers that fails is no difference.
+func TestShadowLeavesOutFailures(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 20)
+	f := m.shadow(t, "worth", nil)
+	for _, want := range []int{500, 502, 429, 408} {
+		m.vendors["worth"].SetFront(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(want)
+			return true
+		})
+		if status, _, _ := f.do(t, http.MethodGet, f.url, f.user(m.common), ""); status != want {
+			t.Errorf("status %d, want %d", status, want)
+		}
+	}
+	if o := of(f.close(), describe(t, "worth").Show); o.Unanswered != 4 || o.Differ != 0 || o.Failure != "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestShadowNamesTheTargetsFailure without the query of the request, which may have personal data.
+func TestShadowNamesTheTargetsFailure(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 20)
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	f := m.shadow(t, "worth", func(c *shadow.Config) { c.Target = parse(t, secure.URL+"/auth/api/v1") })
+	f.do(t, http.MethodGet, f.url, f.user(m.common)+"?name=lovelace", "")
+	r := f.close()
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	o := of(r, describe(t, "worth").Show)
+	if o.Unanswered != 1 || !strings.Contains(text.String(), "last error of the target: tls: failed to verify certificate") || strings.Contains(o.Failure, "lovelace") {
+		t.Errorf("%+v\n%s", o, &text)
+	}
+}
+
+// TestShadowTokenIsRenewed: when the target refuses its token, another one is asked for.
+func TestShadowTokenIsRenewed(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 20)
+	var asked []string
+	f := m.shadow(t, "worth", func(c *shadow.Config) {
+		c.Workers = 1
+		c.Token = func(_ context.Context, refused string) (string, error) {
+			if asked = append(asked, refused); refused == "" {
+				return "expired", nil
+			}
+			return m.token, nil
+		}
+	})
+	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
+	if o := of(f.close(), describe(t, "worth").Show); o.Equal != 1 || fmt.Sprint(asked) != "[ expired]" {
+		t.Errorf("%+v, asked after %q", o, asked)
+	}
+	f = m.shadow(t, "worth", func(c *shadow.Config) {
+		c.Token = func(context.Context, string) (string, error) { return "expired", nil }
+	})
+	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
+	if o := of(f.close(), describe(t, "worth").Show); o.Differ != 1 || o.Fields["HTTP status"] != 1 {
+		t.Errorf("%+v", o)
 	}
 }
 

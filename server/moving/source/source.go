@@ -27,6 +27,7 @@ import (
 // Config says what to read, and how.
 type Config struct {
 	URL      *url.URL // of the API, such as https://api.joinworth.com/auth/api/v1
+	Setting  string   // that has the URL, for errors; empty: --source
 	Customer string   // as the dialect writes it
 	Company  string   // for a dialect that needs one
 
@@ -62,6 +63,7 @@ func New(c Config) *Client {
 	if c.Notice == nil {
 		c.Notice = func(string) {}
 	}
+	c.Setting = cmp.Or(c.Setting, "--source")
 	return &Client{
 		c:       c,
 		http:    &http.Client{Transport: c.Transport, CheckRedirect: sameOrigin},
@@ -132,7 +134,7 @@ func (c *Client) ask(ctx context.Context, doing string, build request, read func
 func (c *Client) once(ctx context.Context, build request, read func(*http.Response) error) error {
 	refused := ""
 	for {
-		token, err := c.c.Tokens.after(ctx, refused)
+		token, err := c.c.Tokens.After(ctx, refused)
 		if err != nil {
 			return backoff.Permanent(err)
 		}
@@ -170,17 +172,17 @@ func (c *Client) send(ctx context.Context, token string, build request, read fun
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
 	answer.Body = &watched{answer.Body, silent, c.c.Timeout}
 	if media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); media == "text/html" {
-		return htmlError(answer)
+		return c.htmlError(answer)
 	}
 	return withCause(ctx, read(answer))
 }
 
 // htmlError is the error of an answer that is a page for people.
-func htmlError(answer *http.Response) error {
+func (c *Client) htmlError(answer *http.Response) error {
 	if answer.StatusCode >= http.StatusMultipleChoices {
 		return apierror.New(answer)
 	}
-	return malformedError{fmt.Errorf("it answers %d with HTML in place of JSON: is --source the URL of the API?", answer.StatusCode)}
+	return malformedError{fmt.Errorf("it answers %d with HTML in place of JSON: is %s the URL of the API?", answer.StatusCode, c.c.Setting)}
 }
 
 // withCause replaces the error of a request that was cancelled by the reason.
@@ -220,7 +222,7 @@ func (c *Client) judge(ctx context.Context, err error) error {
 	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &name):
 		return backoff.Permanent(fmt.Errorf("the certificate of %s does not fit: %w: if you trust its authority, name it with --ca-cert", c.c.URL.Host, err))
 	case errors.Is(err, errRedirected):
-		return backoff.Permanent(fmt.Errorf("%w: if it has moved, change --source", err))
+		return backoff.Permanent(fmt.Errorf("%w: if it has moved, change %s", err, c.c.Setting))
 	case errors.As(err, &answered):
 		return c.judgeAnswer(answered)
 	}
@@ -230,19 +232,19 @@ func (c *Client) judge(ctx context.Context, err error) error {
 func (c *Client) judgeAnswer(e *apierror.Error) error {
 	switch {
 	case e.Status == http.StatusUnauthorized:
-		return backoff.Permanent(fmt.Errorf("%w: the token is refused: put a new one into --token-file, or name a command that prints one with --token-command", e))
+		return backoff.Permanent(fmt.Errorf("%w: the token is refused: %s", e, c.c.Tokens.remedy()))
 	case e.Status == http.StatusForbidden:
 		return backoff.Permanent(fmt.Errorf("%w: the token may not read the users of customer %s: is it another customer's?", e, c.c.Customer))
 	case e.Status == http.StatusTooManyRequests:
 		slower := max(c.limiter.Limit()/2, lowestRate)
 		c.limiter.SetLimit(slower)
-		c.c.Notice(fmt.Sprintf("the source asks for fewer requests: going on with %.2g a second", float64(slower)))
+		c.c.Notice(fmt.Sprintf("%s asks for fewer requests: going on with %.2g a second", c.c.URL.Host, float64(slower)))
 	case e.Status == http.StatusRequestTimeout, e.Status >= http.StatusInternalServerError, e.Status == http.StatusOK:
 	default:
 		return backoff.Permanent(e)
 	}
 	if e.RetryAfter > c.c.RetryFor {
-		return backoff.Permanent(fmt.Errorf("%w: it asks to come again in %s, which is longer than --retry-for: run the command again then, with --resume", e, e.RetryAfter))
+		return backoff.Permanent(fmt.Errorf("%w: it asks to come again in %s, which is longer than --retry-for: run the command again then", e, e.RetryAfter))
 	}
 	if e.RetryAfter > 0 {
 		return &waitError{e, &backoff.RetryAfterError{Duration: e.RetryAfter}}
@@ -265,7 +267,7 @@ func readAll(answer *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("the answer was cut off: %w", err)
 	}
 	if len(body) > maxAnswer {
-		return nil, malformedError{fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)}
+		return nil, malformedError{fmt.Errorf("the answer is longer than %d MiB: set a lower --page-size if it is a page", maxAnswer>>20)}
 	}
 	return body, nil
 }

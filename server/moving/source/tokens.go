@@ -26,8 +26,19 @@ type Tokens struct {
 // errNoToken means that there is nowhere to take a token from.
 var errNoToken = errors.New("there is no token: set --token-file or --token-command")
 
-// after returns the token that is to be used now that one was refused; "" if none was yet. It is the refused one if there is no other.
-func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
+func (t *Tokens) fileSetting() string { return cmp.Or(t.FileSetting, "--token-file") }
+
+// remedy says what to do about a token that is refused.
+func (t *Tokens) remedy() string {
+	text := "put a new one into " + t.fileSetting()
+	if t.FileSetting == "" {
+		text += ", or name a command that prints one with --token-command"
+	}
+	return text
+}
+
+// After returns the token that is to be used now that one was refused; "" if none was yet. It is the refused one if there is no other.
+func (t *Tokens) After(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.current != "" && t.current != refused {
@@ -36,9 +47,9 @@ func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
 	if t.File != "" {
 		text, err := os.ReadFile(t.File)
 		if err != nil {
-			return "", fmt.Errorf("reading the token of %s: %w", cmp.Or(t.FileSetting, "--token-file"), err)
+			return "", fmt.Errorf("reading the token of %s: %w", t.fileSetting(), err)
 		}
-		token, err := checkToken(string(text), cmp.Or(t.FileSetting, "--token-file"))
+		token, err := checkToken(string(text), t.fileSetting())
 		if err != nil {
 			return "", err
 		}
@@ -61,9 +72,6 @@ func (t *Tokens) after(ctx context.Context, refused string) (string, error) {
 	}
 	return t.current, nil
 }
-
-// Current returns the token of the file, or the one that the command printed last.
-func (t *Tokens) Current(ctx context.Context) (string, error) { return t.after(ctx, "") }
 
 // run runs the command. What it prints on standard error goes to that of the program, so that it can ask for something.
 func (t *Tokens) run(ctx context.Context) (string, error) {

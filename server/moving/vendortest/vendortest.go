@@ -95,6 +95,11 @@ func (v *Vendor) key(u *store.User) string {
 	return strconv.FormatInt(u.ID, 10)
 }
 
+// UserPath is the path of a user below the URL.
+func (v *Vendor) UserPath(u *store.User) string {
+	return "/customers/" + v.Customer() + "/users/" + v.key(u)
+}
+
 // Add adds a user at the end of the list.
 func (v *Vendor) Add(u store.User) {
 	v.mu.Lock()

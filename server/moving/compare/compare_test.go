@@ -1,0 +1,220 @@
+package compare_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dragoman-id/dragoman/server/moving/compare"
+	"github.com/dragoman-id/dragoman/server/moving/difference"
+	"github.com/dragoman-id/dragoman/server/moving/source"
+	"github.com/dragoman-id/dragoman/server/moving/vendortest"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+)
+
+// comparison is a comparison of two fake vendors that have the same users.
+type comparison struct {
+	compare.Compare
+	source, target *vendortest.Vendor
+	notices        []string
+}
+
+func newComparison(t *testing.T, dialect string, n int) *comparison {
+	t.Helper()
+	roles := storetest.Open(t, store.InMemory).Catalogue()
+	people := vendortest.People(0, n, roles)
+	c := &comparison{source: vendortest.New(t, dialect, roles, people), target: vendortest.New(t, dialect, roles, people)}
+	c.Compare = compare.Compare{Dialect: dialect, Source: client(t, c.source, "", ""), Target: client(t, c.target, "--target", "--target-token-file"),
+		Rules: difference.New(dialect, nil), PageSize: 7, Workers: 2, Notice: func(text string) { c.notices = append(c.notices, text) }}
+	return c
+}
+
+func client(t *testing.T, v *vendortest.Vendor, setting, fileSetting string) *source.Client {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(vendortest.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(v.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source.New(source.Config{URL: u, Setting: setting, Customer: v.Customer(), Company: strconv.Itoa(vendortest.CompanyID),
+		Tokens: &source.Tokens{File: file, FileSetting: fileSetting}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond})
+}
+
+func each(t *testing.T, f func(t *testing.T, dialect string)) {
+	for _, dialect := range []string{"worth", "testinium"} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			f(t, dialect)
+		})
+	}
+}
+
+// TestCompareListThatChanges: whom a change has moved to a page that had been read is compared nevertheless.
+func TestCompareListThatChanges(t *testing.T) {
+	t.Parallel()
+	c := newComparison(t, "worth", 30)
+	roles := storetest.Open(t, store.InMemory).Catalogue()
+	var n atomic.Int32
+	c.source.SetFront(func(http.ResponseWriter, *http.Request) bool {
+		if n.Add(1) == 3 {
+			c.source.Remove(2)
+			c.source.Add(vendortest.People(500, 1, roles)[0])
+			c.source.Add(vendortest.People(501, 1, roles)[0])
+		}
+		return false
+	})
+	r, err := c.Run(t.Context())
+	if err != nil || r.Equal != 29 || r.Gone != 1 || r.Missing != 2 || r.Differ != 0 || len(c.notices) != 1 {
+		t.Errorf("%v, %+v, %q", err, r, c.notices)
+	}
+}
+
+func TestCompareListThatLies(t *testing.T) {
+	t.Parallel()
+	c := newComparison(t, "worth", 10)
+	c.source.Alter = func(operation string, _ http.Header, body map[string]any) {
+		if operation == "list" {
+			body["data"].(map[string]any)["total_items"] = "11"
+		}
+	}
+	r, err := c.Run(t.Context())
+	if last := len(c.notices) - 1; err != nil || r.Equal != 10 || last != 2 || !strings.Contains(c.notices[last], "says that there are 11 users, and the 10 that were seen are compared") {
+		t.Errorf("%v, %+v, %q", err, r, c.notices)
+	}
+}
+
+func TestCompareSample(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, dialect string) {
+		c := newComparison(t, dialect, 20)
+		c.Sample = 5
+		r, err := c.Run(t.Context())
+		if err != nil || r.Listed != 20 || r.Equal != 5 || r.Differences() {
+			t.Errorf("%v, %+v", err, r)
+		}
+	})
+}
+
+// TestCompareHugeIDs: a user whose id the target cannot have is missing there, and the id is shown to the last digit.
+func TestCompareHugeIDs(t *testing.T) {
+	t.Parallel()
+	c := newComparison(t, "testinium", 5)
+	c.source.Edit(3, func(u *store.User) { u.Username = "huge" })
+	roles := storetest.Open(t, store.InMemory).Catalogue()
+	beyond := vendortest.People(7, 1, roles)[0]
+	beyond.ID = 1<<53 + 3
+	c.source.Add(beyond)
+	c.source.Alter = func(operation string, _ http.Header, body map[string]any) {
+		if operation != "list" {
+			return
+		}
+		for _, u := range body["#value"].([]any) {
+			if u := u.(map[string]any); u["username"] == "huge" {
+				u["entityId"] = json.Number("92233720368547758080")
+			}
+		}
+	}
+	r, err := c.Run(t.Context())
+	missing := map[string]bool{}
+	for _, u := range r.Users {
+		missing[u.ID] = u.Differences[0].Field == "user"
+	}
+	if err != nil || r.Equal != 4 || r.Missing != 2 || !missing["9007199254740995"] || !missing["92233720368547758080"] {
+		t.Errorf("%v, %+v", err, r)
+	}
+}
+
+// TestCompareFaultsThatPass: one side fails for a while, and nothing differs.
+func TestCompareFaultsThatPass(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(w http.ResponseWriter, r *http.Request, v *vendortest.Vendor){
+		"429 without Retry-After": func(w http.ResponseWriter, _ *http.Request, _ *vendortest.Vendor) { w.WriteHeader(429) },
+		"500":                     func(w http.ResponseWriter, _ *http.Request, _ *vendortest.Vendor) { w.WriteHeader(500) },
+		"HTML": func(w http.ResponseWriter, _ *http.Request, _ *vendortest.Vendor) {
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, "<html>We are back soon.</html>")
+		},
+		"half an answer": func(w http.ResponseWriter, r *http.Request, v *vendortest.Vendor) {
+			whole := httptest.NewRecorder()
+			v.SetFront(nil)
+			v.ServeHTTP(whole, r)
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()))
+			_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(t *testing.T, dialect string) {
+				for side := range 2 {
+					c := newComparison(t, dialect, 10)
+					v := []*vendortest.Vendor{c.source, c.target}[side]
+					var n atomic.Int32
+					v.SetFront(func(w http.ResponseWriter, r *http.Request) bool {
+						if n.Add(1) != 4 {
+							return false
+						}
+						fault(w, r, v)
+						return true
+					})
+					if r, err := c.Run(t.Context()); err != nil || r.Equal != 10 || len(r.Noise) > 0 {
+						t.Errorf("of side %d: %v, %+v", side, err, r)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestCompareFaultsThatStay: they end the comparison with a line that names the side and its settings.
+func TestCompareFaultsThatStay(t *testing.T) {
+	t.Parallel()
+	status := func(status int) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	for name, tc := range map[string]struct {
+		answer         func(w http.ResponseWriter, r *http.Request)
+		source, target string
+	}{
+		"HTML": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			io.WriteString(w, "<html>")
+		}, "is --source the URL of the API?", "is --target the URL of the API?"},
+		"a token of another customer": {status(403), "is it another customer's?", "is it another customer's?"},
+		"a token that is refused":     {status(401), "put a new one into --token-file, or name a command", "put a new one into --target-token-file"},
+		"a redirection": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, "the token was not sent there: if it has moved, change --source", "the token was not sent there: if it has moved, change --target"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(t *testing.T, dialect string) {
+				for side, want := range map[string]string{"the source: ": tc.source, "the target: ": tc.target} {
+					c := newComparison(t, dialect, 5)
+					v := c.source
+					if side == "the target: " {
+						v = c.target
+					}
+					v.SetFront(func(w http.ResponseWriter, r *http.Request) bool { tc.answer(w, r); return true })
+					_, err := c.Run(t.Context())
+					if err == nil || !strings.HasPrefix(err.Error(), side) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), vendortest.Token) {
+						t.Errorf("it ends with %v, want %s%s", err, side, want)
+					}
+				}
+			})
+		})
+	}
+}
