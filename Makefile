@@ -65,7 +65,7 @@ crash: ## Kill the program and Postgres, KILLS times on each engine, while clien
 repeat: ## Repeat REPEATS writes on each engine under Idempotency-Keys, through proxies that cut connections, with kills, and look for what is done twice
 	FAULTS=1 REPEATS=$(REPEATS) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestRepeat ./server/faulttest
 
-deliver: ## Deliver DELIVERIES changes to a webhook on each engine, with kills of the server and of the receiver, and look for what is lost
+deliver: ## Make DELIVERIES changes and erasures on each engine, kill the server and the receiver of a webhook, and compare copies that are kept by the feed and by webhooks
 	FAULTS=1 DELIVERIES=$(DELIVERIES) $(GO) test -count=1 -v -timeout 3h -parallel 2 -run TestDeliver ./server/faulttest
 
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine

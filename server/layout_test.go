@@ -148,6 +148,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/servertest/toy":               {"server/servertest/toy/gen/toyapi", "server/servertest/toy/gen/documents", "server/description", "server/dialect", "server/auth", "store"},
 		"server/servertest/toy/gen/toyapi":    {},
 		"server/servertest/toy/gen/documents": {},
+		"server/servertest/follow":            {"server/auth", "server/servertest", "store"},
 		"server/servertest":                   {"server", "server/servertest/toy", "server/description", "server/auth", "server/dev", "store", "store/storetest"},
 	}
 	for _, d := range dialects(t) {

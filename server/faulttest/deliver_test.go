@@ -3,138 +3,37 @@
 package faulttest
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/dragoman-id/dragoman/server/auth"
+	"github.com/dragoman-id/dragoman/server/servertest"
+	"github.com/dragoman-id/dragoman/server/servertest/follow"
+	"github.com/dragoman-id/dragoman/store"
+	"github.com/dragoman-id/dragoman/store/storetest"
+	"github.com/dragoman-id/dragoman/store/userfile"
 )
 
-// The delivery test changes users while a webhook is notified of it, and meanwhile kills the server and the webhook's receiver. Each change must
-// be delivered, and the first delivery of each in the order of its user's versions. A follower that knows only the deliveries, and reads
-// the users that they name, must end with a copy that equals the directory. DELIVERIES is the number of changes.
+// The delivery test changes and erases users while a webhook is notified of it, and meanwhile kills the server and the webhook's receiver,
+// and erases the history as if it were old. Each change must be delivered, and the first delivery of each in the order of its user's
+// versions. Followers that know only the deliveries, and read the users that they name, must end with a copy that equals the directory, and
+// so must followers that know only the feed, whether they follow all the time or begin when everything is written. DELIVERIES is the
+// number of changes.
 
 const (
 	deliveriesVariable = "DELIVERIES"
 	fewDeliveries      = 400
 )
-
-// userOfDelivery is a user as the follower knows it.
-type userOfDelivery struct {
-	path    string // in Worth
-	version int64  // of the last change that was delivered first
-	etag    string // of the copy
-	body    string // the copy
-}
-
-// follower receives deliveries.
-type follower struct {
-	secret  *standardwebhooks.Webhook
-	address string
-	server  *http.Server
-
-	mu      sync.Mutex
-	users   map[int64]*userOfDelivery
-	numbers map[int64]bool
-	highest int64
-	again   int // deliveries that are not the first of their change
-	faults  []string
-}
-
-// listen begins to receive, at the address of before if there was one.
-func (f *follower) listen() error {
-	l, err := net.Listen("tcp", cmp.Or(f.address, "127.0.0.1:0"))
-	if err != nil {
-		return err
-	}
-	f.address = l.Addr().String()
-	f.server = &http.Server{Handler: f}
-	go f.server.Serve(l)
-	return nil
-}
-
-// kill ends the receiver, also in the middle of a delivery.
-func (f *follower) kill() { _ = f.server.Close() }
-
-func (f *follower) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // it is gone
-	}
-	var event struct {
-		Type string
-		Data struct {
-			Number, User, Version int64
-			UserUUID              string
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.secret.Verify(body, r.Header); err != nil {
-		f.faults = append(f.faults, err.Error())
-	}
-	if err := json.Unmarshal(body, &event); err != nil {
-		f.faults = append(f.faults, err.Error())
-	}
-	d := event.Data
-	if f.numbers[d.Number] {
-		f.again++
-		return
-	}
-	f.numbers[d.Number] = true
-	if d.Number < f.highest {
-		f.faults = append(f.faults, fmt.Sprintf("change %d comes after %d", d.Number, f.highest))
-	}
-	f.highest = max(f.highest, d.Number)
-	u := f.users[d.User]
-	if u == nil {
-		u = &userOfDelivery{path: worthUsers + "/" + d.UserUUID}
-		f.users[d.User] = u
-	}
-	if d.Version != u.version+1 || (d.Version == 1) != (event.Type == "user.created") {
-		f.faults = append(f.faults, fmt.Sprintf("user %d: %s of version %d comes after version %d", d.User, event.Type, d.Version, u.version))
-	}
-	u.version = d.Version
-}
-
-// delivered returns how many changes were delivered.
-func (f *follower) delivered() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.numbers)
-}
-
-// read reads the users whose copy is older than what was delivered.
-func (f *follower) read(ctx context.Context, c client) error {
-	f.mu.Lock()
-	var stale []*userOfDelivery
-	for _, u := range f.users {
-		if copied, _ := strconv.ParseInt(strings.Trim(u.etag, `"`), 10, 64); copied < u.version {
-			stale = append(stale, u)
-		}
-	}
-	f.mu.Unlock()
-	for _, u := range stale {
-		a, err := c.send(ctx, request{method: http.MethodGet, path: u.path})
-		if err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("reading a user: %s, %w", a, err)
-		}
-		u.etag, u.body = a.header.Get("ETag"), a.body
-	}
-	return nil
-}
 
 func TestDeliverSQLite(t *testing.T) {
 	t.Parallel()
@@ -148,125 +47,270 @@ func TestDeliverPostgres(t *testing.T) {
 }
 
 func deliver(t *testing.T, database string) {
-	ctx := t.Context()
 	total, kills := numberIn(t, deliveriesVariable, fewDeliveries), 1
 	if total > fewDeliveries {
 		kills = 4
 	}
-	env := append(environment(database), "DRAGOMAN_WEBHOOK_ALLOW_HTTP=true", "DRAGOMAN_WEBHOOK_ALLOW_NETWORK=127.0.0.0/8")
-	dir := folder(t)
-	var serving atomic.Pointer[program]
-	restart := func() {
-		p, err := start(dragoman(t), dir, env, serve("--request-timeout=10s")...)
-		if err == nil {
-			err = p.awaitListening()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		serving.Store(p)
-	}
-	restart()
-	defer func() { serving.Load().kill() }()
-	f := &follower{users: map[int64]*userOfDelivery{}, numbers: map[int64]bool{}}
-	if err := f.listen(); err != nil {
-		t.Fatal(err)
-	}
-	defer f.kill()
-	command := func(arguments ...string) string {
-		t.Helper()
-		c := exec.Command(dragoman(t), append([]string{"webhook"}, arguments...)...)
-		c.Env, c.Dir = env, dir
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("dragoman webhook %q: %v\n%s", arguments, err, out)
-		}
-		return string(out)
-	}
-	_, secret, _ := strings.Cut(strings.TrimSpace(command("add", "--url", "http://"+f.address, "--customer", "3393", "--from", "1")), "secret=")
-	var err error
-	if f.secret, err = standardwebhooks.NewWebhook(secret); err != nil {
-		t.Fatal(err)
-	}
+	d := newDelivery(t, database)
 	began := time.Now()
-	// Writers change some users, and add others, until there are as many changes as are wanted.
+	feed, hook := follow.NewFeed(), d.hook()
+	ctx, stop := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	following.Go(func() { d.follow(ctx, feed, hook) })
+	var writing sync.WaitGroup
+	writers := d.write(&writing, total)
+	for k := range kills {
+		d.kill(hook, total*(k+1)/(kills+2))
+		d.eraseOldHistory()
+	}
+	writing.Wait()
+	written := time.Since(began)
+	stop()
+	following.Wait()
+
+	lateFeed, lateHook := follow.NewFeed(), d.hook()
+	var erased []string
+	counts := map[string]int{}
+	for _, w := range writers {
+		erased = append(erased, w.Erased...)
+		for did, n := range w.Counts {
+			counts[did] += n
+		}
+	}
+	for _, feed := range []*follow.Feed{feed, lateFeed} {
+		d.compareFeed(feed, erased)
+	}
+	for _, hook := range []*hookReceiver{hook, lateHook} {
+		d.compareHook(hook, feed.Changes, erased)
+	}
+	changes, users, erasures, again := hook.Delivered()
+	t.Logf("%d changes of %d users, %d of them erased, were delivered in order, %d of them more than once, %d kills of the server and of the receiver; written in %s, delivered after %s; "+
+		"a late follower took %d values from an export; requests: %v",
+		changes, users, erasures, again, kills, written.Round(time.Second), time.Since(began).Round(time.Second), lateFeed.Mended, counts)
+}
+
+// delivery is a directory whose server is killed, and whose changes are delivered.
+type delivery struct {
+	t        *testing.T
+	database string
+	store    *store.Store // of this process
+	dir      string
+	env      []string
+	token    string
+	serving  atomic.Pointer[program]
+	hooks    int
+	random   *rand.Rand
+}
+
+func newDelivery(t *testing.T, database string) *delivery {
+	t.Helper()
+	token, err := auth.Sign(servertest.Secret, follow.Claims(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &delivery{t: t, database: database, dir: folder(t), token: token, random: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+	d.env = append(environment(database), "DRAGOMAN_WEBHOOK_ALLOW_HTTP=true", "DRAGOMAN_WEBHOOK_ALLOW_NETWORK=127.0.0.0/8", "DRAGOMAN_ERASURE_LEDGER="+d.ledger())
+	d.restart()
+	t.Cleanup(func() { d.serving.Load().kill() })
+	d.store = storetest.OpenWith(t, store.Config{URL: database, ErasureLedger: d.ledger()})
+	return d
+}
+
+// restart starts a server, after the one before was killed.
+func (d *delivery) restart() {
+	d.t.Helper()
+	p, err := start(dragoman(d.t), d.dir, d.env, serve("--request-timeout=10s")...)
+	if err == nil {
+		err = p.awaitListening()
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.serving.Store(p)
+}
+
+// send sends a request to the present server.
+func (d *delivery) send(ctx context.Context, method, path, body string) (follow.Answer, error) {
+	a, err := d.serving.Load().as(d.token).send(ctx, request{method: method, path: path, body: body})
+	return follow.Answer{Status: a.status, Header: a.header, Body: a.body}, err
+}
+
+// ledger returns the path of the erasure ledger.
+func (d *delivery) ledger() string { return filepath.Join(d.dir, "erasures") }
+
+// command runs a command of the program.
+func (d *delivery) command(arguments ...string) string {
+	d.t.Helper()
+	c := exec.Command(dragoman(d.t), arguments...)
+	c.Env, c.Dir = d.env, d.dir
+	out, err := c.CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("dragoman %q: %v\n%s", arguments, err, out)
+	}
+	return string(out)
+}
+
+// hookReceiver is a receiver that can be killed, also in the middle of a delivery.
+type hookReceiver struct {
+	*follow.Hook
+	id      string
+	address string
+	server  *http.Server
+}
+
+// hook returns a receiver of all changes.
+func (d *delivery) hook() *hookReceiver {
+	d.t.Helper()
+	d.hooks++
+	r := &hookReceiver{Hook: follow.NewHook(), id: fmt.Sprint(d.hooks), address: "127.0.0.1:0"}
+	l := r.listen(d.t)
+	d.t.Cleanup(r.kill)
+	_, secret, _ := strings.Cut(strings.TrimSpace(d.command("webhook", "add", "--url", "http://"+r.address, "--customer", "3393", "--from", "1")), "secret=")
+	if err := r.SetSecret(secret); err != nil {
+		d.t.Fatal(err)
+	}
+	r.serve(l)
+	return r
+}
+
+// listen listens at the address that the receiver had before, if it had one. Deliveries wait until serve is called.
+func (r *hookReceiver) listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.address = l.Addr().String()
+	return l
+}
+
+func (r *hookReceiver) serve(l net.Listener) {
+	r.server = &http.Server{Handler: r.Hook}
+	go r.server.Serve(l)
+}
+
+func (r *hookReceiver) kill() { _ = r.server.Close() }
+
+func (r *hookReceiver) delivered() int {
+	changes, _, _, _ := r.Delivered()
+	return changes
+}
+
+// write makes writers write until so many requests were answered.
+func (d *delivery) write(writing *sync.WaitGroup, total int) (writers []*follow.Writer) {
 	var acknowledged atomic.Int64
-	var writers sync.WaitGroup
-	for w := range 4 {
-		writers.Go(func() {
-			for i := 0; acknowledged.Load() < int64(total) && ctx.Err() == nil; i++ {
-				r := request{method: http.MethodPatch, path: worthAda, body: fmt.Sprintf(`{"mobile":"%d %d"}`, w, i)}
-				switch {
-				case i%100 == 0:
-					r = request{method: http.MethodPost, path: worthUsers, body: fmt.Sprintf(`{"first_name":"New","last_name":"Made","email":"deliver%d-%d@example.com",`+
-						`"mobile":"+1","subrole":{"id":"6351c76f-76a3-4950-9cc4-cc37cdc05ec2","code":"risk_analyst","label":"Risk Analyst"}}`, w, i)}
-				case w%2 == 1:
-					r = request{method: http.MethodPatch, path: worthUsers + "/0cfecc31-e3f4-4fce-9a27-f36ea6256a10", body: r.body}
-				}
-				if a, err := serving.Load().send(ctx, r); err != nil || a.status >= 500 {
+	for n := range 4 {
+		w := follow.NewWriter(d.send, d.store, rand.New(rand.NewPCG(d.random.Uint64(), 0)), n)
+		writers = append(writers, w)
+		writing.Go(func() {
+			for acknowledged.Load() < int64(total) && d.t.Context().Err() == nil {
+				switch a, err := w.Write(d.t.Context()); {
+				case err != nil, a.Status >= http.StatusInternalServerError:
 					time.Sleep(20 * time.Millisecond) // it was killed
-				} else {
+				case a.Status >= http.StatusMultipleChoices:
+					d.t.Errorf("a writer is answered %d %s", a.Status, a.Body)
+				default:
 					acknowledged.Add(1)
 				}
 			}
 		})
 	}
-	rng := rand.New(rand.NewPCG(uint64(began.UnixNano()), 0))
-	for k := range kills {
-		least := total * (k + 1) / (kills + 2)
-		within(t, 10*time.Minute, fmt.Sprintf("delivery of %d changes", least), func() error { return unlessAtLeast(f.delivered(), least) })
-		f.kill()
-		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
-		if err := f.listen(); err != nil {
-			t.Fatal(err)
+	return writers
+}
+
+// follow lets two followers read what there is until ctx is done.
+func (d *delivery) follow(ctx context.Context, feed *follow.Feed, hook *hookReceiver) {
+	for ctx.Err() == nil {
+		// The server may be killed at any time.
+		more, err := feed.Read(ctx, d.send)
+		if err == nil {
+			err = hook.Read(ctx, d.send)
 		}
-		command("replay", "1") // rather than wait for the schedule
-		within(t, time.Minute, "deliveries after the receiver is back", func() error { return unlessAtLeast(f.delivered(), least+5) })
-		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
-		serving.Load().kill()
-		restart()
-	}
-	writers.Wait()
-	written := time.Since(began)
-	highest := func() (n int) {
-		for after, more := 0, true; more; {
-			var page struct {
-				Changes []struct{}
-				Next    int
-			}
-			a := serving.Load().expect(t, http.StatusOK, request{method: http.MethodGet, path: fmt.Sprintf("/directory/v1/changes?limit=1000&after=%d", after)})
-			if err := json.Unmarshal([]byte(a.body), &page); err != nil {
-				t.Fatal(err)
-			}
-			n, after, more = n+len(page.Changes), page.Next, len(page.Changes) > 0
-		}
-		return n
-	}
-	reading := serving.Load().client
-	within(t, 20*time.Minute, "delivery of all changes", func() error {
-		if err := unlessAtLeast(f.delivered(), total); err != nil {
-			return err
-		}
-		return unlessAtLeast(f.delivered(), highest())
-	})
-	if err := f.read(ctx, reading); err != nil {
-		t.Fatal(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, fault := range f.faults {
-		if i < 10 {
-			t.Error(fault)
+		if err != nil || !more {
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	for id, u := range f.users {
-		a := reading.expect(t, http.StatusOK, request{method: http.MethodGet, path: u.path})
-		if etag := a.header.Get("ETag"); a.body != u.body || etag != u.etag || etag != fmt.Sprintf(`"%d"`, u.version) {
-			t.Errorf("user %d: the follower has version %d and copied %s, the directory has %s", id, u.version, u.etag, etag)
+}
+
+// kill kills the receiver and then the server, once so many changes are delivered.
+func (d *delivery) kill(hook *hookReceiver, least int) {
+	d.t.Helper()
+	within(d.t, 20*time.Minute, fmt.Sprintf("delivery of %d changes", least), func() error { return unlessAtLeast(hook.delivered(), least) })
+	hook.kill()
+	time.Sleep(time.Duration(d.random.IntN(200)) * time.Millisecond)
+	hook.serve(hook.listen(d.t))
+	d.command("webhook", "replay", hook.id) // rather than wait for the schedule
+	within(d.t, time.Minute, "deliveries after the receiver is back", func() error { return unlessAtLeast(hook.delivered(), least+5) })
+	time.Sleep(time.Duration(d.random.IntN(200)) * time.Millisecond)
+	d.serving.Load().kill()
+	d.command("erase", "--replay", d.ledger()) // what the kill has interrupted
+	d.restart()
+}
+
+// eraseOldHistory erases all values from the history, as a server with --history-retention does whose clock is years ahead.
+func (d *delivery) eraseOldHistory() {
+	d.t.Helper()
+	age, err := store.ParseAge("2y")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ahead := storetest.OpenWith(d.t, store.Config{URL: d.database, ErasureLedger: d.ledger(), HistoryRetention: age, Now: func() time.Time { return time.Now().AddDate(3, 0, 0) }})
+	if _, err := ahead.EraseOldHistory(d.t.Context()); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// compareFeed reads the feed to its end, and compares the copy.
+func (d *delivery) compareFeed(feed *follow.Feed, erased []string) {
+	d.t.Helper()
+	// The server numbers the last changes within a second.
+	if _, err := d.store.NumberChanges(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+	for more := true; more; {
+		var err error
+		if more, err = feed.Read(d.t.Context(), d.send); err != nil {
+			d.t.Fatal(err)
 		}
 	}
-	t.Logf("%d changes of %d users were delivered in order, %d of them more than once, %d kills of the server and of the receiver; written in %s, delivered after %s",
-		len(f.numbers), len(f.users), f.again, kills, written.Round(time.Second), time.Since(began).Round(time.Second))
+	var export strings.Builder
+	if _, err := (userfile.Export{Store: d.store, Format: userfile.NDJSON}).Run(d.t.Context(), &export); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := feed.Mend(strings.NewReader(export.String())); err != nil {
+		d.t.Error(err)
+	}
+	wrong, err := feed.Compare(d.t.Context(), d.store)
+	d.right("the feed", wrong, err)
+	if leaked := follow.Leaked(erased, feed.Texts); feed.Erasures < len(erased) || len(leaked) > 0 {
+		d.t.Errorf("of %d users %d are erased in a copy by the feed, which has %q", len(erased), feed.Erasures, leaked)
+	}
+}
+
+// compareHook waits until all changes are delivered, and compares the copy.
+func (d *delivery) compareHook(hook *hookReceiver, changes int, erased []string) {
+	d.t.Helper()
+	within(d.t, 20*time.Minute, "delivery of all changes", func() error { return unlessAtLeast(hook.delivered(), changes) })
+	if err := hook.Read(d.t.Context(), d.send); err != nil {
+		d.t.Fatal(err)
+	}
+	wrong, err := hook.Compare(d.t.Context(), d.store, d.send)
+	d.right("webhooks", wrong, err)
+	_, _, erasures, _ := hook.Delivered()
+	if leaked := follow.Leaked(erased, hook.Texts); erasures < len(erased) || len(leaked) > 0 {
+		d.t.Errorf("of %d users %d are erased in a copy by webhooks, which has %q", len(erased), erasures, leaked)
+	}
+}
+
+// right fails the test if something is wrong with a copy.
+func (d *delivery) right(by string, wrong []string, err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, text := range wrong {
+		d.t.Errorf("a copy by %s: %s", by, text)
+	}
 }
 
 func unlessAtLeast(n, least int) error {
