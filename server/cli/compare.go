@@ -47,7 +47,7 @@ func (c *compareCommand) Run(ctx context.Context) error {
 		bar.clear()
 		fmt.Fprintln(os.Stderr, text)
 	}
-	job, err := c.job(say)
+	job, err := c.job(ctx, say)
 	if err != nil {
 		return badInput{err}
 	}
@@ -84,11 +84,11 @@ func (c *compareCommand) Run(ctx context.Context) error {
 	}
 }
 
-func (c *compareCommand) job(say func(string)) (*compare.Compare, error) {
+func (c *compareCommand) job(ctx context.Context, say func(string)) (*compare.Compare, error) {
 	if c.PageSize <= 0 || c.Sample < 0 || c.TargetRate <= 0 || c.Watch < 0 {
 		return nil, errors.New("--page-size and --target-rate must be above 0, and --sample and --watch not below")
 	}
-	there, err := c.client(c.Dialect, c.Company, say)
+	there, err := c.client(ctx, c.Dialect, c.Company, say)
 	if err != nil {
 		return nil, err
 	}

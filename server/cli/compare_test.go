@@ -111,6 +111,7 @@ func TestCompareRefuses(t *testing.T) {
 		"no format":                  {"--format xml", 80, "--format must be one of"},
 		"a target that is not there": {"--target http://127.0.0.1:1 --retry-for 1ms", 2, "the target: reading a user"},
 		"a source that is not there": {"--source http://127.0.0.1:1 --retry-for 1ms", 2, "the source: reading page 1 of the users"},
+		"a customer of the other":    {"--customer 3393", 2, "a customer of Worth is a UUID: see --customer"},
 		"another customer":           {"--customer 0cfecc31-e3f4-4fce-9a27-f36ea6256a10", 2, "is it another customer's?"},
 	} {
 		t.Run(name, func(t *testing.T) {

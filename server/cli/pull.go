@@ -65,7 +65,7 @@ func apisOf(dialect, source, target string) (d description.API, there, here *url
 }
 
 // client returns the client that the flags describe.
-func (f *sourceFlags) client(dialect, company string, notice func(string)) (*source.Client, error) {
+func (f *sourceFlags) client(ctx context.Context, dialect, company string, notice func(string)) (*source.Client, error) {
 	_, u, err := apiOf(dialect, "--source", f.Source)
 	if err != nil {
 		return nil, err
@@ -82,10 +82,19 @@ func (f *sourceFlags) client(dialect, company string, notice func(string)) (*sou
 	if err != nil {
 		return nil, err
 	}
-	return source.New(source.Config{
+	config := source.Config{
 		URL: u, Customer: f.Customer, Company: company, Tokens: &source.Tokens{File: f.TokenFile, Command: f.TokenCommand},
 		Transport: t, Rate: f.Rate, Timeout: f.Timeout, RetryFor: f.RetryFor, Notice: notice,
-	}), nil
+	}
+	if err := config.Check(dialect); err != nil {
+		return nil, err
+	}
+	if f.TokenFile != "" {
+		if _, err := config.Tokens.After(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	return source.New(config), nil
 }
 
 type pullCommand struct {
@@ -150,7 +159,7 @@ func (f *pullFlags) run(ctx context.Context, dialect, company string, pageSize i
 		bar.clear()
 		fmt.Fprintln(os.Stderr, text)
 	}
-	client, err := f.client(dialect, company, say)
+	client, err := f.client(ctx, dialect, company, say)
 	if err != nil {
 		return badInput{err}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,51 @@ func TestKilledPull(t *testing.T) {
 			}
 			if kills < 2 {
 				t.Errorf("%d kills", kills)
+			}
+		})
+	}
+}
+
+// TestPullEnds looks at the exit status and at what is said and left of pulls that do not go well.
+func TestPullEnds(t *testing.T) {
+	t.Parallel()
+	_, flags := startVendor(t, "testinium", func(roles *store.Catalogue) []store.User {
+		people := vendortest.People(0, 5, roles)
+		people[2].Username = "two words"
+		return people
+	})
+	for name, tc := range map[string]struct {
+		more   string
+		status int
+		stderr string // a part of it
+		leaves []string
+	}{
+		"a user that does not fit":  {"--output out.ndjson", 2, "user 3 of the list, user 100002: username must be one or more characters without white space", []string{"old.ndjson.part", "out.ndjson"}},
+		"no --resume":               {"--output old.ndjson", 2, "old.ndjson.part: add --resume to continue it, or remove the file", []string{"old.ndjson.part"}},
+		"another pull's journal":    {"--output old.ndjson --resume", 2, "give the same again, or remove the file", []string{"old.ndjson.part"}},
+		"--resume without a file":   {"--resume", 2, "--resume needs the --output of the pull", []string{"old.ndjson.part"}},
+		"no folder to write in":     {"--output none/out.ndjson", 2, "--output cannot be written", []string{"old.ndjson.part"}},
+		"no URL":                    {"--source api.example.com", 2, "the --source must be an http or https URL", []string{"old.ndjson.part"}},
+		"a customer of the other":   {"--customer " + vendortest.CustomerUUID, 2, "a customer of Testinium is a number: see --customer", []string{"old.ndjson.part"}},
+		"another customer":          {"--customer 4711 --output out.ndjson", 1, "is it another customer's?: to continue, run the same command with --resume", []string{"old.ndjson.part", "out.ndjson.part"}},
+		"a company that is no id":   {"--company Sandbox", 2, "the company that the caller acts in, a number: set --company", []string{"old.ndjson.part"}},
+		"a source that is not":      {"--source http://127.0.0.1:1 --retry-for 1ms", 1, "reading the list of users: ", []string{"old.ndjson.part"}},
+		"a token that is not there": {"--token-file none", 2, "reading the token of --token-file", []string{"old.ndjson.part"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := writeFiles(t, map[string]string{"old.ndjson.part": "{\"#pull\":1}\n"})
+			status, _, stderr := dragoman(t, dir, "", append([]string{"pull", "testinium"}, with(flags, tc.more)...)...)
+			if status != tc.status || !strings.Contains(stderr, tc.stderr) || strings.Contains(stderr, vendortest.Token) {
+				t.Errorf("status %d, want %d\n%s", status, tc.status, stderr)
+			}
+			entries, err := os.ReadDir(dir)
+			var left []string
+			for _, e := range entries {
+				left = append(left, e.Name())
+			}
+			if err != nil || !slices.Equal(left, tc.leaves) {
+				t.Errorf("left is %q, want %q", left, tc.leaves)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
 	"github.com/dragoman-id/dragoman/gen/testiniumclient"
 	"github.com/dragoman-id/dragoman/gen/worthclient"
@@ -174,6 +175,18 @@ func (b *budget) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
 	return n, err
+}
+
+// Check returns an error if a dialect writes the customer or the company otherwise.
+func (c Config) Check(dialect string) error {
+	if dialect == "testinium" {
+		_, _, err := c.testiniumIDs()
+		return err
+	}
+	if _, err := uuid.Parse(c.Customer); err != nil {
+		return errors.New("a customer of Worth is a UUID: see --customer")
+	}
+	return nil
 }
 
 // testiniumIDs parses the customer and the company.
