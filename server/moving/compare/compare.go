@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -50,7 +51,7 @@ type User struct {
 	ID          string                  `json:"id"`
 	Differences []difference.Difference `json:"differences"`
 
-	place int // in the source's list
+	place int // among the ids
 }
 
 // Report is the result of a comparison.
@@ -66,7 +67,7 @@ type Report struct {
 	Noise map[string]int64 `json:"noise"`
 	// Fields counts the users who differ in a field.
 	Fields map[string]int64 `json:"fields"`
-	Users  []User           `json:"users"` // the first 1000, in the order of the source's list
+	Users  []User           `json:"users"` // the first 1000, in the order of their ids
 }
 
 // Differences reports whether anything differs.
@@ -79,22 +80,21 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, fmt.Errorf("the source: %w", err)
 	}
-	r.Listed = int64(ids.len())
-	total, place := ids.len(), func(i int) int { return i }
-	if c.Sample > 0 && c.Sample < total {
-		places := rand.Perm(total) // #nosec G404 -- which users are compared is no secret
-		total, place = c.Sample, func(i int) int { return places[i] }
+	r.Listed = int64(len(ids))
+	if c.Sample > 0 && c.Sample < len(ids) {
+		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] }) // #nosec G404 -- which users are compared is no secret
+		ids = sorted(ids[:c.Sample])
 	}
 	var mu sync.Mutex
 	done := 0
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, c.Workers))
-	for i := range total {
+	for i, id := range ids {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			u := User{ID: ids.at(place(i)), place: place(i)}
+			u := User{ID: id.String(), place: i}
 			found, noise, err := c.user(ctx, u.ID)
 			if err != nil && !errors.Is(err, errGone) {
 				return err
@@ -103,7 +103,7 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 			defer mu.Unlock()
 			done++
 			if c.Progress != nil {
-				c.Progress(int64(done), int64(total))
+				c.Progress(int64(done), int64(len(ids)))
 			}
 			for _, d := range noise {
 				r.Noise[d.Field]++
@@ -116,7 +116,7 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	if err := group.Wait(); err != nil {
 		return r, err
 	}
-	if err := ctx.Err(); err != nil && done < total {
+	if err := ctx.Err(); err != nil && done < len(ids) {
 		return r, err
 	}
 	slices.SortFunc(r.Users, func(a, b User) int { return a.place - b.place })
@@ -150,47 +150,45 @@ const missingUser = "user"
 
 func isMissing(all []difference.Difference) bool { return len(all) == 1 && all[0].Field == missingUser }
 
-// list returns the ids of the source's users.
-func (c *Compare) list(ctx context.Context) (*ids, error) {
+// list returns the ids of the source's users, sorted.
+func (c *Compare) list(ctx context.Context) (ids []id, err error) {
 	if c.Dialect == "worth" {
 		return c.listPages(ctx)
 	}
-	all := newIDs()
-	err := c.Source.TestiniumUsers(ctx, func() error { *all = *newIDs(); return nil }, func(element jsontext.Value) error {
+	err = c.Source.TestiniumUsers(ctx, func() error { ids = ids[:0]; return nil }, func(element jsontext.Value) error {
 		var u struct {
 			ID json.Number `json:"entityId"`
 		}
 		if json.Unmarshal(element, &u) == nil && u.ID != "" {
-			all.add(u.ID.String())
+			ids = append(ids, newID(u.ID.String()))
 		}
 		return nil
 	})
-	return all, err
+	return sorted(ids), err
 }
 
 // listPages reads the pages of a list, and again if it changed meanwhile, as users may then have moved to a page that had been read.
 // Those who are there no longer are found to be gone when they are compared.
-func (c *Compare) listPages(ctx context.Context) (*ids, error) {
-	all := newIDs()
+func (c *Compare) listPages(ctx context.Context) (all []id, err error) {
 	for pass := 1; ; pass++ {
-		read, total, same, err := c.listPass(ctx, all)
+		read, total, same, err := c.listPass(ctx, &all)
 		if err != nil {
 			return nil, err
 		}
-		if same && read == total {
+		if all = sorted(all); same && read == total {
 			return all, nil
 		}
 		if pass == maxPasses {
-			c.notice(fmt.Sprintf("the list changed whenever it was read: it says that there are %d users, and the %d that were seen are compared", total, all.len()))
+			c.notice(fmt.Sprintf("the list changed whenever it was read: it says that there are %d users, and the %d that were seen are compared", total, len(all)))
 			return all, nil
 		}
 		c.notice(fmt.Sprintf("%d users were read and the list says that there are %d: it changed while it was read; reading it again", read, total))
 	}
 }
 
-// listPass adds the ids of all pages. It returns the number of records that it has read, the number that the last page said, and whether
-// all pages said the same.
-func (c *Compare) listPass(ctx context.Context, all *ids) (read, total int64, same bool, err error) {
+// listPass appends the ids of all pages. It returns the number of records that it has read, the number that the last page said, and
+// whether all pages said the same.
+func (c *Compare) listPass(ctx context.Context, ids *[]id) (read, total int64, same bool, err error) {
 	same = true
 	for number := int64(1); ; number++ {
 		page, err := c.Source.WorthPage(ctx, number, c.PageSize)
@@ -202,7 +200,7 @@ func (c *Compare) listPass(ctx context.Context, all *ids) (read, total int64, sa
 				ID string `json:"id"`
 			}
 			if json.Unmarshal(record, &u) == nil && u.ID != "" {
-				all.add(u.ID)
+				*ids = append(*ids, newID(u.ID))
 			}
 		}
 		read += int64(len(page.Records))
@@ -285,7 +283,7 @@ func (r Report) WriteText(w io.Writer) error {
 		title string
 		of    map[string]int64
 	}{{"users who differ in", r.Fields}, {"differences that went away when asked again, in", r.Noise}} {
-		for _, field := range sorted(counts.of) {
+		for _, field := range slices.Sorted(maps.Keys(counts.of)) {
 			fmt.Fprintf(w, "%s %s: %d\n", counts.title, field, counts.of[field])
 		}
 	}
@@ -294,15 +292,6 @@ func (r Report) WriteText(w io.Writer) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
-}
-
-func sorted(counts map[string]int64) []string {
-	var names []string
-	for name := range counts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // WriteJSON writes the report as one JSON object.

@@ -1,34 +1,48 @@
 package compare
 
-import "hash/maphash"
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
 
-// ids are the ids of a list of users in its order, each once. A million UUIDs take about 70 MB.
-type ids struct {
-	text []byte // the ids, one after the other
-	ends []int  // where each ends in text
-	seed maphash.Seed
-	// seen has a hash of each. Of a million ids two have the same in one of 37 million comparisons; the second is then left out.
-	seen map[uint64]struct{}
+	"github.com/google/uuid"
+)
+
+// id is the id of a user. There may be a million, so one that is a number or a UUID is not kept as text.
+type id struct {
+	number int64
+	uuid   uuid.UUID
+	text   string // of an id that is neither; else empty
 }
 
-func newIDs() *ids { return &ids{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}} }
-
-func (x *ids) add(id string) {
-	hash := maphash.String(x.seed, id)
-	if _, again := x.seen[hash]; again {
-		return
+func newID(text string) id {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
+		return id{number: n}
 	}
-	x.seen[hash] = struct{}{}
-	x.text = append(x.text, id...)
-	x.ends = append(x.ends, len(x.text))
+	if u, err := uuid.Parse(text); err == nil && u != uuid.Nil && u.String() == text {
+		return id{uuid: u}
+	}
+	return id{text: text}
 }
 
-func (x *ids) len() int { return len(x.ends) }
-
-func (x *ids) at(i int) string {
-	begin := 0
-	if i > 0 {
-		begin = x.ends[i-1]
+// String returns the text that the id was made of.
+func (x id) String() string {
+	switch {
+	case x.text != "":
+		return x.text
+	case x.uuid != uuid.Nil:
+		return x.uuid.String()
 	}
-	return string(x.text[begin:x.ends[i]])
+	return strconv.FormatInt(x.number, 10)
+}
+
+func compareIDs(a, b id) int {
+	return cmp.Or(cmp.Compare(a.number, b.number), bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.text, b.text))
+}
+
+// sorted returns the ids in their order, each once.
+func sorted(ids []id) []id {
+	slices.SortFunc(ids, compareIDs)
+	return slices.Compact(ids)
 }
