@@ -2,6 +2,7 @@
 package compare
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -190,6 +191,7 @@ func (c *Compare) listPages(ctx context.Context) (all []id, err error) {
 // whether all pages said the same.
 func (c *Compare) listPass(ctx context.Context, ids *[]id) (read, total int64, same bool, err error) {
 	same = true
+	var last json.RawMessage // the first record of the last page
 	for number := int64(1); ; number++ {
 		page, err := c.Source.WorthPage(ctx, number, c.PageSize)
 		if err != nil {
@@ -206,9 +208,10 @@ func (c *Compare) listPass(ctx context.Context, ids *[]id) (read, total int64, s
 		read += int64(len(page.Records))
 		same = same && (number == 1 || total == page.TotalItems)
 		total = page.TotalItems
-		if number >= page.TotalPages || len(page.Records) == 0 {
-			return read, total, same, nil
+		if number >= page.TotalPages || len(page.Records) == 0 || bytes.Equal(last, page.Records[0]) {
+			return read, total, same, nil // in the last case the number of the page is ignored
 		}
+		last = page.Records[0]
 	}
 }
 

@@ -3,6 +3,7 @@ package compare_test
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -92,6 +93,22 @@ func TestCompareListThatLies(t *testing.T) {
 	}
 	r, err := c.Run(t.Context())
 	if last := len(c.notices) - 1; err != nil || r.Equal != 10 || last != 2 || !strings.Contains(c.notices[last], "says that there are 11 users, and the 10 that were seen are compared") {
+		t.Errorf("%v, %+v, %q", err, r, c.notices)
+	}
+}
+
+// TestComparePageIgnored: a list that is the same on every page ends.
+func TestComparePageIgnored(t *testing.T) {
+	t.Parallel()
+	c := newComparison(t, "worth", 10)
+	c.source.Page = func(int) int { return 1 }
+	c.source.Alter = func(operation string, _ http.Header, body map[string]any) {
+		if operation == "list" {
+			body["data"].(map[string]any)["total_pages"] = math.MaxInt64
+		}
+	}
+	r, err := c.Run(t.Context())
+	if last := len(c.notices) - 1; err != nil || r.Equal != 7 || last != 2 || !strings.Contains(c.notices[last], "says that there are 10 users, and the 7 that were seen are compared") {
 		t.Errorf("%v, %+v, %q", err, r, c.notices)
 	}
 }

@@ -166,6 +166,7 @@ func (p *Pull) readPass(ctx context.Context, j *journal, roles *store.Catalogue)
 		if err != nil {
 			return err
 		}
+		before := j.inPass
 		for i, record := range page.Records {
 			person, err := source.WorthPerson(record, p.Customer, roles)
 			if err := j.add(person, err, fmt.Sprintf("page %d, record %d", number, i+1)); err != nil {
@@ -175,7 +176,7 @@ func (p *Pull) readPass(ctx context.Context, j *journal, roles *store.Catalogue)
 		j.state.Changed = j.state.Changed || number > 1 && j.state.Total != page.TotalItems
 		j.state.Page, j.state.Total = number, page.TotalItems
 		p.progress(j.people(), page.TotalItems)
-		if number >= page.TotalPages || len(page.Records) == 0 {
+		if number >= page.TotalPages || j.inPass == before { // without anybody new it would go on for ever where the number of the page is ignored
 			return nil
 		}
 		if err := j.commit(); err != nil {

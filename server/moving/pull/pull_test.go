@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -407,6 +408,15 @@ func TestFaultsThatStay(t *testing.T) {
 			io.WriteString(w, `{"hello":"world"}`)
 			return true
 		}, nil, "is --source the URL of"},
+		{"more than one answer", func(_ *testing.T, w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Content-Type", "application/json")
+			if strings.Contains(r.URL.Path, "/auth/") {
+				io.WriteString(w, `{"data":{"records":[],"total_pages":0,"total_items":"0"}}{}`)
+			} else {
+				io.WriteString(w, `[][]`)
+			}
+			return true
+		}, nil, "the answer has more than one JSON value"},
 		{"a redirection to another host", nil, nil, "the token was not sent there"},
 		{"token of another customer", func(_ *testing.T, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(403); return true }, nil, "is it another customer's?"},
 		{"a token that stays refused", func(_ *testing.T, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(401); return true }, nil, "put a new one into --token-file"},
@@ -551,6 +561,9 @@ func TestListThatChanges(t *testing.T) {
 		t.Parallel()
 		v := vendortest.New(t, "worth", roles, vendortest.People(0, 30, roles))
 		v.Page = func(int) int { return 1 }
+		v.Alter = func(_ string, _ http.Header, body map[string]any) {
+			body["data"].(map[string]any)["total_pages"] = math.MaxInt64
+		}
 		a := newAttempt(t, v)
 		if err := a.run(t.Context(), t); !errors.Is(err, pull.ErrListChanges) {
 			t.Errorf("it ends with %v", err)

@@ -238,7 +238,7 @@ func (c *Client) judgeAnswer(e *apierror.Error) error {
 	case e.Status == http.StatusTooManyRequests:
 		slower := max(c.limiter.Limit()/2, lowestRate)
 		c.limiter.SetLimit(slower)
-		c.c.Notice(fmt.Sprintf("%s asks for fewer requests: going on with %.2g a second", c.c.URL.Host, float64(slower)))
+		c.c.Notice(fmt.Sprintf("%s asks for fewer requests: going on with %.4g a second", c.c.URL.Host, float64(slower)))
 	case e.Status == http.StatusRequestTimeout, e.Status >= http.StatusInternalServerError, e.Status == http.StatusOK:
 	default:
 		return backoff.Permanent(e)

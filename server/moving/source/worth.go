@@ -72,6 +72,9 @@ func parseWorthPage(body []byte) (WorthPage, error) {
 	if err := d.Decode(&said); err != nil {
 		return WorthPage{}, malformedError{fmt.Errorf("the answer is not the JSON of a page, or only a part of it: %w", err)}
 	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return WorthPage{}, malformedError{errMore}
+	}
 	if said.Data == nil || said.Data.Records == nil || said.Data.TotalPages == nil {
 		return WorthPage{}, malformedError{errors.New("the answer has no data.records or no data.total_pages: is --source the URL of Worth's API?")}
 	}
@@ -145,8 +148,16 @@ func readArray(r io.Reader, each func(jsontext.Value) error) error {
 	if _, err := d.ReadToken(); err != nil {
 		return cutOff(err)
 	}
-	return nil
+	switch _, err := d.ReadToken(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return cutOff(err)
+	}
+	return malformedError{errMore}
 }
+
+var errMore = errors.New("the answer has more than one JSON value")
 
 // cutOff describes an error of reading a list. One that is only cut off may be whole the next time.
 func cutOff(err error) error {
