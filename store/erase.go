@@ -250,7 +250,7 @@ func checkReason(reason string, u *User) string {
 func personalTexts(u *User) (texts []string) {
 	for i := range editable {
 		f := &editable[i]
-		if f.kept || f.secret || f.kind == KindTime {
+		if !f.tellsPerson() {
 			continue
 		}
 		if text, ok := f.show(u, nil).(string); ok && text != "" {
@@ -345,6 +345,9 @@ func (s *Store) erase(ctx context.Context, tx *gorm.DB, e Erasure, before *User,
 	issued := tx.Exec("UPDATE provisioning_tokens SET created_by = ? WHERE "+named.matching(s.db.Name(), "created_by"), erasedValue, named.names, named.names)
 	if issued.Error != nil {
 		return databaseError(ctx, doing, issued.Error)
+	}
+	if err := s.eraseNotes(tx, before.CustomerID, named); err != nil {
+		return databaseError(ctx, doing, err)
 	}
 	records := tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = ?", of...)
 	done.Records = records.RowsAffected

@@ -439,7 +439,7 @@ func TestErasedBytes(t *testing.T) {
 				}
 			}
 		}
-		if found := c.in(stored(t, url)); len(found) == 0 {
+		if found := c.in(storetest.Stored(t, url)); len(found) == 0 {
 			t.Fatal("the test does not find what is there")
 		}
 		erase(t, s, k)
@@ -449,27 +449,8 @@ func TestErasedBytes(t *testing.T) {
 		if err := s.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if found := c.in(stored(t, url)); len(found) > 0 {
+		if found := c.in(storetest.Stored(t, url)); len(found) > 0 {
 			t.Errorf("%d of %d are still stored: %q", len(found), len(c), found)
 		}
 	})
-}
-
-// stored returns all that is stored of a directory.
-func stored(t *testing.T, url string) (all []byte) {
-	t.Helper()
-	path, isFile := strings.CutPrefix(url, "sqlite:")
-	if !isFile {
-		dump, _ := postgresPrograms(t, url)
-		at, schema := withoutSchema(t, url)
-		return run(t, nil, dump, "--format=plain", "--schema="+schema, at)
-	}
-	for _, suffix := range []string{"", "-wal", "-shm", ".erasures"} {
-		text, err := os.ReadFile(path + suffix)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		all = append(all, text...)
-	}
-	return all
 }

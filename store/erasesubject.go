@@ -14,24 +14,30 @@ import (
 	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
-// subjects are what a person may be called in the column subject of user_changes.
+// subjects are what a person may be called: names in the column subject of user_changes, words in what others have written.
 type subjects struct {
 	id    uuid.UUID // the actor whose subject it is in any case
 	names []string
+	words []string // folded
 }
 
-// subjectsOf returns the subjects of a user: its names and identifiers, those that it had included.
+// subjectsOf returns the subjects of a user: its names, identifiers and other texts, those that it had included.
 func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 	of := subjects{id: u.UUID, names: []string{u.UUID.String()}}
-	add := func(value any) {
-		if text, ok := value.(string); ok && text != "" && text != erasedValue && !slices.Contains(of.names, text) {
+	add := func(f *userField, value any) {
+		text, ok := value.(string)
+		if !ok || text == "" || text == erasedValue || !f.tellsPerson() {
+			return
+		}
+		if f.named && !slices.Contains(of.names, text) {
 			of.names = append(of.names, text)
+		}
+		if folded := Fold(text); !slices.Contains(of.words, folded) {
+			of.words = append(of.words, folded)
 		}
 	}
 	for i := range editable {
-		if f := &editable[i]; f.named {
-			add(f.show(u, s.catalogue))
-		}
+		add(&editable[i], editable[i].show(u, s.catalogue))
 	}
 	for after := int64(0); ; {
 		var changes []UserChange
@@ -41,9 +47,9 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 		}
 		for _, c := range changes {
 			for _, f := range c.Fields {
-				if row := editableNamed[f.Field]; row != nil && row.named {
-					add(f.Old)
-					add(f.New)
+				if row := editableNamed[f.Field]; row != nil {
+					add(row, f.Old)
+					add(row, f.New)
 				}
 			}
 			after = c.Version

@@ -120,6 +120,9 @@ func uniqueFold(column string, at func(*User) *string, of func(*User) string) us
 	return f
 }
 
+// tellsPerson reports whether a value that the history has of the field is a text that tells of the person.
+func (f *userField) tellsPerson() bool { return !f.kept && !f.secret && f.kind != KindTime }
+
 func (f userField) checked(check func(*User, *Catalogue) string) userField { f.check = check; return f }
 func (f userField) normalized(normalize func(*User)) userField             { f.normalize = normalize; return f }
 func (f userField) inFiles(need Need) userField                            { f.need = need; return f }
