@@ -27,7 +27,7 @@ type shadowCommand struct {
 	MaxBody         int64         `env:"DRAGOMAN_SHADOW_MAX_BODY" default:"4194304" placeholder:"BYTES" help:"The maximum size of a body that is compared (${default})."`
 	Timeout         time.Duration `env:"DRAGOMAN_SHADOW_TIMEOUT" default:"10s" help:"The timeout of a request to the target (${default})."`
 	Ignore          []string      `env:"DRAGOMAN_SHADOW_IGNORE" placeholder:"PATH" help:"A member that may differ, or 'header NAME'; repeat it for several."`
-	ShowValues      bool          `env:"DRAGOMAN_SHADOW_SHOW_VALUES" help:"Show values in reports. By default there is an HMAC of each, with a random key."`
+	ShowValues      bool          `env:"DRAGOMAN_SHADOW_SHOW_VALUES" help:"Show values in reports. By default there is an HMAC of each other than HTTP statuses, with a random key."`
 	Every           time.Duration `env:"DRAGOMAN_SHADOW_EVERY" default:"1m" placeholder:"DURATION" help:"How often to print the report; it is also printed at the end (${default})."`
 	JSON            string        `name:"json" env:"DRAGOMAN_SHADOW_JSON" placeholder:"FILE" help:"Also write the report in JSON to this file, as often."`
 	CACert          string        `name:"ca-cert" env:"DRAGOMAN_SHADOW_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the servers' certificates, in addition to the system's."`

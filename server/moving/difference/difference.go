@@ -31,9 +31,12 @@ const (
 	Type    = "type"    // its JSON type is another
 )
 
+// Status is the field of the status of two answers.
+const Status = "HTTP status"
+
 // Difference is a field in which the target's answer is not the source's.
 type Difference struct {
-	// Field is a member's path such as data.first_name, "HTTP status", "header NAME", or "body" for one that is not JSON on one side.
+	// Field is a member's path such as data.first_name, [Status], "header NAME", or "body" for one that is not JSON on one side.
 	Field string `json:"field"`
 	How   string `json:"how"`
 	// Source and Target are the values as JSON; empty where there is none.
@@ -94,7 +97,7 @@ func (c Comparison) rule(operation, path string) Rule {
 func (c Comparison) Compare(operation string, source, target Answer) []Difference {
 	d := &walk{c: c, operation: operation}
 	if source.Status != target.Status {
-		d.add("HTTP status", Differs, fmt.Sprint(source.Status), fmt.Sprint(target.Status))
+		d.add(Status, Differs, fmt.Sprint(source.Status), fmt.Sprint(target.Status))
 	}
 	d.headers(source.Header, target.Header)
 	a, errA := decode(source.Body)
