@@ -2,47 +2,59 @@ package compare
 
 import (
 	"bytes"
-	"cmp"
+	"encoding/binary"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
 
-// id is the id of a user. There may be a million, so one that is a number or a UUID is not kept as text.
+// id is the id of a user. There may be a million, so one that is a number or a UUID takes 24 bytes.
 type id struct {
-	number int64
-	uuid   uuid.UUID
-	text   string // of an id that is neither; else empty
+	key  [16]byte // the UUID, or eight zeros and the number; empty if there is a text
+	text *string  // of an id that is neither; else nil
 }
 
-func newID(text string) id {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
-		return id{number: n}
+func newID(text string) (x id) {
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil && strconv.FormatUint(n, 10) == text {
+		binary.BigEndian.PutUint64(x.key[8:], n)
+		return x
 	}
-	if u, err := uuid.Parse(text); err == nil && u != uuid.Nil && u.String() == text {
-		return id{uuid: u}
+	if u, err := uuid.Parse(text); err == nil && !isNumber(u) && u.String() == text {
+		return id{key: u}
 	}
-	return id{text: text}
+	odd := text // which alone is to be on the heap
+	return id{text: &odd}
 }
+
+func isNumber(key [16]byte) bool { return [8]byte(key[:8]) == [8]byte{} }
 
 // String returns the text that the id was made of.
 func (x id) String() string {
 	switch {
-	case x.text != "":
-		return x.text
-	case x.uuid != uuid.Nil:
-		return x.uuid.String()
+	case x.text != nil:
+		return *x.text
+	case isNumber(x.key):
+		return strconv.FormatUint(binary.BigEndian.Uint64(x.key[8:]), 10)
 	}
-	return strconv.FormatInt(x.number, 10)
+	return uuid.UUID(x.key).String()
 }
 
 func compareIDs(a, b id) int {
-	return cmp.Or(cmp.Compare(a.number, b.number), bytes.Compare(a.uuid[:], b.uuid[:]), cmp.Compare(a.text, b.text))
+	switch {
+	case a.text == nil && b.text == nil:
+		return bytes.Compare(a.key[:], b.key[:])
+	case a.text == nil:
+		return -1
+	case b.text == nil:
+		return 1
+	}
+	return strings.Compare(*a.text, *b.text)
 }
 
 // sorted returns the ids in their order, each once.
 func sorted(ids []id) []id {
 	slices.SortFunc(ids, compareIDs)
-	return slices.Compact(ids)
+	return slices.CompactFunc(ids, func(a, b id) bool { return compareIDs(a, b) == 0 })
 }
