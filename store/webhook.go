@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -85,6 +86,11 @@ func CheckWebhookURL(text string, allowHTTP bool) string {
 		return scheme
 	case u.Scheme == "http" && !allowHTTP:
 		return scheme + ", unless --webhook-allow-http (DRAGOMAN_WEBHOOK_ALLOW_HTTP) is set"
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "must have a port between 1 and 65535, or none"
+		}
 	}
 	return ""
 }

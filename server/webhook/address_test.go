@@ -31,6 +31,8 @@ func TestPublicAddresses(t *testing.T) {
 		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:10.0.0.1": false,
 		"::127.0.0.1": false, "::ffff:0:127.0.0.1": false, "64:ff9b::7f00:1": false, "64:ff9b::101:101": false, "64:ff9b:1::a00:1": false,
 		"100::1": false, "2001::1": false, "2001:db8::1": false, "2002:7f00:1::": false, "2002:a00:1::1": false, "3fff::1": false, "5f00::1": false,
+		"64:ff9b::a9fe:a9fe": false, "64:ff9b:1:ffff::1": false, "2001:0:4136:e378:8000:63bf:3fff:fdd2": false, "2002:a9fe:a9fe::": false, "2001:20::1": false,
+		"::ffff:100.64.0.1": false, "::ffff:255.255.255.255": false, "::fffe:1.1.1.1": false, "fdff::1": false, "febf::1": false, "feff::1": false,
 		"fc00::1": false, "fd00:ec2::254": false, "fe80::1": false, "fe80::1%eth0": false, "fec0::1": false, "ff02::1": false, "ff0e::1": false,
 	} {
 		if got := webhook.IsPublic(netip.MustParseAddr(text)); got != want {
@@ -53,6 +55,35 @@ func TestForbiddenAddresses(t *testing.T) {
 			d := f.deliverer(func(c *webhook.Config) { c.AllowNetworks = nil })
 			f.step(d)
 			if got := f.find(w.ID); got.Answer != "forbidden address" || got.Attempts != 1 {
+				f.Errorf("%s: %+v", host, got)
+			}
+			d.Stop()
+			f.edit(w.ID, store.RemoveWebhook())
+		}
+		wantNumbers(f.T, r)
+	})
+}
+
+// TestOddHosts: what a resolver or a dialer may take for an address that is not public is not dialled either, nor is a name of one.
+func TestOddHosts(t *testing.T) {
+	t.Parallel()
+	each(t, func(f *fixture) {
+		r := newReceiver(f.T)
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var address atomic.Value
+		address.Store([4]byte{127, 0, 0, 1})
+		names := resolver(f.T, &address)
+		for _, host := range []string{
+			"localhost.", "LOCALHOST", "127.0.0.1.", "2130706433", "0x7f.0.0.1", "0x7f000001", "0177.0.0.1", "127.1", "0", "169.254.169.254", "xn--bcher-kva.example",
+			"a.example.com.", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "[2001::7f00:1]", "[::127.0.0.1]", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]", "[fe80::1%25lo]",
+		} {
+			w, _ := f.add(3393, "http://"+host+":"+u.Port(), 2)
+			d := f.deliverer(func(c *webhook.Config) { c.AllowNetworks, c.Resolver = nil, names })
+			f.step(d)
+			if got := f.find(w.ID); got.Answer != "forbidden address" && got.Answer != "unresolved" || got.Attempts != 1 {
 				f.Errorf("%s: %+v", host, got)
 			}
 			d.Stop()
@@ -141,6 +172,10 @@ func TestURLs(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][2]bool{ // whether it may be, without and with http
 		"https://example.com": {true, true}, "https://example.com:8443/a?b=c": {true, true}, "http://example.com": {false, true},
+		"https://example.com.": {true, true}, "HTTPS://EXAMPLE.COM": {true, true}, "https://xn--bcher-kva.example": {true, true}, "https://example.com:": {true, true},
+		"https://example.com:65535": {true, true}, "https://example.com:0": {}, "https://example.com:65536": {}, "https://example.com:-1": {},
+		"https://example.com\\@10.0.0.1": {}, "https://example.com%2f@10.0.0.1": {}, "https://%31%30.0.0.1": {}, "https://bücher.example": {}, "https:example.com": {},
+		"https:/example.com": {}, "https://@example.com": {}, "https://:@example.com": {}, "https://[::1": {}, "https://::1": {}, "https://:443": {},
 		"https://1.2.3.4/": {true, true}, "https://[2606:4700::1]/": {true, true},
 		"": {}, "example.com": {}, "ftp://example.com": {}, "https://": {}, "https:///x": {}, "https://user@example.com": {},
 		"https://user:password@example.com": {}, "https://example.com/#x": {}, "https://example.com/#": {}, "https://exa mple.com": {},
