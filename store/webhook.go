@@ -350,44 +350,6 @@ func (s *Store) webhooks(ctx context.Context, scope FeedScope, which func(*gorm.
 	return found, databaseErrorOrNil(ctx, doing, err)
 }
 
-// MaxCountedChanges is how many undelivered changes of an endpoint are counted at most.
-const MaxCountedChanges = 10_000
-
-// WebhookLag is how far an endpoint is behind the feed.
-type WebhookLag struct {
-	Changes int64     // that are not delivered; MaxCountedChanges at most are counted
-	Oldest  time.Time // when the first of them was written; the zero time if there is none
-}
-
-// WebhookLag returns how far an endpoint is behind the feed.
-func (s *Store) WebhookLag(ctx context.Context, w Webhook) (lag WebhookLag, err error) {
-	const doing = "counting undelivered changes"
-	err = s.reading(ctx, func(from reader) error {
-		release, err := engine.AcquireReader(ctx, from.lists, webhookTenant(w.CustomerID))
-		if err != nil {
-			return databaseError(ctx, doing, err)
-		}
-		defer release()
-		db := from.db.WithContext(ctx)
-		waiting := func() *gorm.DB {
-			query := db.Table("feed").Where("feed.number > ? AND feed.number <= (SELECT published FROM feed_state)", w.Position)
-			if w.CustomerID != AllCustomers {
-				query = query.Where("feed.customer_id = ?", w.CustomerID)
-			}
-			return query
-		}
-		err = db.Table("(?) AS waiting", waiting().Select("feed.number").Limit(MaxCountedChanges)).Count(&lag.Changes).Error
-		if err == nil && lag.Changes > 0 {
-			var at int64
-			err = waiting().Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
-				Order("feed.number").Limit(1).Select("c.at").Scan(&at).Error
-			lag.Oldest = time.UnixMilli(at).UTC()
-		}
-		return databaseErrorOrNil(ctx, doing, err)
-	})
-	return lag, err
-}
-
 // ClaimWebhook gives the lease of an endpoint to a worker, if the endpoint is still as it was read. It returns whether it did; w has the
 // worker then. Whether an earlier worker is gone is for the caller to decide.
 func (s *Store) ClaimWebhook(ctx context.Context, w *Webhook, worker string) (bool, error) {
