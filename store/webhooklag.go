@@ -69,17 +69,18 @@ func (s *Store) webhookLags(ctx context.Context, all []Webhook) (lags []WebhookL
 
 // lagStatement has a row for each endpoint, with its place among them.
 func lagStatement(all []Webhook) (statement engine.SQL) {
-	var queries []string
+	var rows, queries []string
 	for i, w := range all {
-		waiting, arguments := "feed.number > ? AND feed.number <= (SELECT published FROM feed_state)", []any{w.Position}
-		if w.CustomerID != AllCustomers {
-			waiting, arguments = waiting+" AND feed.customer_id = ?", append(arguments, w.CustomerID)
-		}
-		queries = append(queries, fmt.Sprintf("SELECT %d AS place, (SELECT count(*) FROM (SELECT 1 FROM feed WHERE %s LIMIT %d) AS waiting) AS changes, "+
-			"(SELECT c.at FROM feed JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version "+
-			"WHERE %[2]s ORDER BY feed.number LIMIT 1) AS at", i, waiting, MaxCountedChanges))
-		statement.Arguments = slices.Concat(statement.Arguments, arguments, arguments)
+		rows = append(rows, "(CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT))")
+		statement.Arguments = append(statement.Arguments, i, w.CustomerID, w.Position)
 	}
-	statement.Text = strings.Join(queries, " UNION ALL ")
+	// Apart, so that an index leads to the changes of one customer.
+	for _, c := range []struct{ which, and string }{{"= 0", ""}, {"<> 0", " AND feed.customer_id = w.customer_id"}} {
+		waiting := "feed.number > w.position AND feed.number <= (SELECT published FROM feed_state)" + c.and
+		queries = append(queries, fmt.Sprintf("SELECT w.place, (SELECT count(*) FROM (SELECT 1 FROM feed WHERE %s LIMIT %d) AS waiting) AS changes, "+
+			"(SELECT c.at FROM feed JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version "+
+			"WHERE %[1]s ORDER BY feed.number LIMIT 1) AS at FROM w WHERE w.customer_id %[3]s", waiting, MaxCountedChanges, c.which))
+	}
+	statement.Text = "WITH w (place, customer_id, position) AS (VALUES " + strings.Join(rows, ", ") + ") " + strings.Join(queries, " UNION ALL ")
 	return statement
 }
