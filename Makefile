@@ -36,6 +36,8 @@ DELIVERIES ?= 100000
 TRIALS ?= 10000
 # How many users each vendor has in `make moving`.
 MOVING_USERS ?= 10000
+# For how many users of each vendor `make moving` measures memory.
+MOVING_MANY ?= 200000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
@@ -71,8 +73,9 @@ deliver: ## Make DELIVERIES changes and erasures on each engine, kill the server
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
 	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
 
-moving: ## Move MOVING_USERS users from each of two fake vendors, compare, shadow them under 200 requests a second for a minute, and find planted differences
+moving: ## Move MOVING_USERS users from each of two fake vendors, compare, shadow them under 200 requests a second for a minute, find planted differences, and measure memory with MOVING_MANY
 	MOVING_USERS=$(MOVING_USERS) TRIALS=1 $(GO) test -count=1 -v -timeout 2h -p 1 -parallel 1 $(TESTFLAGS) ./server/moving/...
+	MOVING_MANY=$(MOVING_MANY) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run MovingMemory ./server/cli
 
 failover: .ci/patroni/venv/made ## Kill and freeze a primary of Patroni, FAILOVERS times, while clients write, and look for what is lost; needs etcd, HAProxy and Python 3
 	FAULTS=1 FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -v -timeout 3h -run 'PatroniFailover' ./server/faulttest

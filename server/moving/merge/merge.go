@@ -101,12 +101,12 @@ type place struct {
 	used       bool
 }
 
-// run is a merge in progress. It keeps 16 bytes of each e-mail of Testinium's file in memory, and where its line is.
+// run is a merge in progress. It keeps 12 bytes of a hash of each e-mail of Testinium's file in memory, and where its line is.
 type run struct {
 	Merge
 	file    *os.File
 	places  []place
-	byEmail map[[16]byte]int32 // an index of places
+	byEmail map[[12]byte]int32 // an index of places
 	byID    map[int64]int32    // of those that the mapping names
 	result  Result
 	out     io.Writer
@@ -117,7 +117,7 @@ type run struct {
 // Run merges the two files into out. It writes nothing that must not be imported: if Result.Open is not 0, out is not to be used.
 // The error is a *BadInput if a file or the mapping is not good.
 func (m Merge) Run(out io.Writer) (result Result, err error) {
-	r := &run{Merge: m, out: out, byEmail: map[[16]byte]int32{}, byID: map[int64]int32{}, unmapped: map[string]int64{}}
+	r := &run{Merge: m, out: out, byEmail: map[[12]byte]int32{}, byID: map[int64]int32{}, unmapped: map[string]int64{}}
 	for _, id := range m.Mapping {
 		r.byID[id] = -1
 	}
@@ -250,10 +250,10 @@ func decode(text []byte) (map[string]any, error) {
 	return columns, nil
 }
 
-func emailKey(columns map[string]any) [16]byte {
+func emailKey(columns map[string]any) [12]byte {
 	email, _ := columns["email"].(string)
 	sum := sha256.Sum256([]byte(store.FoldEmail(email)))
-	return [16]byte(sum[:16])
+	return [12]byte(sum[:12])
 }
 
 // index notes where a line of Testinium's file is.
