@@ -116,9 +116,11 @@ func (c *webhookListCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	lags, err := s.WebhookLags(ctx, all...)
-	if err != nil {
-		return err
+	lags := make([]store.WebhookLag, len(all))
+	for i, w := range all {
+		if lags[i], err = s.WebhookLag(ctx, w); err != nil {
+			return err
+		}
 	}
 	return printWebhooks(os.Stdout, all, lags, time.Now())
 }

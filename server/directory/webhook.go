@@ -24,12 +24,12 @@ func (h *handler) ListWebhooks(ctx context.Context, r directoryapi.ListWebhooksR
 	if err != nil {
 		return nil, err
 	}
-	lags, err := h.store.WebhookLags(ctx, found...)
-	if err != nil {
-		return nil, err
-	}
-	for i, w := range found {
-		page.Webhooks, page.Next = append(page.Webhooks, toAPIWebhook(w, lags[i])), w.ID
+	for _, w := range found {
+		shown, err := h.toAPIWebhook(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		page.Webhooks, page.Next = append(page.Webhooks, shown), w.ID
 	}
 	return directoryapi.ListWebhooks200JSONResponse{
 		Body:    page,
@@ -43,7 +43,7 @@ func (h *handler) GetWebhook(ctx context.Context, r directoryapi.GetWebhookReque
 	if err != nil {
 		return nil, err
 	}
-	shown, err := h.showWebhook(ctx, w)
+	shown, err := h.toAPIWebhook(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (h *handler) CreateWebhook(ctx context.Context, r directoryapi.CreateWebhoo
 	if err != nil {
 		return nil, err
 	}
-	shown, err := h.showWebhook(ctx, w)
+	shown, err := h.toAPIWebhook(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (h *handler) edit(ctx context.Context, id int64, edit store.WebhookEdit) (s
 	if err != nil {
 		return directoryapi.Webhook{}, "", err
 	}
-	shown, err = h.showWebhook(ctx, w)
+	shown, err = h.toAPIWebhook(ctx, w)
 	return shown, secret, err
 }
 
@@ -129,16 +129,12 @@ func (h *handler) DeleteWebhook(ctx context.Context, r directoryapi.DeleteWebhoo
 	return directoryapi.DeleteWebhook204Response{}, nil
 }
 
-// showWebhook shows an endpoint, and how far it is behind.
-func (h *handler) showWebhook(ctx context.Context, w store.Webhook) (directoryapi.Webhook, error) {
-	lags, err := h.store.WebhookLags(ctx, w)
+// toAPIWebhook shows an endpoint, and how far it is behind.
+func (h *handler) toAPIWebhook(ctx context.Context, w store.Webhook) (directoryapi.Webhook, error) {
+	lag, err := h.store.WebhookLag(ctx, w)
 	if err != nil {
 		return directoryapi.Webhook{}, err
 	}
-	return toAPIWebhook(w, lags[0]), nil
-}
-
-func toAPIWebhook(w store.Webhook, lag store.WebhookLag) directoryapi.Webhook {
 	return directoryapi.Webhook{
 		ID:            w.ID,
 		Customer:      unlessZero(w.CustomerID),
@@ -154,7 +150,7 @@ func toAPIWebhook(w store.Webhook, lag store.WebhookLag) directoryapi.Webhook {
 		AttemptedAt:   toAPITimeOrNil(w.AttemptedAt),
 		DeliveredAt:   toAPITimeOrNil(w.DeliveredAt),
 		Answer:        unlessZero(w.Answer),
-	}
+	}, nil
 }
 
 func unlessZero[T comparable](v T) *T {
