@@ -139,11 +139,10 @@ func (e *editing) executeOnAll(s step, elements []any) ([]any, error) {
 		elements = nil
 	}
 	for _, value := range values {
-		value := value.(map[string]any)
-		if isUnassigned(s.path.Attribute, value) || slices.ContainsFunc(elements, func(element any) bool { return includes(element, value) }) {
+		if slices.ContainsFunc(elements, func(element any) bool { return includes(element, value.(map[string]any)) }) {
 			continue
 		}
-		element, err := e.newElement(s, nil, value)
+		element, err := e.newElement(s, nil, value.(map[string]any))
 		if err != nil {
 			return nil, err
 		}
@@ -177,9 +176,6 @@ func (e *editing) executeOnSelected(s step, elements []any) ([]any, error) {
 	for _, value := range values {
 		value := value.(map[string]any)
 		if !selected {
-			if isUnassigned(s.path.Attribute, value) {
-				continue
-			}
 			described, ok := describe(s.path.Filter)
 			if !ok {
 				return nil, &Error{Type: NoTarget, Field: strings.TrimSuffix(s.field, ".value") + ".path",
@@ -265,15 +261,6 @@ func lacks(a *filter.Attribute, element any) string {
 		}
 	}
 	return ""
-}
-
-// isUnassigned reports whether a value has null or an empty text for a sub-attribute that is required, which makes it no value
-// (RFC 7643, section 2.5).
-func isUnassigned(a *filter.Attribute, value map[string]any) bool {
-	return slices.ContainsFunc(a.Sub, func(sub filter.Attribute) bool {
-		given, ok := value[sub.Name]
-		return ok && sub.Required && !filter.HasValue(given)
-	})
 }
 
 // sameValue reports whether an element has the value that another one names.
