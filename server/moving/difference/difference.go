@@ -202,8 +202,16 @@ func quote(s string) string {
 func (d *walk) values(field, path string, a, b any) {
 	rule := d.c.rule(d.operation, path)
 	switch rule.Kind {
-	case Ignored, Value:
+	case Ignored:
 		return
+	case Value:
+		if kind(a) == kind(b) {
+			return
+		}
+	case Nullable:
+		if isTextOrNull(a) && isTextOrNull(b) {
+			return
+		}
 	case Instant:
 		if sameInstant(a, b) {
 			return
@@ -243,6 +251,11 @@ func (d *walk) values(field, path string, a, b any) {
 }
 
 func kind(v any) string { return fmt.Sprintf("%T", v) }
+
+func isTextOrNull(v any) bool {
+	_, text := v.(string)
+	return text || v == nil
+}
 
 func join(path, name string) string {
 	if path == "" {

@@ -69,6 +69,7 @@ var planted = []struct {
 	{"a role more here", "testinium", show(func(u map[string]any) { u["authorities"] = []any{} }), "authorities[ROLE_USER]", difference.Added},
 	{"a flag changed", "testinium", show(func(u map[string]any) { u["accountNonExpired"] = false }), "accountNonExpired", difference.Differs},
 	{"a secret not there", "testinium", show(func(u map[string]any) { delete(u, "accessToken") }), "accessToken", difference.Added},
+	{"a secret as a number", "testinium", show(func(u map[string]any) { u["accessToken"] = 5 }), "accessToken", difference.Type},
 	{"another user", "testinium", show(func(u map[string]any) { u["username"] = "nobody" }), "username", difference.Differs},
 	{"a time in seconds", "testinium", show(func(u map[string]any) { u["createdDate"] = u["createdDate"].(int64) / 1000 }), "createdDate", difference.Differs},
 }

@@ -1,0 +1,50 @@
+package difference_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/dragoman-id/dragoman/server/moving/difference"
+)
+
+// TestCompareTypes: a rule that lets a value differ does not let its type differ.
+func TestCompareTypes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		dialect, operation, source, target string
+		want                               string // the differences; "[]": none
+	}{
+		{"testinium", "getUser", `{"authorities":[{"name":"A","entityId":5}]}`, `{"authorities":[{"name":"A","entityId":7}]}`, `[]`},
+		{"testinium", "getUser", `{"authorities":[{"name":"A","entityId":"7"}]}`, `{"authorities":[{"name":"A","entityId":7}]}`,
+			`[authorities[A].entityId: another type, the source has "7" and the target 7]`},
+		{"testinium", "listUsers", `[{"entityId":1,"authorities":[{"name":"A","entityId":"7"}]}]`, `[{"entityId":1,"authorities":[{"name":"A","entityId":7}]}]`,
+			`[[1].authorities[A].entityId: another type, the source has "7" and the target 7]`},
+		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":"b"}`, `[]`},
+		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":null}`, `[accessToken: the source has "a" and the target null]`},
+		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":{}}`, `[accessToken: another type, the source has "a" and the target {}]`},
+		{"testinium", "getUser", `{"vcsPassword":"a"}`, `{"vcsPassword":null}`, `[]`},
+		{"testinium", "getUser", `{"vcsPassword":"a"}`, `{"vcsPassword":5}`, `[vcsPassword: another type, the source has "a" and the target 5]`},
+		{"testinium", "getUser", `{"vcsPassword":null}`, `{"vcsPassword":"a"}`, `[]`},
+		{"testinium", "getUser", `{"vcsPassword":5}`, `{"vcsPassword":null}`, `[vcsPassword: the source has 5 and the target null]`},
+		{"testinium", "getUser", `{"vcsPassword":null}`, `{}`, `[vcsPassword: missing, the source has null]`},
+		{"testinium", "getUser", `{"companyName":"a"}`, `{"companyName":null}`, `[]`},
+		{"testinium", "getUser", `{"companyName":"a"}`, `{"companyName":true}`, `[companyName: another type, the source has "a" and the target true]`},
+		{"testinium", "getUser", `{"timestamp":1}`, `{"timestamp":2}`, `[]`},
+		{"testinium", "getUser", `{"timestamp":"2026-01-01T00:00:00Z"}`, `{"timestamp":2}`,
+			`[timestamp: another type, the source has "2026-01-01T00:00:00Z" and the target 2]`},
+		{"worth", "createCustomerUser", `{"data":{"user_id":"a"}}`, `{"data":{"user_id":1}}`, `[data.user_id: another type, the source has "a" and the target 1]`},
+		{"worth", "getCustomerUser", `{"data":{"company_details":{"created_at":"a"}}}`, `{"data":{"company_details":{"created_at":"b"}}}`, `[]`},
+		{"worth", "getCustomerUser", `{"data":{"company_details":{"created_at":"a"}}}`, `{"data":{"company_details":{"created_at":[]}}}`,
+			`[data.company_details.created_at: another type, the source has "a" and the target []]`},
+	} {
+		check(t, tc.dialect, tc.operation, tc.source, tc.target, tc.want)
+	}
+}
+
+func check(t *testing.T, dialect, operation, source, target, want string, ignore ...string) {
+	t.Helper()
+	found := difference.New(dialect, ignore).Compare(operation, difference.Answer{Body: []byte(source)}, difference.Answer{Body: []byte(target)})
+	if got := fmt.Sprint(found); got != want {
+		t.Errorf("%s of %s and %s:\n%s, want\n%s", operation, source, target, got, want)
+	}
+}
