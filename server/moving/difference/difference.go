@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,7 +40,7 @@ type Difference struct {
 	// Field is a member's path such as data.first_name, [Status], "header NAME", or "body" for one that is not JSON on one side.
 	Field string `json:"field"`
 	How   string `json:"how"`
-	// Source and Target are the values as JSON; empty where there is none.
+	// Source and Target are the values as JSON, or the numbers of elements; empty where there is none.
 	Source string `json:"source,omitempty"`
 	Target string `json:"target,omitempty"`
 }
@@ -212,6 +213,10 @@ func (d *walk) values(field, path string, a, b any) {
 		if isTextOrNull(a) && isTextOrNull(b) {
 			return
 		}
+	case AtLeast:
+		if kind(a) == kind(b) && atLeast(b, a) {
+			return
+		}
 	case Instant:
 		if sameInstant(a, b) {
 			return
@@ -292,27 +297,35 @@ func (d *walk) objects(field, path string, a, b map[string]any) {
 }
 
 func (d *walk) arrays(rule Rule, field, path string, a, b []any) {
-	if rule.Key == "" {
-		for i := range max(len(a), len(b)) {
-			to := fmt.Sprintf("%s[%d]", field, i)
-			switch {
-			case i >= len(b):
-				d.add(to, Missing, show(a[i]), "")
-			case i >= len(a):
-				d.add(to, Added, "", show(b[i]))
-			default:
-				d.values(to, path+"[]", a[i], b[i])
-			}
-		}
+	if rule.Key != "" {
+		d.keyed(rule, field, path, a, b)
 		return
+	}
+	for i := range max(len(a), len(b)) {
+		to := fmt.Sprintf("%s[%d]", field, i)
+		switch {
+		case i >= len(b):
+			d.add(to, Missing, show(a[i]), "")
+		case i >= len(a):
+			d.add(to, Added, "", show(b[i]))
+		default:
+			d.values(to, path+"[]", a[i], b[i])
+		}
+	}
+}
+
+// keyed compares arrays whose elements are found by a key.
+func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
+	if rule.Kind == Shared && len(b) < len(a) {
+		d.add(field, Differs, elements(len(a)), elements(len(b)))
 	}
 	left := map[string][]any{}
 	for _, y := range b {
-		key := keyOf(y, rule.Key)
+		key := fmt.Sprint(keyOf(y, rule.Key))
 		left[key] = append(left[key], y)
 	}
 	for _, x := range a {
-		key := keyOf(x, rule.Key)
+		key := fmt.Sprint(keyOf(x, rule.Key)) // a number and the text of its digits are the same key, so that the type is reported
 		to := fmt.Sprintf("%s[%s]", field, key)
 		if len(left[key]) == 0 {
 			if rule.Kind != Shared {
@@ -324,21 +337,34 @@ func (d *walk) arrays(rule Rule, field, path string, a, b []any) {
 		left[key] = left[key][1:]
 		d.values(to, path+"[]", x, y)
 	}
-	if rule.Kind != AnyOrder {
-		return
-	}
 	for _, y := range b {
-		if key := keyOf(y, rule.Key); len(left[key]) > 0 {
-			left[key] = left[key][1:]
-			d.add(fmt.Sprintf("%s[%s]", field, key), Added, "", show(y))
+		value := keyOf(y, rule.Key)
+		key := fmt.Sprint(value)
+		if len(left[key]) == 0 {
+			continue
+		}
+		left[key] = left[key][1:]
+		to := fmt.Sprintf("%s[%s]", field, key)
+		switch {
+		case rule.Kind == AnyOrder:
+			d.add(to, Added, "", show(y))
+		case len(a) > 0 && kind(value) != kind(keyOf(a[0], rule.Key)):
+			d.values(join(to, rule.Key), join(path+"[]", rule.Key), keyOf(a[0], rule.Key), value)
 		}
 	}
 }
 
-// keyOf returns what an element is found by. A number and the text of its digits are the same key, so that the type is reported.
-func keyOf(element any, name string) string {
+func elements(n int) string {
+	if n == 1 {
+		return "1 element"
+	}
+	return fmt.Sprintf("%d elements", n)
+}
+
+// keyOf returns what an element is found by.
+func keyOf(element any, name string) any {
 	object, _ := element.(map[string]any)
-	return fmt.Sprint(object[name])
+	return object[name]
 }
 
 func sameNumber(a, b json.Number) bool {
@@ -348,6 +374,13 @@ func sameNumber(a, b json.Number) bool {
 	x, _, errX := big.ParseFloat(a.String(), 10, 256, big.ToNearestEven)
 	y, _, errY := big.ParseFloat(b.String(), 10, 256, big.ToNearestEven)
 	return errX == nil && errY == nil && x.Cmp(y) == 0
+}
+
+// atLeast reports whether a is a count that is not less than b. Both may be in texts.
+func atLeast(a, b any) bool {
+	x, errX := strconv.ParseUint(fmt.Sprint(a), 10, 64)
+	y, errY := strconv.ParseUint(fmt.Sprint(b), 10, 64)
+	return errX == nil && errY == nil && x >= y
 }
 
 // Time parses a time as a vendor writes it; without a zone it is in UTC.

@@ -48,3 +48,32 @@ func check(t *testing.T, dialect, operation, source, target, want string, ignore
 		t.Errorf("%s of %s and %s:\n%s, want\n%s", operation, source, target, got, want)
 	}
 }
+
+// TestComparePages: a page of Worth's list may show other users, but not fewer, and its totals may be higher.
+func TestComparePages(t *testing.T) {
+	t.Parallel()
+	page := func(records, pages, items string) string {
+		return fmt.Sprintf(`{"data":{"records":[%s],"total_pages":%s,"total_items":%s}}`, records, pages, items)
+	}
+	source := page(`{"id":"a"},{"id":"b"}`, `2`, `"4"`)
+	for _, tc := range []struct{ target, want string }{
+		{page(`{"id":"b"},{"id":"a"}`, `2`, `"4"`), `[]`},
+		{page(`{"id":"c"},{"id":"d"}`, `3`, `"10"`), `[]`},
+		{page(`{"id":"c"},{"id":"d"},{"id":"a"}`, `2`, `"4"`), `[]`},
+		{page(``, `0`, `"0"`), `[data.records: the source has 2 elements and the target 0 elements ` +
+			`data.total_items: the source has "4" and the target "0" data.total_pages: the source has 2 and the target 0]`},
+		{page(`{"id":"a"}`, `2`, `"4"`), `[data.records: the source has 2 elements and the target 1 element]`},
+		{page(`{"id":"c"},{"id":7}`, `2`, `"4"`), `[data.records[7].id: another type, the source has "a" and the target 7]`},
+		{page(`{"id":"c"},null`, `2`, `"4"`), `[data.records[<nil>].id: the source has "a" and the target null]`},
+		{page(`{"id":"a"},{"id":"b"}`, `"x"`, `"4"`), `[data.total_pages: another type, the source has 2 and the target "x"]`},
+		{page(`{"id":"a"},{"id":"b"}`, `2`, `7`), `[data.total_items: another type, the source has "4" and the target 7]`},
+		{page(`{"id":"a"},{"id":"b"}`, `2`, `"x"`), `[data.total_items: the source has "4" and the target "x"]`},
+		{page(`{"id":"a"},{"id":"b"}`, `1`, `"3"`), `[data.total_items: the source has "4" and the target "3" data.total_pages: the source has 2 and the target 1]`},
+	} {
+		check(t, "worth", "listCustomerUsers", source, tc.target, tc.want)
+	}
+	check(t, "worth", "listCustomerUsers", source, page(``, `2`, `"4"`), `[]`, "data.records")
+	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":1},{"entityId":2}]`, `[]`)
+	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":1},{"entityId":"2"}]`, `[[2].entityId: another type, the source has 1 and the target "2"]`)
+	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[]`, `[[1]: missing, the source has {"entityId":1}]`)
+}

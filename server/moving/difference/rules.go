@@ -9,11 +9,12 @@ const (
 	Value   Kind = "value"   // the member must be there on both sides and have one JSON type; its value may differ
 	// Nullable is of a member that is a text or null; its value may differ.
 	Nullable Kind = "nullable"
-	Instant  Kind = "instant" // two times are equal if they are the same moment to the millisecond; without a zone they are in UTC
+	Instant  Kind = "instant"  // two times are equal if they are the same moment to the millisecond; without a zone they are in UTC
+	AtLeast  Kind = "at-least" // the target's count, also one in a text, may be higher
 	// The elements of an array are found by Rule.Key, in any order.
 	AnyOrder Kind = "any-order"
 	Superset Kind = "superset" // as AnyOrder, and the target may have more elements
-	Shared   Kind = "shared"   // as AnyOrder, and only elements that both sides have are compared
+	Shared   Kind = "shared"   // the target must have as many elements or more, and those that both sides have are compared
 )
 
 // Rule is a difference between a vendor and Dragoman that is known and not reported.
@@ -38,12 +39,12 @@ var Rules = []Rule{
 	{Dialect: "worth", Path: "data.company_details.updated_at", Kind: Value, Reason: "as company_details.created_at"},
 	{Dialect: "worth", Path: "data.company_details.updated_by", Kind: Ignored, Reason: "as company_details.created_at"},
 	{Dialect: "worth", Operation: "createCustomerUser", Path: "data.user_id", Kind: Value, Reason: "each side makes an id of its own, and a dry run promises none"},
-	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records", Kind: Shared, Key: "id", Reason: "Worth does not document the order of its list, so a page may have others; dragoman compare finds users that are missing"},
+	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records", Kind: Shared, Key: "id", Reason: "Worth does not document the order of its list, so a page may have others, and more, as the customer also has the users of the other vendor; dragoman compare finds users that are missing"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].created_at", Kind: Instant, Reason: "as data.created_at"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_at", Kind: Ignored, Reason: "as data.updated_at"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_by", Kind: Ignored, Reason: "as data.updated_at"},
-	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_items", Kind: Value, Reason: "the customer also has the users of the other vendor"},
-	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_pages", Kind: Value, Reason: "as total_items"},
+	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_items", Kind: AtLeast, Reason: "the customer also has the users of the other vendor"},
+	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_pages", Kind: AtLeast, Reason: "as total_items"},
 	{Dialect: "worth", Operation: "listCustomerSubroles", Path: "data", Kind: AnyOrder, Key: "code", Reason: "the order of subroles means nothing"},
 	{Dialect: "worth", Path: "data.errors", Kind: Ignored, Reason: "an addition of Dragoman to errors"},
 	{Dialect: "worth", Path: "data.changes", Kind: Ignored, Reason: "an addition of Dragoman to errors"},

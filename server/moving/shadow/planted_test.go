@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/moving/difference"
+	"github.com/dragoman-id/dragoman/server/moving/shadow"
 	"github.com/dragoman-id/dragoman/server/moving/vendortest"
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
@@ -98,6 +100,23 @@ func TestPlantedDifferences(t *testing.T) {
 				t.Errorf("shadow: %+v, want %s %s", o, tc.field, tc.how)
 			}
 		})
+	}
+}
+
+// TestShadowOfEmptyLists: a page that lacks records at the target is a difference, also one that has nobody in common.
+func TestShadowOfEmptyLists(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 20)
+	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"status":"success","message":"Success","data":{"records":[],"total_pages":0,"total_items":"0"}}`)
+	}))
+	t.Cleanup(empty.Close)
+	f := m.shadow(t, "worth", func(c *shadow.Config) { c.Target = parse(t, empty.URL) })
+	f.do(t, http.MethodGet, f.url, f.list(), "")
+	o := of(f.close(), describe(t, "worth").List)
+	if o.Equal != 0 || o.Fields["data.records"] != 1 || o.Fields["data.total_pages"] != 1 || o.Fields["data.total_items"] != 1 {
+		t.Errorf("%+v", o)
 	}
 }
 
