@@ -74,12 +74,15 @@ type Report struct {
 // Differences reports whether anything differs.
 func (r Report) Differences() bool { return r.Differ+r.Missing > 0 }
 
-// Run compares. The error says that the source or the target could not be read.
+// Run compares. The error says that the source or the target could not be read, or that there was nobody to compare.
 func (c *Compare) Run(ctx context.Context) (Report, error) {
 	r := Report{Started: time.Now(), Noise: map[string]int64{}, Fields: map[string]int64{}, Users: []User{}}
 	ids, err := c.list(ctx)
 	if err != nil {
 		return r, fmt.Errorf("the source: %w", err)
+	}
+	if len(ids) == 0 {
+		return r, errors.New("the source: the list of users is empty, so that nothing was compared")
 	}
 	r.Listed = int64(len(ids))
 	if c.Sample > 0 && c.Sample < len(ids) {
@@ -119,6 +122,9 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	}
 	if err := ctx.Err(); err != nil && done < len(ids) {
 		return r, err
+	}
+	if r.Gone == int64(len(ids)) {
+		return r, fmt.Errorf("the source: it lists users and has none of the %d that were asked for, so that nothing was compared", r.Gone)
 	}
 	slices.SortFunc(r.Users, func(a, b User) int { return a.place - b.place })
 	r.Took = time.Since(r.Started)
@@ -160,9 +166,10 @@ func (c *Compare) list(ctx context.Context) (ids []id, err error) {
 		var u struct {
 			ID json.Number `json:"entityId"`
 		}
-		if json.Unmarshal(element, &u) == nil && u.ID != "" {
-			ids = append(ids, newID(u.ID.String()))
+		if json.Unmarshal(element, &u) != nil || u.ID == "" {
+			return fmt.Errorf("record %d: entityId is missing or no number", len(ids)+1)
 		}
+		ids = append(ids, newID(u.ID.String()))
 		return nil
 	})
 	return sorted(ids), err
@@ -197,13 +204,14 @@ func (c *Compare) listPass(ctx context.Context, ids *[]id) (read, total int64, s
 		if err != nil {
 			return 0, 0, false, err
 		}
-		for _, record := range page.Records {
+		for i, record := range page.Records {
 			var u struct {
 				ID string `json:"id"`
 			}
-			if json.Unmarshal(record, &u) == nil && u.ID != "" {
-				*ids = append(*ids, newID(u.ID))
+			if json.Unmarshal(record, &u) != nil || u.ID == "" {
+				return 0, 0, false, fmt.Errorf("page %d of the users, record %d: id is missing or no text", number, i+1)
 			}
+			*ids = append(*ids, newID(u.ID))
 		}
 		read += int64(len(page.Records))
 		same = same && (number == 1 || total == page.TotalItems)
@@ -289,6 +297,9 @@ func (r Report) WriteText(w io.Writer) error {
 		for _, field := range slices.Sorted(maps.Keys(counts.of)) {
 			fmt.Fprintf(w, "%s %s: %d\n", counts.title, field, counts.of[field])
 		}
+	}
+	if r.Gone > 0 {
+		fmt.Fprintf(w, "users whom the source lists and has no longer: %d\n", r.Gone)
 	}
 	_, err := fmt.Fprintf(w, "%d users, %d compared: %d equal, %d differ, %d missing\n", r.Listed, r.Equal+r.Differ+r.Missing, r.Equal, r.Differ, r.Missing)
 	if err != nil {

@@ -154,6 +154,90 @@ func TestCompareHugeIDs(t *testing.T) {
 	}
 }
 
+// TestCompareNothing: a comparison of nobody shows nothing, and is an error.
+func TestCompareNothing(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, dialect string) {
+		empty := newComparison(t, dialect, 0)
+		if _, err := empty.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the source: the list of users is empty, so that nothing was compared") {
+			t.Errorf("an empty list: %v", err)
+		}
+		c := newComparison(t, dialect, 10)
+		c.source.SetFront(gone(t, c.source, 10))
+		if r, err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the source: it lists users and has none of the 10 that were asked for, so that nothing was compared") {
+			t.Errorf("%v, %+v", err, r)
+		}
+	})
+}
+
+// TestCompareGone: users whom the source lists and has no longer are counted in the report.
+func TestCompareGone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, dialect string) {
+		c := newComparison(t, dialect, 10)
+		c.source.SetFront(gone(t, c.source, 3))
+		r, err := c.Run(t.Context())
+		var text strings.Builder
+		if err := r.WriteText(&text); err != nil {
+			t.Fatal(err)
+		}
+		const want = "users whom the source lists and has no longer: 3\n10 users, 7 compared: 7 equal, 0 differ, 0 missing\n"
+		if err != nil || r.Gone != 3 || text.String() != want {
+			t.Errorf("%v, %q", err, text.String())
+		}
+	})
+}
+
+// gone answers 404 for the first n of a vendor's users, who stay in the list.
+func gone(t *testing.T, v *vendortest.Vendor, n int) func(http.ResponseWriter, *http.Request) bool {
+	t.Helper()
+	people := vendortest.People(0, n, storetest.Open(t, store.InMemory).Catalogue())
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		for i := range people {
+			if strings.HasSuffix(r.URL.Path, v.UserPath(&people[i])) {
+				w.WriteHeader(http.StatusNotFound)
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// TestCompareNoID: a record of the list without an id that can be asked for is an error that names it.
+func TestCompareNoID(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		dialect string
+		alter   func(record map[string]any)
+		want    string
+	}{
+		{"worth", func(record map[string]any) { record["id"] = 7 }, "the source: page 2 of the users, record 3: id is missing or no text"},
+		{"worth", func(record map[string]any) { delete(record, "id") }, "the source: page 2 of the users, record 3: id is missing or no text"},
+		{"worth", func(record map[string]any) { record["id"] = "" }, "the source: page 2 of the users, record 3: id is missing or no text"},
+		{"testinium", func(record map[string]any) { record["entityId"] = nil }, "the source: reading the list of users: record 10: entityId is missing or no number"},
+		{"testinium", func(record map[string]any) { record["entityId"] = "x" }, "the source: reading the list of users: record 10: entityId is missing or no number"},
+	} {
+		c := newComparison(t, tc.dialect, 20)
+		c.source.Alter = func(operation string, _ http.Header, body map[string]any) {
+			if operation != "list" {
+				return
+			}
+			records, _ := body["#value"].([]any)
+			if data, ok := body["data"].(map[string]any); ok {
+				records = data["records"].([]any)
+			}
+			for _, record := range records {
+				if record := record.(map[string]any); record["last_name"] == "Invented 9" || record["surname"] == "Invented 9" {
+					tc.alter(record)
+				}
+			}
+		}
+		if _, err := c.Run(t.Context()); err == nil || err.Error() != tc.want {
+			t.Errorf("%v, want %s", err, tc.want)
+		}
+	}
+}
+
 // TestCompareFaultsThatPass: one side fails for a while, and nothing differs.
 func TestCompareFaultsThatPass(t *testing.T) {
 	t.Parallel()
