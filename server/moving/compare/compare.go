@@ -231,7 +231,8 @@ func (c *Compare) notice(text string) {
 
 var errGone = errors.New("the source has the user no longer")
 
-// user compares one user. If there is a difference, both sides are asked again, and only what differs in the same way is reported.
+// user compares one user. If there is a difference, both sides are asked again, and only fields that differ then too are reported, whatever
+// their values: some change with every answer.
 func (c *Compare) user(ctx context.Context, id string) (found, noise []difference.Difference, err error) {
 	found, err = c.once(ctx, id)
 	if err != nil || len(found) == 0 {
@@ -243,7 +244,7 @@ func (c *Compare) user(ctx context.Context, id string) (found, noise []differenc
 	}
 	stays := []difference.Difference{}
 	for _, d := range found {
-		if slices.Contains(again, d) {
+		if slices.ContainsFunc(again, func(e difference.Difference) bool { return e.Field == d.Field }) {
 			stays = append(stays, d)
 		} else {
 			noise = append(noise, d)

@@ -2,6 +2,7 @@ package compare_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -236,6 +238,48 @@ func TestCompareNoID(t *testing.T) {
 			t.Errorf("%v, want %s", err, tc.want)
 		}
 	}
+}
+
+// TestCompareNoise: what differs in the same member both times is a difference, also with other values, and what has gone is noise.
+func TestCompareNoise(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, dialect string) {
+		c := newComparison(t, dialect, 10)
+		var n atomic.Int64
+		changing := func(member string) func(string, http.Header, map[string]any) {
+			return func(operation string, _ http.Header, body map[string]any) {
+				if data, ok := body["data"].(map[string]any); ok {
+					body = data
+				}
+				if operation == "show" {
+					body[member] = fmt.Sprint(n.Add(1))
+				}
+			}
+		}
+		for member, how := range map[string]string{"last_login": difference.Missing, "email": difference.Differs} {
+			c.source.Alter = changing(member)
+			r, err := c.Run(t.Context())
+			if err != nil || r.Differ != 10 || len(r.Noise) > 0 || r.Users[0].Differences[0].How != how || !strings.HasSuffix(r.Users[0].Differences[0].Field, member) {
+				t.Errorf("%s: %v, %+v", member, err, r)
+			}
+		}
+		seen := map[any]bool{}
+		var mu sync.Mutex
+		c.source.Alter = func(operation string, _ http.Header, body map[string]any) {
+			if data, ok := body["data"].(map[string]any); ok {
+				body = data
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if id := fmt.Sprint(body["id"], body["entityId"]); operation == "show" && !seen[id] {
+				seen[id] = true
+				body["email"] = "once"
+			}
+		}
+		if r, err := c.Run(t.Context()); err != nil || r.Equal != 10 || len(r.Noise) != 1 {
+			t.Errorf("once: %v, %+v", err, r)
+		}
+	})
 }
 
 // TestCompareFaultsThatPass: one side fails for a while, and nothing differs.
