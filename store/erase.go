@@ -386,8 +386,11 @@ func (s *Store) releaseNames(tx *gorm.DB, before *User) error {
 				return err
 			}
 			var reserved int64
-			if err := tx.Model(&reservedFold{}).Where("field = ? AND fold = ?", f.kind, value).Count(&reserved).Error; err != nil || reserved > 0 {
+			if err := tx.Model(&reservedFold{}).Where("field = ? AND fold = ?", f.kind, value).Count(&reserved).Error; err != nil {
 				return err
+			}
+			if reserved > 0 {
+				continue
 			}
 			if err := tx.Exec("DELETE FROM claims WHERE kind = ? AND value = ? AND shared AND user_id IS NULL", f.kind, value).Error; err != nil {
 				return err

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,5 +170,35 @@ func TestCopyOfRestoredDirectory(t *testing.T) {
 		if err := copied.CheckErasures(t.Context()); err != nil || !isErased(t, copied, ada) {
 			t.Errorf("%v", err)
 		}
+	})
+}
+
+// TestErasureOfCollision: names that two users share, as folding has changed, are free when both are erased.
+func TestErasureOfCollision(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, _ := openForErasing(t, url)
+		storetest.Directory(t, s)
+		first := newUser("first")
+		first.Username, first.Email = nfc+"@example.com", nfc+"@example.com"
+		first = create(t, s, first)
+		second := create(t, s, newUser("second"))
+		_, db := s.Pools()
+		execute(t, db, fmt.Sprintf("UPDATE users SET username = '%[1]s', username_fold = '%[2]s', email = '%[1]s', email_fold = '%[2]s', version = version + 1 WHERE id = %[3]d",
+			nfd+"@example.com", oldFold(nfd+"@example.com"), second.ID))
+		if _, err := store.Migrate(t.Context(), url, store.Wait{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := collided(t, s); len(got) != 2 {
+			t.Fatalf("collisions %q", got)
+		}
+		erase(t, s, key(first))
+		erase(t, s, key(second))
+		if n := count(t, db, "SELECT count(*) FROM claims WHERE shared"); n != 0 {
+			t.Errorf("%d names are still shared", n)
+		}
+		third := newUser("third")
+		third.Username, third.Email = nfc+"@example.com", nfc+"@example.com"
+		create(t, s, third)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +48,10 @@ func (c *eraseCommand) checkFlags() error {
 		return settings.Problems{errors.New("nobody to erase: give --user, or --replay with a ledger")}
 	case c.Replay != "" && (c.Yes || c.Reason != ""):
 		return settings.Problems{errors.New("--yes and --reason are for --user: leave them out with --replay")}
+	case c.Replay != "":
+		if _, err := os.Stat(c.Replay); err != nil {
+			return settings.Problems{fmt.Errorf("--replay: %w", err)}
+		}
 	}
 	return nil
 }
@@ -140,7 +145,7 @@ const purgeFor = 15 * time.Second
 func (c *eraseCommand) purge(ctx context.Context, s *store.Store) error {
 	if store.EngineOf(c.Database) == "postgres" {
 		fmt.Println("PostgreSQL keeps old rows in its files until they are rewritten: run VACUUM FULL users, user_changes, claims, reserved_folds, " +
-			"user_search, idempotency_records when the directory may be locked for it. Archived write-ahead logs and backups have them, too.")
+			"user_search, idempotency_records, provisioning_tokens when the directory may be locked for it. Archived write-ahead logs and backups have them, too.")
 		return nil
 	}
 	for end := time.Now().Add(purgeFor); ; {

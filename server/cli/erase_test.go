@@ -35,7 +35,7 @@ func TestErase(t *testing.T) {
 			o.run(1, "", "dragoman: error: previewing an erasure: there is no erasure ledger, which brings an erasure back after a restore: name its file in --erasure-ledger (DRAGOMAN_ERASURE_LEDGER)\n",
 				"erase", "--user", "6860")
 			o.variables = append(o.variables, "DRAGOMAN_ERASURE_LEDGER="+list)
-			purged = "PostgreSQL keeps old rows in its files until they are rewritten: run VACUUM FULL users, user_changes, claims, reserved_folds, user_search, idempotency_records when the directory " +
+			purged = "PostgreSQL keeps old rows in its files until they are rewritten: run VACUUM FULL users, user_changes, claims, reserved_folds, user_search, idempotency_records, provisioning_tokens when the directory " +
 				"may be locked for it. Archived write-ahead logs and backups have them, too.\n"
 		}
 		o.tellStory()
@@ -120,7 +120,7 @@ func TestReplayAfterRestore(t *testing.T) {
 func TestEraseCommandLine(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"erase": "--user", "erase --user=1 --replay=x": "--replay", "erase --replay=x --yes": "--yes", "erase --replay=x --reason=y": "--reason",
+		"erase": "--user", "erase --user=1 --replay=x": "--replay", "erase --replay=x": "--replay: stat x", "erase --replay=x --yes": "--yes", "erase --replay=x --reason=y": "--reason",
 		"legal-hold set": "--user",
 	} {
 		if status, _, said := dragoman(t, t.TempDir(), "", strings.Fields(args)...); status != 80 || !strings.Contains(said, want) {

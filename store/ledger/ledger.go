@@ -38,7 +38,8 @@ const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 // lineBytes is the length of a line: a UUID, a space, a time in UTC, and a line feed.
 const lineBytes = 36 + 1 + 24 + 1
 
-// Append adds an entry, and returns when it is on disk. It creates the file, readable by its owner only, if there is none.
+// Append adds an entry, and returns when it is on disk. It creates the file, readable by its owner only, if there is none. The error is
+// [ErrDamaged], and the file is left as it is, if something other than entries is in it.
 func (l *Ledger) Append(ctx context.Context, e Entry) (err error) {
 	created, f, err := l.open()
 	if err != nil {
@@ -54,10 +55,14 @@ func (l *Ledger) Append(ctx context.Context, e Entry) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	end, err := f.Seek(0, io.SeekEnd)
+	text, err := io.ReadAll(f)
 	if err != nil {
 		return err
 	}
+	if _, err := entries(text); err != nil {
+		return err
+	}
+	end := int64(len(text))
 	// What remains of an entry that was not written completely belongs to an erasure that did not take place.
 	end -= end % lineBytes
 	if err := f.Truncate(end); err != nil {
@@ -99,11 +104,15 @@ func (l *Ledger) CheckWritable() error {
 	if err != nil {
 		return fmt.Errorf("erasure ledger: %w", err)
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("erasure ledger: %w", err)
+	}
+	_, err = l.Entries()
+	return err
 }
 
 // ErrDamaged reports that a file is not a ledger, or was altered.
-var ErrDamaged = errors.New("it is no erasure ledger, or was altered")
+var ErrDamaged = errors.New("it is no erasure ledger, or was altered: name another file, or put a good copy in its place")
 
 // Entries returns all entries, in their order; none if there is no file. It ignores the remains of an entry that was not written
 // completely. The error is [ErrDamaged] if something else is in the file.
@@ -115,8 +124,16 @@ func (l *Ledger) Entries() ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erasure ledger: %w", err)
 	}
-	var all []Entry
-	for number := 1; len(text) >= lineBytes; number++ {
+	all, err := entries(text)
+	if err != nil {
+		return nil, fmt.Errorf("erasure ledger %s, %w", l.path, err)
+	}
+	return all, nil
+}
+
+func entries(text []byte) (all []Entry, err error) {
+	number := 1
+	for ; len(text) >= lineBytes; number++ {
 		line := text[:lineBytes]
 		text = text[lineBytes:]
 		if bytes.Equal(line, unwritten) {
@@ -124,9 +141,12 @@ func (l *Ledger) Entries() ([]Entry, error) {
 		}
 		e, err := parse(line)
 		if err != nil {
-			return nil, fmt.Errorf("erasure ledger %s, line %d: %w", l.path, number, err)
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		all = append(all, e)
+	}
+	if len(bytes.Trim(text, "\x000123456789abcdef-:.TZ ")) > 0 {
+		return nil, fmt.Errorf("line %d: %w", number, ErrDamaged)
 	}
 	return all, nil
 }

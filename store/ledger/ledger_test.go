@@ -92,14 +92,22 @@ func TestDamagedLedger(t *testing.T) {
 		"no line feed":    "94520740-d63c-4e02-85ca-c4e138801e73 2026-11-30T08:00:00.000Z ",
 		"a UUID in full":  "{4520740-d63c-4e02-85ca-c4e138801e73} 2026-11-30T08:00:00.00Z\n",
 		"edited by hand":  "94520740-d63c-4e02-85ca-c4e138801e73 2026-11-30T08:00:00.000Z\n94520740-d63c-4e02-85ca-c4e138801e73 # Ada, as she asked by e-mail",
+		"a short file":    "no ledger at all\n",
 		"a database file": "SQLite format 3\x00" + strings.Repeat("\x00", 4080),
 	} {
 		path := filepath.Join(t.TempDir(), "erasures")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ledger.At(path).Entries(); !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", name, err)
+		l := ledger.At(path)
+		_, err := l.Entries()
+		for _, err := range []error{err, l.CheckWritable(), l.Append(t.Context(), ledger.Entry{UUID: uuid.New(), At: time.Now()})} {
+			if !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if left, err := os.ReadFile(path); err != nil || string(left) != text {
+			t.Errorf("%s: was changed to %q, %v", name, left, err)
 		}
 	}
 }
