@@ -168,8 +168,9 @@ func (c *checkCommand) write(text conformance.Text, report conformance.Report) e
 	return err
 }
 
+// writeTo writes a report, which may have values of users, to a file that only its owner can read.
 func writeTo(file string, write func(io.Writer) error) error {
-	f, err := os.Create(file) // #nosec G304 -- whoever runs the command names the file
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // #nosec G304 -- whoever runs the command names the file
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}

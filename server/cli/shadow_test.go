@@ -87,7 +87,11 @@ func shadowed(t *testing.T, v *vendortest.Vendor, flags []string, more string, u
 		_ = c.Process.Signal(os.Interrupt)
 	})
 	<-ended
-	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	file := filepath.Join(dir, "report.json")
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the report has the mode %v, %v", info, err)
+	}
+	text, err := os.ReadFile(file)
 	if err == nil {
 		err = json.Unmarshal(text, &report)
 	}

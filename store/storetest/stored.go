@@ -25,7 +25,7 @@ func Stored(t testing.TB, url string) (all []byte) {
 		return Run(t, nil, dump, "--format=plain", "--schema="+schema, at)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", ".erasures"} {
-		text, err := os.ReadFile(path + suffix)
+		text, err := os.ReadFile(path + suffix) // #nosec G304 -- the database of a test
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func PostgresPrograms(t testing.TB, database string) (dump, restore string) {
 func Run(t testing.TB, input []byte, program string, args ...string) []byte {
 	t.Helper()
 	var out, said bytes.Buffer
-	c := exec.CommandContext(t.Context(), program, args...)
+	c := exec.CommandContext(t.Context(), program, args...) // #nosec G204 -- a test names the program
 	c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(input), &out, &said
 	if err := c.Run(); err != nil {
 		t.Fatalf("%s %q: %v: %s", program, args, err, said.String())

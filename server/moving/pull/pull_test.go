@@ -436,6 +436,13 @@ func TestFaultsThatStay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "it must be one line"},
+		{"a file and a command whose tokens are refused", nil, func(t *testing.T, a *attempt) {
+			a.tokens.Command = "echo refused-too"
+			if err := os.WriteFile(a.tokens.File, []byte("refused"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "the token is refused"},
+		{"a command with ever new tokens that are refused", nil, func(_ *testing.T, a *attempt) { a.tokens = source.Tokens{Command: "echo refused-$$"} }, "the token is refused"},
 		{"a command that fails", nil, func(_ *testing.T, a *attempt) { a.tokens = source.Tokens{Command: "exit 3"} }, "running --token-command: exit status 3"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

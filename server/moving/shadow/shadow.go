@@ -180,6 +180,11 @@ type callKey struct{}
 
 // ServeHTTP answers by the source.
 func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Else net/http closes the request's body when the answer begins, and the transport, which may not have read the end yet, then
+	// closes the connection to the source in the middle of the answer. It is HTTP/1 alone that has the setting and needs it.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.c.Log.Warn("answers to writes may be cut off", "error", err)
+	}
 	c := s.begin(r)
 	if c == nil {
 		s.proxy.ServeHTTP(w, r)

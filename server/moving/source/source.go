@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,11 +131,15 @@ func (c *Client) ask(ctx context.Context, doing string, build request, read func
 	return nil
 }
 
+// maxRefused is how many tokens a request is sent with, each after the one before was refused.
+const maxRefused = 3
+
 // once sends a request. It repeats it with a new token after a 401.
 func (c *Client) once(ctx context.Context, build request, read func(*http.Response) error) error {
-	refused := ""
+	var refused []string
+	last := ""
 	for {
-		token, err := c.c.Tokens.After(ctx, refused)
+		token, err := c.c.Tokens.After(ctx, last)
 		if err != nil {
 			return backoff.Permanent(err)
 		}
@@ -143,10 +148,10 @@ func (c *Client) once(ctx context.Context, build request, read func(*http.Respon
 		if !errors.As(err, &answered) || answered.Status != http.StatusUnauthorized {
 			return err
 		}
-		if refused != "" && token == refused {
+		if slices.Contains(refused, token) || len(refused) == maxRefused-1 {
 			return err
 		}
-		refused = token
+		refused, last = append(refused, token), token
 	}
 }
 
