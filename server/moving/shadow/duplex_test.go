@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,4 +61,28 @@ func TestShadowOfAnswersInParts(t *testing.T) {
 			t.Fatalf("answer %d is %q, %v", n, text, err)
 		}
 	}
+}
+
+// TestShadowOfEarlyAnswers: a source may refuse a write before it has read all of it.
+func TestShadowOfEarlyAnswers(t *testing.T) {
+	t.Parallel()
+	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(vendor.Close)
+	m := newMove(t, servertest.Start(t), 1)
+	f := m.shadow(t, "worth", func(c *shadow.Config) { c.Source = parse(t, vendor.URL) })
+	body := strings.Repeat(" ", 200<<10) + "{}"
+	for range 50 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, f.url+f.user(0), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%d, %v", answer.StatusCode, err)
+		}
+	}
+	f.close()
 }

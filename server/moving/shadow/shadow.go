@@ -260,6 +260,8 @@ func (s *Shadow) answered(answer *http.Response) error {
 
 // end queues a call for comparison.
 func (s *Shadow) end(c *call) {
+	c.body.end()
+	c.answer.end()
 	if c.writes() && c.refused() {
 		s.writes.failed(c.user) // it has written nothing
 	}
@@ -514,13 +516,25 @@ func decoded(header http.Header, body []byte, most int64) ([]byte, error) {
 
 // recorder keeps what passes, up to a maximum.
 type recorder struct {
-	b    bytes.Buffer
-	max  int64
-	over bool
+	max int64
+
+	mu    sync.Mutex // until end was called
+	b     bytes.Buffer
+	over  bool
+	ended bool
+}
+
+// end ends recording. The transport may still read the body of a request that the source has answered early.
+func (r *recorder) end() {
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
 }
 
 func (r *recorder) write(p []byte) {
-	if r.over {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.ended {
 		return
 	}
 	if int64(r.b.Len()+len(p)) > r.max {
