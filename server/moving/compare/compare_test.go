@@ -56,15 +56,6 @@ func client(t *testing.T, v *vendortest.Vendor, setting, fileSetting string) *so
 		Tokens: &source.Tokens{File: file, FileSetting: fileSetting}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond})
 }
 
-func each(t *testing.T, f func(t *testing.T, dialect string)) {
-	for _, dialect := range []string{"worth", "testinium"} {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			f(t, dialect)
-		})
-	}
-}
-
 // TestCompareListThatChanges: whom a change has moved to a page that had been read is compared nevertheless.
 func TestCompareListThatChanges(t *testing.T) {
 	t.Parallel()
@@ -117,7 +108,7 @@ func TestComparePageIgnored(t *testing.T) {
 
 func TestCompareSample(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		c := newComparison(t, dialect, 20)
 		c.Sample = 5
 		r, err := c.Run(t.Context())
@@ -159,7 +150,7 @@ func TestCompareHugeIDs(t *testing.T) {
 // TestCompareNothing: a comparison of nobody shows nothing, and is an error.
 func TestCompareNothing(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		empty := newComparison(t, dialect, 0)
 		if _, err := empty.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the source: the list of users is empty, so that nothing was compared") {
 			t.Errorf("an empty list: %v", err)
@@ -175,7 +166,7 @@ func TestCompareNothing(t *testing.T) {
 // TestCompareGone: users whom the source lists and has no longer are counted in the report.
 func TestCompareGone(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		c := newComparison(t, dialect, 10)
 		c.source.SetFront(gone(t, c.source, 3))
 		r, err := c.Run(t.Context())
@@ -243,7 +234,7 @@ func TestCompareNoID(t *testing.T) {
 // TestCompareNoise: what differs in the same member both times is a difference, also with other values, and what has gone is noise.
 func TestCompareNoise(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		c := newComparison(t, dialect, 10)
 		var n atomic.Int64
 		changing := func(member string) func(string, http.Header, map[string]any) {
@@ -303,7 +294,7 @@ func TestCompareFaultsThatPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, func(t *testing.T, dialect string) {
+			vendortest.Each(t, func(t *testing.T, dialect string) {
 				for side := range 2 {
 					c := newComparison(t, dialect, 10)
 					v := []*vendortest.Vendor{c.source, c.target}[side]
@@ -346,7 +337,7 @@ func TestCompareFaultsThatStay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, func(t *testing.T, dialect string) {
+			vendortest.Each(t, func(t *testing.T, dialect string) {
 				for side, want := range map[string]string{"the source: ": tc.source, "the target: ": tc.target} {
 					c := newComparison(t, dialect, 5)
 					v := c.source

@@ -104,18 +104,9 @@ func catalogue(t *testing.T) *store.Catalogue {
 	return storetest.Open(t, store.InMemory).Catalogue()
 }
 
-func each(t *testing.T, f func(t *testing.T, dialect string)) {
-	for _, dialect := range []string{"worth", "testinium"} {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			f(t, dialect)
-		})
-	}
-}
-
 func TestPullKeepsIDs(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		roles := catalogue(t)
 		people := vendortest.People(0, 100, roles)
 		v := vendortest.New(t, dialect, roles, people)
@@ -154,7 +145,7 @@ func TestPullKeepsIDs(t *testing.T) {
 // TestPullKilledAnywhere ends a pull after each request in turn, as a kill would: what was written last is cut off in the middle too.
 func TestPullKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		roles := catalogue(t)
 		v := vendortest.New(t, dialect, roles, vendortest.People(0, 40, roles))
 		whole := newAttempt(t, v)
@@ -358,7 +349,7 @@ func TestFaultsThatPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each(t, func(t *testing.T, dialect string) {
+			vendortest.Each(t, func(t *testing.T, dialect string) {
 				v := vendortest.New(t, dialect, roles, people)
 				var n atomic.Int32
 				front := func(w http.ResponseWriter, r *http.Request) bool {
@@ -447,7 +438,7 @@ func TestFaultsThatStay(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, func(t *testing.T, dialect string) {
+			vendortest.Each(t, func(t *testing.T, dialect string) {
 				v := vendortest.New(t, dialect, roles, vendortest.People(0, 20, roles))
 				switch {
 				case tc.name == "a redirection to another host":
@@ -493,7 +484,7 @@ func TestCertificateThatDoesNotFit(t *testing.T) {
 
 func TestTokenIsRenewed(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, dialect string) {
+	vendortest.Each(t, func(t *testing.T, dialect string) {
 		roles := catalogue(t)
 		v := vendortest.New(t, dialect, roles, vendortest.People(0, 20, roles))
 		a := newAttempt(t, v)

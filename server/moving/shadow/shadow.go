@@ -261,7 +261,6 @@ func (s *Shadow) answered(answer *http.Response) error {
 // end queues a call for comparison.
 func (s *Shadow) end(c *call) {
 	c.body.end()
-	c.answer.end()
 	if c.writes() && c.refused() {
 		s.writes.failed(c.user) // it has written nothing
 	}
@@ -518,7 +517,7 @@ func decoded(header http.Header, body []byte, most int64) ([]byte, error) {
 type recorder struct {
 	max int64
 
-	mu    sync.Mutex // until end was called
+	mu    sync.Mutex // of all below, until end was called
 	b     bytes.Buffer
 	over  bool
 	ended bool

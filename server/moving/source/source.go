@@ -15,7 +15,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -136,10 +135,9 @@ const maxRefused = 3
 
 // once sends a request. It repeats it with a new token after a 401.
 func (c *Client) once(ctx context.Context, build request, read func(*http.Response) error) error {
-	var refused []string
-	last := ""
-	for {
-		token, err := c.c.Tokens.After(ctx, last)
+	refused := ""
+	for sent := 1; ; sent++ {
+		token, err := c.c.Tokens.After(ctx, refused)
 		if err != nil {
 			return backoff.Permanent(err)
 		}
@@ -148,10 +146,10 @@ func (c *Client) once(ctx context.Context, build request, read func(*http.Respon
 		if !errors.As(err, &answered) || answered.Status != http.StatusUnauthorized {
 			return err
 		}
-		if slices.Contains(refused, token) || len(refused) == maxRefused-1 {
+		if token == refused || sent == maxRefused {
 			return err
 		}
-		refused, last = append(refused, token), token
+		refused = token
 	}
 }
 

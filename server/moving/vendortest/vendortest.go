@@ -60,6 +60,16 @@ type Vendor struct {
 	requests map[string]int // by method
 }
 
+// Each runs a subtest for each dialect that a vendor may have, in parallel.
+func Each(t *testing.T, f func(t *testing.T, dialect string)) {
+	for _, dialect := range []string{"worth", "testinium"} {
+		t.Run(dialect, func(t *testing.T) {
+			t.Parallel()
+			f(t, dialect)
+		})
+	}
+}
+
 // New starts a fake vendor with these users, for as long as the test runs.
 func New(t testing.TB, dialect string, roles *store.Catalogue, users []store.User) *Vendor {
 	t.Helper()
