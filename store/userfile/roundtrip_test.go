@@ -3,6 +3,7 @@ package userfile_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -27,6 +28,12 @@ func public(u store.User) store.User {
 	return u
 }
 
+// cut leaves room for a number before a name.
+func cut(name string) string {
+	runes := []rune(name)
+	return string(runes[:min(200, len(runes))])
+}
+
 // TestRoundTrip exports what was imported: the same users, but for secrets, and the same file.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -36,7 +43,7 @@ func TestRoundTrip(t *testing.T) {
 		last.Store(10_000)
 		rapid.Check(t, func(t *rapid.T) {
 			format := rapid.SampledFrom([]userfile.Format{userfile.CSV, userfile.NDJSON}).Draw(t, "format")
-			users := rapid.SliceOfNDistinct(storetest.UserGen(), 0, 5, func(u store.User) string { return u.UUID.String() }).Draw(t, "users")
+			users := rapid.SliceOfN(storetest.UserGen(), 0, 5).Draw(t, "users")
 			customer := store.Customer{Name: "of this run alone"}
 			if err := s.CreateCustomer(context.Background(), &customer); err != nil {
 				t.Fatal(err)
@@ -46,7 +53,12 @@ func TestRoundTrip(t *testing.T) {
 				// Collisions are for other tests.
 				u.ID, u.CustomerID = last.Add(1), customer.ID
 				unique := strconv.FormatInt(u.ID, 10)
-				u.Email, u.Username = unique+u.Email, unique+string([]rune(u.Username)[:min(200, len([]rune(u.Username)))])
+				u.Email, u.Username = unique+u.Email, unique+cut(u.Username)
+				if u.ExternalID != nil {
+					id := unique + cut(*u.ExternalID)
+					u.ExternalID = &id
+				}
+				binary.BigEndian.PutUint32(u.UUID[12:], uint32(u.ID)) //nolint:gosec // counts from 10,000
 				u.ComputeFolds()
 			}
 			var file bytes.Buffer
@@ -64,16 +76,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer source.Close()
-			said := 0
-			_, err = userfile.Import{Store: s, Format: format, Refused: func(line *userfile.LineError) {
-				said++
-				if !strings.HasSuffix(line.Error(), "uuid is already taken") {
-					t.Fatal(line)
-				}
-			}}.Run(context.Background(), source)
-			if said > 0 {
-				t.Skip("rapid drew the same UUID again")
-			}
+			_, err = userfile.Import{Store: s, Format: format, Refused: func(line *userfile.LineError) { t.Error(line) }}.Run(context.Background(), source)
 			if err != nil {
 				t.Fatal(err)
 			}
