@@ -60,7 +60,7 @@ func newEcho(c Config, service *dialect.Service, addresses *dialect.Limiter, h *
 	if c.Mock != nil {
 		e.POST(resetPath, c.Mock.reset, newGuard(c.Listen, c.Admin.Hosts, origins).middleware)
 		for path, signIn := range c.Mock.SignIn {
-			e.POST(path, echo.WrapHandler(signIn))
+			e.POST(path, echo.WrapHandler(signIn.Post))
 		}
 	}
 	if err := addHead(e); err != nil {
@@ -209,7 +209,7 @@ func (f *front) newRequestID(r *http.Request) string {
 // dialectOf returns the dialect that serves the path of r, or nil.
 func (f *front) dialectOf(r *http.Request) *dialect.Dialect {
 	for _, d := range f.dialects {
-		if d.Serves(r.URL.Path) {
+		if d.Serves(r.URL.Path) || f.Mock.signsIn(d.Name, r.URL.Path) {
 			return d
 		}
 	}

@@ -16,8 +16,19 @@ type Mock struct {
 	// health checks, must not change the ids of calls, since they are sent at any time.
 	NewRequestID func(call bool) string
 	Reset        func() error // restores the initial data; it may be called concurrently
-	// SignIn are the handlers of POST that sign in the invented users, by path. A server that is not a mock signs nobody in.
-	SignIn map[string]http.HandlerFunc
+	// SignIn has what signs in the invented users, by path. A server that is not a mock signs nobody in.
+	SignIn map[string]SignIn
+}
+
+// SignIn signs users in at one path.
+type SignIn struct {
+	Dialect string // whose errors there are
+	Post    http.HandlerFunc
+}
+
+// signsIn reports whether a dialect signs in at path.
+func (m *Mock) signsIn(dialect, path string) bool {
+	return m != nil && m.SignIn[path].Dialect == dialect
 }
 
 // resetPath is the path of the mock's reset.

@@ -24,6 +24,8 @@ type Claims struct {
 
 	Issuer, Audience string // empty means those of Rules; if Rules has none, the claims are omitted
 
+	Others map[string]any // further claims, which no rule reads
+
 	Expires time.Duration // the token's lifetime, at least one second; exp is truncated to seconds
 
 	Rules Rules // those of the verifier, which decide where and how claims are written
@@ -50,11 +52,9 @@ func Sign(secret []byte, c Claims, now time.Time) (string, error) {
 		return "", problems[0]
 	}
 
-	w := writer{rules: rules, members: map[string]any{
-		"sub": c.Subject,
-		"iat": now.Unix(),
-		"exp": now.Add(c.Expires).Unix(),
-	}}
+	w := writer{rules: rules, members: map[string]any{}}
+	maps.Copy(w.members, c.Others)
+	w.members["sub"], w.members["iat"], w.members["exp"] = c.Subject, now.Unix(), now.Add(c.Expires).Unix()
 	if c.UserID != nil {
 		w.put(rules.userID, c.UserID.String())
 	}

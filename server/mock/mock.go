@@ -93,8 +93,11 @@ func (m *Server) start(ctx context.Context) (*instance, error) {
 		Reset:        m.reset,
 	}
 	var s *server.Server
-	c.Mock.SignIn = signIn{func() *store.Store { return s.Store() }}.routes()
-	var err error
+	verifier, err := auth.NewVerifier(c.Auth)
+	if err != nil {
+		return nil, fmt.Errorf("start the mock: %w", err)
+	}
+	c.Mock.SignIn = signIn{func() *store.Store { return s.Store() }, verifier}.routes()
 	s, err = server.New(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("start the mock: %w", err)

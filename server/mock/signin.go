@@ -7,12 +7,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/auth"
 	"github.com/dragoman-id/dragoman/store"
 )
@@ -33,15 +35,18 @@ const tokenSeconds = 3600
 const maxSignIn = 64 << 10
 
 // signIn answers the vendors' sign-in endpoints for one instance, as they are documented.
-type signIn struct{ store func() *store.Store }
+type signIn struct {
+	store    func() *store.Store
+	verifier *auth.Verifier
+}
 
-// routes returns the handlers of POST by their paths.
-func (s signIn) routes() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		"/auth/api/v1/customer/sign-in":       s.worth(s.worthSignIn),
-		"/auth/api/v1/refresh-token/customer": s.worth(s.worthRefresh),
-		"/auth/api/v1/customer/logout":        s.worth(s.worthLogout),
-		"/uaa/oauth/token":                    s.testinium,
+// routes returns what answers POST, by paths.
+func (s signIn) routes() map[string]server.SignIn {
+	return map[string]server.SignIn{
+		"/auth/api/v1/customer/sign-in":       {Dialect: "worth", Post: s.worth(s.worthSignIn)},
+		"/auth/api/v1/refresh-token/customer": {Dialect: "worth", Post: s.worth(s.worthRefresh)},
+		"/auth/api/v1/customer/logout":        {Dialect: "worth", Post: s.worth(s.worthLogout)},
+		"/uaa/oauth/token":                    {Dialect: "testinium", Post: s.testinium},
 	}
 }
 
@@ -91,15 +96,23 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(text) // a client that is gone needs no answer
 }
 
-// object reads a body that is a JSON object of text, with these members and no others.
-func object(r *http.Request, names ...string) (map[string]string, error) {
+// object reads a body that is a JSON object.
+func object(r *http.Request) (members map[string]any, err error) {
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxSignIn))
 	if err != nil {
 		return nil, invalid("the body could not be read")
 	}
-	var members map[string]any
 	if json.Unmarshal(text, &members) != nil || members == nil {
 		return nil, invalid("the body must be a JSON object")
+	}
+	return members, nil
+}
+
+// texts reads a body that is a JSON object of text, with these members and no others.
+func texts(r *http.Request, names ...string) (map[string]string, error) {
+	members, err := object(r)
+	if err != nil {
+		return nil, err
 	}
 	var wrong []string
 	values := map[string]string{}
@@ -145,19 +158,30 @@ func (s signIn) find(r *http.Request, name string, byUsername bool) (u store.Use
 	return u, c, store.ErrNotFound
 }
 
-// permissions are those of Worth that concern users, as it lists them.
-var permissions = []map[string]any{
-	{"id": 7, "code": "customer_user:read", "label": "Customer user Read Only "},
-	{"id": 8, "code": "customer_user:write", "label": "Customer user Read Write"},
-	{"id": 9, "code": "customer_user:create", "label": "Customer user Create"},
+// permission is one of Worth's, as it lists them.
+type permission struct {
+	ID    int             `json:"id"`
+	Code  auth.Permission `json:"code"`
+	Label string          `json:"label"`
+}
+
+// permissions returns those of a user's that concern users.
+func (s signIn) permissions(u store.User) []permission {
+	all := []permission{
+		{7, auth.PermissionRead, "Customer user Read Only "}, {8, auth.PermissionWrite, "Customer user Read Write"}, {9, auth.PermissionCreate, "Customer user Create"},
+	}
+	if s.store().Catalogue().Rank(u.Roles) < 2 {
+		return all[:1]
+	}
+	return all
 }
 
 func (s signIn) worthSignIn(r *http.Request) (string, any, error) {
-	body, err := object(r, "email", "password")
+	body, err := texts(r, "email", "password")
 	if err != nil {
 		return "", nil, err
 	}
-	if !strings.Contains(body["email"], "@") {
+	if !emailPattern.MatchString(body["email"]) {
 		return "", nil, invalid("email must be an e-mail address")
 	}
 	u, c, err := s.find(r, body["email"], false)
@@ -173,47 +197,45 @@ func (s signIn) worthSignIn(r *http.Request) (string, any, error) {
 	case u.FirstLogin || !u.EmailVerified:
 		return "", nil, refused("Your account setup is incomplete. Please contact support for assistance.")
 	}
-	id, err := s.token(u, c, "id")
+	tokens, err := s.worthTokens(u, c)
 	if err != nil {
 		return "", nil, err
-	}
-	access, err := s.token(u, c, "access")
-	if err != nil {
-		return "", nil, err
-	}
-	granted := []map[string]any{}
-	if s.store().Catalogue().Rank(u.Roles) >= 2 {
-		granted = permissions
 	}
 	details := map[string]any{"id": u.UUID, "first_name": u.FirstName, "last_name": u.LastName, "email": u.Email, "is_email_verified": u.EmailVerified}
 	if role, ok := s.store().Catalogue().Subrole(u.Roles); ok {
 		details["subrole"] = map[string]any{"id": role.SubroleUUID, "code": role.SubroleCode, "label": role.SubroleLabel}
 	}
 	return "Logged In successfully", map[string]any{
-		"user_details": details, "access_token": access, "id_token": id, "refresh_token": refreshPrefix + u.UUID.String(),
-		"permissions": granted, "customer_details": map[string]any{"id": c.UUID, "name": c.Name},
+		"user_details": details, "access_token": tokens["access_token"], "id_token": tokens["id_token"], "refresh_token": refreshPrefix + u.UUID.String(),
+		"permissions": s.permissions(u), "customer_details": map[string]any{"id": c.UUID, "name": c.Name},
 	}, nil
 }
+
+// emailPattern is the syntax of e-mails.
+var emailPattern = func() *regexp.Regexp {
+	pattern, err := store.CompilePattern(store.EmailPattern)
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return pattern
+}()
 
 // refreshPrefix begins the refresh token of a user, whose UUID follows. It protects nothing, as nothing of a mock does.
 const refreshPrefix = "mock-refresh."
 
 // worthRefresh takes the token from the body, since Worth documents no way to send it, but that it is required.
 func (s signIn) worthRefresh(r *http.Request) (string, any, error) {
-	body, err := object(r, "refresh_token")
-	if err != nil {
+	body, err := object(r)
+	token, _ := body["refresh_token"].(string)
+	if err != nil || token == "" {
 		return "", nil, refused("Refresh Token is Required")
 	}
-	u, c, err := s.refreshed(r, body["refresh_token"])
+	u, c, err := s.refreshed(r, token)
 	if err != nil {
 		return "", nil, err
 	}
-	id, err := s.token(u, c, "id")
-	if err != nil {
-		return "", nil, err
-	}
-	access, err := s.token(u, c, "access")
-	return "Success", map[string]any{"access_token": access, "id_token": id}, err
+	tokens, err := s.worthTokens(u, c)
+	return "Success", tokens, err
 }
 
 // refreshed returns the user of a refresh token.
@@ -239,22 +261,50 @@ func (s signIn) refreshed(r *http.Request, token string) (store.User, store.Cust
 }
 
 func (s signIn) worthLogout(r *http.Request) (string, any, error) {
-	if r.Header.Get("Authorization") == "" {
+	authorization := r.Header.Values("Authorization")
+	if len(authorization) == 0 {
 		return "", nil, &vendorError{http.StatusUnauthorized, "UNAUTHENTICATED", "AuthenticationMiddlewareError", "Authorization header not present"}
+	}
+	_, err := s.verifier.Verify(authorization)
+	switch {
+	case errors.Is(err, auth.ErrTokenExpired):
+		return "", nil, &vendorError{http.StatusUnauthorized, "UNAUTHENTICATED", "TokenExpiredError", "User Session Expired"}
+	case err != nil:
+		return "", nil, &vendorError{http.StatusUnauthorized, "ERR_UNAUTHORIZED", "AuthenticationMiddlewareError", "Unauthorized"}
 	}
 	return "Logout successful", nil, nil
 }
 
+// worthTokens returns the tokens of a user, with the claims that Worth's have. What there would be random follows from the user's UUID.
+func (s signIn) worthTokens(u store.User, c store.Customer) (map[string]string, error) {
+	derived := func(what string) string { return uuid.NewSHA1(u.UUID, []byte(what)).String() }
+	subject := derived("sub")
+	if u.ExternalAuthID != nil {
+		subject = u.ExternalAuthID.String()
+	}
+	id, err := s.token(u, c, "id", subject, map[string]any{
+		"token_use": "id", "email": u.Email, "email_verified": u.EmailVerified, "given_name": u.FirstName, "family_name": u.LastName,
+		"cognito:username": subject, "updated_at": u.UpdatedAt.UnixMilli(), "aud": ClientID, "auth_time": Start.Unix(), "jti": derived("id"),
+		"origin_jti": derived("origin"), "event_id": derived("event"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	access, err := s.token(u, c, "access", subject, map[string]any{
+		"token_use": "access", "username": subject, "scope": "openid", "client_id": ClientID, "auth_time": Start.Unix(), "jti": derived("access"),
+		"origin_jti": derived("origin"), "event_id": derived("event"),
+	})
+	return map[string]string{"id_token": id, "access_token": access}, err
+}
+
 // token signs a token of the user's, which the mock accepts.
-func (s signIn) token(u store.User, c store.Customer, issuer string) (string, error) {
-	claims := auth.Claims{Subject: u.UUID.String(), UserID: &u.UUID, Customers: []string{strconv.FormatInt(c.ID, 10)}, Expires: validity, Issuer: "dragoman-mock-" + issuer}
-	catalogue := s.store().Catalogue()
-	for _, role := range catalogue.In(u.Roles) {
+func (s signIn) token(u store.User, c store.Customer, issuer, subject string, others map[string]any) (string, error) {
+	claims := auth.Claims{Subject: subject, UserID: &u.UUID, Customers: []string{strconv.FormatInt(c.ID, 10)}, Expires: validity, Issuer: "dragoman-mock-" + issuer, Others: others}
+	for _, role := range s.store().Catalogue().In(u.Roles) {
 		claims.Authorities = append(claims.Authorities, role.Name)
 	}
-	claims.Permissions = []auth.Permission{auth.PermissionRead}
-	if catalogue.Rank(u.Roles) >= 2 {
-		claims.Permissions = []auth.Permission{auth.PermissionRead, auth.PermissionWrite, auth.PermissionCreate}
+	for _, p := range s.permissions(u) {
+		claims.Permissions = append(claims.Permissions, p.Code)
 	}
 	token, err := auth.Sign([]byte(Secret), claims, Start)
 	if err != nil {
@@ -289,7 +339,7 @@ func (s signIn) testinium(w http.ResponseWriter, r *http.Request) {
 	}
 	var token string
 	if err == nil {
-		token, err = s.token(u, c, "uaa")
+		token, err = s.token(u, c, "uaa", u.UUID.String(), nil)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):

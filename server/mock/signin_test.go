@@ -2,15 +2,27 @@ package mock_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/mock"
 )
+
+// claims returns those of a token.
+func claims(t *testing.T, token any) (claims jwt.MapClaims) {
+	t.Helper()
+	if _, _, err := jwt.NewParser().ParseUnverified(fmt.Sprint(token), &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
 
 // TestSignIn signs the sandbox's people in at both vendors' endpoints and uses what it gets.
 func TestSignIn(t *testing.T) {
@@ -88,11 +100,19 @@ func TestSignIn(t *testing.T) {
 		{"POST", worthPath, "", nil, 400, []string{`"errorName":"ValidationMiddlewareError"`}},
 		{"POST", worthPath, `{"email":7,"password":""}`, nil, 400, []string{"email is required, password is required"}},
 		{"POST", worthPath, `{"email":"x","password":"y"}`, nil, 400, []string{"email must be an e-mail address"}},
+		{"POST", worthPath, `{"email":"foo@@ bar","password":"y"}`, nil, 400, []string{"email must be an e-mail address", "ValidationMiddlewareError"}},
+		{"POST", worthPath, `{"email":"foo@","password":"y"}`, nil, 400, []string{"email must be an e-mail address", "ValidationMiddlewareError"}},
 		{"POST", worthPath, strings.Replace(grace, "{", `{"extra":1,`, 1), nil, 400, []string{"is not allowed", "ValidationMiddlewareError"}},
 		{"GET", worthPath, "", nil, 405, []string{`"errorCode":"NOT_ALLOWED"`, `"MethodNotAllowedError"`, `"Method Not Allowed"`}},
 		{"POST", "/auth/api/v1/refresh-token/customer", "", nil, 400, []string{"Refresh Token is Required", "SignInApiError"}},
 		{"POST", "/auth/api/v1/refresh-token/customer", `{"refresh_token":"stolen"}`, nil, 400, []string{"Refresh Token is Required"}},
+		{"POST", "/auth/api/v1/refresh-token/customer", `{"refresh_token":"` + refresh + `","extra":1}`, nil, 200, []string{`"message":"Success"`}},
+		{"PUT", "/auth/api/v1/refresh-token/customer", "", nil, 405, []string{`"MethodNotAllowedError"`}},
+		{"DELETE", "/auth/api/v1/customer/logout", "", nil, 405, []string{`"MethodNotAllowedError"`}},
 		{"POST", "/auth/api/v1/customer/logout", "", nil, 401, []string{"UNAUTHENTICATED"}},
+		{"POST", "/auth/api/v1/customer/logout", "", []string{"Authorization", "Bearer stolen"}, 401, []string{"AuthenticationMiddlewareError"}},
+		{"GET", uaa, "", nil, 405, []string{`"message":"METHOD_NOT_ALLOWED"`, `"path":"` + uaa + `"`}},
+		{"PUT", uaa, form, asForm, 405, []string{`"message":"METHOD_NOT_ALLOWED"`}},
 		{"POST", uaa, form + "gracehopper", asForm[:2], 401, []string{"INVALID_CLIENT"}},
 		{"POST", uaa, form + "gracehopper", asForm[2:], 400, []string{"INVALID_REQUEST"}},
 		{"POST", uaa, "grant_type=password", asForm, 400, []string{"INVALID_REQUEST"}},
@@ -105,6 +125,21 @@ func TestSignIn(t *testing.T) {
 			if status != tc.status || !strings.Contains(text, want) {
 				t.Errorf("%s %s %s: %d %s, want %d %s", tc.method, tc.path, tc.body, status, text, tc.status, want)
 			}
+		}
+	}
+	for email, codes := range map[string]string{"ada.lovelace@example.com": "[customer_user:read]", "grace.hopper@example.com": "[customer_user:read customer_user:write customer_user:create]"} {
+		_, answer, text := send(http.MethodPost, worthPath, strings.Replace(grace, "Grace.Hopper@example.com", email, 1))
+		listed := []any{}
+		for _, p := range at(answer, "data.permissions").([]any) {
+			listed = append(listed, p.(map[string]any)["code"])
+		}
+		id, access := claims(t, at(answer, "data.id_token")), claims(t, at(answer, "data.access_token"))
+		if fmt.Sprint(listed) != codes || fmt.Sprint(id["permissions"]) != codes {
+			t.Errorf("%s may do %v and by the token %v, want %s", email, listed, id["permissions"], codes)
+		}
+		if id["custom:id"] != at(answer, "data.user_details.id") || id["sub"] == id["custom:id"] || id["sub"] != id["cognito:username"] || access["sub"] != id["sub"] ||
+			id["token_use"] != "id" || access["token_use"] != "access" || id["email"] != at(answer, "data.user_details.email") || id["given_name"] == nil || access["username"] == nil {
+			t.Errorf("%s: claims %v and %v\n%s", email, id, access, text)
 		}
 	}
 	// A user who may not sign in any more.
