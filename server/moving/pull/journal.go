@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 
 	"github.com/dragoman-id/dragoman/server/moving/source"
@@ -26,10 +27,12 @@ type header struct {
 
 // state is how far the reading has come. Each line of it covers everything above.
 type state struct {
-	Pass  uint8 `json:"#pass"` // how often the list was read to its end
-	Page  int64 `json:"page"`  // of the present pass, the last page that was read
-	Total int64 `json:"total"` // as the last page said
-	// Changed says that the pages of the present pass did not all say the same total.
+	Pass  uint32 `json:"#pass"` // the number of the present reading of the list, from 0
+	Page  int64  `json:"page"`  // of the present pass, the last page that was read
+	Total int64  `json:"total"` // as the last page said; of a list without pages, the number of its elements
+	// Whole says that a pass has come to the end of the list: the journal has the users of the last such pass, and those added since.
+	Whole bool `json:"whole,omitempty"`
+	// Changed says that the present pass has found a user whom the last whole one has not, or that its pages did not all say the same total.
 	Changed bool `json:"changed,omitempty"`
 	Done    bool `json:"done"`
 }
@@ -42,6 +45,11 @@ type position struct {
 	Reason string `json:"refused,omitempty"`
 }
 
+// departure says that a user who was added above is no longer in the list.
+type departure struct {
+	Key []byte `json:"#gone"` // as [seenKey] makes it
+}
+
 // Meta lines begin so; users have no such member.
 var meta = []byte(`{"#`)
 
@@ -52,8 +60,9 @@ type journal struct {
 	w      *bufio.Writer
 	header int64 // the size of the header
 	state  state
-	seen   map[[16]byte]uint8 // every user that was seen, and the last pass in which that was
-	inPass int64              // the number of users that were seen in the present pass
+	seen   map[[16]byte]uint32 // every user that was seen, and the last pass in which that was
+	gone   map[[16]byte]int    // how often a user was added and has gone
+	inPass int64               // the number of users that were seen in the present pass
 }
 
 // openJournal creates a journal, or opens one to go on with it. Without a name it is a file that is removed when it is closed.
@@ -63,7 +72,7 @@ func openJournal(name string, head header, resume bool) (*journal, error) {
 		return nil, err
 	}
 	first = append(first, '\n')
-	j := &journal{name: name, seen: map[[16]byte]uint8{}, header: int64(len(first))}
+	j := &journal{name: name, seen: map[[16]byte]uint32{}, gone: map[[16]byte]int{}, header: int64(len(first))}
 	if name == "" {
 		if j.file, err = os.CreateTemp("", "dragoman-pull-*"); err != nil {
 			return nil, fmt.Errorf("keeping what was read: %w", err)
@@ -105,13 +114,13 @@ func (j *journal) recover(first []byte) error {
 		return ErrOtherJournal
 	}
 	size, end := j.header, j.header
-	pending := [][16]byte{}
+	var added, departed [][16]byte
 	for {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			j.inPass = j.people()
 			if j.state.Pass > 0 && !j.state.Done {
-				j.beginPass(j.state.Pass) // who was seen again in it is not written down
+				j.beginPass() // who was seen again in it is not written down
 			}
 			return j.writeFrom(end)
 		}
@@ -120,19 +129,26 @@ func (j *journal) recover(first []byte) error {
 		}
 		size += int64(len(line))
 		var at position
+		var gone departure
 		var s state
 		switch {
 		case !bytes.HasPrefix(line, meta):
-			pending = append(pending, seenKey(entry{line: line}.key()))
+			added = append(added, seenKey(entry{line: line}.key()))
 		case json.Unmarshal(line, &at) == nil && at.At != "":
 			if at.Reason != "" {
-				pending = append(pending, seenKey(at.Key))
+				added = append(added, seenKey(at.Key))
 			}
+		case json.Unmarshal(line, &gone) == nil && len(gone.Key) == len([16]byte{}):
+			departed = append(departed, [16]byte(gone.Key))
 		case json.Unmarshal(line, &s) == nil:
-			for _, key := range pending {
-				j.seen[key] = 0
+			for _, key := range added {
+				j.seen[key] = s.Pass
 			}
-			pending, end, j.state = pending[:0], size, s
+			for _, key := range departed { // they stand behind all who were added
+				delete(j.seen, key)
+				j.gone[key]++
+			}
+			added, departed, end, j.state = added[:0], departed[:0], size, s
 		}
 	}
 }
@@ -149,16 +165,32 @@ func (j *journal) writeFrom(size int64) error {
 	return nil
 }
 
-// restart forgets every user.
-func (j *journal) restart() error {
-	clear(j.seen)
-	j.beginPass(j.state.Pass)
-	return j.writeFrom(j.header)
+// beginPass begins to read the list anew.
+func (j *journal) beginPass() {
+	j.state.Pass++
+	j.state.Page, j.inPass = 0, 0
 }
 
-// beginPass begins to read the list anew.
-func (j *journal) beginPass(number uint8) {
-	j.state, j.inPass = state{Pass: number}, 0
+// endPass ends a pass at the end of the list. The reading is done if the pass has found the same users as the last whole one, and each once.
+// Those who have gone since are marked.
+func (j *journal) endPass() error {
+	agrees := j.state.Whole && !j.state.Changed && j.inPass == j.state.Total
+	for key, pass := range j.seen {
+		if pass == j.state.Pass {
+			continue
+		}
+		agrees = false
+		delete(j.seen, key)
+		j.gone[key]++
+		if err := j.line(departure{key[:]}); err != nil {
+			return fmt.Errorf("writing the journal: %w", err)
+		}
+	}
+	j.state.Whole, j.state.Changed, j.state.Done = true, false, agrees
+	if !agrees {
+		j.beginPass()
+	}
+	return j.commit()
 }
 
 func seenKey(key string) [16]byte {
@@ -190,6 +222,7 @@ func (j *journal) add(p source.Person, err error, at string) error {
 	if again {
 		return nil
 	}
+	j.state.Changed = j.state.Changed || j.state.Whole
 	if where.Reason == "" {
 		where.Key = ""
 	}
@@ -238,8 +271,9 @@ type entry struct {
 	refused *Refused
 }
 
-// each calls f with every entry.
+// each calls f with every entry of those who have not gone.
 func (j *journal) each(f func(entry) error) error {
+	gone := maps.Clone(j.gone)
 	if _, err := j.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("reading the journal: %w", err)
 	}
@@ -262,6 +296,12 @@ func (j *journal) each(f func(entry) error) error {
 		default:
 			at = where.At
 			continue
+		}
+		if len(gone) > 0 {
+			if key := seenKey(e.key()); gone[key] > 0 {
+				gone[key]--
+				continue
+			}
 		}
 		if err := f(e); err != nil {
 			return err

@@ -63,7 +63,7 @@ var (
 	ErrListChanges   = errors.New("the list changed whenever it was read")
 )
 
-// maxPasses is how often a list with pages is read until nothing was missed.
+// maxPasses is how often a run reads the list until two passes agree.
 const maxPasses = 5
 
 // Run reads the users and writes the file by write, which is called once and is given a function that writes the file's content. The
@@ -79,15 +79,8 @@ func (p *Pull) Run(ctx context.Context, write func(func(io.Writer) error) error)
 		return result, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	if !j.state.Done {
-		if p.Dialect == "worth" {
-			err = p.readPages(ctx, j, roles.Catalogue())
-		} else {
-			err = p.readList(ctx, j, roles.Catalogue())
-		}
-		if err != nil {
-			return result, err
-		}
+	if err := p.read(ctx, j, roles.Catalogue()); err != nil {
+		return result, err
 	}
 	j.seen = nil // a million are some 40 MB
 	bad, err := j.check(ctx, roles)
@@ -128,38 +121,34 @@ func openScratch(ctx context.Context, dialect, customer string) (*store.Store, e
 	return s, nil
 }
 
-// readPages reads a list with pages until a pass over it found every user once, and no others than the passes before.
-func (p *Pull) readPages(ctx context.Context, j *journal, roles *store.Catalogue) error {
-	for !j.state.Done {
-		if j.state.Pass == maxPasses {
+// read reads the list until two passes in a row have found the same users. One is not enough: if a user is removed and another one added
+// while it is read, the total stays, and somebody moves to a page that had been read.
+func (p *Pull) read(ctx context.Context, j *journal, roles *store.Catalogue) error {
+	pass := p.readPages
+	if p.Dialect == "testinium" {
+		pass = p.readList
+	}
+	for n := 0; !j.state.Done; n++ {
+		if n == maxPasses {
 			return fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
 				ErrListChanges, maxPasses, j.state.Total, j.people())
 		}
-		if err := p.readPass(ctx, j, roles); err != nil {
+		if err := pass(ctx, j, roles); err != nil {
 			return err
 		}
-		people, total := j.people(), j.state.Total
-		j.state.Done = !j.state.Changed && j.inPass == total && people == total
-		if !j.state.Done {
-			p.notice(fmt.Sprintf("%d users were seen and the list says that there are %d: it changed while it was read; reading it again", people, total))
-			again := j.state.Pass + 1
-			if people > total { // some were removed
-				if err := j.restart(); err != nil {
-					return err
-				}
-			}
-			j.beginPass(again)
-			j.state.Total = total
-		}
-		if err := j.commit(); err != nil {
+		differs := j.state.Whole || j.state.Changed || j.inPass != j.state.Total
+		if err := j.endPass(); err != nil {
 			return err
+		}
+		if differs && !j.state.Done {
+			p.notice("the list changed while it was read: reading it again")
 		}
 	}
 	return nil
 }
 
-// readPass reads the rest of the pages.
-func (p *Pull) readPass(ctx context.Context, j *journal, roles *store.Catalogue) error {
+// readPages reads the rest of a list with pages.
+func (p *Pull) readPages(ctx context.Context, j *journal, roles *store.Catalogue) error {
 	for {
 		number := j.state.Page + 1
 		page, err := p.Client.WorthPage(ctx, number, p.PageSize)
@@ -175,7 +164,7 @@ func (p *Pull) readPass(ctx context.Context, j *journal, roles *store.Catalogue)
 		}
 		j.state.Changed = j.state.Changed || number > 1 && j.state.Total != page.TotalItems
 		j.state.Page, j.state.Total = number, page.TotalItems
-		p.progress(j.people(), page.TotalItems)
+		p.progress(j.inPass, page.TotalItems)
 		if number >= page.TotalPages || j.inPass == before { // without anybody new it would go on for ever where the number of the page is ignored
 			return nil
 		}
@@ -191,10 +180,13 @@ func (p *Pull) readList(ctx context.Context, j *journal, roles *store.Catalogue)
 	if err != nil {
 		return err
 	}
-	n := 0
+	n, begun := 0, false
 	again := func() error {
-		n = 0
-		return j.restart()
+		if begun { // and was cut off
+			j.beginPass()
+		}
+		n, begun = 0, true
+		return nil
 	}
 	err = p.Client.TestiniumUsers(ctx, again, func(element jsontext.Value) error {
 		n++
@@ -204,11 +196,8 @@ func (p *Pull) readList(ctx context.Context, j *journal, roles *store.Catalogue)
 		}
 		return j.add(person, err, fmt.Sprintf("user %d of the list", n))
 	})
-	if err != nil {
-		return err
-	}
-	j.state.Done = true
-	return j.commit()
+	j.state.Total = int64(n)
+	return err
 }
 
 func (p *Pull) progress(users, total int64) {
@@ -347,6 +336,9 @@ func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]problem, 
 
 // key returns the source's id of a user.
 func (e entry) key() string {
+	if e.refused != nil {
+		return e.refused.User
+	}
 	var ids struct {
 		ID   json.Number `json:"id"`
 		UUID string      `json:"uuid"`
