@@ -41,8 +41,11 @@ type Compare struct {
 	Notice func(string)
 }
 
-// maxPasses is how often a list with pages is read until a pass was consistent.
-const maxPasses = 3
+// maxPasses is how often the list is read until two passes agree.
+const maxPasses = 5
+
+// ErrListChanges means that the users could not be listed.
+var ErrListChanges = errors.New("the list of users changed whenever it was read")
 
 // maxUsers is how many users with differences a report names. Further ones are counted.
 const maxUsers = 1000
@@ -157,12 +160,37 @@ const missingUser = "user"
 
 func isMissing(all []difference.Difference) bool { return len(all) == 1 && all[0].Field == missingUser }
 
-// list returns the ids of the source's users, sorted.
-func (c *Compare) list(ctx context.Context) (ids []id, err error) {
-	if c.Dialect == "worth" {
-		return c.listPages(ctx)
+// list returns the ids of the source's users, sorted. It reads the list until two passes in a row have found the same users: if one is removed
+// and another one added while it is read, somebody moves to a page that had been read.
+func (c *Compare) list(ctx context.Context) ([]id, error) {
+	pass := c.listPages
+	if c.Dialect == "testinium" {
+		pass = c.listWhole
 	}
-	err = c.Source.TestiniumUsers(ctx, func() error { ids = ids[:0]; return nil }, func(element jsontext.Value) error {
+	var before []id
+	for n := 1; ; n++ {
+		ids, total, err := pass(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ids = sorted(ids)
+		consistent := int64(len(ids)) == total
+		switch {
+		case n > 1 && consistent && slices.EqualFunc(ids, before, sameID):
+			return ids, nil
+		case n == maxPasses:
+			return nil, fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
+				ErrListChanges, maxPasses, total, len(ids))
+		case n > 1 || !consistent:
+			c.notice("the list of users changed while it was read: reading it again")
+		}
+		before = ids
+	}
+}
+
+// listWhole reads a list without pages. It returns the ids of its records and their number.
+func (c *Compare) listWhole(ctx context.Context) (ids []id, total int64, err error) {
+	err = c.Source.TestiniumUsers(ctx, func() error { ids = nil; return nil }, func(element jsontext.Value) error {
 		var u struct {
 			ID json.Number `json:"entityId"`
 		}
@@ -172,52 +200,28 @@ func (c *Compare) list(ctx context.Context) (ids []id, err error) {
 		ids = append(ids, newID(u.ID.String()))
 		return nil
 	})
-	return sorted(ids), err
+	return ids, int64(len(ids)), err
 }
 
-// listPages reads the pages of a list, and again if it changed meanwhile, as users may then have moved to a page that had been read.
-// Those who are there no longer are found to be gone when they are compared.
-func (c *Compare) listPages(ctx context.Context) (all []id, err error) {
-	for pass := 1; ; pass++ {
-		read, total, same, err := c.listPass(ctx, &all)
-		if err != nil {
-			return nil, err
-		}
-		if all = sorted(all); same && read == total {
-			return all, nil
-		}
-		if pass == maxPasses {
-			c.notice(fmt.Sprintf("the list changed whenever it was read: it says that there are %d users, and the %d that were seen are compared", total, len(all)))
-			return all, nil
-		}
-		c.notice(fmt.Sprintf("%d users were read and the list says that there are %d: it changed while it was read; reading it again", read, total))
-	}
-}
-
-// listPass appends the ids of all pages. It returns the number of records that it has read, the number that the last page said, and
-// whether all pages said the same.
-func (c *Compare) listPass(ctx context.Context, ids *[]id) (read, total int64, same bool, err error) {
-	same = true
+// listPages reads the pages of a list. It returns the ids of their records and the total of the last page.
+func (c *Compare) listPages(ctx context.Context) (ids []id, total int64, err error) {
 	var last json.RawMessage // the first record of the last page
 	for number := int64(1); ; number++ {
 		page, err := c.Source.WorthPage(ctx, number, c.PageSize)
 		if err != nil {
-			return 0, 0, false, err
+			return nil, 0, err
 		}
 		for i, record := range page.Records {
 			var u struct {
 				ID string `json:"id"`
 			}
 			if json.Unmarshal(record, &u) != nil || u.ID == "" {
-				return 0, 0, false, fmt.Errorf("page %d of the users, record %d: id is missing or no text", number, i+1)
+				return nil, 0, fmt.Errorf("page %d of the users, record %d: id is missing or no text", number, i+1)
 			}
-			*ids = append(*ids, newID(u.ID))
+			ids = append(ids, newID(u.ID))
 		}
-		read += int64(len(page.Records))
-		same = same && (number == 1 || total == page.TotalItems)
-		total = page.TotalItems
 		if number >= page.TotalPages || len(page.Records) == 0 || bytes.Equal(last, page.Records[0]) {
-			return read, total, same, nil // in the last case the number of the page is ignored
+			return ids, page.TotalItems, nil // in the last case the number of the page is ignored
 		}
 		last = page.Records[0]
 	}

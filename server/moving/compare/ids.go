@@ -53,8 +53,10 @@ func compareIDs(a, b id) int {
 	return strings.Compare(*a.text, *b.text)
 }
 
+func sameID(a, b id) bool { return compareIDs(a, b) == 0 }
+
 // sorted returns the ids in their order, each once.
 func sorted(ids []id) []id {
 	slices.SortFunc(ids, compareIDs)
-	return slices.CompactFunc(ids, func(a, b id) bool { return compareIDs(a, b) == 0 })
+	return slices.CompactFunc(ids, sameID)
 }

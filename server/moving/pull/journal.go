@@ -32,7 +32,7 @@ type state struct {
 	Total int64  `json:"total"` // as the last page said; of a list without pages, the number of its elements
 	// Whole says that a pass has come to the end of the list: the journal has the users of the last such pass, and those added since.
 	Whole bool `json:"whole,omitempty"`
-	// Changed says that the present pass has found a user whom the last whole one has not, or that its pages did not all say the same total.
+	// Changed says that the present pass has found a user whom the last whole one has not.
 	Changed bool `json:"changed,omitempty"`
 	Done    bool `json:"done"`
 }

@@ -136,7 +136,7 @@ func (p *Pull) read(ctx context.Context, j *journal, roles *store.Catalogue) err
 		if err := pass(ctx, j, roles); err != nil {
 			return err
 		}
-		differs := j.state.Whole || j.state.Changed || j.inPass != j.state.Total
+		differs := j.state.Whole || j.inPass != j.state.Total
 		if err := j.endPass(); err != nil {
 			return err
 		}
@@ -162,7 +162,6 @@ func (p *Pull) readPages(ctx context.Context, j *journal, roles *store.Catalogue
 				return err
 			}
 		}
-		j.state.Changed = j.state.Changed || number > 1 && j.state.Total != page.TotalItems
 		j.state.Page, j.state.Total = number, page.TotalItems
 		p.progress(j.inPass, page.TotalItems)
 		if number >= page.TotalPages || j.inPass == before { // without anybody new it would go on for ever where the number of the page is ignored
