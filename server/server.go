@@ -196,7 +196,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		verifier.Close()
 		return nil, err
 	}
-	if err := errors.Join(c.Auth.CheckRoles(s.Catalogue()), s.CheckErasures(ctx), warnOfCollisions(ctx, s, c.Log)); err != nil {
+	if err := errors.Join(c.Auth.CheckRoles(s.Catalogue()), checkErasures(ctx, s, c.Log), warnOfCollisions(ctx, s, c.Log)); err != nil {
 		verifier.Close()
 		return nil, errors.Join(err, s.Close())
 	}
@@ -391,5 +391,25 @@ func warnOfCollisions(ctx context.Context, s *store.Store, log *slog.Logger) err
 	}
 	log.Warn("users have the same username or e-mail: see dragoman collisions",
 		"collisions", len(collisions), "users", len(users), "ids", users[:min(len(users), maxCollisionsLogged)])
+	return nil
+}
+
+// checkErasures refuses a database that has personal data of an erased user, and completes a ledger that lacks erasures of the database, which
+// does not protect against backups.
+func checkErasures(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	if err := s.CheckErasures(ctx); err != nil {
+		return err
+	}
+	added, err := s.CompleteLedger(ctx)
+	switch {
+	case errors.Is(err, store.ErrNoLedger):
+		log.Warn("users of the database were erased, but no erasure ledger is named: a backup that is restored could bring them back, " +
+			"and nobody can be erased: set --erasure-ledger (DRAGOMAN_ERASURE_LEDGER)")
+	case err != nil:
+		return err
+	case added > 0:
+		log.Warn("the erasure ledger lacked erasures of the database, which were added: if another file is the ledger, name that in --erasure-ledger "+
+			"(DRAGOMAN_ERASURE_LEDGER)", "ledger", s.LedgerPath(), "added", added)
+	}
 	return nil
 }

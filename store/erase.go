@@ -215,7 +215,13 @@ func (s *Store) checkErasure(ctx context.Context, db *gorm.DB, e Erasure, u *Use
 	if u.LegalHoldAt != nil {
 		wrong.add(FieldLegalHoldAt, reasonLegalHold)
 	}
-	wrong.add(FieldReason, checkReason(e.Reason, u))
+	if e.Reason != "" {
+		of, err := s.subjectsOf(db.WithContext(ctx), u)
+		if err != nil {
+			return Erased{}, databaseError(ctx, "looking for what the user was called", err)
+		}
+		wrong.add(FieldReason, checkReason(e.Reason, of))
+	}
 	if losesAdministrator(u, &after) {
 		last, err := lastAdministrator(ctx, db, u, &after)
 		if err != nil {
@@ -231,33 +237,19 @@ func (s *Store) checkErasure(ctx context.Context, db *gorm.DB, e Erasure, u *Use
 	return done, s.checkLedger()
 }
 
-// checkReason returns what is wrong with the reason for an erasure, if anything is.
-func checkReason(reason string, u *User) string {
+// checkReason returns what is wrong with the reason for an erasure of a person, if anything is.
+func checkReason(reason string, of subjects) string {
 	if wrong := checkText(reason, maxReasonLength); wrong != "" {
 		return wrong
 	}
 	folded := Fold(reason)
-	for _, value := range personalTexts(u) {
+	for _, words := range of.words {
 		// A value of one or two characters is in many texts.
-		if len([]rune(value)) > 2 && strings.Contains(folded, Fold(value)) {
-			return "must not have a value of the user, as it is kept"
+		if len([]rune(words)) > 2 && strings.Contains(folded, words) {
+			return "must not have a value that the user has or had, as it is kept"
 		}
 	}
 	return ""
-}
-
-// personalTexts returns the texts in the user's fields that an erasure erases from the history.
-func personalTexts(u *User) (texts []string) {
-	for i := range editable {
-		f := &editable[i]
-		if !f.tellsPerson() {
-			continue
-		}
-		if text, ok := f.show(u, nil).(string); ok && text != "" {
-			texts = append(texts, text)
-		}
-	}
-	return texts
 }
 
 func (s *Store) eraseUser(ctx context.Context, e Erasure) (done Erased, err error) {
@@ -314,7 +306,7 @@ func (s *Store) erase(ctx context.Context, tx *gorm.DB, e Erasure, before *User,
 		return databaseError(ctx, doing, err)
 	}
 	change := s.erasure(ctx, before, after)
-	if before.UUID == orNil(change.Actor) || named.has(change.Dialect, change.Subject) {
+	if named.made(change.Actor, change.Dialect, change.Subject) {
 		change.Subject = erasedValue
 	}
 	step, err := updateStep(before, after, &change, s.distributed)
@@ -334,17 +326,14 @@ func (s *Store) erase(ctx context.Context, tx *gorm.DB, e Erasure, before *User,
 	if erased.Error != nil {
 		return databaseError(ctx, doing, erased.Error)
 	}
-	own := tx.Exec("UPDATE user_changes SET subject = ? WHERE customer_id = ? AND user_id = ? AND "+named.condition(s.db.Name()),
-		append([]any{erasedValue, before.CustomerID, before.ID}, named.arguments()...)...)
-	if own.Error != nil {
-		return databaseError(ctx, doing, own.Error)
+	if err := eraseOwnSubjects(tx, before, named); err != nil {
+		return databaseError(ctx, doing, err)
 	}
 	if done.Subjects, err = s.eraseSubjects(tx, before, named, others); err != nil {
 		return databaseError(ctx, doing, err)
 	}
-	issued := tx.Exec("UPDATE provisioning_tokens SET created_by = ? WHERE "+named.matching(s.db.Name(), "created_by"), erasedValue, named.names, named.names)
-	if issued.Error != nil {
-		return databaseError(ctx, doing, issued.Error)
+	if err := eraseIssuer(tx, named); err != nil {
+		return databaseError(ctx, doing, err)
 	}
 	if err := s.eraseNotes(tx, before.CustomerID, named); err != nil {
 		return databaseError(ctx, doing, err)

@@ -102,7 +102,7 @@ func TestErasedUser(t *testing.T) {
 		subject := c.text("Subject")
 		// What Ada did to others, and to herself.
 		for k, origin := range map[store.UserKey]store.Origin{
-			grace: {Subject: subject, Dialect: "worth", Operation: "o"}, alan: {Subject: "https://issuer.example.com " + before.Email, Dialect: "worth", Operation: "o"},
+			grace: {Subject: subject, Dialect: "worth", Operation: "o"}, alan: {Subject: "https://issuer.example.com " + strings.ToUpper(before.Email), Dialect: "worth", Operation: "o"},
 			ada: {Subject: subject, Dialect: "worth", Operation: "o"},
 		} {
 			actor := &before.UUID
@@ -312,6 +312,12 @@ func TestRefusedErasures(t *testing.T) {
 		}
 		refused(store.Erasure{Key: grace}, store.FieldStatus)
 		refused(store.Erasure{Key: ada, Reason: "as Lovelace asked"}, store.FieldReason)
+		for _, name := range []string{"Formerly", "Ada"} {
+			if _, _, err := s.UpdateUser(t.Context(), ada, store.Change{Edit: pure(firstName(name))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused(store.Erasure{Key: ada, Reason: "once known as FORMERLY"}, store.FieldReason)
 		refused(store.Erasure{Key: ada, Reason: strings.Repeat("x", 501)}, store.FieldReason)
 		if _, changed, err := s.SetLegalHold(t.Context(), ada, true, nil); err != nil || !slices.Equal(changed, []store.Field{store.FieldLegalHoldAt}) {
 			t.Errorf("%v, %v", changed, err)

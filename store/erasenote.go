@@ -12,13 +12,9 @@ import (
 // eraseNotes erases the notes of a customer's provisioning tokens that have a person's words, and then deletes the customer's kept answers
 // that are about no user, some of which show them. The customer must be locked, so that no token is added meanwhile.
 func (s *Store) eraseNotes(tx *gorm.DB, customerID int64, of subjects) error {
-	var tokens []ProvisioningToken
-	if err := tx.Where("customer_id = ? AND note <> ''", customerID).Find(&tokens).Error; err != nil {
+	tokens, err := tokensAbout(tx, customerID, of)
+	if err != nil || len(tokens) == 0 {
 		return err
-	}
-	tokens = slices.DeleteFunc(tokens, func(t ProvisioningToken) bool { return !of.mentionedIn(t.Note) })
-	if len(tokens) == 0 {
-		return nil
 	}
 	for _, t := range tokens {
 		if err := tx.Exec("UPDATE provisioning_tokens SET note = ? WHERE hash = ?", erasedValue, t.Hash).Error; err != nil {
@@ -26,6 +22,30 @@ func (s *Store) eraseNotes(tx *gorm.DB, customerID int64, of subjects) error {
 		}
 	}
 	return tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = 0", customerID).Error
+}
+
+// tokensAbout returns the provisioning tokens of a customer whose notes have a person's words, oldest first.
+func tokensAbout(db *gorm.DB, customerID int64, of subjects) (tokens []ProvisioningToken, err error) {
+	err = db.Where("customer_id = ? AND note <> ''", customerID).Order("created_at, id").Find(&tokens).Error
+	return slices.DeleteFunc(tokens, func(t ProvisioningToken) bool { return !of.mentionedIn(t.Note) }), err
+}
+
+// tokensBy returns the provisioning tokens of all customers that a person has issued, oldest first of each customer.
+func tokensBy(db *gorm.DB, of subjects) (tokens []ProvisioningToken, err error) {
+	issuers, err := of.among(db.Raw("SELECT DISTINCT created_by FROM provisioning_tokens"))
+	if err == nil {
+		err = db.Where("created_by IN ?", issuers).Order("customer_id, created_at, id").Find(&tokens).Error
+	}
+	return tokens, err
+}
+
+// eraseIssuer erases who issued the provisioning tokens that a person has issued.
+func eraseIssuer(tx *gorm.DB, of subjects) error {
+	issuers, err := of.among(tx.Raw("SELECT DISTINCT created_by FROM provisioning_tokens"))
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE provisioning_tokens SET created_by = ? WHERE created_by IN ?", erasedValue, issuers).Error
 }
 
 // mentionedIn reports whether a text has one of a person's words, which may be several. A single letter is in many texts.

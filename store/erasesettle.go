@@ -63,7 +63,7 @@ func (s *Store) SweepErasures(ctx context.Context) (settled int64, err error) {
 		u := User{ID: d.UserID, CustomerID: d.CustomerID, UUID: d.UUID}
 		err := s.transaction(ctx, func(tx *gorm.DB) error {
 			// The person's names are gone, but the actor is still there.
-			_, err := s.eraseSubjects(tx, &u, subjects{id: u.UUID, names: []string{u.UUID.String()}}, othersChanges{upTo: d.SweepFrom})
+			_, err := s.eraseSubjects(tx, &u, subjects{id: u.UUID, names: spellings(u.UUID.String())}, othersChanges{upTo: d.SweepFrom})
 			if err == nil {
 				// The record of a write that changed nothing may have been stored after the erasure.
 				err = tx.Exec("DELETE FROM idempotency_records WHERE customer_id = ? AND user_id = ?", u.CustomerID, u.ID).Error
@@ -122,6 +122,51 @@ func (s *Store) CheckErasures(ctx context.Context) error {
 		}
 	}
 	return checkErasures(ctx, s.read, s.ledger)
+}
+
+// CompleteLedger appends to the ledger the erasures of the database that it lacks, and returns how many: a ledger that was lost, emptied or
+// replaced by an older one would let a backup bring these people back. The error is ErrNoLedger if there is no ledger and somebody was erased.
+func (s *Store) CompleteLedger(ctx context.Context) (added int, err error) {
+	const doing = "comparing the erasure ledger with the database"
+	var erased []struct {
+		UUID uuid.UUID
+		At   int64
+	}
+	if err := s.read.WithContext(ctx).Raw("SELECT uuid, at FROM erasures ORDER BY at, uuid").Scan(&erased).Error; err != nil {
+		return 0, databaseError(ctx, doing, err)
+	}
+	if len(erased) == 0 || s.ledger == nil && s.inMemory {
+		return 0, nil
+	}
+	if s.ledger == nil {
+		return 0, ErrNoLedger
+	}
+	entries, err := s.ledger.Entries()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", doing, err)
+	}
+	listed := make(map[uuid.UUID]bool, len(entries))
+	for _, e := range entries {
+		listed[e.UUID] = true
+	}
+	var lacking []ledger.Entry
+	for _, e := range erased {
+		if !listed[e.UUID] {
+			lacking = append(lacking, ledger.Entry{UUID: e.UUID, At: time.UnixMilli(e.At)})
+		}
+	}
+	if len(lacking) == 0 {
+		return 0, nil
+	}
+	return len(lacking), s.ledger.Append(ctx, lacking...)
+}
+
+// LedgerPath returns the path of the ledger, or "" if there is none.
+func (s *Store) LedgerPath() string {
+	if s.ledger == nil {
+		return ""
+	}
+	return s.ledger.Path()
 }
 
 // checkErasures returns ErrNotErased if a ledger lists a user whose personal data are in a database.

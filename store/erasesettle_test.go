@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,66 @@ import (
 	"github.com/dragoman-id/dragoman/store/ledger"
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
+
+// TestCompleteLedger: a ledger that was lost, cut or replaced by another one lists again whom the database knows to be erased.
+func TestCompleteLedger(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		s, list := openForErasing(t, url)
+		storetest.Directory(t, s)
+		complete := func(want int) {
+			t.Helper()
+			if added, err := s.CompleteLedger(t.Context()); err != nil || added != want {
+				t.Errorf("%d were added, %v; want %d", added, err, want)
+			}
+		}
+		complete(0)
+		if _, err := os.Stat(list); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("there is a ledger of nobody: %v", err)
+		}
+		erase(t, s, ada)
+		erase(t, s, key(create(t, s, newUser("somebody"))))
+		complete(0)
+		whole, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := whole[:len(whole)/2]
+		stranger := []byte(uuid.NewString() + " 2025-11-30T08:00:00.123Z\n")
+		for _, damage := range []struct {
+			file []byte // nil: there is none
+			want int
+		}{
+			{nil, 2}, {[]byte{}, 2}, {half, 1}, {whole[:len(whole)-1], 1}, {whole[len(half):], 1}, {slices.Concat(stranger, half), 1}, {whole, 0},
+		} {
+			if damage.file == nil {
+				err = os.Remove(list)
+			} else {
+				err = os.WriteFile(list, damage.file, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			complete(damage.want)
+			complete(0)
+			got, err := os.ReadFile(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(whole)) {
+				if strings.Count(string(got), line) != 1 {
+					t.Errorf("%q became %q, which lacks %q", damage.file, got, line)
+				}
+			}
+		}
+		if err := os.WriteFile(list, []byte("not a ledger, but a file of somebody's, longer than a line of one is\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.CompleteLedger(t.Context()); !errors.Is(err, ledger.ErrDamaged) {
+			t.Error(err)
+		}
+	})
+}
 
 // TestReplayErasures erases again whom a backup brings back, whatever the backup says of them.
 func TestReplayErasures(t *testing.T) {

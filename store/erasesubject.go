@@ -10,30 +10,31 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/dragoman-id/dragoman/store/engine"
-	"github.com/dragoman-id/dragoman/store/postgres"
-	"github.com/dragoman-id/dragoman/store/sqlite"
 )
 
-// subjects are what a person may be called: names in the column subject of user_changes, words in what others have written.
+// subjects are what a person may be called: names in the column subject of user_changes, words in what others have written. Both are
+// folded: an identity provider may spell a name otherwise than the directory does.
 type subjects struct {
 	id    uuid.UUID // the actor whose subject it is in any case
 	names []string
-	words []string // folded
+	words []string
 }
 
 // subjectsOf returns the subjects of a user: its names, identifiers and other texts, those that it had included.
 func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
-	of := subjects{id: u.UUID, names: []string{u.UUID.String()}}
+	of := subjects{id: u.UUID, names: spellings(u.UUID.String())}
 	add := func(f *userField, value any) {
 		text, ok := value.(string)
 		if !ok || text == "" || text == erasedValue || !f.tellsPerson() {
 			return
 		}
-		if f.named && !slices.Contains(of.names, text) {
-			of.names = append(of.names, text)
-		}
-		if folded := Fold(text); !slices.Contains(of.words, folded) {
-			of.words = append(of.words, folded)
+		for _, folded := range spellings(text) {
+			if f.named && !slices.Contains(of.names, folded) {
+				of.names = append(of.names, folded)
+			}
+			if !slices.Contains(of.words, folded) {
+				of.words = append(of.words, folded)
+			}
 		}
 	}
 	for i := range editable {
@@ -60,34 +61,55 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 // maxSubjectsRead is how many changes are read at once.
 const maxSubjectsRead = 500
 
-// matching is the condition for a column that has a subject of the person's, of two arguments, both the names. With several issuers a
-// subject is that of its token after the issuer's name and a space.
-func (s subjects) matching(engineName, column string) string {
-	place := map[string]string{sqlite.Name: "instr(%[1]s, ' ')", postgres.Name: "strpos(%[1]s, ' ')"}[engineName]
-	return fmt.Sprintf("(%[1]s IN (?) OR substr(%[1]s, "+place+" + 1) IN (?))", column)
+// spellings returns the folds of a text as a name and as an e-mail.
+func spellings(text string) []string {
+	return slices.Compact([]string{Fold(text), FoldEmail(text)})
 }
 
-// made is the condition for a change that the person made. A name of a user may be that of another person's system account, which is the
-// subject of a command.
-func (s subjects) made(engineName string) string {
-	return "(actor = ? OR dialect <> 'cli' AND " + s.matching(engineName, "subject") + ")"
+// has reports whether a subject is the person's. With several issuers a subject is that of its token after the issuer's name and a space.
+func (s subjects) has(subject string) bool {
+	_, bare, _ := strings.Cut(subject, " ")
+	return slices.ContainsFunc(append(spellings(subject), spellings(bare)...), func(name string) bool { return slices.Contains(s.names, name) })
 }
 
-// condition is made for a change that has a subject to erase.
-func (s subjects) condition(engineName string) string {
-	return "subject NOT IN ('', '" + erasedValue + "') AND " + s.made(engineName)
+// made reports whether the person made a change. A name of a user may be that of another person's system account, which is the subject of a
+// command.
+func (s subjects) made(actor *uuid.UUID, dialect, subject string) bool {
+	return s.id == orNil(actor) || dialect != "cli" && s.has(subject)
 }
 
-func (s subjects) arguments() []any { return []any{s.id, s.names, s.names} }
-
-// has reports whether a subject is the person's.
-func (s subjects) has(dialect, subject string) bool {
-	_, bare, found := strings.Cut(subject, " ")
-	if !found {
-		bare = subject
+// among returns which of the subjects that a query finds are the person's.
+func (s subjects) among(found *gorm.DB) (own []string, err error) {
+	rows, err := found.Rows()
+	if err != nil {
+		return nil, err
 	}
-	return dialect != "cli" && (slices.Contains(s.names, subject) || slices.Contains(s.names, bare))
+	defer rows.Close()
+	for rows.Next() {
+		var subject string
+		if err := rows.Scan(&subject); err != nil {
+			return nil, err
+		}
+		if s.has(subject) {
+			own = append(own, subject)
+		}
+	}
+	return own, rows.Err()
 }
+
+// changesBy returns the condition for a change that the person made, among those that have one of the subjects that a query finds.
+func (s subjects) changesBy(found *gorm.DB) (condition string, arguments []any, err error) {
+	own, err := s.among(found)
+	return "(actor = ? OR dialect <> 'cli' AND subject IN ?)", []any{s.id, own}, err
+}
+
+// allSubjects finds the subjects of the whole history that may be a person's.
+func allSubjects(db *gorm.DB) *gorm.DB {
+	return db.Raw("SELECT DISTINCT subject FROM user_changes WHERE dialect <> 'cli'")
+}
+
+// toErase is the condition for a change that has a subject.
+const toErase = "subject NOT IN ('', '" + erasedValue + "')"
 
 // othersChanges are changes of other users that a person made.
 type othersChanges struct {
@@ -110,9 +132,13 @@ func (s *Store) findSubjects(ctx context.Context, u *User) (found othersChanges,
 	if err == nil {
 		err = db.Raw("SELECT published FROM feed_state").Scan(&found.upTo).Error
 	}
+	if err != nil {
+		return othersChanges{}, databaseError(ctx, doing, err)
+	}
+	made, arguments, err := of.changesBy(allSubjects(db))
 	if err == nil {
-		err = db.Raw("SELECT customer_id, user_id, version FROM user_changes WHERE NOT (customer_id = ? AND user_id = ?) AND "+of.condition(s.db.Name()),
-			append([]any{u.CustomerID, u.ID}, of.arguments()...)...).Scan(&found.keys).Error
+		err = db.Raw("SELECT customer_id, user_id, version FROM user_changes WHERE NOT (customer_id = ? AND user_id = ?) AND "+toErase+" AND "+made,
+			append([]any{u.CustomerID, u.ID}, arguments...)...).Scan(&found.keys).Error
 	}
 	return found, databaseErrorOrNil(ctx, doing, err)
 }
@@ -124,13 +150,17 @@ func (s *Store) eraseSubjects(tx *gorm.DB, u *User, of subjects, others othersCh
 		"SELECT customer_id, user_id, version FROM feed_pending",
 		fmt.Sprintf("SELECT customer_id, user_id, version FROM feed WHERE number > %d", others.upTo),
 	} {
-		var since []changeKey
-		err := tx.Raw("SELECT c.customer_id, c.user_id, c.version FROM ("+recent+") r JOIN user_changes c "+
-			"ON c.customer_id = r.customer_id AND c.user_id = r.user_id AND c.version = r.version WHERE "+of.condition(s.db.Name()), of.arguments()...).Scan(&since).Error
+		var since []UserChange
+		err := tx.Raw("SELECT c.customer_id, c.user_id, c.version, c.actor, c.dialect, c.subject FROM (" + recent + ") r JOIN user_changes c " +
+			"ON c.customer_id = r.customer_id AND c.user_id = r.user_id AND c.version = r.version WHERE " + toErase).Scan(&since).Error
 		if err != nil {
 			return erased, err
 		}
-		keys = append(keys, since...)
+		for _, c := range since {
+			if of.made(c.Actor, c.Dialect, c.Subject) {
+				keys = append(keys, changeKey{c.CustomerID, c.UserID, c.Version})
+			}
+		}
 	}
 	for _, k := range keys {
 		if k.CustomerID == u.CustomerID && k.UserID == u.ID {
@@ -144,4 +174,14 @@ func (s *Store) eraseSubjects(tx *gorm.DB, u *User, of subjects, others othersCh
 		erased += done.RowsAffected
 	}
 	return erased, nil
+}
+
+// eraseOwnSubjects erases the subject of a user in changes that the user made of itself.
+func eraseOwnSubjects(tx *gorm.DB, u *User, of subjects) error {
+	const its = "customer_id = ? AND user_id = ?"
+	made, arguments, err := of.changesBy(tx.Raw("SELECT DISTINCT subject FROM user_changes WHERE dialect <> 'cli' AND "+its, u.CustomerID, u.ID))
+	if err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE user_changes SET subject = ? WHERE "+its+" AND "+toErase+" AND "+made, append([]any{erasedValue, u.CustomerID, u.ID}, arguments...)...).Error
 }

@@ -22,6 +22,8 @@ type PersonalData struct {
 	KeptAnswers []time.Time
 	// IssuedTokens are the provisioning tokens that the person has issued, as far as the subject tells.
 	IssuedTokens []ProvisioningToken
+	// TokensAbout are the provisioning tokens of the customer whose notes have a name or another word of the person's.
+	TokensAbout []ProvisioningToken
 }
 
 // FieldValue is the value of a field: a string, a bool, nil, or the names of roles. Of a secret it is "set" or "not set".
@@ -97,7 +99,9 @@ func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalDat
 	if err != nil {
 		return PersonalData{}, databaseError(ctx, doing, err)
 	}
-	err = db.Where(of.matching(s.db.Name(), "created_by"), of.names, of.names).Order("customer_id, created_at, id").Find(&data.IssuedTokens).Error
+	if data.IssuedTokens, err = tokensBy(db, of); err == nil {
+		data.TokensAbout, err = tokensAbout(db, u.CustomerID, of)
+	}
 	return data, databaseErrorOrNil(ctx, doing, err)
 }
 
@@ -116,7 +120,11 @@ func (s *Store) ChangesBy(ctx context.Context, u *User, each func(UserChange) er
 	if err != nil {
 		return databaseError(ctx, doing, err)
 	}
-	rows, err := db.Model(&UserChange{}).Where("NOT (customer_id = ? AND user_id = ?)", u.CustomerID, u.ID).Where(of.made(s.db.Name()), of.arguments()...).
+	made, arguments, err := of.changesBy(allSubjects(db))
+	if err != nil {
+		return databaseError(ctx, doing, err)
+	}
+	rows, err := db.Model(&UserChange{}).Where("NOT (customer_id = ? AND user_id = ?)", u.CustomerID, u.ID).Where(made, arguments...).
 		Order("customer_id, user_id, version").Rows()
 	if err != nil {
 		return databaseError(ctx, doing, err)

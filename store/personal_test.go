@@ -18,7 +18,7 @@ import (
 // personTables says of every table where the document about a person has its rows, or why it has not.
 var personTables = map[string]string{
 	"users": "user", "user_changes": "history, changesMade", "claims": "reservedNames", "reserved_folds": "reservedNames", "erasures": "erasure",
-	"idempotency_records": "keptAnswers: their times; what they answer is in the history", "provisioning_tokens": "issuedTokens",
+	"idempotency_records": "keptAnswers: their times; what they answer is in the history", "provisioning_tokens": "issuedTokens, tokensAbout",
 	"customers": "user.customer; the actors are in changesMade", "companies": "not about a user", "roles": "not about a user", "webhooks": "not about a user",
 	"webhook_secrets": "not about a user", "secret_keys": "not about a user", "folding": "not about a user", "id_blocks": "not about a user",
 	"user_counts": "numbers of users", "user_blocks": "numbers of users", "feed": "numbers of the history's entries", "feed_pending": "entries of the history without a number",
@@ -55,7 +55,7 @@ func TestPersonalDataIsWhole(t *testing.T) {
 		others.fill(t, s, grace, 2)
 		before := find(t, s, ada)
 		subject := hers.text("Subject")
-		for k, subject := range map[store.UserKey]string{ada: subject, grace: subject, alan: "https://issuer.example.com " + before.Email} {
+		for k, subject := range map[store.UserKey]string{ada: subject, grace: subject, alan: "https://issuer.example.com " + strings.ToUpper(before.Email)} {
 			actor := &before.UUID
 			if k == alan {
 				actor = nil
@@ -67,8 +67,14 @@ func TestPersonalDataIsWhole(t *testing.T) {
 			}
 		}
 		commit(t, prepare(t, s, ada, 0, firstName(hers.text("Keyed"))), recordOf("k", "request", hers.text("Hash")))
-		issued := token(others.text("Hash"), func(p *store.ProvisioningToken) { p.CreatedBy = before.Email })
+		issued := token(others.text("Hash"), func(p *store.ProvisioningToken) { p.CreatedBy = strings.ToUpper(before.Email) })
 		if err := s.CreateProvisioningToken(t.Context(), &issued); err != nil {
+			t.Fatal(err)
+		}
+		noted := token(others.text("Noted"), func(p *store.ProvisioningToken) {
+			p.ID, p.Note = uuid.Must(uuid.Parse("ffffffff-ffff-4fff-bfff-ffffffffffff")), "asked for by "+before.Email
+		})
+		if err := s.CreateProvisioningToken(t.Context(), &noted); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.NumberChanges(t.Context()); err != nil {
@@ -126,8 +132,12 @@ func TestPersonalDataIsWhole(t *testing.T) {
 			Erasure                    *struct{ At, Reason string }
 			ReservedNames, KeptAnswers []map[string]string
 			IssuedTokens               []struct{ ID uuid.UUID }
-			History                    []store.UserChange
-			ChangesMade                []struct {
+			TokensAbout                []struct {
+				ID   uuid.UUID
+				Note string
+			}
+			History     []store.UserChange
+			ChangesMade []struct {
 				User   int64
 				Fields []store.Field
 			}
@@ -140,7 +150,8 @@ func TestPersonalDataIsWhole(t *testing.T) {
 		}
 		decode()
 		if got.ExportedAt != "2025-11-30T08:00:00.123Z" || got.User.ID != 6860 || got.User.UUID != before.UUID || got.User.Customer.ID != 3393 ||
-			got.User.Version != after.Version || got.Erasure != nil || len(got.KeptAnswers) != 1 || len(got.IssuedTokens) != 1 || got.IssuedTokens[0].ID != issued.ID {
+			got.User.Version != after.Version || got.Erasure != nil || len(got.KeptAnswers) != 1 || len(got.IssuedTokens) != 1 || got.IssuedTokens[0].ID != issued.ID ||
+			len(got.TokensAbout) != 1 || got.TokensAbout[0].ID != noted.ID || got.TokensAbout[0].Note != noted.Note {
 			t.Errorf("%+v", got)
 		}
 		if kept := history(t, s, ada); jsonOf(t, got.History) != jsonOf(t, kept) {
@@ -175,7 +186,7 @@ func TestPersonalDataIsWhole(t *testing.T) {
 		if text := exportPerson(t, s, ada); len(hers.in([]byte(text))) > 0 || !strings.Contains(text, `"reason": "case 4711"`) {
 			t.Errorf("of the erased person there is\n%s", text)
 		}
-		if tokens, err := s.ProvisioningTokens(t.Context(), 0); err != nil || tokens[0].CreatedBy != "erased" {
+		if tokens, err := s.ProvisioningTokens(t.Context(), 0); err != nil || tokens[0].CreatedBy != "erased" || tokens[1].Note != "erased" {
 			t.Errorf("%+v, %v", tokens, err)
 		}
 	})

@@ -38,9 +38,9 @@ const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 // lineBytes is the length of a line: a UUID, a space, a time in UTC, and a line feed.
 const lineBytes = 36 + 1 + 24 + 1
 
-// Append adds an entry, and returns when it is on disk. It creates the file, readable by its owner only, if there is none. The error is
+// Append adds entries, and returns when they are on disk. It creates the file, readable by its owner only, if there is none. The error is
 // [ErrDamaged], and the file is left as it is, if something other than entries is in it.
-func (l *Ledger) Append(ctx context.Context, e Entry) (err error) {
+func (l *Ledger) Append(ctx context.Context, added ...Entry) (err error) {
 	created, f, err := l.open()
 	if err != nil {
 		return fmt.Errorf("erasure ledger: %w", err)
@@ -68,8 +68,11 @@ func (l *Ledger) Append(ctx context.Context, e Entry) (err error) {
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	line := fmt.Sprintf("%s %s\n", e.UUID, e.At.UTC().Format(timeLayout))
-	if _, err := f.WriteAt([]byte(line), end); err != nil {
+	var lines []byte
+	for _, e := range added {
+		lines = fmt.Appendf(lines, "%s %s\n", e.UUID, e.At.UTC().Format(timeLayout))
+	}
+	if _, err := f.WriteAt(lines, end); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -60,6 +60,11 @@ type (
 		CreatedAt string    `json:"createdAt"`
 		CreatedBy string    `json:"createdBy"`
 	}
+	personNote struct {
+		ID       uuid.UUID `json:"id"`
+		Customer int64     `json:"customer"`
+		Note     string    `json:"note"`
+	}
 	personChange struct {
 		Customer  int64      `json:"customer"`
 		User      int64      `json:"user"`
@@ -102,6 +107,9 @@ func (p Person) Run(ctx context.Context, w io.Writer) error {
 	out.list("keptAnswers", items(data.KeptAnswers, func(at time.Time) any { return personAnswer{inTime(at)} }))
 	out.list("issuedTokens", items(data.IssuedTokens, func(t store.ProvisioningToken) any {
 		return personToken{t.ID, t.CustomerID, inTime(t.CreatedAt), t.CreatedBy}
+	}))
+	out.list("tokensAbout", items(data.TokensAbout, func(t store.ProvisioningToken) any {
+		return personNote{t.ID, t.CustomerID, t.Note}
 	}))
 	out.list("history", func(add func(any) error) error { return p.history(ctx, u, add) })
 	out.list("changesMade", func(add func(any) error) error {

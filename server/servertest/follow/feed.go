@@ -43,9 +43,12 @@ type change struct {
 	Fields                      []store.FieldChange
 }
 
-// Read reads the next page of the feed, and reports whether it had changes.
+// changesPerPage is how many changes are read at once.
+const changesPerPage = 1000
+
+// Read reads the next page of the feed, and reports whether there may be more.
 func (f *Feed) Read(ctx context.Context, send Client) (more bool, err error) {
-	a, err := send.get(ctx, fmt.Sprintf("/directory/v1/changes?limit=1000&after=%d", f.after), http.StatusOK)
+	a, err := send.get(ctx, fmt.Sprintf("/directory/v1/changes?limit=%d&after=%d", changesPerPage, f.after), http.StatusOK)
 	if err != nil {
 		return false, err
 	}
@@ -66,7 +69,7 @@ func (f *Feed) Read(ctx context.Context, send Client) (more bool, err error) {
 		}
 	}
 	f.after = max(f.after, page.Next)
-	return len(page.Changes) > 0, nil
+	return len(page.Changes) == changesPerPage, nil
 }
 
 func (f *Feed) apply(c change) {
