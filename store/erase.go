@@ -145,7 +145,7 @@ func (s *Store) checkLedger() error {
 // [Store.ReplayErasures] has to finish it.
 //
 // The error is ErrNotFound if the customer has no such user; a *[FieldErrors] if there is a legal hold, if the user is the customer's last
-// administrator, or if the reason is too long or has one of the user's values; what Allow returned; ErrNoLedger; ErrBusy; or
+// administrator, or if the reason is too long or has a value that the user has or had; what Allow returned; ErrNoLedger; ErrBusy; or
 // ErrUnavailable.
 func (s *Store) EraseUser(ctx context.Context, e Erasure) (Erased, error) {
 	const doing = "erasing a user"

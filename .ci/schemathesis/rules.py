@@ -346,7 +346,7 @@ def groups_are_the_directorys_roles(sent):
 def an_erasure_leaves_an_administrator_and_no_name(sent):
     yield "Status", "Status must leave the customer an active administrator"
     if any(name == "reason" for name, _ in sent.query):
-        yield "reason", "reason must not have a value of the user, as it is kept"
+        yield "reason", "reason must not have a value that the user has or had, as it is kept"
 
 
 @rule("listCustomerUsers")

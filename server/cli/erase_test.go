@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestErase(t *testing.T) {
 		o.run(0, "user 6860 can be erased again: version 7\n", "", "legal-hold", "lift", "--user", "6860")
 		o.run(0, "user 6860 has no legal hold\n", "", "legal-hold", "lift", "--user", "6860")
 		o.run(2, "", "dragoman: error: previewing an erasure: Status must leave the customer an active administrator\n", "erase", "--user", "6861")
-		o.run(2, "", "dragoman: error: previewing an erasure: Reason must not have a value of the user, as it is kept\n", "erase", "--user", "6860", "--reason", "asked by ADA@example.org")
+		o.run(2, "", "dragoman: error: previewing an erasure: Reason must not have a value that the user has or had, as it is kept\n", "erase", "--user", "6860", "--reason", "asked by ADA@example.org")
 
 		described := strings.Replace(erasedAda, "version 6", "version 8", 1)
 		o.run(0, "would erase "+described+"nothing was changed: give --yes to erase\n", "", "erase", "--user", "Ada@Example.org")
@@ -229,6 +230,52 @@ func TestImportOfErasedPerson(t *testing.T) {
 		status, out, said := configured(t, o.dir, o.variables, "", "import", "users.csv")
 		if status != 2 || out != "" || !strings.Contains(said, "line 2: uuid is that of a person who was erased: leave the line out, or the UUID if it is about somebody else; id is already taken\n") {
 			t.Errorf("status %d, %s%s", status, out, said)
+		}
+	})
+}
+
+// TestServeCompletesLedger: a server says so if the ledger that is named lacks erasures of the database, and adds them.
+func TestServeCompletesLedger(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		dir := t.TempDir()
+		list := filepath.Join(dir, "erasures")
+		s := storetest.OpenWith(t, store.Config{URL: url, ErasureLedger: list})
+		storetest.Directory(t, s)
+		if _, err := s.EraseUser(t.Context(), store.Erasure{Key: store.UserByID(servertest.Sandbox, 6860)}); err != nil {
+			t.Fatal(err)
+		}
+		variables := []string{"DRAGOMAN_DATABASE=" + url, "DRAGOMAN_SECRET_KEY=" + keyOfNow, "DRAGOMAN_JWT_SECRET=" + secretOfTokens}
+		warnings := func(variables ...string) string {
+			var found []string
+			for line := range strings.Lines(serve(t, dir, variables, []string{"serve", "--listen=127.0.0.1:0"}, func(string) {})) {
+				if _, warning, isWarning := strings.Cut(line, "level=WARN "); isWarning && strings.Contains(warning, "erasure") {
+					found = append(found, warning)
+				}
+			}
+			return strings.Join(found, "")
+		}
+		named := slices.Concat(variables, []string{"DRAGOMAN_ERASURE_LEDGER=" + list})
+		if got := warnings(named...); got != "" {
+			t.Errorf("with its ledger: %s", got)
+		}
+		lost := `msg="the erasure ledger lacked erasures of the database, which were added: if another file is the ledger, name that in --erasure-ledger (DRAGOMAN_ERASURE_LEDGER)" ledger=`
+		if err := os.Remove(list); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := warnings(named...), lost+list+" added=1\n"; got != want {
+			t.Errorf("with a ledger that was lost: %s, want %s", got, want)
+		}
+		if got := warnings(named...); got != "" {
+			t.Errorf("once it has been added: %s", got)
+		}
+		want := `msg="users of the database were erased, but no erasure ledger is named: a backup that is restored could bring them back, and nobody can be erased: ` +
+			`set --erasure-ledger (DRAGOMAN_ERASURE_LEDGER)"` + "\n"
+		if path, isFile := strings.CutPrefix(url, "sqlite:"); isFile {
+			want = lost + path + ".erasures added=1\n"
+		}
+		if got := warnings(variables...); got != want {
+			t.Errorf("without a ledger: %s, want %s", got, want)
 		}
 	})
 }

@@ -160,8 +160,8 @@ func TestRefusedErasures(t *testing.T) {
 			refuses(t, eraseData(s, who[platform], "/dry-run"+path, header...), status, detail, fields...)
 		}
 		both(400, refused, gracesData, nil, told{"Status", "Status must leave the customer an active administrator"})
-		both(400, refused, adasData+"?reason=as+LOVELACE+asked", nil, told{"reason", "reason must not have a value of the user, as it is kept"})
-		both(400, refused, gracesData+"?reason=Hopper", nil, told{"reason", "reason must not have a value of the user, as it is kept"},
+		both(400, refused, adasData+"?reason=as+LOVELACE+asked", nil, told{"reason", "reason must not have a value that the user has or had, as it is kept"})
+		both(400, refused, gracesData+"?reason=Hopper", nil, told{"reason", "reason must not have a value that the user has or had, as it is kept"},
 			told{"Status", "Status must leave the customer an active administrator"})
 		both(400, invalid, adasData+"?reason="+strings.Repeat("x", 501), nil, told{"reason", "reason must have at most 500 characters"})
 		both(400, invalid, adasData+"?reason=%00", nil, told{"reason", "reason must be valid UTF-8 without U+0000"})
