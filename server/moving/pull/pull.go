@@ -8,21 +8,19 @@ package pull
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"github.com/dragoman-id/dragoman/server/moving/screen"
 	"github.com/dragoman-id/dragoman/server/moving/source"
 	"github.com/dragoman-id/dragoman/store"
-	"github.com/dragoman-id/dragoman/store/userfile"
 )
 
 // Pull is one pull.
@@ -97,10 +95,8 @@ func (p *Pull) Run(ctx context.Context, write func(func(io.Writer) error) error)
 	return result, j.remove()
 }
 
-// openScratch opens a directory in memory that has nothing but the customer, to check users against the directory's rules.
+// openScratch opens a directory in memory that has nothing but the customer.
 func openScratch(ctx context.Context, dialect, customer string) (*store.Store, error) {
-	key := make([]byte, 32)
-	rand.Read(key)
 	row := store.Customer{Name: "the source's"}
 	var err error
 	if dialect == "worth" {
@@ -111,12 +107,9 @@ func openScratch(ctx context.Context, dialect, customer string) (*store.Store, e
 	if err != nil {
 		return nil, fmt.Errorf("%s writes a customer otherwise than %s: see --customer", dialect, store.Excerpt(customer))
 	}
-	s, err := store.Open(ctx, store.Config{URL: store.InMemory, SecretKey: key})
+	s, err := screen.Directory(ctx, row)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.CreateCustomer(ctx, &row); err != nil {
-		return nil, errors.Join(fmt.Errorf("checking --customer: %w", err), s.Close())
+		return nil, fmt.Errorf("checking --customer: %w", err)
 	}
 	return s, nil
 }
@@ -211,88 +204,22 @@ func (p *Pull) notice(text string) {
 	}
 }
 
-// rowsPerBatch is how many users are checked at a time.
-const rowsPerBatch = 500
-
 // check returns what is wrong with the users of the journal, by their numbers from 1.
-func (j *journal) check(ctx context.Context, s *store.Store) (bad map[int64]problem, err error) {
+func (j *journal) check(ctx context.Context, s *store.Store) (bad map[int64]screen.Problem, err error) {
 	lines, err := j.users()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lines.Close()) }()
-	into, err := s.NewImport(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, into.Close()) }()
-	bad = map[int64]problem{}
-	reader := userfile.NewReader(lines, userfile.NDJSON, s.Catalogue())
-	for ended := false; !ended; {
-		var rows []store.ImportRow
-		for len(rows) < rowsPerBatch && !ended {
-			row, err := reader.Next()
-			var wrong *userfile.LineError
-			switch {
-			case errors.Is(err, io.EOF):
-				ended = true
-			case errors.As(err, &wrong):
-				for _, w := range wrong.Problems {
-					bad[wrong.Line] = bad[wrong.Line].with(w.Column + " " + w.Reason)
-				}
-			case err != nil:
-				return nil, err
-			default:
-				rows = append(rows, row)
-			}
-		}
-		refused, err := into.Check(ctx, rows)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range refused {
-			for _, e := range row.Errors {
-				if e.Field == store.FieldUsername && slices.ContainsFunc(rows, func(r store.ImportRow) bool { return r.Line == row.Line && r.User.Username == r.User.Email }) {
-					continue // the e-mail says the same
-				}
-				bad[row.Line] = bad[row.Line].with(userfile.ColumnOf(e.Field) + " " + e.Reason)
-			}
-		}
-	}
-	err = into.Repeated(func(r store.RepeatedValue) {
-		if r.NamedByEmail && r.Field == store.FieldUsername {
-			return // the e-mail says the same
-		}
-		p := bad[r.Line]
-		p.like = append(p.like, likeness{userfile.ColumnOf(r.Field), r.First})
-		bad[r.Line] = p
-	})
-	return bad, err
-}
-
-// problem is what is wrong with a user of the journal.
-type problem struct {
-	reasons []string
-	like    []likeness
-}
-
-func (p problem) with(reason string) problem {
-	p.reasons = append(p.reasons, reason)
-	return p
-}
-
-// likeness says that the value of a column is that of an earlier user.
-type likeness struct {
-	column string
-	first  int64
+	return screen.Lines(ctx, lines, s)
 }
 
 // copy writes the users of the journal that nothing is wrong with.
-func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]problem, report func(Refused)) (result Result, err error) {
+func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]screen.Problem, report func(Refused)) (result Result, err error) {
 	firsts := map[int64]string{} // the users that others are like
 	for _, p := range bad {
-		for _, l := range p.like {
-			firsts[l.first] = ""
+		for _, l := range p.Like {
+			firsts[l.First] = ""
 		}
 	}
 	refuse := func(r Refused) {
@@ -320,10 +247,10 @@ func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]problem, 
 			_, err := w.Write(e.line)
 			return err
 		}
-		for _, l := range p.like {
-			p.reasons = append(p.reasons, fmt.Sprintf("%s is also that of user %s, who comes before", l.column, firsts[l.first]))
+		for _, l := range p.Like {
+			p.Reasons = append(p.Reasons, fmt.Sprintf("%s is also that of user %s, who comes before", l.Column, firsts[l.First]))
 		}
-		for _, reason := range p.reasons {
+		for _, reason := range p.Reasons {
 			refuse(Refused{e.at, e.key(), reason})
 			result.Refused--
 		}

@@ -262,6 +262,7 @@ func TestUsersThatDoNotFit(t *testing.T) {
 		want          string
 	}{
 		{"username with a space", "testinium", func(u []store.User) { u[3].Username = "two words" }, nil, "username must be one or more characters without white space"},
+		{"an e-mail that also a refused user has", "testinium", func(u []store.User) { u[2].Username, u[3].Email = "two words", u[2].Email }, nil, "username must be one or more characters without white space"},
 		{"two of one e-mail", "testinium", func(u []store.User) { u[3].Email = strings.ToLower(u[1].Email) }, nil, "email is also that of user 100001"},
 		{"two of one e-mail", "worth", func(u []store.User) { u[3].Email = strings.ToUpper(u[1].Email) }, nil, "email is also that of user " + vendortest.People(1, 1, roles)[0].UUID.String()},
 		{"id beyond 2^53", "testinium", func(u []store.User) { u[3].ID = 1<<53 + 1 }, nil, "user 9007199254740993: id must be"},
