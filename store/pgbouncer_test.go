@@ -193,7 +193,7 @@ func TestPgBouncerRefusedAtStart(t *testing.T) {
 	}
 }
 
-// TestPgBouncerConcurrentMigrations has ten processes at a time migrate an empty database through a pooler whose server connections are
+// TestPgBouncerConcurrentMigrations has ten callers at a time migrate an empty database through a pooler whose server connections are
 // fewer than they.
 func TestPgBouncerConcurrentMigrations(t *testing.T) {
 	t.Parallel()
