@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +28,9 @@ type mergeCommand struct {
 func (*mergeCommand) Help() string {
 	return "It matches the people of both files by e-mail, as the directory compares e-mails, and then by --mapping. It prints who is whom, " +
 		"and which fields contradict each other: " + strings.Join(merge.Columns, ", ") + ". With --output it writes one file for " +
-		"'dragoman import', in which a person who is in both has both ids; it does so only if --prefer decides every contradiction.\n\n" +
+		"'dragoman import', in which a person who is in both has both ids; it does so only if --prefer decides every contradiction. " +
+		"People whom an import of the file would refuse, such as one with another's username, are reported with the line and the reason, and " +
+		"left out; the exit status is then 2.\n\n" +
 		"Both files must have the same customer: Worth's UUID and Testinium's id of it are those of one customer here.\n\n" + exitStatuses
 }
 
@@ -52,12 +53,6 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 			return badInput{errors.New("--output is one of the files that are merged: name another")}
 		}
 	}
-	s, err := openCatalogue(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	m.Roles = s.Catalogue()
 	report := json.NewEncoder(os.Stdout)
 	m.Report = func(p merge.Person) error {
 		if err := ctx.Err(); err != nil {
@@ -71,13 +66,13 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 	}
 	var result merge.Result
 	run := func(w io.Writer) error {
-		if result, err = m.Run(w); err == nil && result.Open > 0 {
+		if result, err = m.Run(ctx, w); err == nil && result.Open > 0 {
 			err = badInput{fmt.Errorf("nothing was written: %d people have contradictions that --prefer does not decide", result.Open)}
 		}
 		return err
 	}
 	if c.Output == "" {
-		result, err = m.Run(io.Discard)
+		result, err = m.Run(ctx, io.Discard)
 	} else {
 		err = userfile.WriteFile(c.Output, run)
 	}
@@ -91,6 +86,8 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 		result.Both, result.ByMapping, result.Worth, result.Testinium, result.Contradictions, result.Open)
 	if c.Output == "" {
 		fmt.Fprintln(os.Stderr, "nothing was written: give --output FILE")
+	} else if result.LeftOut > 0 {
+		return badInput{fmt.Errorf("written: %d users; left out, as the report says: %d", result.Written(), result.LeftOut)}
 	}
 	return nil
 }
@@ -99,13 +96,6 @@ func sameFile(a, b string) bool {
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
-}
-
-// openCatalogue opens an empty directory in memory, for the roles that every directory has.
-func openCatalogue(ctx context.Context) (*store.Store, error) {
-	key := make([]byte, 32)
-	rand.Read(key)
-	return store.Open(ctx, store.Config{URL: store.InMemory, SecretKey: key})
 }
 
 func parsePreferences(texts []string) (map[string]merge.Vendor, error) {

@@ -14,6 +14,7 @@ var filesToMerge = map[string]string{
 		`{"uuid":"0cfecc31-e3f4-4fce-9a27-f36ea6256a10","customer":"2e6438cb-ec3f-4e94-b5c9-8c058d2efaf1","first_name":"Grace","last_name":"Hopper","email":"grace@example.com","roles":[],"status":"ACTIVE"}` + "\n",
 	"testinium.ndjson": `{"id":6860,"customer":3393,"first_name":"Augusta","last_name":"Lovelace","username":"ada","email":"Ada@Example.com","roles":[],"status":"ACTIVE"}` + "\n" +
 		`{"id":6861,"customer":3393,"first_name":"Grace","last_name":"Hopper","username":"grace","email":"hopper@example.com","roles":[],"status":"ACTIVE"}` + "\n",
+	"clash.ndjson":  `{"id":6860,"customer":3393,"first_name":"Ada","last_name":"Lovelace","username":"grace@example.com","email":"ada@example.com","roles":[],"status":"ACTIVE"}` + "\n",
 	"mapping":       "# Grace\n0cfecc31-e3f4-4fce-9a27-f36ea6256a10 6861\n",
 	"wrong-mapping": "Grace 6861\n",
 	"page.html":     "<html>We are back soon.</html>\n",
@@ -38,6 +39,8 @@ func TestMerge(t *testing.T) {
 		"decided":               {both + " --output out.ndjson --prefer first_name=worth --prefer email=worth", nil, 0, "worth's is taken", count + "0 of them\n", true},
 		"decided by variables":  {both, []string{"DRAGOMAN_MERGE_OUTPUT=out.ndjson", "DRAGOMAN_MERGE_PREFER=all=testinium"}, 0, "testinium's is taken", count + "0 of them\n", true},
 		"a mapping":             {both + " --mapping mapping --prefer all=worth --output out.ndjson", nil, 0, "0cfecc31-e3f4-4fce-9a27-f36ea6256a10 is 6861, by mapping", "in both: 2, by mapping 1 of them", true},
+		"one left out":          {"worth.ndjson clash.ndjson --output out.ndjson", nil, 2, "left out: worth.ndjson, line 2: username is also that of 94520740-d63c-4e02-85ca-c4e138801e73", "written: 1 users; left out, as the report says: 1", true},
+		"one to be left out":    {"worth.ndjson clash.ndjson", nil, 0, "left out: worth.ndjson, line 2: username is also", "undecided 0 of them\nnothing was written", false},
 		"no vendor":             {both + " --prefer first_name=me", nil, 2, "", "must be FIELD=worth or FIELD=testinium", false},
 		"no field":              {both + " --prefer nickname=worth", nil, 2, "", "--prefer knows no field \"nickname\"", false},
 		"no such file":          {"none.ndjson testinium.ndjson --output out.ndjson", nil, 2, "", "none.ndjson: ", false},

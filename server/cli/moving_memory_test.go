@@ -15,9 +15,9 @@ import (
 	"github.com/dragoman-id/dragoman/store"
 )
 
-// movingMemory is the resident memory that pull, merge and compare may take for a number of users, 232 MiB for a million. The program alone
-// takes some 45 MiB, and of each user they keep a hash or an id, merge also where the line is.
-func movingMemory(users int) int64 { return 80<<20 + 160*int64(users) }
+// movingMemory is the resident memory that pull, merge and compare may take for a number of users, 248 MiB for a million. The program alone
+// takes some 45 MiB, and the check of what can be imported some 30; of each user they keep a hash or an id, merge also where the line is.
+func movingMemory(users int) int64 { return 96<<20 + 160*int64(users) }
 
 // comparedUsers is how many of the users are compared. The list of all is what takes memory.
 const comparedUsers = 20000

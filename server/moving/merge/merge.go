@@ -1,15 +1,17 @@
 // Package merge makes one file of users from two, that of Worth's users and that of Testinium's, as `dragoman pull` writes them. People
-// who are in both become one user with the ids of both.
+// who are in both become one user with the ids of both. People whom an import of the file would refuse are reported and left out.
 package merge
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/dragoman-id/dragoman/server/moving/screen"
 	"github.com/dragoman-id/dragoman/store"
 	"github.com/dragoman-id/dragoman/store/userfile"
 )
@@ -47,7 +50,6 @@ type Merge struct {
 	Mapping map[string]int64
 	// Prefer says whose value of a column to take where they contradict each other.
 	Prefer map[string]Vendor
-	Roles  *store.Catalogue
 	// Report is called for every person.
 	Report func(Person) error
 }
@@ -58,6 +60,10 @@ type Person struct {
 	Testinium      int64           `json:"testinium,omitempty"` // the id; 0: the person is not there
 	By             string          `json:"by,omitempty"`        // how the two were matched
 	Contradictions []Contradiction `json:"contradictions,omitempty"`
+	// LeftOut says why the person is not in the file, with the lines; empty: the person is.
+	LeftOut []string `json:"left_out,omitempty"`
+
+	worthLine, testiniumLine int64 // of the files
 }
 
 // Contradiction is a column for which the two files have values that cannot both be shown.
@@ -78,57 +84,47 @@ type Result struct {
 	// Contradictions counts the people with contradictions, Open those of them for which Prefer does not say whose value to take.
 	Contradictions int64 `json:"contradictions"`
 	Open           int64 `json:"open"`
+	LeftOut        int64 `json:"left_out"` // of all
 }
 
-// BadInput says what is wrong with a file.
-type BadInput struct {
-	File   string
-	Line   int64 // 0: the whole file
-	Reason string
-}
-
-func (e *BadInput) Error() string {
-	if e.Line == 0 {
-		return e.File + ": " + e.Reason
-	}
-	return fmt.Sprintf("%s, line %d: %s", e.File, e.Line, e.Reason)
-}
+// Written is how many people the file has.
+func (r Result) Written() int64 { return r.Both + r.Worth + r.Testinium - r.LeftOut }
 
 // place is where a line of Testinium's file is.
 type place struct {
-	offset, id int64
-	length     int32
-	used       bool
+	offset, id   int64
+	length, line int32
+	used         bool
 }
 
 // run is a merge in progress. It keeps 12 bytes of a hash of each e-mail of Testinium's file in memory, and where its line is.
 type run struct {
 	Merge
+	roles   *store.Catalogue
 	file    *os.File
 	places  []place
 	byEmail map[[12]byte]int32 // an index of places
 	byID    map[int64]int32    // of those that the mapping names
 	result  Result
-	out     io.Writer
+	// emit is called for each person.
+	emit func(Person, map[string]any) error
 	// unmapped are the people of the mapping who were not met.
 	unmapped map[string]int64
 }
 
 // Run merges the two files into out. It writes nothing that must not be imported: if Result.Open is not 0, out is not to be used.
 // The error is a *BadInput if a file or the mapping is not good.
-func (m Merge) Run(out io.Writer) (result Result, err error) {
-	r := &run{Merge: m, out: out, byEmail: map[[12]byte]int32{}, byID: map[int64]int32{}, unmapped: map[string]int64{}}
+func (m Merge) Run(ctx context.Context, out io.Writer) (result Result, err error) {
+	r := &run{Merge: m, byEmail: map[[12]byte]int32{}, byID: map[int64]int32{}}
 	for _, id := range m.Mapping {
 		r.byID[id] = -1
-	}
-	for u, id := range m.Mapping {
-		r.unmapped[u] = id
 	}
 	if r.file, err = os.Open(m.Testinium); err != nil {
 		return result, &BadInput{m.Testinium, 0, err.Error()}
 	}
 	defer func() { err = errors.Join(err, r.file.Close()) }()
-	if err := lines(m.Testinium, r.file, r.index); err != nil {
+	customer, err := r.customer()
+	if err != nil {
 		return result, err
 	}
 	for id, at := range r.byID {
@@ -136,118 +132,186 @@ func (m Merge) Run(out io.Writer) (result Result, err error) {
 			return result, &BadInput{m.Testinium, 0, fmt.Sprintf("it has no user %d, whom the mapping names", id)}
 		}
 	}
-	worth, err := os.Open(m.Worth)
+	directory, err := screen.Directory(ctx, customer)
 	if err != nil {
-		return result, &BadInput{m.Worth, 0, err.Error()}
+		return result, &BadInput{m.Worth + " and " + m.Testinium, 0, fmt.Sprintf("their customer cannot be imported: %v", err)}
 	}
-	defer func() { err = errors.Join(err, worth.Close()) }()
-	if err := lines(m.Worth, worth, r.worth); err != nil {
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	r.roles = directory.Catalogue()
+	bad, sum, err := r.screen(ctx, directory)
+	if err != nil {
 		return result, err
 	}
+	return r.write(out, bad, sum)
+}
+
+// customer reads both files, indexes Testinium's, and returns the customer whose users they have.
+func (r *run) customer() (c store.Customer, err error) {
+	c.Name = "the files'"
+	if err := r.eachOfWorth(func(l line) error { return ofOneCustomer(&c, l) }); err != nil {
+		return c, err
+	}
+	return c, lines(r.Merge.Testinium, r.file, func(l line) error {
+		if err := ofOneCustomer(&c, l); err != nil {
+			return err
+		}
+		return r.index(l)
+	})
+}
+
+// ofOneCustomer sets whose user is on a line, by id or by UUID, and refuses another customer's than that of lines before.
+func ofOneCustomer(c *store.Customer, l line) error {
+	another := func(before any) error {
+		return &BadInput{Reason: fmt.Sprintf("customer is %v, and that of a line before is %v: merge the users of one customer", l.columns["customer"], before)}
+	}
+	switch value := l.columns["customer"].(type) {
+	case int64:
+		if c.ID != 0 && c.ID != value {
+			return another(c.ID)
+		}
+		c.ID = value
+	case string:
+		id, err := uuid.Parse(value)
+		if err != nil {
+			return &BadInput{Reason: "customer must be the id or the UUID of a customer"}
+		}
+		if c.UUID != uuid.Nil && c.UUID != id {
+			return another(c.UUID)
+		}
+		c.UUID = id
+	default:
+		return &BadInput{Reason: "customer is required: is this a file of 'dragoman pull'?"}
+	}
+	return nil
+}
+
+// eachOfWorth calls f with every line of Worth's file.
+func (r *run) eachOfWorth(f func(line) error) (err error) {
+	file, err := os.Open(r.Merge.Worth)
+	if err != nil {
+		return &BadInput{r.Merge.Worth, 0, err.Error()}
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return lines(r.Merge.Worth, file, f)
+}
+
+// each calls f with every person, in the order of the merged file.
+func (r *run) each(f func(Person, map[string]any) error) error {
+	r.emit, r.result, r.unmapped = f, Result{}, maps.Clone(r.Mapping)
+	for i := range r.places {
+		r.places[i].used = false
+	}
+	if err := r.eachOfWorth(r.worth); err != nil {
+		return err
+	}
 	for u := range r.unmapped {
-		return result, &BadInput{m.Worth, 0, fmt.Sprintf("it has no user %s, whom the mapping names", u)}
+		return &BadInput{r.Merge.Worth, 0, fmt.Sprintf("it has no user %s, whom the mapping names", u)}
 	}
 	for i := range r.places {
-		if r.places[i].used {
+		there := &r.places[i]
+		if there.used {
 			continue
 		}
 		r.result.Testinium++
-		columns, err := r.read(&r.places[i])
+		columns, err := r.read(there)
 		if err != nil {
-			return result, err
+			return err
 		}
-		if err := r.write(Person{Testinium: r.places[i].id}, columns); err != nil {
-			return result, err
-		}
-	}
-	return r.result, nil
-}
-
-// line is a line of a file.
-type line struct {
-	offset  int64
-	length  int32 // with the line break
-	columns map[string]any
-}
-
-// maxLine is the maximum size of a line.
-const maxLine = 64 << 10
-
-// lines calls f with every line of a file.
-func lines(name string, file io.Reader, f func(line) error) error {
-	r := bufio.NewReaderSize(file, maxLine)
-	offset := int64(0)
-	for number := int64(1); ; number++ {
-		text, err := r.ReadSlice('\n')
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			return &BadInput{name, number, fmt.Sprintf("is longer than %d KiB: is this the file of 'dragoman pull'?", maxLine>>10)}
-		case err != nil && !errors.Is(err, io.EOF):
-			return &BadInput{name, 0, err.Error()}
-		case len(text) == 0:
-			return nil
-		}
-		l := line{offset: offset, length: int32(len(text))} // #nosec G115 -- at most maxLine
-		offset += int64(len(text))
-		if len(bytes.TrimSpace(text)) == 0 {
-			continue
-		}
-		if l.columns, err = decode(text); err != nil {
-			return &BadInput{name, number, err.Error()}
-		}
-		if err := f(l); err != nil {
-			var bad *BadInput
-			if errors.As(err, &bad) && bad.Line == 0 && bad.File == "" {
-				bad.File, bad.Line = name, number
-			}
+		if err := r.emit(Person{Testinium: there.id, testiniumLine: int64(there.line)}, columns); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-var fileColumns = store.FileColumns()
+// screen returns the people whom an import would refuse, by their numbers from 1, and a hash of all.
+func (r *run) screen(ctx context.Context, directory *store.Store) (bad map[int64]screen.Problem, sum []byte, err error) {
+	read, write := io.Pipe()
+	hash, emitted := sha256.New(), make(chan error, 1)
+	go func() {
+		w := bufio.NewWriter(io.MultiWriter(write, hash))
+		err := r.each(func(_ Person, columns map[string]any) error { return userfile.WriteColumns(w, columns) })
+		if err == nil {
+			err = w.Flush()
+		}
+		emitted <- err
+		write.CloseWithError(err)
+	}()
+	bad, err = screen.Lines(ctx, read, directory)
+	read.Close()
+	if cause := <-emitted; cause != nil && !errors.Is(cause, io.ErrClosedPipe) {
+		err = cause
+	}
+	return bad, hash.Sum(nil), err
+}
 
-// decode reads a line. It leaves out columns that are null.
-func decode(text []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var columns map[string]any
-	if err := d.Decode(&columns); err != nil || columns == nil {
-		return nil, errors.New("must be a JSON object, as 'dragoman pull' writes it")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("has more than one JSON object")
-	}
-	for name, value := range columns {
-		if !slices.ContainsFunc(fileColumns, func(c store.FileColumn) bool { return c.Name == name }) {
-			return nil, fmt.Errorf("has the unknown member %s", store.Excerpt(name))
-		}
-		switch v := value.(type) {
-		case nil:
-			delete(columns, name)
-		case json.Number:
-			n, err := strconv.ParseInt(v.String(), 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("%s must be an integer", name)
-			}
-			columns[name] = n
-		case []any:
-			texts := make([]string, len(v))
-			for i := range v {
-				var ok bool
-				if texts[i], ok = v[i].(string); !ok {
-					return nil, fmt.Errorf("%s must be an array of text", name)
-				}
-			}
-			columns[name] = texts
-		case map[string]any:
-			return nil, fmt.Errorf("%s must not be an object", name)
+// write reports every person, and writes those whom nothing is wrong with.
+func (r *run) write(out io.Writer, bad map[int64]screen.Problem, sum []byte) (Result, error) {
+	firsts := map[int64]string{} // the people that others are like
+	for _, p := range bad {
+		for _, l := range p.Like {
+			firsts[l.First] = ""
 		}
 	}
-	if email, ok := columns["email"].(string); !ok || email == "" {
-		return nil, errors.New("email is required")
+	n, hash := int64(0), sha256.New()
+	err := r.each(func(p Person, columns map[string]any) error {
+		n++
+		if _, first := firsts[n]; first {
+			firsts[n] = p.name()
+		}
+		problem, refused := bad[n]
+		for _, reason := range problem.Reasons {
+			p.LeftOut = append(p.LeftOut, r.where(p)+": "+reason)
+		}
+		for _, l := range problem.Like {
+			p.LeftOut = append(p.LeftOut, fmt.Sprintf("%s: %s is also that of %s, who comes before", r.where(p), l.Column, firsts[l.First]))
+		}
+		if r.count(p); r.Report != nil {
+			if err := r.Report(p); err != nil {
+				return err
+			}
+		}
+		if refused {
+			return userfile.WriteColumns(hash, columns)
+		}
+		return userfile.WriteColumns(io.MultiWriter(hash, out), columns)
+	})
+	if err == nil && !bytes.Equal(hash.Sum(nil), sum) {
+		err = &BadInput{r.Merge.Worth + " or " + r.Merge.Testinium, 0, "it was changed while it was read"}
 	}
-	return columns, nil
+	return r.result, err
+}
+
+func (r *run) count(p Person) {
+	if len(p.LeftOut) > 0 {
+		r.result.LeftOut++
+	}
+	if len(p.Contradictions) > 0 {
+		r.result.Contradictions++
+		if slices.ContainsFunc(p.Contradictions, func(c Contradiction) bool { return c.Taken == "" }) {
+			r.result.Open++
+		}
+	}
+}
+
+// where names the lines of a person.
+func (r *run) where(p Person) string {
+	var lines []string
+	if p.Worth != "" {
+		lines = append(lines, fmt.Sprintf("%s, line %d", r.Merge.Worth, p.worthLine))
+	}
+	if p.Testinium != 0 {
+		lines = append(lines, fmt.Sprintf("%s, line %d", r.Merge.Testinium, p.testiniumLine))
+	}
+	return strings.Join(lines, " and ")
+}
+
+// name is the id of a person.
+func (p Person) name() string {
+	if p.Worth != "" {
+		return p.Worth
+	}
+	return strconv.FormatInt(p.Testinium, 10)
 }
 
 func emailKey(columns map[string]any) [12]byte {
@@ -268,10 +332,10 @@ func (r *run) index(l line) error {
 	}
 	at := int32(len(r.places)) // #nosec G115 -- the disk holds fewer
 	r.byEmail[key] = at
-	if _, named := r.byID[id]; named {
+	if first, named := r.byID[id]; named && first < 0 {
 		r.byID[id] = at
 	}
-	r.places = append(r.places, place{offset: l.offset, id: id, length: l.length})
+	r.places = append(r.places, place{offset: l.offset, id: id, length: l.length, line: int32(l.number)}) // #nosec G115 -- as above
 	return nil
 }
 
@@ -295,7 +359,7 @@ func (r *run) worth(l line) error {
 	if err != nil {
 		return &BadInput{Reason: "uuid is required: is this the file of 'dragoman pull worth'?"}
 	}
-	p := Person{Worth: id.String()}
+	p := Person{Worth: id.String(), worthLine: l.number}
 	at, both := r.byEmail[emailKey(l.columns)]
 	if both {
 		p.By = ByEmail
@@ -312,21 +376,21 @@ func (r *run) worth(l line) error {
 	}
 	if !both {
 		r.result.Worth++
-		return r.write(p, l.columns)
+		return r.emit(p, l.columns)
 	}
 	there := &r.places[at]
 	if there.used {
 		return &BadInput{Reason: fmt.Sprintf("user %d of Testinium is matched with two users of Worth, the second of whom is %s: correct the mapping", there.id, p.Worth)}
 	}
 	there.used = true
-	p.Testinium = there.id
+	p.Testinium, p.testiniumLine = there.id, int64(there.line)
 	r.result.Both++
 	columns, err := r.read(there)
 	if err != nil {
 		return err
 	}
 	merged := r.merge(&p, l.columns, columns)
-	return r.write(p, merged)
+	return r.emit(p, merged)
 }
 
 // merge returns the columns of a person who is in both files, and adds what contradicts.
@@ -366,8 +430,8 @@ func (r *run) compare(name string, worth, testinium any) (taken any, same bool) 
 		active := string(store.StatusActive)
 		return worth, (worth == active) == (testinium == active)
 	case "roles":
-		x, someX := r.Roles.Subrole(r.set(worth))
-		y, someY := r.Roles.Subrole(r.set(testinium))
+		x, someX := r.roles.Subrole(r.set(worth))
+		y, someY := r.roles.Subrole(r.set(testinium))
 		return testinium, x.ID == y.ID && someX == someY
 	case "created_at":
 		x, errX := time.Parse(time.RFC3339, fmt.Sprint(worth))
@@ -387,7 +451,7 @@ func (r *run) compare(name string, worth, testinium any) (taken any, same bool) 
 func (r *run) set(names any) (set store.RoleSet) {
 	texts, _ := names.([]string)
 	for _, name := range texts {
-		if role, ok := r.Roles.ByName(name); ok {
+		if role, ok := r.roles.ByName(name); ok {
 			set = set.Union(store.Roles(role.ID))
 		}
 	}
@@ -397,25 +461,10 @@ func (r *run) set(names any) (set store.RoleSet) {
 // worthRoles returns Worth's roles, with those of Testinium that Worth cannot show.
 func (r *run) worthRoles(worth, testinium any) []string {
 	names := []string{}
-	for _, role := range r.Roles.In(r.set(worth).Union(r.set(testinium).Minus(r.Roles.WithSubrole()))) {
+	for _, role := range r.roles.In(r.set(worth).Union(r.set(testinium).Minus(r.roles.WithSubrole()))) {
 		names = append(names, role.Name)
 	}
 	return names
-}
-
-func (r *run) write(p Person, columns map[string]any) error {
-	if len(p.Contradictions) > 0 {
-		r.result.Contradictions++
-		if slices.ContainsFunc(p.Contradictions, func(c Contradiction) bool { return c.Taken == "" }) {
-			r.result.Open++
-		}
-	}
-	if r.Report != nil {
-		if err := r.Report(p); err != nil {
-			return err
-		}
-	}
-	return userfile.WriteColumns(r.out, columns)
 }
 
 // String describes a person in a line, and each contradiction in a further one.
@@ -437,6 +486,9 @@ func (p Person) String() string {
 			fmt.Fprintf(&b, "; %s's is taken", c.Taken)
 		}
 	}
+	for _, reason := range p.LeftOut {
+		fmt.Fprintf(&b, "\n    left out: %s", reason)
+	}
 	return b.String()
 }
 
@@ -446,42 +498,4 @@ func show(value any) string {
 		return fmt.Sprintf("%q", fmt.Sprint(value))
 	}
 	return string(text)
-}
-
-// ReadMapping reads a mapping: on each line a UUID of Worth's and an id of Testinium's, separated by white space or a comma. Empty lines
-// and those that begin with # say nothing. The error is a *BadInput.
-func ReadMapping(name string) (map[string]int64, error) {
-	f, err := os.Open(name) // #nosec G304 -- the operator names the file
-	if err != nil {
-		return nil, &BadInput{name, 0, err.Error()}
-	}
-	defer f.Close()
-	mapping, ids := map[string]int64{}, map[int64]bool{}
-	s := bufio.NewScanner(f)
-	for number := int64(1); s.Scan(); number++ {
-		text := strings.TrimSpace(s.Text())
-		if text == "" || strings.HasPrefix(text, "#") {
-			continue
-		}
-		words := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
-		if len(words) != 2 {
-			return nil, &BadInput{name, number, "must be a UUID of Worth's and an id of Testinium's"}
-		}
-		u, err := uuid.Parse(words[0])
-		if err != nil {
-			return nil, &BadInput{name, number, "must begin with a UUID of Worth's"}
-		}
-		id, err := strconv.ParseInt(words[1], 10, 64)
-		if err != nil || id < 1 {
-			return nil, &BadInput{name, number, "must end with an id of Testinium's"}
-		}
-		if _, twice := mapping[u.String()]; twice || ids[id] {
-			return nil, &BadInput{name, number, "names a user whom an earlier line names"}
-		}
-		mapping[u.String()], ids[id] = id, true
-	}
-	if err := s.Err(); err != nil {
-		return nil, &BadInput{name, 0, err.Error()}
-	}
-	return mapping, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,8 +12,6 @@ import (
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server/moving/merge"
-	"github.com/dragoman-id/dragoman/store"
-	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
 const (
@@ -43,10 +42,15 @@ func run(t *testing.T, m merge.Merge, worth, testinium string) (o outcome) {
 			t.Fatal(err)
 		}
 	}
-	m.Roles = storetest.Open(t, store.InMemory).Catalogue()
-	m.Report = func(p merge.Person) error { o.people = append(o.people, p); return nil }
+	m.Report = func(p merge.Person) error {
+		for i := range p.LeftOut {
+			p.LeftOut[i] = strings.ReplaceAll(p.LeftOut[i], dir+string(filepath.Separator), "")
+		}
+		o.people = append(o.people, p)
+		return nil
+	}
 	var out bytes.Buffer
-	o.result, o.err = m.Run(&out)
+	o.result, o.err = m.Run(t.Context(), &out)
 	for line := range bytes.Lines(out.Bytes()) {
 		var columns map[string]any
 		if err := json.Unmarshal(line, &columns); err != nil {
@@ -85,7 +89,7 @@ func TestMergeLineBreaks(t *testing.T) {
 	prefer := map[string]merge.Vendor{"email": merge.Worth}
 	want := run(t, merge.Merge{Prefer: prefer}, adaAtWorth+"\n"+graceAtWorth+"\n", graceElsewhere+"\n"+adaAtTestinium+"\n")
 	got := run(t, merge.Merge{Prefer: prefer}, adaAtWorth+"\r\n\r\n"+graceAtWorth, graceElsewhere+"\r\n"+adaAtTestinium)
-	if want.err != nil || !reflect.DeepEqual(got, want) {
+	if want.err != nil || got.err != nil || !reflect.DeepEqual(got.lines, want.lines) || fmt.Sprint(got.people) != fmt.Sprint(want.people) || got.result != want.result {
 		t.Errorf("it is %+v, want %+v", got, want)
 	}
 }
@@ -149,12 +153,61 @@ func TestMergeRefuses(t *testing.T) {
 		"a line that is too long": {nil, strings.Replace(adaAtWorth, "Ada", strings.Repeat("a", 1<<16), 1), "", "worth, line 1: is longer than 64 KiB"},
 		"an id beyond 2^63":       {nil, "", strings.Replace(adaAtTestinium, "6860", "92233720368547758080", 1), "testinium, line 1: id must be an integer"},
 		"HTML":                    {nil, "<html>\n", "", "worth, line 1: must be a JSON object"},
+		"another customer's":      {nil, "", adaAtTestinium + "\n" + strings.Replace(graceElsewhere, "3393", "4711", 1), "testinium, line 2: customer is 4711, and that of a line before is 3393"},
+		"another customer's too":  {nil, adaAtWorth, strings.Replace(adaAtTestinium, "3393", `"0cfecc31-e3f4-4fce-9a27-f36ea6256a10"`, 1), "testinium, line 1: customer is 0cfecc31-e3f4-4fce-9a27-f36ea6256a10, and"},
+		"no customer":             {nil, "", strings.Replace(adaAtTestinium, "3393", "null", 1), "testinium, line 1: customer is required"},
+		"a customer by name":      {nil, strings.Replace(adaAtWorth, customer, `"customer":"Sandbox"`, 1), "", "worth, line 1: customer must be the id or the UUID"},
+		"a customer beyond 2^53":  {nil, "", strings.Replace(adaAtTestinium, "3393", "9007199254740993", 1), "their customer cannot be imported: "},
+		"a member twice":          {nil, strings.Replace(adaAtWorth, `"mobile":"1"`, `"mobile":"1","mobile":"2"`, 1), "", "worth, line 1: has a member twice"},
+		"no Unicode":              {nil, "", strings.Replace(adaAtTestinium, "Ada", "\xff", 1), "testinium, line 1: has a member twice, or text that is not Unicode"},
 		"an unknown UUID":         {map[string]int64{graceUUID: 6860}, "", adaAtTestinium, "no user " + graceUUID},
 	} {
 		o := run(t, merge.Merge{Mapping: tc.mapping}, tc.worth, tc.testinium)
 		var bad *merge.BadInput
 		if !errors.As(o.err, &bad) || !strings.Contains(o.err.Error(), tc.want) {
 			t.Errorf("%s: it ends with %v, want %q", name, o.err, tc.want)
+		}
+	}
+}
+
+// TestMergeLeavesOut: whom an import would refuse is reported with the line and the reason, and the others are written.
+func TestMergeLeavesOut(t *testing.T) {
+	t.Parallel()
+	worth := adaAtWorth + "\n" + graceAtWorth
+	testinium := adaAtTestinium + "\n" + graceElsewhere
+	for name, tc := range map[string]struct {
+		worth, testinium string
+		lines            int
+		want             string
+	}{
+		"a username that is an e-mail of another": {worth, strings.Replace(testinium, `"username":"grace"`, `"username":"Grace@Navy.example.com"`, 1), 2,
+			"6861 is only at Testinium\n    left out: testinium, line 2: username is also that of " + graceUUID + ", who comes before"},
+		"a username that is another's": {worth, strings.Replace(testinium, `"username":"grace"`, `"username":"ADA"`, 1), 2,
+			"left out: testinium, line 2: username is also that of " + adaUUID + ", who comes before"},
+		"a UUID twice": {worth + "\n" + strings.Replace(graceAtWorth, "grace@", "hopper@", 1), testinium, 3,
+			graceUUID + " is only at Worth\n    left out: worth, line 3: uuid is also that of " + graceUUID + ", who comes before"},
+		"an id twice": {worth, testinium + "\n" + strings.NewReplacer("grace@", "hopper@", `"grace"`, `"hopper"`).Replace(graceElsewhere), 3,
+			"left out: testinium, line 3: id is also that of 6861, who comes before"},
+		"an id of somebody in both": {worth, testinium + "\n" + strings.NewReplacer("grace@", "hopper@", `"grace"`, `"hopper"`, "6861", "6860").Replace(graceElsewhere), 3,
+			"left out: testinium, line 3: id is also that of " + adaUUID + ", who comes before"},
+		"an e-mail twice": {worth + "\n" + strings.Replace(graceAtWorth, graceUUID, "94520740-d63c-4e02-85ca-c4e138801e74", 1), testinium, 3,
+			"left out: worth, line 3: email is also that of " + graceUUID},
+		"a status of neither": {strings.Replace(worth, `"status":"INVITED"`, `"status":"GONE"`, 1), testinium, 2,
+			"left out: worth, line 1 and testinium, line 1: status must be"},
+		"no name":        {worth, strings.Replace(testinium, `"first_name":"Grace",`, "", 1), 2, "left out: testinium, line 2: first_name is required"},
+		"a text of true": {strings.Replace(worth, `"mobile":"1"`, `"mobile":true`, 1), testinium, 2, "left out: worth, line 1 and testinium, line 1: mobile must be"},
+	} {
+		o := run(t, merge.Merge{Prefer: map[string]merge.Vendor{"email": merge.Worth, "status": merge.Worth}}, tc.worth, tc.testinium)
+		out := 0
+		for _, p := range o.people {
+			if len(p.LeftOut) > 0 {
+				if out++; !strings.Contains(p.String(), tc.want) {
+					t.Errorf("%s: it says %q, want %q", name, p, tc.want)
+				}
+			}
+		}
+		if o.err != nil || len(o.lines) != tc.lines || out != 1 || o.result.LeftOut != 1 || o.result.Written() != int64(tc.lines) {
+			t.Errorf("%s: %+v", name, o)
 		}
 	}
 }

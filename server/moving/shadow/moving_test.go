@@ -80,7 +80,7 @@ func newMove(t *testing.T, s *servertest.Server, n int) *move {
 	}
 	merged := filepath.Join(dir, "merged.ndjson")
 	err := userfile.WriteFile(merged, func(w io.Writer) error {
-		result, err := merge.Merge{Worth: filepath.Join(dir, "worth"), Testinium: filepath.Join(dir, "testinium"), Roles: roles}.Run(w)
+		result, err := merge.Merge{Worth: filepath.Join(dir, "worth"), Testinium: filepath.Join(dir, "testinium")}.Run(t.Context(), w)
 		if want := (merge.Result{Both: int64(n - n*3/10), Worth: int64(n * 3 / 10), Testinium: int64(n * 3 / 10)}); result != want {
 			t.Errorf("merged %+v, want %+v", result, want)
 		}
