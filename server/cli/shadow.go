@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -24,7 +23,8 @@ type shadowCommand struct {
 	Sample          float64       `env:"DRAGOMAN_SHADOW_SAMPLE" default:"1" placeholder:"PART" help:"The part of the requests to compare, from 0 to 1 (${default})."`
 	Workers         int           `env:"DRAGOMAN_SHADOW_WORKERS" default:"8" placeholder:"N" help:"The maximum of concurrent requests to the target (${default})."`
 	Queue           int           `env:"DRAGOMAN_SHADOW_QUEUE" default:"1000" placeholder:"N" help:"The maximum of requests that wait to be compared; further ones are not (${default})."`
-	MaxBody         int64         `env:"DRAGOMAN_SHADOW_MAX_BODY" default:"4194304" placeholder:"BYTES" help:"The maximum size of a body that is compared (${default})."`
+	MaxBody         int64         `env:"DRAGOMAN_SHADOW_MAX_BODY" default:"16777216" placeholder:"BYTES" help:"The maximum size of a body that is compared (${default})."`
+	MaxMemory       int64         `env:"DRAGOMAN_SHADOW_MAX_MEMORY" default:"268435456" placeholder:"BYTES" help:"The maximum size of all bodies that wait to be compared; what does not fit is not (${default})."`
 	Timeout         time.Duration `env:"DRAGOMAN_SHADOW_TIMEOUT" default:"10s" help:"The timeout of a request to the target (${default})."`
 	Ignore          []string      `env:"DRAGOMAN_SHADOW_IGNORE" placeholder:"PATH" help:"A member that may differ, or 'header NAME'; repeat it for several."`
 	ShowValues      bool          `env:"DRAGOMAN_SHADOW_SHOW_VALUES" help:"Show values in reports. By default there is an HMAC of each other than HTTP statuses, with a random key."`
@@ -58,7 +58,7 @@ func (c *shadowCommand) Run(ctx context.Context) error {
 	}
 	fmt.Fprintf(os.Stderr, "The shadow of %s is listening on http://%s\n", c.Source, l.Addr())
 	served := make(chan error, 1)
-	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	h := s.Server()
 	go func() { served <- h.Serve(l) }()
 	ticks := time.NewTicker(c.Every)
 	defer ticks.Stop()
@@ -94,8 +94,11 @@ func (c *shadowCommand) config(ctx context.Context) (config shadow.Config, err e
 	if c.Sample < 0 || c.Sample > 1 || c.Workers < 1 || c.Queue < 1 || c.MaxBody < 1 || c.Timeout <= 0 || c.Every <= 0 {
 		return config, errors.New("--sample must be from 0 to 1, and --workers, --queue, --max-body, --timeout and --every above 0")
 	}
+	if c.MaxMemory < 3*c.MaxBody {
+		return config, errors.New("--max-memory must be at least three times --max-body: a body of each side and one of an encoded answer")
+	}
 	config = shadow.Config{
-		Rules: difference.New(c.Dialect, c.Ignore), Sample: c.Sample, Workers: c.Workers, Queue: c.Queue, MaxBody: c.MaxBody,
+		Rules: difference.New(c.Dialect, c.Ignore), Sample: c.Sample, Workers: c.Workers, Queue: c.Queue, MaxBody: c.MaxBody, MaxMemory: c.MaxMemory,
 		Timeout: c.Timeout, ShowValues: c.ShowValues, Log: slog.Default(),
 	}
 	if config.Dialect, config.Source, config.Target, err = apisOf(c.Dialect, c.Source, c.Target); err != nil {

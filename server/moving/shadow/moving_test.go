@@ -169,7 +169,7 @@ type front struct {
 func (m *move) shadow(t *testing.T, dialect string, edit func(*shadow.Config)) *front {
 	t.Helper()
 	c := shadow.Config{Dialect: describe(t, dialect), Source: parse(t, m.vendors[dialect].URL), Target: m.target(t, dialect), Rules: difference.New(dialect, nil),
-		Sample: 1, Workers: 8, Queue: 10000, MaxBody: 64 << 20, Timeout: time.Minute, ShowValues: true, Log: slog.New(slog.DiscardHandler)}
+		Sample: 1, Workers: 8, Queue: 10000, MaxBody: 64 << 20, MaxMemory: 256 << 20, Timeout: time.Minute, ShowValues: true, Log: slog.New(slog.DiscardHandler)}
 	if edit != nil {
 		edit(&c)
 	}
@@ -177,7 +177,9 @@ func (m *move) shadow(t *testing.T, dialect string, edit func(*shadow.Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := httptest.NewServer(s)
+	h := httptest.NewUnstartedServer(nil)
+	h.Config = s.Server()
+	h.Start()
 	t.Cleanup(h.Close)
 	return &front{m, dialect, h.URL + parse(t, m.vendors[dialect].URL).Path, s, h}
 }

@@ -28,14 +28,15 @@ type counters struct {
 const maxExamples = 10
 
 type counter struct {
-	requests, equal, writtenSince, notSampled, tooLarge, dropped, unanswered, noDryRun atomic.Int64
-	source, target                                                                     latencies
+	requests, equal, writtenSince, conditional, notSampled, tooLarge, noMemory, dropped, unanswered, noDryRun atomic.Int64
+	source, target                                                                                            latencies
 
-	mu       sync.Mutex
-	differ   int64
-	fields   map[string]int64
-	examples []example
-	failure  string
+	mu        sync.Mutex
+	differ    int64
+	fields    map[string]int64
+	encodings map[string]int64
+	examples  []example
+	failure   string
 }
 
 // example is a request whose answers differ.
@@ -50,7 +51,7 @@ func (c *counters) of(operation string) *counter {
 	defer c.mu.Unlock()
 	n := c.operations[operation]
 	if n == nil {
-		n = &counter{fields: map[string]int64{}}
+		n = &counter{fields: map[string]int64{}, encodings: map[string]int64{}}
 		c.operations[operation] = n
 	}
 	return n
@@ -66,6 +67,24 @@ func (c *counters) differ(operation string, e example) {
 	}
 	if len(n.examples) < maxExamples {
 		n.examples = append(n.examples, e)
+	}
+}
+
+// leaveOut counts a request that is not compared because of an error.
+func (c *counter) leaveOut(err error) {
+	var encoding *encodingError
+	switch {
+	case errors.Is(err, errTooLong):
+		c.tooLarge.Add(1)
+	case errors.Is(err, errNoMemory):
+		c.noMemory.Add(1)
+	case errors.As(err, &encoding):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.encodings[encoding.coding]++
+	default:
+		c.unanswered.Add(1)
+		c.fail(err)
 	}
 }
 
@@ -128,10 +147,15 @@ type Operation struct {
 	Differ   int64  `json:"differ"`
 	// WrittenSince counts requests about what the source was seen writing since the copy, which the target cannot know.
 	WrittenSince int64 `json:"written_since"`
-	NotSampled   int64 `json:"not_sampled"`
-	Dropped      int64 `json:"dropped"`    // the queue was full
-	TooLarge     int64 `json:"too_large"`  // a body was too long to be kept, or in another coding than gzip
-	Unanswered   int64 `json:"unanswered"` // by the source, which may also have answered with 5xx, 429 or 408, or by the target
+	// Conditional counts answers by a version or a part that the client has from the source, such as 304 and 412.
+	Conditional int64 `json:"conditional"`
+	NotSampled  int64 `json:"not_sampled"`
+	Dropped     int64 `json:"dropped"`   // the queue was full
+	TooLarge    int64 `json:"too_large"` // a body was longer than Config.MaxBody
+	NoMemory    int64 `json:"no_memory"` // bodies needed more than Config.MaxMemory
+	// Encodings counts answers of the source in content codings that were not decoded.
+	Encodings  map[string]int64 `json:"encodings"`
+	Unanswered int64            `json:"unanswered"` // by the source, which may also have answered with 5xx, 429 or 408, or by the target
 	// Failure is why the target did not answer the last time.
 	Failure  string `json:"failure,omitempty"`
 	NoDryRun int64  `json:"no_dry_run"` // the target does not know dry runs: nothing of it was compared
@@ -167,15 +191,24 @@ func (s *Shadow) Report() Report {
 		n.mu.Lock()
 		o := Operation{
 			Name: name, Requests: n.requests.Load(), Equal: n.equal.Load(), Differ: n.differ, WrittenSince: n.writtenSince.Load(),
-			NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(), Unanswered: n.unanswered.Load(),
-			NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples), Failure: n.failure,
+			Conditional: n.conditional.Load(), NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(),
+			NoMemory: n.noMemory.Load(), Encodings: maps.Clone(n.encodings), Unanswered: n.unanswered.Load(), NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples), Failure: n.failure,
 		}
 		n.mu.Unlock()
-		o.Queued = max(0, o.Requests-o.Equal-o.Differ-o.WrittenSince-o.NotSampled-o.Dropped-o.TooLarge-o.Unanswered-o.NoDryRun)
+		o.Queued = max(0, o.Requests-o.Equal-o.Differ-o.WrittenSince-o.leftOut())
 		o.Source, o.Target = n.source.latency(), n.target.latency()
 		r.Operations = append(r.Operations, o)
 	}
 	return r
+}
+
+// leftOut is how many requests are not compared for another reason than a write.
+func (o Operation) leftOut() int64 {
+	n := o.Conditional + o.NotSampled + o.Dropped + o.TooLarge + o.NoMemory + o.Unanswered + o.NoDryRun
+	for _, of := range o.Encodings {
+		n += of
+	}
+	return n
 }
 
 // Differ returns how many requests were answered differently.
@@ -192,17 +225,13 @@ func (r Report) WriteText(w io.Writer) error {
 	fmt.Fprintln(t, "operation\trequests\tequal\tdiffer\twritten since\tnot compared\tsource p50\tp99\ttarget p50\tp99")
 	for _, o := range r.Operations {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%.1fms\t%.1fms\t%.1fms\t%.1fms\n", o.Name, o.Requests, o.Equal, o.Differ, o.WrittenSince,
-			o.NotSampled+o.Dropped+o.TooLarge+o.Unanswered+o.NoDryRun+o.Queued, o.Source.P50, o.Source.P99, o.Target.P50, o.Target.P99)
+			o.leftOut()+o.Queued, o.Source.P50, o.Source.P99, o.Target.P50, o.Target.P99)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	for _, o := range r.Operations {
-		for _, why := range []struct {
-			n    int64
-			text string
-		}{{o.Dropped, "the queue was full"}, {o.TooLarge, "a body was too long, see --max-body"}, {o.Unanswered, unanswered(o.Failure)},
-			{o.NoDryRun, "the target does not know dry runs"}} {
+		for _, why := range o.reasons() {
 			if why.n > 0 {
 				fmt.Fprintf(w, "%s: %d not compared: %s\n", o.Name, why.n, why.text)
 			}
@@ -221,6 +250,25 @@ func (r Report) WriteText(w io.Writer) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
+}
+
+// reason is why some requests are not compared.
+type reason struct {
+	n    int64
+	text string
+}
+
+func (o Operation) reasons() []reason {
+	all := []reason{
+		{o.Conditional, "conditional, the source answered by what the client had from it"}, {o.NotSampled, "not in the --sample"},
+		{o.Dropped, "the queue was full, see --queue and --workers"}, {o.TooLarge, "a body was longer than --max-body"},
+		{o.NoMemory, "bodies needed more than --max-memory"}, {o.Unanswered, unanswered(o.Failure)},
+		{o.NoDryRun, "the target does not know dry runs"}, {o.Queued, "still in the queue"},
+	}
+	for _, coding := range slices.Sorted(maps.Keys(o.Encodings)) {
+		all = append(all, reason{o.Encodings[coding], "encoding " + coding})
+	}
+	return all
 }
 
 func unanswered(failure string) string {

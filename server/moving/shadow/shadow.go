@@ -6,8 +6,7 @@
 package shadow
 
 import (
-	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -16,8 +15,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httputil"
@@ -25,7 +24,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/description"
@@ -46,14 +44,17 @@ type Config struct {
 	Queue     int
 	// MaxBody is how much is kept of a body. A longer one is not compared.
 	MaxBody int64
-	Timeout time.Duration // of a request to the target
+	// MaxMemory is how much is kept of all bodies that wait to be compared. Requests whose bodies need more are not.
+	MaxMemory int64
+	Timeout   time.Duration // of a request to the target
 	// ShowValues shows values in reports. Otherwise there is an HMAC of each, by a random key of the run.
 	ShowValues bool
 	Log        *slog.Logger
 }
 
-// maxQueued bounds the bodies that wait to be compared.
-const maxQueued = 64 << 20
+// large is the size of two bodies together from which on they are compared one after the other, as their members need several times as
+// much memory.
+const large = 1 << 20
 
 // Shadow is the proxy. It is safe for concurrent use. Close ends its workers.
 type Shadow struct {
@@ -62,12 +63,17 @@ type Shadow struct {
 	target     *http.Client
 	operations []operation
 	key        []byte // of the HMACs
-	jobs       chan *call
-	queued     atomic.Int64 // bytes
-	done       sync.WaitGroup
-	stop       context.CancelFunc
-	writes     writes
-	report     counters
+	base       string // of the dialect's paths
+	// Whether requests are sent to a proxy.
+	sourceProxied, targetProxied bool
+
+	jobs      chan *call
+	memory    memory
+	comparing sync.Mutex // large bodies
+	done      sync.WaitGroup
+	stop      context.CancelFunc
+	writes    writes
+	report    counters
 }
 
 // operation is one of the dialect's, by its path below the base path.
@@ -87,44 +93,55 @@ func New(c Config) (*Shadow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the document of %s: %w", c.Dialect.Name, err)
 	}
-	base := description.BasePath(document)
 	transport := c.Transport
 	if transport == nil {
 		transport = http.DefaultTransport.(*http.Transport)
 	}
 	source := transport.Clone()
 	source.DisableCompression = true // answers pass as they are
-	source.MaxIdleConnsPerHost = 256
+	source.MaxIdleConns, source.MaxIdleConnsPerHost = 256, 256
 	target := transport.Clone()
 	target.MaxIdleConnsPerHost = c.Workers
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Shadow{
-		c: c, key: make([]byte, 32), jobs: make(chan *call, c.Queue), stop: stop,
+		c: c, key: make([]byte, 32), jobs: make(chan *call, c.Queue), stop: stop, base: description.BasePath(document),
+		sourceProxied: isProxied(source, c.Source), targetProxied: isProxied(target, c.Target),
 		target: &http.Client{Transport: target, Timeout: c.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		writes: writes{users: map[string]int{}},
 		report: counters{operations: map[string]*counter{}},
 	}
+	s.memory.left.Store(c.MaxMemory)
 	rand.Read(s.key)
 	for _, o := range operations {
-		s.operations = append(s.operations, operation{o.OperationID, o.Method, segments(strings.TrimPrefix(o.Path, base))})
+		s.operations = append(s.operations, operation{o.OperationID, o.Method, segments(strings.TrimPrefix(o.Path, s.base))})
 	}
 	s.proxy = &httputil.ReverseProxy{
 		Rewrite: s.rewrite, ModifyResponse: s.answered, Transport: source, FlushInterval: -1,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			c.Log.Warn("the source did not answer", "method", r.Method, "error", err)
+			maps.DeleteFunc(w.Header(), func(_ string, values []string) bool { return values == nil })
 			w.WriteHeader(http.StatusBadGateway)
 		},
 	}
 	for range c.Workers {
 		s.done.Go(func() {
 			for j := range s.jobs {
-				s.queued.Add(-j.size())
 				s.judge(ctx, j)
+				j.release()
 			}
 		})
 	}
 	return s, nil
+}
+
+// Server returns a server of HTTP that serves the shadow.
+func (s *Shadow) Server() *http.Server {
+	return &http.Server{
+		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the source's to answer
+		ErrorLog:                     slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
+	}
 }
 
 // Close compares what is queued for as long as ctx lasts and ends the workers. No request may be served any more.
@@ -140,7 +157,7 @@ func segments(path string) []string { return strings.Split(strings.Trim(path, "/
 // rewrite sends a request to the source as the client sent it.
 func (s *Shadow) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme, r.Out.URL.Host = s.c.Source.Scheme, s.c.Source.Host
-	r.Out.URL.RawQuery = r.In.URL.RawQuery // of which httputil drops what it cannot parse
+	writtenIn(r.In.RequestURI).set(r.Out.URL, s.sourceProxied)
 	r.Out.Host = s.c.Source.Host
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if values, ok := r.In.Header[name]; ok {
@@ -152,11 +169,13 @@ func (s *Shadow) rewrite(r *httputil.ProxyRequest) {
 // call is a request of a client, and the source's answer.
 type call struct {
 	operation, method string
-	rest, query       string // of the URL, below the base path
-	user              string // the id in the path; empty: it is about all
+	written           written
+	rest              string // of its path, below the base path
+	user              string // the id in the path; empty: it is about none
 	header            http.Header
 	body              recorder
 	began             time.Time
+	sampled           bool
 
 	source difference.Answer
 	answer recorder
@@ -164,7 +183,10 @@ type call struct {
 	whole  bool // the client got all of the answer
 }
 
-func (c *call) size() int64 { return int64(c.body.b.Len() + c.answer.b.Len()) }
+func (c *call) release() {
+	c.body.release()
+	c.answer.release()
+}
 
 func (c *call) writes() bool { return !description.IsSafe(c.method) }
 
@@ -176,6 +198,15 @@ func (c *call) failed() bool {
 	return c.source.Status >= 500 || c.source.Status == http.StatusTooManyRequests || c.source.Status == http.StatusRequestTimeout
 }
 
+// conditional reports whether the source answered by a version or a part that the client has from it.
+func (c *call) conditional() bool {
+	switch c.source.Status {
+	case http.StatusNotModified, http.StatusPreconditionFailed, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+		return slices.ContainsFunc(conditions, func(name string) bool { return c.header.Get(name) != "" })
+	}
+	return false
+}
+
 type callKey struct{}
 
 // ServeHTTP answers by the source.
@@ -185,13 +216,14 @@ func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.c.Log.Warn("answers to writes may be cut off", "error", err)
 	}
+	w.Header()["Date"], w.Header()["Content-Type"] = nil, nil // net/http adds none to an answer without
 	c := s.begin(r)
 	if c == nil {
 		s.proxy.ServeHTTP(w, r)
 		return
 	}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
-	if r.Body != nil && c.writes() {
+	if r.Body != nil && c.writes() && c.sampled {
 		r.Body = &tee{r.Body, &c.body, nil}
 	}
 	defer s.end(c) // also when httputil panics as a connection breaks
@@ -200,7 +232,8 @@ func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // begin returns the call that a request is, or nil if it is none that is compared.
 func (s *Shadow) begin(r *http.Request) *call {
-	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), s.c.Source.EscapedPath())
+	written := writtenIn(r.RequestURI)
+	rest, ok := strings.CutPrefix(written.path, s.c.Source.EscapedPath())
 	if !ok || rest != "" && rest[0] != '/' {
 		s.report.other.Add(1)
 		return nil
@@ -214,8 +247,12 @@ func (s *Shadow) begin(r *http.Request) *call {
 		s.report.other.Add(1)
 		return nil
 	}
-	c := &call{operation: id, method: r.Method, rest: rest, query: r.URL.RawQuery, user: user, header: r.Header.Clone(), began: time.Now()}
-	c.body.max, c.answer.max = s.c.MaxBody, s.c.MaxBody
+	c := &call{
+		operation: id, method: r.Method, written: written, rest: rest, user: user, header: r.Header.Clone(), began: time.Now(),
+		sampled: mathrand.Float64() < s.c.Sample, // #nosec G404 -- nothing depends on it
+	}
+	c.body = recorder{max: s.c.MaxBody, memory: &s.memory}
+	c.answer = recorder{max: s.c.MaxBody, memory: &s.memory}
 	s.report.of(id).requests.Add(1)
 	if c.writes() {
 		s.writes.begin(user)
@@ -225,6 +262,13 @@ func (s *Shadow) begin(r *http.Request) *call {
 
 // find returns the operation of a path, and the user that the path names.
 func (s *Shadow) find(method string, path []string) (id, user string) {
+	for i, segment := range path {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) {
+			return "", "" // a proxy in front of the target could make another path of it, also one outside of dry runs
+		}
+		path[i] = plain
+	}
 	for _, o := range s.operations {
 		if o.method != method || len(o.segments) != len(path) {
 			continue
@@ -234,7 +278,7 @@ func (s *Shadow) find(method string, path []string) (id, user string) {
 			switch {
 			case strings.HasPrefix(segment, "{"):
 				if i > 1 { // the first names the customer
-					user = path[i]
+					user = strings.ToLower(path[i]) // UUIDs have no case
 				}
 			case segment != path[i]:
 				ok = false
@@ -254,7 +298,11 @@ func (s *Shadow) answered(answer *http.Response) error {
 		return nil
 	}
 	c.source.Status, c.source.Header = answer.StatusCode, answer.Header.Clone()
-	answer.Body = &tee{answer.Body, &c.answer, func() { c.whole, c.took = true, time.Since(c.began) }}
+	var to *recorder
+	if c.sampled || c.operation == s.c.Dialect.Create {
+		to = &c.answer
+	}
+	answer.Body = &tee{answer.Body, to, func() { c.whole, c.took = true, time.Since(c.began) }}
 	return nil
 }
 
@@ -264,98 +312,43 @@ func (s *Shadow) end(c *call) {
 	if c.writes() && c.refused() {
 		s.writes.failed(c.user) // it has written nothing
 	}
+	if !s.queue(c) {
+		c.release()
+	}
+}
+
+// queue reports whether a call is to be compared. It counts why it is not.
+func (s *Shadow) queue(c *call) bool {
 	n := s.report.of(c.operation)
 	if !c.whole {
 		n.unanswered.Add(1)
-		return
+		return false
 	}
 	n.source.add(c.took)
 	if c.operation == s.c.Dialect.Create && c.source.Status < 300 {
 		s.markCreated(c)
 	}
-	switch {
-	case mathrand.Float64() >= s.c.Sample: // #nosec G404 -- nothing depends on it
+	if !c.sampled {
 		n.notSampled.Add(1)
-	case c.body.over || c.answer.over:
-		n.tooLarge.Add(1)
-	case s.queued.Add(c.size()) > maxQueued:
-		s.queued.Add(-c.size())
-		n.dropped.Add(1)
+		return false
+	}
+	if err := cmp.Or(c.body.err, c.answer.err); err != nil {
+		n.leaveOut(err)
+		return false
+	}
+	select {
+	case s.jobs <- c:
+		return true
 	default:
-		select {
-		case s.jobs <- c:
-		default:
-			s.queued.Add(-c.size())
-			n.dropped.Add(1)
-		}
+		n.dropped.Add(1)
+		return false
 	}
 }
-
-// markCreated notes a user who was created at the source, whom the target does not have.
-func (s *Shadow) markCreated(c *call) {
-	var body any
-	if json.Unmarshal(c.answer.b.Bytes(), &body) != nil {
-		return
-	}
-	for _, path := range []string{"data.user_id", "id"} {
-		for _, id := range description.At(body, path) {
-			s.writes.begin(fmt.Sprint(id))
-		}
-	}
-}
-
-// writes are the users that the source was seen writing.
-type writes struct {
-	mu    sync.Mutex
-	users map[string]int
-	all   int  // how many writes there were
-	full  bool // too many users to remember were written: any may be
-}
-
-// maxWritten bounds the users that are remembered.
-const maxWritten = 1 << 20
-
-func (w *writes) begin(user string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all++
-	if len(w.users) >= maxWritten {
-		w.full = true
-		return
-	}
-	w.users[user]++
-}
-
-func (w *writes) failed(user string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all--
-	if w.users[user]--; w.users[user] <= 0 {
-		delete(w.users, user)
-	}
-}
-
-// since reports whether the source was written in a way that a call may show, other than by the call itself.
-func (w *writes) since(c *call) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	own := 0
-	if c.writes() && !c.refused() {
-		own = 1
-	}
-	if c.user == "" {
-		return w.all > own
-	}
-	return w.full || w.users[c.user] > own
-}
-
-// dryRunPath is the prefix of the target's dry runs.
-const dryRunPath = "/dry-run"
 
 // judge asks the target and compares.
 func (s *Shadow) judge(ctx context.Context, c *call) {
 	n := s.report.of(c.operation)
-	if s.writes.since(c) {
+	if s.writtenSince(c) {
 		n.writtenSince.Add(1)
 		return
 	}
@@ -363,11 +356,14 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		n.unanswered.Add(1)
 		return
 	}
+	if c.conditional() {
+		n.conditional.Add(1)
+		return
+	}
 	began := time.Now()
 	target, err := s.askAuthorized(ctx, c)
 	if err != nil {
-		n.unanswered.Add(1)
-		n.fail(err)
+		n.leaveOut(err)
 		return
 	}
 	n.target.add(time.Since(began))
@@ -375,8 +371,12 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		n.noDryRun.Add(1)
 		return
 	}
-	if c.source.Body, err = decoded(c.source.Header, c.answer.b.Bytes(), s.c.MaxBody); err != nil {
-		n.tooLarge.Add(1)
+	if c.answer.size+int64(len(target.Body)) > large {
+		s.comparing.Lock()
+		defer s.comparing.Unlock()
+	}
+	if c.source.Body, err = decode(c.source.Header, &c.answer); err != nil {
+		n.leaveOut(err)
 		return
 	}
 	found := s.c.Rules.Compare(c.operation, c.source, target)
@@ -384,7 +384,7 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		found = slices.DeleteFunc(found, func(d difference.Difference) bool { return d.Field == "body" })
 	}
 	switch {
-	case s.writes.since(c), len(found) > 0 && s.newer(c, target):
+	case s.writtenSince(c), len(found) > 0 && s.mayBeOlder(c, target):
 		n.writtenSince.Add(1)
 	case len(found) == 0:
 		n.equal.Add(1)
@@ -398,10 +398,26 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 	}
 }
 
+// writtenSince reports whether what a call shows was written at the source, other than by the call itself.
+func (s *Shadow) writtenSince(c *call) bool {
+	return s.writes.since(c) || c.operation == s.c.Dialect.List && s.writes.others(c)
+}
+
+// mayBeOlder reports whether the target may answer differently because it lacks what the source was written since.
+func (s *Shadow) mayBeOlder(c *call, target difference.Answer) bool {
+	switch c.operation {
+	case s.c.Dialect.Create: // it may depend on any user, as e-mails are unique
+		return s.writes.others(c)
+	case s.c.Dialect.Show:
+		return target.Status == http.StatusNotFound && s.writes.mayHaveCreated() || s.newer(c, target)
+	}
+	return false
+}
+
 // newer reports whether the source's answer says that the user was written after the target's copy was.
 func (s *Shadow) newer(c *call, target difference.Answer) bool {
 	body, ok := s.c.Dialect.Answer(c.operation)
-	if !ok || c.operation != s.c.Dialect.Show {
+	if !ok {
 		return false
 	}
 	member, ok := body.Member("UpdatedAt")
@@ -425,65 +441,6 @@ func (s *Shadow) newer(c *call, target difference.Answer) bool {
 	return false
 }
 
-// askAuthorized asks the target, and again with another token if one of its own is refused, as one that has expired.
-func (s *Shadow) askAuthorized(ctx context.Context, c *call) (a difference.Answer, err error) {
-	if s.c.Token == nil {
-		return s.ask(ctx, c, c.header.Get("Authorization"))
-	}
-	for refused := ""; ; {
-		token, err := s.c.Token(ctx, refused)
-		if err != nil || token == refused {
-			return a, err
-		}
-		a, err = s.ask(ctx, c, "Bearer "+token)
-		if err != nil || a.Status != http.StatusUnauthorized {
-			return a, err
-		}
-		refused = token
-	}
-}
-
-// ask asks the target what the client asked the source.
-func (s *Shadow) ask(ctx context.Context, c *call, authorization string) (a difference.Answer, err error) {
-	u := *s.c.Target
-	base := s.c.Target.EscapedPath()
-	if c.writes() {
-		document, err := s.c.Dialect.Spec()
-		if err != nil {
-			return a, err
-		}
-		dialect := description.BasePath(document)
-		base = strings.TrimSuffix(base, dialect) + dryRunPath + dialect
-	}
-	if u.Path, err = url.PathUnescape(base + c.rest); err != nil {
-		return a, err
-	}
-	u.RawPath, u.RawQuery = base+c.rest, c.query
-	r, err := http.NewRequestWithContext(ctx, c.method, u.String(), bytes.NewReader(c.body.b.Bytes()))
-	if err != nil {
-		return a, err
-	}
-	if !c.writes() {
-		r.Body, r.ContentLength = http.NoBody, 0
-	}
-	r.Header = c.header.Clone()
-	for _, name := range []string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Accept-Encoding", "Content-Length", "Cookie"} {
-		r.Header.Del(name)
-	}
-	if authorization != "" {
-		r.Header.Set("Authorization", authorization)
-	}
-	answer, err := s.target.Do(r)
-	if err != nil {
-		return a, err
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, s.c.MaxBody+1))
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
-		return a, err
-	}
-	return difference.Answer{Status: answer.StatusCode, Header: answer.Header, Body: body}, nil
-}
-
 // hide returns the HMAC of a value, or the value if values are shown.
 func (s *Shadow) hide(value string) string {
 	if value == "" || s.c.ShowValues {
@@ -492,71 +449,4 @@ func (s *Shadow) hide(value string) string {
 	h := hmac.New(sha256.New, s.key)
 	h.Write([]byte(value))
 	return "hmac:" + hex.EncodeToString(h.Sum(nil)[:6])
-}
-
-// decoded returns a body without its content coding.
-func decoded(header http.Header, body []byte, most int64) ([]byte, error) {
-	switch header.Get("Content-Encoding") {
-	case "", "identity":
-		return body, nil
-	case "gzip":
-		r, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		plain, err := io.ReadAll(io.LimitReader(r, most+1))
-		if err == nil && int64(len(plain)) > most {
-			err = errors.New("too long")
-		}
-		return plain, err
-	}
-	return nil, errors.New("another coding than gzip")
-}
-
-// recorder keeps what passes, up to a maximum.
-type recorder struct {
-	max int64
-
-	mu    sync.Mutex // of all below, until end was called
-	b     bytes.Buffer
-	over  bool
-	ended bool
-}
-
-// end ends recording. The transport may still read the body of a request that the source has answered early.
-func (r *recorder) end() {
-	r.mu.Lock()
-	r.ended = true
-	r.mu.Unlock()
-}
-
-func (r *recorder) write(p []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over || r.ended {
-		return
-	}
-	if int64(r.b.Len()+len(p)) > r.max {
-		r.over = true
-		r.b = bytes.Buffer{}
-		return
-	}
-	r.b.Write(p)
-}
-
-// tee records what is read, and calls ended at the end.
-type tee struct {
-	io.ReadCloser
-	to    *recorder
-	ended func()
-}
-
-func (t *tee) Read(p []byte) (int, error) {
-	n, err := t.ReadCloser.Read(p)
-	t.to.write(p[:n])
-	if errors.Is(err, io.EOF) && t.ended != nil {
-		t.ended()
-		t.ended = nil
-	}
-	return n, err
 }
