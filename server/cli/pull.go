@@ -58,7 +58,7 @@ func apisOf(dialect, source, target string) (d description.API, there, here *url
 	if _, here, err = apiOf(dialect, "--target", target); err != nil {
 		return d, nil, nil, err
 	}
-	if strings.EqualFold(there.Host, here.Host) && there.Path == here.Path {
+	if isSameServer(there, here) {
 		return d, nil, nil, errors.New("--source and --target are the same server, which does not differ from itself: one is the vendor's, the other the one that is to answer in its place")
 	}
 	return d, there, here, nil

@@ -56,6 +56,9 @@ func (c *shadowCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return badInput{fmt.Errorf("--listen: %w", err)}
 	}
+	if err := errors.Join(checkLoop(ctx, "--source", config.Source, l.Addr()), checkLoop(ctx, "--target", config.Target, l.Addr())); err != nil {
+		return badInput{err}
+	}
 	fmt.Fprintf(os.Stderr, "The shadow of %s is listening on http://%s\n", c.Source, l.Addr())
 	served := make(chan error, 1)
 	h := s.Server()

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -135,23 +136,28 @@ func TestShadowRefuses(t *testing.T) {
 	v, _, flags := startBoth(t, "worth")
 	dir := writeFiles(t, map[string]string{"empty": "\n", "no.pem": "x"})
 	listening := strings.TrimPrefix(strings.TrimSuffix(v.URL, "/auth/api/v1"), "http://")
+	port, port2 := freePort(t), freePort(t)
 	for name, tc := range map[string]struct {
 		more   string
 		status int
 		stderr string
 	}{
-		"no dialect":             {"--dialect bamboo", 2, "set --dialect to one of worth, testinium"},
-		"no part":                {"--sample 2", 2, "--sample must be from 0 to 1"},
-		"no workers":             {"--workers 0", 2, "--workers, --queue, --max-body, --timeout and --every above 0"},
-		"no URL":                 {"--source x", 2, "the --source must be an http or https URL"},
-		"no URL of the target":   {"--target x", 2, "the --target must be an http or https URL"},
-		"the same server":        {"--target " + v.URL, 2, "--source and --target are the same server"},
-		"no token of the target": {"--target-token-file none", 2, "reading the token of --target-token-file"},
-		"an empty token":         {"--target-token-file empty", 2, "--target-token-file gives no token"},
-		"a file that is no PEM":  {"--ca-cert no.pem", 2, "holds none"},
-		"no folder to write in":  {"--json none/report.json", 2, "--json cannot be written"},
-		"an address that is not": {"--listen here", 2, "--listen: "},
-		"an address in use":      {"--listen " + listening, 2, "--listen: "},
+		"no dialect":              {"--dialect bamboo", 2, "set --dialect to one of worth, testinium"},
+		"no part":                 {"--sample 2", 2, "--sample must be from 0 to 1"},
+		"no workers":              {"--workers 0", 2, "--workers, --queue, --max-body, --timeout and --every above 0"},
+		"no URL":                  {"--source x", 2, "the --source must be an http or https URL"},
+		"no URL of the target":    {"--target x", 2, "the --target must be an http or https URL"},
+		"the same server":         {"--target " + v.URL, 2, "--source and --target are the same server"},
+		"the same by a name":      {"--target " + strings.Replace(v.URL, "127.0.0.1", "localhost", 1), 2, "--source and --target are the same server"},
+		"it is its own source":    {"--listen 127.0.0.1:" + port + " --source http://localhost:" + port, 2, "--source leads to 127.0.0.1, on which --listen"},
+		"it is its own target":    {"--listen 0.0.0.0:" + port2 + " --target http://127.0.0.1:" + port2, 2, "--target leads to 127.0.0.1, on which --listen"},
+		"less memory than bodies": {"--max-memory 10", 2, "--max-memory must be at least three times --max-body"},
+		"no token of the target":  {"--target-token-file none", 2, "reading the token of --target-token-file"},
+		"an empty token":          {"--target-token-file empty", 2, "--target-token-file gives no token"},
+		"a file that is no PEM":   {"--ca-cert no.pem", 2, "holds none"},
+		"no folder to write in":   {"--json none/report.json", 2, "--json cannot be written"},
+		"an address that is not":  {"--listen here", 2, "--listen: "},
+		"an address in use":       {"--listen " + listening, 2, "--listen: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,5 +166,51 @@ func TestShadowRefuses(t *testing.T) {
 				t.Errorf("status %d, want %d\n%s\n%s", status, tc.status, stdout, stderr)
 			}
 		})
+	}
+}
+
+func TestCheckLoop(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		listening, url string
+		loop           bool
+	}{
+		{"127.0.0.1:8090", "http://127.0.0.1:8090/x", true}, {"127.0.0.1:8090", "https://127.0.0.1:8090", true}, {"127.0.0.1:8090", "http://LOCALHOST:8090", true},
+		{"127.0.0.1:8090", "http://localhost.:8090", true}, {"127.0.0.1:8090", "http://0.0.0.0:8090", true}, {"127.0.0.1:8090", "http://:8090", true},
+		{"[::1]:8090", "http://localhost:8090", true}, {"[::1]:8090", "http://[::1]:8090", true}, {"[::1]:8090", "http://127.0.0.1:8090", false},
+		{"127.0.0.1:8090", "http://[::ffff:127.0.0.1]:8090", true}, {"0.0.0.0:8090", "http://127.0.0.1:8090", true}, {"[::]:8090", "http://localhost:8090", true},
+		{"0.0.0.0:80", "http://localhost", true}, {"127.0.0.1:443", "https://localhost", true}, {"127.0.0.1:80", "https://localhost", false},
+		{"127.0.0.1:8090", "http://127.0.0.1:8091", false}, {"127.0.0.1:8090", "http://127.0.0.2:8090", false}, {"0.0.0.0:8090", "http://192.0.2.1:8090", false},
+		{"0.0.0.0:8090", "http://[::1]:8090", false}, {"127.0.0.1:8090", "http://nowhere.invalid:8090", false},
+	} {
+		own, err := net.ResolveTCPAddr("tcp", tc.listening)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(tc.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkLoop(t.Context(), "--source", u, own); (err != nil) != tc.loop {
+			t.Errorf("%s while listening on %s: %v", tc.url, tc.listening, err)
+		}
+	}
+}
+
+func TestIsSameServer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{"http://x.example/a", "http://X.example:80/a", true}, {"http://127.0.0.1:8080", "http://localhost:8080", true}, {"http://[::1]:8080", "http://0.0.0.0:8080", true},
+		{"http://localhost:8080/a", "http://localhost:8080/b", false}, {"http://localhost:8080", "http://localhost:9090", false},
+		{"http://a.localhost:8080", "http://b.localhost:8080", false}, {"http://127.0.0.1", "http://127.0.0.2", false}, {"http://x.example", "https://x.example", false},
+	} {
+		a, errA := url.Parse(tc.a)
+		b, errB := url.Parse(tc.b)
+		if errA != nil || errB != nil || isSameServer(a, b) != tc.same {
+			t.Errorf("%s and %s: %v %v", tc.a, tc.b, errA, errB)
+		}
 	}
 }
