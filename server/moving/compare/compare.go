@@ -72,6 +72,8 @@ type Report struct {
 	// Fields counts the users who differ in a field.
 	Fields map[string]int64 `json:"fields"`
 	Users  []User           `json:"users"` // the first 1000, in the order of their ids
+
+	gone []User
 }
 
 // Differences reports whether anything differs.
@@ -94,15 +96,15 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	}
 	var mu sync.Mutex
 	done := 0
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, c.Workers))
 	for i, id := range ids {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
 		group.Go(func() error {
 			u := User{ID: id.String(), place: i}
-			found, noise, err := c.user(ctx, u.ID)
+			found, noise, err := c.user(working, u.ID)
 			if err != nil && !errors.Is(err, errGone) {
 				return err
 			}
@@ -129,6 +131,9 @@ func (c *Compare) Run(ctx context.Context) (Report, error) {
 	if r.Gone == int64(len(ids)) {
 		return r, fmt.Errorf("the source: it lists users and has none of the %d that were asked for, so that nothing was compared", r.Gone)
 	}
+	if err := c.checkGone(ctx, &r); err != nil {
+		return r, err
+	}
 	slices.SortFunc(r.Users, func(a, b User) int { return a.place - b.place })
 	r.Took = time.Since(r.Started)
 	return r, nil
@@ -138,6 +143,7 @@ func (r *Report) count(u User, err error) {
 	switch {
 	case err != nil:
 		r.Gone++
+		r.gone = append(r.gone, u)
 		return
 	case len(u.Differences) == 0:
 		r.Equal++
@@ -158,18 +164,36 @@ func (r *Report) count(u User, err error) {
 // missingUser is the field that says that the target does not have the user.
 const missingUser = "user"
 
-func isMissing(all []difference.Difference) bool { return len(all) == 1 && all[0].Field == missingUser }
+func isMissing(all []difference.Difference) bool {
+	return len(all) == 1 && all[0].Field == missingUser && all[0].How == difference.Missing
+}
+
+// checkGone reads the list again if users were gone. Those who are still in it differ: they are listed and cannot be read.
+func (c *Compare) checkGone(ctx context.Context, r *Report) error {
+	if len(r.gone) == 0 {
+		return nil
+	}
+	ids, _, err := c.pass(ctx)
+	if err != nil {
+		return fmt.Errorf("the source: %w", err)
+	}
+	ids = sorted(ids)
+	for _, u := range r.gone {
+		if _, listed := slices.BinarySearchFunc(ids, newID(u.ID), compareIDs); listed {
+			r.Gone--
+			u.Differences = []difference.Difference{{Field: missingUser, How: difference.Unreadable, Source: u.ID}}
+			r.count(u, nil)
+		}
+	}
+	return nil
+}
 
 // list returns the ids of the source's users, sorted. It reads the list until two passes in a row have found the same users: if one is removed
 // and another one added while it is read, somebody moves to a page that had been read.
 func (c *Compare) list(ctx context.Context) ([]id, error) {
-	pass := c.listPages
-	if c.Dialect == "testinium" {
-		pass = c.listWhole
-	}
 	var before []id
 	for n := 1; ; n++ {
-		ids, total, err := pass(ctx)
+		ids, total, err := c.pass(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -186,6 +210,14 @@ func (c *Compare) list(ctx context.Context) ([]id, error) {
 		}
 		before = ids
 	}
+}
+
+// pass reads the list once. It returns the ids of its records and how many there are to be.
+func (c *Compare) pass(ctx context.Context) (ids []id, total int64, err error) {
+	if c.Dialect == "testinium" {
+		return c.listWhole(ctx)
+	}
+	return c.listPages(ctx)
 }
 
 // listWhole reads a list without pages. It returns the ids of its records and their number.

@@ -174,20 +174,38 @@ func TestCompareNothing(t *testing.T) {
 	})
 }
 
-// TestCompareGone: users whom the source lists and has no longer are counted in the report.
+// TestCompareGone: users whom the source lists and does not have differ, if the list has them still.
 func TestCompareGone(t *testing.T) {
 	t.Parallel()
 	vendortest.Each(t, func(t *testing.T, dialect string) {
 		c := newComparison(t, dialect, 10)
 		c.source.SetFront(gone(t, c.source, 3))
 		r, err := c.Run(t.Context())
-		var text strings.Builder
-		if err := r.WriteText(&text); err != nil {
+		var text, junit strings.Builder
+		if err := errors.Join(r.WriteText(&text), r.WriteJUnit(&junit)); err != nil {
 			t.Fatal(err)
 		}
-		const want = "users whom the source lists and has no longer: 3\n10 users, 7 compared: 7 equal, 0 differ, 0 missing\n"
-		if err != nil || r.Gone != 3 || text.String() != want {
-			t.Errorf("%v, %q", err, text.String())
+		const want = "users who differ in user: 3\n10 users, 10 compared: 7 equal, 3 differ, 0 missing\n"
+		if err != nil || !r.Differences() || !strings.HasSuffix(text.String(), want) || strings.Count(text.String(), "and has none when asked for it") != 3 || !strings.Contains(junit.String(), `failures="3"`) {
+			t.Errorf("%v, %q, %s", err, text.String(), junit.String())
+		}
+		removed := newComparison(t, dialect, 10)
+		removed.Workers = 1
+		away := gone(t, removed.source, 3)
+		var once sync.Once
+		removed.source.SetFront(func(w http.ResponseWriter, r *http.Request) bool {
+			answered := away(w, r)
+			if answered {
+				once.Do(func() {
+					for range 3 {
+						removed.source.Remove(0)
+					}
+				})
+			}
+			return answered
+		})
+		if r, err := removed.Run(t.Context()); err != nil || r.Gone != 3 || r.Differences() {
+			t.Errorf("removed meanwhile: %v, %+v", err, r)
 		}
 	})
 }

@@ -30,6 +30,8 @@ const (
 	Missing = "missing" // the target lacks it
 	Added   = "added"   // only the target has it
 	Type    = "type"    // its JSON type is another
+	// Unreadable is of a user whom the source lists and does not have when asked for.
+	Unreadable = "unreadable"
 )
 
 // Status is the field of the status of two answers.
@@ -52,6 +54,8 @@ func (d Difference) String() string {
 		return fmt.Sprintf("%s: missing, the source has %s", d.Field, d.Source)
 	case Added:
 		return fmt.Sprintf("%s: only the target has it, %s", d.Field, d.Target)
+	case Unreadable:
+		return fmt.Sprintf("%s: the source lists %s and has none when asked for it", d.Field, d.Source)
 	case Type:
 		return fmt.Sprintf("%s: another type, the source has %s and the target %s", d.Field, d.Source, d.Target)
 	}
