@@ -100,6 +100,16 @@ func (c Comparison) rule(operation, path string) Rule {
 
 // Compare returns the fields in which the target's answer to an operation is not the source's.
 func (c Comparison) Compare(operation string, source, target Answer) []Difference {
+	return c.walk(operation, source, target).found
+}
+
+// CompareSome is as Compare, and reports whether anything was compared of lists whose rule is [Shared]: not if no element is in both.
+func (c Comparison) CompareSome(operation string, source, target Answer) (found []Difference, some bool) {
+	d := c.walk(operation, source, target)
+	return d.found, !d.apart
+}
+
+func (c Comparison) walk(operation string, source, target Answer) *walk {
 	d := &walk{c: c, operation: operation}
 	if source.Status != target.Status {
 		d.add(Status, Differs, fmt.Sprint(source.Status), fmt.Sprint(target.Status))
@@ -113,7 +123,7 @@ func (c Comparison) Compare(operation string, source, target Answer) []Differenc
 	case (errA != nil) != (errB != nil), !bytes.Equal(source.Body, target.Body):
 		d.add("body", Differs, excerpt(source.Body), excerpt(target.Body))
 	}
-	return d.found
+	return d
 }
 
 // decode reads a body. An empty one is a value of its own.
@@ -145,6 +155,7 @@ type walk struct {
 	c         Comparison
 	operation string
 	found     []Difference
+	apart     bool // no element of a list is in both
 }
 
 func (d *walk) add(field, how, source, target string) {
@@ -323,7 +334,7 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 	if rule.Kind == Shared && len(b) < len(a) {
 		d.add(field, Differs, elements(len(a)), elements(len(b)))
 	}
-	left := map[string][]any{}
+	left, both := map[string][]any{}, 0
 	for _, y := range b {
 		key := fmt.Sprint(keyOf(y, rule.Key))
 		left[key] = append(left[key], y)
@@ -339,8 +350,10 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 		}
 		y := left[key][0]
 		left[key] = left[key][1:]
+		both++
 		d.values(to, path+"[]", x, y)
 	}
+	d.apart = d.apart || rule.Kind == Shared && both == 0 && len(a) > 0
 	for _, y := range b {
 		value := keyOf(y, rule.Key)
 		key := fmt.Sprint(value)

@@ -1,6 +1,7 @@
 package shadow_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/description"
@@ -36,7 +40,7 @@ import (
 func users(t testing.TB) (n int, long bool) {
 	text := os.Getenv("MOVING_USERS")
 	if text == "" {
-		return 60, false
+		return 100, false
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -56,19 +60,23 @@ type move struct {
 
 var dialects = []string{"worth", "testinium"}
 
-// clients is how many clients a shadow has at a time.
+// clients is how many clients a shadow has at a time, where they do not come at fixed times.
 const clients = 8
 
 // newMove pulls both vendors, merges, and imports into s.
 func newMove(t *testing.T, s *servertest.Server, n int) *move {
 	t.Helper()
 	roles := s.Store.Catalogue()
-	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	m := &move{server: s, token: s.Token(servertest.Manager()), vendors: map[string]*vendortest.Vendor{}, common: n/2 + 1, client: &http.Client{Transport: transport}}
 	dir := t.TempDir()
 	for i, dialect := range dialects {
-		v := vendortest.New(t, dialect, roles, vendortest.People(i*n*3/10, n, roles))
+		people := vendortest.People(i*n*3/10, n, roles)
+		if i == 0 { // the first pages of Worth's list have the people whom both vendors have, as the server's
+			people = append(people[n*3/10:], people[:n*3/10]...)
+		}
+		v := vendortest.New(t, dialect, roles, people)
 		v.SetToken(m.token)
 		m.vendors[dialect] = v
 		p := pull.Pull{Client: m.reader(t, dialect, v.URL), Dialect: dialect, Source: v.URL, Customer: v.Customer(), PageSize: 100,
@@ -164,12 +172,13 @@ type front struct {
 	url     string
 	shadow  *shadow.Shadow
 	server  *httptest.Server
+	end     func() shadow.Report // of a shadow that is a process; nil: it is in this one
 }
 
 func (m *move) shadow(t *testing.T, dialect string, edit func(*shadow.Config)) *front {
 	t.Helper()
 	c := shadow.Config{Dialect: describe(t, dialect), Source: parse(t, m.vendors[dialect].URL), Target: m.target(t, dialect), Rules: difference.New(dialect, nil),
-		Sample: 1, Workers: 8, Queue: 10000, MaxBody: 64 << 20, MaxMemory: 256 << 20, Timeout: time.Minute, ShowValues: true, Log: slog.New(slog.DiscardHandler)}
+		Sample: 1, Workers: 8, Queue: 1000, MaxBody: 16 << 20, MaxMemory: 256 << 20, Timeout: 10 * time.Second, ShowValues: true, Log: slog.New(slog.DiscardHandler)}
 	if edit != nil {
 		edit(&c)
 	}
@@ -181,7 +190,50 @@ func (m *move) shadow(t *testing.T, dialect string, edit func(*shadow.Config)) *
 	h.Config = s.Server()
 	h.Start()
 	t.Cleanup(h.Close)
-	return &front{m, dialect, h.URL + parse(t, m.vendors[dialect].URL).Path, s, h}
+	return &front{m: m, dialect: dialect, url: h.URL + parse(t, m.vendors[dialect].URL).Path, shadow: s, server: h}
+}
+
+// process starts a shadow as dragoman shadow, with its defaults.
+func (m *move) process(t *testing.T, dialect string) *front {
+	t.Helper()
+	dir := t.TempDir()
+	program, report := filepath.Join(dir, "dragoman"), filepath.Join(dir, "report.json")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/dragoman-id/dragoman").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	c := exec.Command(program, "shadow", "--listen", "127.0.0.1:0", "--dialect", dialect, "--source", m.vendors[dialect].URL, "--target", m.target(t, dialect).String(), "--json", report)
+	c.Dir, c.Env = dir, []string{"HOME=" + dir}
+	stderr, err := c.StderrPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(stderr)
+	line, err := said.ReadString('\n')
+	_, at, ok := strings.Cut(strings.TrimSpace(line), " is listening on ")
+	if !ok {
+		_ = c.Process.Kill()
+		t.Fatalf("dragoman shadow said %q, %v", line, err)
+	}
+	end := sync.OnceValue(func() (r shadow.Report) {
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		rest, _ := io.ReadAll(said)
+		_ = c.Wait()
+		text, err := os.ReadFile(report)
+		if err == nil {
+			err = json.Unmarshal(text, &r)
+		}
+		if status := c.ProcessState.ExitCode(); err != nil || (status != 0) != (r.Differ() > 0) {
+			t.Errorf("dragoman shadow ended with %d, %v: %s", status, err, rest)
+		}
+		return r
+	})
+	t.Cleanup(func() { end() })
+	return &front{m: m, dialect: dialect, url: at + parse(t, m.vendors[dialect].URL).Path, end: end}
 }
 
 // do sends a request through the shadow, or with base to another server.
@@ -215,22 +267,27 @@ func (f *front) user(k int) string {
 }
 
 // put is the body of an update that gives a user another name.
-func (f *front) put(k int) (method, body string) {
+func (f *front) put(k int) (method, body string) { return f.update(k, "Renamed") }
+
+func (f *front) update(k int, lastName string) (method, body string) {
 	if f.dialect == "worth" {
-		return http.MethodPatch, `{"first_name":"Renamed"}`
+		return http.MethodPatch, fmt.Sprintf(`{"last_name":%q}`, lastName)
 	}
 	p := vendortest.People(k, 1, f.m.server.Store.Catalogue())[0]
 	authorities := []any{}
 	for _, r := range f.m.server.Store.Catalogue().In(p.Roles) {
 		authorities = append(authorities, map[string]any{"name": r.Name})
 	}
-	text, _ := json.Marshal(map[string]any{"name": "Renamed", "surname": p.LastName, "username": p.Username, "email": p.Email, "enabled": p.Status == "ACTIVE",
+	text, _ := json.Marshal(map[string]any{"name": p.FirstName, "surname": lastName, "username": p.Username, "email": p.Email, "enabled": p.Status == "ACTIVE",
 		"accountNonExpired": p.AccountNonExpired, "accountNonLocked": p.AccountNonLocked, "credentialNonExpired": p.CredentialNonExpired, "authorities": authorities})
 	return http.MethodPut, string(text)
 }
 
 // close ends the shadow and returns its report.
 func (f *front) close() shadow.Report {
+	if f.end != nil {
+		return f.end()
+	}
 	f.server.Close()
 	f.shadow.Close(context.Background())
 	return f.shadow.Report()
@@ -257,80 +314,124 @@ func TestMovingIn(t *testing.T) {
 				_ = r.WriteText(&text)
 				t.Errorf("%s: %s", dialect, &text)
 			}
-			f := m.shadow(t, dialect, nil)
-			l := load{front: f, users: n / 10}
-			if long {
-				l.every, l.requests = 5*time.Millisecond, 60*200
-			} else {
-				l.requests = 200
-			}
-			l.run(t)
-			report := f.close()
-			var text bytes.Buffer
-			_ = report.WriteText(&text)
-			direct, proxied := median(l.direct), median(l.proxied)
-			t.Logf("p50 of %s is %s direct and %s through the shadow\n%s", describe(t, dialect).Show, direct, proxied, &text)
-			compared := int64(0)
-			for _, o := range report.Operations {
-				compared += o.Equal
-			}
-			if report.Differ() > 0 || compared != int64(l.requests) {
-				t.Errorf("%d of %d requests are equal and %d differ", compared, l.requests, report.Differ())
-			}
-			if long && proxied-direct >= time.Millisecond {
-				t.Errorf("the shadow adds %s to the source's p50", proxied-direct)
-			}
+			m.load(t, dialect, n, long)
 			m.plant(t, dialect, n)
-		}
-		for _, v := range m.vendors {
-			if writes := v.Requests(http.MethodPut) + v.Requests(http.MethodPatch) + v.Requests(http.MethodPost); writes > 0 {
-				t.Errorf("a vendor was written %d times", writes)
-			}
+			m.plantInLists(t, dialect)
 		}
 	})
 }
 
-// load sends requests through a shadow, and those for single users also to its source itself, so that the two can be compared.
+// load asks a shadow for some of n users, and compares. The long form is by dragoman shadow itself, for a minute.
+func (m *move) load(t *testing.T, dialect string, n int, long bool) {
+	t.Helper()
+	l := load{users: n / 10, requests: 200}
+	if long {
+		l.front, l.every, l.requests = m.process(t, dialect), 5*time.Millisecond, 60*200
+	} else {
+		l.front = m.shadow(t, dialect, nil)
+	}
+	took := l.run(t)
+	report := l.front.close()
+	var text bytes.Buffer
+	_ = report.WriteText(&text)
+	api := describe(t, dialect)
+	direct, proxied := median(l.direct), median(l.proxied)
+	rate := float64(l.requests) / took.Seconds()
+	t.Logf("%.1f requests/s; p50 of %s is %s direct and %s through the shadow; the latest request began %s late\n%s", rate, api.Show, direct, proxied, l.late, &text)
+	compared := int64(0)
+	for _, o := range report.Operations {
+		compared += o.Equal
+	}
+	lists, shown, updated := of(report, api.List).Equal, of(report, api.Show).Equal, of(report, api.Updates[0]).Equal
+	if report.Differ() > 0 || compared != int64(l.requests) || lists == 0 || shown == 0 || updated != int64(l.writes()) {
+		t.Errorf("%d of %d requests are equal and %d differ", compared, l.requests, report.Differ())
+	}
+	if v := m.vendors[dialect]; v.Requests(http.MethodPut)+v.Requests(http.MethodPatch) != l.writes() {
+		t.Errorf("%d writes reached the source, not %d", v.Requests(http.MethodPut)+v.Requests(http.MethodPatch), l.writes())
+	}
+	if !long {
+		return
+	}
+	if rate < 198 {
+		t.Errorf("%.1f requests/s were answered, not 200", rate)
+	}
+	if proxied-direct >= time.Millisecond {
+		t.Errorf("the shadow adds %s to the source's p50", proxied-direct)
+	}
+}
+
+// load sends requests through a shadow, and reads of single users also to its source itself, so that the two can be compared.
 type load struct {
 	front    *front
-	users    int           // how many users are asked for
+	users    int           // how many users are read
 	requests int           // through the shadow
-	every    time.Duration // between two of them; 0: none
+	every    time.Duration // between two of them, whether or not earlier ones are answered; 0: some clients ask as soon as they are answered
 
 	mu              sync.Mutex
-	direct, proxied []time.Duration // how long the requests for single users took
+	direct, proxied []time.Duration // how long the reads of single users took
+	late            time.Duration   // how late after its time a request began, at most
 }
 
-func (l *load) run(t *testing.T) {
-	var running sync.WaitGroup
+// run returns how long it took until all were answered.
+func (l *load) run(t *testing.T) time.Duration {
+	var running errgroup.Group
+	if l.every == 0 {
+		running.SetLimit(clients)
+	}
 	began := time.Now()
-	for client := range clients {
-		running.Go(func() {
-			for i := client; i < l.requests; i += clients {
-				if l.every > 0 {
-					time.Sleep(time.Until(began.Add(time.Duration(i) * l.every)))
-				}
-				l.request(t, i)
-			}
+	for i := range l.requests {
+		if l.every > 0 {
+			due := began.Add(time.Duration(i) * l.every)
+			time.Sleep(time.Until(due))
+			l.late = max(l.late, time.Since(due))
+		} else if i == l.requests/2 {
+			_ = running.Wait()
+			l.front.drain(t) // lists are compared until the source is written
+		}
+		running.Go(func() error {
+			l.request(t, i)
+			return nil
 		})
 	}
-	running.Wait()
+	_ = running.Wait()
+	return time.Since(began)
 }
 
-// request sends the request of a number. A hundredth of all are for lists. As Testinium's has no pages, it is asked for more seldom.
+// isWrite reports whether a request is a write: one in ten of the second half.
+func (l *load) isWrite(i int) bool { return i >= l.requests/2 && i%10 == 3 }
+
+func (l *load) writes() (n int) {
+	for i := range l.requests {
+		if l.isWrite(i) {
+			n++
+		}
+	}
+	return n
+}
+
+// request sends the request of a number. In the first third a hundredth is for lists. As Testinium's has no pages, it is asked for more seldom.
+// Each write is of another user, who is asked for nowhere else, and changes nothing.
 func (l *load) request(t *testing.T, i int) {
 	f := l.front
+	first := i < l.requests/3
 	switch {
-	case f.dialect == "worth" && i%100 == 7:
+	case l.isWrite(i):
+		k := f.m.common + max(l.users, len(planted)) + (i-l.requests/2)/10
+		method, body := f.update(k, vendortest.People(k, 1, f.m.server.Store.Catalogue())[0].LastName)
+		if status, _, text := f.do(t, method, f.url, f.user(k), body); status != http.StatusOK {
+			t.Errorf("user %d: %d %s", k, status, text)
+		}
+		return
+	case first && f.dialect == "worth" && i%100 == 7:
 		l.get(t, f.url, fmt.Sprintf("%s?page=%d&itemsPerPage=50", f.list(), 1+i/100))
 		return
-	case f.dialect == "testinium" && i%2000 == 7:
+	case first && f.dialect == "testinium" && i%2000 == 7:
 		l.get(t, f.url, f.list())
 		return
 	}
 	path := f.user(f.m.common + i%l.users)
 	bases := []string{f.m.vendors[f.dialect].URL, f.url}
-	if i/clients%2 == 1 {
+	if i%2 == 1 {
 		slices.Reverse(bases)
 	}
 	for _, base := range bases {
@@ -342,6 +443,13 @@ func (l *load) request(t *testing.T, i int) {
 			l.direct = append(l.direct, took)
 		}
 		l.mu.Unlock()
+	}
+}
+
+// drain waits until all that was asked is compared.
+func (f *front) drain(t *testing.T) {
+	for slices.ContainsFunc(f.shadow.Report().Operations, func(o shadow.Operation) bool { return o.Queued > 0 }) {
+		f.do(t, http.MethodGet, f.url, "/elsewhere", "")
 	}
 }
 

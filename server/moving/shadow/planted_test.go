@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -100,6 +102,106 @@ func TestPlantedDifferences(t *testing.T) {
 				t.Errorf("shadow: %+v, want %s %s", o, tc.field, tc.how)
 			}
 		})
+	}
+}
+
+// records alters the records of a list.
+func records(alter func(records []any) []any) func(string, http.Header, map[string]any) {
+	return func(operation string, _ http.Header, body map[string]any) {
+		if operation != "list" {
+			return
+		}
+		if data, ok := body["data"].(map[string]any); ok {
+			data["records"] = alter(data["records"].([]any))
+			return
+		}
+		body["#value"] = alter(body["#value"].([]any))
+	}
+}
+
+// total alters the numbers of a page of Worth's.
+func total(alter func(data map[string]any)) func(string, http.Header, map[string]any) {
+	return func(operation string, _ http.Header, body map[string]any) {
+		if operation == "list" {
+			alter(body["data"].(map[string]any))
+		}
+	}
+}
+
+func first(alter func(record map[string]any)) func(string, http.Header, map[string]any) {
+	return records(func(all []any) []any { alter(all[0].(map[string]any)); return all })
+}
+
+func reverse(all []any) []any { slices.Reverse(all); return all }
+
+// more adds a record like the first, of another user.
+func more(member string, id any) func([]any) []any {
+	return func(all []any) []any {
+		other := maps.Clone(all[0].(map[string]any))
+		other[member] = id
+		return append(all, other)
+	}
+}
+
+// plantedInLists are differences of a vendor's lists, by the field as it is to be reported, with [] for an element; empty: none is.
+var plantedInLists = []struct {
+	name, dialect string
+	alter         func(operation string, header http.Header, body map[string]any)
+	field, how    string
+}{
+	{"a member dropped here", "worth", first(func(u map[string]any) { u["nickname"] = "x" }), "data.records[].nickname", difference.Missing},
+	{"a member added here", "worth", first(func(u map[string]any) { delete(u, "mobile") }), "data.records[].mobile", difference.Added},
+	{"a name changed", "worth", first(func(u map[string]any) { u["last_name"] = "Other" }), "data.records[].last_name", difference.Differs},
+	{"an id as a number", "worth", first(func(u map[string]any) { u["status"] = 1 }), "data.records[].status", difference.Type},
+	{"a shorter page here", "worth", records(more("id", "5a9cf2a3-1f4a-4bc0-93ef-8e6ad7a8f1c5")), "data.records", difference.Differs},
+	{"a lower total here", "worth", total(func(data map[string]any) { data["total_items"] = "9999999" }), "data.total_items", difference.Differs},
+	{"fewer pages here", "worth", total(func(data map[string]any) { data["total_pages"] = 9999999 }), "data.total_pages", difference.Differs},
+	{"a total as a number", "worth", total(func(data map[string]any) { data["total_items"] = 1 }), "data.total_items", difference.Type},
+	{"no total", "worth", total(func(data map[string]any) { delete(data, "total_items") }), "data.total_items", difference.Added},
+	{"another order", "worth", records(reverse), "", ""},
+	{"a member dropped here", "testinium", first(func(u map[string]any) { u["nickname"] = "x" }), "[].nickname", difference.Missing},
+	{"a flag changed", "testinium", first(func(u map[string]any) { u["credentialNonExpired"] = false }), "[].credentialNonExpired", difference.Differs},
+	{"a role fewer", "testinium", first(func(u map[string]any) { u["authorities"] = []any{} }), "[].authorities[]", difference.Added},
+	{"a user missing here", "testinium", records(more("entityId", 7)), "[]", difference.Missing},
+	{"a user twice", "testinium", records(func(all []any) []any { return append(all, all[0]) }), "[]", difference.Missing},
+	{"another order", "testinium", records(reverse), "", ""},
+}
+
+var element = regexp.MustCompile(`\[[^]]*\]`)
+
+// plantInLists plants differences in a list, one at a time, and looks for each.
+func (m *move) plantInLists(t *testing.T, dialect string) {
+	t.Helper()
+	v := m.vendors[dialect]
+	defer func() { v.Alter = nil }()
+	for _, p := range plantedInLists {
+		if p.dialect != dialect {
+			continue
+		}
+		v.Alter = p.alter
+		f := m.shadow(t, dialect, nil)
+		f.do(t, http.MethodGet, f.url, f.list(), "")
+		o := of(f.close(), describe(t, dialect).List)
+		found := func(d difference.Difference) bool {
+			return element.ReplaceAllString(d.Field, "[]") == p.field && d.How == p.how
+		}
+		if p.field == "" && o.Equal == 1 || o.Differ == 1 && len(o.Fields) == 1 && slices.ContainsFunc(o.Examples[0].Differences, found) {
+			continue
+		}
+		t.Errorf("%s of %s's list: %+v, want %s %s", p.name, dialect, o, p.field, p.how)
+	}
+}
+
+// TestShadowOfPagesApart: pages that have no user in common are not called equal.
+func TestShadowOfPagesApart(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 20)
+	m.vendors["worth"].Alter = records(func(all []any) []any { return more("id", "5a9cf2a3-1f4a-4bc0-93ef-8e6ad7a8f1c5")(all)[len(all):] })
+	f := m.shadow(t, "worth", nil)
+	f.do(t, http.MethodGet, f.url, f.list(), "")
+	r := recording{f.close()}
+	if o := of(r.Report, describe(t, "worth").List); o.Apart != 1 || o.Equal+o.Differ != 0 || !strings.Contains(r.text(t), "1 not compared: no user is on both pages\n") {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -28,8 +28,8 @@ type counters struct {
 const maxExamples = 10
 
 type counter struct {
-	requests, equal, writtenSince, conditional, notSampled, tooLarge, noMemory, dropped, unanswered, noDryRun atomic.Int64
-	source, target                                                                                            latencies
+	requests, equal, writtenSince, apart, conditional, notSampled, tooLarge, noMemory, dropped, unanswered, noDryRun atomic.Int64
+	source, target                                                                                                   latencies
 
 	mu        sync.Mutex
 	differ    int64
@@ -147,6 +147,8 @@ type Operation struct {
 	Differ   int64  `json:"differ"`
 	// WrittenSince counts requests about what the source was seen writing since the copy, which the target cannot know.
 	WrittenSince int64 `json:"written_since"`
+	// Apart counts pages of which no user is on that of the target, which may have another order.
+	Apart int64 `json:"apart"`
 	// Conditional counts answers by a version or a part that the client has from the source, such as 304 and 412.
 	Conditional int64 `json:"conditional"`
 	NotSampled  int64 `json:"not_sampled"`
@@ -191,7 +193,7 @@ func (s *Shadow) Report() Report {
 		n.mu.Lock()
 		o := Operation{
 			Name: name, Requests: n.requests.Load(), Equal: n.equal.Load(), Differ: n.differ, WrittenSince: n.writtenSince.Load(),
-			Conditional: n.conditional.Load(), NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(),
+			Apart: n.apart.Load(), Conditional: n.conditional.Load(), NotSampled: n.notSampled.Load(), Dropped: n.dropped.Load(), TooLarge: n.tooLarge.Load(),
 			NoMemory: n.noMemory.Load(), Encodings: maps.Clone(n.encodings), Unanswered: n.unanswered.Load(), NoDryRun: n.noDryRun.Load(), Fields: maps.Clone(n.fields), Examples: slices.Clone(n.examples), Failure: n.failure,
 		}
 		n.mu.Unlock()
@@ -204,7 +206,7 @@ func (s *Shadow) Report() Report {
 
 // leftOut is how many requests are not compared for another reason than a write.
 func (o Operation) leftOut() int64 {
-	n := o.Conditional + o.NotSampled + o.Dropped + o.TooLarge + o.NoMemory + o.Unanswered + o.NoDryRun
+	n := o.Apart + o.Conditional + o.NotSampled + o.Dropped + o.TooLarge + o.NoMemory + o.Unanswered + o.NoDryRun
 	for _, of := range o.Encodings {
 		n += of
 	}
@@ -260,7 +262,7 @@ type reason struct {
 
 func (o Operation) reasons() []reason {
 	all := []reason{
-		{o.Conditional, "conditional, the source answered by what the client had from it"}, {o.NotSampled, "not in the --sample"},
+		{o.Apart, "no user is on both pages"}, {o.Conditional, "conditional, the source answered by what the client had from it"}, {o.NotSampled, "not in the --sample"},
 		{o.Dropped, "the queue was full, see --queue and --workers"}, {o.TooLarge, "a body was longer than --max-body"},
 		{o.NoMemory, "bodies needed more than --max-memory"}, {o.Unanswered, unanswered(o.Failure)},
 		{o.NoDryRun, "the target does not know dry runs"}, {o.Queued, "still in the queue"},

@@ -379,13 +379,15 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		n.leaveOut(err)
 		return
 	}
-	found := s.c.Rules.Compare(c.operation, c.source, target)
+	found, some := s.c.Rules.CompareSome(c.operation, c.source, target)
 	if c.method == http.MethodHead {
 		found = slices.DeleteFunc(found, func(d difference.Difference) bool { return d.Field == "body" })
 	}
 	switch {
 	case s.writtenSince(c), len(found) > 0 && s.mayBeOlder(c, target):
 		n.writtenSince.Add(1)
+	case len(found) == 0 && !some:
+		n.apart.Add(1)
 	case len(found) == 0:
 		n.equal.Add(1)
 	default:
