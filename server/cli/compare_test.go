@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,6 +108,8 @@ func TestCompareRefuses(t *testing.T) {
 		"the same server":            {"--target " + same, 2, "--source and --target are the same server"},
 		"no token":                   {"--token-file none", 2, "reading the token of --token-file"},
 		"no token of the target":     {"--target-token-file none", 2, "reading the token of --target-token-file"},
+		"no token at all":            {"--target-token-file=", 2, "there is no token: set --target-token-file, or --target-token-command"},
+		"a command that fails":       {"--target-token-file= --target-token-command false", 2, "the target: reading a user: running --target-token-command: "},
 		"an empty token":             {"--target-token-file empty", 2, "--target-token-file gives no token"},
 		"no such authority":          {"--ca-cert none.pem", 80, "none.pem"},
 		"a file that is no PEM":      {"--ca-cert no.pem", 2, "holds none"},
@@ -137,25 +140,69 @@ func TestCompareRefuses(t *testing.T) {
 	})
 }
 
-// TestCompareWatches: it compares until a signal comes, and ends with the status of the last comparison that was made.
+// TestCompareWatches: it compares until a signal comes or a token is refused, whatever fails, and ends with the status of the last comparison.
 func TestCompareWatches(t *testing.T) {
 	t.Parallel()
-	_, target, flags := startBoth(t, "worth")
-	target.Edit(4, func(u *store.User) { u.LastName = "O'Neill" })
-	c := exec.Command(program(t), append([]string{"compare"}, with(flags, "--watch 1ms")...)...)
-	c.Dir = t.TempDir()
-	c.Env = []string{"HOME=" + c.Dir}
-	output, ended := startPiped(t, c)
-	seen := 0
-	said := readLines(output, func(line string) {
-		if strings.HasSuffix(line, "19 equal, 1 differ, 0 missing") {
-			if seen++; seen == 3 {
-				_ = c.Process.Signal(os.Interrupt)
+	const (
+		differs = "19 equal, 1 differ, 0 missing"
+		failed  = "; comparing again in "
+	)
+	fails := func(status int) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(status); return true }
+	}
+	for name, tc := range map[string]struct {
+		more   string
+		after  []string                                  // parts of lines that are waited for, one after the other
+		then   []func(source, target *vendortest.Vendor) // what is done after each
+		status int
+		ends   bool // by itself
+	}{
+		"a signal": {"", []string{differs, differs, differs}, nil, 1, false},
+		"failures that pass": {"", []string{differs, failed, failed, differs}, []func(source, target *vendortest.Vendor){
+			0: func(source, _ *vendortest.Vendor) { source.SetFront(fails(500)) },
+			1: func(source, target *vendortest.Vendor) { source.SetFront(nil); target.SetFront(fails(500)) },
+			2: func(_, target *vendortest.Vendor) { target.SetFront(nil) },
+		}, 1, false},
+		"a failure at the beginning": {"--source http://127.0.0.1:1", []string{failed, failed}, nil, 2, false},
+		"a signal after a failure":   {"", []string{differs, failed}, []func(source, target *vendortest.Vendor){0: func(_, target *vendortest.Vendor) { target.SetFront(fails(503)) }}, 2, false},
+		"a token that is refused": {"", []string{differs, "put a new one into --target-token-file"}, []func(source, target *vendortest.Vendor){
+			0: func(_, target *vendortest.Vendor) { target.SetToken("another") },
+		}, 2, true},
+		"a token of another customer": {"", []string{differs, "is it another customer's?"}, []func(source, target *vendortest.Vendor){
+			0: func(source, _ *vendortest.Vendor) { source.SetFront(fails(403)) },
+		}, 2, true},
+		"a token that is renewed": {"--target-token-command RENEW", []string{differs, differs, differs}, []func(source, target *vendortest.Vendor){
+			0: func(_, target *vendortest.Vendor) { target.SetToken("renewed") },
+		}, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v, target, flags := startBoth(t, "worth")
+			target.Edit(4, func(u *store.User) { u.LastName = "O'Neill" })
+			args := append([]string{"compare"}, with(flags, "--watch 1ms --retry-for 1ms "+tc.more)...)
+			if i := slices.Index(args, "RENEW"); i > 0 {
+				args[i] = "echo renewed"
 			}
-		}
-	})
-	if <-ended; c.ProcessState.ExitCode() != 1 || seen < 3 {
-		t.Errorf("status %d after %d comparisons\n%s", c.ProcessState.ExitCode(), seen, said)
+			c := exec.Command(program(t), args...)
+			c.Dir = t.TempDir()
+			c.Env = []string{"HOME=" + c.Dir, "PATH=" + os.Getenv("PATH")}
+			output, ended := startPiped(t, c)
+			seen := 0
+			said := readLines(output, func(line string) {
+				if seen == len(tc.after) || !strings.Contains(line, tc.after[seen]) {
+					return
+				}
+				if seen < len(tc.then) {
+					tc.then[seen](v, target)
+				}
+				if seen++; seen == len(tc.after) && !tc.ends {
+					_ = c.Process.Signal(os.Interrupt)
+				}
+			})
+			if <-ended; c.ProcessState.ExitCode() != tc.status || seen < len(tc.after) {
+				t.Errorf("status %d, want %d, after %d lines\n%s", c.ProcessState.ExitCode(), tc.status, seen, said)
+			}
+		})
 	}
 }
 

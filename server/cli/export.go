@@ -38,10 +38,8 @@ func (*exportCommand) Help() string {
 
 // Run exports users, or all that is kept of one.
 func (c *exportCommand) Run(ctx context.Context) (err error) {
-	if c.Output != "" {
-		if err := checkFolder("--output", c.Output); err != nil {
-			return err
-		}
+	if err := checkFolder("--output", c.Output); err != nil {
+		return err
 	}
 	if c.User != "" {
 		return c.person(ctx)
@@ -105,8 +103,11 @@ func (c *exportCommand) person(ctx context.Context) (err error) {
 	return c.write(func(w io.Writer) error { return userfile.Person{Store: s, Key: key, Now: time.Now().UTC()}.Run(ctx, w) })
 }
 
-// checkFolder returns an error if the folder of an output file does not exist. name is the argument or flag of the file.
+// checkFolder returns an error if the folder of an output file does not exist. name is the argument or flag of the file. An empty file is none.
 func checkFolder(name, file string) error {
+	if file == "" {
+		return nil
+	}
 	if _, err := os.Stat(filepath.Dir(file)); err != nil {
 		return badInput{fmt.Errorf("%s cannot be written: %w", name, err)}
 	}

@@ -45,13 +45,11 @@ func (c *mergeCommand) Run(ctx context.Context) (err error) {
 			return badInput{err}
 		}
 	}
-	if c.Output != "" {
-		if err := checkFolder("--output", c.Output); err != nil {
-			return err
-		}
-		if sameFile(c.Output, c.Worth) || sameFile(c.Output, c.Testinium) {
-			return badInput{errors.New("--output is one of the files that are merged: name another")}
-		}
+	if err := checkFolder("--output", c.Output); err != nil {
+		return err
+	}
+	if sameFile(c.Output, c.Worth) || sameFile(c.Output, c.Testinium) {
+		return badInput{errors.New("--output is one of the files that are merged: name another")}
 	}
 	report := json.NewEncoder(os.Stdout)
 	m.Report = func(p merge.Person) error {

@@ -32,6 +32,17 @@ type sourceFlags struct {
 	RetryFor     time.Duration `env:"RETRY_FOR" default:"10m" help:"How long to repeat a request that fails for a reason that may pass (${default})."`
 }
 
+// targetFlags are the flags of commands that ask a server that is to answer in a vendor's place.
+type targetFlags struct {
+	Target             string `env:"TARGET" required:"" placeholder:"URL" help:"The server that is to answer in the vendor's place."`
+	TargetTokenFile    string `env:"TARGET_TOKEN_FILE" placeholder:"FILE" help:"A file with a bearer token for the target. It is read again when the token is refused."`
+	TargetTokenCommand string `env:"TARGET_TOKEN_COMMAND" placeholder:"COMMAND" help:"A command for the shell that prints a token for the target. It is run when the token of the file is refused, or if there is no file."`
+}
+
+func (f *targetFlags) tokens() *source.Tokens {
+	return &source.Tokens{File: f.TargetTokenFile, Command: f.TargetTokenCommand, Of: "target-"}
+}
+
 // vendors are the dialects that users can be moved from.
 var vendors = []string{"worth", "testinium"}
 
@@ -75,8 +86,6 @@ func (f *sourceFlags) client(ctx context.Context, dialect, company string, notic
 		return nil, errors.New("--rate must be a number of requests per second above 0")
 	case f.Timeout <= 0 || f.RetryFor <= 0:
 		return nil, errors.New("--timeout and --retry-for must be times above 0")
-	case f.TokenFile == "" && f.TokenCommand == "":
-		return nil, errors.New("there is no token: set --token-file, or --token-command")
 	}
 	t, err := transport(f.CACert, 4)
 	if err != nil {
@@ -89,10 +98,8 @@ func (f *sourceFlags) client(ctx context.Context, dialect, company string, notic
 	if err := config.Check(dialect); err != nil {
 		return nil, err
 	}
-	if f.TokenFile != "" {
-		if _, err := config.Tokens.After(ctx, ""); err != nil {
-			return nil, err
-		}
+	if err := config.Tokens.Check(ctx); err != nil {
+		return nil, err
 	}
 	return source.New(config), nil
 }
@@ -147,11 +154,11 @@ func (f *pullFlags) run(ctx context.Context, dialect, company string, pageSize i
 	if f.Resume && f.Output == "" {
 		return badInput{errors.New("--resume needs the --output of the pull that was interrupted")}
 	}
+	if err := checkFolder("--output", f.Output); err != nil {
+		return err
+	}
 	journal := ""
 	if f.Output != "" {
-		if err := checkFolder("--output", f.Output); err != nil {
-			return err
-		}
 		journal = f.Output + ".part"
 	}
 	bar := newProgress(f.Output == "" && term.IsTerminal(int(os.Stdout.Fd()))) // where it would be mixed with the output

@@ -113,7 +113,7 @@ func (c *shadowCommand) config(ctx context.Context) (config shadow.Config, err e
 		}
 	}
 	if c.TargetTokenFile != "" {
-		tokens := &source.Tokens{File: c.TargetTokenFile, FileSetting: "--target-token-file"}
+		tokens := &source.Tokens{File: c.TargetTokenFile, Of: "target-"}
 		if _, err := tokens.After(ctx, ""); err != nil {
 			return config, err
 		}

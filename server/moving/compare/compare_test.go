@@ -38,12 +38,12 @@ func newComparison(t *testing.T, dialect string, n int) *comparison {
 	roles := storetest.Open(t, store.InMemory).Catalogue()
 	people := vendortest.People(0, n, roles)
 	c := &comparison{source: vendortest.New(t, dialect, roles, people), target: vendortest.New(t, dialect, roles, people)}
-	c.Compare = compare.Compare{Dialect: dialect, Source: client(t, c.source, "", ""), Target: client(t, c.target, "--target", "--target-token-file"),
+	c.Compare = compare.Compare{Dialect: dialect, Source: client(t, c.source, "", ""), Target: client(t, c.target, "--target", "target-"),
 		Rules: difference.New(dialect, nil), PageSize: 7, Workers: 2, Notice: func(text string) { c.notices = append(c.notices, text) }}
 	return c
 }
 
-func client(t *testing.T, v *vendortest.Vendor, setting, fileSetting string) *source.Client {
+func client(t *testing.T, v *vendortest.Vendor, setting, of string) *source.Client {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(vendortest.Token), 0o600); err != nil {
@@ -54,7 +54,7 @@ func client(t *testing.T, v *vendortest.Vendor, setting, fileSetting string) *so
 		t.Fatal(err)
 	}
 	return source.New(source.Config{URL: u, Setting: setting, Customer: v.Customer(), Company: strconv.Itoa(vendortest.CompanyID),
-		Tokens: &source.Tokens{File: file, FileSetting: fileSetting}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond})
+		Tokens: &source.Tokens{File: file, Of: of}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond})
 }
 
 // TestCompareListThatChanges: the list is read until it stays, also when its total has stayed all along.
@@ -359,7 +359,7 @@ func TestCompareFaultsThatStay(t *testing.T) {
 			io.WriteString(w, "<html>")
 		}, "is --source the URL of the API?", "is --target the URL of the API?"},
 		"a token of another customer": {status(403), "is it another customer's?", "is it another customer's?"},
-		"a token that is refused":     {status(401), "put a new one into --token-file, or name a command", "put a new one into --target-token-file"},
+		"a token that is refused":     {status(401), "put a new one into --token-file, or name a command", "put a new one into --target-token-file, or name a command that prints one with --target-token-command"},
 		"a redirection": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
 		}, "the token was not sent there: if it has moved, change --source", "the token was not sent there: if it has moved, change --target"},

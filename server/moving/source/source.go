@@ -255,6 +255,12 @@ func (c *Client) judgeAnswer(e *apierror.Error) error {
 	return e
 }
 
+// IsRefused reports whether an error is that a token was refused, or may not read the users. No repetition mends it.
+func IsRefused(err error) bool {
+	var answered *apierror.Error
+	return errors.As(err, &answered) && (answered.Status == http.StatusUnauthorized || answered.Status == http.StatusForbidden)
+}
+
 // waitError is an error with the time after which the source wants to be asked again.
 type waitError struct {
 	error

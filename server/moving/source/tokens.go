@@ -1,9 +1,7 @@
 package source
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,27 +12,33 @@ import (
 // Tokens are the bearer tokens of a source: one from a file, which may be replaced while it is used, or those that a command prints,
 // one for each time that the source refused the last. It is safe for concurrent use.
 type Tokens struct {
-	File string
-	// FileSetting is the setting that names the file, for errors; empty: --token-file.
-	FileSetting string
-	Command     string // for the shell; empty: there is none
+	File    string // empty: there is none
+	Command string // for the shell; empty: there is none
+	// Of begins the names of the settings, for errors: "target-" if they are --target-token-file and --target-token-command.
+	Of string
 
 	mu      sync.Mutex
 	current string
 }
 
-// errNoToken means that there is nowhere to take a token from.
-var errNoToken = errors.New("there is no token: set --token-file or --token-command")
+func (t *Tokens) fileSetting() string    { return "--" + t.Of + "token-file" }
+func (t *Tokens) commandSetting() string { return "--" + t.Of + "token-command" }
 
-func (t *Tokens) fileSetting() string { return cmp.Or(t.FileSetting, "--token-file") }
+// Check reads the file, if there is one. The error says what is wrong with it, or that there is no token.
+func (t *Tokens) Check(ctx context.Context) error {
+	switch {
+	case t.File != "":
+		_, err := t.After(ctx, "")
+		return err
+	case t.Command == "":
+		return fmt.Errorf("there is no token: set %s, or %s", t.fileSetting(), t.commandSetting())
+	}
+	return nil
+}
 
 // remedy says what to do about a token that is refused.
 func (t *Tokens) remedy() string {
-	text := "put a new one into " + t.fileSetting()
-	if t.FileSetting == "" {
-		text += ", or name a command that prints one with --token-command"
-	}
-	return text
+	return "put a new one into " + t.fileSetting() + ", or name a command that prints one with " + t.commandSetting()
 }
 
 // After returns the token that is to be used now that one was refused; "" if none was yet. It is the refused one if there is no other.
@@ -64,11 +68,11 @@ func (t *Tokens) After(ctx context.Context, refused string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if t.current, err = checkToken(out, "--token-command"); err != nil {
+		if t.current, err = checkToken(out, t.commandSetting()); err != nil {
 			return "", err
 		}
 	case t.File == "":
-		return "", errNoToken
+		return "", t.Check(ctx)
 	}
 	return t.current, nil
 }
@@ -79,7 +83,7 @@ func (t *Tokens) run(ctx context.Context) (string, error) {
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
-		return "", fmt.Errorf("running --token-command: %w", err)
+		return "", fmt.Errorf("running %s: %w", t.commandSetting(), err)
 	}
 	return string(out), nil
 }
