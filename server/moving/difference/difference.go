@@ -224,6 +224,10 @@ func (d *walk) values(field, path string, a, b any) {
 		if kind(a) == kind(b) {
 			return
 		}
+	case Withheld:
+		if _, text := a.(string); kind(a) == kind(b) || text && b == nil {
+			return
+		}
 	case Nullable:
 		if isTextOrNull(a) && isTextOrNull(b) {
 			return
@@ -301,6 +305,9 @@ func (d *walk) objects(field, path string, a, b map[string]any) {
 		to, rulePath := join(field, name), join(path, name)
 		switch {
 		case inA && inB:
+			if d.c.rule(d.operation, rulePath).Kind == Shared {
+				d.page(to, a, x, y)
+			}
 			d.values(to, rulePath, x, y)
 		case d.c.rule(d.operation, rulePath).Kind == Ignored:
 		case inA:
@@ -308,6 +315,24 @@ func (d *walk) objects(field, path string, a, b map[string]any) {
 		default:
 			d.add(to, Added, "", show(y))
 		}
+	}
+}
+
+// page reports a page of the target that has more records than a page can have, by what the source's list says of itself.
+func (d *walk) page(field string, list map[string]any, a, b any) {
+	x, okX := a.([]any)
+	y, okY := b.([]any)
+	pages, errPages := strconv.Atoi(fmt.Sprint(list["total_pages"]))
+	items, errItems := strconv.Atoi(fmt.Sprint(list["total_items"]))
+	if !okX || !okY || errPages != nil || errItems != nil || pages < 2 || items < 1 {
+		return // a single page does not tell how many it could have
+	}
+	most := len(x)
+	if len(x) < (items-1)/pages+1 { // the last one, which is shorter than the others
+		most = (items - 1) / (pages - 1)
+	}
+	if len(y) > most {
+		d.add(field, Differs, elements(len(x)), elements(len(y)))
 	}
 }
 
@@ -335,6 +360,7 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 		d.add(field, Differs, elements(len(a)), elements(len(b)))
 	}
 	left, both := map[string][]any{}, 0
+	known := map[string]bool{} // of elements of the target
 	for _, y := range b {
 		key := fmt.Sprint(keyOf(y, rule.Key))
 		left[key] = append(left[key], y)
@@ -351,6 +377,7 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 		y := left[key][0]
 		left[key] = left[key][1:]
 		both++
+		known[key] = true
 		d.values(to, path+"[]", x, y)
 	}
 	d.apart = d.apart || rule.Kind == Shared && both == 0 && len(a) > 0
@@ -363,11 +390,12 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 		left[key] = left[key][1:]
 		to := fmt.Sprintf("%s[%s]", field, key)
 		switch {
-		case rule.Kind == AnyOrder:
+		case rule.Kind == AnyOrder, known[key]: // or it has the element twice
 			d.add(to, Added, "", show(y))
 		case len(a) > 0 && kind(value) != kind(keyOf(a[0], rule.Key)):
 			d.values(join(to, rule.Key), join(path+"[]", rule.Key), keyOf(a[0], rule.Key), value)
 		}
+		known[key] = true
 	}
 }
 

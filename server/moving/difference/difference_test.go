@@ -20,7 +20,11 @@ func TestCompareTypes(t *testing.T) {
 		{"testinium", "listUsers", `[{"entityId":1,"authorities":[{"name":"A","entityId":"7"}]}]`, `[{"entityId":1,"authorities":[{"name":"A","entityId":7}]}]`,
 			`[[1].authorities[A].entityId: another type, the source has "7" and the target 7]`},
 		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":"b"}`, `[]`},
-		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":null}`, `[accessToken: the source has "a" and the target null]`},
+		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":null}`, `[]`},
+		{"testinium", "listUsers", `[{"entityId":1,"accessToken":"a"}]`, `[{"entityId":1,"accessToken":null}]`, `[]`},
+		{"testinium", "getUser", `{"accessToken":null}`, `{"accessToken":"a"}`, `[accessToken: the source has null and the target "a"]`},
+		{"testinium", "getUser", `{"accessToken":5}`, `{"accessToken":null}`, `[accessToken: the source has 5 and the target null]`},
+		{"testinium", "getUser", `{"accessToken":"a"}`, `{}`, `[accessToken: missing, the source has "a"]`},
 		{"testinium", "getUser", `{"accessToken":"a"}`, `{"accessToken":{}}`, `[accessToken: another type, the source has "a" and the target {}]`},
 		{"testinium", "getUser", `{"vcsPassword":"a"}`, `{"vcsPassword":null}`, `[]`},
 		{"testinium", "getUser", `{"vcsPassword":"a"}`, `{"vcsPassword":5}`, `[vcsPassword: another type, the source has "a" and the target 5]`},
@@ -36,6 +40,14 @@ func TestCompareTypes(t *testing.T) {
 		{"worth", "getCustomerUser", `{"data":{"company_details":{"created_at":"a"}}}`, `{"data":{"company_details":{"created_at":"b"}}}`, `[]`},
 		{"worth", "getCustomerUser", `{"data":{"company_details":{"created_at":"a"}}}`, `{"data":{"company_details":{"created_at":[]}}}`,
 			`[data.company_details.created_at: another type, the source has "a" and the target []]`},
+		{"worth", "getCustomerUser", `{"data":{"updated_at":"a","updated_by":"b"}}`, `{"data":{"updated_at":"c","updated_by":null}}`, `[]`},
+		{"worth", "getCustomerUser", `{"data":{"updated_at":"a"}}`, `{"data":{"updated_at":5}}`, `[data.updated_at: another type, the source has "a" and the target 5]`},
+		{"worth", "getCustomerUser", `{"data":{"updated_at":"a"}}`, `{"data":{}}`, `[data.updated_at: missing, the source has "a"]`},
+		{"worth", "getCustomerUser", `{"data":{"updated_by":5}}`, `{"data":{"updated_by":"a"}}`, `[data.updated_by: another type, the source has 5 and the target "a"]`},
+		{"worth", "getCustomerUser", `{"data":{"company_details":{"created_by":"a","updated_by":null}}}`, `{"data":{"company_details":{"created_by":null,"updated_by":{}}}}`,
+			`[data.company_details.updated_by: the source has null and the target {}]`},
+		{"worth", "listCustomerUsers", `{"data":{"records":[{"id":"x","updated_at":"a"}]}}`, `{"data":{"records":[{"id":"x","updated_at":true}]}}`,
+			`[data.records[x].updated_at: another type, the source has "a" and the target true]`},
 	} {
 		check(t, tc.dialect, tc.operation, tc.source, tc.target, tc.want)
 	}
@@ -59,7 +71,9 @@ func TestComparePages(t *testing.T) {
 	for _, tc := range []struct{ target, want string }{
 		{page(`{"id":"b"},{"id":"a"}`, `2`, `"4"`), `[]`},
 		{page(`{"id":"c"},{"id":"d"}`, `3`, `"10"`), `[]`},
-		{page(`{"id":"c"},{"id":"d"},{"id":"a"}`, `2`, `"4"`), `[]`},
+		{page(`{"id":"c"},{"id":"d"},{"id":"a"}`, `2`, `"4"`), `[data.records: the source has 2 elements and the target 3 elements]`},
+		{page(`{"id":"c"},{"id":"c"}`, `2`, `"4"`), `[data.records[c]: only the target has it, {"id":"c"}]`},
+		{page(`{"id":"a"},{"id":"a"}`, `2`, `"4"`), `[data.records[a]: only the target has it, {"id":"a"}]`},
 		{page(``, `0`, `"0"`), `[data.records: the source has 2 elements and the target 0 elements ` +
 			`data.total_items: the source has "4" and the target "0" data.total_pages: the source has 2 and the target 0]`},
 		{page(`{"id":"a"}`, `2`, `"4"`), `[data.records: the source has 2 elements and the target 1 element]`},
@@ -72,7 +86,18 @@ func TestComparePages(t *testing.T) {
 	} {
 		check(t, "worth", "listCustomerUsers", source, tc.target, tc.want)
 	}
+	for _, tc := range []struct{ source, target, want string }{
+		// The last page of the source may be shorter than others.
+		{page(`{"id":"a"}`, `3`, `"5"`), page(`{"id":"b"},{"id":"a"}`, `4`, `"8"`), `[]`},
+		{page(`{"id":"a"}`, `3`, `"5"`), page(`{"id":"b"},{"id":"a"},{"id":"c"}`, `4`, `"8"`), `[data.records: the source has 1 element and the target 3 elements]`},
+		{page(`{"id":"a"}`, `1`, `"1"`), page(`{"id":"b"},{"id":"a"},{"id":"c"}`, `4`, `"8"`), `[]`},
+		{page(`{"id":"a"},{"id":"a"}`, `1`, `"2"`), page(`{"id":"a"},{"id":"a"}`, `1`, `"2"`), `[]`},
+	} {
+		check(t, "worth", "listCustomerUsers", tc.source, tc.target, tc.want)
+	}
 	check(t, "worth", "listCustomerUsers", source, page(``, `2`, `"4"`), `[]`, "data.records")
+	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":1},{"entityId":1}]`, `[[1]: only the target has it, {"entityId":1}]`)
+	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":2},{"entityId":2},{"entityId":1}]`, `[[2]: only the target has it, {"entityId":2}]`)
 	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":1},{"entityId":2}]`, `[]`)
 	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[{"entityId":1},{"entityId":"2"}]`, `[[2].entityId: another type, the source has 1 and the target "2"]`)
 	check(t, "testinium", "listUsers", `[{"entityId":1}]`, `[]`, `[[1]: missing, the source has {"entityId":1}]`)

@@ -9,12 +9,15 @@ const (
 	Value   Kind = "value"   // the member must be there on both sides and have one JSON type; its value may differ
 	// Nullable is of a member that is a text or null; its value may differ.
 	Nullable Kind = "nullable"
+	Withheld Kind = "withheld" // as Value, and the target may have null in place of a text
 	Instant  Kind = "instant"  // two times are equal if they are the same moment to the millisecond; without a zone they are in UTC
 	AtLeast  Kind = "at-least" // the target's count, also one in a text, may be higher
 	// The elements of an array are found by Rule.Key, in any order.
 	AnyOrder Kind = "any-order"
 	Superset Kind = "superset" // as AnyOrder, and the target may have more elements
-	Shared   Kind = "shared"   // the target must have as many elements or more, and those that both sides have are compared
+	// Shared is of a page: the target must have as many elements or more, up to the size of a page, and those that both sides have are
+	// compared. The members total_pages and total_items beside it tell the size.
+	Shared Kind = "shared"
 )
 
 // Rule is a difference between a vendor and Dragoman that is known and not reported.
@@ -32,17 +35,17 @@ type Rule struct {
 // Rules are the known differences.
 var Rules = []Rule{
 	{Dialect: "worth", Path: "data.created_at", Kind: Instant, Reason: "Worth writes times in two forms, with milliseconds and Z and with microseconds and no zone; Dragoman in the first"},
-	{Dialect: "worth", Path: "data.updated_at", Kind: Ignored, Reason: "every write sets it, also one that a vendor makes by itself, such as a sign-in"},
-	{Dialect: "worth", Path: "data.updated_by", Kind: Ignored, Reason: "as updated_at"},
+	{Dialect: "worth", Path: "data.updated_at", Kind: Nullable, Reason: "every write sets it, also one that a vendor makes by itself, such as a sign-in"},
+	{Dialect: "worth", Path: "data.updated_by", Kind: Nullable, Reason: "as updated_at"},
 	{Dialect: "worth", Path: "data.company_details.created_at", Kind: Value, Reason: "the customer is made by dragoman customer add, later than the vendor's"},
-	{Dialect: "worth", Path: "data.company_details.created_by", Kind: Ignored, Reason: "as company_details.created_at"},
+	{Dialect: "worth", Path: "data.company_details.created_by", Kind: Nullable, Reason: "as company_details.created_at"},
 	{Dialect: "worth", Path: "data.company_details.updated_at", Kind: Value, Reason: "as company_details.created_at"},
-	{Dialect: "worth", Path: "data.company_details.updated_by", Kind: Ignored, Reason: "as company_details.created_at"},
+	{Dialect: "worth", Path: "data.company_details.updated_by", Kind: Nullable, Reason: "as company_details.created_at"},
 	{Dialect: "worth", Operation: "createCustomerUser", Path: "data.user_id", Kind: Value, Reason: "each side makes an id of its own, and a dry run promises none"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records", Kind: Shared, Key: "id", Reason: "Worth does not document the order of its list, so a page may have others, and more, as the customer also has the users of the other vendor; dragoman compare finds users that are missing"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].created_at", Kind: Instant, Reason: "as data.created_at"},
-	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_at", Kind: Ignored, Reason: "as data.updated_at"},
-	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_by", Kind: Ignored, Reason: "as data.updated_at"},
+	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_at", Kind: Nullable, Reason: "as data.updated_at"},
+	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.records[].updated_by", Kind: Nullable, Reason: "as data.updated_at"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_items", Kind: AtLeast, Reason: "the customer also has the users of the other vendor"},
 	{Dialect: "worth", Operation: "listCustomerUsers", Path: "data.total_pages", Kind: AtLeast, Reason: "as total_items"},
 	{Dialect: "worth", Operation: "listCustomerSubroles", Path: "data", Kind: AnyOrder, Key: "code", Reason: "the order of subroles means nothing"},
@@ -51,13 +54,13 @@ var Rules = []Rule{
 
 	{Dialect: "testinium", Path: "authorities", Kind: AnyOrder, Key: "name", Reason: "the order of roles means nothing"},
 	{Dialect: "testinium", Path: "authorities[].entityId", Kind: Value, Reason: "the vendor's services number the same roles differently; roles are found by name"},
-	{Dialect: "testinium", Path: "accessToken", Kind: Value, Reason: "a secret: it is not copied, and Dragoman issues its own, shown to callers whose rank is at least the user's"},
+	{Dialect: "testinium", Path: "accessToken", Kind: Withheld, Reason: "a secret: it is not copied, and Dragoman issues its own, shown to callers whose rank is at least the user's and null to others"},
 	{Dialect: "testinium", Path: "vcsPassword", Kind: Nullable, Reason: "a secret: it is not copied, and Dragoman never shows one"},
 	{Dialect: "testinium", Path: "companyName", Kind: Nullable, Reason: "the vendor sets it in some answers and not in others"},
 	{Dialect: "testinium", Operation: "listUsers", Path: "", Kind: Superset, Key: "entityId", Reason: "the customer also has the users of the other vendor"},
 	{Dialect: "testinium", Operation: "listUsers", Path: "[].authorities", Kind: AnyOrder, Key: "name", Reason: "as authorities"},
 	{Dialect: "testinium", Operation: "listUsers", Path: "[].authorities[].entityId", Kind: Value, Reason: "as authorities[].entityId"},
-	{Dialect: "testinium", Operation: "listUsers", Path: "[].accessToken", Kind: Value, Reason: "as accessToken"},
+	{Dialect: "testinium", Operation: "listUsers", Path: "[].accessToken", Kind: Withheld, Reason: "as accessToken"},
 	{Dialect: "testinium", Operation: "listUsers", Path: "[].vcsPassword", Kind: Nullable, Reason: "as vcsPassword"},
 	{Dialect: "testinium", Operation: "listUsers", Path: "[].companyName", Kind: Nullable, Reason: "as companyName"},
 	{Dialect: "testinium", Path: "timestamp", Kind: Value, Reason: "the time of an error"},
