@@ -39,7 +39,7 @@ func (*shadowCommand) Help() string {
 		"as they are, writes as dry runs, so that nothing is written twice. It reports what differs. Clients do not wait for the target.\n\n" +
 		"A user that the vendor was seen writing, and lists after any write, are counted as written since, as the target does not have that.\n\n" +
 		"It speaks HTTP; for HTTPS, put it behind your load balancer.\n\n" +
-		"Exit status: 0 nothing differed, 1 something did, or a fault, 2 bad input, 80 a bad command line."
+		"Exit status: 0 nothing differed, 1 something did, or a fault, 2 nothing could be compared, or bad input, 80 a bad command line."
 }
 
 // Run serves until a signal comes.
@@ -77,21 +77,28 @@ func (c *shadowCommand) Run(ctx context.Context) error {
 			ended = true
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shadowEnd)
 	defer cancel()
-	err = h.Shutdown(ctx)
-	if err == nil {
+	if err = h.Shutdown(ctx); err == nil {
 		s.Close(ctx)
+	} else {
+		err = fmt.Errorf("clients that still waited for the source after %s were cut off: %w", shadowEnd, err)
 	}
 	report := s.Report()
 	if err := errors.Join(err, c.write(report)); err != nil {
 		return err
 	}
-	if report.Differ() > 0 {
+	switch {
+	case report.Differ() > 0:
 		return errDiffers
+	case report.Nothing():
+		return uncheckable{errors.New("nothing was compared, for the reasons that the report has")}
 	}
 	return nil
 }
+
+// shadowEnd is how long clients are waited for at the end.
+const shadowEnd = 10 * time.Second
 
 func (c *shadowCommand) config(ctx context.Context) (config shadow.Config, err error) {
 	if c.Sample < 0 || c.Sample > 1 || c.Workers < 1 || c.Queue < 1 || c.MaxBody < 1 || c.Timeout <= 0 || c.Every <= 0 {

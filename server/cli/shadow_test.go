@@ -42,6 +42,9 @@ func TestShadow(t *testing.T) {
 			if status, _, _, report := shadowed(t, v, flags, "--sample 0", users[4]); status != 0 || report.Operations[0].NotSampled != 1 {
 				t.Errorf("no sample: status %d, %+v", status, report)
 			}
+			if status, stdout, stderr, _ := shadowed(t, v, flags, "--target http://127.0.0.1:1", users[4]); status != 2 || !strings.Contains(stderr, "nothing was compared") || !strings.Contains(stdout, "connection refused") {
+				t.Errorf("no target: status %d\n%s\n%s", status, stdout, stderr)
+			}
 		})
 	}
 }

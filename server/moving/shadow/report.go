@@ -221,6 +221,18 @@ func (r Report) Differ() (n int64) {
 	return n
 }
 
+// Nothing reports whether there were requests to compare and none was, other than because of writes and the sample.
+func (r Report) Nothing() bool {
+	left := int64(0)
+	for _, o := range r.Operations {
+		if o.Equal+o.Differ > 0 {
+			return false
+		}
+		left += o.leftOut() - o.NotSampled
+	}
+	return left > 0
+}
+
 // WriteText writes the report for people.
 func (r Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -275,9 +287,9 @@ func (o Operation) reasons() []reason {
 
 func unanswered(failure string) string {
 	if failure == "" {
-		return "the source or the target did not answer"
+		return "the source or the target did not answer, or the client did not wait"
 	}
-	return "the source or the target did not answer; last error of the target: " + failure
+	return "the source or the target did not answer, or the client did not wait; last error of the target: " + failure
 }
 
 // WriteJSON writes the report as one JSON object.

@@ -2,7 +2,8 @@
 // differ. Clients get the vendor's answers as they are. They never wait for the target, and do not notice whether it is there.
 //
 // The target is asked after the source has answered, by a bounded number of workers from a bounded queue: what does not fit is not
-// compared, and counted. Reads are asked as they are. Writes are asked as dry runs, below /dry-run, so that nothing is written twice.
+// compared, and counted. Reads are asked as they are, but for conditions that name what the client has from the source. Writes are asked
+// as dry runs, below /dry-run, so that nothing is written twice.
 package shadow
 
 import (
