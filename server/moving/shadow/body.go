@@ -32,6 +32,18 @@ var (
 	errNoMemory = errors.New("bodies need too much memory")
 )
 
+// sizeOf returns about how many bytes headers take.
+func sizeOf(headers ...http.Header) (n int64) {
+	for _, header := range headers {
+		for name, values := range header {
+			for _, value := range values {
+				n += int64(len(name) + len(value))
+			}
+		}
+	}
+	return n
+}
+
 // recorder keeps what is written to it, up to a maximum and as far as there is memory.
 type recorder struct {
 	max    int64
@@ -43,6 +55,9 @@ type recorder struct {
 	err    error // why the body is not kept
 	ended  bool
 }
+
+// chunkSize is up to what size bytes are kept in one slice.
+const chunkSize = 32 << 10
 
 // end ends recording. The transport may still read the body of a request that the source has answered early.
 func (r *recorder) end() {
@@ -70,7 +85,12 @@ func (r *recorder) Write(p []byte) (int, error) {
 	case !r.memory.take(n):
 		r.err = errNoMemory
 	default:
-		r.chunks = append(r.chunks, bytes.Clone(p))
+		// Bytes that come one by one are kept together, as a slice of its own takes more than its bytes.
+		if last := len(r.chunks) - 1; last >= 0 && len(r.chunks[last])+len(p) <= chunkSize {
+			r.chunks[last] = append(r.chunks[last], p...)
+		} else {
+			r.chunks = append(r.chunks, bytes.Clone(p))
+		}
 		r.size += n
 		return len(p), nil
 	}

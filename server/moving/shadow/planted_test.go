@@ -192,6 +192,25 @@ func (m *move) plantInLists(t *testing.T, dialect string) {
 	}
 }
 
+// TestShadowOfListsThatDifferEverywhere: the report of a long list stays short.
+func TestShadowOfListsThatDifferEverywhere(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, servertest.Start(t), 60)
+	m.vendors["testinium"].Alter = records(func(all []any) []any {
+		for _, u := range all {
+			u.(map[string]any)["nickname"] = "x"
+		}
+		return all
+	})
+	f := m.shadow(t, "testinium", nil)
+	f.do(t, http.MethodGet, f.url, f.list(), "")
+	r := recording{f.close()}
+	o := of(r.Report, describe(t, "testinium").List)
+	if text := r.text(t); o.Differ != 1 || fmt.Sprint(o.Fields) != "map[[].nickname:1]" || len(o.Examples[0].Differences) != 50 || !strings.Contains(text, "    and 10 more\n") {
+		t.Errorf("%+v", o)
+	}
+}
+
 // TestShadowOfPagesApart: pages that have no user in common are not called equal.
 func TestShadowOfPagesApart(t *testing.T) {
 	t.Parallel()

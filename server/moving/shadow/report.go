@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"net/url"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,14 @@ type example struct {
 	Request     string                  `json:"request"` // without the query
 	Status      int                     `json:"status"`  // the source's
 	Differences []difference.Difference `json:"differences"`
+	More        int                     `json:"more,omitempty"` // how many differences there are beside those
 }
+
+// maxDifferences is how many differences an example has.
+const maxDifferences = 50
+
+// element is an element of an array in the name of a field.
+var element = regexp.MustCompile(`\[[^]]*\]`)
 
 func (c *counters) of(operation string) *counter {
 	c.mu.Lock()
@@ -57,13 +65,24 @@ func (c *counters) of(operation string) *counter {
 	return n
 }
 
-func (c *counters) differ(operation string, e example) {
+// differ counts a request whose answers differ. In a list, all elements have the same fields, as there may be many.
+func (c *counters) differ(operation string, list bool, e example) {
+	fields := map[string]bool{}
+	for _, d := range e.Differences {
+		if list {
+			d.Field = element.ReplaceAllString(d.Field, "[]")
+		}
+		fields[d.Field] = true
+	}
+	if more := len(e.Differences) - maxDifferences; more > 0 {
+		e.Differences, e.More = slices.Clone(e.Differences[:maxDifferences]), more
+	}
 	n := c.of(operation)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.differ++
-	for _, d := range e.Differences {
-		n.fields[d.Field]++
+	for field := range fields {
+		n.fields[field]++
 	}
 	if len(n.examples) < maxExamples {
 		n.examples = append(n.examples, e)
@@ -257,6 +276,9 @@ func (r Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(w, "%s, answered with %d:\n", e.Request, e.Status)
 			for _, d := range e.Differences {
 				fmt.Fprintf(w, "    %s\n", d)
+			}
+			if e.More > 0 {
+				fmt.Fprintf(w, "    and %d more\n", e.More)
 			}
 		}
 	}

@@ -45,7 +45,7 @@ type Config struct {
 	Queue     int
 	// MaxBody is how much is kept of a body. A longer one is not compared.
 	MaxBody int64
-	// MaxMemory is how much is kept of all bodies that wait to be compared. Requests whose bodies need more are not.
+	// MaxMemory is how much is kept of all bodies that wait to be compared, and of their headers. Requests that need more are not.
 	MaxMemory int64
 	Timeout   time.Duration // of a request to the target
 	// ShowValues shows values in reports. Otherwise there is an HMAC of each, by a random key of the run.
@@ -177,6 +177,7 @@ type call struct {
 	body              recorder
 	began             time.Time
 	sampled           bool
+	headers           int64 // the memory that is taken for them
 
 	source difference.Answer
 	answer recorder
@@ -185,6 +186,7 @@ type call struct {
 }
 
 func (c *call) release() {
+	c.body.memory.left.Add(c.headers)
 	c.body.release()
 	c.answer.release()
 }
@@ -337,6 +339,12 @@ func (s *Shadow) queue(c *call) bool {
 		n.leaveOut(err)
 		return false
 	}
+	headers := sizeOf(c.header, c.source.Header)
+	if !s.memory.take(headers) {
+		n.leaveOut(errNoMemory)
+		return false
+	}
+	c.headers = headers
 	select {
 	case s.jobs <- c:
 		return true
@@ -397,7 +405,7 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 				found[i].Source, found[i].Target = s.hide(d.Source), s.hide(d.Target)
 			}
 		}
-		s.report.differ(c.operation, example{c.method + " " + s.c.Source.Path + c.rest, c.source.Status, found})
+		s.report.differ(c.operation, c.operation == s.c.Dialect.List, example{Request: c.method + " " + s.c.Source.Path + c.rest, Status: c.source.Status, Differences: found})
 	}
 }
 
