@@ -97,7 +97,7 @@ func (m *Server) start(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the mock: %w", err)
 	}
-	c.Mock.SignIn = signIn{func() *store.Store { return s.Store() }, verifier}.routes()
+	c.Mock.SignIn = signIn{func() *store.Store { return s.Store() }, verifier, clock.read}.routes()
 	s, err = server.New(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("start the mock: %w", err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -38,6 +39,7 @@ const maxSignIn = 64 << 10
 type signIn struct {
 	store    func() *store.Store
 	verifier *auth.Verifier
+	now      func() time.Time
 }
 
 // routes returns what answers POST, by paths.
@@ -73,23 +75,32 @@ func (s signIn) worth(handle func(*http.Request) (message string, data any, err 
 		var wrong *vendorError
 		switch {
 		case errors.As(err, &wrong):
-			writeJSON(w, wrong.status, map[string]any{"status": "fail", "message": wrong.message, "errorCode": wrong.code, "data": map[string]any{"errorName": wrong.name}})
+			if wrong.status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			writeJSON(w, mediaWorth, wrong.status, map[string]any{"status": "fail", "message": wrong.message, "errorCode": wrong.code, "data": map[string]any{"errorName": wrong.name}})
 		case err != nil:
-			writeJSON(w, http.StatusInternalServerError, map[string]any{"status": "error", "message": "Internal Server Error", "errorCode": "UNKNOWN_ERROR", "data": map[string]any{"errorName": "Error"}})
+			writeJSON(w, mediaWorth, http.StatusInternalServerError, map[string]any{"status": "error", "message": "Internal Server Error", "errorCode": "UNKNOWN_ERROR", "data": map[string]any{"errorName": "Error"}})
 		case data == nil:
-			writeJSON(w, http.StatusOK, map[string]any{"status": "success", "message": message})
+			writeJSON(w, mediaWorth, http.StatusOK, map[string]any{"status": "success", "message": message})
 		default:
-			writeJSON(w, http.StatusOK, map[string]any{"status": "success", "message": message, "data": data})
+			writeJSON(w, mediaWorth, http.StatusOK, map[string]any{"status": "success", "message": message, "data": data})
 		}
 	}
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) {
+// The media types of the two vendors' answers.
+const (
+	mediaWorth     = "application/json; charset=utf-8"
+	mediaTestinium = "application/json"
+)
+
+func writeJSON(w http.ResponseWriter, media string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		status, text = http.StatusInternalServerError, nil
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Type", media)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
@@ -316,9 +327,12 @@ func (s signIn) token(u store.User, c store.Customer, issuer, subject string, ot
 // testinium answers the token endpoint. Of its errors only codes and sentences are documented.
 func (s signIn) testinium(w http.ResponseWriter, r *http.Request) {
 	fail := func(status int, code, sentence string) {
-		writeJSON(w, status, map[string]any{"status": status, "error": http.StatusText(status), "message": code, "description": sentence, "path": r.URL.Path})
+		writeJSON(w, mediaTestinium, status, map[string]any{
+			"timestamp": s.now().UnixMilli(), "status": status, "error": http.StatusText(status), "message": code, "description": sentence, "path": r.URL.Path, "errors": []any{},
+		})
 	}
 	if id, secret, ok := r.BasicAuth(); !ok || id != ClientID || secret != ClientSecret {
+		w.Header().Set("WWW-Authenticate", "Basic")
 		fail(http.StatusUnauthorized, "INVALID_CLIENT", "The client's credential is wrong.")
 		return
 	}
@@ -347,7 +361,7 @@ func (s signIn) testinium(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		fail(http.StatusInternalServerError, "INTERNAL_SERVER_ERROR", "An unexpected error occurred on the server side.")
 	default:
-		writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "bearer", "refresh_token": refreshPrefix + u.UUID.String(),
+		writeJSON(w, mediaTestinium, http.StatusOK, map[string]any{"access_token": token, "token_type": "bearer", "refresh_token": refreshPrefix + u.UUID.String(),
 			"expires_in": tokenSeconds, "scope": "openid", "jti": u.UUID})
 	}
 }

@@ -113,7 +113,7 @@ func TestSignIn(t *testing.T) {
 		{"POST", "/auth/api/v1/customer/logout", "", []string{"Authorization", "Bearer stolen"}, 401, []string{"AuthenticationMiddlewareError"}},
 		{"GET", uaa, "", nil, 405, []string{`"message":"METHOD_NOT_ALLOWED"`, `"path":"` + uaa + `"`}},
 		{"PUT", uaa, form, asForm, 405, []string{`"message":"METHOD_NOT_ALLOWED"`}},
-		{"POST", uaa, form + "gracehopper", asForm[:2], 401, []string{"INVALID_CLIENT"}},
+		{"POST", uaa, form + "gracehopper", asForm[:2], 401, []string{"INVALID_CLIENT", `"timestamp":17`, `"errors":[]`}},
 		{"POST", uaa, form + "gracehopper", asForm[2:], 400, []string{"INVALID_REQUEST"}},
 		{"POST", uaa, "grant_type=password", asForm, 400, []string{"INVALID_REQUEST"}},
 		{"POST", uaa, strings.Replace(form, "=password", "=client_credentials", 1) + "gracehopper", asForm, 400, []string{"INVALID_REQUEST"}},
