@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -120,6 +123,10 @@ func ledgerOf(c Config) *ledger.Ledger {
 		return ledger.At(c.ErasureLedger)
 	}
 	if path, isFile := strings.CutPrefix(c.URL, sqliteScheme); isFile {
+		// The database has one ledger, whichever link leads to it.
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			path = target
+		}
 		return ledger.At(path + ".erasures")
 	}
 	return nil
@@ -242,12 +249,14 @@ func checkReason(reason string, of subjects) string {
 	if wrong := checkText(reason, maxReasonLength); wrong != "" {
 		return wrong
 	}
-	folded := Fold(reason)
-	for _, words := range of.words {
-		// A value of one or two characters is in many texts.
-		if len([]rune(words)) > 2 && strings.Contains(folded, words) {
-			return "must not have a value that the user has or had, as it is kept"
-		}
+	within := slices.ContainsFunc(spellings(reason), func(form string) bool {
+		return slices.ContainsFunc(of.words, func(words string) bool {
+			// Two characters are in many words.
+			return utf8.RuneCountInString(words) > 2 && strings.Contains(form, words)
+		})
+	})
+	if within || of.mentionedIn(reason) {
+		return "must not have a value that the user has or had, as it is kept"
 	}
 	return ""
 }

@@ -359,6 +359,15 @@ func TestErasureNeedsLedger(t *testing.T) {
 			if got := entries(t, path+".erasures"); len(got) != 1 {
 				t.Errorf("%+v", got)
 			}
+			link := filepath.Join(t.TempDir(), "link.db")
+			if err := os.Symlink(path, link); err != nil {
+				t.Fatal(err)
+			}
+			linked := storetest.Open(t, "sqlite:"+link)
+			erase(t, linked, key(create(t, linked, newUser("somebody"))))
+			if got := entries(t, path+".erasures"); len(got) != 2 {
+				t.Errorf("by a link to the file: %+v", got)
+			}
 			return
 		}
 		for _, do := range []func(context.Context, store.Erasure) (store.Erased, error){s.EraseUser, s.PreviewErasure} {

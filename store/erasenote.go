@@ -2,9 +2,6 @@ package store
 
 import (
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"gorm.io/gorm"
 )
@@ -46,27 +43,4 @@ func eraseIssuer(tx *gorm.DB, of subjects) error {
 		return err
 	}
 	return tx.Exec("UPDATE provisioning_tokens SET created_by = ? WHERE created_by IN ?", erasedValue, issuers).Error
-}
-
-// mentionedIn reports whether a text has one of a person's words, which may be several. A single letter is in many texts.
-func (s subjects) mentionedIn(text string) bool {
-	folded := Fold(text)
-	return slices.ContainsFunc(s.words, func(words string) bool { return utf8.RuneCountInString(words) > 1 && hasWords(folded, words) })
-}
-
-// hasWords reports whether a text has words that are not part of longer ones.
-func hasWords(text, words string) bool {
-	inWord := func(r rune, _ int) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
-	for from := 0; ; {
-		at := strings.Index(text[from:], words)
-		if at < 0 {
-			return false
-		}
-		start, end := from+at, from+at+len(words)
-		if !inWord(utf8.DecodeLastRuneInString(text[:start])) && !inWord(utf8.DecodeRuneInString(text[end:])) {
-			return true
-		}
-		_, size := utf8.DecodeRuneInString(words)
-		from = start + size
-	}
 }

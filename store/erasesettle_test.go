@@ -46,7 +46,7 @@ func TestCompleteLedger(t *testing.T) {
 			file []byte // nil: there is none
 			want int
 		}{
-			{nil, 2}, {[]byte{}, 2}, {half, 1}, {whole[:len(whole)-1], 1}, {whole[len(half):], 1}, {slices.Concat(stranger, half), 1}, {whole, 0},
+			{nil, 2}, {[]byte{}, 2}, {half, 1}, {whole[:len(whole)-2], 1}, {whole[len(half):], 1}, {slices.Concat(stranger, half), 1}, {whole, 0},
 		} {
 			if damage.file == nil {
 				err = os.Remove(list)

@@ -12,12 +12,27 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// subjects are what a person may be called: names in the column subject of user_changes, words in what others have written. Both are
-// folded: an identity provider may spell a name otherwise than the directory does.
+// subjects are what a person may be called: names in the column subject of user_changes, words and telephone numbers in what others have
+// written. Names and words are in the forms of [spellings]: an identity provider may spell a name otherwise than the directory does.
 type subjects struct {
-	id    uuid.UUID // the actor whose subject it is in any case
-	names []string
-	words []string
+	id     uuid.UUID // the actor whose subject it is in any case
+	names  []string
+	words  []string
+	phones []string // digits
+}
+
+func (s *subjects) add(text string, isName bool) {
+	for _, form := range spellings(text) {
+		if isName && !slices.Contains(s.names, form) {
+			s.names = append(s.names, form)
+		}
+		if !slices.Contains(s.words, form) {
+			s.words = append(s.words, form)
+		}
+	}
+	if phone := phoneOf(text); phone != "" && !slices.Contains(s.phones, phone) {
+		s.phones = append(s.phones, phone)
+	}
 }
 
 // subjectsOf returns the subjects of a user: its names, identifiers and other texts, those that it had included.
@@ -28,18 +43,14 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 		if !ok || text == "" || text == erasedValue || !f.tellsPerson() {
 			return
 		}
-		for _, folded := range spellings(text) {
-			if f.named && !slices.Contains(of.names, folded) {
-				of.names = append(of.names, folded)
-			}
-			if !slices.Contains(of.words, folded) {
-				of.words = append(of.words, folded)
-			}
-		}
+		of.add(text, f.named)
 	}
 	for i := range editable {
 		add(&editable[i], editable[i].show(u, s.catalogue))
 	}
+	// Each of two names may be too short to be looked for.
+	of.add(u.FirstName+u.LastName, false)
+	of.add(u.LastName+u.FirstName, false)
 	for after := int64(0); ; {
 		var changes []UserChange
 		err := db.Where("customer_id = ? AND user_id = ? AND version > ?", u.CustomerID, u.ID, after).Order("version").Limit(maxSubjectsRead).Find(&changes).Error
@@ -61,15 +72,23 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 // maxSubjectsRead is how many changes are read at once.
 const maxSubjectsRead = 500
 
-// spellings returns the folds of a text as a name and as an e-mail.
-func spellings(text string) []string {
-	return slices.Compact([]string{Fold(text), FoldEmail(text)})
-}
-
-// has reports whether a subject is the person's. With several issuers a subject is that of its token after the issuer's name and a space.
+// has reports whether a subject is the person's: if it is a name, also after the issuer's name and a space, or in the forms that identity
+// providers make of it, as auth0|NAME and DOMAIN\NAME; or if it has an e-mail or the UUID, which are nobody else's.
 func (s subjects) has(subject string) bool {
-	_, bare, _ := strings.Cut(subject, " ")
-	return slices.ContainsFunc(append(spellings(subject), spellings(bare)...), func(name string) bool { return slices.Contains(s.names, name) })
+	for _, form := range spellings(subject) {
+		_, bare, _ := strings.Cut(form, " ")
+		for _, name := range []string{form, bare, form[strings.LastIndexAny(form, `|\`)+1:]} {
+			if slices.Contains(s.names, strings.TrimSpace(name)) {
+				return true
+			}
+		}
+		for _, name := range s.names {
+			if (strings.Contains(name, "@") || uuid.Validate(name) == nil) && hasWords(form, name, continuesName) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // made reports whether the person made a change. A name of a user may be that of another person's system account, which is the subject of a

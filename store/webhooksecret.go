@@ -42,7 +42,7 @@ func (s *Store) rotation(id int64, secrets []webhookSecret, overlap time.Duratio
 	valid, last := 0, int64(0)
 	for _, present := range secrets {
 		last = max(last, present.ID)
-		if present.ExpiresAt == nil && overlap > 0 || present.ExpiresAt != nil && present.ExpiresAt.After(now) {
+		if overlap > 0 && (present.ExpiresAt == nil || present.ExpiresAt.After(now)) {
 			valid++
 		}
 	}
@@ -51,7 +51,7 @@ func (s *Store) rotation(id int64, secrets []webhookSecret, overlap time.Duratio
 	}
 	key, text := newWebhookSecret()
 	return text, []engine.SQL{
-		{Text: "UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND expires_at IS NULL", Arguments: []any{until.UnixMilli(), id}},
+		{Text: "UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND (expires_at IS NULL OR expires_at > ?)", Arguments: []any{until.UnixMilli(), id, until.UnixMilli()}},
 		{Text: "DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at <= ?", Arguments: []any{id, now.UnixMilli()}},
 		insertWebhookSecrets.of([]any{id, last + 1, s.keys.sealWebhookSecret(id, last+1, key)}),
 	}, nil

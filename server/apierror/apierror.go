@@ -51,8 +51,8 @@ func New(response *http.Response) *Error {
 // client and server may differ.
 func RetryAfter(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second // #nosec G115 -- 31 bits
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(seconds) * time.Second // #nosec G115 -- 31 bits: more is taken for their maximum
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

@@ -64,7 +64,7 @@ type webhookAddCommand struct {
 	allowHTTPFlag
 	URL      string `name:"url" required:"" placeholder:"URL" help:"The URL that changes are sent to by POST. Its host is resolved and judged by the server, at each connection."`
 	Customer string `placeholder:"ID" help:"The customer, by id, whose changes are delivered. By default those of all customers."`
-	From     int64  `placeholder:"NUMBER" help:"The number, in the change feed, of the first change to deliver; 1 for all. By default what is written from now on."`
+	From     *int64 `placeholder:"NUMBER" help:"The number, in the change feed, of the first change to deliver; 1 for all. By default what is written from now on."`
 }
 
 // Help is the long text of --help.
@@ -74,10 +74,7 @@ func (*webhookAddCommand) Help() string {
 
 // Run adds an endpoint.
 func (c *webhookAddCommand) Run(ctx context.Context) (err error) {
-	n := store.NewWebhook{URL: c.URL, AllowHTTP: c.WebhookAllowHTTP}
-	if c.From != 0 {
-		n.From = &c.From
-	}
+	n := store.NewWebhook{URL: c.URL, AllowHTTP: c.WebhookAllowHTTP, From: c.From}
 	if c.Customer != "" {
 		id, err := strconv.ParseInt(c.Customer, 10, 64)
 		if err != nil || id < 1 {
@@ -216,7 +213,7 @@ func (c *webhookDisableCommand) Run(ctx context.Context) error {
 
 type webhookReplayCommand struct {
 	webhookID
-	From int64 `placeholder:"NUMBER" help:"The number, in the change feed, of the first change to deliver. By default the one after the last that was delivered."`
+	From *int64 `placeholder:"NUMBER" help:"The number, in the change feed, of the first change to deliver. By default the one after the last that was delivered."`
 }
 
 // Help is the long text of --help.
@@ -226,11 +223,7 @@ func (*webhookReplayCommand) Help() string {
 
 // Run replays.
 func (c *webhookReplayCommand) Run(ctx context.Context) error {
-	var from *int64
-	if c.From != 0 {
-		from = &c.From
-	}
-	return c.edit(ctx, store.ReplayWebhook(from), "webhook ID is enabled; its next change is NEXT")
+	return c.edit(ctx, store.ReplayWebhook(c.From), "webhook ID is enabled; its next change is NEXT")
 }
 
 type webhookRemoveCommand struct{ webhookID }

@@ -38,6 +38,7 @@ func TestWebhookCommands(t *testing.T) {
 			{"add --url https://example.com --customer 7", "customer must be a customer of the directory"},
 			{"add --url https://example.com --customer x", `"x" is no id of a customer`},
 			{"add --url https://example.com --from=-1", "from must be between 1 and "},
+			{"add --url https://example.com --from=0", "from must be between 1 and "},
 			{"rotate 1 --overlap=-1s", "--overlap must be from 0s to 720h"},
 			{"replay 1", "there is no webhook 1"},
 			{"disable 1", "there is no webhook 1"},

@@ -73,7 +73,7 @@ var (
 
 	descEndpoints = desc("webhook_endpoints", "Webhooks that this server delivers to, by state: ok, or failing if the last delivery failed.", "state")
 	descLag       = desc("webhook_lag_seconds", "The age of the oldest change that one of these webhooks has not received, 0 if there is none.")
-	descAttempts  = desc("webhook_attempts_total", "Attempts to deliver a change to a webhook, by answer: 2xx, 3xx, 4xx, 5xx, timeout, unreachable, unresolved, forbidden address, untrusted, or forbidden URL.", "answer")
+	descAttempts  = desc("webhook_attempts_total", "Attempts to deliver a change to a webhook, by answer: 2xx, 3xx, 4xx, 5xx, other (a status that HTTP does not know), timeout, unreachable, unresolved, forbidden address, untrusted, or forbidden URL.", "answer")
 	descAttempted = desc("webhook_attempt_seconds_total", "The total time of these attempts.")
 	descDisabled  = desc("webhook_disabled_total", "Webhooks that this server has disabled, because the schedule of attempts ended or the receiver answered 410.")
 

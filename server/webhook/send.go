@@ -25,8 +25,9 @@ const (
 	maxResponse = 64 << 10
 )
 
-// The answers to an attempt that are no status.
+// The answers to an attempt that are no status of HTTP.
 const (
+	answerOther       = "other"             // a status beyond 599
 	answerTimeout     = "timeout"           // there was no response in time
 	answerUnreachable = "unreachable"       // no connection, or it was lost
 	answerUnresolved  = "unresolved"        // the name of the host has no address

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +29,9 @@ func newStats() *stats {
 func (s *stats) count(o outcome, began, ended time.Time) {
 	answer := o.answer
 	if o.status != 0 {
-		answer = strconv.Itoa(o.status/100) + "xx"
+		if answer = strconv.Itoa(o.status/100) + "xx"; !slices.Contains(Answers, answer) {
+			answer = answerOther
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +47,7 @@ func (s *stats) countDisabled() {
 
 // Answers are the answers by which attempts are counted.
 var Answers = []string{
-	"2xx", "3xx", "4xx", "5xx", answerTimeout, answerUnreachable, answerUnresolved, answerAddress, answerTLS, answerURL,
+	"2xx", "3xx", "4xx", "5xx", answerOther, answerTimeout, answerUnreachable, answerUnresolved, answerAddress, answerTLS, answerURL,
 }
 
 // Stats says what a [Deliverer] has done, and how its endpoints are.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,7 +172,7 @@ func TestAnswersThatAreNoSuccess(t *testing.T) {
 	t.Parallel()
 	each(t, func(f *fixture) {
 		elsewhere := newReceiver(f.T)
-		for status, disabled := range map[int]bool{301: false, 307: false, 308: false, 400: false, 404: false, 410: true, 429: false, 500: false} {
+		for status, disabled := range map[int]bool{301: false, 307: false, 308: false, 400: false, 404: false, 410: true, 429: false, 500: false, 999: false} {
 			r := newReceiver(f.T)
 			r.answer = func(w http.ResponseWriter, _ int) {
 				w.Header().Set("Location", elsewhere.URL)
@@ -182,6 +183,11 @@ func TestAnswersThatAreNoSuccess(t *testing.T) {
 			f.step(d)
 			if got := f.find(w.ID); got.DisabledAt != nil != disabled || got.Answer != strconv.Itoa(status) || got.Position != 1 {
 				f.Errorf("%d: %+v", status, got)
+			}
+			for answer := range d.Stats().Attempts {
+				if !slices.Contains(webhook.Answers, answer) {
+					f.Errorf("%d is counted as %s", status, answer)
+				}
 			}
 			wantNumbers(f.T, r, 2)
 			d.Stop()

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -63,12 +64,17 @@ func (l *Ledger) Append(ctx context.Context, added ...Entry) (err error) {
 		return err
 	}
 	end := int64(len(text))
-	// What remains of an entry that was not written completely belongs to an erasure that did not take place.
-	end -= end % lineBytes
+	var lines []byte
+	rest := text[end-end%lineBytes:]
+	if _, ok := unterminated(rest); ok {
+		lines = append(lines, '\n')
+	} else {
+		// What remains of an entry that was not written completely belongs to an erasure that did not take place.
+		end -= int64(len(rest))
+	}
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	var lines []byte
 	for _, e := range added {
 		lines = fmt.Appendf(lines, "%s %s\n", e.UUID, e.At.UTC().Format(timeLayout))
 	}
@@ -85,12 +91,23 @@ func (l *Ledger) Append(ctx context.Context, added ...Entry) (err error) {
 }
 
 func (l *Ledger) open() (created bool, f *os.File, err error) {
+	if err := l.checkRegular(); err != nil {
+		return false, nil, err
+	}
 	f, err = os.OpenFile(l.path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
 		return true, f, err
 	}
 	return false, f, err
+}
+
+// checkRegular returns an error if there is something that is not a regular file: opening a pipe would wait for its other end.
+func (l *Ledger) checkRegular() error {
+	if info, err := os.Stat(l.path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file: name another path", l.path)
+	}
+	return nil
 }
 
 func syncDirectory(path string) error {
@@ -120,6 +137,9 @@ var ErrDamaged = errors.New("it is no erasure ledger, or was altered: name anoth
 // Entries returns all entries, in their order; none if there is no file. It ignores the remains of an entry that was not written
 // completely. The error is [ErrDamaged] if something else is in the file.
 func (l *Ledger) Entries() ([]Entry, error) {
+	if err := l.checkRegular(); err != nil {
+		return nil, fmt.Errorf("erasure ledger: %w", err)
+	}
 	text, err := os.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -148,10 +168,22 @@ func entries(text []byte) (all []Entry, err error) {
 		}
 		all = append(all, e)
 	}
+	if e, ok := unterminated(text); ok {
+		return append(all, e), nil
+	}
 	if len(bytes.Trim(text, "\x000123456789abcdef-:.TZ ")) > 0 {
 		return nil, fmt.Errorf("line %d: %w", number, ErrDamaged)
 	}
 	return all, nil
+}
+
+// unterminated returns the entry that the rest of a file is, if only its line feed is missing, as an editor or a copy may have left it.
+func unterminated(rest []byte) (e Entry, ok bool) {
+	if len(rest) != lineBytes-1 {
+		return Entry{}, false
+	}
+	e, err := parse(append(slices.Clip(rest), '\n'))
+	return e, err == nil
 }
 
 // unwritten is what some file systems leave of a line that was not yet on disk when the machine failed.

@@ -84,6 +84,42 @@ func TestCutOffEntry(t *testing.T) {
 	}
 }
 
+// An entry without its line feed is one, as the file may have been edited or copied.
+func TestEntryWithoutLineFeed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "erasures")
+	const first = "94520740-d63c-4e02-85ca-c4e138801e73 2026-11-30T08:00:00.000Z"
+	if err := os.WriteFile(path, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := ledger.At(path)
+	if all := entries(t, l); len(all) != 1 || all[0].UUID.String() != first[:36] {
+		t.Errorf("%+v", all)
+	}
+	second := uuid.New()
+	if err := l.Append(t.Context(), ledger.Entry{UUID: second, At: time.UnixMilli(1764489600123)}); err != nil {
+		t.Fatal(err)
+	}
+	want := first + "\n" + second.String() + " 2025-11-30T08:00:00.123Z\n"
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+}
+
+// What is no regular file is refused, and not waited for.
+func TestLedgerIsRegular(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{t.TempDir(), os.DevNull} {
+		l := ledger.At(path)
+		_, err := l.Entries()
+		for _, err := range []error{err, l.CheckWritable(), l.Append(t.Context(), ledger.Entry{UUID: uuid.New(), At: time.Now()})} {
+			if err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+}
+
 func TestDamagedLedger(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
