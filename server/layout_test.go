@@ -114,7 +114,7 @@ func mayImport(t *testing.T) map[string][]string {
 		"server/junit":             {},
 		"server/moving/difference": {},
 		"server/moving/compare":    {"server/junit", "server/moving/difference", "server/moving/source"},
-		"server/moving/shadow":     {"server/description", "server/moving/difference"},
+		"server/moving/shadow":     {"server/description", "server/moving/difference", "server/moving/source"},
 		"server/moving/merge":      {"server/moving/screen", "store", "store/userfile"},
 		"server/moving/vendortest": {"store"},
 		"server/mock":              {"server", "server/auth", "server/dev", "store"},

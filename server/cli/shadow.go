@@ -11,26 +11,24 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/moving/difference"
 	"github.com/dragoman-id/dragoman/server/moving/shadow"
-	"github.com/dragoman-id/dragoman/server/moving/source"
 )
 
 type shadowCommand struct {
-	Listen          string        `env:"DRAGOMAN_SHADOW_LISTEN" default:"127.0.0.1:8090" placeholder:"ADDRESS" help:"The address to listen on (${default})."`
-	Source          string        `env:"DRAGOMAN_SHADOW_SOURCE" required:"" placeholder:"URL" help:"The vendor's server, which answers the clients."`
-	Target          string        `env:"DRAGOMAN_SHADOW_TARGET" required:"" placeholder:"URL" help:"The server that is to answer in the vendor's place."`
-	Dialect         string        `env:"DRAGOMAN_SHADOW_DIALECT" placeholder:"NAME" help:"The vendor's dialect: worth or testinium."`
-	TargetTokenFile string        `env:"DRAGOMAN_SHADOW_TARGET_TOKEN_FILE" placeholder:"FILE" help:"A file with a bearer token for the target. By default it gets the clients' tokens."`
-	Sample          float64       `env:"DRAGOMAN_SHADOW_SAMPLE" default:"1" placeholder:"PART" help:"The part of the requests to compare, from 0 to 1 (${default})."`
-	Workers         int           `env:"DRAGOMAN_SHADOW_WORKERS" default:"8" placeholder:"N" help:"The maximum of concurrent requests to the target (${default})."`
-	Queue           int           `env:"DRAGOMAN_SHADOW_QUEUE" default:"1000" placeholder:"N" help:"The maximum of requests that wait to be compared; further ones are not (${default})."`
-	MaxBody         int64         `env:"DRAGOMAN_SHADOW_MAX_BODY" default:"16777216" placeholder:"BYTES" help:"The maximum size of a body that is compared (${default})."`
-	MaxMemory       int64         `env:"DRAGOMAN_SHADOW_MAX_MEMORY" default:"268435456" placeholder:"BYTES" help:"The maximum size of all bodies that wait to be compared; what does not fit is not (${default})."`
-	Timeout         time.Duration `env:"DRAGOMAN_SHADOW_TIMEOUT" default:"10s" help:"The timeout of a request to the target (${default})."`
-	Ignore          []string      `env:"DRAGOMAN_SHADOW_IGNORE" placeholder:"PATH" help:"A member that may differ, or 'header NAME'; repeat it for several."`
-	ShowValues      bool          `env:"DRAGOMAN_SHADOW_SHOW_VALUES" help:"Show values in reports. By default there is an HMAC of each other than HTTP statuses, with a random key."`
-	Every           time.Duration `env:"DRAGOMAN_SHADOW_EVERY" default:"1m" placeholder:"DURATION" help:"How often to print the report; it is also printed at the end (${default})."`
-	JSON            string        `name:"json" env:"DRAGOMAN_SHADOW_JSON" placeholder:"FILE" help:"Also write the report in JSON to this file, as often."`
-	CACert          string        `name:"ca-cert" env:"DRAGOMAN_SHADOW_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the servers' certificates, in addition to the system's."`
+	targetFlags `envprefix:"DRAGOMAN_SHADOW_"`
+	Listen      string        `env:"DRAGOMAN_SHADOW_LISTEN" default:"127.0.0.1:8090" placeholder:"ADDRESS" help:"The address to listen on (${default})."`
+	Source      string        `env:"DRAGOMAN_SHADOW_SOURCE" required:"" placeholder:"URL" help:"The vendor's server, which answers the clients."`
+	Dialect     string        `env:"DRAGOMAN_SHADOW_DIALECT" placeholder:"NAME" help:"The vendor's dialect: worth or testinium."`
+	Sample      float64       `env:"DRAGOMAN_SHADOW_SAMPLE" default:"1" placeholder:"PART" help:"The part of the requests to compare, from 0 to 1 (${default})."`
+	Workers     int           `env:"DRAGOMAN_SHADOW_WORKERS" default:"8" placeholder:"N" help:"The maximum of concurrent requests to the target (${default})."`
+	Queue       int           `env:"DRAGOMAN_SHADOW_QUEUE" default:"1000" placeholder:"N" help:"The maximum of requests that wait to be compared; further ones are not (${default})."`
+	MaxBody     int64         `env:"DRAGOMAN_SHADOW_MAX_BODY" default:"16777216" placeholder:"BYTES" help:"The maximum size of a body that is compared (${default})."`
+	MaxMemory   int64         `env:"DRAGOMAN_SHADOW_MAX_MEMORY" default:"268435456" placeholder:"BYTES" help:"The maximum size of all bodies that wait to be compared; what does not fit is not (${default})."`
+	Timeout     time.Duration `env:"DRAGOMAN_SHADOW_TIMEOUT" default:"10s" help:"The timeout of a request to the target (${default})."`
+	Ignore      []string      `env:"DRAGOMAN_SHADOW_IGNORE" placeholder:"PATH" help:"A member that may differ, or 'header NAME'; repeat it for several."`
+	ShowValues  bool          `env:"DRAGOMAN_SHADOW_SHOW_VALUES" help:"Show values in reports. By default there is an HMAC of each other than HTTP statuses, with a random key."`
+	Every       time.Duration `env:"DRAGOMAN_SHADOW_EVERY" default:"1m" placeholder:"DURATION" help:"How often to print the report; it is also printed at the end (${default})."`
+	JSON        string        `name:"json" env:"DRAGOMAN_SHADOW_JSON" placeholder:"FILE" help:"Also write the report in JSON to this file, as often."`
+	CACert      string        `name:"ca-cert" env:"DRAGOMAN_SHADOW_CA_CERT" type:"existingfile" placeholder:"FILE" help:"A PEM file with the authority of the servers' certificates, in addition to the system's."`
 }
 
 // Help is the long text of --help.
@@ -38,6 +36,7 @@ func (*shadowCommand) Help() string {
 	return "A proxy in front of the vendor. It answers each request with what the vendor answers, and afterwards asks the target the same: reads " +
 		"as they are, writes as dry runs, so that nothing is written twice. It reports what differs. Clients do not wait for the target.\n\n" +
 		"A user that the vendor was seen writing, and lists after any write, are counted as written since, as the target does not have that.\n\n" +
+		"The target gets the clients' tokens, unless there is --target-token-file or --target-token-command.\n\n" +
 		"It speaks HTTP; for HTTPS, put it behind your load balancer.\n\n" +
 		"Exit status: 0 nothing differed, 1 something did, or a fault, 2 nothing could be compared, or bad input, 80 a bad command line."
 }
@@ -114,17 +113,14 @@ func (c *shadowCommand) config(ctx context.Context) (config shadow.Config, err e
 	if config.Dialect, config.Source, config.Target, err = apisOf(c.Dialect, c.Source, c.Target); err != nil {
 		return config, err
 	}
-	if c.JSON != "" {
-		if err := checkFolder("--json", c.JSON); err != nil {
-			return config, err
-		}
+	if err := checkFolder("--json", c.JSON); err != nil {
+		return config, err
 	}
-	if c.TargetTokenFile != "" {
-		tokens := &source.Tokens{File: c.TargetTokenFile, Of: "target-"}
-		if _, err := tokens.After(ctx, ""); err != nil {
+	if c.TargetTokenFile != "" || c.TargetTokenCommand != "" {
+		config.Tokens = c.tokens()
+		if err := config.Tokens.Check(ctx); err != nil {
 			return config, err
 		}
-		config.Token = tokens.After
 	}
 	t, err := transport(c.CACert, c.Workers)
 	if err != nil {

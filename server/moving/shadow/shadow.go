@@ -29,14 +29,15 @@ import (
 
 	"github.com/dragoman-id/dragoman/server/description"
 	"github.com/dragoman-id/dragoman/server/moving/difference"
+	"github.com/dragoman-id/dragoman/server/moving/source"
 )
 
 // Config says what to serve and what to compare.
 type Config struct {
 	Dialect        description.API
 	Source, Target *url.URL // of the APIs, with their base paths
-	// Token returns the token for the target, another one if it has refused one; nil: that of each request.
-	Token func(ctx context.Context, refused string) (string, error)
+	// Tokens are for the target; nil: it gets that of each request.
+	Tokens *source.Tokens
 	// Transport sends requests; nil: http.DefaultTransport.
 	Transport *http.Transport
 	Rules     difference.Comparison

@@ -2,17 +2,19 @@ package shadow_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/dragoman-id/dragoman/server"
 	"github.com/dragoman-id/dragoman/server/moving/shadow"
+	"github.com/dragoman-id/dragoman/server/moving/source"
 	"github.com/dragoman-id/dragoman/server/moving/vendortest"
 	"github.com/dragoman-id/dragoman/server/servertest"
 )
@@ -146,30 +148,38 @@ func TestShadowNamesTheTargetsFailure(t *testing.T) {
 	}
 }
 
-// TestShadowTokenIsRenewed: when the target refuses its token, another one is asked for.
+// TestShadowTokenIsRenewed: when the target refuses its token, another one is asked for, and not for ever.
 func TestShadowTokenIsRenewed(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, servertest.Start(t), 20)
-	var asked []string
-	f := m.shadow(t, "worth", func(c *shadow.Config) {
-		c.Workers = 1
-		c.Token = func(_ context.Context, refused string) (string, error) {
-			if asked = append(asked, refused); refused == "" {
-				return "expired", nil
+	runs := filepath.Join(t.TempDir(), "runs")
+	ask := func(command string, times int) shadow.Operation {
+		f := m.shadow(t, "worth", func(c *shadow.Config) {
+			c.ShowValues = false
+			c.Tokens = &source.Tokens{File: filepath.Join(t.TempDir(), "token"), Command: command, Of: "target-"}
+			if err := os.WriteFile(c.Tokens.File, []byte("expired"), 0o600); err != nil {
+				t.Fatal(err)
 			}
-			return m.token, nil
+		})
+		for range times {
+			f.do(t, http.MethodGet, f.url, f.user(m.common), "")
 		}
-	})
-	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-	if o := of(f.close(), describe(t, "worth").Show); o.Equal != 1 || fmt.Sprint(asked) != "[ expired]" {
-		t.Errorf("%+v, asked after %q", o, asked)
+		return of(f.close(), describe(t, "worth").Show)
 	}
-	f = m.shadow(t, "worth", func(c *shadow.Config) {
-		c.ShowValues = false
-		c.Token = func(context.Context, string) (string, error) { return "expired", nil }
-	})
-	f.do(t, http.MethodGet, f.url, f.user(m.common), "")
-	if o := of(f.close(), describe(t, "worth").Show); o.Differ != 1 || o.Examples[0].Differences[0].String() != "HTTP status: the source has 200 and the target 401" {
+	if o := ask("echo "+m.token, 5); o.Equal != 5 {
+		t.Errorf("%+v", o)
+	}
+	const refused = "HTTP status: the source has 200 and the target 401"
+	if o := ask("", 1); o.Differ != 1 || o.Examples[0].Differences[0].String() != refused {
+		t.Errorf("%+v", o)
+	}
+	if o := ask("echo >> "+runs+"; echo refused-$$", 20); o.Differ != 20 || o.Examples[0].Differences[0].String() != refused {
+		t.Errorf("%+v", o)
+	}
+	if text, err := os.ReadFile(runs); err != nil || len(text) != 3 {
+		t.Errorf("the command was run %d times, %v", len(text), err)
+	}
+	if o := ask("exit 3", 1); o.Unanswered != 1 || o.Failure != "running --target-token-command: exit status 3" {
 		t.Errorf("%+v", o)
 	}
 }

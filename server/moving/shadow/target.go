@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -66,20 +67,14 @@ const dryRunPath = "/dry-run"
 
 // askAuthorized asks the target, and again with another token if one of its own is refused, as one that has expired.
 func (s *Shadow) askAuthorized(ctx context.Context, c *call) (a difference.Answer, err error) {
-	if s.c.Token == nil {
+	if s.c.Tokens == nil {
 		return s.ask(ctx, c, c.header.Get("Authorization"))
 	}
-	for refused := ""; ; {
-		token, err := s.c.Token(ctx, refused)
-		if err != nil || token == refused {
-			return a, err
-		}
+	noToken := s.c.Tokens.Use(ctx, func(token string) bool {
 		a, err = s.ask(ctx, c, "Bearer "+token)
-		if err != nil || a.Status != http.StatusUnauthorized {
-			return a, err
-		}
-		refused = token
-	}
+		return err == nil && a.Status == http.StatusUnauthorized
+	})
+	return a, cmp.Or(noToken, err)
 }
 
 // ask asks the target what the client asked the source.

@@ -130,27 +130,18 @@ func (c *Client) ask(ctx context.Context, doing string, build request, read func
 	return nil
 }
 
-// maxRefused is how many tokens a request is sent with, each after the one before was refused.
-const maxRefused = 3
-
-// once sends a request. It repeats it with a new token after a 401.
+// once sends a request, and repeats it with a new token after a 401.
 func (c *Client) once(ctx context.Context, build request, read func(*http.Response) error) error {
-	refused := ""
-	for sent := 1; ; sent++ {
-		token, err := c.c.Tokens.After(ctx, refused)
-		if err != nil {
-			return backoff.Permanent(err)
-		}
-		err = c.send(ctx, token, build, read)
+	var sent error
+	err := c.c.Tokens.Use(ctx, func(token string) bool {
+		sent = c.send(ctx, token, build, read)
 		var answered *apierror.Error
-		if !errors.As(err, &answered) || answered.Status != http.StatusUnauthorized {
-			return err
-		}
-		if token == refused || sent == maxRefused {
-			return err
-		}
-		refused = token
+		return errors.As(sent, &answered) && answered.Status == http.StatusUnauthorized
+	})
+	if err != nil {
+		return backoff.Permanent(err)
 	}
+	return sent
 }
 
 func (c *Client) send(ctx context.Context, token string, build request, read func(*http.Response) error) (err error) {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Tokens are the bearer tokens of a source: one from a file, which may be replaced while it is used, or those that a command prints,
@@ -19,7 +20,16 @@ type Tokens struct {
 
 	mu      sync.Mutex
 	current string
+	runs    int       // of the command since a token was last accepted
+	ran     time.Time // when it was run last
 }
+
+const (
+	// maxRefused is how many tokens in a row are tried, each after the one before was refused.
+	maxRefused = 3
+	// restPause is how long the command is not run after that.
+	restPause = time.Minute
+)
 
 func (t *Tokens) fileSetting() string    { return "--" + t.Of + "token-file" }
 func (t *Tokens) commandSetting() string { return "--" + t.Of + "token-command" }
@@ -63,7 +73,9 @@ func (t *Tokens) After(ctx context.Context, refused string) (string, error) {
 		}
 	}
 	switch {
+	case t.Command != "" && t.runs >= maxRefused && time.Since(t.ran) < restPause:
 	case t.Command != "":
+		t.runs, t.ran = t.runs+1, time.Now()
 		out, err := t.run(ctx)
 		if err != nil {
 			return "", err
@@ -75,6 +87,26 @@ func (t *Tokens) After(ctx context.Context, refused string) (string, error) {
 		return "", t.Check(ctx)
 	}
 	return t.current, nil
+}
+
+// Use calls send with a token, and again with another one as long as send reports that the token was refused, at most three times. The error
+// is that of getting a token.
+func (t *Tokens) Use(ctx context.Context, send func(token string) (refused bool)) error {
+	refused := ""
+	for range maxRefused {
+		token, err := t.After(ctx, refused)
+		if err != nil || token == refused {
+			return err
+		}
+		if !send(token) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.runs = 0
+			return nil
+		}
+		refused = token
+	}
+	return nil
 }
 
 // run runs the command. What it prints on standard error goes to that of the program, so that it can ask for something.
