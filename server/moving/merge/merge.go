@@ -238,7 +238,7 @@ func (r *run) screen(ctx context.Context, directory *store.Store) (bad map[int64
 		write.CloseWithError(err)
 	}()
 	bad, err = screen.Lines(ctx, read, directory)
-	read.Close()
+	err = errors.Join(err, read.Close())
 	if cause := <-emitted; cause != nil && !errors.Is(cause, io.ErrClosedPipe) {
 		err = cause
 	}

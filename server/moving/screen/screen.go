@@ -2,6 +2,7 @@
 package screen
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -146,7 +147,7 @@ func (s *sharedValues) assign(bad map[int64]Problem) {
 			}
 			continue
 		}
-		slices.SortFunc(p.Like, func(a, b Likeness) int { return int(a.First - b.First) })
+		slices.SortFunc(p.Like, func(a, b Likeness) int { return cmp.Compare(a.First, b.First) })
 		bad[line] = s.told(line, p)
 	}
 }
