@@ -82,6 +82,8 @@ func (r Report) Differences() bool { return r.Differ+r.Missing > 0 }
 // Run compares. The error says that the source or the target could not be read, or that there was nobody to compare.
 func (c *Compare) Run(ctx context.Context) (Report, error) {
 	r := Report{Started: time.Now(), Noise: map[string]int64{}, Fields: map[string]int64{}, Users: []User{}}
+	c.Source.RestoreRate() // a watch compares for days
+	c.Target.RestoreRate()
 	ids, err := c.list(ctx)
 	if err != nil {
 		return r, fmt.Errorf("the source: %w", err)

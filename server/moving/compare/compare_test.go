@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,18 @@ func newComparison(t *testing.T, dialect string, n int) *comparison {
 
 func client(t *testing.T, v *vendortest.Vendor, setting, of string) *source.Client {
 	t.Helper()
+	return source.New(config(t, v, setting, of))
+}
+
+func clientThatSays(t *testing.T, v *vendortest.Vendor, notice func(string)) *source.Client {
+	t.Helper()
+	c := config(t, v, "", "")
+	c.Notice = notice
+	return source.New(c)
+}
+
+func config(t *testing.T, v *vendortest.Vendor, setting, of string) source.Config {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(vendortest.Token), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,8 +66,8 @@ func client(t *testing.T, v *vendortest.Vendor, setting, of string) *source.Clie
 	if err != nil {
 		t.Fatal(err)
 	}
-	return source.New(source.Config{URL: u, Setting: setting, Customer: v.Customer(), Company: strconv.Itoa(vendortest.CompanyID),
-		Tokens: &source.Tokens{File: file, Of: of}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond})
+	return source.Config{URL: u, Setting: setting, Customer: v.Customer(), Company: strconv.Itoa(vendortest.CompanyID),
+		Tokens: &source.Tokens{File: file, Of: of}, Rate: 1e6, Timeout: 5 * time.Second, RetryFor: 30 * time.Second, Pause: time.Millisecond}
 }
 
 // TestCompareListThatChanges: the list is read until it stays, also when its total has stayed all along.
@@ -341,6 +354,33 @@ func TestCompareFaultsThatPass(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestCompareRestoresRate: an answer 429 lowers the rate of the comparison that got it, and not of later ones.
+func TestCompareRestoresRate(t *testing.T) {
+	t.Parallel()
+	c := newComparison(t, "worth", 10)
+	var notices []string
+	c.Source = clientThatSays(t, c.source, func(text string) { notices = append(notices, text) })
+	var n atomic.Int32
+	c.source.SetFront(func(w http.ResponseWriter, _ *http.Request) bool {
+		if n.Load() != 0 {
+			return false
+		}
+		n.Store(1)
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	for range 2 {
+		if r, err := c.Run(t.Context()); err != nil || r.Equal != 10 {
+			t.Errorf("%v, %+v", err, r)
+		}
+		n.Store(0)
+	}
+	slower := slices.DeleteFunc(notices, func(text string) bool { return !strings.Contains(text, "going on with") })
+	if len(slower) != 2 || slower[0] != slower[1] {
+		t.Errorf("%q", slower)
 	}
 }
 

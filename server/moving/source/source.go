@@ -71,6 +71,9 @@ func New(c Config) *Client {
 	}
 }
 
+// RestoreRate goes back to the configured rate after answers 429 have lowered it.
+func (c *Client) RestoreRate() { c.limiter.SetLimit(rate.Limit(c.c.Rate)) }
+
 // errRedirected refuses a redirection to another origin, which must not get the token.
 var errRedirected = errors.New("the token was not sent there")
 
