@@ -47,9 +47,9 @@ var settingValues = map[string][2]string{
 	"junit": {"one", "two"}, "update": {"one", "two"}, "timeout": {"1s", "2s"}, "rate": {"1", "2"}, "max-requests": {"1", "2"}, "writers": {"1", "2"},
 	"ca-cert": {"DIR/one.pem", "DIR/two.pem"}, "from": {"sqlite:one.db", "postgres://u@h/d"}, "to": {"sqlite:one.db", "postgres://u@h/d"},
 	"source": {"https://one.example.com", "https://two.example.com"}, "token-command": {"one", "two, and three"}, "retry-for": {"1s", "2s"},
-	"target-token-file": {"one", "two"}, "target-rate": {"1", "2"}, "sample": {"1", "2"}, "shadow/sample": {"0.5", "0"}, "ignore": {"one", "two,three"},
+	"target-token-file": {"one", "two"}, "target-token-command": {"one", "two, and three"}, "target-rate": {"1", "2"}, "sample": {"1", "2"}, "shadow/sample": {"0.5", "0"}, "ignore": {"one", "two,three"},
 	"watch": {"1s", "2s"}, "compare/format": {"json", "junit"}, "compare/company": {"1", "2"}, "rules": {"true", "false"}, "workers": {"1", "2"}, "queue": {"1", "2"},
-	"max-body": {"1", "2"}, "show-values": {"true", "false"}, "every": {"1s", "2s"}, "shadow/json": {"one", "two"},
+	"max-body": {"1", "2"}, "max-memory": {"3", "4"}, "show-values": {"true", "false"}, "every": {"1s", "2s"}, "shadow/json": {"one", "two"},
 	"mapping": {"one", "two"}, "prefer": {"one=worth", "two=worth,three=testinium"}, "merge/format": {"json", "text"}, "page-size": {"7", "8"}, "resume": {"true", "false"}, "pull testinium/company": {"1", "2"},
 	"webhooks": {"false", "true"}, "webhook-allow-http": {"true", "false"}, "webhook-allow-network": {"10.0.0.0/8", "10.1.0.0/16,fd00::/8"},
 	"webhook-proxy": {"http://one:3128", "http://two:3128"}, "url": {"https://one", "https://two"}, "overlap": {"1h0m0s", "2h0m0s"},
@@ -291,6 +291,9 @@ func (w *settingsWalk) parse(t *testing.T, how string, args, variables []string)
 
 // textOf is a flag's value as settingValues has it.
 func textOf(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
 	if v.Kind() != reflect.Slice {
 		return fmt.Sprint(v.Interface())
 	}
