@@ -73,7 +73,7 @@ deliver: ## Make DELIVERIES changes and erasures on each engine, kill the server
 trials: ## Generate TRIALS calls, each made as a dry run and then really, and TRIALS sequences of concurrent updates that are merged, on each engine
 	TRIALS=$(TRIALS) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run 'DryRunEqualsRealCall|MergeLaws' ./server
 
-moving: ## Move MOVING_USERS users from each of two fake vendors, compare, shadow them by dragoman shadow under 200 requests a second, a twentieth of them writes, for a minute, find planted differences, and measure memory with MOVING_MANY
+moving: ## Move MOVING_USERS users from each of two fake vendors, compare, shadow them by dragoman shadow under 200 requests a second, a twentieth of them writes, for a minute, find planted differences, and measure memory with MOVING_MANY; on a machine that does nothing else
 	MOVING_USERS=$(MOVING_USERS) TRIALS=1 $(GO) test -count=1 -v -timeout 2h -p 1 -parallel 1 $(TESTFLAGS) ./server/moving/...
 	MOVING_MANY=$(MOVING_MANY) $(GO) test -count=1 -v -timeout 2h $(TESTFLAGS) -run MovingMemory ./server/cli
 
