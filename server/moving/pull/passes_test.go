@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -112,7 +113,11 @@ func TestListChangesAtRandom(t *testing.T) {
 	t.Parallel()
 	vendortest.Each(t, func(t *testing.T, dialect string) {
 		roles := catalogue(t)
-		for range 10 {
+		trials := 3
+		if os.Getenv("TRIALS") != "" {
+			trials = 30
+		}
+		for range trials {
 			seed := rand.Uint64()
 			random := rand.New(rand.NewPCG(seed, 0))
 			people, out := vendortest.People(0, 25, roles), []store.User{}
