@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	mathrand "math/rand/v2"
@@ -25,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-id/dragoman/server/description"
@@ -122,6 +124,7 @@ func New(c Config) (*Shadow, error) {
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			c.Log.Warn("the source did not answer", "method", r.Method, "error", err)
+			exchangeOf(r).closeUnlessRead(w.Header())
 			maps.DeleteFunc(w.Header(), func(_ string, values []string) bool { return values == nil })
 			w.WriteHeader(http.StatusBadGateway)
 		},
@@ -161,6 +164,7 @@ func (s *Shadow) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme, r.Out.URL.Host = s.c.Source.Scheme, s.c.Source.Host
 	writtenIn(r.In.RequestURI).set(r.Out.URL, s.sourceProxied)
 	r.Out.Host = s.c.Source.Host
+	r.Out.Trailer = r.In.Trailer // which has the values once the body was read
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if values, ok := r.In.Header[name]; ok {
 			r.Out.Header[name] = values
@@ -197,9 +201,9 @@ func (c *call) writes() bool { return !description.IsSafe(c.method) }
 // refused reports whether the source refused the request, and so did nothing.
 func (c *call) refused() bool { return c.source.Status >= 400 && c.source.Status < 500 }
 
-// failed reports whether the source gave no answer of its API: it failed, or wants to be asked later.
-func (c *call) failed() bool {
-	return c.source.Status >= 500 || c.source.Status == http.StatusTooManyRequests || c.source.Status == http.StatusRequestTimeout
+// isFailure reports whether a status is no answer of an API: a server failed, or wants to be asked later.
+func isFailure(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
 // conditional reports whether the source answered by a version or a part that the client has from it.
@@ -211,7 +215,49 @@ func (c *call) conditional() bool {
 	return false
 }
 
-type callKey struct{}
+// exchange is a request and its answer.
+type exchange struct {
+	w    http.ResponseWriter
+	body *sent
+	call *call // nil: the request is not compared
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *exchange { return r.Context().Value(exchangeKey{}).(*exchange) }
+
+// closeUnlessRead makes the server close the connection after an answer that comes before all of the request was read. What the client still
+// sends must not be taken for its next request, and net/http panics where it reads that itself in full duplex.
+func (e *exchange) closeUnlessRead(answer http.Header) {
+	if e.body != nil && !e.body.read.Load() {
+		answer.Set("Connection", "close")
+	}
+}
+
+// withoutDefaults keeps net/http from adding headers to an answer without them.
+func withoutDefaults(header http.Header) { header["Date"], header["Content-Type"] = nil, nil }
+
+// sent is the body of a client's request. Closing it does not wait for the client, as net/http's own does: the server closes that.
+type sent struct {
+	io.ReadCloser
+	read, closed atomic.Bool
+}
+
+func (b *sent) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.read.Store(true)
+	}
+	return n, err
+}
+
+func (b *sent) Close() error {
+	b.closed.Store(true)
+	return nil
+}
 
 // ServeHTTP answers by the source.
 func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -220,17 +266,20 @@ func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.c.Log.Warn("answers to writes may be cut off", "error", err)
 	}
-	w.Header()["Date"], w.Header()["Content-Type"] = nil, nil // net/http adds none to an answer without
+	withoutDefaults(w.Header())
 	c := s.begin(r)
-	if c == nil {
-		s.proxy.ServeHTTP(w, r)
-		return
+	e := &exchange{w: w, call: c}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e))
+	if r.Body != nil && r.Body != http.NoBody {
+		e.body = &sent{ReadCloser: r.Body}
+		r.Body = e.body
 	}
-	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
-	if r.Body != nil && c.writes() && c.sampled {
-		r.Body = &tee{r.Body, &c.body, nil}
+	if c != nil {
+		if e.body != nil && c.writes() && c.sampled {
+			r.Body = &tee{e.body, &c.body, nil}
+		}
+		defer s.end(c) // also when httputil panics as a connection breaks
 	}
-	defer s.end(c) // also when httputil panics as a connection breaks
 	s.proxy.ServeHTTP(w, r)
 }
 
@@ -297,8 +346,11 @@ func (s *Shadow) find(method string, path []string) (id, user string) {
 
 // answered notes the source's answer.
 func (s *Shadow) answered(answer *http.Response) error {
-	c, ok := answer.Request.Context().Value(callKey{}).(*call)
-	if !ok || answer.StatusCode == http.StatusSwitchingProtocols {
+	e := exchangeOf(answer.Request)
+	e.closeUnlessRead(answer.Header)
+	withoutDefaults(e.w.Header()) // which an answer 1xx has removed
+	c := e.call
+	if c == nil || answer.StatusCode == http.StatusSwitchingProtocols {
 		return nil
 	}
 	c.source.Status, c.source.Header = answer.StatusCode, answer.Header.Clone()
@@ -362,7 +414,7 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 		n.writtenSince.Add(1)
 		return
 	}
-	if c.failed() {
+	if isFailure(c.source.Status) {
 		n.unanswered.Add(1)
 		return
 	}
@@ -378,7 +430,11 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 	}
 	n.target.add(time.Since(began))
 	if c.writes() && target.Header.Get("Dragoman-Dry-Run") == "" {
-		n.noDryRun.Add(1)
+		if isFailure(target.Status) || target.Status == http.StatusUnauthorized {
+			n.leaveOut(fmt.Errorf("it answers %d to a dry run", target.Status)) // or a proxy in front of it does
+		} else {
+			n.noDryRun.Add(1)
+		}
 		return
 	}
 	if c.answer.size+int64(len(target.Body)) > large {

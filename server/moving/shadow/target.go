@@ -77,6 +77,9 @@ func (s *Shadow) askAuthorized(ctx context.Context, c *call) (a difference.Answe
 	return a, cmp.Or(noToken, err)
 }
 
+// errSwitched is a target's answer that is none of HTTP.
+var errSwitched = errors.New("it switches to another protocol")
+
 // ask asks the target what the client asked the source.
 func (s *Shadow) ask(ctx context.Context, c *call, authorization string) (a difference.Answer, err error) {
 	u := *s.c.Target
@@ -97,6 +100,9 @@ func (s *Shadow) ask(ctx context.Context, c *call, authorization string) (a diff
 	answer, err := s.target.Do(r)
 	if err != nil {
 		return a, err
+	}
+	if answer.StatusCode == http.StatusSwitchingProtocols { // whose body no context ends
+		return a, errors.Join(errSwitched, answer.Body.Close())
 	}
 	body := recorder{max: s.c.MaxBody, memory: &s.memory}
 	defer body.release()

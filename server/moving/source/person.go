@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,7 +70,7 @@ func WorthPerson(record []byte, customer string, roles *store.Catalogue) (Person
 	}
 	var u worthclient.UserRecord
 	if err := json.Unmarshal(times, &u); err != nil {
-		bad.Reason = decodeReason(err)
+		bad.Reason = decodeReason[worthclient.UserRecord](times, err)
 		return Person{}, bad
 	}
 	columns := map[string]any{
@@ -136,7 +138,7 @@ func TestiniumPerson(record []byte, customer int64, roles *store.Catalogue) (Per
 	bad.Key = strconv.FormatInt(id, 10)
 	var u testiniumclient.User
 	if err := json.Unmarshal(record, &u); err != nil {
-		bad.Reason = decodeReason(err)
+		bad.Reason = decodeReason[testiniumclient.User](record, err)
 		return Person{}, bad
 	}
 	if u.Customer != 0 && int64(u.Customer) != customer {
@@ -169,11 +171,20 @@ func TestiniumPerson(record []byte, customer int64, roles *store.Catalogue) (Per
 	return Person{bad.Key, columns}, nil
 }
 
-// decodeReason says which member of a record has the wrong type, without its value, which may be a secret.
-func decodeReason(err error) string {
+// decodeReason says which member of a record cannot be decoded as T's, without its value, which may be a secret.
+func decodeReason[T any](record []byte, err error) string {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		return fmt.Sprintf("%s is a %s, which the API does not document", wrong.Field, wrong.Value)
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(record, &members) == nil {
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			one, err := json.Marshal(map[string]json.RawMessage{name: members[name]})
+			if err == nil && json.Unmarshal(one, new(T)) != nil {
+				return name + " has a value that the API does not document"
+			}
+		}
 	}
 	return "a member has a value that the API does not document"
 }

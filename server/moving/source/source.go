@@ -160,6 +160,7 @@ func (c *Client) send(ctx context.Context, token string, build request, read fun
 	r = r.WithContext(ctx)
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Accept", "application/json")
+	defer func() { err = withoutToken(err, token) }()
 	silent := time.AfterFunc(c.c.Timeout, func() { cancel(fmt.Errorf("it sent nothing for %s, see --timeout", c.c.Timeout)) })
 	defer silent.Stop()
 	answer, err := c.http.Do(r)
@@ -167,11 +168,43 @@ func (c *Client) send(ctx context.Context, token string, build request, read fun
 		return withCause(ctx, err)
 	}
 	defer func() { err = errors.Join(err, answer.Body.Close()) }()
+	if answer.StatusCode == http.StatusSwitchingProtocols { // whose body no context ends
+		return malformedError{fmt.Errorf("it switches to another protocol: is %s the URL of the API?", c.c.Setting)}
+	}
 	answer.Body = &watched{answer.Body, silent, c.c.Timeout}
 	if media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); media == "text/html" {
 		return c.htmlError(answer)
 	}
 	return withCause(ctx, read(answer))
+}
+
+// hiddenError is an error whose text had the token.
+type hiddenError struct {
+	error
+	text string
+}
+
+func (e *hiddenError) Error() string { return e.text }
+func (e *hiddenError) Unwrap() error { return e.error }
+
+// withoutToken removes a token from the text of an error: a server may repeat it.
+func withoutToken(err error, token string) error {
+	hide := func(text string) string { return strings.ReplaceAll(text, token, "TOKEN") }
+	var answered *apierror.Error
+	if errors.As(err, &answered) {
+		answered.Code, answered.Message, answered.RequestID = hide(answered.Code), hide(answered.Message), hide(answered.RequestID)
+		fields := map[string]string{}
+		for name, message := range answered.Fields {
+			fields[hide(name)] = hide(message)
+		}
+		if len(fields) > 0 {
+			answered.Fields = fields
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), token) {
+		return err
+	}
+	return &hiddenError{err, hide(err.Error())}
 }
 
 // htmlError is the error of an answer that is a page for people.
