@@ -35,14 +35,14 @@ func newWebhookSecret() (key []byte, text string) {
 	return key, webhookSecretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// rotation makes the statements that add a secret and let the present ones expire, and delete those that have.
+// rotation makes the statements that add a secret and let the one that it replaces expire, and delete those that have.
 func (s *Store) rotation(id int64, secrets []webhookSecret, overlap time.Duration) (text string, statements []engine.SQL, err error) {
 	now := s.now()
 	until := inMillis(now.Add(overlap))
 	valid, last := 0, int64(0)
 	for _, present := range secrets {
 		last = max(last, present.ID)
-		if overlap > 0 && (present.ExpiresAt == nil || present.ExpiresAt.After(now)) {
+		if present.ExpiresAt == nil && overlap > 0 || present.ExpiresAt != nil && present.ExpiresAt.After(now) {
 			valid++
 		}
 	}
@@ -51,7 +51,7 @@ func (s *Store) rotation(id int64, secrets []webhookSecret, overlap time.Duratio
 	}
 	key, text := newWebhookSecret()
 	return text, []engine.SQL{
-		{Text: "UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND (expires_at IS NULL OR expires_at > ?)", Arguments: []any{until.UnixMilli(), id, until.UnixMilli()}},
+		{Text: "UPDATE webhook_secrets SET expires_at = ? WHERE webhook_id = ? AND expires_at IS NULL", Arguments: []any{until.UnixMilli(), id}},
 		{Text: "DELETE FROM webhook_secrets WHERE webhook_id = ? AND expires_at <= ?", Arguments: []any{id, now.UnixMilli()}},
 		insertWebhookSecrets.of([]any{id, last + 1, s.keys.sealWebhookSecret(id, last+1, key)}),
 	}, nil

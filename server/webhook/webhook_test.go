@@ -213,34 +213,22 @@ func TestRotation(t *testing.T) {
 				}
 			}
 		}
-		// Also where the endpoint is being delivered to, and where old secrets expire meanwhile.
-		signedBy := func(number int, want ...string) {
-			f.Helper()
-			got := wantNumbers(f.T, r, int64(number))[0]
-			signatures := strings.Fields(got.Header.Get("webhook-signature"))
-			for _, secret := range want {
-				if err := verify(f.T, got, secret); err != nil {
-					f.Errorf("change %d: %v", number, err)
-				}
-			}
-			if len(signatures) != len(want) {
-				f.Errorf("change %d has the signatures %q, want %d", number, signatures, len(want))
-			}
-		}
-		third := f.edit(w.ID, store.RotateWebhookSecret(time.Minute))
+		// Also where the endpoint is being delivered to, and where the old secret expires meanwhile.
+		third := f.edit(w.ID, store.RotateWebhookSecret(0))
 		f.rename(ada, "A")
 		f.step(d)
-		signedBy(4, first, second, third)
-		f.clock.add(time.Minute)
+		got := wantNumbers(f.T, r, 4)[0]
+		if verify(f.T, got, third) != nil || verify(f.T, got, second) == nil || verify(f.T, got, first) != nil {
+			f.Errorf("signatures %s", got.Header.Get("webhook-signature"))
+		}
+		f.clock.add(time.Hour)
 		f.rename(ada, "B")
 		f.step(d)
 		f.step(d)
-		signedBy(5, third)
-		f.edit(w.ID, store.RotateWebhookSecret(time.Hour))
-		last := f.edit(w.ID, store.RotateWebhookSecret(0))
-		f.rename(ada, "C")
-		f.step(d)
-		signedBy(6, last)
+		got = wantNumbers(f.T, r, 5)[0]
+		if verify(f.T, got, third) != nil || verify(f.T, got, first) == nil {
+			f.Errorf("signatures %s", got.Header.Get("webhook-signature"))
+		}
 	})
 }
 

@@ -1,4 +1,5 @@
 // Package screen finds the lines of a file of users that an import would refuse, so that the others can be imported without them.
+// It knows no vendor, and asks the import's own check.
 package screen
 
 import (
