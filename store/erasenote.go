@@ -29,16 +29,21 @@ func tokensAbout(db *gorm.DB, customerID int64, of subjects) (tokens []Provision
 
 // tokensBy returns the provisioning tokens of all customers that a person has issued, oldest first of each customer.
 func tokensBy(db *gorm.DB, of subjects) (tokens []ProvisioningToken, err error) {
-	issuers, err := of.among(db.Raw("SELECT DISTINCT created_by FROM provisioning_tokens"))
+	issuers, err := of.among(tokenIssuers(db))
 	if err == nil {
 		err = db.Where("created_by IN ?", issuers).Order("customer_id, created_at, id").Find(&tokens).Error
 	}
 	return tokens, err
 }
 
+// tokenIssuers finds the subjects of those who issued provisioning tokens.
+func tokenIssuers(db *gorm.DB) *gorm.DB {
+	return db.Raw("SELECT DISTINCT created_by FROM provisioning_tokens")
+}
+
 // eraseIssuer erases who issued the provisioning tokens that a person has issued.
 func eraseIssuer(tx *gorm.DB, of subjects) error {
-	issuers, err := of.among(tx.Raw("SELECT DISTINCT created_by FROM provisioning_tokens"))
+	issuers, err := of.among(tokenIssuers(tx))
 	if err != nil {
 		return err
 	}
