@@ -33,7 +33,7 @@ func (*compareCommand) Help() string {
 	return "It lists the vendor's users, reads each from both servers, and compares the answers member by member. Before it reports a difference " +
 		"it asks both again, and drops what is gone then. It only reads. Users that only the target has are not looked at.\n\n" +
 		"Exit status: 0 nothing differs, 1 something does, 2 the servers could not be compared, or bad input, 80 a bad command line. " +
-		"With --watch it is that of the last comparison. One that fails is told and made again, after pauses that double up to an hour; " +
+		"With --watch it is that of the last comparison. One that fails is reported and repeated, after pauses that double up to an hour; " +
 		"only tokens that are refused, with nowhere to take others from, end the watch."
 }
 

@@ -41,12 +41,6 @@ type Compare struct {
 	Notice func(string)
 }
 
-// maxPasses is how often the list is read until two passes agree.
-const maxPasses = 5
-
-// ErrListChanges means that the users could not be listed.
-var ErrListChanges = errors.New("the list of users changed whenever it was read")
-
 // maxUsers is how many users with differences a report names. Further ones are counted.
 const maxUsers = 1000
 
@@ -204,11 +198,10 @@ func (c *Compare) list(ctx context.Context) ([]id, error) {
 		switch {
 		case n > 1 && consistent && slices.EqualFunc(ids, before, sameID):
 			return ids, nil
-		case n == maxPasses:
-			return nil, fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
-				ErrListChanges, maxPasses, total, len(ids))
+		case n == source.MaxPasses:
+			return nil, source.ListChanges(total, int64(len(ids)))
 		case n > 1 || !consistent:
-			c.notice("the list of users changed while it was read: reading it again")
+			c.notice(source.NoticeListChanged)
 		}
 		before = ids
 	}

@@ -124,7 +124,7 @@ func TestCompareUnstableList(t *testing.T) {
 	} {
 		c := newComparison(t, tc.dialect, 10)
 		tc.spoil(c.source)
-		if _, err := c.Run(t.Context()); !errors.Is(err, compare.ErrListChanges) || !strings.Contains(err.Error(), tc.want) {
+		if _, err := c.Run(t.Context()); !errors.Is(err, source.ErrListChanges) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -247,31 +247,17 @@ func (r *run) screen(ctx context.Context, directory *store.Store) (bad map[int64
 
 // write reports every person, and writes those whom nothing is wrong with.
 func (r *run) write(out io.Writer, bad map[int64]screen.Problem, sum []byte) (Result, error) {
-	firsts := map[int64]string{} // the people that others are like
-	for _, p := range bad {
-		for _, l := range p.Like {
-			firsts[l.First] = ""
-		}
-	}
-	n, hash := int64(0), sha256.New()
+	verdicts, hash := screen.NewVerdicts(bad), sha256.New()
 	err := r.each(func(p Person, columns map[string]any) error {
-		n++
-		if _, first := firsts[n]; first {
-			firsts[n] = p.name()
-		}
-		problem, refused := bad[n]
-		for _, reason := range problem.Reasons {
+		for _, reason := range verdicts.Next(p.name) {
 			p.LeftOut = append(p.LeftOut, r.where(p)+": "+reason)
-		}
-		for _, l := range problem.Like {
-			p.LeftOut = append(p.LeftOut, fmt.Sprintf("%s: %s is also that of %s, who comes before", r.where(p), l.Column, firsts[l.First]))
 		}
 		if r.count(p); r.Report != nil {
 			if err := r.Report(p); err != nil {
 				return err
 			}
 		}
-		if refused {
+		if len(p.LeftOut) > 0 {
 			return userfile.WriteColumns(hash, columns)
 		}
 		return userfile.WriteColumns(io.MultiWriter(hash, out), columns)
@@ -396,12 +382,8 @@ func (r *run) worth(l line) error {
 // merge returns the columns of a person who is in both files, and adds what contradicts.
 func (r *run) merge(p *Person, worth, testinium map[string]any) map[string]any {
 	merged := map[string]any{}
-	for name, value := range testinium {
-		merged[name] = value
-	}
-	for name, value := range worth {
-		merged[name] = value
-	}
+	maps.Copy(merged, testinium)
+	maps.Copy(merged, worth)
 	for _, name := range Columns {
 		a, b := worth[name], testinium[name]
 		taken, same := r.compare(name, a, b)

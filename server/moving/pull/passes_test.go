@@ -90,7 +90,7 @@ func TestResumeAfterListChanged(t *testing.T) {
 		a := newAttempt(t, v)
 		for range 2 {
 			requests := v.Requests(http.MethodGet)
-			if err := a.run(t.Context(), t); !errors.Is(err, pull.ErrListChanges) || !strings.Contains(err.Error(), "there are 30 users") {
+			if err := a.run(t.Context(), t); !errors.Is(err, source.ErrListChanges) || !strings.Contains(err.Error(), "there are 30 users") {
 				t.Fatalf("it ends with %v", err)
 			}
 			if v.Requests(http.MethodGet) == requests {
@@ -149,7 +149,7 @@ func TestListChangesAtRandom(t *testing.T) {
 				if err == nil {
 					break
 				}
-				if !errors.Is(err, context.Canceled) && !errors.Is(err, pull.ErrListChanges) {
+				if !errors.Is(err, context.Canceled) && !errors.Is(err, source.ErrListChanges) {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
 			}
@@ -172,7 +172,7 @@ func TestListWithUserTwice(t *testing.T) {
 		roles := catalogue(t)
 		v := vendortest.New(t, dialect, roles, append(vendortest.People(0, 12, roles), vendortest.People(3, 1, roles)...))
 		a := newAttempt(t, v)
-		if err := a.run(t.Context(), t); !errors.Is(err, pull.ErrListChanges) || !strings.Contains(err.Error(), "there are 13 users, and 12 were seen") {
+		if err := a.run(t.Context(), t); !errors.Is(err, source.ErrListChanges) || !strings.Contains(err.Error(), "there are 13 users, and 12 were seen") {
 			t.Errorf("it ends with %v", err)
 		}
 	})

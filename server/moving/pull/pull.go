@@ -58,11 +58,7 @@ type Result struct{ Written, Refused int64 }
 var (
 	ErrJournalExists = errors.New("an interrupted pull has left its journal")
 	ErrOtherJournal  = errors.New("the journal is that of another pull")
-	ErrListChanges   = errors.New("the list changed whenever it was read")
 )
-
-// maxPasses is how often a run reads the list until two passes agree.
-const maxPasses = 5
 
 // Run reads the users and writes the file by write, which is called once and is given a function that writes the file's content. The
 // journal is removed at the end.
@@ -115,16 +111,15 @@ func openScratch(ctx context.Context, dialect, customer string) (*store.Store, e
 }
 
 // read reads the list until two passes in a row have found the same users. One is not enough: if a user is removed and another one added
-// while it is read, the total stays, and somebody moves to a page that had been read.
+// while it is read, the total stays, and somebody moves to a page that had been read. The error is source.ErrListChanges if no two agree.
 func (p *Pull) read(ctx context.Context, j *journal, roles *store.Catalogue) error {
 	pass := p.readPages
 	if p.Dialect == "testinium" {
 		pass = p.readList
 	}
 	for n := 0; !j.state.Done; n++ {
-		if n == maxPasses {
-			return fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
-				ErrListChanges, maxPasses, j.state.Total, j.people())
+		if n == source.MaxPasses {
+			return source.ListChanges(j.state.Total, j.people())
 		}
 		if err := pass(ctx, j, roles); err != nil {
 			return err
@@ -134,7 +129,7 @@ func (p *Pull) read(ctx context.Context, j *journal, roles *store.Catalogue) err
 			return err
 		}
 		if differs && !j.state.Done {
-			p.notice("the list changed while it was read: reading it again")
+			p.notice(source.NoticeListChanged)
 		}
 	}
 	return nil
@@ -216,45 +211,29 @@ func (j *journal) check(ctx context.Context, s *store.Store) (bad map[int64]scre
 
 // copy writes the users of the journal that nothing is wrong with.
 func (j *journal) copy(ctx context.Context, w io.Writer, bad map[int64]screen.Problem, report func(Refused)) (result Result, err error) {
-	firsts := map[int64]string{} // the users that others are like
-	for _, p := range bad {
-		for _, l := range p.Like {
-			firsts[l.First] = ""
-		}
+	verdicts := screen.NewVerdicts(bad)
+	if report == nil {
+		report = func(Refused) {}
 	}
-	refuse := func(r Refused) {
-		result.Refused++
-		if report != nil {
-			report(r)
-		}
-	}
-	n := int64(0)
 	err = j.each(func(e entry) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if e.refused != nil {
-			refuse(*e.refused)
+			result.Refused++
+			report(*e.refused)
 			return nil
 		}
-		n++
-		p, wrong := bad[n]
-		if _, isFirst := firsts[n]; isFirst {
-			firsts[n] = e.key()
-		}
-		if !wrong {
+		reasons := verdicts.Next(func() string { return "user " + e.key() })
+		if len(reasons) == 0 {
 			result.Written++
 			_, err := w.Write(e.line)
 			return err
 		}
-		for _, l := range p.Like {
-			p.Reasons = append(p.Reasons, fmt.Sprintf("%s is also that of user %s, who comes before", l.Column, firsts[l.First]))
-		}
-		for _, reason := range p.Reasons {
-			refuse(Refused{e.at, e.key(), reason})
-			result.Refused--
-		}
 		result.Refused++
+		for _, reason := range reasons {
+			report(Refused{e.at, e.key(), reason})
+		}
 		return nil
 	})
 	return result, err

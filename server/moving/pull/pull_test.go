@@ -581,7 +581,7 @@ func TestListThatChanges(t *testing.T) {
 			body["data"].(map[string]any)["total_items"] = "31"
 		}
 		a := newAttempt(t, v)
-		if err := a.run(t.Context(), t); !errors.Is(err, pull.ErrListChanges) || !strings.Contains(err.Error(), "there are 31 users, and 30 were seen") {
+		if err := a.run(t.Context(), t); !errors.Is(err, source.ErrListChanges) || !strings.Contains(err.Error(), "there are 31 users, and 30 were seen") {
 			t.Errorf("it ends with %v", err)
 		}
 	})
@@ -593,7 +593,7 @@ func TestListThatChanges(t *testing.T) {
 			body["data"].(map[string]any)["total_pages"] = math.MaxInt64
 		}
 		a := newAttempt(t, v)
-		if err := a.run(t.Context(), t); !errors.Is(err, pull.ErrListChanges) {
+		if err := a.run(t.Context(), t); !errors.Is(err, source.ErrListChanges) {
 			t.Errorf("it ends with %v", err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -39,6 +40,38 @@ type Problem struct {
 type Likeness struct {
 	Column string
 	First  int64
+}
+
+// Verdicts say what is wrong with each line of a file, as [Lines] has found it, when the file is gone through once more.
+type Verdicts struct {
+	bad   map[int64]Problem
+	names map[int64]string // of the lines that others are like
+	line  int64
+}
+
+// NewVerdicts returns the verdicts on a file, before its first line.
+func NewVerdicts(bad map[int64]Problem) *Verdicts {
+	v := &Verdicts{bad: bad, names: map[int64]string{}}
+	for _, p := range bad {
+		for _, l := range p.Like {
+			v.names[l.First] = ""
+		}
+	}
+	return v
+}
+
+// Next returns what is wrong with the next line; nothing if it can be imported. name says whose line it is, to whoever has the same values.
+func (v *Verdicts) Next(name func() string) []string {
+	v.line++
+	if _, isFirst := v.names[v.line]; isFirst {
+		v.names[v.line] = name()
+	}
+	p := v.bad[v.line]
+	reasons := slices.Clone(p.Reasons)
+	for _, l := range p.Like {
+		reasons = append(reasons, fmt.Sprintf("%s is also that of %s, who comes before", l.Column, v.names[l.First]))
+	}
+	return reasons
 }
 
 // linesPerStep is how many lines are checked at a time.

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httputil"
@@ -125,7 +124,6 @@ func New(c Config) (*Shadow, error) {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			c.Log.Warn("the source did not answer", "method", r.Method, "error", err)
 			exchangeOf(r).closeUnlessRead(w.Header())
-			maps.DeleteFunc(w.Header(), func(_ string, values []string) bool { return values == nil })
 			w.WriteHeader(http.StatusBadGateway)
 		},
 	}
@@ -234,9 +232,6 @@ func (e *exchange) closeUnlessRead(answer http.Header) {
 	}
 }
 
-// withoutDefaults keeps net/http from adding headers to an answer without them.
-func withoutDefaults(header http.Header) { header["Date"], header["Content-Type"] = nil, nil }
-
 // sent is the body of a client's request. Closing it does not wait for the client, as net/http's own does: the server closes that.
 type sent struct {
 	io.ReadCloser
@@ -266,7 +261,6 @@ func (s *Shadow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.c.Log.Warn("answers to writes may be cut off", "error", err)
 	}
-	withoutDefaults(w.Header())
 	c := s.begin(r)
 	e := &exchange{w: w, call: c}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e))
@@ -348,9 +342,12 @@ func (s *Shadow) find(method string, path []string) (id, user string) {
 func (s *Shadow) answered(answer *http.Response) error {
 	e := exchangeOf(answer.Request)
 	e.closeUnlessRead(answer.Header)
-	withoutDefaults(e.w.Header()) // which an answer 1xx has removed
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	e.w.Header()["Date"], e.w.Header()["Content-Type"] = nil, nil // net/http adds none to an answer without
 	c := e.call
-	if c == nil || answer.StatusCode == http.StatusSwitchingProtocols {
+	if c == nil {
 		return nil
 	}
 	c.source.Status, c.source.Header = answer.StatusCode, answer.Header.Clone()

@@ -107,6 +107,21 @@ func (e malformedError) Unwrap() error { return e.error }
 // maxMalformed is how often a malformed answer is taken in a row. A proxy's page passes; another API's stays.
 const maxMalformed = 4
 
+// MaxPasses is how often a list is read until two readings in a row agree.
+const MaxPasses = 5
+
+// ErrListChanges means that no two readings agreed.
+var ErrListChanges = errors.New("the list of users changed whenever it was read")
+
+// NoticeListChanged says that a list is read again.
+const NoticeListChanged = "the list of users changed while it was read: reading it again"
+
+// ListChanges returns an ErrListChanges with what to do. total is how many users the list says that there are.
+func ListChanges(total, seen int64) error {
+	return fmt.Errorf("%w, %d times: it says that there are %d users, and %d were seen: run it again when fewer people change users, or read faster by --page-size and --rate",
+		ErrListChanges, MaxPasses, total, seen)
+}
+
 // request makes a request anew for each attempt.
 type request func() (*http.Request, error)
 
