@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -16,7 +15,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -103,7 +101,7 @@ type aviary struct {
 	database string
 	planted  map[string]kind
 	heard    []heard
-	log      notes
+	log      servertest.Log
 	admins   []http.Handler
 	requests int
 	client   string // the token of a provisioning client
@@ -117,24 +115,6 @@ type heard struct {
 	personal    bool   // whether personal texts may be in it
 	stored      bool   // whether what is hashed or sealed may be in it
 	request     string // whose own words may be in it
-}
-
-// notes are what was logged so far.
-type notes struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (n *notes) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(p)
-}
-
-func (n *notes) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.String()
 }
 
 // start runs a server on the one database, whose log is heard in both its forms, at its lowest level.

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,16 +18,7 @@ import (
 )
 
 // journal is a log as JSON that a test reads.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(line)
-}
+type journal struct{ servertest.Log }
 
 func (j *journal) log(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: level}))
@@ -38,12 +27,10 @@ func (j *journal) log(level slog.Leveler) *slog.Logger {
 // lines gives the lines with this message, each as its members.
 func (j *journal) lines(t *testing.T, message string) []map[string]any {
 	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	var all []map[string]any
-	for line := range bytes.Lines(j.text.Bytes()) {
+	for line := range strings.Lines(j.String()) {
 		var members map[string]any
-		if err := json.Unmarshal(line, &members); err != nil {
+		if err := json.Unmarshal([]byte(line), &members); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 		if members["msg"] == message {
@@ -184,8 +171,8 @@ func TestActorHash(t *testing.T) {
 	if uuid := ask("4", servertest.AdaUUID.String()); uuid != servertest.AdaUUID.String() {
 		t.Errorf("a sub that is a UUID is told as %q", uuid)
 	}
-	if strings.Contains(j.text.String(), "example.com") {
-		t.Errorf("the log has an e-mail address: %s", &j.text)
+	if strings.Contains(j.String(), "example.com") {
+		t.Errorf("the log has an e-mail address: %s", &j)
 	}
 	if names := slices.Sorted(maps.Keys(j.request(t, "1"))); slices.Contains(names, "sub") {
 		t.Errorf("the line has %q", names)

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -77,7 +76,7 @@ func platform() auth.Claims {
 type person struct {
 	*operator
 	url   string
-	log   recorded
+	log   servertest.Log
 	texts []string // that are the person's alone
 	id    int64
 	uuid  string
@@ -88,24 +87,6 @@ type person struct {
 
 // told is an answer, or what a command has printed.
 type told struct{ where, text string }
-
-// recorded is a log.
-type recorded struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *recorded) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *recorded) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
 
 func newPerson(t *testing.T, url string) *person {
 	t.Helper()

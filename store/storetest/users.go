@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -64,6 +66,22 @@ func UserGen() *rapid.Generator[store.User] {
 		u.ComputeFolds()
 		return u
 	})
+}
+
+// Distinct makes of a generated user one that has nothing that must be unique in common with those of other numbers.
+func Distinct(u *store.User, n uint32) {
+	number := strconv.FormatUint(uint64(n), 10)
+	cut := func(name string) string { // leaves room for the number
+		runes := []rune(name)
+		return number + string(runes[:min(200, len(runes))])
+	}
+	u.Email, u.Username = number+u.Email, cut(u.Username)
+	if u.ExternalID != nil {
+		id := cut(*u.ExternalID)
+		u.ExternalID = &id
+	}
+	binary.BigEndian.PutUint32(u.UUID[12:], n)
+	u.ComputeFolds()
 }
 
 // EmailGen generates valid e-mails, some of them beyond ASCII, all within the model's length.

@@ -3,13 +3,11 @@ package userfile_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,12 +24,6 @@ func public(u store.User) store.User {
 	u.PasswordHash, u.VCSPassword, u.AccessToken = nil, nil, ""
 	u.VCSPasswordSealed, u.AccessTokenSealed = nil, ""
 	return u
-}
-
-// cut leaves room for a number before a name.
-func cut(name string) string {
-	runes := []rune(name)
-	return string(runes[:min(200, len(runes))])
 }
 
 // TestRoundTrip exports what was imported: the same users, but for secrets, and the same file.
@@ -52,14 +44,7 @@ func TestRoundTrip(t *testing.T) {
 				u := &users[i]
 				// Collisions are for other tests.
 				u.ID, u.CustomerID = last.Add(1), customer.ID
-				unique := strconv.FormatInt(u.ID, 10)
-				u.Email, u.Username = unique+u.Email, unique+cut(u.Username)
-				if u.ExternalID != nil {
-					id := unique + cut(*u.ExternalID)
-					u.ExternalID = &id
-				}
-				binary.BigEndian.PutUint32(u.UUID[12:], uint32(u.ID)) //nolint:gosec // counts from 10,000
-				u.ComputeFolds()
+				storetest.Distinct(u, uint32(u.ID))
 			}
 			var file bytes.Buffer
 			w := userfile.NewWriter(&file, format, s.Catalogue())

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -96,7 +95,7 @@ func TestShadowOfAnswersBeforeTheBody(t *testing.T) {
 	m := newMove(t, servertest.Start(t), 1)
 	for name, framing := range map[string]string{"length": "Content-Length: 2\r\n\r\n{}", "chunks": "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"} {
 		base, heads := recordLines(t, "HTTP/1.1 413 Request Entity Too Large\r\n"+framing)
-		var said syncedText
+		var said servertest.Log
 		f := m.shadow(t, "worth", func(c *shadow.Config) {
 			c.Source, c.Sample, c.Log = parse(t, base+"/auth/api/v1"), 0, slog.New(slog.NewTextHandler(&said, nil))
 		})
@@ -124,24 +123,6 @@ func TestShadowOfAnswersBeforeTheBody(t *testing.T) {
 			t.Errorf("%s: the shadow said %s", name, text)
 		}
 	}
-}
-
-// syncedText is a text that several goroutines may write.
-type syncedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *syncedText) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *syncedText) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // TestShadowPassesTrailersAndEarlyHints: trailers of a request reach the source, and an answer 1xx adds nothing to the one after it.
