@@ -405,17 +405,29 @@ func (a *aviary) listen() {
 		a.heard = append(a.heard, heard{where: "a server's metrics", text: metrics})
 	}
 	told := map[string]bool{} // where it may be
+	// By their first characters, so that each text is gone through once for all of them.
+	const start = 4
+	canaries := map[string][]string{}
+	for canary := range a.planted {
+		if low := strings.ToLower(canary); len(low) < start {
+			a.Fatalf("%q is too short to be looked for", canary)
+		} else {
+			canaries[low[:start]] = append(canaries[low[:start]], canary)
+		}
+	}
 	for _, h := range a.heard {
 		text := strings.ToLower(h.text)
-		for canary, is := range a.planted {
-			low := strings.ToLower(canary)
-			at := strings.Index(text, low)
-			switch {
-			case at < 0:
-			case is == personal && h.personal, is == own && strings.Contains(strings.ToLower(h.request), low), h.stored && storedForm.MatchString(canary):
-				told[canary] = true
-			default:
-				a.Errorf("%s tells %q: %q", h.where, canary, h.text[max(0, at-80):min(len(h.text), at+len(low)+80)])
+		for at := range len(text) - start + 1 {
+			for _, canary := range canaries[text[at:at+start]] {
+				low := strings.ToLower(canary)
+				is := a.planted[canary]
+				switch {
+				case !strings.HasPrefix(text[at:], low):
+				case is == personal && h.personal, is == own && strings.Contains(strings.ToLower(h.request), low), h.stored && storedForm.MatchString(canary):
+					told[canary] = true
+				default:
+					a.Errorf("%s tells %q: %q", h.where, canary, h.text[max(0, at-80):min(len(h.text), at+len(low)+80)])
+				}
 			}
 		}
 	}
