@@ -117,7 +117,7 @@ func buildProgram(t *testing.T, source string) string {
 	program := filepath.Join(dir, "program")
 	command := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
 	command.Dir = dir
-	command.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
+	command.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off", "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, output)
 	}
