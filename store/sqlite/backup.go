@@ -13,10 +13,10 @@ import (
 )
 
 // Backup copies the database file at source, which must have the schema, to a new file at path, which only its owner can read, and
-// returns its size. Check is called with the copy before it has its name; an error of it is Backup's.
+// returns its size. Check is called with the copy before it is renamed to path; Backup returns its error.
 //
 // The copy is a snapshot of one moment between the call and its return, and contains no part of a transaction. Others may read and
-// write meanwhile. It is one file without a log, its integrity was checked, and it is on disk when Backup returns. On failure there is
+// write meanwhile. It is one file without a write-ahead log, its integrity was checked, and it is on disk when Backup returns. On failure there is
 // no file at path. The error is schema.Absent if there is nothing to copy. An existing file is not touched; the error is then
 // fs.ErrExist. Backup applies no migrations.
 func Backup(ctx context.Context, source, path string, schema engine.Schema, check func(context.Context, *sql.DB) error) (size int64, err error) {
@@ -63,11 +63,11 @@ func ignoreMissing(err error) error {
 
 // copyInto copies the database at source into the empty file at target.
 func copyInto(ctx context.Context, source, target string) error {
-	db, err := openExisting(source, readWrite) // reading a log requires write permission
+	db, err := openExisting(source, readWrite) // reading a write-ahead log requires write permission
 	if err != nil {
 		return err
 	}
-	// It reads in one transaction, and does not block writers.
+	// VACUUM INTO reads in one transaction, and does not block writers.
 	err = whileBusy(ctx, busyTimeout, func() error {
 		_, err := db.ExecContext(ctx, "VACUUM INTO ?", target)
 		return err
@@ -78,7 +78,7 @@ func copyInto(ctx context.Context, source, target string) error {
 	return errors.Join(err, db.Close())
 }
 
-// checkCopy returns an error if a copy is damaged, or check's.
+// checkCopy returns an error if the copy is damaged or check rejects it.
 func checkCopy(ctx context.Context, path string, check func(context.Context, *sql.DB) error) (err error) {
 	db, err := openExisting(path, "ro")
 	if err != nil {
@@ -126,7 +126,7 @@ func moveToNew(from, to string) error {
 }
 
 func syncDirectory(path string) error {
-	directory, err := os.Open(path) // #nosec G304 -- that of a file that the operator names
+	directory, err := os.Open(path) // #nosec G304 -- the directory of a file that the operator names
 	if err != nil {
 		return err
 	}

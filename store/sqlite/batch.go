@@ -39,10 +39,10 @@ var (
 	errOneByOne = errors.New("the batch's steps need transactions of their own")
 )
 
-// commit runs a batch in one transaction, and its steps again in one each if that is needed.
+// commit runs a batch in one transaction. On errOneByOne it runs each step again in a transaction of its own.
 func (d *Database) commit(batch []*engine.Job[*step]) {
 	var claimed []*engine.Job[*step]
-	// Another process may delay the beginning of the transaction for seconds, and all callers may leave meanwhile.
+	// Another process may delay the beginning of the transaction for seconds, and all callers may give up meanwhile.
 	ctx, done := engine.BatchContext(batch)
 	defer done()
 	err := d.transaction(ctx, func(tx transaction) error {
@@ -62,8 +62,8 @@ func (d *Database) commit(batch []*engine.Job[*step]) {
 	}
 }
 
-// transaction runs fn in a transaction, which is committed if fn returns nil. When ctx ends before it has begun it does not
-// begin; after that it is not interrupted. The transaction is the driver's, as one of database/sql would be undone when ctx ends.
+// transaction runs fn in a transaction, which is committed if fn returns nil. If ctx ends before the transaction has begun, it does not
+// begin; after that it is not interrupted. It is begun on the driver, because database/sql rolls its own back when ctx ends.
 func (d *Database) transaction(ctx context.Context, fn func(transaction) error) error {
 	conn, err := d.pools.Write.Conn(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (d *Database) transaction(ctx context.Context, fn func(transaction) error) 
 	return wrap(ctx, "running the transaction", err)
 }
 
-// transaction is one of the writing connection.
+// transaction is a transaction on the writing connection.
 type transaction struct {
 	conn *sql.Conn
 	file *fileConn

@@ -18,18 +18,18 @@ type driverConn interface {
 }
 
 // fileConn is a connection that is closed when its file is no longer the one at the path. It caches its prepared statements, and reports
-// each statement when it has ended: SQLite executes a query while its rows are read, which database/sql does not report.
+// each statement to the observer. It reports a query only when its rows are closed, because SQLite runs it while they are read.
 type fileConn struct {
 	file     *file
 	driver   driverConn
 	begin    string // how its transactions begin
 	opened   os.FileInfo
-	handle   uintptr // SQLite's own
+	handle   uintptr // of the connection in SQLite; see handleOf
 	prepared preparedStatements
 	broken   bool // the end of a transaction failed
 }
 
-// ResetSession is for database/sql, which calls it before each use but the first.
+// ResetSession implements driver.SessionResetter. database/sql calls it before each use of the connection except the first.
 func (c *fileConn) ResetSession(context.Context) error {
 	if c.broken {
 		return driver.ErrBadConn
@@ -41,11 +41,11 @@ func (c *fileConn) ResetSession(context.Context) error {
 	return nil
 }
 
-// IsValid is for database/sql, which asks after each use.
+// IsValid implements driver.Validator. database/sql calls it after each use of the connection.
 func (c *fileConn) IsValid() bool { return !c.broken }
 
-// Close closes the connection. SQLite does not checkpoint its log when the file is no longer at its path. The last connection to the
-// file does so here, so that the log is not taken for that of the next file.
+// Close closes the connection. SQLite does not checkpoint the write-ahead log when the file is no longer at its path. The last
+// connection to the file does so here, so that the log is not applied to the file that replaced it.
 func (c *fileConn) Close() error {
 	f := c.file
 	f.mu.Lock()
@@ -58,7 +58,7 @@ func (c *fileConn) Close() error {
 	return errors.Join(err, c.prepared.close(), c.driver.Close())
 }
 
-// Begin is for database/sql, which does not call it.
+// Begin implements driver.Conn; database/sql uses BeginTx.
 func (c *fileConn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
@@ -66,7 +66,7 @@ func (c *fileConn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction. It waits while another process locks the database.
 func (c *fileConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	began := time.Now()
-	// It can only wait for another process, and that wait ends with ctx.
+	// BEGIN can only wait for another process, and whileBusy ends that wait with ctx, so it need not be interrupted.
 	_, err := c.run(ctx, c.begin, nil)
 	c.report(ctx, "BEGIN", began, err)
 	if err != nil {
@@ -75,12 +75,12 @@ func (c *fileConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, 
 	return &fileTx{c, context.WithoutCancel(ctx)}, nil
 }
 
-// Prepare is for database/sql, which does not call it.
+// Prepare implements driver.Conn; database/sql uses PrepareContext.
 func (c *fileConn) Prepare(text string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), text)
 }
 
-// PrepareContext does nothing: each statement is prepared and cached when it is executed.
+// PrepareContext does not prepare: each statement is prepared and cached when it is executed.
 func (c *fileConn) PrepareContext(_ context.Context, text string) (driver.Stmt, error) {
 	return &fileStmt{c, text}, nil
 }
@@ -119,7 +119,7 @@ func (c *fileConn) run(ctx context.Context, text string, values []driver.NamedVa
 	}
 	var result driver.Result
 	err = c.file.whileBusy(ctx, func() (err error) {
-		// To interrupt a statement the driver would start a goroutine for each.
+		// Given a context that can end, the driver would start a goroutine for each statement.
 		result, err = s.ExecContext(context.WithoutCancel(ctx), values)
 		return err
 	})
@@ -131,7 +131,7 @@ func (c *fileConn) query(ctx context.Context, text string, values []driver.Named
 	if err != nil {
 		return nil, err
 	}
-	r := &fileRows{statement: s, keep: c.interruptAtEnd(ctx)}
+	r := &fileRows{statement: s, stop: c.interruptAtEnd(ctx)}
 	err = c.file.whileBusy(ctx, func() (err error) {
 		rows, err := s.QueryContext(context.WithoutCancel(ctx), values)
 		if err != nil {
@@ -144,7 +144,7 @@ func (c *fileConn) query(ctx context.Context, text string, values []driver.Named
 		return nil
 	})
 	if err != nil {
-		r.keep()
+		r.stop()
 		return nil, cmp.Or(err, s.release())
 	}
 	return r, nil
@@ -188,10 +188,10 @@ func whileBusy(ctx context.Context, limit time.Duration, statement func() error)
 // fileTx is a transaction.
 type fileTx struct {
 	conn *fileConn
-	ctx  context.Context // BeginTx's, as Commit and Rollback have none
+	ctx  context.Context // given to BeginTx, as Commit and Rollback have none
 }
 
-// Commit fails if the file it committed to is not the one at the path. After an error a transaction of SQLite's may still be open; the
+// Commit fails if the file it committed to is not the one at the path. After an error SQLite may still have a transaction open; the
 // connection is not used again.
 func (t *fileTx) Commit() error {
 	if err := t.conn.file.moved(t.conn.opened); err != nil {
@@ -203,7 +203,7 @@ func (t *fileTx) Commit() error {
 	return t.conn.file.moved(t.conn.opened)
 }
 
-// Rollback fails where SQLite has rolled back by itself, as on a full disk, and where it was interrupted.
+// Rollback fails if SQLite has already rolled back, as it does on a full disk or after an interrupt.
 func (t *fileTx) Rollback() error { return t.end("ROLLBACK") }
 
 func (t *fileTx) end(text string) error {
@@ -214,34 +214,34 @@ func (t *fileTx) end(text string) error {
 	return err
 }
 
-// fileStmt is what database/sql takes for a prepared statement.
+// fileStmt implements driver.Stmt for database/sql, but holds only the text; see [fileConn.PrepareContext].
 type fileStmt struct {
 	conn *fileConn
 	text string
 }
 
-// Close does nothing.
+// Close implements driver.Stmt. The prepared statement stays in the connection's cache.
 func (s *fileStmt) Close() error { return nil }
 
-// NumInput returns -1: the driver counts the values.
+// NumInput returns -1, so that database/sql leaves counting the values to the driver.
 func (s *fileStmt) NumInput() int { return -1 }
 
-// Exec is for database/sql, which does not call it.
+// Exec implements driver.Stmt; database/sql uses ExecContext.
 func (s *fileStmt) Exec(values []driver.Value) (driver.Result, error) {
 	return s.ExecContext(context.Background(), named(values))
 }
 
-// Query is for database/sql, which does not call it.
+// Query implements driver.Stmt; database/sql uses QueryContext.
 func (s *fileStmt) Query(values []driver.Value) (driver.Rows, error) {
 	return s.QueryContext(context.Background(), named(values))
 }
 
-// ExecContext is fileConn's.
+// ExecContext runs the statement with [fileConn.ExecContext].
 func (s *fileStmt) ExecContext(ctx context.Context, values []driver.NamedValue) (driver.Result, error) {
 	return s.conn.ExecContext(ctx, s.text, values)
 }
 
-// QueryContext is fileConn's.
+// QueryContext runs the query with [fileConn.QueryContext].
 func (s *fileStmt) QueryContext(ctx context.Context, values []driver.NamedValue) (driver.Rows, error) {
 	return s.conn.QueryContext(ctx, s.text, values)
 }

@@ -20,7 +20,7 @@ import (
 // lost one.
 const readWrite = "rw"
 
-// dsn is a file: URI, because in the driver's plain form a path ends at its first question mark. The mode is SQLite's.
+// dsn returns a file: URI, because in the driver's plain form a path ends at its first question mark. Mode is its mode parameter, rw or ro.
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyPiece.Milliseconds())}}
 	q["_pragma"] = append(q["_pragma"], pragmas...)
@@ -28,12 +28,12 @@ func dsn(path, mode string, pragmas ...string) string {
 	return file.String()
 }
 
-// creating serializes createPrivate: closing a file drops all locks of this process on it, SQLite's included, so no database may be
-// opened between the creation of its file and the close.
+// creating serializes createPrivate. SQLite uses POSIX advisory locks: when a process closes any descriptor of a file, it loses all its
+// locks on the file. So no database may be opened between the creation of its file and the close.
 var creating sync.Mutex
 
 // createPrivate creates an empty file, which to SQLite is an empty database, unless there is one. The mode is set here
-// because SQLite's own would depend on the umask; SQLite gives its log files the mode of the database.
+// because the mode that SQLite sets would depend on the umask. SQLite gives its log files the mode of the database.
 func createPrivate(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
@@ -47,10 +47,10 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
-// lock waits for an exclusive lock that ends with unlock, or with the process. goose has none for SQLite, and no
-// lock of the database itself can be taken while goose begins transactions of its own. The lock file is a database too: SQLite's locks
-// work on every system and end with their process. The file is not removed, as two processes could then lock different files of one
-// name.
+// lock waits for an exclusive lock on the lock file at path. The lock lasts until unlock is called or the process ends. goose has no lock
+// for SQLite, and the database itself cannot be locked while goose begins transactions of its own. The lock file is a database too:
+// SQLite's locks work on every system and end with their process. The file is not removed, as two processes could then lock different
+// files with the same name.
 func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	}
 }
 
-// openExisting opens an existing database file; mode is SQLite's, rw or ro.
+// openExisting opens an existing database file. Mode is the one of dsn.
 func openExisting(path, mode string) (*sql.DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -18,7 +18,7 @@ func wrap(ctx context.Context, doing string, err error) error {
 	return engine.Wrap(ctx, doing, err, Kind)
 }
 
-// OwnKind returns the kind of an error of SQLite's, nil if it has none or is no error of SQLite's.
+// OwnKind returns the kind of an SQLite error or of errFileMoved, and nil for any other error.
 func OwnKind(err error) error {
 	if errors.Is(err, errFileMoved) {
 		return engine.ErrUnavailable
@@ -27,7 +27,7 @@ func OwnKind(err error) error {
 	if !errors.As(err, &e) {
 		return nil
 	}
-	switch e.Code() & 0xff { // the rest is the extended part
+	switch e.Code() & 0xff { // the higher bits are the extended code
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return engine.ErrBusy
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL,
@@ -37,11 +37,11 @@ func OwnKind(err error) error {
 	return nil
 }
 
-// isNoDatabase reports whether a file that was opened is no database of SQLite's.
+// isNoDatabase reports whether err says that the opened file is not an SQLite database.
 func isNoDatabase(err error) bool {
 	var e *modernc.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_NOTADB
 }
 
-// translate returns errors that have a meaning to gorm as gorm's.
+// translate turns SQLite errors into gorm errors where gorm has one, such as gorm.ErrDuplicatedKey.
 func translate(err error) error { return sqlite.Dialector{}.Translate(err) }

@@ -11,7 +11,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// CheckExisting returns schema.Absent unless the file at path is a database with the schema. It changes nothing and leaves no files.
+// CheckExisting returns an error unless the file at path is a database with the schema: schema.Absent if it is missing or something
+// else, and another error if it cannot be read. It changes nothing and leaves no files.
 func CheckExisting(ctx context.Context, path string, schema engine.Schema) (err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -22,7 +23,7 @@ func CheckExisting(ctx context.Context, path string, schema engine.Schema) (err 
 	case info.Size() == 0:
 		return fmt.Errorf("%w: %s is empty", schema.Absent, path)
 	}
-	// A connection that may write reads the log of a server that was killed, and removes its own files at the end.
+	// Only a connection that may write can read the write-ahead log of a killed server, and removes its own files when it is closed.
 	db, err := openExisting(path, readWrite)
 	if err != nil {
 		return err

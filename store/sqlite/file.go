@@ -19,8 +19,8 @@ var errFileMoved = errors.New("the database file was deleted or replaced while i
 
 var errAnotherDriver = errors.New("the driver of SQLite is another than this was written for")
 
-// file is a database file and the connections to it. All connections are to the same file: when it was replaced by another, they are
-// closed, the last one checkpoints the log into the old file, and only then the new file is opened.
+// file is a database file and the connections to it. All connections are to the same file. When the file is replaced, all of them are
+// closed, the last one checkpoints the write-ahead log into the old file, and only then is the new file opened.
 type file struct {
 	path        string // empty for a database in memory
 	schema      engine.Schema
@@ -29,8 +29,8 @@ type file struct {
 	reporter    engine.Reporter
 
 	mu     sync.Mutex
-	opened os.FileInfo // the file that is open, or was last; nil before the first connection
-	conns  int         // how many are open to it
+	opened os.FileInfo // the file that was opened last; nil before the first connection
+	conns  int         // the number of open connections to it
 	pools  []filePool
 }
 
@@ -86,10 +86,10 @@ type connector struct {
 	begin string
 }
 
-// Driver is for database/sql.
+// Driver implements driver.Connector.
 func (c *connector) Driver() driver.Driver { return c.file.driver }
 
-// Connect is for database/sql.
+// Connect implements driver.Connector. It fails while connections to a replaced file are still open.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	f := c.file
 	if f.mustLetGo() {
@@ -126,8 +126,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// checkMigrated returns an error if the database that replaced another lacks migrations. They are only applied when a database is
-// opened first.
+// checkMigrated returns an error if the database that replaced another lacks migrations. Migrations run when the server starts, not when
+// the file is replaced.
 func (c *fileConn) checkMigrated(ctx context.Context) error {
 	latest, err := c.file.schema.Latest(Name)
 	if err != nil {

@@ -26,7 +26,7 @@ func OpenMemory(ctx context.Context, o engine.Options) (*Database, error) {
 		return nil, fmt.Errorf("opening a database in memory: %w", err)
 	}
 	pool := (&file{schema: o.Schema, driver: opener, busyTimeout: busyTimeout, reporter: reporter(o)}).pool(1, dsn.String(), "BEGIN IMMEDIATE")
-	// The database lasts as long as there is a connection to it, and the pool may close its only one.
+	// The database exists as long as there is a connection to it, and the pool may close its only one.
 	keeper, err := sql.Open(sqlite.DriverName, dsn.String())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening a database in memory: %w", err), pool.Close())

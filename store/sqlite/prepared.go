@@ -6,10 +6,11 @@ import (
 	"errors"
 )
 
-// maxPrepared is how many prepared statements a connection caches. The program has some dozens; only filters of lists make more.
+// maxPrepared is the maximum number of prepared statements that a connection caches. The program has some dozens, and the filters of
+// lists can add any number.
 const maxPrepared = 64
 
-// driverStmt is what a prepared statement of the driver can do.
+// driverStmt is the part of the driver's prepared statement that is used here.
 type driverStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -20,23 +21,23 @@ type driverStmt interface {
 // as long as running it. SQLite prepares them again by itself when the schema has changed.
 type preparedStatements struct {
 	kept map[string]*preparedStatement
-	uses uint64
+	uses uint64 // the number of calls of take, a clock for lastUse
 }
 
-// preparedStatement is taken by one user at a time.
+// preparedStatement is used by one caller at a time.
 type preparedStatement struct {
 	driverStmt
-	taken  bool
-	kept   bool
-	lastly uint64 // the number of its last use, in uses of the connection
+	taken   bool
+	kept    bool
+	lastUse uint64 // the value of preparedStatements.uses at its last use
 }
 
-// take returns the statement with this text, prepared. Its taker releases it.
+// take returns the statement with this text, prepared. The caller must release it.
 func (p *preparedStatements) take(conn driverConn, text string) (*preparedStatement, error) {
 	p.uses++
 	s, found := p.kept[text]
 	if found && !s.taken {
-		s.taken, s.lastly = true, p.uses
+		s.taken, s.lastUse = true, p.uses
 		return s, nil
 	}
 	made, err := conn.PrepareContext(context.Background(), text)
@@ -47,7 +48,7 @@ func (p *preparedStatements) take(conn driverConn, text string) (*preparedStatem
 	if !ok {
 		return nil, errors.Join(errAnotherDriver, made.Close())
 	}
-	s = &preparedStatement{driverStmt: inner, taken: true, lastly: p.uses}
+	s = &preparedStatement{driverStmt: inner, taken: true, lastUse: p.uses}
 	if found { // but in use: its rows are being read
 		return s, nil
 	}
@@ -68,10 +69,10 @@ func (p *preparedStatements) makeRoom() error {
 		return nil
 	}
 	var oldest string
-	lastly := p.uses + 1
+	lastUse := p.uses + 1
 	for text, s := range p.kept {
-		if !s.taken && s.lastly < lastly {
-			oldest, lastly = text, s.lastly
+		if !s.taken && s.lastUse < lastUse {
+			oldest, lastUse = text, s.lastUse
 		}
 	}
 	s, found := p.kept[oldest]

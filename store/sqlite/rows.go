@@ -11,7 +11,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// driverRows is what a query's rows of the driver can do.
+// driverRows is the part of the driver's rows that is used here, including what database/sql uses if it is there.
 type driverRows interface {
 	driver.Rows
 	ColumnTypeDatabaseTypeName(index int) string
@@ -25,13 +25,13 @@ type driverRows interface {
 type fileRows struct {
 	driverRows
 	statement *preparedStatement
-	keep      func()      // cancels the interrupt
-	ended     func(error) // called once with the error that the query ended with
-	err       error       // the one that the rows ended with early
+	stop      func()      // returned by interruptAtEnd
+	ended     func(error) // called once, by Close, with the query's error
+	err       error       // the error of Next, or else of Close
 	closed    bool
 }
 
-// Next is for database/sql.
+// Next implements driver.Rows.
 func (r *fileRows) Next(values []driver.Value) error {
 	err := r.driverRows.Next(values)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -40,13 +40,13 @@ func (r *fileRows) Next(values []driver.Value) error {
 	return err
 }
 
-// Close is for database/sql.
+// Close implements driver.Rows. It reports the query to the observer.
 func (r *fileRows) Close() error {
 	if r.closed {
 		return nil
 	}
 	r.closed = true
-	r.keep()
+	r.stop()
 	err := errors.Join(r.driverRows.Close(), r.statement.release())
 	if r.err == nil {
 		r.err = err
@@ -55,23 +55,23 @@ func (r *fileRows) Close() error {
 	return err
 }
 
-// interruptAtEnd interrupts what the connection does when the context ends, until keep is called. An interrupt that has
-// begun is waited for, so that it does not hit a later statement.
+// interruptAtEnd interrupts the connection's statement when ctx ends, until stop is called. Stop waits for an interrupt that has begun,
+// so that it does not hit a later statement.
 //
-// The driver observes the context only until a query's first row: a slow query would run to its end after its caller has left.
-func (c *fileConn) interruptAtEnd(ctx context.Context) (keep func()) {
+// The driver observes the context only until a query's first row: a slow query would run to its end after its caller has given up.
+func (c *fileConn) interruptAtEnd(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
 	}
 	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	cancel := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		tls := libc.NewTLS()
 		defer tls.Close()
 		sqlite3.Xsqlite3_interrupt(tls, c.handle)
 	})
 	return func() {
-		if !stop() {
+		if !cancel() {
 			<-interrupted
 		}
 	}

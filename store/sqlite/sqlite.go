@@ -3,8 +3,8 @@
 //
 // It knows no table of the model: tables are given as an [engine.Schema], and statements as [engine.SQL].
 //
-// One connection writes, and jobs queue for it, so that a batch waits for the disk once; others read. Every connection caches its
-// prepared statements, and interrupts them when their context ends, see fileConn.
+// One connection writes. Steps queue for it and are committed in batches, so that a batch waits for the disk once. Other connections
+// read. Every connection caches its prepared statements, and interrupts a statement when its context ends; see fileConn.
 package sqlite
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/semaphore"
 )
 
-// Name is the engine's.
+// Name is the name of this engine.
 const Name = "sqlite"
 
 // busyTimeout is how long a statement waits for another process to unlock the database. Writers of this process queue for the one
@@ -37,8 +37,8 @@ const busyTimeout = 10 * time.Second
 // busyPiece is the part of busyTimeout that the end of a context does not interrupt.
 const busyPiece = 100 * time.Millisecond
 
-// readerCache is the size of the page cache of a connection that only reads, in KiB. SQLite's default is 2000, for which the allocator
-// used here takes twice as much: a page with its header takes 8 KiB. Other pages are read from the operating system's cache.
+// readerCache is the size of the page cache of a connection that only reads, in KiB. SQLite's default of 2000 KiB costs twice that,
+// because the allocator rounds a page and its header up to 8 KiB. Other pages are read from the operating system's cache.
 const readerCache = 512
 
 var errPath = errors.New("database URL: sqlite: wants the path of a file behind it, and takes neither a host nor parameters: see --database (DRAGOMAN_DATABASE)")
@@ -46,8 +46,8 @@ var errPath = errors.New("database URL: sqlite: wants the path of a file behind 
 // parameters matches the start of URL parameters, which other programs accept after the path.
 var parameters = regexp.MustCompile(`\?[A-Za-z0-9_.%-]*=`)
 
-// CheckPath returns an error unless path is the path of a file, such as for a URL with a host or with parameters. The error repeats
-// nothing of it, as parameters may be secret.
+// CheckPath rejects anything but a file path, for example a URL with a host or with parameters. The error repeats nothing of path, as
+// parameters may be secret.
 func CheckPath(path string) error {
 	isURL := strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///")
 	if path == "" || path == ":memory:" || strings.ContainsRune(path, 0) || isURL || parameters.MatchString(path) {
@@ -66,16 +66,17 @@ type Database struct {
 	keeper  *sql.DB // keeps a database in memory alive; nil for a file
 }
 
-// finders is how many connections find rows, and how many page through them by key. They are as many as can work at once, but two at
-// least, as one may wait for the disk: more would only wait for each other.
+// finders returns the number of connections that find single rows, and of those that page through rows by key. It is one per CPU, and
+// at least two, since one may wait for the disk. More would only compete.
 func finders() int { return max(2, runtime.GOMAXPROCS(0)) }
 
-// searchers is how many connections read in other ways. They are more, so that a few long searches leave some for short ones.
+// searchers returns the number of connections for all other reads. It is one per CPU, and at least four, so that a few long searches
+// leave some for short ones.
 func searchers() int { return max(4, runtime.GOMAXPROCS(0)) }
 
 // Open opens the database file at path, and creates it, readable by its owner only, if there is none.
 //
-// SQLite's log is beside the file, in path-wal and path-shm; path-lock is this package's and is empty, see lock.
+// SQLite's write-ahead log is beside the file, in path-wal and path-shm. The empty file path-lock belongs to this package; see lock.
 func Open(ctx context.Context, path string, o engine.Options) (*Database, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func Open(ctx context.Context, path string, o engine.Options) (*Database, error)
 func newDatabase(path string, schema engine.Schema, pools engine.Pools) *Database {
 	pools.Lists, pools.Searches = engine.NewReaders(finders()), engine.NewReaders(searchers())
 	d := &Database{path: path, schema: schema, pools: pools, finders: engine.NewReaders(pools.Find.Stats().MaxOpenConnections)}
-	// A commit is not interrupted, and may take long on a slow disk, for which no caller waits beyond its deadline.
+	// Detached: a commit cannot be interrupted and may take long on a slow disk, and callers must not wait for it past their deadlines.
 	d.queue = engine.Queue[*step]{Jobs: "writers", Run: d.commit, Detached: true, MaxBatch: maxBatch, MaxRunning: 1}
 	return d
 }
@@ -120,7 +121,7 @@ func reporter(o engine.Options) engine.Reporter {
 	return engine.Reporter{Observe: o.Observe, Kind: Kind, IsDuplicate: func(err error) bool { return errors.Is(translate(err), gorm.ErrDuplicatedKey) }}
 }
 
-// registeredDriver returns the driver that libtnb/sqlite has registered, which is modernc.org/sqlite's.
+// registeredDriver returns the driver that libtnb/sqlite has registered, which is the one of modernc.org/sqlite.
 func registeredDriver() (driver.Driver, error) {
 	db, err := sql.Open(sqlite.DriverName, "")
 	if err != nil {
@@ -132,7 +133,7 @@ func registeredDriver() (driver.Driver, error) {
 // Name returns Name.
 func (d *Database) Name() string { return Name }
 
-// Dialector returns gorm's for one of the database's pools.
+// Dialector returns the gorm dialector for one of the database's pools.
 func (d *Database) Dialector(pool *sql.DB) gorm.Dialector { return &sqlite.Dialector{Conn: pool} }
 
 // Pools returns the pools; in memory they are one and the same.
@@ -151,7 +152,7 @@ func (d *Database) PoolStates() []engine.PoolState {
 	}
 }
 
-// FindRow reads a row over connections that nothing slow uses.
+// FindRow reads a row over one of the connections that are reserved for short queries.
 func (d *Database) FindRow(ctx context.Context, into []any, query engine.SQL) error {
 	// These queries are short, so they need not be fair between tenants.
 	release, err := engine.AcquireReader(ctx, d.finders, engine.NoTenant)
@@ -171,11 +172,11 @@ func (d *Database) AllowIdle(*gorm.DB) error { return nil }
 // ReadsSettled returns true: a commit is on disk before another connection can read it.
 func (d *Database) ReadsSettled(context.Context) bool { return true }
 
-// Settle does nothing.
+// Settle does nothing, because reads are always settled; see ReadsSettled.
 func (d *Database) Settle(*gorm.DB) error { return nil }
 
-// Purge copies SQLite's log into the file and empties it. The file has nothing that was deleted, as every connection that writes overwrites
-// it with zeros.
+// Purge checkpoints the write-ahead log into the file and empties it. The file itself contains nothing that was deleted, as the
+// connection that writes overwrites deleted content with zeros (secure_delete).
 func (d *Database) Purge(ctx context.Context) error {
 	const doing = "emptying the log of the database"
 	if d.path == "" {
@@ -241,8 +242,8 @@ func (d *Database) MigrationsDue(ctx context.Context) (due bool, err error) {
 	return due, nil
 }
 
-// useLog switches the file to a write-ahead log. The mode belongs to the file, not to the connection, and switching it does not wait for
-// other connections, so it is done under the lock. It does nothing if the mode is already set.
+// useLog switches the file to a write-ahead log, or does nothing if it has one. The mode belongs to the file, not to the connection.
+// Switching it does not wait for other connections, so it is done under the lock.
 func (d *Database) useLog(ctx context.Context) error {
 	var mode string
 	if err := d.pools.Write.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
@@ -260,6 +261,6 @@ func (d *Database) Close() error {
 	if d.keeper != nil {
 		keeper = d.keeper.Close()
 	}
-	// The writer is closed last, so that it checkpoints SQLite's log and removes it. Closing a pool twice does nothing.
+	// The writer is closed last, so that it checkpoints the write-ahead log and removes it. Closing a pool twice does nothing.
 	return errors.Join(keeper, d.pools.Find.Close(), d.pools.Read.Close(), d.pools.Write.Close())
 }

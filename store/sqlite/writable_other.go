@@ -2,5 +2,5 @@
 
 package sqlite
 
-// checkWritable leaves it to SQLite to find out.
+// checkWritable does nothing: SQLite reports an error when it writes.
 func checkWritable(string) error { return nil }
