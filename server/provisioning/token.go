@@ -4,6 +4,8 @@
 // A token is "drg_", 43 base62 digits of 32 random bytes, and 6 of the CRC-32 of all before them. The checksum lets a token be recognized in
 // logs and source code, and a mistyped one be refused without a query. The store has the SHA-256 of the token; since a token has 256 random
 // bits, a plain hash cannot be reversed, and looking the hash up takes the same time whichever token is sent.
+//
+// The package knows neither HTTP nor the dialects.
 package provisioning
 
 import (

@@ -1,5 +1,5 @@
-// Package servertest runs tests against a real server over real HTTP, on each engine, and holds every answer that any of
-// them gets against the document that the server serves. It is for tests only.
+// Package servertest runs tests against a real server over real HTTP, on each engine, and checks every response against the OpenAPI
+// document that the server serves. It is for tests only.
 package servertest
 
 import (

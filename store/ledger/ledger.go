@@ -1,5 +1,5 @@
-// Package ledger keeps a list of erased users in a file outside of the database, so that a database that was restored from a backup can
-// be told whom to erase again. A line is the UUID of a user and a time, and nothing else.
+// Package ledger keeps a list of erased users in a file outside the database, so that they can be erased again after the database was
+// restored from a backup. A line is the UUID of a user and a time, and nothing else. The package knows neither the model nor the database.
 package ledger
 
 import (

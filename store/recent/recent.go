@@ -1,7 +1,7 @@
-// Package recent remembers values for a while after they were read or written, each under several keys.
+// Package recent caches values for a while after they were read or written, each under several keys.
 //
-// What is found may be stale: another process may have changed the original since. The package does not know what the values
-// are, nor where they come from; whoever asks must be able to tell that a value is stale, or not care.
+// A cached value may be stale, because another process may have changed the original since. The package knows neither what the values
+// are nor where they come from. Its callers must detect a stale value or tolerate it.
 package recent
 
 import (
@@ -11,14 +11,14 @@ import (
 	"github.com/maypok86/otter/v2/stats"
 )
 
-// Cache holds values that were added lately. Its methods may be called by many goroutines at once. A nil Cache remembers nothing.
+// Cache contains recently added values. It is safe for concurrent use. A nil Cache is always empty.
 type Cache[K comparable, V any] struct {
 	entries *otter.Cache[K, V]
 	lookups *stats.Counter
 }
 
-// New returns a cache of at most entries keys, each of which is forgotten when it was not added for as long as lifetime. It is nil
-// if entries is not positive.
+// New returns a cache of at most entries keys. A key expires lifetime after it was last added. The cache is nil if entries is not
+// positive.
 func New[K comparable, V any](entries int, lifetime time.Duration) *Cache[K, V] {
 	if entries <= 0 {
 		return nil
@@ -50,7 +50,7 @@ func (c *Cache[K, V]) Find(key K) (V, bool) {
 	return c.entries.GetIfPresent(key)
 }
 
-// Add puts a value under each of the keys, in place of what was there.
+// Add stores a value under each of the keys, replacing any earlier value.
 func (c *Cache[K, V]) Add(value V, keys ...K) {
 	if c == nil {
 		return
@@ -60,7 +60,7 @@ func (c *Cache[K, V]) Add(value V, keys ...K) {
 	}
 }
 
-// Remove removes what is under each of the keys.
+// Remove removes the keys and their values.
 func (c *Cache[K, V]) Remove(keys ...K) {
 	if c == nil {
 		return
@@ -70,7 +70,7 @@ func (c *Cache[K, V]) Remove(keys ...K) {
 	}
 }
 
-// Lookups returns how often Find has found a value so far, and how often it has not.
+// Lookups returns how often Find has found a value so far, and how often it has found none.
 func (c *Cache[K, V]) Lookups() (hits, misses uint64) {
 	if c == nil {
 		return 0, 0

@@ -1,6 +1,6 @@
 // Package semaphore provides a semaphore that is fair between tenants. Waiting jobs are admitted round-robin over the tenants that
 // have any, and in FIFO order within a tenant. A tenant that queues a hundred jobs delays another tenant's job by those already
-// running and by one more, not by a hundred.
+// running and by one more, not by a hundred. The package does not know what a job does: a tenant is a number, and a job holds a slot.
 package semaphore
 
 import (

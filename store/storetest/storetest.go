@@ -1,5 +1,6 @@
 // Package storetest runs tests against real stores: each test on SQLite, in a directory of its own, and on Postgres, in
-// a schema of its own. It also makes users: the sandbox's, and generated ones for laws. It is for tests only.
+// a schema of its own. It also makes users: those of the sandbox, and random ones for tests of laws. It is for tests only, and knows
+// nothing of HTTP.
 package storetest
 
 import (

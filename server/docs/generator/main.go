@@ -1,5 +1,5 @@
 // Command generator writes the documents that everything else in gen/ is made of into a folder: NAME.yaml and NAME.json
-// for each openapi/NAMEapi.cfg.yaml, and the Go file that embeds them.
+// for each openapi/NAMEapi.cfg.yaml, and the Go file that embeds them. It imports nothing of the project.
 package main
 
 import (

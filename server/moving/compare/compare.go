@@ -1,4 +1,6 @@
-// Package compare asks two servers for the same users and says in what their answers differ. It only reads.
+// Package compare asks two servers for the same users and reports how their answers differ. It only reads.
+//
+// It does not know the store or the vendors' fields: which differences count is decided by package difference.
 package compare
 
 import (

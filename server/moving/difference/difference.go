@@ -1,5 +1,7 @@
-// Package difference compares the answers of two servers to the same request: statuses, headers that matter to clients, and bodies member
-// by member. What is known to differ, and why, is in [Rules].
+// Package difference compares the answers of two servers to the same request: statuses, the source's headers, and bodies member by member.
+// What is known to differ, and why, is in [Rules].
+//
+// It sends no requests and imports nothing of the project. It knows the vendors only by the rules.
 package difference
 
 import (
@@ -17,7 +19,7 @@ import (
 	"time"
 )
 
-// Answer is an answer of a server.
+// Answer is an HTTP response.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -29,17 +31,17 @@ const (
 	Differs = "differs"
 	Missing = "missing" // the target lacks it
 	Added   = "added"   // only the target has it
-	Type    = "type"    // its JSON type is another
-	// Unreadable is of a user whom the source lists and does not have when asked for.
+	Type    = "type"    // its JSON type differs
+	// Unreadable: the source lists the user, but answers that it does not exist when asked for it.
 	Unreadable = "unreadable"
 )
 
-// Status is the field of the status of two answers.
+// Status is the Field of a difference in the status code.
 const Status = "HTTP status"
 
-// Difference is a field in which the target's answer is not the source's.
+// Difference is a field in which the target's answer differs from the source's.
 type Difference struct {
-	// Field is a member's path such as data.first_name, [Status], "header NAME", or "body" for one that is not JSON on one side.
+	// Field is a member's path such as data.first_name, [Status], "header NAME", or "body" for the body as a whole.
 	Field string `json:"field"`
 	How   string `json:"how"`
 	// Source and Target are the values as JSON, or the numbers of elements; empty where there is none.
@@ -68,7 +70,7 @@ type Comparison struct {
 	Rules   []Rule
 }
 
-// New returns the comparison by the known rules and further paths that are to be ignored.
+// New returns a comparison of a dialect's answers that follows the known [Rules] and ignores the given paths.
 func New(dialect string, ignore []string) Comparison {
 	c := Comparison{Dialect: dialect}
 	for _, path := range ignore {
@@ -82,7 +84,8 @@ func New(dialect string, ignore []string) Comparison {
 	return c
 }
 
-// rule returns the first rule for a path, whose elements of arrays are written [].
+// rule returns the first rule for an operation and a path, in which array elements are written as []. It returns the zero Rule if there is
+// none.
 func (c Comparison) rule(operation, path string) Rule {
 	for _, r := range c.Rules {
 		if r.Operation != "" && r.Operation != operation {
@@ -98,12 +101,13 @@ func (c Comparison) rule(operation, path string) Rule {
 	return Rule{}
 }
 
-// Compare returns the fields in which the target's answer to an operation is not the source's.
+// Compare returns the fields in which the target's answer to an operation differs from the source's. It does not look at headers that
+// only the target has.
 func (c Comparison) Compare(operation string, source, target Answer) []Difference {
 	return c.walk(operation, source, target).found
 }
 
-// CompareSome is as Compare, and reports whether anything was compared of lists whose rule is [Shared]: not if no element is in both.
+// CompareSome is like Compare. Some is false if a list whose rule is [Shared] has elements at the source, none of which the target has.
 func (c Comparison) CompareSome(operation string, source, target Answer) (found []Difference, some bool) {
 	d := c.walk(operation, source, target)
 	return d.found, !d.apart
@@ -126,7 +130,7 @@ func (c Comparison) walk(operation string, source, target Answer) *walk {
 	return d
 }
 
-// decode reads a body. An empty one is a value of its own.
+// decode decodes a JSON body. An empty body decodes to struct{}{}, which equals no JSON value.
 func decode(body []byte) (any, error) {
 	if len(body) == 0 {
 		return struct{}{}, nil
@@ -155,7 +159,7 @@ type walk struct {
 	c         Comparison
 	operation string
 	found     []Difference
-	apart     bool // no element of a list is in both
+	apart     bool // a list whose rule is Shared had no common element
 }
 
 func (d *walk) add(field, how, source, target string) {
@@ -165,9 +169,10 @@ func (d *walk) add(field, how, source, target string) {
 	d.found = append(d.found, Difference{field, how, source, target})
 }
 
-// exact are the headers whose values clients read; of others they see whether they are there.
+// exact are the headers whose values are compared. Of other headers only the presence is compared.
 var exact = []string{"Content-Type", "Content-Language", "Content-Disposition", "Location", "Allow", "Www-Authenticate", "Access-Control-Allow-Origin"}
 
+// headers compares the headers that the source has. It ignores those that only the target has: the source's clients cannot rely on them.
 func (d *walk) headers(source, target http.Header) {
 	names := []string{}
 	for name := range source {
@@ -190,7 +195,7 @@ func (d *walk) headers(source, target http.Header) {
 	}
 }
 
-// sameHeader compares media types by what they mean. JSON is UTF-8, whether or not that is said.
+// sameHeader compares two values of a header. It compares media types by their meaning: JSON is UTF-8 with or without a charset.
 func sameHeader(name, a, b string) bool {
 	if name != "Content-Type" {
 		return a == b
@@ -214,7 +219,7 @@ func quote(s string) string {
 	return string(text)
 }
 
-// values compares two values. field is the path as it is reported, path the one that rules have.
+// values compares two values. Field is the path in reports, with indexes or keys of array elements; path is the form that rules use.
 func (d *walk) values(field, path string, a, b any) {
 	rule := d.c.rule(d.operation, path)
 	switch rule.Kind {
@@ -318,7 +323,7 @@ func (d *walk) objects(field, path string, a, b map[string]any) {
 	}
 }
 
-// page reports a page of the target that has more records than a page can have, by what the source's list says of itself.
+// page reports a page of the target that is longer than the page size, which is derived from the source's total_items and total_pages.
 func (d *walk) page(field string, list map[string]any, a, b any) {
 	x, okX := a.([]any)
 	y, okY := b.([]any)
@@ -328,7 +333,7 @@ func (d *walk) page(field string, list map[string]any, a, b any) {
 		return // a single page does not tell how many it could have
 	}
 	most := len(x)
-	if len(x) < (items-1)/pages+1 { // the last one, which is shorter than the others
+	if len(x) < (items-1)/pages+1 { // x is the last page, which is shorter than the others
 		most = (items - 1) / (pages - 1)
 	}
 	if len(y) > most {
@@ -354,13 +359,13 @@ func (d *walk) arrays(rule Rule, field, path string, a, b []any) {
 	}
 }
 
-// keyed compares arrays whose elements are found by a key.
+// keyed compares arrays whose elements are matched by the member rule.Key.
 func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 	if rule.Kind == Shared && len(b) < len(a) {
 		d.add(field, Differs, elements(len(a)), elements(len(b)))
 	}
-	left, both := map[string][]any{}, 0
-	known := map[string]bool{} // of elements of the target
+	left, both := map[string][]any{}, 0 // the target's elements that are not matched yet, and the number of matched ones
+	known := map[string]bool{}          // keys of the target's elements that were matched or reported
 	for _, y := range b {
 		key := fmt.Sprint(keyOf(y, rule.Key))
 		left[key] = append(left[key], y)
@@ -390,7 +395,7 @@ func (d *walk) keyed(rule Rule, field, path string, a, b []any) {
 		left[key] = left[key][1:]
 		to := fmt.Sprintf("%s[%s]", field, key)
 		switch {
-		case rule.Kind == AnyOrder, known[key]: // or it has the element twice
+		case rule.Kind == AnyOrder, known[key]: // known: the target has a duplicate
 			d.add(to, Added, "", show(y))
 		case len(a) > 0 && kind(value) != kind(keyOf(a[0], rule.Key)):
 			d.values(join(to, rule.Key), join(path+"[]", rule.Key), keyOf(a[0], rule.Key), value)
@@ -406,7 +411,7 @@ func elements(n int) string {
 	return fmt.Sprintf("%d elements", n)
 }
 
-// keyOf returns what an element is found by.
+// keyOf returns the member by which an element is matched, or nil if it has none.
 func keyOf(element any, name string) any {
 	object, _ := element.(map[string]any)
 	return object[name]
@@ -421,7 +426,7 @@ func sameNumber(a, b json.Number) bool {
 	return errX == nil && errY == nil && x.Cmp(y) == 0
 }
 
-// atLeast reports whether a is a count that is not less than b. Both may be in texts.
+// atLeast reports whether a is a count that is not less than b. Both may be numbers or strings.
 func atLeast(a, b any) bool {
 	x, errX := strconv.ParseUint(fmt.Sprint(a), 10, 64)
 	y, errY := strconv.ParseUint(fmt.Sprint(b), 10, 64)

@@ -7,28 +7,28 @@ type Kind string
 const (
 	Ignored Kind = "ignored" // the member may differ in any way, and be absent
 	Value   Kind = "value"   // the member must be there on both sides and have one JSON type; its value may differ
-	// Nullable is of a member that is a text or null; its value may differ.
+	// Nullable: the member must be a string or null on both sides; its value may differ.
 	Nullable Kind = "nullable"
 	Withheld Kind = "withheld" // as Value, and the target may have null in place of a text
 	Instant  Kind = "instant"  // two times are equal if they are the same moment to the millisecond; without a zone they are in UTC
-	AtLeast  Kind = "at-least" // the target's count, also one in a text, may be higher
-	// The elements of an array are found by Rule.Key, in any order.
+	AtLeast  Kind = "at-least" // the target's count may be higher; numbers in strings are counts, too
+	// AnyOrder: the elements of an array are matched by Rule.Key, in any order.
 	AnyOrder Kind = "any-order"
 	Superset Kind = "superset" // as AnyOrder, and the target may have more elements
-	// Shared is of a page: the target must have as many elements or more, up to the size of a page, and those that both sides have are
-	// compared. The members total_pages and total_items beside it tell the size.
+	// Shared: the array is a page of a list. The target must have at least as many elements, up to the page size, and only elements that
+	// both sides have are compared. The page size is derived from the members total_pages and total_items beside the array.
 	Shared Kind = "shared"
 )
 
 // Rule is a difference between a vendor and Dragoman that is known and not reported.
 type Rule struct {
 	Dialect   string // empty: any
-	Operation string // the operationId; empty: any, also errors
-	// Path is the member's path, with [] for the elements of an array: authorities[].entityId. A path that ends in .* is of everything
-	// below. "header NAME" is a header.
+	Operation string // the operationId; empty: any, including error responses
+	// Path is the member's path, with [] for the elements of an array: authorities[].entityId. A path that ends in .* matches everything
+	// below it. "header NAME" matches a header.
 	Path   string
 	Kind   Kind
-	Key    string // the member by which elements are found
+	Key    string // the member by which elements are matched
 	Reason string
 }
 

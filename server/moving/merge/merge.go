@@ -1,5 +1,7 @@
-// Package merge makes one file of users from two, that of Worth's users and that of Testinium's, as `dragoman pull` writes them. People
+// Package merge makes one file of users from two files that `dragoman pull` wrote, one of Worth's users and one of Testinium's. People
 // who are in both become one user with the ids of both. People whom an import of the file would refuse are reported and left out.
+//
+// The package works on files alone. It knows no API and sends no requests.
 package merge
 
 import (

@@ -1,8 +1,10 @@
 // Package pull copies the users of a vendor's customer into a file that `dragoman import` takes, with the ids that the vendor gave them.
 //
-// What was read is kept in a journal beside the file, without secrets, so that a pull that was interrupted can go on. The journal is
-// the lines of the file, and between them lines that say how far the reading has come. The file appears when everything was read and
+// The users read so far are kept in a journal beside the file, without secrets, so that an interrupted pull can be resumed. The journal
+// contains the lines of the file, and between them lines that record the progress. The file is created once everything was read and
 // checked. Users that the directory's rules do not allow are reported and left out.
+//
+// The package knows neither HTTP, which is left to package source, nor the database.
 package pull
 
 import (

@@ -1,9 +1,11 @@
-// Package shadow is a proxy in front of a vendor that asks a second server, the target, the same questions and reports where the answers
-// differ. Clients get the vendor's answers as they are. They never wait for the target, and do not notice whether it is there.
+// Package shadow is a proxy in front of a vendor, the source. It sends each request to a second server too, the target, and reports how
+// the answers differ. Clients get the source's answers unchanged. They never wait for the target, and cannot tell whether it is up.
 //
-// The target is asked after the source has answered, by a bounded number of workers from a bounded queue: what does not fit is not
-// compared, and counted. Reads are asked as they are, but for conditions that name what the client has from the source. Writes are asked
-// as dry runs, below /dry-run, so that nothing is written twice.
+// Requests go to the target after the source has answered, from a bounded queue by a bounded number of workers. Requests that do not fit
+// into the queue are counted and not compared. Reads are sent unchanged, except for conditional and Range headers, which are left out
+// because they refer to the source's versions. Writes are sent as dry runs, below /dry-run, so that nothing is written twice.
+//
+// The package knows neither the store nor the server's handlers.
 package shadow
 
 import (

@@ -1,7 +1,8 @@
 // Package source reads users from the API of a vendor, or of any server that speaks a vendor's dialect, with the generated clients. It
-// is gentle with a server that serves others: it keeps to a rate, obeys Retry-After, and waits longer after each failure.
+// spares the server: it limits its rate of requests, obeys Retry-After, and waits longer after each failure.
 //
-// It changes nothing at the source. It sends the token to the configured host only, and hands out no secret that an answer shows.
+// It changes nothing at the source. It sends the token to the configured host only, and returns no secret that a response contains. It
+// does not know what the users are read for.
 package source
 
 import (

@@ -1,6 +1,7 @@
-// Package vendortest has fake vendors for tests: servers that speak a vendor's dialect as its documentation has it, with its quirks,
-// over invented people. Unlike Dragoman's own dialects they show secrets where the vendor does, write times in two forms, and page,
-// fail and lie as a test asks. It is for tests only.
+// Package vendortest provides fake vendors for tests: servers that speak a vendor's dialect as its documentation describes it, with its
+// quirks, over invented people. Unlike Dragoman's own dialects they show secrets where the vendor does and write times in two forms. A
+// test decides how they page and fail, and where they answer wrongly. The package is for tests only. It does not use the packages of the
+// dialects, whose mistakes it would repeat.
 package vendortest
 
 import (

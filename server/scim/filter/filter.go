@@ -1,5 +1,5 @@
 // Package filter parses the filters and the PATCH paths of SCIM 2.0 (RFC 7644, sections 3.4.2.2 and 3.5.2) and evaluates filters over
-// resources.
+// resources. It imports nothing of the project, and knows neither users nor SQL.
 //
 // The attributes that a filter may name are those of a [Schema]; every other one is an error. Parsing takes into account what identity
 // providers send beside the grammar of the RFC: values without quotes, booleans as quoted text in any case, a comparison after a value

@@ -1,6 +1,6 @@
-// Package patch applies the operations of a SCIM PATCH request (RFC 7644, section 3.5.2) to a resource.
+// Package patch applies the operations of a SCIM PATCH request (RFC 7644, section 3.5.2) to a resource. It knows neither users nor HTTP.
 //
-// It follows the RFC, and takes what identity providers send beside it:
+// It follows the RFC, and accepts what identity providers send beyond it:
 //
 //   - op in any case, booleans as text ("False"), one value where an array belongs, a JSON object or array in a string;
 //   - an operation without a path whose value has paths as names: "name.givenName", emails[type eq "work"].value, or a name with the URN

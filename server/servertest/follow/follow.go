@@ -1,6 +1,6 @@
-// Package follow has followers of a directory: [Feed] keeps a copy of the users by the change feed alone, and [Hook] by deliveries to a
-// webhook and by reading the users that they name. A [Writer] makes changes of every kind. The package is for tests, of a server in the
-// test's own process or in another one, with the sandbox.
+// Package follow provides followers of a directory: [Feed] keeps a copy of the users by reading the change feed alone, and [Hook] by
+// receiving a webhook's deliveries and reading the users that they name. A [Writer] makes changes of every kind. The package is for tests
+// of a server with the sandbox, in the test's own process or in another one.
 package follow
 
 import (
