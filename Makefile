@@ -41,7 +41,7 @@ MOVING_MANY ?= 200000
 # How often `make failover` kills or freezes the primary.
 FAILOVERS ?= 2
 
-.PHONY: help run test partitioned faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis scim bench growth searches provisioning lag copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
+.PHONY: help run test partitioned distributed faults crash trials repeat deliver moving failover build generate generate-into docs check-generated swagger-ui check-swagger-ui lint sec vuln fuzz schemathesis scim bench growth searches provisioning lag copy results microbench compare allocations typescript python webhooks ogen java keycloak lint-openapi breaking release-documents gates check
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ test: ## Run every test; with TEST_POSTGRES_DSN set, on Postgres as well
 
 partitioned: ## Run the store's tests on a Postgres whose tables are partitioned by customer
 	TEST_PARTITIONED=1 $(GO) test -count=1 $(TESTFLAGS) -skip '/sqlite|SQLite' ./store ./store/userfile
+
+distributed: ## Run the store's and the server's tests on the Citus cluster of TEST_CITUS_DSN, which takes some 20 minutes
+	@test -n "$$TEST_CITUS_DSN" || { echo "TEST_CITUS_DSN is not set" >&2; exit 1; }
+	TEST_DISTRIBUTED=1 $(GO) test -count=1 -p 1 -timeout 60m $(TESTFLAGS) -skip '/sqlite|SQLite' ./store ./store/userfile ./server
 
 faults: ## Cause every fault that the server is to survive: of the database, the disk, the network, the program itself
 	FAULTS=1 $(GO) test -count=1 $(TESTFLAGS) ./server/faulttest

@@ -170,7 +170,7 @@ func beside(t *testing.T, url string) *sql.Conn {
 // lock makes writers of the sandbox's users wait.
 func lock(t *testing.T, conn *sql.Conn, url string) {
 	t.Helper()
-	statements := []string{"BEGIN", "SELECT 1 FROM customers FOR UPDATE", "SELECT 1 FROM users FOR UPDATE"}
+	statements := []string{"BEGIN", "SELECT 1 FROM customers FOR UPDATE", "SELECT 1 FROM users WHERE customer_id = 3393 FOR UPDATE"}
 	if store.EngineOf(url) == "sqlite" {
 		statements = []string{"BEGIN IMMEDIATE"}
 	}

@@ -271,7 +271,11 @@ func TestTapSeesStatements(t *testing.T) {
 		// The customer, the caller's claim and standing, the user, and a transaction with its time limit for locks, the update, its history and
 		// its place in the feed; and
 		// where the customer and the caller are known, and there is nothing to write, the user.
-		for _, want := range []int{10, 1} {
+		first := 10
+		if storetest.Distributed() {
+			first-- // the update is not sent with the commit, and needs no time limit
+		}
+		for _, want := range []int{first, 1} {
 			a := o.ask(servertest.Manager(), r)
 			// Whether a standby must confirm is asked once a second.
 			a.statements = slices.DeleteFunc(a.statements, func(s string) bool { return strings.HasPrefix(s, "-- settled") })

@@ -140,7 +140,8 @@ func TestRenameAfterRefolding(t *testing.T) {
 		find(t, s, ada) // which is cached
 		_, db := s.Pools()
 		execute(t, db, "UPDATE users SET username_fold = 'other rules' WHERE id = 6860",
-			"UPDATE claims SET value = 'other rules' WHERE kind = 'username' AND user_id = 6860")
+			"DELETE FROM claims WHERE kind = 'username' AND user_id = 6860",
+			"INSERT INTO claims (kind, value, customer_id, user_id) VALUES ('username', 'other rules', 3393, 6860)")
 		edit(t, s, ada, func(u *store.User) { u.Username = "ada" })
 		checkClaims(t, s)
 	})

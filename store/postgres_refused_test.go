@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -152,7 +153,7 @@ func TestPostgresRefusalsAtStart(t *testing.T) {
 		"unknown parameter": with(t, address, "no_such_parameter=1"),
 		"unknown option":    with(t, address, "options=-c no_such_option=1"),
 		"bad value":         with(t, address, "statement_timeout=soon"),
-		"no such database":  strings.Replace(address, "/postgres?", "/no_such_database?", 1),
+		"no such database":  regexp.MustCompile(`/\w+\?`).ReplaceAllString(address, "/no_such_database?"),
 		"no such role":      strings.Replace(address, "postgres@", "no_such_role@", 1),
 		"no such schema":    with(t, address, "search_path=no_such_schema"),
 	} {

@@ -314,6 +314,7 @@ func TestRefoldTenThousand(t *testing.T) {
 func TestCollisionEnds(t *testing.T) {
 	t.Parallel()
 	storetest.EachURL(t, func(t *testing.T, url string) {
+		storetest.SkipDistributed(t, url, "claims are not corrected there after names were changed by SQL")
 		s := storetest.Open(t, url)
 		if err := s.CreateCustomer(t.Context(), &store.Customer{ID: 1}); err != nil {
 			t.Fatal(err)

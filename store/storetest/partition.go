@@ -117,7 +117,7 @@ func Empty(t testing.TB, url string) {
 			t.Fatal(err)
 		}
 	}
-	if Partitioned() && store.EngineOf(url) == "postgres" {
+	if (Partitioned() || Distributed()) && store.EngineOf(url) == "postgres" {
 		PostgresExec(t, url, "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE; CREATE SCHEMA %1$I', current_schema()); END $$")
 	}
 }

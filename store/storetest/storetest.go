@@ -129,16 +129,20 @@ func Directory(t testing.TB, s *store.Store) {
 }
 
 // PostgresURL creates a schema for one test, drops it when the test ends, and returns a URL that leads into it. Without TEST_POSTGRES_DSN
-// it skips the test; if CI is true it fails it. With TEST_PARTITIONED the schema is that of [PartitionedURL].
+// it skips the test; if CI is true it fails it. With TEST_PARTITIONED the schema is that of [PartitionedURL], with
+// TEST_DISTRIBUTED that of [DistributedURL].
 func PostgresURL(t testing.TB) string {
 	t.Helper()
-	if Partitioned() {
+	switch {
+	case Partitioned():
 		return PartitionedURL(t)
+	case Distributed():
+		return DistributedURL(t)
 	}
 	return EmptyPostgresURL(t)
 }
 
-// EmptyPostgresURL is [PostgresURL] with a schema that was never migrated, whatever TEST_PARTITIONED is.
+// EmptyPostgresURL is [PostgresURL] with a schema that was never migrated, whatever TEST_PARTITIONED and TEST_DISTRIBUTED are.
 func EmptyPostgresURL(t testing.TB) string {
 	t.Helper()
 	return SchemaOf(t, postgresURL(t).String())
