@@ -378,8 +378,15 @@ func (s *Store) releaseNames(tx *gorm.DB, before *User) error {
 		return err
 	}
 	for _, f := range names {
-		for _, value := range []string{f.value(before), f.value(&present)} {
-			err := tx.Exec("UPDATE claims SET customer_id = NULL, user_id = NULL WHERE kind = ? AND value = ? AND user_id = ? AND shared", f.kind, value, before.ID).Error
+		for _, value := range slices.Compact([]string{f.value(before), f.value(&present)}) {
+			c, err := lockClaim(tx, f.kind, value)
+			if err != nil {
+				return err
+			}
+			if c == nil || !c.Shared {
+				continue
+			}
+			err = tx.Exec("UPDATE claims SET customer_id = NULL, user_id = NULL WHERE kind = ? AND value = ? AND user_id = ? AND shared", f.kind, value, before.ID).Error
 			if err != nil {
 				return err
 			}
