@@ -212,7 +212,17 @@ func (c Copy) begin(ctx context.Context, from, to *copyEnd, tables []copiedTable
 	if customers > 0 || marked != "" {
 		return fmt.Errorf("copying to --to: %w", ErrNotEmpty)
 	}
+	distributed, err := isDistributed(to.write.WithContext(ctx))
+	if err != nil {
+		return databaseError(ctx, "copying to --to", err)
+	}
 	err = to.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if distributed {
+			// After shards were written to in parallel, Citus refuses to write to tables that their foreign keys refer to.
+			if err := tx.Exec(writeShardsInTurn).Error; err != nil {
+				return err
+			}
+		}
 		if err := tx.Exec("INSERT INTO incomplete_copy (id, source) VALUES (1, ?)", source).Error; err != nil {
 			return err
 		}

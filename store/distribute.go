@@ -27,6 +27,10 @@ var (
 var ErrNotCitus = errors.New("the database cannot distribute tables: --distribute needs PostgreSQL with Citus 12 or later; run CREATE EXTENSION citus " +
 	"in the database, add its workers, and name the coordinator in --database (DRAGOMAN_DATABASE)")
 
+// errSimpleProtocol: the URL of a database with distributed tables asks for what its coordinator cannot do.
+var errSimpleProtocol = errors.New("the tables are distributed, and Citus sends to a worker the whole text of a message that has several statements: " +
+	"remove default_query_exec_mode=simple_protocol from the URL in --database (DRAGOMAN_DATABASE)")
+
 // Distribute migrates the database at url, and distributes its tables over the nodes of a Citus cluster, whose coordinator it is. said is
 // called with what was done, once it is committed. If the tables are distributed already, nothing is done. No server may run meanwhile.
 //
@@ -110,6 +114,9 @@ func distribute(db *gorm.DB, said func(string)) error {
 	return nil
 }
 
+// writeShardsInTurn has a transaction write to the shards of a table one after the other.
+const writeShardsInTurn = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
+
 // distribution is a statement, and what to say about it once it is committed.
 type distribution struct{ statement, says string }
 
@@ -130,7 +137,7 @@ func distributions(tx *gorm.DB) (steps []distribution, err error) {
 	if err != nil {
 		return nil, err
 	}
-	add("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'", "")
+	add(writeShardsInTurn, "")
 	for _, t := range triggers {
 		add(fmt.Sprintf("DROP TRIGGER %s ON %s", t.Tgname, t.Relname), "")
 	}
@@ -150,6 +157,10 @@ func distributions(tx *gorm.DB) (steps []distribution, err error) {
 		add(fmt.Sprintf("SELECT create_distributed_table('%s', 'customer_id'%s)", table, with), says)
 	}
 	add("SELECT create_distributed_table('claims', 'value', colocate_with => 'none')", "claims is distributed by value")
+	// What was distributed is still in the coordinator's files otherwise, where no erasure reaches it.
+	for _, table := range append(all, "claims") {
+		add(fmt.Sprintf("SELECT truncate_local_data_after_distributing_table('%s')", table), "")
+	}
 	for _, k := range keys {
 		add(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", k.Relname, k.Conname, k.Definition), "")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ import (
 // a generated id, with a unique key that lacks the column, or with a foreign key that connects it with a local table or with one
 // whose rows are elsewhere.
 const refusals = `
-CREATE TABLE pg_dist_partition (logicalrelid regclass PRIMARY KEY, by text, colocated text);
+CREATE TABLE pg_dist_partition (logicalrelid regclass PRIMARY KEY, by text, colocated text, truncated boolean DEFAULT FALSE);
 CREATE FUNCTION refuse(t regclass, by text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = t AND NOT tgisinternal) THEN RAISE '% has triggers', t; END IF;
@@ -38,6 +37,11 @@ BEGIN
 	IF current_setting('citus.multi_shard_modify_mode') <> 'sequential' THEN RAISE 'not sequential'; END IF;
 	PERFORM refuse(t::regclass, by);
 	INSERT INTO pg_dist_partition VALUES (t::regclass, by, colocate_with);
+END $$;
+CREATE FUNCTION truncate_local_data_after_distributing_table(t text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM refuse(t::regclass, '');
+	UPDATE pg_dist_partition SET truncated = TRUE WHERE logicalrelid = t::regclass;
 END $$`
 
 // TestDistribute runs the statements of `dragoman migrate --distribute` on a Postgres whose functions refuse what Citus refuses.
@@ -74,6 +78,9 @@ func TestDistribute(t *testing.T) {
 	if got := column(t, s, "SELECT logicalrelid || ' ' || by || ' ' || colocated FROM pg_dist_partition"); !slices.Equal(got, want) {
 		t.Errorf("distributed are\n%q, want\n%q", got, want)
 	}
+	if left := column(t, s, "SELECT logicalrelid FROM pg_dist_partition WHERE NOT truncated"); len(left) > 0 {
+		t.Errorf("the coordinator keeps what was in %q", left)
+	}
 	if after := keys(); !slices.Equal(after, before) {
 		t.Errorf("foreign keys are\n%q, were\n%q", after, before)
 	}
@@ -93,6 +100,9 @@ func TestDistribute(t *testing.T) {
 	if err := store.Distribute(ctx, url, store.Wait{}, func(what string) { done = append(done, what) }); err != nil || len(done) != 1 {
 		t.Errorf("again: %q, %v", done, err)
 	}
+	if _, err := store.Open(ctx, store.Config{URL: with(t, url, "default_query_exec_mode=simple_protocol"), SecretKey: storetest.Key}); err == nil {
+		t.Error("the simple protocol is not refused")
+	}
 	later := storetest.Open(t, url)
 	create(t, later, newUser("distributed"))
 	found, _, err := later.ListUsers(ctx, 3393, store.Query{Filters: []store.Filter{store.Mentions("tribute")}}, store.Window{Limit: 5})
@@ -101,19 +111,30 @@ func TestDistribute(t *testing.T) {
 	}
 }
 
-// citusVariable names the environment variable that holds the URL of the coordinator of a Citus cluster with the extension, for tests.
-const citusVariable = "TEST_CITUS_DSN"
-
 // TestCitus distributes a directory over a real cluster, and runs everything that a store does on it.
 func TestCitus(t *testing.T) {
 	t.Parallel()
-	dsn := os.Getenv(citusVariable)
-	if dsn == "" {
-		t.Skipf("%s is not set: nothing runs on a real Citus", citusVariable)
-	}
-	url := storetest.SchemaOf(t, dsn)
-	if err := store.Distribute(context.Background(), url, store.Wait{}, func(what string) { t.Log(what) }); err != nil {
+	everything(t, storetest.DistributedURL(t), store.Observer{})
+}
+
+// TestCitusFilled distributes a directory that has users: they are found, and the coordinator keeps nothing of them.
+func TestCitusFilled(t *testing.T) {
+	t.Parallel()
+	url := storetest.EmptyCitusURL(t)
+	s := storetest.Open(t, url)
+	storetest.Directory(t, s)
+	edit(t, s, ada, func(u *store.User) { u.FirstName = "Augusta" })
+	if err := store.Distribute(t.Context(), url, store.Wait{}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	everything(t, url, store.Observer{})
+	s = storetest.Open(t, url)
+	edit(t, s, ada, func(u *store.User) { u.LastName = "King" })
+	if got := find(t, s, ada); got.FirstName != "Augusta" || got.Version != 3 {
+		t.Errorf("found %+v", got)
+	}
+	left := column(t, s, "SELECT logicalrelid FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid "+
+		"WHERE relnamespace = current_schema()::regnamespace AND pg_relation_size(logicalrelid) > 0")
+	if len(left) > 0 {
+		t.Errorf("the coordinator keeps what was in %q", left)
+	}
 }

@@ -234,6 +234,9 @@ func newStore(ctx context.Context, d engine.Database, keys *keyring, c Config) (
 	if s.distributed, err = distributedDatabase(ctx, d); err != nil {
 		return nil, err
 	}
+	if s.distributed && postgres.SimpleProtocol(c.URL) {
+		return nil, errSimpleProtocol
+	}
 	var roles []Role
 	if err := s.read.WithContext(ctx).Order("id").Find(&roles).Error; err != nil {
 		return nil, databaseError(ctx, "reading the catalogue of roles", err)

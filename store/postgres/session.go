@@ -80,12 +80,14 @@ func (s *sessions) beforeConnect(ctx context.Context, c *pgx.ConnConfig) error {
 
 // sessionState queries the properties of a new connection in one round trip. It changes settings only on a direct connection, as behind
 // a pooler they would affect other clients: idle transactions are ended after $2 milliseconds, unless $2 is empty, and the isolation
-// level is the one that the statements require. These are not startup parameters, because PgBouncer rejects unknown ones.
+// level is the one that the statements require. A coordinator of Citus writes strings for its workers as standard_conforming_strings says,
+// which it does not tell them. These are not startup parameters, because PgBouncer rejects unknown ones.
 //
 // The leading comment hides the statement from the observer, as with the pool's pings.
 const sessionState = `-- session
 SELECT pg_backend_pid() <> $1::bigint,
 	CASE WHEN pg_backend_pid() = $1::bigint THEN set_config('default_transaction_isolation', 'read committed', false) END,
+	CASE WHEN pg_backend_pid() = $1::bigint THEN set_config('standard_conforming_strings', 'on', false) END,
 	CASE WHEN pg_backend_pid() = $1::bigint AND $2 <> '' THEN set_config('idle_in_transaction_session_timeout', $2, false) END,
 	current_setting('server_version_num')::bigint / 10000, current_setting('server_encoding'), current_setting('client_encoding')`
 
@@ -105,12 +107,12 @@ func (s *sessions) prepare(ctx context.Context, c *pgx.Conn) error {
 		idle = ""
 	}
 	var pooled bool
-	var isolation, timeout *string
+	var isolation, strings, timeout *string
 	var version int
 	var serverEncoding, clientEncoding string
 	// This mode works with every pooler.
 	err := c.QueryRow(ctx, sessionState, pgx.QueryExecModeExec, int64(c.PgConn().PID()), idle).
-		Scan(&pooled, &isolation, &timeout, &version, &serverEncoding, &clientEncoding)
+		Scan(&pooled, &isolation, &strings, &timeout, &version, &serverEncoding, &clientEncoding)
 	if err != nil {
 		return fmt.Errorf("preparing the connection: %w", err)
 	}
@@ -157,4 +159,11 @@ func choosesMode(url string) bool {
 	}
 	_, chosen := config.RuntimeParams["default_query_exec_mode"]
 	return chosen
+}
+
+// SimpleProtocol reports whether a URL that pgx can read has statements sent by the simple protocol, in which those of a round trip are one
+// text.
+func SimpleProtocol(url string) bool {
+	config, err := pgx.ParseConfig(url)
+	return err == nil && config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
 }
