@@ -32,7 +32,7 @@ func (u *User) administers() bool {
 	return u.Roles&administratorRoles != 0 && u.inOrder()
 }
 
-// losesAdministrator reports whether a write makes an administrator one no longer.
+// losesAdministrator reports whether the user is an administrator before a write and not after it.
 func losesAdministrator(before, after *User) bool {
 	return before.administers() && !after.administers()
 }
@@ -43,7 +43,8 @@ var administratorFields = map[Field]bool{
 }
 
 // lastAdministrator returns the violations of a write for which [losesAdministrator] is true: none if the customer has another
-// administrator. Unless the caller has locked the customer with [lockCustomer], a concurrent write may make the answer stale.
+// administrator. Unless the caller has locked the customer with [lockCustomer], a concurrent write may make the answer stale. It is the
+// check of writes to one user: updates, erasures and their previews. For writes to several, see [administratorsLost].
 func lastAdministrator(ctx context.Context, db *gorm.DB, before, after *User) (FieldErrors, error) {
 	another, err := anotherAdministrator(ctx, db, before.CustomerID, before.ID)
 	if err != nil || another {
@@ -62,7 +63,7 @@ func lostAdministrator(before, after *User) (wrong FieldErrors) {
 	return wrong
 }
 
-// anotherAdministrator reports whether a customer has an administrator besides some users.
+// anotherAdministrator reports whether a customer has an administrator who is not among the users in but.
 func anotherAdministrator(ctx context.Context, db *gorm.DB, customerID int64, but ...int64) (bool, error) {
 	var ids []int64
 	err := db.WithContext(ctx).Raw(fmt.Sprintf(`SELECT id FROM users WHERE customer_id = ? AND (roles & %d) <> 0
@@ -74,12 +75,12 @@ func anotherAdministrator(ctx context.Context, db *gorm.DB, customerID int64, bu
 	return slices.ContainsFunc(ids, func(id int64) bool { return !slices.Contains(but, id) }), nil
 }
 
-// administratorsLost are those users of several whom a change makes administrators no longer. Whether one is left is checked once the
-// change was made of all of them, since it may make others administrators.
+// administratorsLost collects the users who are administrators before a change to several users and not after it. Whether the customer
+// has an administrator left is checked once all of them were changed, since the change may also make administrators.
 type administratorsLost struct {
 	ids    []int64
-	wrong  FieldErrors // of the first
-	gained bool        // a user of the change is an administrator after it
+	wrong  FieldErrors // the violations of the first of these users
+	gained bool        // a changed user is an administrator after the change
 }
 
 func (l *administratorsLost) add(before, after *User) {
@@ -92,7 +93,7 @@ func (l *administratorsLost) add(before, after *User) {
 	}
 }
 
-// check returns a *[FieldErrors] if none is left.
+// check returns a *[FieldErrors] if the customer has no administrator left.
 func (l *administratorsLost) check(ctx context.Context, db *gorm.DB, customerID int64) error {
 	if len(l.ids) == 0 || l.gained {
 		return nil

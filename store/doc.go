@@ -2,8 +2,9 @@
 // and their history. It contains the database queries of the model, written once for both engines.
 //
 // It enforces the rules that hold for a user however it was written: length limits, case-insensitive uniqueness, the consequences of
-// changing an e-mail, and the sealing of secrets at rest. There is one way to change a user, [Store.UpdateUser], which takes a closure
-// that edits the loaded user. Fields that the closure does not touch keep their values, and no concurrent write is lost.
+// changing an e-mail, and the sealing of secrets at rest. A dialect changes users by [Store.UpdateUser] or [Store.UpdateUsers], which take
+// a closure that edits the loaded user, and erases them by [Store.EraseUser]; it never sends a statement of its own. Fields that the
+// closure does not touch keep their values, and no concurrent write is lost.
 //
 // The package knows nothing of HTTP, dialects, tokens or permissions, nor of how an engine runs a statement. Packages sqlite and
 // postgres run statements, behind the interfaces of package engine. Errors name the model's fields ([Field]); each dialect translates
@@ -48,5 +49,5 @@
 //     users; its description, followed by `make docs`, which generates FIELDS.md; and its tests of complete responses.
 //
 // Tests fail until the struct, the table and the migrations agree. A field of another type uses [required] or [optional] with its
-// [kind]. A field that is unique, sortable or searchable needs further changes.
+// [kind]. A field that is unique, sortable or searchable needs further changes, and so does one that is sealed: see [keyring.openSecrets].
 package store

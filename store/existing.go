@@ -13,8 +13,9 @@ import (
 // ErrNoDirectory: the database does not exist or does not contain a user directory.
 var ErrNoDirectory = errors.New("there is no directory of users")
 
-// CheckExisting returns ErrNoDirectory unless the SQLite file at url contains a user directory. It changes no file and creates none.
-// For any other URL it returns nil: checking that requires a connection, which [Open] makes.
+// CheckExisting returns an error unless the SQLite file at url contains a user directory: ErrNoDirectory if it is missing or something
+// else, and another error if it cannot be read. It changes no file and creates none. For any other URL it returns nil: checking that
+// requires a connection, which [Open] makes.
 func CheckExisting(ctx context.Context, url string) error {
 	path, isFile := strings.CutPrefix(url, sqliteScheme)
 	if !isFile || sqlite.CheckPath(path) != nil {

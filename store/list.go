@@ -25,9 +25,9 @@ type Query struct {
 	Descending bool // also reverses the order of users that are equal in Sort
 }
 
-// Window is the part of a list that is asked for: at most Limit users, from the one at Offset, counted from 0. In a list by ascending
-// ID, only users whose ID is above After count: a page that begins after the last user of the one before skips no user and repeats none,
-// whatever was created meanwhile.
+// Window is the requested part of a list: at most Limit users, beginning with the one at Offset, counted from 0. The dialects make it of
+// the page or the cursor of a request. In a list by ascending ID, only users whose ID is above After count: if After is the last ID of
+// the page before, no user is skipped or repeated, whatever was created meanwhile.
 type Window struct{ Offset, Limit, After int64 }
 
 // SortField is a field to sort by. Text is compared by its code points, names and e-mails by their folds, on either engine
@@ -66,11 +66,11 @@ type Filter struct {
 	values    []any
 	part      string         // a folded text that is a part of a name or the e-mail of all users whom the condition finds; see Mentions
 	named     *nameCondition // instead of a condition
-	of        []Filter       // instead of a condition: what is combined by join, or negated
+	of        []Filter       // instead of a condition: the filters that join combines or negates
 	join      string
 }
 
-// nameCondition is the condition that a user has a name, who is looked up by the name's claim before the list is read.
+// nameCondition is the condition that a user has a name. The user is looked up by the name's claim before the list is read.
 type nameCondition struct {
 	field uniqueField
 	name  string
@@ -110,7 +110,7 @@ func (n nameCondition) conditionOn(ctx context.Context, s *Store, customerID int
 	return "id IN ?", []any{ids}, nil
 }
 
-// indexedPart returns a folded text that all users have a part of whom the filter finds, and "" if none is known.
+// indexedPart returns a folded text that is a part of a name or the e-mail of every user whom the filter finds, or "" if none is known.
 func (f Filter) indexedPart() string {
 	if f.join == conjunction {
 		for _, part := range f.of {
@@ -136,8 +136,7 @@ func HasFirstName(name string) Filter {
 // HasLastName finds users with exactly this last name.
 func HasLastName(name string) Filter { return Filter{condition: "last_name = ?", values: []any{name}} }
 
-// HasEmail finds the user with this e-mail, as [FoldEmail] compares them; several, if it is one of those that [Collision] is
-// about.
+// HasEmail finds the user with this e-mail, as [FoldEmail] compares e-mails, or several users if they have a [Collision].
 func HasEmail(email string) Filter {
 	return Filter{named: &nameCondition{byEmail, email}}
 }
@@ -174,7 +173,7 @@ func Mentions(text string) Filter {
 // standard_conforming_strings is off.
 var escapeLike = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// HasUsername finds the user with this username, as [Fold] compares them; several, if it is one of those that [Collision] is about.
+// HasUsername finds the user with this username, as [Fold] compares usernames, or several users if they have a [Collision].
 func HasUsername(name string) Filter { return Filter{named: &nameCondition{byUsername, name}} }
 
 // HasExternalID finds the user with exactly this external id.
@@ -182,7 +181,7 @@ func HasExternalID(id string) Filter {
 	return Filter{condition: "external_id = ?", values: []any{id}}
 }
 
-// provisionedCondition is that of Query.Provisioned. An index has the ids of the users who meet it.
+// provisionedCondition is the condition of Query.Provisioned. There is an index of the ids of the users who meet it.
 const provisionedCondition = "deprovisioned_at IS NULL"
 
 // Nobody matches no user.
@@ -198,6 +197,8 @@ func (s *Store) ListUsers(ctx context.Context, customerID int64, q Query, w Wind
 	return users, total, err
 }
 
+// listUsers is [Store.ListUsers] for one reader. It counts the users, from stored counts if there is no filter, and then reads those of
+// the window, in reverse order if the window is nearer to the end of the list.
 func (s *Store) listUsers(ctx context.Context, from reader, customerID int64, q Query, w Window) (users []User, total int64, err error) {
 	everybody := len(q.Filters) == 0 && q.Sort == SortByID
 	readers := from.searches

@@ -15,7 +15,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// keyring seals and opens secrets with AES-256-GCM. It seals with one key and opens with any it holds.
+// keyring seals and opens secrets with AES-256-GCM. It seals with one key and opens with all of its keys.
 //
 // A sealed value is the text KEYID.BASE64URL, the latter of a random nonce of 12 bytes and the ciphertext with its tag,
 // without padding. The user, the column and the key's id are authenticated with it, so a value that was moved to
@@ -25,11 +25,12 @@ type keyring struct {
 	keys    map[string]cipher.AEAD
 	// fingerprintKey is derived from the key that seals; see [Record].
 	fingerprintKey []byte
-	// messages have keys that are derived from all keys, that of the key that seals first; see [Store.Encrypt].
+	// messages has a key derived from each key, the first from the key that seals; see [Store.Encrypt].
 	messages []cipher.AEAD
 }
 
-// newKeyring returns a keyring that seals with key and opens with any of the old ones, too.
+// newKeyring returns a keyring that seals with key and opens with any of the old ones, too. [Open] makes it of Config.SecretKey and
+// Config.OldSecretKeys, which package cli takes from the flags.
 func newKeyring(key []byte, old ...[]byte) (*keyring, error) {
 	k := &keyring{sealing: keyID(key), keys: map[string]cipher.AEAD{}, fingerprintKey: deriveKey(key, forFingerprints)}
 	for _, key := range append([][]byte{key}, old...) {
@@ -58,14 +59,14 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// current tells whether a sealed value is one that the keyring would seal the same way, or none.
+// current reports whether a value is sealed with the key that the keyring seals with. It is true for nil, which is no value.
 func (k *keyring) current(sealed *string) bool {
 	return sealed == nil || strings.HasPrefix(*sealed, k.sealing+".")
 }
 
 var keyIDPattern = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
-// keyID names a key without telling anything of use about it.
+// keyID returns the id of a key, which reveals nothing useful about the key.
 func keyID(key []byte) string {
 	sum := sha256.Sum256(append([]byte("dragoman secret key id\x00"), key...))
 	return hex.EncodeToString(sum[:4])
@@ -83,8 +84,8 @@ func (k *keyring) sealWith(id string, user uuid.UUID, column, text string) strin
 	return id + "." + base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// open returns the text that was sealed for this column of this user. Anything else is an error that says nothing of
-// the text.
+// open returns the text that was sealed for this column of this user. For any other sealed value it returns an error, which reveals
+// nothing of the text.
 func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
 	id, encoded, ok := strings.Cut(sealed, ".")
 	if !ok {
@@ -109,7 +110,8 @@ func (k *keyring) open(user uuid.UUID, column, sealed string) (string, error) {
 	return string(text), nil
 }
 
-// sealedPlace is the additional data of a sealed value: every part but the last of fixed length or preceded by its length.
+// sealedPlace returns the additional data that binds a sealed value to its user, column and key. Every part has a fixed length or is
+// preceded by its length, so that no two places have the same data.
 func sealedPlace(user uuid.UUID, column, keyID string) []byte {
 	place := []byte("dragoman sealed value\x00")
 	place = append(place, user[:]...)
@@ -120,13 +122,15 @@ func sealedPlace(user uuid.UUID, column, keyID string) []byte {
 	return place
 }
 
-// The columns of sealed values, as their values are bound to them. Renaming a column does not change these.
+// The names of the sealed fields to which their values are bound; see sealedPlace. They are not the columns' names, and never change.
 const (
 	sealedAccessToken = "access_token"
 	sealedVCSPassword = "vcs_password"
 )
 
-// openSecrets sets the secrets of a loaded user from its sealed columns.
+// openSecrets sets the secrets of a loaded user from its sealed columns. The sealed fields are AccessToken and VCSPassword. Each has a name
+// above, a case here and in sealSecrets, a line in keepBookkeeping (update.go), and its column in the table of fields (derived in
+// field.go) and in the conditions of canary.go and rekey.go that look for values under other keys.
 func (k *keyring) openSecrets(u *User) error {
 	var err error
 	if u.AccessToken, err = k.open(u.UUID, sealedAccessToken, u.AccessTokenSealed); err != nil {
@@ -143,8 +147,8 @@ func (k *keyring) openSecrets(u *User) error {
 	return nil
 }
 
-// sealSecrets sets the sealed columns of a user from its secrets. Those that are as in before keep their sealed value,
-// unless an old key sealed it.
+// sealSecrets sets the sealed columns of a user from its secrets. A secret that is the same in before keeps its sealed value, unless
+// that is sealed with an old key.
 func (k *keyring) sealSecrets(before, u *User) {
 	u.AccessTokenSealed = before.AccessTokenSealed
 	if u.AccessToken != before.AccessToken || !k.current(&before.AccessTokenSealed) {

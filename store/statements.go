@@ -13,8 +13,8 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// The statements that every request needs, as text that is made once: drivers know a statement that they have prepared by its
-// text. Both engines run the same ones.
+// The statements that every request needs. Both engines run the same ones. Their texts are made once, because drivers find a prepared
+// statement by its text.
 
 // findUserStatements read the columns userColumns of a user, by customer and key.
 var findUserStatements = func() map[keyColumn]string {
@@ -26,9 +26,9 @@ var findUserStatements = func() map[keyColumn]string {
 const findStandingStatement = "SELECT u.version, u.status, u.account_non_expired, u.account_non_locked, u.credential_non_expired, c.uuid " +
 	"FROM users AS u JOIN customers AS c ON c.id = u.customer_id WHERE u.customer_id = ? AND u.id = ?"
 
-// updateForm is what the text of an UPDATE of a user depends on: the columns that it writes, in the lower half, and above
-// them what authorization went by besides the roles, the user's status and flags. These are part of the text because each parameter
-// costs allocations, and because nearly all users agree in them.
+// updateForm is what the text of an UPDATE of a user depends on: in the lower half the columns that it writes, in the upper half the
+// user's status and flags, on which authorization depends besides the roles. These are part of the text because each parameter costs
+// allocations, and because nearly all users have the same status and flags.
 type updateForm uint64
 
 var formStatuses = []Status{StatusInvited, StatusActive, StatusInactive}
@@ -55,10 +55,11 @@ func (f updateForm) standing() string {
 		status, is(34), is(33), is(32))
 }
 
-// statement makes the UPDATE of a form. It changes the user if it is still as it was read. The version alone does not tell: the time
-// is for a database that was put back to an older state while it was open, where the same version may be another's; roles, status
-// and flags are for an operator's own statements, which keep the version. A fold that is given up is that of the claim which ends,
-// and may have been computed by other rules meanwhile.
+// statement makes the UPDATE of a form, which both engines run. [differing] (userfield.go) decides which columns it sets. It changes the
+// user only if the row is still as it was read. Comparing the version is not enough: if the database was restored to an older state while
+// it was open, another write may have the same version, so the time is compared too; an operator's own statements keep the version, so
+// roles, status and flags are compared. A username's or e-mail's fold that changes is compared because its claim ends, and because it
+// may have been computed by other rules meanwhile.
 func (f updateForm) statement() string {
 	set := columnSet(f & math.MaxUint32)
 	text := fmt.Sprintf("UPDATE users SET %s = ? WHERE id = ? AND customer_id = ? AND version = ? AND updated_at = ? AND roles = ? AND %s",
@@ -69,13 +70,13 @@ func (f updateForm) statement() string {
 	return text
 }
 
-// updateStatements remembers the text of each form. Clients change the same few fields again and again.
+// updateStatements caches the text of each form. Clients change the same few fields again and again.
 var updateStatements struct {
 	texts sync.Map
 	size  atomic.Int32
 }
 
-// maxUpdateStatements is how many of them are remembered.
+// maxUpdateStatements is the maximum number of cached texts.
 const maxUpdateStatements = 256
 
 // text returns the UPDATE of a form.
@@ -93,9 +94,9 @@ func (f updateForm) text() string {
 // insertion is an INSERT of rows.
 type insertion struct {
 	into    string
-	row     string // its parameters
+	row     string // the parameters of a row
 	columns int
-	one     string // the text for one row
+	one     string // the whole text for one row
 }
 
 func newInsertion(table string, columns ...string) insertion {

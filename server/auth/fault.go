@@ -2,7 +2,7 @@ package auth
 
 import "errors"
 
-// TokenFault is the reason for an [ErrUnauthenticated], as a label for metrics.
+// TokenFault is the reason for an [ErrUnauthenticated], as a label for metrics. The reason in words is logged by server/observe.go.
 type TokenFault string
 
 // The reasons for which tokens are refused.

@@ -198,6 +198,9 @@ func RefusalOf(err error) string {
 	return kindOf(err).String()
 }
 
+// kindOf returns the kind of an error, which decides the status of the response. An error that is none of these is Internal. A canceled
+// request is Unavailable: the server is stopping, or the client is gone and reads no response. It is no fault of the database, so
+// engine.Kind does not include it.
 func kindOf(err error) Kind {
 	var invalid *InvalidError
 	var rule *RuleError
