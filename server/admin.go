@@ -107,7 +107,7 @@ func (s *Server) showLevel(w http.ResponseWriter, _ *http.Request) {
 	say(w, http.StatusOK, strings.ToLower(s.c.Admin.Level.Level().String()))
 }
 
-// changeLevel sets the log's level to the body's, and responds with it.
+// changeLevel sets the level of the log to the one in the request's body, and responds with it.
 func (s *Server) changeLevel(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64))
 	var level slog.Level

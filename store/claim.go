@@ -171,7 +171,7 @@ func (f uniqueField) fold(name string) string {
 	return Fold(name)
 }
 
-// usersNamed returns the users who have a username or an e-mail, as f compares them: one at most, unless it is one of a [Collision].
+// usersNamed returns the users who have a username or an e-mail, as f compares them: at most one, unless there is a [Collision] of it.
 // A customerID of 0 stands for all customers.
 func (s *Store) usersNamed(ctx context.Context, customerID int64, f uniqueField, name string) ([]User, error) {
 	keys, err := claimants(ctx, s.read, f.kind, f.fold(name))

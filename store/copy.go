@@ -108,7 +108,7 @@ func (c Copy) checkErasures(ctx context.Context, from *copyEnd) error {
 	return nil
 }
 
-// copyEnd is one of the two databases.
+// copyEnd is the source or the target of a copy.
 type copyEnd struct {
 	db          engine.Database
 	read, write *gorm.DB

@@ -58,7 +58,7 @@ func (s *Store) FindCustomer(ctx context.Context, key CustomerKey) (Customer, er
 	return c, err
 }
 
-// FindCompany returns a company of the customer. The error is ErrNotFound if the company does not exist or is another customer's.
+// FindCompany returns a company of the customer. The error is ErrNotFound if the customer has no such company.
 func (s *Store) FindCompany(ctx context.Context, customerID, companyID int64) (Company, error) {
 	var c Company
 	err := take(ctx, s.find.WithContext(ctx), &c, "finding company",

@@ -72,8 +72,9 @@ func (s *Store) subjectsOf(db *gorm.DB, u *User) (subjects, error) {
 // maxSubjectsRead is how many changes are read at once.
 const maxSubjectsRead = 500
 
-// has reports whether a subject is the person's: if it is a name, also after the issuer's name and a space, or in the forms that identity
-// providers make of it, as auth0|NAME and DOMAIN\NAME; or if it has an e-mail or the UUID, which are nobody else's.
+// has reports whether a subject identifies the person. It does if it is a name of the person, alone, after the issuer's name and a space,
+// or in a form of identity providers such as auth0|NAME or DOMAIN\NAME; or if it contains an e-mail or the UUID of the person, which no
+// one else can have.
 func (s subjects) has(subject string) bool {
 	for _, form := range spellings(subject) {
 		_, bare, _ := strings.Cut(form, " ")
@@ -91,13 +92,13 @@ func (s subjects) has(subject string) bool {
 	return false
 }
 
-// made reports whether the person made a change. A name of a user may be that of another person's system account, which is the subject of a
-// command.
+// made reports whether the person made a change. The subject of a command is the name of a system account, which may be another person's
+// although it equals a name of this one, so it does not count.
 func (s subjects) made(actor *uuid.UUID, dialect, subject string) bool {
 	return s.id == orNil(actor) || dialect != "cli" && s.has(subject)
 }
 
-// among returns which of the subjects that a query finds are the person's.
+// among returns the subjects that a query finds and that identify the person.
 func (s subjects) among(found *gorm.DB) (own []string, err error) {
 	rows, err := found.Rows()
 	if err != nil {
@@ -122,12 +123,12 @@ func (s subjects) changesBy(found *gorm.DB) (condition string, arguments []any, 
 	return "(actor = ? OR dialect <> 'cli' AND subject IN ?)", []any{s.id, own}, err
 }
 
-// allSubjects finds the subjects of the whole history that may be a person's.
+// allSubjects finds all subjects of the history except those of commands.
 func allSubjects(db *gorm.DB) *gorm.DB {
 	return db.Raw("SELECT DISTINCT subject FROM user_changes WHERE dialect <> 'cli'")
 }
 
-// toErase is the condition for a change that has a subject.
+// toErase is the condition for a change whose subject is neither empty nor erased.
 const toErase = "subject NOT IN ('', '" + erasedValue + "')"
 
 // othersChanges are changes of other users that a person made.
@@ -138,7 +139,7 @@ type othersChanges struct {
 
 type changeKey struct{ CustomerID, UserID, Version int64 }
 
-// findSubjects looks for changes of other users that have a subject of the user's. It reads the whole history of the directory.
+// findSubjects looks for changes of other users whose subject identifies u. It reads the whole history of the directory.
 func (s *Store) findSubjects(ctx context.Context, u *User) (found othersChanges, err error) {
 	const doing = "looking for changes that a user made"
 	release, err := engine.AcquireReader(ctx, s.pools.Searches, u.CustomerID)

@@ -17,8 +17,7 @@ import (
 
 const findingUser = "finding user"
 
-// FindUser returns the user that key identifies, with its secrets opened. The error is ErrNotFound if the user does not exist or is
-// another customer's.
+// FindUser returns the user that key identifies, with its secrets opened. The error is ErrNotFound if the customer has no such user.
 func (s *Store) FindUser(ctx context.Context, key UserKey) (User, error) {
 	u, err := s.loadUser(ctx, key)
 	if err == nil {
@@ -64,8 +63,8 @@ func (s *Store) locate(ctx context.Context, reference string) (keys []UserKey, e
 }
 
 // UsersWith returns the customer's users who have a value of a field that is unique: FieldUsername and FieldEmail, compared by [Fold] and
-// [FoldEmail], or FieldExternalID, compared exactly. Deprovisioned users are among them. It returns one user at most, unless the
-// value is one of a [Collision]; no user, and no error, where none has the value.
+// [FoldEmail], or FieldExternalID, compared exactly. Deprovisioned users are among them. It returns at most one user, unless there is
+// a [Collision] of the value, and no user and no error if none has it.
 func (s *Store) UsersWith(ctx context.Context, customerID int64, field Field, value string) (users []User, err error) {
 	switch field {
 	case FieldUsername:

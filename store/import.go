@@ -209,9 +209,9 @@ func repeatable(index byte) Field {
 	return unique[index].field
 }
 
-// RepeatedValue is an id, UUID, username, e-mail or external id of a row that an earlier row has.
+// RepeatedValue is an id, UUID, username, e-mail or external id of a row that an earlier row has, too.
 type RepeatedValue struct {
-	Line, First int64 // the row's, and the first that has the value
+	Line, First int64 // the line of the row, and the first line with the value
 	Field       Field
 	// NamedByEmail says that the row's username is its e-mail.
 	NamedByEmail bool

@@ -96,7 +96,7 @@ func (p *Past) Compare(edit func(*User) error, replaces bool) []ConcurrentChange
 
 // Merge carries edit out on u, a copy of the present user, as if it had been made now: whole, or of one that replaces only the fields
 // that it gives another value than the older version had. It reports false, and leaves u in no defined state, if a field is in conflict,
-// if a secret has changed since the older version, or if the history no longer has a value that is needed. The error is edit's.
+// if a secret has changed since the older version, or if the history no longer has a value that is needed. The error is what edit returned.
 func (p *Past) Merge(u *User, edit func(*User) error, replaces bool) (merged bool, err error) {
 	c := p.compare(edit, replaces)
 	for _, change := range c.changes {
@@ -119,8 +119,8 @@ func (p *Past) Merge(u *User, edit func(*User) error, replaces bool) (merged boo
 type comparison struct {
 	changes []ConcurrentChange
 	base    User           // at the older version
-	asked   User           // what edit makes of base
-	err     error          // edit's, of base
+	asked   User           // base after edit
+	err     error          // returned by edit for base
 	lost    map[Field]bool // fields whose older value the history no longer has; base has the oldest one that is known
 }
 
@@ -176,9 +176,9 @@ func (p *Past) compare(edit func(*User) error, replaces bool) comparison {
 	return c
 }
 
-// states returns the user at the older version and at each that followed, the present one last. Secrets are everywhere as they are at
-// present. So is a value that the history does not have, or as the next version that is known had it; lost has the fields of which the
-// older version's value is one of these.
+// states returns the user at the older version and at each later one, the present one last. All of them have the present secrets. A value
+// that the history does not have is that of the next version whose value is known, or else the present one. Lost has the fields for
+// which this is so at the older version.
 func (p *Past) states() (states []User, lost map[Field]bool) {
 	lost = map[Field]bool{}
 	u := p.present

@@ -22,11 +22,11 @@ type PersonalData struct {
 	KeptAnswers []time.Time
 	// IssuedTokens are the provisioning tokens that the person has issued, as far as the subject tells.
 	IssuedTokens []ProvisioningToken
-	// TokensAbout are the provisioning tokens of the customer whose notes have a name or another word of the person's.
+	// TokensAbout are the provisioning tokens of the customer whose notes contain a name or another value of the person.
 	TokensAbout []ProvisioningToken
 }
 
-// FieldValue is the value of a field: a string, a bool, nil, or the names of roles. Of a secret it is "set" or "not set".
+// FieldValue is the value of a field: a string, a bool, nil, or the names of roles. For a secret it is "set" or "not set".
 type FieldValue struct {
 	Field Field `json:"field"`
 	Value any   `json:"value"`
@@ -105,9 +105,9 @@ func (s *Store) PersonalData(ctx context.Context, key UserKey) (data PersonalDat
 	return data, databaseErrorOrNil(ctx, doing, err)
 }
 
-// ChangesBy calls each with the changes of other users that a person made: those whose actor it is, and those that have a subject which is
-// a name or an identifier of the person's, past ones included. They come by customer, user and version. It reads the whole history of
-// the directory.
+// ChangesBy calls each with the changes of other users that a person made: those with the person as the actor, and those whose subject is a
+// present or past name or identifier of the person. They are in the order of customer, user and version. It reads the whole history of the
+// directory.
 func (s *Store) ChangesBy(ctx context.Context, u *User, each func(UserChange) error) error {
 	const doing = "looking for changes that a user made"
 	release, err := engine.AcquireReader(ctx, s.pools.Searches, u.CustomerID)

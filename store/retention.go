@@ -55,7 +55,7 @@ func (a Age) String() string {
 	return strconv.Itoa(a.n) + string(a.unit)
 }
 
-// before returns the time that is so long before t, in UTC: a day has 24 hours, and a year is one of the calendar.
+// before returns the time that is this age before t, in UTC. A day has 24 hours, and a year is a calendar year.
 func (a Age) before(t time.Time) time.Time {
 	switch t = t.UTC(); a.unit {
 	case 'y':

@@ -83,8 +83,8 @@ func (u *User) ComputeFolds() {
 	u.EmailSearch = searchableEmail(u.EmailFold)
 }
 
-// fold computes the folded columns of those texts in which u is not as before. The others keep what is stored: it may be the
-// fold of older rules, where that of the present ones is another user's.
+// fold computes the folded columns of the texts in which u differs from before. The others keep the stored fold. It may have been computed
+// by older rules, and another user may have the fold that the present rules would give.
 func (u *User) fold(before *User) {
 	u.FirstNameFold, u.LastNameFold = before.FirstNameFold, before.LastNameFold
 	u.UsernameFold, u.EmailFold, u.EmailSearch = before.UsernameFold, before.EmailFold, before.EmailSearch

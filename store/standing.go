@@ -52,7 +52,7 @@ func newStandings() *standings {
 	return &standings{known: ttlcache.New(ttlcache.WithCapacity[uuid.UUID, standing](maxStandings))}
 }
 
-// counts reports whether the standing is fresh enough to decide. One from the future is of a clock that was set back.
+// counts reports whether the standing is fresh enough to decide. It is not if it was read in the future, as after the clock was set back.
 func (s standing) counts(now time.Time) bool {
 	age := now.Sub(s.read)
 	return age >= 0 && age < standingFor

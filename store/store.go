@@ -63,7 +63,7 @@ type Config struct {
 	// Observer observes what the store does.
 	Observer Observer
 	// Random is where the bits of new UUIDs and access tokens come from; nil means crypto/rand.Reader. It is read by several
-	// goroutines at once and must not fail. What seals secrets is always crypto/rand's.
+	// goroutines at once and must not fail. Sealing secrets always uses crypto/rand.
 	Random io.Reader
 }
 

@@ -23,14 +23,13 @@ type Change struct {
 	Edit func(u *User) error
 	// Actor becomes UpdatedBy, if anything changes. Nil means unknown.
 	Actor *uuid.UUID
-	// UsernameFollowsEmail keeps the username of a user who signs in by e-mail: if it was the e-mail byte for byte, and
-	// Edit changes the e-mail and not the username, then the username becomes the new e-mail; unless another user has
-	// that name, ignoring case, then it stays.
+	// UsernameFollowsEmail makes the username follow the e-mail of a user who signs in by e-mail: if the username was the e-mail byte for
+	// byte, and Edit changes only the e-mail, the username becomes the new e-mail. It stays if another user has that name, ignoring case.
 	UsernameFollowsEmail bool
 
-	// Base, if it is not nil, returns the version that the change was made for, if that is older than the user's, else 0. For an older
-	// one Merge takes the place of Edit, by the same rules. It is also given the user's past since that version, nil if there is
-	// none; see [Store.UserPast].
+	// Base, if it is not nil, returns the version that the change was made for if that is older than the version of u, and 0 otherwise. For
+	// an older version Merge is called in place of Edit, by the same rules. It is also given the user's past since that version, nil if
+	// there is none; see [Store.UserPast].
 	Base  func(u *User) int64
 	Merge func(u *User, past *Past) error
 
@@ -38,29 +37,28 @@ type Change struct {
 	restores bool
 }
 
-// maxAttempts is how often UpdateUser tries. After the first attempt it locks the row, so that only a writer of another user's row that
-// takes the same e-mail or username can still cause a conflict.
+// maxAttempts is the maximum number of attempts of UpdateUser. After the first attempt it locks the row, so that only a write to another
+// user that takes the same e-mail or username can still cause a conflict.
 const maxAttempts = 4
 
-// UpdateUser changes one user in one step: whatever other writers do at the same time, the user that Edit was given is
-// the one that its result replaces. It returns the user as it then is and the fields that changed, in declaration
-// order. If none did, nothing is written, and the user keeps its version and the time of its last write.
+// UpdateUser changes one user atomically: the user that Edit was given is the one that its result replaces, even with concurrent writers.
+// It returns the changed user and the fields that changed, in declaration order. If none did, nothing is written, and the user keeps its
+// version and the time of its last write.
 //
-// Beyond Edit the model sees to this: an e-mail that changes in more than the case of its ASCII letters is no longer verified
-// (see [SameMailbox]); empty text in Mobile and VCSPassword means nil; bounds and syntax of every field that changes.
+// The model applies its own rules after Edit: an e-mail that changes in more than the case of its ASCII letters is no longer verified
+// (see [SameMailbox]); empty text in Mobile and VCSPassword means nil; and every field that changes is checked for its length and syntax.
 //
 // The error is ErrNotFound when the customer has no such user; ErrErased when its personal data were erased; a *[FieldErrors] when
-// the edited user is invalid, or was the last who could administer the customer; a *[ConflictError] with those of changeable whose
-// values are another user's;
-// ErrBusy; ErrUnavailable; or what Edit returned. When a *FieldErrors is found in Edit's error, or by the store, all the
-// rest is still looked at, the new e-mail and username as far as they are valid, and the error is all of it: errors.As finds
-// the *FieldErrors and the *ConflictError in it, so that one response can list all violations.
+// the edited user is invalid, or was the last who could administer the customer; a *[ConflictError] with the changed fields whose
+// values another user has; ErrBusy; ErrUnavailable; or what Edit returned. If Edit returns a *FieldErrors, or the store finds one, the other
+// fields are still checked, the new e-mail and username for conflicts too if they are valid. The error then includes all violations, so
+// that one response can list them: errors.As finds the *FieldErrors and the *ConflictError in it.
 func (s *Store) UpdateUser(ctx context.Context, key UserKey, c Change) (after User, changed []Field, err error) {
 	by := means{db: s.read, cached: s.remembered(key)}
 	for attempt := 0; attempt < maxAttempts; {
 		after, changed, err = s.attempt(ctx, by, key, c)
 		if err == nil && len(changed) == 0 && !by.locked && !s.db.ReadsSettled(ctx) {
-			// That the user is as asked must be as durable as a write that made it so.
+			// The caller is told that the user has the requested values, which must be as durable as if they had been written now.
 			by.locked = true
 			continue
 		}
@@ -150,7 +148,7 @@ func (s *Store) settle(ctx context.Context, tx *gorm.DB) error {
 // errConflicting: the stored user is no longer the one that the update started from. Nothing was written.
 var errConflicting = errors.New("another writer was first")
 
-// errNameFree: the database refused a name as another user's, and by now no user has it.
+// errNameFree: the database refused a name because another user had it, but no user has it any more.
 var errNameFree = fmt.Errorf("%w: a name was taken and no longer is", errConflicting)
 
 // errMustLock: whether this write is allowed can only be decided while the user and the customer are locked.
@@ -166,16 +164,16 @@ type means struct {
 	locked bool
 	// rehearsal rolls the transaction back; the error is then errRehearsed.
 	rehearsal bool
-	// cached is the user from the cache. Nil means that it must be read. To start from it is safe as long as the attempt ends in a
-	// write, which fails if the user is stale; any other end is errMayBeStale.
+	// cached is the user from the cache. Nil means that it must be read. An attempt may start from it only if it ends in a write, which
+	// fails if the user is stale; otherwise the attempt returns errMayBeStale.
 	cached *User
-	// lost, if it is not nil, collects whom the write makes an administrator no longer, instead of that being refused of the last one.
+	// lost, if it is not nil, collects the users who lose their administration by the write; the caller then checks whether one is left.
 	lost *administratorsLost
 	// prepared, if it is not nil, is given the step that would write the user, which is then not run.
 	prepared *Prepared
 }
 
-// duplicate: the database refused a user because a unique value of it is another's.
+// duplicate: the database refused a user because another user has one of its unique values.
 type duplicate struct {
 	user     User
 	followed bool // the username was set by UsernameFollowsEmail
@@ -366,8 +364,8 @@ func (s *Store) checkLastAdministrator(ctx context.Context, by means, before, af
 	return s.refusal(ctx, by.db, before, after, nil, nil)
 }
 
-// refusal returns all reasons for which a write is refused: Edit's error, if any, and, unless that is something else than a
-// *FieldErrors, the violations of the model's rules and the conflicts with other users.
+// refusal returns all reasons for which a write is refused: Edit's error, if any, the violations of the model's rules, and the conflicts
+// with other users. If Edit's error is not a *FieldErrors, it is the only reason.
 func (s *Store) refusal(ctx context.Context, db *gorm.DB, before, after *User, refused error, invalid FieldErrors) error {
 	wrong := &invalid
 	if refused != nil && !errors.As(refused, &wrong) {

@@ -28,7 +28,7 @@ type webhookSecret struct {
 	ExpiresAt *time.Time `gorm:"serializer:epochms"`
 }
 
-// newWebhookSecret returns a secret, and its text form. It is always crypto/rand's.
+// newWebhookSecret returns a random secret, and its text form. It always uses crypto/rand, not Config.Random.
 func newWebhookSecret() (key []byte, text string) {
 	key = make([]byte, webhookSecretBytes)
 	_, _ = rand.Read(key) // never fails

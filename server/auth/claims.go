@@ -27,8 +27,8 @@ type claims struct {
 // UnmarshalJSON splits a JSON object into its members without interpreting them. It rejects repeated members, at any depth, and
 // invalid Unicode.
 //
-// RFC 7519, section 4, lets a parser reject a repeated claim or use the last one. Another parser of the same token, such as a
-// gateway's, may use the first one, and so authorize another customer. golang-jwt's MapClaims use the last one, and with
+// RFC 7519, section 4, lets a parser reject a repeated claim or use the last one. Another parser of the same token, such as that of a
+// gateway, may use the first one, and so authorize another customer. golang-jwt's MapClaims use the last one, and with
 // WithJSONNumber they also ignore text after the object. golang-jwt parses the token's header and uses the last of repeated
 // members there, as RFC 7515, section 4, allows. This is safe: alg and kid only choose among trusted keys, and a token with any
 // crit is rejected.
@@ -66,7 +66,7 @@ func (c *claims) readRegistered() error {
 	return nil
 }
 
-// Each function below returns a parser that stores a claim's value and reports whether it has the right type. null is of no type.
+// Each function below returns a parser that stores a claim's value and reports whether it has the right type. null has none of the types.
 
 func readText(into *string) func(jsontext.Value) bool {
 	return func(v jsontext.Value) bool {

@@ -59,8 +59,8 @@ func (p Policy) CoversUUID(pr Principal, id uuid.UUID) bool {
 	return p.PlatformAdministrator(pr) || pr.names(customerKey{uuid: id})
 }
 
-// MayActAs reports whether the principal's issuer may speak for users of the customer c ([Rules.Scope]). If the principal's user is one of
-// another customer, the token names somebody whom its issuer does not know, and nothing may be recorded in that user's name.
+// MayActAs reports whether the principal's issuer may speak for users of the customer c ([Rules.Scope]). If it may not speak for the
+// customer of the principal's user, nothing may be recorded in that user's name.
 func (p Policy) MayActAs(pr Principal, c store.Customer) bool {
 	return pr.scope == nil || pr.scope[customerKey{id: c.ID}] || pr.scope[customerKey{uuid: c.UUID}]
 }

@@ -61,7 +61,7 @@ func (c *floorCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// The maximum numbers of concurrent transactions and of updates in each, which are the program's.
+// The maximum numbers of concurrent transactions and of updates in each. They are the same as the program's.
 const (
 	floorWorkers = 4
 	floorBatch   = 64

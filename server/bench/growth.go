@@ -147,8 +147,8 @@ func (b *bench) addFloor(ctx context.Context, users int) error {
 const readFirst = ", user read first"
 
 // addReadFirst adds updates on a program without a cache of users. Updates of a large directory are compared with these, because a
-// program with many more users than its cache holds finds hardly any of them in it. They have a directory of their own, like the
-// floor's.
+// program with many more users than its cache holds finds hardly any of them in it. They have a directory of their own, as the
+// floor has.
 func (b *bench) addReadFirst(ctx context.Context, engine string, users int) error {
 	if !slices.ContainsFunc(updates, func(s subject) bool { return b.wants(subject{engine: engine, name: s.name + readFirst}) }) {
 		return nil
@@ -263,7 +263,7 @@ func (f *growthFindings) at(s subject, users int) *figures {
 	return nil
 }
 
-// all returns the processor time of a request on the server and the database, without the load generator's.
+// all returns the processor time of a request on the server and the database, without that of the load generator.
 func (f figures) all() time.Duration { return f.cpu + f.database }
 
 func (f *growthFindings) writeAll(w io.Writer) error {

@@ -53,8 +53,8 @@ var floorOf = map[string]string{"PATCH": "floor PATCH", "PUT": "floor PATCH", "G
 // batched is the suffix of the name of a floor that commits several requests in one transaction.
 const batched = ", batched"
 
-// besideFloor returns the ratios of a result to its floor: of the throughput, of the throughput to the batching floor's, and of the
-// processor time. A ratio that was not measured is "".
+// besideFloor returns the ratios of a result to its floor: of the throughput, of the throughput to that of the batching floor, and of
+// the processor time. A ratio that was not measured is "".
 func (all results) besideFloor(r *result) (throughput, besideBatched, cpu string) {
 	m, name := r.median(), floorOf[r.subject.name]
 	if floor := all.find("postgres", name, r.connections); floor != nil {

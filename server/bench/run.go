@@ -115,7 +115,7 @@ const update = `UPDATE users SET first_name = 'Ada ' || :n::text, first_name_fol
 // pgbenchUpdate returns a script for pgbench with the floor's UPDATE.
 func pgbenchUpdate(users int) string { return pgbenchScript(users, update) }
 
-// pgbenchWithHistory returns a script that also adds a row to the history, as the program must. Its throughput bounds the program's.
+// pgbenchWithHistory returns a script that also adds a row to the history, as the program must. Its throughput is an upper bound for the program's throughput.
 func pgbenchWithHistory(users int) string {
 	return pgbenchScript(users, "WITH written AS ("+update+` RETURNING id, version)
 	INSERT INTO user_changes (user_id, version, customer_id, at, subject, dialect, operation, request_id, fields)

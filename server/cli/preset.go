@@ -25,7 +25,7 @@ type preset struct {
 type need struct {
 	flag string
 	what string // what its value is
-	// unless is a flag that, if it is set to another value than the preset's, makes this one dispensable. "" means none.
+	// unless is a flag. If it is set to another value than that of the preset, this flag is not needed. "" means none.
 	unless string
 }
 

@@ -33,7 +33,7 @@ type run struct {
 	original  user // the user before the first law
 	has       map[Feature]bool
 	unreached int // consecutive requests without an answer
-	// bookkeeping are the members that every update changes: the dialect's, and others outside of the document.
+	// bookkeeping are the members that every update changes: those of the dialect, and others that its document does not have.
 	bookkeeping []string
 	kept        []Kept
 	// dirty says that the user may differ from found.

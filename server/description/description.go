@@ -40,12 +40,13 @@ type API struct {
 	Reads []string
 	// Bodies are what requests and answers have in them, in the order in which FIELDS.md has them.
 	Bodies []Body
-	// Samples gives a value for every member that a request can set, and for those without a field that a request must have, by the
-	// member's path. None is what the sandbox has; what must be no other user's, such as an e-mail, has unique in it.
+	// Samples returns a value for every member that a request can set, and for required members without a field, by the member's path. The
+	// values differ from those of the sandbox's users. A value that no two users may share, such as an e-mail, contains unique.
 	Samples func(unique string) map[string]any
-	// Example gives a body that an operation accepts, or nil where that is made of Samples. What must be no other user's has unique in it.
+	// Example returns a body that an operation accepts, or nil where it is made of Samples. A value that no two users may share contains
+	// unique.
 	Example func(operation, unique string) map[string]any
-	// Page gives the query that asks for a page of the list, from 1; nil if the list is whole.
+	// Page returns the query that requests a page of the list, counted from 1; nil if the list has no pages.
 	Page func(number, size int) string
 	// ErrorField and ErrorMessage are the paths by which an error says which member or parameter is wrong, and how. Where they are the
 	// same, each sentence of a text begins with the member's path, and a semicolon ends all but the last.
@@ -83,7 +84,7 @@ type Subject struct {
 	Customer, User, Company int64
 	CustomerUUID, UserUUID  string
 	Token                   string
-	Webhook                 int64 // of the customer's
+	Webhook                 int64 // the id of a webhook of the customer
 }
 
 // Body is the JSON that one or several operations take, or answer with.
@@ -92,15 +93,15 @@ type Body struct {
 	Operations []string // operationIds; empty: every operation, where it answers with an error
 	Request    bool     // else it is an answer
 	User       string   // what the paths of the members that show a user begin with, such as "data."
-	// Within is the path of the members where these are not the body itself but an object in it, and Wrap makes of that object's JSON the
-	// body's. Then another table, after this one, has what is around them.
+	// Within is the path of the object that has the members, if that is not the body itself but an object in it. Wrap then returns the
+	// JSON of the body, given that of the object. Another table, after this one, has the members around it.
 	Within string
 	Wrap   func(members string) string
-	// Own says that the dialect's own tests hold the table against the server, since it says nothing of a user, or says it otherwise than
-	// other dialects do. The tests of all dialects hold it against the document alone.
+	// Own says that the dialect's own tests compare the table with the server's answers, since the body shows no user or shows it
+	// differently from other dialects. The tests of all dialects then compare the table with the document alone.
 	Own bool
-	// Exempt says which laws of the conformance kit do not hold of requests with this body, by the laws' names, and why: where the dialect's
-	// standard says otherwise. The dialect's own tests check what it says.
+	// Exempt maps the names of laws of the conformance kit that do not hold for requests with this body to the reason, namely what the
+	// dialect's standard says instead. The dialect's own tests check that.
 	Exempt  map[string]string
 	Members []Member
 }
@@ -136,17 +137,17 @@ type Member struct {
 	Field string
 	// Also are further fields that a value may change.
 	Also []string
-	// Values are of Field Status what the dialect has for each of the model's values, such as "active" for "ACTIVE", where that is
-	// neither the same text nor true for ACTIVE alone.
+	// Values maps the model's values of Field Status to the dialect's, such as "ACTIVE" to "active". It is nil if they are the same text,
+	// or if the dialect has true for ACTIVE and false for the others.
 	Values map[string]any
 	// Always is the value that an answer always has here, as JSON; empty if it has more than one.
 	Always string
-	// Note says what there is to say beyond the columns; often what a member without a field is.
+	// Note is a remark beyond the columns, often on the meaning of a member without a field.
 	Note string
 
 	// The rest of an answer's member.
 
-	Null Null // of a request's: what null does
+	Null Null // what null does in a request
 	// Sometimes says that answers may lack it; the note says which have it.
 	Sometimes bool
 

@@ -11,7 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// Operation is one of a document, as it is to be asked.
+// Operation is an operation of a document, with what is needed to call it.
 type Operation struct {
 	*openapi3.Operation
 	Method, Path string // the path with the base path before it, and with {names} in it
@@ -117,7 +117,7 @@ func Success(o *openapi3.Operation) (status int, response *openapi3.Response) {
 	return 0, nil
 }
 
-// Taken returns the status by which an operation refuses a value that is another user's: 409 where the document has it, else 400.
+// Taken returns the status with which an operation refuses a value that another user has: 409 where the document has it, else 400.
 func (o Operation) Taken() int {
 	if o.Responses.Status(http.StatusConflict) != nil {
 		return http.StatusConflict

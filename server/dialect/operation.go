@@ -445,7 +445,7 @@ func (op *operation) checkBody(c echo.Context, call *Call, parameters Parameters
 	call.Body, _ = value.(map[string]any)
 	dropNulls(call.Body, op.body, op.shown)
 	call.unknown = unknownMembers(op.body, value, "")
-	// If a member has two errors, the check's comes first and is kept: it is more specific than the schema's.
+	// If a member has two errors, that of the check comes first and is kept: it is more specific than that of the schema.
 	if op.check != nil {
 		wrong = append(wrong, op.check(call, parameters)...)
 	}

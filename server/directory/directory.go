@@ -57,7 +57,7 @@ func tenant(p dialect.Parameters) dialect.Tenant {
 	return dialect.Tenant{ID: id, Many: !ok}
 }
 
-// fieldNames has the names of the fields that are members or parameters of a write. The history has the model's.
+// fieldNames has the names of the fields that are members or parameters of a write. The history has the model's names.
 var fieldNames = map[store.Field]string{
 	store.FieldCustomer:     "id",
 	store.FieldReason:       "reason",

@@ -169,7 +169,7 @@ func (s signIn) find(r *http.Request, name string, byUsername bool) (u store.Use
 	return u, c, store.ErrNotFound
 }
 
-// permission is one of Worth's, as it lists them.
+// permission is an element of Worth's list of permissions.
 type permission struct {
 	ID    int             `json:"id"`
 	Code  auth.Permission `json:"code"`
@@ -308,7 +308,7 @@ func (s signIn) worthTokens(u store.User, c store.Customer) (map[string]string, 
 	return map[string]string{"id_token": id, "access_token": access}, err
 }
 
-// token signs a token of the user's, which the mock accepts.
+// token signs a token for the user, which the mock accepts.
 func (s signIn) token(u store.User, c store.Customer, issuer, subject string, others map[string]any) (string, error) {
 	claims := auth.Claims{Subject: subject, UserID: &u.UUID, Customers: []string{strconv.FormatInt(c.ID, 10)}, Expires: validity, Issuer: "dragoman-mock-" + issuer, Others: others}
 	for _, role := range s.store().Catalogue().In(u.Roles) {

@@ -60,8 +60,8 @@ func base62(n *big.Int, digits int) string {
 	return strings.Repeat("0", digits-len(text)) + text
 }
 
-// Is reports whether text claims to be a provisioning token, well-formed or not. No JWT does, since an underscore cannot be part of one's
-// header.
+// Is reports whether text has the prefix of a provisioning token, well-formed or not. No JWT has it, since an encoded JSON object cannot
+// begin with it.
 func Is(text string) bool { return strings.HasPrefix(text, Prefix) }
 
 // WellFormed reports whether text has a token's form and checksum.

@@ -214,7 +214,7 @@ func (h *handler) GetGroup(ctx context.Context, r scimapi.GetGroupRequestObject)
 	return scimapi.GetGroup200ApplicationScimPlusJSONResponse{Body: g, Headers: scimapi.GetGroup200ResponseHeaders{CacheControl: dialect.CacheControl}}, nil
 }
 
-// CreateGroup is refused, since the roles are the directory's.
+// CreateGroup always returns an error, since the directory has a fixed set of roles.
 func (h *handler) CreateGroup(ctx context.Context, _ scimapi.CreateGroupRequestObject) (scimapi.CreateGroupResponseObject, error) {
 	call := dialect.CallFrom(ctx)
 	if err := checkCustomer(call); err != nil {
@@ -230,7 +230,7 @@ func (h *handler) CreateGroup(ctx context.Context, _ scimapi.CreateGroupRequestO
 // errFixedGroups is the error of a request that would create or delete a role.
 var errFixedGroups = fmt.Errorf("%w: the groups are the roles of the directory", auth.ErrForbidden)
 
-// DeleteGroup is refused, since the roles are the directory's.
+// DeleteGroup always returns an error, since the directory has a fixed set of roles.
 func (h *handler) DeleteGroup(ctx context.Context, r scimapi.DeleteGroupRequestObject) (scimapi.DeleteGroupResponseObject, error) {
 	if _, err := h.roleOf(dialect.CallFrom(ctx), r.Group); err != nil {
 		return nil, err
@@ -289,7 +289,7 @@ func (m *membership) set(field string, value any, member bool) {
 	}
 }
 
-// noUser says of the id of a member that it is of nobody whom the dialect shows.
+// noUser follows the id of a member in the error for an id that no user has whom the dialect shows.
 const noUser = " is no user of the customer"
 
 // ReplaceGroup sets the members of a role.

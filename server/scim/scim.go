@@ -98,7 +98,7 @@ func newHandler(s *dialect.Service) *handler {
 // base returns the URL of the endpoints of the call's customer.
 func base(call *dialect.Call) string { return call.URL("/" + call.Customer.UUID.String()) }
 
-// userKey returns the key of the user with this id. Text that is not a UUID is nobody's.
+// userKey returns the key of the user with this id. The error is store.ErrNotFound if the id is not a UUID.
 func userKey(call *dialect.Call, id string) (store.UserKey, error) {
 	parsed, ok := auth.ParseUUID(id)
 	if !ok {
@@ -171,7 +171,7 @@ func (h *handler) CreateUser(ctx context.Context, r scimapi.CreateUserRequestObj
 
 // findDeleted returns the deleted user who has a unique value of a new user, and which of these values. Deleted is nil if there is
 // none, or if a user who is not deleted has one of the values, which the creation then reports. It returns a *store.ConflictError if
-// the values are of several deleted users.
+// the values belong to several deleted users.
 func (h *handler) findDeleted(ctx context.Context, call *dialect.Call, asked resource) (deleted *store.User, matching []store.Field, err error) {
 	for _, value := range []struct {
 		field store.Field

@@ -163,7 +163,8 @@ func (d document) route(r *http.Request) (*routers.Route, map[string]string, err
 	return d.findRoute(bare)
 }
 
-// findRoute is the router's, which (kin-openapi 0.152) takes a path's last parameter for there when it is empty.
+// findRoute calls FindRoute of the router, and returns routers.ErrPathNotFound if the path's last parameter is empty. The router of
+// kin-openapi 0.152 finds a route for such a path.
 func (d document) findRoute(r *http.Request) (*routers.Route, map[string]string, error) {
 	route, parameters, err := d.router.FindRoute(r)
 	if err == nil && !strings.Contains(r.URL.Path, "//") && slices.Contains(slices.Collect(maps.Values(parameters)), "") {

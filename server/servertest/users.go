@@ -63,8 +63,8 @@ func (s *Server) FindUser(t rapid.TB, id int64) store.User {
 	return u
 }
 
-// Unique makes of an e-mail or a username one that is nobody's, ignoring case, within maxLength characters. No two
-// results are equal: they begin with different numbers, each closed by a dot.
+// Unique turns an e-mail or a username into one of at most maxLength characters that no user has, ignoring case. No two results are
+// equal: they begin with different numbers, each followed by a dot.
 func (s *Server) Unique(name string, maxLength int) string {
 	all := append([]rune(fmt.Sprintf("%d.", s.names.Add(1))), []rune(name)...)
 	return string(all[:min(len(all), maxLength)])

@@ -8,7 +8,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/storetest"
 )
 
-// The endpoints of webhooks that a server under test begins with: one of the sandbox's, and one of the other customer's.
+// The endpoints of the webhooks that a server under test begins with: one of the sandbox's customer, and one of the other customer.
 const (
 	Webhook          = 1
 	ElsewhereWebhook = 2

@@ -52,8 +52,8 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 	return all
 }
 
-// isPublic reports whether an address is one of the internet's. What contains an IPv4 address in another way than as ::ffff:a.b.c.d, such as
-// an address of NAT64 or 6to4, is not.
+// isPublic reports whether an address belongs to the public internet. An address that embeds an IPv4 address in another form than
+// ::ffff:a.b.c.d, such as one of NAT64 or 6to4, does not.
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	in := func(p netip.Prefix) bool { return p.Contains(a) }
@@ -66,7 +66,7 @@ func isPublic(a netip.Addr) bool {
 // dialer dials public addresses, and those of the allowed networks.
 type dialer struct {
 	allowed  []netip.Prefix
-	resolver *net.Resolver // nil: the system's
+	resolver *net.Resolver // nil: the system's resolver
 }
 
 // dialTimeout is how long a connection may take to be made.

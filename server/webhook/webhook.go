@@ -37,9 +37,9 @@ type Config struct {
 	AllowNetworks []netip.Prefix
 	// Proxy is where all deliveries are sent through; nil: none. It has to judge the addresses itself.
 	Proxy *url.URL
-	// TLS is for what is not the system's default.
+	// TLS configures the connections to endpoints; nil: the defaults of crypto/tls.
 	TLS *tls.Config
-	// Resolver resolves the names of hosts; nil: the system's.
+	// Resolver resolves host names; nil: the system's resolver.
 	Resolver *net.Resolver
 	Log      *slog.Logger     // nil: slog.Default()
 	Now      func() time.Time // nil: time.Now

@@ -165,7 +165,7 @@ func (h *handler) CreateCustomerUser(ctx context.Context, r worthapi.CreateCusto
 	}, nil
 }
 
-// ListCustomerSubroles returns the subroles that can be assigned to a customer's users: all but the owner's.
+// ListCustomerSubroles returns the subroles that can be assigned to a customer's users: all but that of the owner.
 func (h *handler) ListCustomerSubroles(ctx context.Context, _ worthapi.ListCustomerSubrolesRequestObject) (worthapi.ListCustomerSubrolesResponseObject, error) {
 	if err := checkCustomer(dialect.CallFrom(ctx)); err != nil {
 		return nil, err

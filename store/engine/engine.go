@@ -18,35 +18,35 @@ import (
 // Database is an open database. Its methods may be called by several goroutines at once. Statements have a question mark for each
 // parameter.
 type Database interface {
-	// Name is the engine's, "sqlite" or "postgres".
+	// Name returns the name of the engine, "sqlite" or "postgres".
 	Name() string
-	// Dialector is gorm's for a pool of the database.
+	// Dialector returns the gorm dialector for a pool of the database.
 	Dialector(pool *sql.DB) gorm.Dialector
-	// Pools are the pools of connections.
+	// Pools returns the pools of connections.
 	Pools() Pools
 	// PoolStates returns the state of each pool. Waits for a slot among the readers of a pool count as waits for its connections.
 	PoolStates() []PoolState
 
-	// FindRow reads into the one row that a query finds, or returns sql.ErrNoRows. It is for queries by a key, which take no time:
-	// those that come at the same time may share a round trip.
+	// FindRow stores the columns of the one row that a query finds in the values of into, or returns sql.ErrNoRows. It is for queries by a
+	// key, which are short. Concurrent queries may share a round trip.
 	FindRow(ctx context.Context, into []any, query SQL) error
-	// Run runs a step and returns how many rows its first statement changed. Steps that come at the same time may share a
-	// transaction; each is still all or nothing by itself. The error is gorm.ErrDuplicatedKey where a unique value is taken; if it is
+	// Run runs a step and returns how many rows its first statement changed. Concurrent steps may share a transaction; each is still all or
+	// nothing by itself. The error is gorm.ErrDuplicatedKey where a unique value is taken; if it is
 	// ErrUnavailable, or ctx has ended, the step may have been committed or not.
 	Run(ctx context.Context, s Step) (changed int64, err error)
 
 	// Migrate brings the schema up to date and returns the names of the migrations that it applied. Several processes may do so at
 	// once.
 	Migrate(ctx context.Context) (applied []string, err error)
-	// MigrationsDue reports whether Migrate would apply any. It waits for nobody.
+	// MigrationsDue reports whether Migrate would apply any. It does not wait for locks.
 	MigrationsDue(ctx context.Context) (bool, error)
 	// Exclusively runs fn, which is no single transaction, while no other process does so under the same name.
 	Exclusively(ctx context.Context, name string, fn func() error) error
 	// Lock makes tx wait until no other transaction has the lock of this name, and keeps it until tx ends.
 	Lock(tx *gorm.DB, name string) error
-	// Tables describes the tables but those named. Each has a primary key.
+	// Tables describes all tables except those named. Each has a primary key.
 	Tables(ctx context.Context, except ...string) ([]Table, error)
-	// AllowIdle lets tx pause between two statements for as long as it likes.
+	// AllowIdle keeps the engine from ending tx because it is idle between two statements.
 	AllowIdle(tx *gorm.DB) error
 
 	// ReadsSettled reports whether what a query returns is as durable as an acknowledged commit. If not, it is once a transaction has
@@ -130,8 +130,8 @@ type Options struct {
 type Schema struct {
 	// Migrations has a directory of SQL files for each engine, by its name.
 	Migrations fs.FS
-	// Tables are some of the schema's, by which a database that has it is recognized.
+	// Tables are some tables of the schema. A database that has them is taken for one with the schema.
 	Tables []string
-	// Absent is the error for a database without them.
+	// Absent is the error for a database without these tables.
 	Absent error
 }

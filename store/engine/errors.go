@@ -21,8 +21,8 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 )
 
-// Kind returns ErrBusy or ErrUnavailable if err is of that kind, else nil. A context that was canceled is neither: nobody waits
-// for the answer. OfEngine returns the kind of an engine's own error, nil if it is none.
+// Kind returns ErrBusy or ErrUnavailable if err is of that kind, and nil otherwise. A canceled context is neither, because its caller has
+// given up. OfEngine returns the kind of an error of the engine, and nil for any other error.
 func Kind(err error, ofEngine func(error) error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnavailable
@@ -45,9 +45,9 @@ func Kind(err error, ofEngine func(error) error) error {
 	return nil
 }
 
-// Wrap adds to err, of a statement that ran under ctx, what was being done, and the kind that kind returns.
+// Wrap wraps the error of a statement that ran under ctx with what the statement was doing and with the kind that kind returns.
 func Wrap(ctx context.Context, doing string, err error, kind func(error) error) error {
-	// SQLite only says "interrupted", and a context with a cause of its own that it was canceled.
+	// SQLite's error is only "interrupted", and a context that was canceled with a cause returns only Canceled.
 	if ended := context.Cause(ctx); ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err)
 	}

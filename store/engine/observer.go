@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Statement is one that a database has executed; the beginning and the end of a transaction are statements too.
+// Statement is a statement that a database has executed. The beginning and the end of a transaction are statements too.
 type Statement struct {
-	// Text is the statement with placeholders for its values, of which it holds none.
+	// Text is the statement with placeholders. It contains no values.
 	Text string
 	Kind StatementKind
-	// Began is when the statement was sent over a connection, and Took how long it was until all was done, the reading of its rows
-	// included; the wait for the connection is PoolState's. Began is the machine's clock.
+	// Began is when the statement was sent over a connection, by the machine's clock. Took is the time until it had ended, including the
+	// reading of its rows. It does not include the wait for the connection, for which see PoolState.
 	Began time.Time
 	Took  time.Duration
-	// Err is the driver's error, with the context's if that had ended, or nil. A query that finds nothing has none.
+	// Err is the error of the driver, joined with that of the context if the context had ended. It is nil for a query that finds nothing.
 	Err error
 
 	outcome string
@@ -40,8 +40,8 @@ const (
 
 var statementKinds = []StatementKind{Select, Insert, Update, Delete, Begin, Commit, Rollback}
 
-// Outcome says how a statement ended, in a word: "ok"; "duplicate", for a value that must be unique and is another's; "busy"
-// and "unavailable", of which ErrBusy and ErrUnavailable come; "timed_out" and "canceled", as its context was; or "failed".
+// Outcome returns how a statement ended: "ok"; "duplicate" if a unique value is already taken; "busy" and "unavailable" for the kinds
+// ErrBusy and ErrUnavailable; "timed_out" and "canceled" if its context had ended; or "failed".
 func (s Statement) Outcome() string { return s.outcome }
 
 // Reporter reports statements to an observer.

@@ -17,14 +17,14 @@ func wrap(ctx context.Context, doing string, err error) error {
 	return engine.Wrap(ctx, doing, err, Kind)
 }
 
-// translate returns errors that have a meaning to gorm as gorm's.
+// translate turns Postgres errors into gorm errors where gorm has one, such as gorm.ErrDuplicatedKey.
 func translate(err error) error { return postgres.Dialector{}.Translate(err) }
 
 // readOnlyTransaction is the code of a write where none is possible, as on a standby.
 const readOnlyTransaction = "25006"
 
-// OwnKind returns the kind of an error of Postgres's, nil if it has none or is no error of Postgres's.
-// The codes are those of PostgreSQL's documentation, appendix A.
+// OwnKind returns the kind of an error of Postgres or of its driver, or ErrUnavailable if err already has that kind, and nil for any other
+// error. The codes are explained in PostgreSQL's documentation, appendix A.
 func OwnKind(err error) error {
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, engine.ErrUnavailable) {

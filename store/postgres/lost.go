@@ -77,7 +77,7 @@ type gormPool struct{ *sql.DB }
 
 var _ gorm.TxBeginner = gormPool{}
 
-// BeginTx is sql.DB's.
+// BeginTx begins a transaction as sql.DB does, over another connection if the first is lost.
 func (p gormPool) BeginTx(ctx context.Context, options *sql.TxOptions) (tx *sql.Tx, err error) {
 	err = whileLost(ctx, lost, func() (err error) {
 		tx, err = p.DB.BeginTx(ctx, options)
@@ -86,7 +86,7 @@ func (p gormPool) BeginTx(ctx context.Context, options *sql.TxOptions) (tx *sql.
 	return tx, err
 }
 
-// ExecContext runs a statement in a transaction of its own: what is outside of one is canceled with its context, the commit included.
+// ExecContext runs a statement in a transaction of its own. Outside a transaction, the end of ctx would cancel the commit, too.
 func (p gormPool) ExecContext(ctx context.Context, query string, arguments ...any) (result sql.Result, err error) {
 	tx, err := p.BeginTx(ctx, nil)
 	if err != nil {
@@ -98,7 +98,7 @@ func (p gormPool) ExecContext(ctx context.Context, query string, arguments ...an
 	return result, tx.Commit()
 }
 
-// QueryContext is sql.DB's, for queries that write nothing.
+// QueryContext runs a query as sql.DB does, again over another connection if the first is lost. The query must not write.
 func (p gormPool) QueryContext(ctx context.Context, query string, arguments ...any) (rows *sql.Rows, err error) {
 	err = whileLost(ctx, lost, func() (err error) {
 		rows, err = p.DB.QueryContext(ctx, query, arguments...)

@@ -22,7 +22,7 @@ import (
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
-// Name is the engine's.
+// Name is the name of this engine.
 const Name = "postgres"
 
 // DefaultConnections is how many connections a database opens at most unless Options say otherwise: well below the server's default

@@ -19,7 +19,7 @@ var catalogueIDs = []int64{1, 2, 3, 4, 5, 11, 12}
 
 var statuses = []store.Status{store.StatusInvited, store.StatusActive, store.StatusInactive}
 
-// argon2Hashes have the form of argon2id's; no password is known to any of them.
+// argon2Hashes matches texts in the form of argon2id hashes, to which no password is known.
 const argon2Hashes = `\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}`
 
 // UserGen generates users as a store returns them: every field within the model's rules and normalized, text in many

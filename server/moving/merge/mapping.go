@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ReadMapping reads a mapping: on each line a UUID of Worth's and an id of Testinium's, separated by white space or a comma. Empty lines
-// and those that begin with # say nothing. The error is a *BadInput.
+// ReadMapping reads a mapping. Each line has the UUID of a user at Worth and the id of the same user at Testinium, separated by white space
+// or a comma. Empty lines and lines that begin with # are ignored. The error is a *BadInput.
 func ReadMapping(name string) (map[string]int64, error) {
 	f, err := os.Open(name) // #nosec G304 -- the operator names the file
 	if err != nil {

@@ -147,7 +147,7 @@ func (m Merge) Run(ctx context.Context, out io.Writer) (result Result, err error
 	return r.write(out, bad, sum)
 }
 
-// customer reads both files, indexes Testinium's, and returns the customer whose users they have.
+// customer reads both files, indexes the users of Testinium's file, and returns the customer to whom the users of both files belong.
 func (r *run) customer() (c store.Customer, err error) {
 	c.Name = "the files'"
 	if err := r.eachOfWorth(func(l line) error { return ofOneCustomer(&c, l) }); err != nil {

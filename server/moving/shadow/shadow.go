@@ -81,7 +81,7 @@ type Shadow struct {
 	report    counters
 }
 
-// operation is one of the dialect's, by its path below the base path.
+// operation is an operation of the dialect, with its path below the base path.
 type operation struct {
 	id       string
 	method   string
@@ -201,12 +201,12 @@ func (c *call) writes() bool { return !description.IsSafe(c.method) }
 // refused reports whether the source refused the request, and so did nothing.
 func (c *call) refused() bool { return c.source.Status >= 400 && c.source.Status < 500 }
 
-// isFailure reports whether a status is no answer of an API: a server failed, or wants to be asked later.
+// isFailure reports whether a status says that the server failed or that the request should be retried later.
 func isFailure(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// conditional reports whether the source answered by a version or a part that the client has from it.
+// conditional reports whether a conditional or Range header of the request has decided the source's answer.
 func (c *call) conditional() bool {
 	switch c.source.Status {
 	case http.StatusNotModified, http.StatusPreconditionFailed, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
@@ -465,7 +465,7 @@ func (s *Shadow) judge(ctx context.Context, c *call) {
 	}
 }
 
-// writtenSince reports whether what a call shows was written at the source, other than by the call itself.
+// writtenSince reports whether another request has meanwhile written, at the source, what the call's answer shows.
 func (s *Shadow) writtenSince(c *call) bool {
 	return s.writes.since(c) || c.operation == s.c.Dialect.List && s.writes.others(c)
 }

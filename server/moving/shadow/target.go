@@ -52,11 +52,11 @@ func isProxied(t *http.Transport, u *url.URL) bool {
 	return err == nil && proxy != nil && strings.HasPrefix(proxy.Scheme, "http")
 }
 
-// conditions are the headers that make an answer depend on a version or a part that the client has from the source.
+// conditions are the headers that make an answer depend on a version that the client got from the source, or restrict it to a range.
 var conditions = []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"}
 
-// notForTarget are the headers that the target does not get, beside conditions: those of the connection, of the encoding, and cookies, which
-// are the vendor's.
+// notForTarget are the headers that are not sent to the target, besides conditions: those about the connection and the encoding, and
+// cookies, which the vendor has set.
 var notForTarget = []string{
 	"Connection", "Proxy-Connection", "Proxy-Authorization", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect",
 	"Accept-Encoding", "Content-Length", "Cookie",

@@ -171,7 +171,8 @@ func TestiniumPerson(record []byte, customer int64, roles *store.Catalogue) (Per
 	return Person{bad.Key, columns}, nil
 }
 
-// decodeReason says which member of a record cannot be decoded as T's, without its value, which may be a secret.
+// decodeReason returns the reason for which a record cannot be decoded into a T. It names the member without its value, which may be a
+// secret.
 func decodeReason[T any](record []byte, err error) string {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {

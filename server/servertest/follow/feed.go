@@ -36,7 +36,7 @@ type copied struct {
 // NewFeed returns a follower that begins with the first change.
 func NewFeed() *Feed { return &Feed{users: map[int64]*copied{}} }
 
-// change is one of the feed.
+// change is an entry of the change feed.
 type change struct {
 	ID, User, Version, Customer int64
 	Operation                   string
