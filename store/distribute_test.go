@@ -105,6 +105,7 @@ func TestDistribute(t *testing.T) {
 	}
 	later := storetest.Open(t, url)
 	create(t, later, newUser("distributed"))
+	later.KeepIndexing(ctx, func(error) {}) // returns, since there is nothing to index
 	found, _, err := later.ListUsers(ctx, 3393, store.Query{Filters: []store.Filter{store.Mentions("tribute")}}, store.Window{Limit: 5})
 	if err != nil || len(found) != 1 {
 		t.Errorf("%d users are found, %v", len(found), err)

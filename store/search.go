@@ -310,6 +310,9 @@ func (s *Store) commonGrams(ctx context.Context, from reader) (map[int32]float64
 // KeepIndexing does what [Store.IndexUsers] does until ctx is done, at least twice a second. When indexing fails it is tried again;
 // report is called with the first error of a series, and with nil once it works again.
 func (s *Store) KeepIndexing(ctx context.Context, report func(error)) {
+	if s.distributed {
+		return // nobody is ever pending, and to ask for that would ask every shard; see Distribute
+	}
 	var after pendingUser
 	keep(ctx, report, nil, func() (pause time.Duration, err error) {
 		if after, err = s.indexWithin(ctx, indexingTimeout, after); after != (pendingUser{}) {
