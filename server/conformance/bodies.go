@@ -179,11 +179,11 @@ var types = []Law{
 		Says:   "\"true\", 1 and 0 instead of a boolean are 400.",
 		Why:    "Whether \"false\" counts as true depends on the programming language, and an account must not depend on that.",
 		Source: "SEMANTICS.md, JSON"},
-	{Name: "strings-are-no-numbers", Grade: Own, check: stringsAreNoNumbers, of: withIDsInBody,
+	{Name: "strings-are-no-numbers", Grade: Own, check: stringsAreNoNumbers, of: withIntegersInBody,
 		Says:   "An id in quotes instead of a number is 400.",
 		Why:    "The document types ids as integers; a client that sends strings has lost digits or will.",
 		Source: "SEMANTICS.md, JSON"},
-	{Name: "integers-may-have-an-empty-fraction", Grade: Own, check: emptyFraction, of: withIDsInBody,
+	{Name: "integers-may-have-an-empty-fraction", Grade: Own, check: emptyFraction, of: withIntegersInBody,
 		Says: "6860.0 and 6.86e3 are accepted as the integer 6860; 6860.5 and numbers beyond 64 bits are 400.",
 		Why:  "JSON has one type of number. Some languages write every integer with a fraction."},
 }
@@ -238,13 +238,13 @@ func stringsAreNoBooleans(t *trial) {
 }
 
 func stringsAreNoNumbers(t *trial) {
-	for _, name := range t.d.matching() {
+	for _, name := range t.d.matchingIntegers() {
 		t.wantRefused(http.StatusBadRequest, name+" must be a number", t.base().with(name, encode(t.found.json(name))).String())
 	}
 }
 
 func emptyFraction(t *trial) {
-	name := t.d.matching()[0]
+	name := t.d.matchingIntegers()[0]
 	id := t.found.json(name)
 	for _, value := range []string{id + ".0", id + ".000", id + "e0", id + "0e-1"} {
 		t.wantUnchanged(t.update(t.base().with(name, value)), t.found)

@@ -150,6 +150,11 @@ func (d *dialect) matching() []string {
 	return all
 }
 
+// matchingIntegers returns those of the matching members that are integers.
+func (d *dialect) matchingIntegers() []string {
+	return slices.DeleteFunc(d.matching(), func(name string) bool { return !d.schemaOf(name).Type.Is("integer") })
+}
+
 // maxSafe is 2^53-1, the largest integer that every JSON parser keeps.
 const maxSafe = 1<<53 - 1
 

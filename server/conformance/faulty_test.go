@@ -132,7 +132,8 @@ func (c *call) idleAs(f func(*call) answer) answer {
 	user, _ := c.present()
 	if table := c.table(); !table.Whole() {
 		name, _ := table.Member("FirstName")
-		user = map[string]json.RawMessage{name.Path: user[name.Path]}
+		member, _, _ := strings.Cut(name.Path, ".")
+		user = map[string]json.RawMessage{member: user[member]}
 	}
 	other.body = []byte(encode(user))
 	return f(&other)

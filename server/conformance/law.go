@@ -121,6 +121,8 @@ func withUUIDs(d *dialect, _ Law) bool   { return d.hasUUIDs() }
 func withPlainIDs(d *dialect, _ Law) bool  { return d.hasNumbers() || d.hasUUIDs() }
 func withIDsInBody(d *dialect, _ Law) bool { return len(d.matching()) > 0 }
 
+func withIntegersInBody(d *dialect, _ Law) bool { return len(d.matchingIntegers()) > 0 }
+
 func withCustomerUUID(d *dialect, _ Law) bool { return d.shownAs("Customer.UUID") != "" }
 func withTextTimes(d *dialect, _ Law) bool    { return len(d.times("string")) > 0 }
 

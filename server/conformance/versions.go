@@ -317,7 +317,7 @@ func ignoredLists(t *trial) {
 	t.wantHeader(t.update(t.idle().with("b", "1").with("a", "null")), "Dragoman-Ignored", "a, b")
 	for _, m := range t.d.request.Members {
 		if m.Effect == description.Owned && m.Field == "CreatedAt" {
-			t.wantHeader(t.update(t.idle().with(m.Path, "1")), "Dragoman-Ignored", m.Path)
+			t.wantHeader(t.update(t.idle().with(m.Path, otherValue(t.d.schemaOf(m.Path)))), "Dragoman-Ignored", m.Path)
 		}
 	}
 }

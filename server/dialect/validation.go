@@ -171,6 +171,10 @@ func typeName(schema *openapi3.Schema) string {
 	switch {
 	case schema.Format == "uuid":
 		return "a UUID"
+	case schema.Format == "date-time":
+		return "a date and a time, such as 2001-02-03T04:05:06Z"
+	case schema.Format == "date":
+		return "a date, such as 2001-02-03"
 	case schema.Type.Is("integer"):
 		return "an integer"
 	case schema.Type.Is("boolean"):

@@ -55,6 +55,8 @@ func TestValidationErrorsQuoteSchema(t *testing.T) {
 		{`{"type":"integer"}`, `9223372036854775808`, "the body must be an integer"},
 		{`{"type":"integer","minimum":1,"maximum":100}`, `0`, "the body must be at least 1"},
 		{`{"type":"integer","minimum":1,"maximum":100}`, `101`, "the body must be at most 100"},
+		{`{"type":"string","format":"date-time"}`, `"2001-02-03"`, "the body must be a date and a time, such as 2001-02-03T04:05:06Z"},
+		{`{"type":"string","format":"date"}`, `"yesterday"`, "the body must be a date, such as 2001-02-03"},
 		{`{"type":"string","enum":["ACTIVE","INACTIVE"]}`, `"active"`, "the body must be one of ACTIVE, INACTIVE"},
 		{`{"type":"string","minLength":1}`, `""`, "the body must not be empty"},
 		{`{"type":"string","minLength":8}`, `"seven77"`, "the body must have at least 8 characters"},

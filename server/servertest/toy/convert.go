@@ -33,6 +33,17 @@ func checkPatch(roles *store.Catalogue) dialect.Check {
 	}
 }
 
+// checkPut refuses another person's tag, and a name that no role has.
+func checkPut(roles *store.Catalogue) dialect.Check {
+	return func(c *dialect.Call, p dialect.Parameters) []dialect.FieldError {
+		wrong := checkGrants(roles)(c, p)
+		if tag, ok := c.Body["tag"].(string); ok && tag != p["person"] {
+			wrong = append(wrong, dialect.FieldError{Field: "tag", Message: "tag must be null or the path's person"})
+		}
+		return wrong
+	}
+}
+
 // checkGrants refuses a name that no role has.
 func checkGrants(roles *store.Catalogue) dialect.Check {
 	return func(c *dialect.Call, _ dialect.Parameters) []dialect.FieldError {

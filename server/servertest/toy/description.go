@@ -35,6 +35,7 @@ var Description = description.API{
 		{
 			Title: "The update", Operations: []string{"putPerson"}, Request: true,
 			Members: []description.Member{
+				{Path: "tag", Field: "ID", Effect: description.Matches, Null: description.NullUnchanged, Absent: description.AbsentUnchanged},
 				required("given", "FirstName"),
 				required("family", "LastName"),
 				required("handle", "Username"),

@@ -47,7 +47,7 @@ func (spoiled Spoiled) Mount(e *echo.Echo, s *dialect.Service) (*dialect.Dialect
 		API:          spoiled.API,
 		Permissions:  map[string]auth.Permission{"getPerson": auth.PermissionRead, "patchPerson": auth.PermissionWrite, "putPerson": auth.PermissionWrite},
 		Tenant:       func(p dialect.Parameters) dialect.Tenant { return dialect.Tenant{ID: number(p["shop"].(string))} },
-		Checks:       map[string]dialect.Check{"patchPerson": checkPatch(s.Store.Catalogue()), "putPerson": checkGrants(s.Store.Catalogue())},
+		Checks:       map[string]dialect.Check{"patchPerson": checkPatch(s.Store.Catalogue()), "putPerson": checkPut(s.Store.Catalogue())},
 		UserSchemas:  []string{"Person"},
 		ContentType:  echo.MIMEApplicationJSON,
 		FieldName:    func(f store.Field) string { return fieldNames[f] },

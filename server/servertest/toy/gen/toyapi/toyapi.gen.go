@@ -77,6 +77,7 @@ type PersonUpdate struct {
 	Open    bool    `json:"open"`
 	Phone   *string `json:"phone,omitempty"`
 	Since   *int64  `json:"since,omitempty"`
+	Tag     *string `json:"tag,omitempty"`
 }
 
 // Problem defines model for Problem.
@@ -2248,7 +2249,7 @@ func (sh *strictHandler) PutPerson(ctx echo.Context, shop string, person string,
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
 	"7Frvbts4En8VHneBS7JSLDtxmvg+dN1ke/Bd9xC0WeSAyAUYaWxxVyJVkkpspNpnX5CUbNmR/Kdpim3g",
-	"L5YszXA4w5nfzJB6wAFPUs6AKYl7DzgCEoIwt+ckiOCcMyV4rP8L+JRRASHuKZGBg2UQQUL0GzVNAfew",
+	"L5YszXA4w5nfDId6wAFPUs6AKYl7DzgCEoIwt+ckiOCcMyV4rP8L+JRRASHuKZGBg2UQQUL0GzVNAfew",
 	"VIKyMc5zB59HhI016UMjmYMn7pi7+qEr/6Cpy1NFOSOxm3LKFAgrR492IabvM1Y72C3nMRBmhP5yRcbb",
 	"TvQ9fMpAqsHFqqlaQiWm/ZGZ1wYitAZjEIb1CiZq3fDXgioFrFThyUbLHZwSQRJQxWoOQkhSroAF0//C",
 	"VD+hDPeK9cYOZiTRcipkrqarqpYSpUBoro97N//4wf1z+NB2Ot1u/tnH5oHv3/j+0P1z+Nn39T3Wl+F+",
@@ -2261,25 +2262,25 @@ var swaggerSpec = []string{
 	"T3pu13uCB31QJIZv4T99lAoIOAupfoCoRCMSS2iK83PORjEN1POvb1llvJQV/Y2RTEU6VQREfTtsUPwP",
 	"MMvKuEJjzsPvD8Gvr6/dfsV225bPX7xoeTmusdS/BbFrlQqeglDUZmLBbaA+ljuf442lGs5qC377OwRG",
 	"uV+BsPuI2jEWRyaB4iZnjbhIiMI9nGU0fFSg5A4maoGMMnVyPKeblfkODimJwUbvo0HuQEhqPW+Dke4j",
-	"EFA7zj2VBv6BZYlWPSghw8EJvwOtgNR1z9Bp7huaDWnlFlLqDHoJooifRWvqYCN1qmuxXOiCrNfNHTwi",
-	"CY2nK8mOcgeP6R2wlVQdTaV9xoinChK5Lpati+UzrYgQZFod8zR3cERYWOdyFbLj3ME8XZhf2YNWqF7p",
-	"/ivizIzFsjgmGkeKgGoc+0RHBWUBbOIoFb4zrZaF9Max28urrRlKW8+WZmYCZ7aopSKF2jPDl1NtdpQ+",
-	"k/e2Mlx0l3TmRqsWrHC25WkXzM1SZzVSQtllRW7bafbahEzeARurCPc63WNnoQn66PsTz3N9f9LxfLy3",
-	"7/T+5WeedxSYX/jZNL2m0fX9yau3mrDv+X7WPjnVl45nmPW1by6dU3s5s5e35tLVlyPP84Y//VyV+Nb3",
-	"J0d9fXvs+f6k+0bfnujbV2+eLGnvdc/96ZtJ2z/Ye93z/cMXq97+1h0uYQjchNAYkTAUICVeAMkFr+zW",
-	"5KYZUK6n/EKwTMhkYBlOjpegcwEulwMooaz8364LJ/1zpm3uXdjA8ien3acuwVbmj8gdIMbRfUQVIJmS",
-	"AHAztFfhvKJrxSiVnNoATL+lYVFh7XBoh0M7HNrh0FfFodVV5srKsoG1eoZRLcE2qRkXa8Xaak3w2xiS",
-	"x3h4H5H6LqqpL2pqY/Q4dZLLtv6R5KTaMG7koPMWM3/slqnVcHN3L01SM5aaz3m19iVhRfxjG2hvgCAT",
-	"VE0/aNlW/VsgAkQ/U9H839vSV/5zfVXuohuHNG/njh4pldp9EspGXPMv7YUxRNkdMAUh6l8OkIqIQiEd",
-	"jUBINBI8QSoCxFWk/1OG9OLBHQhEUNFYo4RMC45DLZcqbY5iI2aKZMTTf0qUAk+N9rOWG7cPvUOvjCmS",
-	"UtzDR4fe4RE2gBAZ1VuaXbYe9CVv2UFaD7bXyDXBGIxPam8xO0mDEPf0w6JLWTpC6HjeV9uEWuilGnai",
-	"7ESXtp/M+a1bOcBdtTmzcNj77JuLhuY72Vw88o4fu7M2ekDiGASKiEQqohIVHrdbhedYhWMbUXUcs8hr",
-	"lWdDhr69nn5539jwHW0p53g7+nZnPb09odDUnbP11Pa8Mndwd0sbdTfRtRh9+YOCm+K8VSPo/LRVwyd2",
-	"VuwgVyoweeO5Z1sWS7ZWlYiwEBHEsuTWlie1k0nn0LzBdNIvnA5Ka2ZTZ9K59VrlZwgbkc4P8/OhyVh2",
-	"d2sxE5nHs1y0tFBrRBRH5JtMZvEbEj2f4nz0DQ+nXznj2X28fLG+MR+3/C2SLSISUYUYv0dUPgvmV76h",
-	"WslfkD0pXcw4B2PGxebnvZukmeqnTbmz8IXRe0hjMt1c3Ms+mH4xOc47fc6c2N5y9u3udvSdzpb0f6sc",
-	"ndX0KWmmXlZuKLZSd8lhlxx2yWGXHHbJYZPkUN31M9hf3e+7GWrEliDuysyQiRj3cEvxqWzdHZkUUDwK",
-	"xdQVGZu/GuZ/BQAA//8=",
+	"EFA7zj2VBv6BZYlWPSghw8EJvwOtgNR1z9Bp3jc0G9LKLaTUGfQSRBE/i9bUwUbqVNdiudAFWa+bO3hE",
+	"EhpPV5Id5Q4e0ztgK6k6mkr7jBFPFSRyXSxbF8tnWhEhyLQ65mnu4IiwsM7lKmTHuYN5ujC/cg9aoXql",
+	"918RZ2YslsUx0ThSBFTj2Cc6KigLYBNHqfCdabUspDeO3V5ebc1Q2nq2NDMTOLNFLRUp1J4Zvpxqs6P0",
+	"mby3leGiu6QzN1q1YIWzLU+7YG6WOquREsouK3LbTrPXJmTyDthYRbjX6R47C5ugj74/8TzX9ycdz8d7",
+	"+07vX37meUeB+YWfzabXbHR9f/LqrSbse76ftU9O9aXjGWZ97ZtL59Rezuzlrbl09eXI87zhTz9XJb71",
+	"/clRX98ee74/6b7Rtyf69tWbJ0vae91zf/pm0vYP9l73fP/wxaq3v/UOlzAEbkJojEgYCpASL4Dkgld2",
+	"a3LTDCjXU34hWCZkMrAMJ8dL0LkAl8sBlFBW/m/XhZP+OdM29y5sYPmT0+5Tl2Ar80fkDhDj6D6iCpBM",
+	"SQC4GdqrcF7RtWKUSk5tAKbf0rCosHY4tMOhHQ7tcOir4tDqKnNlZdnAWtmSFNVl1bzeWpFLldsmpeZi",
+	"iVlb5Al+G0PyGEbvI1K/+WraTjXtfvQ4dZLLbsAjyUl1n7mRX893pvljb06thptHSWmSmrHUfM6rtS8J",
+	"K+If20A7EQSZoGr6Qcu26t8CESD6mYrm/96WLvaf66uy+W782Lydx0ekVGrbK5SNuOZfaqExRNkdMAUh",
+	"6l8OkIqIQiEdjUBINBI8QSoCxFWk/1OG9OLBHQhEULEfRwmZFhyHWi5V2hxF/2aKZMTTf0qUAk+N9rOd",
+	"Om4feodeGYokpbiHjw69wyNscCQyqrc0u2w96EvesoO0HuwWJdcEYzA+qb3FNKAGIe7ph8XmZunkoeN5",
+	"X613tbAFa2hg2Ykuda3Msa9bOfdd1dNZOCN+9p6koflOepJH3vFjd9ZGD0gcg0ARkUhFVKLC43ar8Byr",
+	"cGwjqo5jFnmt8kjJ0LfX0y+3mw3f0ZZyjrejb3fW09uDDU3dOVtPbY85cwd3t7RRdxNdi9GXv0O4KY5p",
+	"NYLOD2k1fGJnReO5UrjJG88927LGsiWuRISFiCCWJbf2y4zayaRzaN5gOukXTgelNbOpM+nceq3y64WN",
+	"SOffAORDk7FsU2wxE5nHs1y0tFBrRBQn65tMZvHTEz2f4lj1DQ+nXznj2fZfvljfmG9i/hbJFhGJqEKM",
+	"3yMqnwXzK59ereQvyJ6ULmacgzHjYvNj4k3STPWLqNxZ+DDpPaQxmW4u7mWfZ7+YHOedPmdObG85+3Z3",
+	"O/pOZ0v6v1WOzmr2KWmmXlZuKDqwu+SwSw675LBLDrvksElyqHb9DPZX+303Q43YEsRdmRkyEeMebik+",
+	"la27I5MCikehmLoiY/NXw/yvAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
