@@ -172,9 +172,9 @@ func typeName(schema *openapi3.Schema) string {
 	case schema.Format == "uuid":
 		return "a UUID"
 	case schema.Format == "date-time":
-		return "a date and a time, such as 2001-02-03T04:05:06Z"
+		return "a time as RFC 3339 has it, such as 2027-11-30T08:00:00Z"
 	case schema.Format == "date":
-		return "a date, such as 2001-02-03"
+		return "a date as RFC 3339 has it, such as 2027-11-30"
 	case schema.Type.Is("integer"):
 		return "an integer"
 	case schema.Type.Is("boolean"):
