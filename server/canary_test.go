@@ -409,18 +409,17 @@ func (a *aviary) listen() {
 	const start = 4
 	canaries := map[string][]string{}
 	for canary := range a.planted {
-		if low := strings.ToLower(canary); len(low) < start {
+		if len(canary) < start {
 			a.Fatalf("%q is too short to be looked for", canary)
-		} else {
-			canaries[low[:start]] = append(canaries[low[:start]], canary)
 		}
+		first := strings.ToLower(canary)[:start]
+		canaries[first] = append(canaries[first], canary)
 	}
 	for _, h := range a.heard {
 		text := strings.ToLower(h.text)
 		for at := range len(text) - start + 1 {
 			for _, canary := range canaries[text[at:at+start]] {
-				low := strings.ToLower(canary)
-				is := a.planted[canary]
+				low, is := strings.ToLower(canary), a.planted[canary]
 				switch {
 				case !strings.HasPrefix(text[at:], low):
 				case is == personal && h.personal, is == own && strings.Contains(strings.ToLower(h.request), low), h.stored && storedForm.MatchString(canary):

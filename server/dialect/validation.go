@@ -39,6 +39,9 @@ func validate(schema *openapi3.Schema, value any, path string) []FieldError {
 	return onePerField(found)
 }
 
+// TimeForm says in messages what a member with format: date-time must be.
+const TimeForm = "a time as RFC 3339 has it, such as 2027-11-30T08:00:00Z"
+
 func maxItems(most uint64) string { return fmt.Sprintf("must have at most %d items", most) }
 
 // trim truncates every array in value to the maxItems of its schema, and returns an error for each array that was longer. All
@@ -172,7 +175,7 @@ func typeName(schema *openapi3.Schema) string {
 	case schema.Format == "uuid":
 		return "a UUID"
 	case schema.Format == "date-time":
-		return "a time as RFC 3339 has it, such as 2027-11-30T08:00:00Z"
+		return TimeForm
 	case schema.Format == "date":
 		return "a date as RFC 3339 has it, such as 2027-11-30"
 	case schema.Type.Is("integer"):

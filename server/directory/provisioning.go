@@ -91,7 +91,7 @@ func checkNewToken(roles *store.Catalogue) dialect.Check {
 		}
 		if text, ok := c.Body["expiresAt"].(string); ok {
 			if _, err := parseTime(text); err != nil {
-				wrong = append(wrong, dialect.FieldError{Field: "expiresAt", Message: "expiresAt must be a time as RFC 3339 has it, such as 2027-11-30T08:00:00Z"})
+				wrong = append(wrong, dialect.FieldError{Field: "expiresAt", Message: "expiresAt must be " + dialect.TimeForm})
 			}
 		}
 		return wrong
