@@ -63,11 +63,11 @@ func TestErase(t *testing.T) {
 		o.run(2, "", "dragoman: error: previewing restore: the value that FirstName had before version 8 was erased from the history: the value was erased\n", "restore", "--dry-run", "--user", "6860", "--version", "7")
 		o.run(2, "", "dragoman: error: updating user: the user's personal data were erased, so it cannot be changed\n", "legal-hold", "set", "--user", "6860")
 		if _, out, _ := configured(t, o.dir, o.variables, "", "history", "--user", "6860"); !strings.Contains(out, "through cli erased\n    FirstName             \"erased\" -> \"\"\n") ||
-			strings.Contains(out, "Augusta") || strings.Contains(out, "7946") || strings.Contains(out, "example.org") {
+			strings.Contains(out, "Augusta") || strings.Contains(out, "20 7946") || strings.Contains(out, "example.org") {
 			t.Errorf("the history tells\n%s", out)
 		}
 		_, out, _ := configured(t, o.dir, o.variables, "", "export")
-		if strings.Contains(out, "6860") || strings.Contains(out, "erased.invalid") || !strings.Contains(out, "6861") {
+		if strings.Contains(out, "\n6860,") || strings.Contains(out, "erased.invalid") || !strings.Contains(out, "\n6861,") {
 			t.Errorf("exported is\n%s", out)
 		}
 		if text, err := os.ReadFile(list); err != nil || !strings.HasPrefix(string(text), before.UUID.String()+" 20") || strings.Count(string(text), "\n") != 1 {

@@ -60,7 +60,17 @@ func patroni(t testing.TB) string {
 	if out, err := exec.Command("chmod", "-R", "go+rX", filepath.Dir(to)).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return filepath.Join(to, "bin/python")
+	python := filepath.Join(to, "bin/python")
+	o, err := owner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks := exec.Command(python, "-c", "import patroni")
+	asks.SysProcAttr = &syscall.SysProcAttr{Credential: o}
+	if out, err := asks.CombinedOutput(); err != nil {
+		t.Fatalf("the owner of Postgres cannot run Patroni: %v: %s\nremove .ci/patroni/venv, and run make failover PYTHON=FILE with a Python that every user can run, such as /usr/bin/python3", err, out)
+	}
+	return python
 }
 
 // node is a Postgres with its Patroni.
@@ -180,8 +190,8 @@ postgresql:
 	if err := os.WriteFile(filepath.Join(n.dir, "patroni.yml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.kill)
 	n.start(t)
+	t.Cleanup(n.kill)
 	return n
 }
 
