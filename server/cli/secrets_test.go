@@ -118,12 +118,19 @@ func TestCommandsHideSecrets(t *testing.T) {
 				t.Errorf("say in commandLines how to run %s", command.Path())
 				continue
 			}
-			for _, line := range append(slices.Clone(lines), "--help", "--no-such-flag="+secretOfFile) {
+			for _, line := range lines {
+				run(command, line, "")
+			}
+			run(command, lines[0], "DRAGOMAN_SECRET_KEY="+keyOfBefore)
+			if strings.HasPrefix(database, "postgres:") {
+				continue // what follows is refused before the database is opened
+			}
+			for _, line := range []string{"--help", "--no-such-flag=" + secretOfFile} {
 				run(command, line, "")
 			}
 			for _, bad := range []string{
 				"DRAGOMAN_DATABASE=postgres://u:p@" + secretOfDSN + "@127.0.0.1:9/d", "DRAGOMAN_DATABASE=mysql://u:" + secretOfDSN + "@127.0.0.1:9/d",
-				"DRAGOMAN_SECRET_KEY=" + secretTooShort, "DRAGOMAN_SECRET_KEY=" + keyOfBefore, "DRAGOMAN_OLD_SECRET_KEY=" + secretTooShort, "DRAGOMAN_JWT_SECRET=" + secretTooShort,
+				"DRAGOMAN_SECRET_KEY=" + secretTooShort, "DRAGOMAN_OLD_SECRET_KEY=" + secretTooShort, "DRAGOMAN_JWT_SECRET=" + secretTooShort,
 				"DRAGOMAN_JWT_SECRET_FILE=secrets.csv", "DRAGOMAN_DATABASE=u:" + secretOfDSN + "@127.0.0.1",
 			} {
 				run(command, lines[0], bad)
