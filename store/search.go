@@ -96,6 +96,8 @@ type searchIndex struct {
 	list   func(ids []int64) string
 	// common returns the hashes that are in many rows, and in which part of them, as the database estimates. Nil if it cannot tell.
 	common func(db *gorm.DB) (map[int32]float64, error)
+	// join follows a list of pending rows p, and joins to each its user u, if there is one, by the primary key.
+	join string
 	// write replaces rows. forget deletes rows from search_pending that were read in the same transaction, all those after a key up to
 	// the last of them. Neither is given two equal keys.
 	write  func(tx *gorm.DB, rows []indexRow) error
@@ -119,6 +121,7 @@ var searchIndexes = map[string]searchIndex{
 		},
 		within: "id IN (SELECT value FROM json_each(?))",
 		list:   func(ids []int64) string { return "[" + joined(ids) + "]" },
+		join:   "LEFT JOIN users u ON u.customer_id = p.customer_id AND u.id = p.user_id",
 		write: func(tx *gorm.DB, rows []indexRow) error {
 			list := []byte("[")
 			for i, r := range rows {
@@ -162,6 +165,8 @@ var searchIndexes = map[string]searchIndex{
 		},
 		within: "id = ANY (CAST(? AS bigint[]))",
 		list:   func(ids []int64) string { return "{" + joined(ids) + "}" },
+		// The planner would read the whole table to join it, if that is small. The limit prevents it.
+		join: "LEFT JOIN LATERAL (SELECT * FROM users WHERE customer_id = p.customer_id AND id = p.user_id LIMIT 1) u ON TRUE",
 		write: func(tx *gorm.DB, rows []indexRow) error {
 			var customers, users, parts []int64
 			var grams []string
@@ -351,14 +356,14 @@ type pendingUser struct {
 	FirstNameFold, LastNameFold, EmailFold, EmailSearch string
 }
 
-// pendingUsers reads rows of search_pending, from the first after a key, and their users as they are. One statement does both, so
-// that it sees the change for which a user is pending.
-const pendingUsers = `SELECT p.customer_id, p.user_id, p.version, p.parts, coalesce(u.first_name_fold, '') AS first_name_fold,
+// pendingUsers makes the statement that reads rows of search_pending, from the first after a key, and their users as they are. One
+// statement does both, so that it sees the change for which a user is pending.
+func (i searchIndex) pendingUsers() string {
+	return `SELECT p.customer_id, p.user_id, p.version, p.parts, coalesce(u.first_name_fold, '') AS first_name_fold,
 	coalesce(u.last_name_fold, '') AS last_name_fold, coalesce(u.email_fold, '') AS email_fold, coalesce(u.email_search, '') AS email_search
 FROM (SELECT customer_id, user_id, version, parts FROM search_pending WHERE (customer_id, user_id, version) > (?, ?, ?)
-	ORDER BY customer_id, user_id, version LIMIT ?) p
-LEFT JOIN users u ON u.customer_id = p.customer_id AND u.id = p.user_id
-ORDER BY p.customer_id, p.user_id, p.version`
+	ORDER BY customer_id, user_id, version LIMIT ?) p ` + i.join + ` ORDER BY p.customer_id, p.user_id, p.version`
+}
 
 // indexSome indexes the users of the rows of search_pending after a key, indexedAtOnce rows at most, and returns how many rows it took.
 // next is the last of them, or the zero value if there are no more.
@@ -373,11 +378,11 @@ func (s *Store) indexSome(ctx context.Context, after pendingUser) (changes int, 
 		if err := s.db.Lock(tx, "dragoman.search"); err != nil {
 			return databaseError(ctx, "waiting for the indexer", err)
 		}
-		err := tx.Raw(pendingUsers, after.CustomerID, after.UserID, after.Version, indexedAtOnce).Scan(&batch).Error
+		index := searchIndexes[s.db.Name()]
+		err := tx.Raw(index.pendingUsers(), after.CustomerID, after.UserID, after.Version, indexedAtOnce).Scan(&batch).Error
 		if err != nil || len(batch) == 0 {
 			return databaseErrorOrNil(ctx, "reading users to index", err)
 		}
-		index := searchIndexes[s.db.Name()]
 		if err := index.write(tx, indexRows(batch)); err != nil {
 			return databaseError(ctx, "indexing users", err)
 		}
