@@ -172,9 +172,8 @@ type agedEntry struct {
 // no index of times, which each write would have to keep; but the feed has the entries nearly by their time. An entry whose time is still
 // to come was written by a clock that was wrong, and does not hold up those behind it.
 func (s *Store) nextAged(db *gorm.DB, after int64, cutoff time.Time) (entries []agedEntry, err error) {
-	err = db.Raw("SELECT feed.number, c.customer_id, c.user_id, c.version, c.at FROM feed JOIN user_changes c "+
-		"ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version "+
-		"WHERE feed.number > ? AND feed.number <= (SELECT published FROM feed_state) ORDER BY feed.number LIMIT ?", after, agedAtOnce).Scan(&entries).Error
+	err = s.feedPage(db, feedRange{after: after, upTo: published, all: true}, agedAtOnce).Joins(historyOfFeed).
+		Select("feed.number, c.customer_id, c.user_id, c.version, c.at").Scan(&entries).Error
 	for i, e := range slices.Backward(entries) {
 		if e.At < cutoff.UnixMilli() || e.At > s.now().UnixMilli() {
 			return entries[:i+1], err

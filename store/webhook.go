@@ -433,16 +433,13 @@ func (s *Store) WebhookChanges(ctx context.Context, customerID, after int64, lim
 		if err := db.Raw("SELECT published FROM feed_state").Scan(&next).Error; err != nil {
 			return databaseError(ctx, doing, err)
 		}
-		query := db.Table("feed").Select(webhookChangeColumns).
-			Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
+		found := feedRange{after: after, upTo: next, all: customerID == AllCustomers, customers: []int64{customerID}}
+		err = s.feedPage(db, found, limit).Select(webhookChangeColumns).Joins(historyOfFeed).
 			Joins("JOIN users u ON u.customer_id = feed.customer_id AND u.id = feed.user_id").
 			Joins("JOIN customers t ON t.id = feed.customer_id").
 			Joins("LEFT JOIN user_changes p ON p.customer_id = feed.customer_id AND p.user_id = feed.user_id AND p.version = feed.version - 1").
-			Where("feed.number > ? AND feed.number <= ?", after, next)
-		if customerID != AllCustomers {
-			query = query.Where("feed.customer_id = ?", customerID)
-		}
-		if err := query.Order("feed.number").Limit(limit).Find(&changes).Error; err != nil {
+			Find(&changes).Error
+		if err != nil {
 			return databaseError(ctx, doing, err)
 		}
 		if len(changes) == limit {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/dragoman-id/dragoman/store/engine"
 )
 
@@ -28,18 +26,11 @@ func (s *Store) WebhookLag(ctx context.Context, w Webhook) (lag WebhookLag, err 
 		}
 		defer release()
 		db := from.db.WithContext(ctx)
-		waiting := func() *gorm.DB {
-			query := db.Table("feed").Where("feed.number > ? AND feed.number <= (SELECT published FROM feed_state)", w.Position)
-			if w.CustomerID != AllCustomers {
-				query = query.Where("feed.customer_id = ?", w.CustomerID)
-			}
-			return query
-		}
-		err = db.Table("(?) AS waiting", waiting().Select("feed.number").Limit(MaxCountedChanges)).Count(&lag.Changes).Error
+		waiting := feedRange{after: w.Position, upTo: published, all: w.CustomerID == AllCustomers, customers: []int64{w.CustomerID}}
+		err = db.Table("(?) AS waiting", waiting.rows(db).Select("feed.number").Limit(MaxCountedChanges)).Count(&lag.Changes).Error
 		if err == nil && lag.Changes > 0 {
 			var at int64
-			err = waiting().Joins("JOIN user_changes c ON c.customer_id = feed.customer_id AND c.user_id = feed.user_id AND c.version = feed.version").
-				Order("feed.number").Limit(1).Select("c.at").Scan(&at).Error
+			err = s.feedPage(db, waiting, 1).Joins(historyOfFeed).Select("c.at").Scan(&at).Error
 			lag.Oldest = time.UnixMilli(at).UTC()
 		}
 		return databaseErrorOrNil(ctx, doing, err)
