@@ -150,7 +150,7 @@ func (s *Store) findSubjects(ctx context.Context, u *User) (found othersChanges,
 	db := s.read.WithContext(ctx)
 	of, err := s.subjectsOf(db, u)
 	if err == nil {
-		err = db.Raw("SELECT published FROM feed_state").Scan(&found.upTo).Error
+		err = db.Raw(selectPublished).Scan(&found.upTo).Error
 	}
 	if err != nil {
 		return othersChanges{}, databaseError(ctx, doing, err)

@@ -51,7 +51,7 @@ func (s *Store) listChanges(ctx context.Context, from reader, scope FeedScope, a
 	db := from.db.WithContext(ctx)
 	// Changes that are numbered between the two queries are left to the next call.
 	var highest int64
-	if err := db.Raw("SELECT published FROM feed_state").Scan(&highest).Error; err != nil {
+	if err := db.Raw(selectPublished).Scan(&highest).Error; err != nil {
 		return nil, 0, databaseError(ctx, "reading the feed", err)
 	}
 	found := feedRange{after: after, upTo: highest, all: scope.All}
@@ -93,8 +93,10 @@ func (r feedRange) rows(db *gorm.DB) *gorm.DB {
 	return r.of(db.Table("feed").Where("feed.number > ? AND feed.number <= ?", r.after, r.upTo))
 }
 
-// published is a query for the number up to which readers see the feed.
-var published = gorm.Expr("(SELECT published FROM feed_state)")
+// selectPublished reads the number up to which readers see the feed, and published is it within another query.
+const selectPublished = "SELECT published FROM feed_state"
+
+var published = gorm.Expr("(" + selectPublished + ")")
 
 // feedPage makes a query for the first limit rows of a range, ordered by number. Its table is named feed.
 //

@@ -184,7 +184,7 @@ func (s *Store) checkNewWebhook(ctx context.Context, db *gorm.DB, n NewWebhook) 
 // positionBefore returns the position of an endpoint to which the change with number from is to be delivered next, the next one of the feed
 // if from is nil. reason is what is wrong with from, or "".
 func positionBefore(ctx context.Context, db *gorm.DB, from *int64) (position int64, reason string, err error) {
-	if err := db.Raw("SELECT published FROM feed_state").Scan(&position).Error; err != nil {
+	if err := db.Raw(selectPublished).Scan(&position).Error; err != nil {
 		return 0, "", databaseError(ctx, "reading the feed", err)
 	}
 	switch {
@@ -430,7 +430,7 @@ func (s *Store) WebhookChanges(ctx context.Context, customerID, after int64, lim
 		}
 		defer release()
 		db := from.db.WithContext(ctx)
-		if err := db.Raw("SELECT published FROM feed_state").Scan(&next).Error; err != nil {
+		if err := db.Raw(selectPublished).Scan(&next).Error; err != nil {
 			return databaseError(ctx, doing, err)
 		}
 		found := feedRange{after: after, upTo: next, all: customerID == AllCustomers, customers: []int64{customerID}}
@@ -464,7 +464,7 @@ func (s *Store) ChangedCustomers(ctx context.Context, after int64) (customers []
 	err = s.reading(ctx, func(from reader) error {
 		customers = nil
 		db := from.db.WithContext(ctx)
-		if err := db.Raw("SELECT published FROM feed_state").Scan(&next).Error; err != nil {
+		if err := db.Raw(selectPublished).Scan(&next).Error; err != nil {
 			return databaseError(ctx, doing, err)
 		}
 		if after < 0 || next <= after {
