@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
 // root is the root of the module as seen from here.
@@ -32,17 +34,10 @@ func TestMain(m *testing.M) {
 
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildFolder, "dragoman")
-	c := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".")
-	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, servertest.BuildProgram(path)
 })
 
-// program returns the path of the program, which is built once for all tests. It is built without the race detector, also when the
-// tests run with it: it is started some 300 times, each start of a program with the detector is several times slower, and the tests
-// of server and store look for races in what it runs.
+// program returns the path of the program, which is built once for all tests.
 func program(t *testing.T) string {
 	t.Helper()
 	path, err := build()

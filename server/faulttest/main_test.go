@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/dragoman-id/dragoman/server/servertest"
 )
 
 // workspace is the folder of programs, clusters and databases. Other users can access it, since Postgres does not run as root.
@@ -64,13 +65,7 @@ var built = sync.OnceValues(func() (string, error) { return build("dragoman") })
 
 func build(name string, flags ...string) (string, error) {
 	path := filepath.Join(workspace, name)
-	arguments := append(append([]string{"build", "-o", path}, flags...), "github.com/dragoman-id/dragoman")
-	command := exec.Command("go", arguments...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, servertest.BuildProgram(path, flags...)
 }
 
 func dragoman(t testing.TB) string {

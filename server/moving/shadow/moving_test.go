@@ -198,10 +198,8 @@ func (m *move) process(t *testing.T, dialect string) *front {
 	t.Helper()
 	dir := t.TempDir()
 	program, report := filepath.Join(dir, "dragoman"), filepath.Join(dir, "report.json")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/dragoman-id/dragoman")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := servertest.BuildProgram(program); err != nil {
+		t.Fatal(err)
 	}
 	c := exec.Command(program, "shadow", "--listen", "127.0.0.1:0", "--dialect", dialect, "--source", m.vendors[dialect].URL, "--target", m.target(t, dialect).String(), "--json", report)
 	c.Dir, c.Env = dir, []string{"HOME=" + dir}
