@@ -13,14 +13,14 @@ import (
 	"slices"
 )
 
-// rowValueBytes is the size of a claim: the index of the field in unique and 15 bytes of the value's SHA-256, of which nobody can make two
-// that are equal; and the line, shifted by a bit that says that the row's username is its e-mail.
+// rowValueBytes is the size of a rowValue: the index of the field in unique and 15 bytes of the value's SHA-256, of which nobody can make
+// two that are equal; and the line, shifted by a bit that says that the row's username is its e-mail.
 const rowValueBytes = 24
 
-// claim says that a row has a unique value. Claims are ordered by value and line.
+// rowValue says that a row has a unique value. Row values are ordered by value and line.
 type rowValue [rowValueBytes]byte
 
-// valuesInMemory is how many claims are kept in memory, 12 MB of them. Further ones are sorted and written to a file.
+// valuesInMemory is how many row values are kept in memory, 12 MB of them. Further ones are sorted and written to a file.
 const valuesInMemory = 1 << 19
 
 // rowValues finds unique values that come several times among any number of rows, in a bounded amount of memory: it sorts them outside of
@@ -29,7 +29,7 @@ type rowValues struct {
 	memory []rowValue
 	limit  int      // valuesInMemory if it is 0
 	file   *os.File // of sorted runs; nil before the first
-	runs   []int64  // their lengths in claims
+	runs   []int64  // their lengths in row values
 }
 
 func (c *rowValues) add(field int, value string, line int64, namedByEmail bool) error {
@@ -55,7 +55,7 @@ func (c *rowValues) sort() {
 	slices.SortFunc(c.memory, func(a, b rowValue) int { return bytes.Compare(a[:], b[:]) })
 }
 
-// spill writes the claims in memory to the file, as a sorted run.
+// spill writes the row values in memory to the file, as a sorted run.
 func (c *rowValues) spill() error {
 	c.sort()
 	if c.file == nil {
@@ -79,7 +79,7 @@ func (c *rowValues) spill() error {
 	return nil
 }
 
-// repeated calls found for each claim of a value that an earlier line claimed first, and forgets all claims.
+// repeated calls found for each row value that an earlier line had first, and forgets all row values.
 func (c *rowValues) repeated(found func(again, first rowValue)) (err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
 	c.sort()
@@ -102,7 +102,7 @@ func (c *rowValues) repeated(found func(again, first rowValue)) (err error) {
 	}
 	merged = kept
 	heap.Init(&merged)
-	var first rowValue // all zero, which is no claim: lines begin with 1
+	var first rowValue // all zero, which is no row value: lines begin with 1
 	for len(merged) > 0 {
 		now := merged[0].now
 		if bytes.Equal(now[:16], first[:16]) && first != (rowValue{}) {
@@ -136,7 +136,7 @@ func (c *rowValues) close() error {
 	return nil
 }
 
-// run is a sorted run of claims, in memory or in the file.
+// run is a sorted run of row values, in memory or in the file.
 type run struct {
 	memory []rowValue
 	rest   *bufio.Reader // nil for a run in memory
@@ -162,7 +162,7 @@ func (r *run) next() (bool, error) {
 	return true, nil
 }
 
-// mergedRuns is a heap of runs by their present claims.
+// mergedRuns is a heap of runs by their present row values.
 type mergedRuns []*run
 
 func (m mergedRuns) Len() int           { return len(m) }
@@ -180,7 +180,7 @@ func (m *mergedRuns) Pop() any {
 	return r
 }
 
-// line returns the line of the claim's row, and whether the row's username is its e-mail.
+// line returns the line of the value's row, and whether the row's username is its e-mail.
 func (c rowValue) line() (line int64, namedByEmail bool) {
 	last := binary.BigEndian.Uint64(c[16:])
 	return int64(last >> 1), last&1 == 1 // #nosec G115 -- it was an int64

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	_ "embed"
 	"encoding/base64"
 	"errors"
@@ -170,6 +171,13 @@ func execute(ctx context.Context, database string, statements ...string) error {
 
 // query runs a statement that returns a single value.
 func query(ctx context.Context, database, statement string, into any) error {
+	if file, ok := strings.CutPrefix(database, "sqlite:"); ok {
+		db, err := sql.Open("sqlite", "file:"+file+"?mode=ro")
+		if err != nil {
+			return fmt.Errorf("open %s: %w", file, err)
+		}
+		return errors.Join(db.QueryRowContext(ctx, statement).Scan(into), db.Close())
+	}
 	c, err := pgx.Connect(ctx, database)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

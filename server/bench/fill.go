@@ -56,7 +56,7 @@ func settle(ctx context.Context, database string) error {
 		return nil
 	}
 	if err := execute(ctx, database, "VACUUM ANALYZE users", "VACUUM ANALYZE user_changes", "VACUUM ANALYZE claims",
-		"VACUUM ANALYZE user_search", "VACUUM search_pending"); err != nil {
+		"VACUUM ANALYZE user_search", "VACUUM search_pending", "VACUUM ANALYZE feed", "VACUUM feed_pending"); err != nil {
 		return err
 	}
 	// This needs a privilege. Without it, the first measurements include the cost of writing the filled rows to disk.

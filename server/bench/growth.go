@@ -161,6 +161,9 @@ func (b *bench) addReadFirst(ctx context.Context, engine string, users int) erro
 	if err != nil {
 		return err
 	}
+	if err := numbered(ctx, directory.database); err != nil {
+		return err
+	}
 	for _, s := range updates {
 		s.engine, s.directory, s.server = engine, directory.database, server
 		s.name += readFirst
@@ -174,6 +177,22 @@ func (b *bench) startReadFirst(ctx context.Context, database string) (*process, 
 	return b.startProgram(ctx, database, "--remembered-users", "0")
 }
 
+// numbered waits until a server has numbered the changes of the filled users for the feed, which it would do during the measurements.
+func numbered(ctx context.Context, database string) error {
+	for {
+		var pending bool
+		if err := query(ctx, database, "SELECT EXISTS (SELECT 1 FROM feed_pending)", &pending); err != nil {
+			return fmt.Errorf("wait for the feed: %w", err)
+		}
+		if !pending {
+			return settle(ctx, database)
+		}
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // addSize starts the servers on a directory and adds the subjects to measure on it.
 func (b *bench) addSize(ctx context.Context, directory size) error {
 	engine, database, users := directory.engine, directory.database, directory.users
@@ -183,6 +202,9 @@ func (b *bench) addSize(ctx context.Context, directory size) error {
 	}
 	reader, err := b.startReadFirst(ctx, database)
 	if err != nil {
+		return err
+	}
+	if err := numbered(ctx, database); err != nil {
 		return err
 	}
 	if engine == "postgres" {
